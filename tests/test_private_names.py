@@ -13,7 +13,7 @@ FILES = [file for layer in ("okibi",) for file in sorted((ROOT / layer).rglob("*
 # Private by spelling only: documented.
 DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_getframe", "_name_"}
 UNKNOWN_RELEASE = (
-    "tests/actors/test_trio_internals.py: a release that has lost a private name is left alone"
+    "tests/actors/test_trio_internals.py: a release without a private name is not used"
 )
 # The name, and the test of its fall-back. A new name needs a fall-back, a test, and a line here.
 FALL_BACKS = {

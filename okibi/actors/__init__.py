@@ -1,7 +1,7 @@
-"""Actors on trio: mailboxes, servers, names, monitors and timers.
+"""Actors on trio: servers, mailboxes, names, groups, monitors and timers.
 
-The lowest layer of okibi, which knows neither supervisors nor AWS. `Server` is the place to
-start reading.
+The lowest layer of okibi: it imports neither supervisors nor anything of AWS. Start reading at
+`Server`.
 """
 
 from importlib import import_module
@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from .results import Result, ResultMonitor
     from .secret import Secret
     from .status import Event, Status
-else:  # hidden from type checkers, which would believe in any name then
+else:  # Hidden from type checkers: they would accept every name.
 
     def __getattr__(name: str) -> object:
-        """A name of a room that is imported when it is first asked for."""
-        if name not in _LATE:
+        """Import the module of a name at the first use of the name."""
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f".{_LATE[name]}", __name__), name)
+        value: object = getattr(import_module(f".{_LAZY[name]}", __name__), name)
         globals()[name] = value
         return value
 
@@ -113,8 +113,8 @@ __all__ = [
     "stop",
 ]
 
-# The rooms that a start does not need: a cold start would pay for them each time.
-_LATE = {
+# Names and their modules, which a cold start does not import.
+_LAZY = {
     "CallingTask": "callers",
     "CrashReport": "crash_report",
     "Portal": "portals",
@@ -135,5 +135,5 @@ _LATE = {
 
 
 def __dir__() -> list[str]:
-    """What a shell completes: also what has not been imported yet."""
+    """All public names, for completion in a shell, those not yet imported included."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""An actor: one task, one mailbox, one life. `Server` is what most are; this is for the rest."""
+"""Actor: one task with a mailbox. Most actors are Servers; Actor is the base for the others."""
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, get_origin
 import trio
 
 from .exits import ExitReason
-from .hook_errors import awaited
+from .hook_errors import require_awaitable
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
-from .monitors import Monitor, Watched, watch
+from .monitors import Monitor, Monitorable, watch
 from .process import Process
 from .ref import Address, Ref, refuse_calls
-from .safe_repr import misplaced, shape
+from .safe_repr import describe_value, shape
 from .timers import Interval, Timer
 from .trio_internals import Turn
 
@@ -24,7 +24,7 @@ M = TypeVar("M")
 
 
 class Actor:
-    """Something that lives: override `run`, and `init` and `terminate` where they are needed.
+    """A task with a mailbox. Override `run`, and `init` and `terminate` where needed.
 
     >>> import trio
     >>> from okibi.actors import Actor, start
@@ -33,44 +33,48 @@ class Actor:
     ...         total = 0
     ...         while (number := await self.receive()) is not None:
     ...             total += number
-    ...         print("in all", total)
+    ...         print("total", total)
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
     ...         counter = await start(nursery, Counter)
     ...         for message in (1, 2, None):
     ...             await counter.send(message)
     >>> trio.run(main)
-    in all 3
+    total 3
 
-    Subclasses may be attrs classes (`@attrs.define(eq=False)`: an actor is itself, not its
-    fields) or plain ones. An instance is made anew for every start, by the factory of its child
-    spec, in the task it then lives in.
+    A subclass may be an attrs class (`@attrs.define(eq=False)`: two actors with equal fields are
+    not equal) or a plain class. Each start creates a new instance, in the task that then runs it.
+    `__init__` runs before the actor has a path, a mailbox or timers; `init` runs after.
 
     Attributes:
-        mailbox: how much may wait for an actor of this class, and what becomes of more.
+        mailbox: how many messages may wait for an actor of this class, and what happens to more.
     """
 
     __slots__ = ("__weakref__", "_process")
 
     mailbox: ClassVar[MailboxPolicy] = DEFAULT_POLICY
-    # Whether its methods are messages: a call of one that receives them itself would wait for ever.
-    _answers: ClassVar[bool] = False
+    # Whether its methods are messages. A call to any other actor would never be answered.
+    _answers_calls: ClassVar[bool] = False
     _process: Process
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_private_names(cls, "Actor", _PRIVATE_NAMES)
 
     # -- to override
 
     async def init(self) -> None:
-        """Get ready. Whoever starts the actor waits for this; what it raises fails the start."""
+        """Prepare. The starter waits until this returns; an exception fails the start."""
 
     async def run(self) -> None:
-        """Live. The actor ends when this returns (`normal`) or raises (`crashed`)."""
+        """Do the work. The actor ends when this returns (`normal`) or raises (`crashed`)."""
         raise NotImplementedError(f"{type(self).__name__} needs a `run`")
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Clean up. Awaiting is allowed, within the grace; not run when the actor is killed.
+        """Clean up. May await until the grace is over. Does not run when the actor is killed.
 
         Args:
-            reason: why it ends.
+            reason: why the actor ends.
         """
 
     def format_status(self, status: "Status") -> "Status":
@@ -86,13 +90,12 @@ class Actor:
         unchanged.) If it raises, they get only the type of the exception.
 
         Args:
-            status: `state`, `message`, `reply`, `reason` and `log`. A field that an attrs class
-                has declared with `repr=False` is not in the state.
+            status: `state`, `message`, `reply`, `reason` and `log`. The state lacks the fields
+                that an attrs class declares with `repr=False`.
 
         Returns:
-            What may be shown. Of a value the type and the length are shown, unless the process is
-            asked for values (`OKIBI_CRASH_REPORTS=full`). A text in the place of something else is
-            shown as it is.
+            What okibi may show. okibi shows the type and the length of each value, or the value
+            itself with `OKIBI_CRASH_REPORTS=full`. A text that replaces another value is shown.
         """
         return status
 
@@ -100,22 +103,22 @@ class Actor:
 
     @property
     def ref(self) -> Ref[Self]:
-        """This incarnation's own address."""
+        """The address of this incarnation."""
         return Ref(self._process)
 
     @property
     def path(self) -> str:
-        """Where it stands in its tree."""
+        """The place in the supervision tree, `/function/visits`."""
         return self._process.path
 
     def receive(self) -> Coroutine[Any, Any, Any]:
-        """Wait for the next message: what monitors and timers brought first, then what was sent.
+        """Wait for the next message. Messages of monitors and timers come before sent ones.
 
-        To be awaited; no `async def`, which would put one more frame on every message's way.
+        Await the result. A plain `def`, because an `async def` would add a frame to every message.
 
         Raises:
-            trio.BusyResourceError: another task waits for this actor's messages already.
-            RuntimeError: it has ended, or ends meanwhile, so none comes.
+            trio.BusyResourceError: another task waits for this actor's messages.
+            RuntimeError: the actor has ended, or ends during the wait.
         """
         process = self._process
         process.turn_to_mailbox()
@@ -125,77 +128,84 @@ class Actor:
     def monitor(self, watched: Address[Any], /) -> Monitor: ...
 
     @overload
-    def monitor(self, watched: Watched[M], /) -> M: ...
+    def monitor(self, watched: Monitorable[M], /) -> M: ...
 
-    def monitor(self, watched: Address[Any] | Watched[M], /) -> Monitor | M:
-        """Be told of what happens to somebody else (OTP: `monitor/2`, `pg:monitor/2`).
+    def monitor(self, watched: Address[Any] | Monitorable[M], /) -> Monitor | M:
+        """Receive a message when something happens elsewhere (OTP: `monitor/2`, `pg:monitor/2`).
 
         Args:
-            watched: an address, or a CallingTask, for one `Down` when whoever is there now ends; a
-                Group, for a `Joined` or `Left` at each change, and a monitor that has the `members`
-                of now; a Pending or a Task, for one `Result` when there is one.
+            watched: what to monitor.
+                An address or a CallingTask brings one `Down` when the actor or task ends.
+                A Group brings a `Joined` or `Left` at each change; the monitor has the `members`
+                of now. A Pending or a Task brings one `Result`.
+
+        Returns:
+            The monitor. Its `demonitor` ends the monitoring.
 
         Raises:
-            RuntimeError: it lives in another run of trio's, this is no thread that runs trio, or a
-                Pending was abandoned.
-            TypeError: it is something else.
+            RuntimeError: `watched` belongs to another `trio.run`, this thread does not run trio,
+                or the Pending was abandoned.
+            TypeError: `watched` cannot be monitored.
         """
         if isinstance(watched, Address):
             return watch(self._process, watched)
-        if not hasattr(watched, "watched_by"):
+        if not hasattr(watched, "add_monitor"):
             raise TypeError(
-                f"{self._process.path}: monitor takes an address, a Group, a Pending or a Task, "
-                f"not {shape(watched)}"
+                f"{self._process.path}: monitor needs an address, a Group, a Pending or a Task, "
+                f"got {shape(watched)}"
             )
-        return watched.watched_by(self._process)
+        return watched.add_monitor(self._process)
 
     def send_after(self, seconds: float, message: object) -> Timer:
-        """Send a message to oneself after a while (OTP: `erlang:send_after`).
+        """Send a message to this actor after a delay (OTP: `erlang:send_after`).
+
+        Args:
+            seconds: the delay.
+            message: what `handle_info` or `receive` is given.
 
         Raises:
-            ValueError: `seconds` is not a number.
+            ValueError: `seconds` is NaN.
         """
         if seconds != seconds:
-            raise ValueError(f"{self._process.path}: a timer cannot ring after {seconds} s")
+            raise ValueError(f"{self._process.path}: send_after needs seconds, got {seconds}")
         timer = Timer(trio.current_time() + seconds, message)
         self._process.mailbox.add(timer)
         return timer
 
     def send_every(self, seconds: float, message: object) -> Timer:
-        """Send a message to oneself again and again (OTP: `timer:send_interval`).
+        """Send a message to this actor again and again (OTP: `timer:send_interval`).
 
-        The first comes after `seconds`, the others on a fixed schedule from now on: a late one
-        delays no other. Those missed while the actor was busy, or its sandbox frozen, are not
-        made up: one comes, then the schedule goes on. It stops when the timer is cancelled, or
-        with the actor.
+        The first message comes after `seconds`. The schedule is fixed: a late message delays no
+        other. Messages missed while the actor was busy or the sandbox frozen are not made up: one
+        comes, then the schedule goes on. The timer ends with `cancel`, or with the actor.
 
         Args:
-            seconds: from one to the next.
+            seconds: the interval.
             message: what `handle_info` or `receive` is given each time.
 
         Raises:
-            ValueError: `seconds` is not more than 0, or not finite.
+            ValueError: `seconds` is not a finite number above 0.
         """
         if not 0 < seconds < math.inf:
-            raise ValueError(f"{self._process.path}: a timer cannot ring every {seconds} s")
+            raise ValueError(f"{self._process.path}: send_every needs seconds > 0, got {seconds}")
         timer = Interval(trio.current_time(), seconds, message)
         self._process.mailbox.add(timer)
         return timer
 
-    # -- the course of a life, for those who must stand around it (a supervisor's nursery)
+    # -- for subclasses in okibi
 
     async def live(self, started: Callable[[], None]) -> None:
-        """Run `init`, tell the starter, run `run`."""
-        await awaited(self.init(), self, "init")
+        """Run `init`, tell the starter, run `run`. A supervisor opens its nursery around this."""
+        await require_awaitable(self.init(), self, "init")
         started()
-        await awaited(self.run(), self, "run")
+        await require_awaitable(self.run(), self, "run")
 
     def _redacts(self) -> bool:
-        """Whether it has a `format_status` of its own."""
+        """Whether the class overrides `format_status`."""
         return getattr(self.format_status, "__func__", None) is not Actor.format_status
 
-    def _was_told(self, crash: BaseException) -> bool:
-        """Whether the report of another actor's end has said where this crash comes from."""
+    def _is_reported_elsewhere(self, crash: BaseException) -> bool:
+        """Whether the crash report of another actor has the origin of this crash."""
         return False
 
     def __repr__(self) -> str:
@@ -204,44 +214,86 @@ class Actor:
         return f"<{type(self).__name__} {where}>"
 
 
-def receiver_of(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitable[Any]]:
-    """What does as the actor's `receive`, for a loop of its own that waits at one place only.
+def private_names(kind: type[Actor]) -> frozenset[str]:
+    """The private names that a class of okibi's defines for itself."""
+    return frozenset(name for name in vars(kind) if name[0] == "_" and name[:2] != "__")
 
-    Made once, by the task that waits and inside the nurseries that stand around its loop, it spares
-    each wait a frame and two calls. It may give LOOK, which is no message: it is to be asked again.
+
+_PRIVATE_NAMES = private_names(Actor)
+
+
+def refuse_private_names(cls: type[Actor], owner: str, names: frozenset[str]) -> None:
+    """Check that a subclass does not hide what okibi's own code uses.
 
     Args:
-        turn: what the loop does with a message, LOOK among them, if it never waits over one: then
-            whoever gives it a turn while the loop waits has it done at once (`trio_internals`).
+        cls: the subclass.
+        owner: the class of okibi's that uses the names.
+        names: the names.
+
+    Raises:
+        TypeError: the subclass, or a class that it inherits from, defines one of the names.
+    """
+    for base in cls.__mro__:
+        # okibi's own subclasses override some of them.
+        if names.isdisjoint(vars(base)) or base.__module__.partition(".")[0] == "okibi":
+            continue
+        name = min(names & vars(base).keys())
+        how = f"defines `{name}`" if base is cls else f"inherits `{name}` from {base.__name__}"
+        raise TypeError(
+            f"{cls.__name__} {how}, a name that okibi's {owner} uses itself: choose another name"
+        )
+
+
+def make_receiver(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitable[Any]]:
+    """Build a faster `receive` for a loop that waits for messages in one place only.
+
+    Build it once, in the task that waits, inside the nurseries around the loop. Each wait then
+    saves a frame and two calls. The receiver may return LOOK, which is no message: call it again.
+
+    Args:
+        turn: handles a message, LOOK included, without ever waiting. If given, another task may
+            run it at once while the loop waits (module `trio_internals`).
     """
     process = actor._process
     process.turn_to_mailbox()
     return process.mailbox.receiver(turn)
 
 
-def place(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
+def attach(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
     """Put a newly made actor into its process.
 
     Raises:
-        TypeError: the factory made something else than an actor, or than its name promises.
+        TypeError: the factory returned no Actor, an actor of another class than the name's, or an
+            actor that was started before.
     """
     if not isinstance(actor, Actor):
-        raise TypeError(f"{process.path}: the factory made {shape(actor)}, which is no Actor")
+        raise TypeError(f"{process.path}: the factory must return an Actor, got {shape(actor)}")
     made = type(actor)
-    # `Pool[Connection]` promises a Pool; isinstance knows no more.
+    # For `Pool[Connection]` only Pool can be checked.
     if wanted not in (None, made) and not isinstance(actor, get_origin(wanted) or wanted):
-        raise TypeError(f"{process.path}: its name promises {wanted.__name__}, not {made.__name__}")
+        raise TypeError(
+            f"{process.path}: the name is for {wanted.__name__}, the factory returned "
+            f"{made.__name__}"
+        )
     if hasattr(actor, "_process"):
-        raise TypeError(f"{process.path}: the factory gave an actor that has lived before")
+        if not isinstance(cast("object", actor._process), Process):
+            raise TypeError(
+                f"{made.__name__} defines `_process`, a name that okibi's Actor uses itself: "
+                f"choose another name"
+            )
+        raise TypeError(
+            f"{process.path}: the factory returned an actor that was started before: return a new "
+            f"one each time"
+        )
     if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
         raise TypeError(
-            f"{process.path}: mailbox is a MailboxPolicy, not {misplaced(actor.mailbox)}"
+            f"{process.path}: mailbox must be a MailboxPolicy, got {describe_value(actor.mailbox)}"
         )
-    # Past the class's own __setattr__: it may be a frozen one.
+    # Not through the class's own __setattr__: a frozen class refuses.
     object.__setattr__(actor, "_process", process)
-    process.cleans_up = made.terminate is not Actor.terminate
-    process.answers = made._answers
-    if not process.answers:
-        # Its name was taken before it was made.
+    process.has_terminate = made.terminate is not Actor.terminate
+    process.answers_calls = made._answers_calls
+    if not process.answers_calls:
+        # The name was registered before the actor was made, so calls may wait already.
         refuse_calls(process)
     return actor

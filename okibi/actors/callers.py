@@ -1,4 +1,4 @@
-"""A calling task outside any actor, which can be monitored as an actor can.
+"""CallingTask: a task outside any actor that has sent a message. It can be monitored like an actor.
 
 A trio Instrument reports the end of a task. okibi adds one to the run with the first monitor of a
 task and removes it with the last, so a run without such monitors pays nothing. trio does not report
@@ -19,11 +19,11 @@ from .safe_repr import task_name
 
 
 class CallingTask:
-    """A task outside any actor that has asked for something: what `self.caller` gives then.
+    """The sender of a message that no actor has sent. `Server.caller` returns it.
 
-    It can be monitored: `self.monitor(self.caller)` brings one `Down` when the task has ended. Why
-    it has, is not known: the reason is NO_PROCESS, and `ref` is None. Two are equal when they mean
-    the same task.
+    `self.monitor(self.caller)` brings one `Down` when the task ends. Its `reason` is NO_PROCESS,
+    because trio does not tell why a task ended, and its `ref` is None. Two CallingTasks are equal
+    if they are for the same task.
     """
 
     __slots__ = ("_task",)
@@ -33,22 +33,22 @@ class CallingTask:
 
     @property
     def path(self) -> str:
-        """What trio calls the task; of a callable object the name of its coroutine function."""
+        """The name that trio gives the task; of a callable object, its coroutine's name."""
         return "no task" if self._task is None else task_name(self._task)
 
     @property
     def alive(self) -> bool:
-        """Whether the task has not ended."""
-        return self._task is not None and not _is_over(self._task)
+        """Whether the task is still running."""
+        return self._task is not None and not _has_ended(self._task)
 
-    def watched_by(self, watcher: Process) -> Monitor:
-        """Have `watcher` told when the task has ended: what an actor's `monitor` does."""
+    def add_monitor(self, watcher: Process) -> Monitor:
+        """Send `watcher` a Down when the task ends. Used by `Actor.monitor`."""
         monitor = TaskMonitor(watcher, self._task)
-        if self._task is None or _is_over(self._task):
-            monitor.tell()
+        if self._task is None or _has_ended(self._task):
+            monitor.notify()
         elif watcher.phase is not Phase.DEAD:
-            _ends().watch(self._task, monitor)
-            # A short-lived watcher must leave nothing behind for a long-lived task.
+            _task_ends().watch(self._task, monitor)
+            # When the watcher ends first, remove its monitor from the task.
             watcher.watchers[monitor] = lambda _: monitor.demonitor()
         return monitor
 
@@ -63,7 +63,7 @@ class CallingTask:
 
 
 class TaskMonitor(Monitor):
-    """One actor's interest in the end of a task."""
+    """A monitor of a task."""
 
     __slots__ = ("_task",)
 
@@ -72,57 +72,57 @@ class TaskMonitor(Monitor):
         self._task = task
 
     def demonitor(self) -> None:
-        """Lose interest. No Down of this monitor is seen after it, not even a waiting one."""
-        _ends().unwatch(self._task, self)
+        """End the monitoring. A Down that waits in the mailbox is removed."""
+        _task_ends().unwatch(self._task, self)
         self._watcher.watchers.pop(self, None)
         super().demonitor()
 
-    def tell(self) -> None:
-        """Put the Down on the watcher's control lane."""
+    def notify(self) -> None:
+        """Post the Down to the watcher."""
         self._watcher.watchers.pop(self, None)
         path = CallingTask(self._task).path
         self._watcher.mailbox.post(Down(path, NO_PROCESS, self, None))
 
 
-class Ends(trio.abc.Instrument):
-    """The monitors of each watched task, in one run."""
+class TaskEnds(trio.abc.Instrument):
+    """The monitors of each monitored task in one run."""
 
     def __init__(self) -> None:
-        self.watched: dict[Task | None, dict[TaskMonitor, None]] = {}
+        self.monitors: dict[Task | None, dict[TaskMonitor, None]] = {}
 
     def watch(self, task: Task, monitor: TaskMonitor) -> None:
-        if not self.watched:
+        if not self.monitors:
             add_instrument(self)
-        self.watched.setdefault(task, {})[monitor] = None
+        self.monitors.setdefault(task, {})[monitor] = None
 
     def unwatch(self, task: Task | None, monitor: TaskMonitor) -> None:
-        monitors = self.watched.get(task, {})
+        monitors = self.monitors.get(task, {})
         if monitors.pop(monitor, monitor) is None and not monitors:
-            self._forget(task)
+            self._remove(task)
 
     def task_exited(self, task: Task) -> None:
-        if task in self.watched:
-            for monitor in self._forget(task):
-                monitor.tell()
+        if task in self.monitors:
+            for monitor in self._remove(task):
+                monitor.notify()
 
-    def _forget(self, task: Task | None) -> dict[TaskMonitor, None]:
-        monitors = self.watched.pop(task)
-        if not self.watched:
+    def _remove(self, task: Task | None) -> dict[TaskMonitor, None]:
+        monitors = self.monitors.pop(task)
+        if not self.monitors:
             remove_instrument(self)
         return monitors
 
 
-_of_this_run: RunVar[Ends] = RunVar("task ends")
+_ends_of_run: RunVar[TaskEnds] = RunVar("task ends")
 
 
-def _ends() -> Ends:
+def _task_ends() -> TaskEnds:
     try:
-        return _of_this_run.get()
+        return _ends_of_run.get()
     except LookupError:
-        ends = Ends()
-        _of_this_run.set(ends)
+        ends = TaskEnds()
+        _ends_of_run.set(ends)
         return ends
 
 
-def _is_over(task: Task) -> bool:
+def _has_ended(task: Task) -> bool:
     return inspect.getcoroutinestate(task.coro) == inspect.CORO_CLOSED

@@ -1,8 +1,8 @@
-"""The report of an end that was no quiet one (OTP: the crash report of `proc_lib`).
+"""The report of an actor's crash (OTP: the crash report of `proc_lib`).
 
-One log record says where, at what, for whom, in which state and after what; `record.report` is
-the same as a value, for whoever collects such things. It is imported when it is first needed: a
-start that goes well makes no attrs class for it.
+One log record says which actor ended and why, what it was handling and for whom, its state, and
+its last events. `record.report` is the same as a CrashReport. This module is imported with the
+first crash, because a start without crashes does not need it.
 """
 
 import logging
@@ -14,23 +14,23 @@ import attrs
 
 from . import logs
 from .exits import ExitReason, is_a
-from .frames import stack_of
 from .request import Request
-from .safe_repr import task_name
+from .safe_repr import task_name, traceback_of
+from .short_traceback import format_frames, format_task
 from .status import Event, show
 
 logger = logs.logger("okibi.actors")
 
 
-class Debugged(Protocol):
-    """What a report needs of what debugs an actor."""
+class EventSource(Protocol):
+    """A debugged actor's last events."""
 
     @property
     def events(self) -> tuple[Event, ...]: ...
 
 
-class Ended(Protocol):
-    """What a report needs of the process that has ended."""
+class EndedProcess(Protocol):
+    """A process that has ended, as far as a report reads it."""
 
     path: str
     incarnation: int
@@ -41,26 +41,34 @@ class Ended(Protocol):
     @property
     def deferred(self) -> Collection[Request] | None: ...
     @property
-    def debug(self) -> Debugged | None: ...
+    def debug(self) -> EventSource | None: ...
 
 
 @attrs.frozen
 class CrashReport:
-    """How one incarnation ended, redacted by the actor's own `format_status` and cut short.
+    """How one incarnation of an actor ended. `format_status` of the actor has redacted it.
+
+    Logged as `record.report` by the logger `okibi.actors`. OTP: the crash report of `proc_lib`.
+
+        class CountCrashes(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if hasattr(record, "report"):
+                    crashes[record.report.path] += 1
 
     Attributes:
-        path: which actor.
-        incarnation: which start of that place.
-        reason: why it ended.
-        message: what it was handling; empty if nothing.
-        caller: the path of the actor that had sent that; empty if it is not known.
-        state: its public fields as texts.
-        traceback: of its crash; without the exception's own words if the actor redacts its reason.
-        client: the stack of the task that waited for it to answer `message`; empty if none did.
-        client_name: that task's name: an actor's path, or a function.
-        callers: how many others waited for an answer, queued or put off.
-        unread: how many messages it took along.
-        log: the last events, if a log was on (`debug.log`).
+        path: the actor's path, `/function/visits`.
+        incarnation: the number of the start, from 1.
+        reason: the exit reason as text.
+        message: the message that was being handled; empty if none.
+        caller: path of the actor that sent `message`; empty if unknown.
+        state: the actor's public fields as texts.
+        traceback: of the crash, with the user's frames only; without the exception's message if
+            the actor redacts its reason.
+        client: stack of the task that waited for the reply to `message`; empty if none waited.
+        client_name: name of that task: an actor's path, or a function.
+        callers: how many other callers waited for a reply.
+        unread: how many messages were left in the mailbox.
+        log: the last events, if `debug.log` was on.
     """
 
     path: str
@@ -77,7 +85,7 @@ class CrashReport:
     log: tuple[Event, ...] = ()
 
     def __str__(self) -> str:
-        """The report without the traceback of the crash, which logging writes below it."""
+        """The report without `traceback`, which logging prints below it."""
         return "\n".join([self._headline(), *self._details()])
 
     def _headline(self) -> str:
@@ -86,9 +94,9 @@ class CrashReport:
             sender = f" from {self.caller}" if self.caller else ""
             parts.append(f"while handling {self.message}{sender}")
         if self.unread:
-            parts.append(f"with {_number(self.unread, 'message')} unread")
+            parts.append(f"with {_count(self.unread, 'message')} unread")
         if self.callers:
-            parts.append(f"while {_number(self.callers, 'more caller')} waited")
+            parts.append(f"while {_count(self.callers, 'more caller')} waited")
         return ", ".join(parts)
 
     def _details(self) -> Iterable[str]:
@@ -96,50 +104,61 @@ class CrashReport:
             fields = [f"{name}={value}" if name else value for name, value in self.state.items()]
             yield f"  state: {', '.join(fields)}"
         if self.log:
-            yield f"  last {_number(len(self.log), 'event')}:"
+            yield f"  last {_count(len(self.log), 'event')}:"
             yield from (f"    {event.at:.3f} {event}" for event in self.log)
         if self.client:
-            yield f"  {self.client_name} waited for it in:"
+            yield f"  {self.client_name} waited for the reply at:"
             yield from (f"  {line}" for line in self.client.rstrip().splitlines())
 
 
 def log_crash(
-    process: Ended, reason: ExitReason, left: Sequence[object], *, told: bool = False
+    process: EndedProcess,
+    reason: ExitReason,
+    unanswered: Sequence[object],
+    *,
+    already_logged: bool = False,
 ) -> None:
-    """Write the report of an end: an error if an exception is behind it, else a warning.
+    """Log the report of an end: as an error if an exception caused it, else as a warning.
 
     Args:
-        process: who ended; what it was handling is still its `current`.
-        reason: why.
-        left: what waited for an answer, or to be read.
-        told: whether another's report has the traceback already.
+        process: the ended process; `current` is still the message that it was handling.
+        reason: why it ended.
+        unanswered: the messages that were left in the mailbox.
+        already_logged: whether another report has the traceback of this exception.
     """
-    level = logging.WARNING if reason.error is None else logging.ERROR
+    error = reason.error
+    level = logging.WARNING if error is None else logging.ERROR
     if not logger.isEnabledFor(level):
         return
-    report, whole = _report_of(process, reason, left)
-    if told or whole or reason.error is None:
-        error = None if told else reason.error
-        logs.log_or_raise(logger, level, "%s", report, exc_info=error, extra={"report": report})
-    else:
-        # An exception whose words the actor redacts must not be written by logging either.
-        lines = report.traceback
-        logs.log_or_raise(logger, level, "%s\n%s", report, lines, extra={"report": report})
+    report, discloses_reason, left_out = _make_report(process, reason, unanswered)
+    text: object = report
+    if error is not None and not already_logged:
+        if discloses_reason:
+            extra = {"report": report}
+            logs.log_or_raise(logger, level, "%s", report, exc_info=error, extra=extra)
+            return
+        # Without exc_info: logging would print the message that the actor redacts.
+        text = f"{report}\n{report.traceback}".removesuffix("\n")
+    if left_out:
+        text = f"{text}\n{logs.TRACE_HINT}"
+    logs.log_or_raise(logger, level, "%s", text, extra={"report": report})
 
 
-def _report_of(
-    process: Ended, reason: ExitReason, left: Sequence[object]
-) -> tuple[CrashReport, bool]:
-    """The report, and whether the reason in it is the whole one."""
+def _make_report(
+    process: EndedProcess, reason: ExitReason, unanswered: Sequence[object]
+) -> tuple[CrashReport, bool, bool]:
+    """The report, whether the reason in it is unredacted, and whether frames were left out."""
     message, debug = process.current, process.debug
-    log = () if debug is None else debug.events
-    shown = show(process.actor, message, reason=reason, log=log)
+    events = () if debug is None else debug.events
+    shown = show(process.actor, message, reason=reason, log=events)
     request = message if is_a(message, Request) else None
     client = request.client if request is not None and request.wanted else None
     caller = None if request is None else request.caller
     sender = "" if caller is None else caller.path
-    # Not who asked for what it was handling, though that reply may have been put off already.
-    others = [each for each in (*(process.deferred or ()), *left) if each is not message]
+    # Without the client of `message`, even if the reply to it was put off already.
+    others = [each for each in (*(process.deferred or ()), *unanswered) if each is not message]
+    trace, trace_cut = _format_error(reason.error, with_message=shown["whole"])
+    stack, stack_cut = format_task(client)
     report = CrashReport(
         path=process.path,
         incarnation=process.incarnation,
@@ -147,21 +166,24 @@ def _report_of(
         message=shown["message"],
         caller=sender,
         state=MappingProxyType(shown["state"]),
-        traceback=_traceback(reason.error, whole=shown["whole"]),
-        client=stack_of(client),
+        traceback=trace,
+        client="".join(stack),
         client_name="" if client is None else task_name(client, sender),
         callers=sum(is_a(other, Request) and other.wanted for other in others),
-        unread=len(left),
+        unread=len(unanswered),
         log=shown["log"],
     )
-    return report, shown["whole"]
+    return report, shown["whole"], trace_cut or stack_cut
 
 
-def _traceback(error: BaseException | None, *, whole: bool) -> str:
+def _format_error(error: BaseException | None, *, with_message: bool) -> tuple[str, bool]:
     if error is None:
-        return ""
-    return logs.traceback_text(error, words=whole)
+        return "", False
+    if with_message:
+        return logs.short_traceback(error)
+    lines, left_out = format_frames(traceback_of(error))
+    return "".join(lines), left_out
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

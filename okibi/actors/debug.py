@@ -1,18 +1,19 @@
-"""Looking into a living server: what it holds, what it does, and making it wait (OTP: `sys`).
+"""Inspect and control a running server (OTP: `sys`).
 
-    get_state       its public fields, as they are
-    replace_state   put other values into them, between two messages
-    get_status      how it stands, as texts, redacted by its own `format_status`
-    suspend         serve nothing but this room's questions, until `resume`
-    trace           print what it does to standard output
-    log             keep the last n things it did
-    statistics      count its messages and replies
+    get_state       its public fields, as values
+    replace_state   change its public fields between two messages
+    get_status      its state, mailbox and debug functions as texts, redacted by `format_status`
+    suspend         handle only system messages until `resume`
+    trace           print each message, reply and crash to standard output
+    log             keep the last n events
+    statistics      count messages and replies
 
-Each works on any `Server`, a supervisor included, by Ref or by Name, and needs nothing of it.
+Each function takes a Ref or a Name of any `Server`, a supervisor included. The server needs no code
+for them.
 
-What `get_status`, `trace` and `log` show goes to logs, so it follows the rule of crash reports:
-types and lengths, and values with `OKIBI_CRASH_REPORTS=full` (`actors.status`). `get_state` gives
-code the values themselves.
+`get_status`, `trace` and `log` show values as crash reports do, because their output goes to logs:
+types and lengths, or values with `OKIBI_CRASH_REPORTS=full` (`actors.status`). `get_state` returns
+the values themselves.
 
 >>> import attrs, trio
 >>> from okibi.actors import Server, debug, start
@@ -35,18 +36,17 @@ code the values themselves.
 /visits replied int to visit(str[3])
 {'seen': {'bob': 1}}
 
-They are system messages: the server's loop answers them itself, between two messages, before any
-data that waits. So they wait while a method of it runs, as long as that takes: limit it with
-`trio.fail_after`; `okibi.supervisors.snapshot` looks without asking. A server that is not looked
-into pays nothing for this room, and a system message does not end the wait of `timeout_after`, nor
-begin it anew (OTP begins it anew).
+The server's loop answers between two messages, before any data that waits. While a method of the
+server runs, the question waits: limit the wait with `trio.fail_after`. `okibi.supervisors.snapshot`
+reads a server without asking its loop. A server without debug functions pays nothing for this
+module. A system message neither ends nor restarts the wait of `timeout_after` (OTP restarts it).
 
-All of them raise:
-    ActorExited: it has ended, is ending, or ends before it answers.
-    NoProcess: nobody bears the name.
-    CallCycle: it waits for the actor that asks, or is that actor.
-    RuntimeError: it lives in another run of trio's.
-    TypeError: it is no server, or one whose own `run` does without a server's loop.
+All functions raise:
+    ActorExited: the server has ended, is ending, or ends before it answers.
+    NoProcess: no actor is registered under the Name.
+    CallCycle: the server is the calling actor, or waits for it.
+    RuntimeError: the server lives in another run of trio.
+    TypeError: the actor is not a Server, or its `run` does not run the loop of a Server.
 """
 
 import contextlib
@@ -57,18 +57,18 @@ import attrs
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_task
 
-from .debug_loop import Debug, Statistics, attend, take
+from .debug_loop import DebugState, Statistics, serve_debugged, take_system_message
 from .exits import NO_PROCESS, ActorExited, StartError
 from .frames import runs
 from .mailbox import MailboxStatistics
 from .process import CURRENT, Process
 from .ref import Address
 from .request import Request
-from .run_guard import refuse_elsewhere
+from .run_guard import check_same_run
 from .server import Server
 from .status import Event, Status, fields_of, show
-from .system import SystemMessage
-from .wait_cycles import refuse_circle
+from .system_messages import SystemMessage
+from .wait_cycles import refuse_cycle
 
 __all__ = [
     "Event",
@@ -90,18 +90,18 @@ T = TypeVar("T")
 
 @attrs.frozen
 class ServerStatus:
-    """How a server stands, as its own `format_status` lets it be shown (OTP: `sys:get_status`).
+    """The status of a server, redacted by its `format_status` (OTP: `sys:get_status`).
 
     Attributes:
-        path: which server.
-        incarnation: which start of that place.
-        actor: its class's name.
-        suspended: whether it serves nothing at present.
-        tracing: whether what it does is printed.
-        age: seconds since it was started.
-        state: its public fields, cut short.
-        mailbox: what waits for it.
-        statistics: what was counted, None if nobody counts.
+        path: the server's path.
+        incarnation: the number of the start, from 1.
+        actor: the name of its class.
+        suspended: whether the server is suspended.
+        tracing: whether a trace is on.
+        age: seconds since the start.
+        state: its public fields as short texts.
+        mailbox: the counts of its mailbox.
+        statistics: the counts of `statistics`; None if off.
         log: the last events, if a log is on.
     """
 
@@ -118,10 +118,12 @@ class ServerStatus:
 
 
 async def get_state(address: Address[Any]) -> dict[str, Any]:
-    """A server's public fields by name (OTP: `sys:get_state/1`).
+    """Get the public fields of a server by name (OTP: `sys:get_state/1`).
 
-    The values themselves, neither copied nor redacted: they are the server's own, to look at
-    between two messages, and may have changed when somebody else has had a turn.
+    The values are neither copied nor redacted. The server goes on to use and change them.
+
+    Args:
+        address: a Ref or a Name.
     """
     return await _ask(address, "get_state", fields_of)
 
@@ -129,107 +131,125 @@ async def get_state(address: Address[Any]) -> dict[str, Any]:
 async def replace_state(
     address: Address[Any], change: Callable[[dict[str, Any]], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Put other values into a server's public fields (OTP: `sys:replace_state/2`).
+    """Change public fields of a server (OTP: `sys:replace_state/2`).
 
-    For mending a living server by hand: a counter that went wrong, a limit that is too low.
+    To repair a running server by hand, for example a limit that is too low:
 
         await debug.replace_state(POOL, lambda state: {"size": state["size"] * 2})
 
     Args:
-        address: which server.
-        change: is given the fields by name and returns those that are to change. It runs in the
-            server's task, and is not `async`. A value that it changes in place is changed, whatever
-            it then raises: return a new one.
+        address: a Ref or a Name.
+        change: a plain function that gets the fields by name and returns the changed fields. It
+            runs in the server's task. Return new values: a value changed in place stays changed,
+            even if `change` raises.
 
     Returns:
-        All public fields, as they are then.
+        All public fields after the change.
 
     Raises:
-        Whatever `change` raised, or the server's class (a frozen one, a validator), and those
-        above. The fields then hold what they held before.
-        AttributeError: it has no public field of that name.
+        AttributeError: the server has no public field of a returned name.
+        Exception: any error of `change`, of a validator or of a frozen class. The fields then keep
+            their values.
+        The errors that all functions raise.
     """
     return await _ask(address, "replace_state", lambda server: _replace(server, change))
 
 
 async def get_status(address: Address[Any]) -> ServerStatus:
-    """How a server stands, to be shown to people (OTP: `sys:get_status/1`)."""
+    """Get the status of a server, redacted for display (OTP: `sys:get_status/1`).
+
+    Args:
+        address: a Ref or a Name.
+    """
     return await _ask(address, "get_status", _status)
 
 
 async def suspend(address: Address[Any]) -> None:
-    """Have a server serve nothing, until `resume` (OTP: `sys:suspend/1`).
+    """Make a server handle only system messages until `resume` (OTP: `sys:suspend/1`).
 
-    Calls queue up, and time out as their callers say; casts are served after `resume`; timers and
-    Downs wait as well. This room's functions are still answered. Asked to stop it ends at once,
-    also if it drains: what waits is lost, and its callers are told by ActorExited.
+    Calls, casts, timers and Downs wait. The functions of this module are still answered. A stop
+    request ends the server at once, even if it drains: waiting messages are lost, and their callers
+    get ActorExited.
+
+    Args:
+        address: a Ref or a Name.
     """
     await _ask(address, "suspend", _suspend)
 
 
 async def resume(address: Address[Any]) -> None:
-    """Have a suspended server go on; others do anyway (OTP: `sys:resume/1`)."""
+    """Resume a suspended server; no effect on others (OTP: `sys:resume/1`).
+
+    Args:
+        address: a Ref or a Name.
+    """
     await _ask(address, "resume", lambda server: _set(server, suspended=False))
 
 
 async def trace(address: Address[Any], *, on: bool = True) -> None:
-    """Print to standard output what a server does, a line each (OTP: `sys:trace/2`).
+    """Print the events of a server to standard output, one line each (OTP: `sys:trace/2`).
 
-    That is: which messages come in and from whom, which replies go out, which are put off or
-    refused, and that it crashes; redacted by its `format_status`.
+    Events are: a message received (with its sender), a reply sent, put off or refused, an exit, a
+    crash. `format_status` of the server redacts them.
+
+    Args:
+        address: a Ref or a Name.
+        on: False ends the trace.
     """
     await _ask(address, "trace", lambda server: _set(server, tracing=on))
 
 
 async def log(address: Address[Any], most: int | None = None) -> tuple[Event, ...]:
-    """The last events of a server, and how many are kept (OTP: `sys:log/2`).
+    """Get the last events of a server, and set how many it keeps (OTP: `sys:log/2`).
 
-    A crash report has them too.
+    A crash report contains them too.
 
     Args:
-        address: which server.
-        most: how many to keep from now on; 0 for none, None for as many as before.
+        address: a Ref or a Name.
+        most: how many events to keep from now on; 0 ends the log, None (the default) changes
+            nothing.
 
     Returns:
-        Those that were known before, the oldest first; none if no log was on.
+        The events kept so far, oldest first; empty if no log was on.
 
     Raises:
-        ValueError: `most` is less than 0; and those above.
+        ValueError: `most` is less than 0.
+        The errors that all functions raise.
     """
     if most is not None and most < 0:
-        raise ValueError(f"a log keeps 0 events or more, not {most}")
+        raise ValueError(f"most must be >= 0, got {most}")
     return await _ask(address, "log", lambda server: _log(server, most))
 
 
 async def statistics(address: Address[Any], *, on: bool | None = None) -> Statistics | None:
-    """What a server has done since somebody began to count (OTP: `sys:statistics/2`).
+    """Get the counts of a server, and start or stop counting (OTP: `sys:statistics/2`).
 
     Args:
-        address: which server.
-        on: True begins to count anew, False ends it, None lets it be.
+        address: a Ref or a Name.
+        on: True starts from zero, False stops, None (the default) changes nothing.
 
     Returns:
-        What was counted before that; None if nobody did.
+        The counts before this call; None if counting was off.
     """
     return await _ask(address, "statistics", lambda server: _statistics(server, on))
 
 
-# -- what the server's loop does
+# -- in the server's loop
 
 
-def _debug_of(server: Server) -> Debug:
+def _debug_of(server: Server) -> DebugState:
     process = server._process
     debug = process.debug
-    if not isinstance(debug, Debug):
-        process.debug = debug = Debug(process)
+    if not isinstance(debug, DebugState):
+        process.debug = debug = DebugState(process)
     return debug
 
 
 def _suspend(server: Server) -> None:
-    doom = server._process.doom
-    if doom is not None:
-        # Asked to stop after it had been asked to wait: what it drains ends it.
-        raise ActorExited(server._process.path, doom, "suspend")
+    ending_reason = server._process.ending_reason
+    if ending_reason is not None:
+        # The server drains and will end. Suspended, it would never finish draining.
+        raise ActorExited(server._process.path, ending_reason, "suspend")
     _set(server, suspended=True)
 
 
@@ -243,7 +263,7 @@ def _log(server: Server, most: int | None) -> tuple[Event, ...]:
     debug = _debug_of(server)
     events = debug.events
     if most is not None:
-        debug.keep(most)
+        debug.keep_events(most)
     return events
 
 
@@ -264,7 +284,7 @@ def _status(server: Server) -> ServerStatus:
         type(server).__name__,
         debug.suspended,
         debug.tracing,
-        trio.current_time() - process.began,
+        trio.current_time() - process.started_at,
         shown["state"],
         process.mailbox.statistics(),
         debug.statistics,
@@ -285,25 +305,25 @@ def _replace(
             setattr(server, name, value)
     except BaseException:
         for name in after:
-            # Past its validators: this is what it held.
+            # Bypasses validators: the old value was valid.
             object.__setattr__(server, name, before[name])
         raise
     return fields_of(server)
 
 
-# -- asking
+# -- in the asking task
 
 
-async def _ask(address: Address[Any], what: str, act: Callable[[Server], T]) -> T:
+async def _ask(address: Address[Any], question: str, act: Callable[[Server], T]) -> T:
     await checkpoint_if_cancelled()
     process = address.process()
-    refuse_elsewhere(process, what)
+    check_same_run(process, question)
     caller, task = CURRENT.get(), current_task()
-    request = Request(what, (), {}, caller, True, task)
-    message = SystemMessage(request, act, attend)
+    request = Request(question, (), {}, caller, True, task)
+    message = SystemMessage(request, act, serve_debugged)
     if caller is None or not caller.held_by(task):
         return cast("T", await _answer(process, message))
-    refuse_circle(caller, process, task, request)
+    refuse_cycle(caller, process, task, request)
     caller.begin_wait(task, process, request)
     try:
         return cast("T", await _answer(process, message))
@@ -315,22 +335,24 @@ async def _answer(process: Process, message: SystemMessage) -> object:
     request = message.request
     with contextlib.suppress(StartError):
         await process.wait_started()
-    if process.doom is not None:
-        raise ActorExited(process.path, process.doom, request.method)
+    if process.ending_reason is not None:
+        raise ActorExited(process.path, process.ending_reason, request.method)
     if not runs(process.task, Server.run):
         name = type(process.actor).__name__
-        what = f"{request.method} is answered by a Server's loop"
-        raise TypeError(f"{process.path} ({name}) runs no such loop: {what}")
-    process.watchers[message] = lambda process: _tell(process, request)
+        raise TypeError(
+            f"{process.path} ({name}) cannot answer {request.method}: "
+            "it does not run the loop of a Server"
+        )
+    process.watchers[message] = lambda process: _fail(process, request)
     process.mailbox.post(message)
-    if isinstance(process.debug, Debug):
-        process.debug.orders.unpark_all()
+    if isinstance(process.debug, DebugState):
+        process.debug.suspended_loop.unpark_all()
     try:
         return await request.reply()
     finally:
         process.watchers.pop(message, None)
-        take(process.mailbox.control, message)
+        take_system_message(process.mailbox.control, message)
 
 
-def _tell(process: Process, request: Request) -> None:
+def _fail(process: Process, request: Request) -> None:
     request.fail(ActorExited(process.path, process.reason or NO_PROCESS, request.method))

@@ -1,13 +1,13 @@
-"""The loop of a server that somebody looks into.
+"""The loop of a server while a debug function is on.
 
-A server's own loop knows nothing of traces, logs and counts: it pays nothing for them while they
-are off. A system message that switches one of them on is performed by this loop, which takes its
-place until the last is off again (OTP has one loop, and an empty list of debug functions).
+The loop of `Server` knows nothing of traces, logs and counts, so they cost nothing while they are
+off. The system message that turns a debug function on runs this loop instead, until the last one is
+off again. (OTP has one loop and an empty list of debug functions.)
 
-    suspended   only system messages are taken; all others, timers and Downs included, wait. To
-                be asked to stop ends it at once, also a server that drains: what waits is lost,
-                its callers are told (OTP: `sys:suspend`, and the parent's exit).
-    else        every message is taken and served as ever, and noted.
+    suspended     only system messages are handled; all others wait, timers and Downs included. A
+                  stop request ends the server at once, even if it drains: waiting messages are
+                  lost, and their callers get ActorExited (OTP: `sys:suspend`, exit of the parent).
+    otherwise     every message is handled as in the loop of `Server`, and recorded.
 """
 
 from collections import deque
@@ -19,26 +19,26 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from . import logs
-from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a, left_with
-from .hook_errors import awaited
-from .process import LAST, Process
+from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a, reason_of_exit
+from .hook_errors import require_awaitable
+from .process import DRAINED, Process
 from .request import Request
 from .server import Server
-from .status import Event, Kind, show
-from .system import SystemMessage
+from .status import Event, EventKind, show
+from .system_messages import SystemMessage
 
 logger = logs.logger("okibi.actors")
 
 
 @attrs.frozen
 class Statistics:
-    """What a server has done since somebody began to count (OTP: `sys:statistics`).
+    """Counts of a server since `debug.statistics(server, on=True)` (OTP: `sys:statistics`).
 
     Attributes:
-        since: when that was, in seconds of trio's clock.
-        messages_in: how many messages it took; system messages are not counted.
-        replies_out: how many calls it answered, refusals included. Not the replies that it put
-            off (`reply_later`): those are given by any task, past the loop (OTP: the same).
+        since: when counting began, in seconds of trio's clock.
+        messages_in: messages received, without system messages.
+        replies_out: calls answered, refusals included. Replies that were put off (`reply_later`)
+            do not count, because any task may send them, outside the loop (OTP: the same).
     """
 
     since: float
@@ -46,10 +46,10 @@ class Statistics:
     replies_out: int = 0
 
 
-class Debug:
-    """What is switched on for one server, and what it has brought."""
+class DebugState:
+    """The debug functions of one server, and what they have recorded."""
 
-    __slots__ = ("_process", "log", "orders", "statistics", "suspended", "tracing")
+    __slots__ = ("_process", "log", "statistics", "suspended", "suspended_loop", "tracing")
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -57,66 +57,67 @@ class Debug:
         self.tracing = False
         self.statistics: Statistics | None = None
         self.log: deque[Event] = deque(maxlen=0)
-        # Where a suspended server waits: no reader of its mailbox, it would be handed a message.
-        self.orders = ParkingLot()
+        # Where the loop of a suspended server waits for system messages. It must not wait as the
+        # reader of the mailbox, which would hand it any message.
+        self.suspended_loop = ParkingLot()
 
     @property
     def on(self) -> bool:
-        """Whether anything is."""
+        """Whether any debug function is on."""
         counts = self.statistics is not None
         return self.suspended or self.tracing or counts or self.log.maxlen != 0
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The last events, oldest first; none if no log is on."""
+        """The last events, oldest first; empty if no log is on."""
         return tuple(self.log)
 
-    def keep(self, most: int) -> None:
-        """Log the last `most` events from now on; those that are known already stay."""
+    def keep_events(self, most: int) -> None:
+        """Keep the last `most` events from now on, those recorded before included."""
         self.log = deque(self.log, maxlen=most)
 
-    # -- what happens
+    # -- events
 
-    def came(self, message: object) -> None:
-        """It has taken a message."""
-        self._count(came=1)
-        self._note("in", message)
+    def record_received(self, message: object) -> None:
+        """Record that the server has received a message."""
+        self._count(messages_in=1)
+        self._record("in", message)
 
-    def went(self, message: Request, refusal: Exception | None) -> None:
-        """It is done with a call or a cast."""
+    def record_served(self, message: Request, refusal: Exception | None) -> None:
+        """Record that the method of a call or cast has returned."""
         if refusal is not None:
-            self._count(went=int(message.wanted))
-            self._note("refused", message, reason=refusal)
+            self._count(replies_out=int(message.wanted))
+            self._record("refused", message, reason=refusal)
         elif message.deferred:
-            self._note("deferred", message)
+            self._record("deferred", message)
         elif message.settled:
-            self._count(went=1)
-            # It may have been refused meanwhile, so that another's end can come.
+            self._count(replies_out=1)
+            # `wait_cycles` may have failed the call meanwhile.
             with suppress(CallCycle):
-                self._note("reply", message, reply=message.result())
+                self._record("reply", message, reply=message.result())
 
-    def left(self, message: object, error: BaseException) -> None:
-        """An exception has left it; a cancellation is none."""
+    def record_error(self, message: object, error: BaseException) -> None:
+        """Record that an exception has left the server. A cancellation is not recorded."""
         crash = crash_in(error)
         if crash is None:
             return
         if is_a(crash, Exit):
-            self._note("exit", message, reason=left_with(crash))
+            self._record("exit", message, reason=reason_of_exit(crash))
         else:
-            self._note("crash", message, reason=crashed(crash))
+            self._record("crash", message, reason=crashed(crash))
 
-    def _count(self, came: int = 0, went: int = 0) -> None:
+    def _count(self, messages_in: int = 0, replies_out: int = 0) -> None:
         counted = self.statistics
         if counted is not None:
             self.statistics = attrs.evolve(
                 counted,
-                messages_in=counted.messages_in + came,
-                replies_out=counted.replies_out + went,
+                messages_in=counted.messages_in + messages_in,
+                replies_out=counted.replies_out + replies_out,
             )
 
-    def _note(
+    def _record(
         self,
-        kind: Kind,
+        kind: EventKind,
         message: object,
         *,
         reply: object = NOTHING,
@@ -143,68 +144,74 @@ class Debug:
         try:
             print(event, flush=True)
         except (OSError, ValueError) as error:
-            # Standard output is closed, or nobody reads it: no reason for a server to die.
+            # Standard output is closed or has no reader. The server must go on.
             self.tracing = False
-            logger.warning("%s is traced no more: standard output fails: %s", event.path, error)
+            logger.warning("%s: trace ended, standard output failed: %s", event.path, error)
 
 
-async def attend(server: Server) -> bool:
-    """Serve a server as long as anything is switched on for it; True if it is to end."""
+async def serve_debugged(server: Server) -> bool:
+    """Run the server's loop while a debug function is on; True if the server must end."""
     process = server._process
     debug = process.debug
-    while isinstance(debug, Debug) and debug.on:
+    while isinstance(debug, DebugState) and debug.on:
         if debug.suspended:
-            (await _order(process, debug)).settle(server)
+            (await _wait_for_system_message(process, debug)).answer(server)
         elif process.continuations:
-            await _noting(debug, process, server._continue())
+            await _recording(debug, process, server._run_continuations())
         else:
             message = await process.mailbox.receive()
-            if message is LAST:
+            if message is DRAINED:
                 return True
             if is_a(message, SystemMessage):
-                message.settle(server)
+                message.answer(server)
             else:
                 await _serve(server, debug, message)
     process.debug = None
     return False
 
 
-async def _serve(server: Server, debug: Debug, message: object) -> None:
+async def _serve(server: Server, debug: DebugState, message: object) -> None:
     process = server._process
-    process.mailbox.idle = float("inf")
-    process.current, process.since = message, trio.current_time()
-    debug.came(message)
+    process.mailbox.idle_deadline = float("inf")
+    process.current, process.current_since = message, trio.current_time()
+    debug.record_received(message)
     if is_a(message, Request):
-        debug.went(message, await _noting(debug, process, server._serve(message)))
+        debug.record_served(
+            message, await _recording(debug, process, server._handle_request(message))
+        )
     else:
-        await _noting(debug, process, awaited(server.handle_info(message), server, "handle_info"))
+        await _recording(
+            debug, process, require_awaitable(server.handle_info(message), server, "handle_info")
+        )
     process.current = None
 
 
-async def _noting(debug: Debug, process: Process, served: Any) -> Any:
+async def _recording(debug: DebugState, process: Process, served: Any) -> Any:
     try:
         return await served
     except BaseException as error:
-        debug.left(process.current, error)
+        debug.record_error(process.current, error)
         raise
 
 
-async def _order(process: Process, debug: Debug) -> SystemMessage:
-    """The next system message of a suspended server; what else waits is not touched."""
-    # A stop must not wait behind what a suspended server will not read.
+async def _wait_for_system_message(process: Process, debug: DebugState) -> SystemMessage:
+    """Wait for the next system message of a suspended server. Other messages stay."""
+    # A stop must not wait behind messages that a suspended server does not read.
     drains, process.drains = process.drains, False
     try:
-        while (order := take(process.mailbox.control)) is None:
-            await debug.orders.park()
+        while (message := take_system_message(process.mailbox.control)) is None:
+            await debug.suspended_loop.park()
     finally:
         process.drains = drains
-    return order
+    return message
 
 
-def take(control: deque[object], wanted: SystemMessage | None = None) -> SystemMessage | None:
-    """Take the first system message off a control lane, or a certain one; None without any."""
+def take_system_message(
+    control: deque[object], wanted: SystemMessage | None = None
+) -> SystemMessage | None:
+    """Remove the first system message, or `wanted`, from a control lane; None if absent."""
     for at, message in enumerate(control):
-        # By identity: another message's own `__eq__` is a user's.
+        # By identity, because `__eq__` of another message may be user code.
         if is_a(message, SystemMessage) and wanted in (None, message):
             del control[at]
             return message

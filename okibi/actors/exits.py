@@ -1,16 +1,16 @@
-"""Why an actor ended, as a value, and what its callers are told.
+"""Exit reasons: why an actor ended, as a value, and the exceptions that carry a reason.
 
-OTP sorts every end into two: `normal`, `shutdown` and `{shutdown, Term}` are quiet, everything
-else is a crash (OTP: Reference Manual, Processes). okibi keeps the sorting and names five kinds:
+    kind       the actor                                                           quiet?
+    normal     returned                                                            yes
+    shutdown   was asked to stop, or left with a reason that is no error           yes
+    killed     was ended without `terminate`, or did not end within its grace      no
+    crashed    raised an exception; `detail` is the exception                      no
+    noproc     was not there: no actor had the address                             no
 
-    normal     it returned by itself
-    shutdown   it was asked to stop, or left with a reason that is no error
-    killed     it was cut off without a chance to clean up, or did not end within its grace
-    crashed    an exception left it; `detail` is that exception
-    noproc     there was nobody at that address
+A quiet end is not logged as a crash and does not restart a transient child (OTP: Reference Manual,
+Processes: `normal`, `shutdown` and `{shutdown, Term}`).
 
-One class with a kind, not five classes: each attrs class costs a cold start a fifth of a
-millisecond, and a reason is compared far more often than it is taken apart.
+Rejected: a class for each kind. Each attrs class adds 0.2 ms to a cold start.
 """
 
 import signal
@@ -20,11 +20,11 @@ from typing import Any, Final, Literal, TypeGuard, TypeVar, cast
 import attrs
 import trio
 
-from .safe_repr import IN_A_SENTENCE, brief, class_name, cut, said, shape, traceback_of
+from .safe_repr import INLINE_LIMIT, class_name, cut, error_text, shape, short_repr, traceback_of
 
 T = TypeVar("T")
 Leaf = TypeVar("Leaf", bound=BaseException)
-# As they are read of any group, whatever its class does.
+# Read past a user's subclass of BaseExceptionGroup, which may override both.
 _EXCEPTIONS: Any = BaseExceptionGroup.__dict__["exceptions"]
 _MESSAGE: Any = BaseExceptionGroup.__dict__["message"]
 Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
@@ -32,11 +32,13 @@ Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
 @attrs.frozen(repr=False)
 class ExitReason:
-    """Why an actor ended.
+    """Why an actor ended. Build one with `shutdown(detail)` or `crashed(error)`.
+
+    NORMAL, SHUTDOWN, KILLED, NO_PROCESS and IGNORED are the constant reasons.
 
     Args:
-        kind: one of the five kinds above.
-        detail: the exception of a crash, or what a `shutdown` was given to say.
+        kind: "normal", "shutdown", "killed", "crashed" or "noproc".
+        detail: the exception of a crash, or what was given to `shutdown`.
     """
 
     kind: Kind
@@ -44,12 +46,12 @@ class ExitReason:
 
     @property
     def quiet(self) -> bool:
-        """Whether this end is no error: it is not logged and does not restart a transient child."""
+        """Whether the end is no error: not logged, and a transient child is not restarted."""
         return self.kind == "normal" or self.kind == "shutdown"
 
     @property
     def error(self) -> BaseException | None:
-        """The exception behind a crash, None for every other end."""
+        """The exception of a crash; None for every other end."""
         crash = self.kind == "crashed" and isinstance(self.detail, BaseException)
         return cast("BaseException", self.detail) if crash else None
 
@@ -58,14 +60,14 @@ class ExitReason:
             return self.kind
         error, detail = self.error, self.detail
         if error is not None:
-            words = f"{class_name(type(error))}: {said(error)}".removesuffix(": ")
+            words = f"{class_name(type(error))}: {error_text(error)}".removesuffix(": ")
         else:
-            # What a reason is given in words is said to others. A value may be a user's secret.
-            words = repr(cut(detail, IN_A_SENTENCE)) if type(detail) is str else shape(detail)
+            # A text is shown. Of any other value only the type is: it may be a user's secret.
+            words = repr(cut(detail, INLINE_LIMIT)) if type(detail) is str else shape(detail)
         return f"{self.kind} ({words})"
 
     def __repr__(self) -> str:
-        # A Down has it in its own: what it says must be fit for a log.
+        # The repr of a Down includes this one, and goes to logs.
         return f"<ExitReason {self}>"
 
 
@@ -73,100 +75,117 @@ NORMAL = ExitReason("normal")
 SHUTDOWN = ExitReason("shutdown")
 KILLED = ExitReason("killed")
 NO_PROCESS = ExitReason("noproc")
-# Of an actor whose `init` raised Ignore; whoever starts it is told by a StartError with it.
+# The actor raised Ignore in `init`. The starter gets a StartError with this reason.
 IGNORED = ExitReason("normal", "ignored")
 
 
+# In place of a reply that is missing.
 NOTHING: Final = object()
 
 
 def crashed(error: BaseException) -> ExitReason:
-    """The reason of an actor that an exception has left."""
+    """Build the reason of an actor that raised an exception.
+
+    Args:
+        error: the exception.
+    """
     return ExitReason("crashed", error)
 
 
 def shutdown(detail: object) -> ExitReason:
-    """A quiet reason that says more than SHUTDOWN does (OTP: `{shutdown, Term}`)."""
+    """Build a quiet reason with a detail (OTP: `{shutdown, Term}`).
+
+    >>> from okibi.actors import shutdown
+    >>> print(shutdown("moved to another region"))
+    shutdown ('moved to another region')
+
+    Args:
+        detail: a text, shown in logs, or another value, of which only the type is shown.
+    """
     return ExitReason("shutdown", detail)
 
 
-def checked(reason: object) -> ExitReason:
-    """A reason that whoever is told of the end can read.
+def check_reason(reason: object) -> ExitReason:
+    """Check that a reason is an ExitReason, and return it.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is not.
     """
     if not isinstance(reason, ExitReason):
         raise TypeError(
-            f"why an actor ends is an ExitReason, not a {shape(reason)}: say shutdown(...)"
+            f"reason must be an ExitReason, got {shape(reason)}: use shutdown(...) or SHUTDOWN"
         )
     return reason
 
 
 def check_grace(path: str, grace: float) -> None:
-    """See to it that a grace can be counted down.
+    """Check that a grace is a number of seconds.
 
     Raises:
-        ValueError: it is less than 0, or not a number.
+        ValueError: it is negative or NaN.
     """
     if not grace >= 0:
-        raise ValueError(f"{path}: a grace is 0 seconds or more, not {grace!r}")
+        raise ValueError(f"{path}: grace must be >= 0 seconds, got {grace!r}")
 
 
 class Exit(Exception):
-    """Raised inside an actor to leave it with a reason of one's own (OTP: `exit/1`).
+    """Raised inside an actor to end it with a reason (OTP: `exit/1`).
+
+        raise Exit(shutdown("no more work"), reply=total)
 
     Args:
-        reason: what monitors, callers and the supervisor are told; NORMAL if left out.
-        reply: what the caller is answered, once `terminate` has run (OTP: `{stop, Reason, Reply,
-            State}`). Without it a caller is told by ActorExited.
+        reason: what monitors, callers and the supervisor get. Default: NORMAL.
+        reply: what the current caller gets, after `terminate` has run (OTP: `{stop, Reason, Reply,
+            State}`). Without it, the caller gets ActorExited.
 
     Raises:
-        TypeError: `reason` is no ExitReason.
+        TypeError: `reason` is not an ExitReason.
     """
 
     def __init__(self, reason: ExitReason = NORMAL, *, reply: object = NOTHING) -> None:
-        super().__init__(str(checked(reason)))
+        super().__init__(str(check_reason(reason)))
         self.reason = reason
         self.reply = reply
 
 
 class Ignore(Exception):
-    """Raised in `init` by an actor that is not needed after all (OTP: `ignore`).
+    """Raised in `init` by an actor that is not needed (OTP: `ignore`).
 
-    It ends as `normal`, without `terminate` and without a log line. Its supervisor keeps the
-    spec, unless the child is temporary, and goes on to the next child.
+    The actor ends as `normal`, without `terminate` and without a log line. Its supervisor keeps
+    the spec, unless the child is temporary, and starts the next child.
     """
 
 
 class Refusal(Exception):
-    """The base of errors that are answers (OTP: `{reply, {error, Reason}, State}`).
+    """Base class of expected errors (OTP: `{reply, {error, Reason}, State}`).
 
-    One that leaves a server's method is raised in the caller, and the server lives; every other
-    exception is the end of the server. A refused cast is logged.
+    A server's method that raises a Refusal answers its call with it: the caller gets the exception
+    and the server goes on. Every other exception ends the server. A refused cast is logged.
+
+        class SoldOut(Refusal): ...
     """
 
 
 class Redacted(Exception):
-    """In place of an exception that crashed an actor whose `format_status` has changed the reason.
+    """Replaces the exception of a crash whose reason `format_status` has changed.
 
-    It says what `format_status` has put there, and has neither the traceback nor the causes of the
-    exception: the crash report has the lines.
+    Its text is what `format_status` returned. It has neither the traceback nor the causes of the
+    exception; the crash report has the lines.
     """
 
 
-class _Late(Exception):
-    """An exception that makes its text when the text is read.
+class _LazyTextError(Exception):
+    """An exception that builds its text when the text is read.
 
-    Those who wait hear of an end before a user's `__str__` has its turn.
+    Waiting callers are woken before a user's `__str__` runs.
     """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
 
-class ActorExited(_Late):
-    """The actor one spoke to has ended, or ended before it answered (OTP: `gen_server:call`).
+class ActorExited(_LazyTextError):
+    """The actor has ended, or ended before it answered (OTP: `exit` of `gen_server:call`).
 
     Its `__cause__` is the exception that crashed the actor, or a Redacted if the actor's
     `format_status` changed the reason. The frames in the traceback of the cause have no locals
@@ -174,7 +193,7 @@ class ActorExited(_Late):
     that does not catch this exception sends the text to the invoker.
 
     Attributes:
-        path: the address it was spoken to by.
+        path: the path of the actor.
         reason: why it ended.
     """
 
@@ -186,31 +205,32 @@ class ActorExited(_Late):
         self._doing = doing
 
     def __str__(self) -> str:
-        asked = f", asked for {self._doing}" if self._doing else ""
-        return f"{self.path} is gone: {self.reason}{asked}"
+        failed = f"; {self._doing} failed" if self._doing else ""
+        return f"{self.path} is gone: {self.reason}{failed}"
 
 
 class NoProcess(ActorExited):
-    """No actor bears that name now (OTP: `noproc`).
+    """No actor is registered under the name (OTP: `noproc`).
 
-    Its text says whether a supervisor is about to start the actor again.
+    The text says whether a supervisor is restarting the actor.
     """
 
     def __init__(self, key: object, why: str = "start one with name=...") -> None:
         super().__init__(str(key), NO_PROCESS)
-        self.args = (f"no actor is registered as {brief(key)}: {why}",)
+        self.args = (f"no actor is registered as {short_repr(key)}: {why}",)
 
     __str__ = Exception.__str__
 
 
 class CallCycle(RuntimeError):
-    """Actors call each other in a circle: this call would have closed it and never returned.
+    """Actors call each other in a cycle: this call would never return.
 
-    OTP lets them wait until one of them times out. In one process all waits are known. Or what
-    closed it was the wait for the end of one of them, who drains or is shielded, and could not end.
+    okibi knows all waits in the process, so it refuses the call that would close the cycle. (OTP
+    waits until one of the calls times out.) The last wait of a cycle may also be a wait for the end
+    of an actor that drains or is shielded.
 
     Attributes:
-        paths: who calls whom, beginning and ending with the actor that made this call.
+        paths: who calls whom; the first and the last path are the actor that made this call.
     """
 
     def __init__(self, sentence: str, paths: tuple[str, ...]) -> None:
@@ -219,11 +239,16 @@ class CallCycle(RuntimeError):
 
 
 class CallingSelf(CallCycle):
-    """An actor called itself and would have waited for ever (OTP: `calling_self`)."""
+    """An actor called itself, or waited for its own end (OTP: `calling_self`)."""
 
 
-class StartError(_Late):
-    """An actor did not start: it is this exception's `path`, and `reason` says why."""
+class StartError(_LazyTextError):
+    """An actor did not start (OTP: `{error, Reason}` of `start_link`).
+
+    Attributes:
+        path: the path of the actor.
+        reason: why. The exception that `init` raised is also the `__cause__`.
+    """
 
     def __init__(self, path: str, reason: ExitReason) -> None:
         super().__init__(path, reason.kind)
@@ -238,19 +263,19 @@ class StartError(_Late):
 def reason_for(
     error: BaseException | None, *, killed: bool, asked: ExitReason | None
 ) -> ExitReason:
-    """Why an actor has ended, from what left its body and what had been asked of it.
+    """Derive the exit reason from the exception that ended the body and from what was asked.
 
-    First the exception, then the scope: a body that crashes while it is being cancelled has
-    crashed, though trio says that the cancellation was caught.
+    An exception counts before a cancellation: a body that crashes while it is cancelled has
+    crashed.
 
     Args:
-        error: what its body raised; Cancelled, alone or in a group, is no crash.
-        killed: whether it was cut off.
-        asked: the reason it was asked to stop with, if it was.
+        error: what the body raised. Cancelled, alone or in a group, is no crash.
+        killed: whether the actor was killed.
+        asked: the reason that a stop was asked with; None if no stop was asked.
     """
-    cut, crash = (False, None) if error is None else _split(error)
+    cut, crash = (False, None) if error is None else _split_cancelled(error)
     if crash is not None:
-        return left_with(crash) if is_a(crash, Exit) else crashed(crash)
+        return reason_of_exit(crash) if is_a(crash, Exit) else crashed(crash)
     if killed:
         return KILLED
     if asked is not None:
@@ -258,8 +283,8 @@ def reason_for(
     return SHUTDOWN if cut else NORMAL
 
 
-def farewell_in(error: BaseException) -> object:
-    """The last reply that an Exit in it gives, NOTHING if there is none."""
+def last_reply_in(error: BaseException) -> object:
+    """The `reply` of an Exit in an error; NOTHING if there is none."""
     crash = crash_in(error)
     try:
         return crash.reply if is_a(crash, Exit) else NOTHING
@@ -267,39 +292,39 @@ def farewell_in(error: BaseException) -> object:
         return NOTHING
 
 
-def left_with(error: Exit) -> ExitReason:
-    """The reason that an Exit gives. A subclass that has none, or another value, is a crash."""
+def reason_of_exit(error: Exit) -> ExitReason:
+    """The reason of an Exit. A subclass of a user's without a valid one counts as a crash."""
     try:
-        return checked(error.reason)
+        return check_reason(error.reason)
     except BaseException:
         return crashed(error)
 
 
-def interrupted(error: BaseException | None) -> bool:
-    """Whether a KeyboardInterrupt is in it, alone or in a group."""
+def has_keyboard_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is a KeyboardInterrupt, or a group with one."""
     return error is not None and leaf_in(error, KeyboardInterrupt) is not None
 
 
 def sigint_raises() -> bool:
-    """Whether a KeyboardInterrupt here may have come of SIGINT: Python's way, or trio's."""
-    taken = signal.getsignal(signal.SIGINT)
-    by = str(getattr(taken, "__module__", None)).partition(".")[0]
-    here = threading.current_thread() is threading.main_thread()
-    return here and (taken is signal.default_int_handler or by == "trio")
+    """Whether SIGINT may raise KeyboardInterrupt in this thread, by Python's or trio's handler."""
+    handler = signal.getsignal(signal.SIGINT)
+    module = str(getattr(handler, "__module__", None)).partition(".")[0]
+    main = threading.current_thread() is threading.main_thread()
+    return main and (handler is signal.default_int_handler or module == "trio")
 
 
 def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
-    """Whether an exception or a message is of a kind; `isinstance` would ask its `__class__` too.
+    """Like isinstance, without reading `__class__`.
 
-    That is a user's: a lazy object opens its connection there, and may raise.
+    A user's lazy object may open its connection when `__class__` is read, and may raise.
     """
     return issubclass(type(value), kind)
 
 
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
-    """The first exception of a kind in an error, alone or in a group; None if there is none.
+    """The first exception of a kind in an error or group; None if there is none.
 
-    Not by the group's own methods: those of a class of the user's may raise what they like.
+    Does not use the group's own methods, which a user's class may override.
     """
     waiting = [error]
     while waiting:
@@ -311,18 +336,18 @@ def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
 
 
 def crash_in(error: BaseException) -> BaseException | None:
-    """What is left of an exception without Cancelled: None if it was nothing but cancellation."""
-    return _split(error)[1]
+    """An error without Cancelled; None if nothing is left. A group of one is its member."""
+    return _split_cancelled(error)[1]
 
 
-def _split(error: BaseException) -> tuple[bool, BaseException | None]:
-    """Whether Cancelled is in `error`, and what else is; a group of one is that one."""
-    crash = uncancelled(error)
-    return crash is not error, None if crash is None else _alone(crash)
+def _split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
+    """Return whether Cancelled is in `error`, and what `crash_in` returns."""
+    crash = without_cancelled(error)
+    return crash is not error, None if crash is None else _unwrap_single(crash)
 
 
-def uncancelled(error: BaseException) -> BaseException | None:
-    """An error without the Cancelled in it: itself if it has none, None if there is no more."""
+def without_cancelled(error: BaseException) -> BaseException | None:
+    """An error without the Cancelled in it: itself if it has none, None if nothing is left."""
     if leaf_in(error, trio.Cancelled) is None:
         return error
     if not issubclass(type(error), BaseExceptionGroup):
@@ -331,23 +356,23 @@ def uncancelled(error: BaseException) -> BaseException | None:
     try:
         return BaseExceptionGroup.split(group, trio.Cancelled)[1]
     except BaseException:
-        # One in it is of a class of the user's that cannot be made anew.
-        rest = [left for each in members_of(group) if (left := uncancelled(each)) is not None]
+        # A user's group class that cannot be copied: build a plain group.
+        rest = [left for each in members_of(group) if (left := without_cancelled(each)) is not None]
         if not rest:
             return None
         message: str = _MESSAGE.__get__(group)
         return BaseExceptionGroup(message, rest).with_traceback(traceback_of(group))
 
 
-def _alone(error: BaseException) -> BaseException:
-    """The exception a nursery has wrapped, when it is the only one."""
+def _unwrap_single(error: BaseException) -> BaseException:
+    """The exception in a group of one, as a nursery raises it."""
     while len(members := members_of(error)) == 1:
         error = members[0]
     return error
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """The exceptions in a group, whatever its class does; empty if `error` is no group."""
+    """The exceptions in a group; empty if `error` is no group."""
     members: tuple[BaseException, ...] = ()
     if is_a(error, BaseExceptionGroup):
         members = _EXCEPTIONS.__get__(error)

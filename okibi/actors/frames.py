@@ -1,8 +1,7 @@
-"""In which line of code a task is: read off its stack, without asking it.
+"""Find the line of code at which a task is, from the stack of the task.
 
-A wait always ends in trio, and most pass through okibi before. What is looked for is the user's
-own line above those, the innermost one. Only where there is none, okibi's own says more than
-nothing.
+Every wait ends in trio, and most pass through okibi first. The result is the innermost line of the
+user's code. If there is none, the result is a line of okibi.
 """
 
 import os
@@ -25,9 +24,9 @@ Frames = list[tuple[FrameType, int]]
 
 
 def frames_of(task: Task | None) -> Frames:
-    """The frames of a task with their lines, the outermost first; none of a task that has ended.
+    """The frames of a task with their lines, outermost first; empty for a task that has ended.
 
-    A task that waits for those of a nursery of its own goes on where the first of them is.
+    For a task that waits for its nursery, the frames of the nursery's first child follow.
     """
     frames: Frames = []
     while task is not None:
@@ -41,29 +40,22 @@ def frames_of(task: Task | None) -> Frames:
 
 
 def line_of(task: Task | None, *also: str) -> str:
-    """Where a task is, as `file:line`; empty while it waits for its next message.
+    """The line of a task as `file:line`; empty while the task waits for its next message.
 
     Args:
-        task: whose; None, or one that has ended, is nowhere.
-        *also: further folders whose lines are not the user's.
+        task: the task; empty for None, and for a task that has ended.
+        *also: more folders whose lines are not the user's.
     """
     frames = frames_of(task)
     if any(frame.f_code is Mailbox.receive.__code__ for frame, _ in frames):
         return ""
-    inner = [at for at in frames if _is_users(at[0], also)]
-    inner = inner or [at for at in frames if not at[0].f_code.co_filename.startswith(_TRIO)]
-    return f"{inner[-1][0].f_code.co_filename}:{inner[-1][1]}" if inner else ""
-
-
-def stack_of(task: Task | None) -> str:
-    """The stack of a task as a traceback shows one, the user's own lines if it has any."""
-    frames = frames_of(task)
-    own = [at for at in frames if _is_users(at[0])]
-    return "".join(traceback.StackSummary.extract(iter(own or frames)).format())
+    found = [each for each in frames if _is_users(each[0], also)]
+    found = found or [each for each in frames if not each[0].f_code.co_filename.startswith(_TRIO)]
+    return f"{found[-1][0].f_code.co_filename}:{found[-1][1]}" if found else ""
 
 
 def runs(task: Task | None, function: object) -> bool:
-    """Whether a task, or one in a nursery of its own, is inside a coroutine function."""
+    """Whether a coroutine function is on the stack of a task or of a task in its nurseries."""
     code = getattr(function, "__code__", None)
     if task is None:
         return False
@@ -77,15 +69,23 @@ def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
     file = frame.f_code.co_filename
     if file.startswith((_TRIO, _HERE, *also)):
         return False
-    # What is installed lies in the standard library's folder, and may be all the user has written.
-    return not file.startswith(_STANDARD) or "site-packages" in file
+    return not is_standard_library(file)
+
+
+def is_standard_library(filename: str) -> bool:
+    """Whether a file belongs to Python itself."""
+    # site-packages lies inside the standard library's folder, and may hold the user's package.
+    return filename.startswith(_STANDARD) and "site-packages" not in filename
 
 
 def running_from(outermost: FrameType | None) -> Frames:
-    """The stack from a frame that runs just now: a coroutine that runs does not say what it awaits.
+    """The frames of a running task, outermost first. A running coroutine has no await frames.
 
-    It is the task that asks, or one that does not let others run, seen from another thread. What it
-    has handed off to (module `trio_internals`) is none of its own.
+    The running task is the caller, or a task that blocks the loop, seen from another thread. Frames
+    of a task that it steps by a handoff (module `trio_internals`) are left out.
+
+    Args:
+        outermost: the first frame of the task.
     """
     for innermost in sys._current_frames().values():
         stack = list(traceback.walk_stack(innermost))

@@ -1,12 +1,10 @@
-"""Groups: typed keys that any number of actors share (OTP: `pg`; Elixir: Registry, duplicate keys).
+"""Group: a typed key that any number of actors share (OTP: `pg`; Elixir: Registry, duplicate keys).
 
-An actor may join as often as it likes and is then in the group as often: it must leave as often,
-and a dispatch reaches it as often. Its entries are gone with it, before anybody is told of its
-end, so a group has no dead members. What OTP solves besides, groups that span machines, is no
-question inside one process.
+An actor may join a group several times. It then is a member as often, must leave as often, and gets
+each dispatch as often. A dead actor leaves all its groups before its monitors are notified.
 
-The table belongs to one run of trio (a RunVar), as that of the names does. It holds nothing of
-a group that nobody is in and nobody monitors.
+The table of groups belongs to one `trio.run` (a RunVar), like the table of names. It has no entry
+for a group without members and monitors. OTP's groups across machines have no counterpart here.
 """
 
 import itertools
@@ -18,11 +16,11 @@ from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint_if_canc
 
 from .exits import NO_PROCESS, ActorExited, ExitReason
 from .mailbox import MailboxFull
-from .names import check_address
+from .names import check_key_and_class
 from .process import Phase, Process, logger
 from .ref import Ref
 from .request import message_name
-from .run_guard import not_here, refuse_elsewhere
+from .run_guard import check_same_run, outside_run_error
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -30,7 +28,7 @@ P = ParamSpec("P")
 
 @attrs.frozen(repr=False)
 class Group(Generic[A]):
-    """A key that any number of actors of one class share.
+    """A key that any number of actors of one class share. `dispatch` casts to all members.
 
     >>> import trio
     >>> from okibi.actors import Group, Server, start
@@ -47,64 +45,65 @@ class Group(Generic[A]):
     ...     async with trio.open_nursery() as nursery:
     ...         for path in ("bob", "eve"):
     ...             await start(nursery, Listener, path=path)
-    ...             print("told", await LISTENERS.dispatch(Listener.hear, f"{path} is here"))
+    ...             print("reached", await LISTENERS.dispatch(Listener.hear, f"{path} is here"))
     ...         for member in LISTENERS.members():
     ...             print(member.path, await member.call(Listener.heard))
     ...             member.stop()
     >>> trio.run(main)
-    told 1
-    told 2
+    reached 1
+    reached 2
     bob ['bob is here', 'eve is here']
     eve ['eve is here']
 
-    An actor is told of joins and leaves by `self.monitor(group)`.
+    An actor that calls `self.monitor(group)` gets a `Joined` or `Left` at each change.
 
     Args:
-        key: what it is called, unique among the groups of one run: any value that can be a dict's
-            key.
-        actor: the class of the actors that join it.
+        key: unique among the groups of one `trio.run`: a text, or any other hashable value.
+        actor: the class of the members.
 
     Raises:
-        TypeError: one of them is something else.
+        TypeError: `key` is empty or not hashable, or `actor` is no class.
     """
 
     key: Hashable
     actor: type[A] = attrs.field(eq=False)
 
     def __attrs_post_init__(self) -> None:
-        check_address("Group", self.key, self.actor, "join")
+        check_key_and_class("Group", self.key, self.actor)
 
     def join(self, ref: Ref[A]) -> None:
-        """Put an actor into the group, once more if it is in it (OTP: `pg:join/3`).
+        """Add an actor to the group; a member is added once more (OTP: `pg:join/3`).
 
-        Any task may do this for any actor; most do it for themselves, in `init`.
+        Usually an actor joins in its `init`: `GROUP.join(self.ref)`. Any task may add any actor.
 
         Raises:
             ActorExited: the actor has ended.
-            RuntimeError: it lives in another run of trio's.
-            TypeError: it is of another class than the group's.
+            RuntimeError: the actor belongs to another `trio.run`.
+            TypeError: the actor is of another class than the group's.
         """
         process = ref.process()
         if process.phase is Phase.DEAD:
             raise ActorExited(process.path, process.reason or NO_PROCESS, f"a join of {self}")
-        refuse_elsewhere(process, "join")
-        # None while its factory runs. `Pool[Connection]` promises a Pool: isinstance knows no more.
+        check_same_run(process, "join")
+        # None while the factory runs. For `Pool[Connection]` only Pool can be checked.
         actor: object = process.actor
         if actor is not None and not isinstance(actor, get_origin(self.actor) or self.actor):
-            raise TypeError(f"{self} is joined by no {type(actor).__name__}: {process.path}")
-        _registry().join(self.key, process)
+            raise TypeError(
+                f"{process.path} cannot join {self}: it is of class {type(actor).__name__}"
+            )
+        _group_table().join(self.key, process)
 
     def leave(self, ref: Ref[A]) -> bool:
-        """Take back the actor's latest join (OTP: `pg:leave/3`).
+        """Undo the actor's latest join (OTP: `pg:leave/3`).
 
         Returns:
-            False if it is not in the group (OTP: `not_joined`), as when it has just ended.
+            False if the actor is no member, or has ended (OTP: `not_joined`).
         """
-        return _registry().leave(self.key, ref.process())
+        return _group_table().leave(self.key, ref.process())
 
     def members(self) -> list[Ref[A]]:
-        """Who is in it now, in the order they joined, each as often as it did."""
-        return [Ref(process) for process in _registry().processes(self.key)]
+        """The members now, in the order of joining; each as often as it has joined."""
+        return [Ref(process) for process in _group_table().processes(self.key)]
 
     async def dispatch(
         self,
@@ -113,15 +112,19 @@ class Group(Generic[A]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> int:
-        """Cast to every entry, from the caller's own task (Elixir: `Registry.dispatch/3`).
+        """Cast to all members (Elixir: `Registry.dispatch/3`).
 
-        All are cast to in one step, or none if the caller is cancelled. It waits for nobody:
-        a member whose mailbox has no room, by whatever policy but DROP_OLDEST, is left out, for
-        one slow member would else hold up the others. That is logged as a warning; that a
-        member is just ending, as info.
+        Casts to all members in one step, or to none if the caller is cancelled. It never waits: a
+        member with a full mailbox is skipped and logged as a warning (policy DROP_OLDEST: the
+        member drops its oldest message). A member that is ending is skipped and logged as info.
+
+        Args:
+            method: as for `Ref.cast`.
+            *args: positional arguments of the method.
+            **kwargs: keyword arguments of the method.
 
         Returns:
-            To how many entries it went.
+            The number of casts; an actor that has joined twice counts twice.
 
         Raises:
             TypeError: `method` is no message.
@@ -134,18 +137,18 @@ class Group(Generic[A]):
                 member.cast_nowait(method, *args, **kwargs)
                 reached += 1
             except MailboxFull as full:
-                logger.warning("%s did not reach all with %s: %s", self, name, full)
+                logger.warning("%s: %s was not cast to a member: %s", self, name, full)
             except ActorExited as gone:
-                logger.info("%s did not reach all with %s: %s", self, name, gone)
+                logger.info("%s: %s was not cast to a member: %s", self, name, gone)
         await cancel_shielded_checkpoint()
         return reached
 
-    def watched_by(self, watcher: Process) -> "GroupMonitor[A]":
-        """Have `watcher` told of joins and leaves: what an actor's `monitor` does."""
+    def add_monitor(self, watcher: Process) -> "GroupMonitor[A]":
+        """Send `watcher` a Joined or Left at each change. Used by `Actor.monitor`."""
         monitor = GroupMonitor(watcher, self, tuple(self.members()))
         if watcher.phase is not Phase.DEAD:
-            _registry().watch(monitor)
-            # A short-lived watcher must leave nothing behind in a long-lived group.
+            _group_table().watch(monitor)
+            # When the watcher ends, remove its monitor from the group.
             watcher.watchers[monitor] = lambda _: monitor.demonitor()
         return monitor
 
@@ -154,12 +157,12 @@ class Group(Generic[A]):
 
 
 class GroupMonitor(Generic[A]):
-    """One actor's interest in who joins and leaves a group (OTP: `pg:monitor/2`).
+    """A monitor of a group (OTP: `pg:monitor/2`). Made by `Actor.monitor`.
 
     Attributes:
-        group: which one.
-        members: who was in it when the monitor was set; each change since then brings exactly
-            one `Joined` or `Left`, on the control lane.
+        group: the monitored group.
+        members: the members when the monitor was set. Each later change brings exactly one
+            `Joined` or `Left`, on the control lane.
     """
 
     __slots__ = ("_watcher", "group", "members")
@@ -170,26 +173,26 @@ class GroupMonitor(Generic[A]):
         self.members = members
 
     def demonitor(self) -> None:
-        """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
-        _registry().unwatch(self)
+        """End the monitoring. Messages that wait in the mailbox are removed."""
+        _group_table().unwatch(self)
         self._watcher.watchers.pop(self, None)
-        self._watcher.mailbox.forget(
+        self._watcher.mailbox.remove_control(
             lambda m: isinstance(m, (Joined, Left)) and m.monitor is self,
         )
 
-    def tell(self, message: object) -> None:
-        """Put a message on the watcher's control lane."""
+    def notify(self, message: object) -> None:
+        """Post a message to the watcher."""
         self._watcher.mailbox.post(message)
 
 
 @attrs.frozen
 class Joined:
-    """An actor has joined a group, perhaps not for the first time.
+    """An actor has joined a monitored group. A member may join again.
 
     Attributes:
-        group: which one.
-        ref: who.
-        monitor: which of one's monitors this is.
+        group: the group.
+        ref: the actor.
+        monitor: the monitor that `Actor.monitor` returned.
     """
 
     group: Group[Any]
@@ -199,13 +202,13 @@ class Joined:
 
 @attrs.frozen
 class Left:
-    """One entry of an actor is gone from a group: of several, each brings its own `Left`.
+    """An actor has left a monitored group. If it had joined twice, its end brings two `Left`.
 
     Attributes:
-        group: which one.
-        ref: who.
-        reason: why the actor ended; None if it lives and was taken out by `leave`.
-        monitor: which of one's monitors this is.
+        group: the group.
+        ref: the actor.
+        reason: why the actor ended; None if it left by `Group.leave`.
+        monitor: the monitor that `Actor.monitor` returned.
     """
 
     group: Group[Any]
@@ -214,10 +217,15 @@ class Left:
     monitor: GroupMonitor[Any]
 
 
-class Registry:
-    """The groups of one run: who is in which, and who is told of it.
+class GroupTable:
+    """The groups of one run, their members and monitors.
 
-    An entry has a number, so that an actor among a hundred thousand leaves without a search.
+    Each membership has a number, so leaving a large group needs no search.
+
+    Attributes:
+        entries: by group key, the members by number.
+        joins: by member, the numbers of its memberships by group key.
+        monitors: by group key, the monitors.
     """
 
     __slots__ = ("_numbers", "entries", "joins", "monitors")
@@ -229,7 +237,7 @@ class Registry:
         self.monitors: dict[Hashable, dict[GroupMonitor[Any], None]] = {}
 
     def processes(self, key: Hashable) -> list[Process]:
-        """Who is in a group, in the order they joined."""
+        """The members of a group, in the order of joining."""
         return list(self.entries.get(key, {}).values())
 
     def join(self, key: Hashable, process: Process) -> None:
@@ -237,11 +245,11 @@ class Registry:
         self.entries.setdefault(key, {})[number] = process
         if process not in self.joins:
             self.joins[process] = {}
-            # Before those who monitor it: a Left comes before the Down, as the name is free.
-            process.watchers = {self: self._forget, **process.watchers}
+            # First of the watchers, so that a Left comes before the Down.
+            process.watchers = {self: self._remove_ended, **process.watchers}
         self.joins[process].setdefault(key, []).append(number)
-        for monitor in self._told(key):
-            monitor.tell(Joined(monitor.group, Ref(process), monitor))
+        for monitor in self._monitors_of(key):
+            monitor.notify(Joined(monitor.group, Ref(process), monitor))
 
     def leave(self, key: Hashable, process: Process) -> bool:
         joins = self.joins.get(process, {})
@@ -261,13 +269,13 @@ class Registry:
 
     def unwatch(self, monitor: GroupMonitor[Any]) -> None:
         key = monitor.group.key
-        told = self.monitors.get(key, {})
-        told.pop(monitor, None)
-        if not told:
+        monitors = self.monitors.get(key, {})
+        monitors.pop(monitor, None)
+        if not monitors:
             self.monitors.pop(key, None)
 
-    def _forget(self, process: Process) -> None:
-        """Take out a process that has ended, of every group, as often as it is in it."""
+    def _remove_ended(self, process: Process) -> None:
+        """Remove a process that has ended from all its groups."""
         for key, numbers in self.joins.pop(process).items():
             for number in numbers:
                 self._remove(key, number, process, process.reason)
@@ -279,22 +287,22 @@ class Registry:
         del entries[number]
         if not entries:
             del self.entries[key]
-        for monitor in self._told(key):
-            monitor.tell(Left(monitor.group, Ref(process), reason, monitor))
+        for monitor in self._monitors_of(key):
+            monitor.notify(Left(monitor.group, Ref(process), reason, monitor))
 
-    def _told(self, key: Hashable) -> list[GroupMonitor[Any]]:
+    def _monitors_of(self, key: Hashable) -> list[GroupMonitor[Any]]:
         return list(self.monitors.get(key, ()))
 
 
-_of_this_run: RunVar[Registry] = RunVar("groups")
+_groups_of_run: RunVar[GroupTable] = RunVar("groups")
 
 
-def _registry() -> Registry:
+def _group_table() -> GroupTable:
     try:
-        return _of_this_run.get()
+        return _groups_of_run.get()
     except LookupError:
-        registry = Registry()
-        _of_this_run.set(registry)
-        return registry
+        table = GroupTable()
+        _groups_of_run.set(table)
+        return table
     except RuntimeError as no_run:
-        raise not_here("a Group's members are known") from no_run
+        raise outside_run_error("using a Group") from no_run

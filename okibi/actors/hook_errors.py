@@ -1,23 +1,23 @@
-"""What is said of a class that overrides a hook without its `async`.
+"""The error for a hook that is a plain `def` where okibi awaits it.
 
-Python's own word for it, that None cannot be awaited, names neither the method nor its class, and
-no line of the user's stands in the traceback.
+Python's own error, "NoneType can't be awaited", names neither the hook nor its class, and its
+traceback has no line of the user's.
 """
 
 from typing import Any
 
 
-def awaited(given: Any, actor: object, name: str) -> Any:
-    """What a hook has given, if it can be awaited.
+def require_awaitable(returned: Any, actor: object, hook: str) -> Any:
+    """Return what a hook has returned, to be awaited.
 
     Raises:
-        TypeError: it was a plain `def`, which has given nothing.
+        TypeError: the hook returned None, so it is a plain `def`.
     """
-    if given is None:
-        raise no_async(actor, name)
-    return given
+    if returned is None:
+        raise not_async_error(actor, hook)
+    return returned
 
 
-def no_async(actor: object, name: str) -> TypeError:
-    """The error of a hook that is a plain `def`."""
-    return TypeError(f"{type(actor).__name__}.{name} is no `async def`")
+def not_async_error(actor: object, hook: str) -> TypeError:
+    """Build the error for a hook that is a plain `def`."""
+    return TypeError(f"{type(actor).__name__}.{hook} must be an `async def`")

@@ -1,8 +1,7 @@
-"""The loggers of okibi's own code: to tell of something must not harm who tells it.
+"""Loggers for okibi's own code: a failing log line never ends the code that logs.
 
-logging catches what a handler's `emit` raises, but not what a filter of the user's does, nor his
-factory of records. His own code would see that where it logs; an actor of okibi's would crash over
-a line of its log, and its crash report over the next.
+logging catches what a handler's `emit` raises, but not what a user's filter or record factory
+raises. Such an error would crash an actor over a log line, and its crash report over the next.
 """
 
 import logging
@@ -12,120 +11,160 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final
 
-from .safe_repr import ALONE, class_name, cut, interrupts, said, traceback_of
+from .safe_repr import TEXT_LIMIT, class_name, cut, error_text, is_ctrl_c, traceback_of
 
-# Characters of a traceback: its frames, and what each exception in it says.
-TRACEBACK: Final = 2 * ALONE
+TRACEBACK_LIMIT: Final = 2 * TEXT_LIMIT
+"""Characters of a printed exception: its frames and the messages of all exceptions in it."""
+
+TRACE_HINT: Final = "OKIBI_TRACE=full shows all frames"
+"""The last line of a log record that leaves frames out."""
 
 
-def write_to_stderr(words: str) -> None:
-    """Write a line past logging, which has failed, and past the stream, which may be closed."""
+def write_to_stderr(text: str) -> None:
+    """Write a line to descriptor 2, because logging has failed and `sys.stderr` may be closed."""
     try:
-        os.write(2, words.encode("utf-8", "backslashreplace") + b"\n")
+        os.write(2, text.encode("utf-8", "backslashreplace") + b"\n")
     except OSError:
         return
 
 
-class Unfailing(logging.Logger):
-    """A logger whose lines may be lost, and then are told of, but raise nothing.
+class SafeLogger(logging.Logger):
+    """A logger that raises nothing. A lost record is reported by a line without its content.
 
-    What a line said is not told, nor what the error says, which may quote it: a filter that was to
-    hide a part of it may be what failed.
+    That line leaves out the record and the error's message, which may quote the record: the failed
+    filter may have been the one that hides a secret.
 
     Attributes:
-        instead: given the words to be written instead.
+        write_fallback: writes that line.
     """
 
-    instead: Callable[[str], None] = staticmethod(write_to_stderr)
+    write_fallback: Callable[[str], None] = staticmethod(write_to_stderr)
 
     @property
     def disabled(self) -> bool:
-        """Never: `logging.config.dictConfig`, unless told otherwise, disables each logger that it
-        does not name, and no crash would be told of any more. Who wants none sets a level.
+        """Always False. To silence okibi, set a level.
+
+        `logging.config.dictConfig` disables every logger that it does not name, unless told
+        otherwise. Crashes would then be lost.
         """
         return False
 
     @disabled.setter
     def disabled(self, _: object) -> None: ...  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def _log(self, level: int, msg: object, args: Any, *rest: Any, **how: Any) -> None:
-        # One more frame for logging to skip when it looks for who logs.
-        how["stacklevel"] = how.get("stacklevel", 1) + 1
+    def _log(self, level: int, msg: object, args: Any, *rest: Any, **options: Any) -> None:
+        # logging must skip the frame of this method when it looks for the caller.
+        options["stacklevel"] = options.get("stacklevel", 1) + 1
         try:
-            super()._log(level, msg, args, *rest, **_with_triple(how))
+            super()._log(level, msg, args, *rest, **_with_exc_info_triple(options))
         except BaseException as error:
-            if interrupts(error):
+            if is_ctrl_c(error):
                 raise
-            file, line, *_ = self.findCaller(stacklevel=how["stacklevel"])
+            file, line, *_ = self.findCaller(stacklevel=options["stacklevel"])
             place = f"{self.name}, {file}:{line}"
-            type(self).instead(f"a line could not be logged ({place}): {class_name(type(error))}")
+            type(self).write_fallback(
+                f"a line could not be logged ({place}): {class_name(type(error))}"
+            )
 
     def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802, logging's
         record = super().makeRecord(*args, **more)
         if record.exc_info:
-            # What every formatter takes, if it is there, instead of making it.
-            record.exc_text = exception_text(record.exc_info)
+            # Formatters print `exc_text` if it is set, and format the exception otherwise.
+            record.exc_text = _exc_info_text(record.exc_info, _short_traceback_text)
         return record
 
 
 def log_or_raise(
-    logger: logging.Logger, level: int, message: str, *args: object, **how: Any
+    logger: logging.Logger, level: int, message: str, *args: object, **options: Any
 ) -> None:
-    """As `logger.log`, but what logging raises is the caller's, who has other words for it."""
-    logging.Logger._log(logger, level, message, args, stacklevel=2, **_with_triple(how))
+    """Log as `logger.log` does, but raise what logging raises: the caller reports it better."""
+    logging.Logger._log(
+        logger, level, message, args, stacklevel=2, **_with_exc_info_triple(options)
+    )
 
 
-def exception_text(
-    told: "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]",
-) -> str:
-    """What `logging.Formatter.formatException` makes of an exception, but cut."""
-    # `logger.exception` outside an `except` block has none.
-    return "NoneType: None" if told[1] is None else traceback_text(told[1]).removesuffix("\n")
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
-def _with_triple(how: dict[str, Any]) -> dict[str, Any]:
-    """Give logging the triple it would make of an exception, whose attributes are a user's."""
-    error: Any = how.get("exc_info")
+def exception_text(exc_info: ExcInfo) -> str:
+    """Format an exception as logging.Formatter does, cut after TRACEBACK_LIMIT."""
+    return _exc_info_text(exc_info, traceback_text)
+
+
+def _exc_info_text(exc_info: ExcInfo, format_error: Callable[[BaseException], str]) -> str:
+    error = exc_info[1]
+    # `logger.exception` outside an `except` block has no exception.
+    return "NoneType: None" if error is None else format_error(error).removesuffix("\n")
+
+
+def _with_exc_info_triple(options: dict[str, Any]) -> dict[str, Any]:
+    """Replace an exception in `exc_info` by its triple.
+
+    logging would build the triple from attributes of the exception, which may be user code.
+    """
+    error: Any = options.get("exc_info")
     if issubclass(type(error), BaseException):
-        how["exc_info"] = (type(error), error, traceback_of(error))
-    return how
+        options["exc_info"] = (type(error), error, traceback_of(error))
+    return options
 
 
-def traceback_text(error: BaseException, *, words: bool = True) -> str:
-    """An exception as Python prints it, with what stands behind it, but cut.
+def traceback_text(error: BaseException) -> str:
+    """Format an exception as Python prints it, cut after TRACEBACK_LIMIT."""
+    trace = traceback_of(error)
+    try:
+        printed = traceback.TracebackException(type(error), error, trace, compact=True)
+        return "".join(_cut_pieces(printed.format()))
+    except BaseException as broken:
+        if is_ctrl_c(broken):
+            raise
+        return _plain_text(error, trace)
 
-    Args:
-        error: which.
-        words: whether what it says belongs to it; without, the frames alone.
+
+def short_traceback(error: BaseException) -> tuple[str, bool]:
+    """Format an exception with the user's frames only (module `short_traceback`).
+
+    Returns:
+        The text, cut after TRACEBACK_LIMIT, and whether frames were left out.
     """
     trace = traceback_of(error)
-    if not words:
-        return "".join(traceback.format_tb(trace))
     try:
-        whole = traceback.TracebackException(type(error), error, trace, compact=True)
-        return "".join(_cut_lines(whole.format()))
+        # Imported here: a start without errors does not need the module.
+        from .short_traceback import format_exception
+
+        pieces, left_out = format_exception(error, trace)
+        return "".join(_cut_pieces(pieces)), left_out
     except BaseException as broken:
-        if interrupts(broken):
+        if is_ctrl_c(broken):
             raise
-        last = f"{class_name(type(error))}: {said(error, ALONE)}\n"
-        return "".join([*traceback.format_tb(trace), last])
+        return _plain_text(error, trace), False
 
 
-def _cut_lines(pieces: Iterable[str]) -> Iterator[str]:
-    left = TRACEBACK
+def _short_traceback_text(error: BaseException) -> str:
+    text, left_out = short_traceback(error)
+    return f"{text}{TRACE_HINT}\n" if left_out else text
+
+
+def _plain_text(error: BaseException, trace: TracebackType | None) -> str:
+    """The frames and the message alone, for an exception whose attributes raise."""
+    last = f"{class_name(type(error))}: {error_text(error, TEXT_LIMIT)}\n"
+    return "".join([*traceback.format_tb(trace), last])
+
+
+def _cut_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    left = TRACEBACK_LIMIT
     for piece in pieces:
-        told = piece if len(piece) <= ALONE else f"{cut(piece, ALONE)}\n"
-        left -= len(told)
+        shown = piece if len(piece) <= TEXT_LIMIT else f"{cut(piece, TEXT_LIMIT)}\n"
+        left -= len(shown)
         if left < 0:
             yield "[cut]\n"
             return
-        yield told
+        yield shown
 
 
 def logger(name: str) -> logging.Logger:
-    """The logger of this name, made such a one."""
+    """Get the logger of this name, created as a SafeLogger."""
     before = logging.getLoggerClass()
-    logging.setLoggerClass(Unfailing)
+    logging.setLoggerClass(SafeLogger)
     try:
         return logging.getLogger(name)
     finally:

@@ -1,18 +1,17 @@
-"""A mailbox: two lanes, one reader.
+"""A mailbox: two lanes and one reader.
 
-    control   monitors' Down, timers, whatever steers the actor. Never bounded, never dropped,
-              and read first, however much data waits. Only what rings while timers are being read
-              lets one message of data pass.
-    data      calls, casts and sent messages. Bounded by the actor's policy.
+    control   Downs of monitors, timers, system messages. Unbounded, never dropped, and read before
+              any data. Timers that fire while the reader reads let one data message pass.
+    data      calls, casts and sent messages. Bounded by the actor's MailboxPolicy.
 
-One bounded queue for both is what other libraries learnt to regret: when it is full, dropping
-the oldest drops the message that would have stopped the flood. One unbounded queue, as in OTP,
-grows until the sandbox is out of memory. The price of two lanes is that a `Down` can overtake a
-message that the dead actor had sent before.
+Rejected: one bounded queue for both, because when it is full, dropping the oldest message may drop
+the message that would have stopped the flood. Rejected: one unbounded queue, as in OTP, because it
+grows until the sandbox is out of memory. The price of two lanes: a Down can overtake a message that
+the dead actor had sent before.
 
-A message is taken without a checkpoint between the decision to take it and its return, so a
-cancelled reader never loses one: cancellation falls before the message is taken or not at all.
-A reader that waits is handed the next message without a detour over the lane.
+No checkpoint lies between the decision to take a message and its return. A cancelled reader never
+loses a message: the cancellation comes before the message is taken, or not at all. A reader that
+already waits is handed the next message directly.
 """
 
 import enum
@@ -35,15 +34,21 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from .safe_repr import misplaced
-from .timers import Tick, Timer, ring, sweep, take
-from .trio_internals import Turn, Turns, step
+from .safe_repr import describe_value
+from .timers import Tick, Timer, accept_tick, drop_cancelled, pop_due
+from .trio_internals import Turn, TurnRunner, step
 
 T = TypeVar("T")
 
 
 class WhenFull(enum.Enum):
-    """What happens to a message for which the data lane has no room."""
+    """What a full data lane does with a new message.
+
+    Attributes:
+        BLOCK: the sender waits for space.
+        REJECT: the sender gets MailboxFull.
+        DROP_OLDEST: the oldest message is dropped. If it is a call, its caller gets MailboxFull.
+    """
 
     BLOCK = "block"
     REJECT = "reject"
@@ -51,19 +56,26 @@ class WhenFull(enum.Enum):
 
 
 class MailboxFull(Exception):
-    """The message was not taken, or was dropped for a newer one: the data lane was full."""
+    """The data lane was full: the message was refused, or dropped for a newer message."""
 
 
 @attrs.frozen
 class MailboxPolicy:
-    """How much data may wait for an actor, and what becomes of more.
+    """How many messages may wait for an actor, and what happens to more.
+
+    Set as the class attribute `mailbox` of an Actor. OTP's mailboxes have no bound.
+
+        class Counter(Server):
+            mailbox = MailboxPolicy(capacity=100, when_full=WhenFull.REJECT)
 
     Args:
-        capacity: how many messages the data lane holds; at least 1. Up to as many again are
-            taken from actors that would otherwise wait for each other for ever.
-        when_full: BLOCK makes senders wait, REJECT raises MailboxFull to the sender,
-            DROP_OLDEST takes the new one and fails the oldest (its caller, if it is a call,
-            gets MailboxFull).
+        capacity: messages that may wait, an integer >= 1; the default is 1000. Actors that would
+            otherwise wait for each other for ever may exceed it, up to twice the capacity.
+        when_full: what happens to a message for a full lane; the default is BLOCK.
+
+    Raises:
+        ValueError: `capacity` is not an integer >= 1.
+        TypeError: `when_full` is not a WhenFull.
     """
 
     capacity: int = 1000
@@ -72,10 +84,10 @@ class MailboxPolicy:
     def __attrs_post_init__(self) -> None:
         if not isinstance(cast("object", self.capacity), int) or self.capacity < 1:
             raise ValueError(
-                f"capacity is a whole number, at least 1, not {misplaced(self.capacity)}"
+                f"capacity must be an integer >= 1, got {describe_value(self.capacity)}"
             )
         if not isinstance(cast("object", self.when_full), WhenFull):
-            raise TypeError(f"when_full is a WhenFull, not {misplaced(self.when_full)}")
+            raise TypeError(f"when_full must be a WhenFull, got {describe_value(self.when_full)}")
 
 
 DEFAULT_POLICY = MailboxPolicy()
@@ -87,20 +99,20 @@ class _Timeout:
 
 
 TIMEOUT: Final = _Timeout()
-"""What a server's `handle_info` is given when no message came in time (`timeout_after`)."""
+"""Given to a server's `handle_info` when no message arrives in time (`timeout_after`)."""
 
 
 class MailboxStatistics(NamedTuple):
-    """How a mailbox stands at one moment.
+    """Counts of one mailbox at one moment.
 
     Attributes:
-        length: how many messages wait on the data lane.
-        control: how many wait on the control lane.
-        peak: the most that have ever waited on the data lane. A message that is handed to a
-            reader who waits for it has never waited itself.
-        dropped: how many were dropped for a newer one (DROP_OLDEST).
-        blocked: how many senders wait for room (BLOCK).
-        capacity: how many messages the data lane holds.
+        length: messages on the data lane.
+        control: messages on the control lane.
+        peak: the highest `length` so far. A message handed directly to a waiting reader does not
+            count.
+        dropped: messages dropped for a newer one (DROP_OLDEST).
+        blocked: senders that wait for space (BLOCK).
+        capacity: the capacity of the data lane.
     """
 
     length: int
@@ -111,18 +123,19 @@ class MailboxStatistics(NamedTuple):
     capacity: int
 
 
-# Both lanes of a mailbox that nothing has waited in yet. A deque takes 760 bytes, and most actors
-# are handed each message while they wait for it. It holds nothing, should anybody put it there.
+# Shared by all mailboxes whose lane was never used: a deque takes 760 bytes, and most actors are
+# handed each message while they wait. With maxlen=0, because it must stay empty.
 _EMPTY: deque[object] = deque(maxlen=0)
 
-# What a reader is woken with that is to look at the lanes, instead of being handed a message.
+# Wakes the reader without a message: the reader must check the lanes again.
 LOOK: object = object()
 
 
-class Handed(outcome.Outcome[object]):
-    """A message on its way to the reader that is woken with it.
+class MessageOutcome(outcome.Outcome[object]):
+    """The outcome that wakes a waiting reader with a message.
 
-    An `outcome.Value` is frozen, and sees that it is used once: 2,500 instructions a message more.
+    An `outcome.Value` is frozen and checks that it is unwrapped once: 2,500 more instructions per
+    message.
     """
 
     __slots__ = ("message",)
@@ -140,29 +153,28 @@ class Handed(outcome.Outcome[object]):
         return await agen.asend(self.message)
 
 
-# Two wake-ups, made once.
-_NOTHING = Handed(None)
-_LOOK = Handed(LOOK)
+_NONE = MessageOutcome(None)
+_LOOK = MessageOutcome(LOOK)
 
 
 class Mailbox:
-    """The two lanes of one actor, its timers, and who waits on either side."""
+    """The lanes and timers of one actor, its waiting reader, and its blocked senders."""
 
     __slots__ = (
-        "_rang",
+        "_data_goes_first",
         "_reader",
-        "_rung",
-        "_senders",
         "_sweep_at",
+        "_timer_fired",
+        "blocked_senders",
         "closed",
         "control",
         "data",
         "dropped",
-        "idle",
+        "idle_deadline",
         "peak",
         "policy",
         "timers",
-        "turns",
+        "turn_runner",
     )
 
     def __init__(self, policy: MailboxPolicy = DEFAULT_POLICY) -> None:
@@ -170,92 +182,94 @@ class Mailbox:
         self.control: deque[object] = _EMPTY
         self.data: deque[object] = _EMPTY
         # When the wait for a message ends with TIMEOUT, in seconds of trio's clock.
-        self.idle = math.inf
+        self.idle_deadline = math.inf
         self.timers: list[Timer] | None = None
-        # What its reader does with a message without waiting, if that is all it does with one.
-        self.turns: Turns | None = None
+        # Handles a message without waking the reader, if the actor never waits over a message.
+        self.turn_runner: TurnRunner | None = None
         self.closed = False
         self.dropped = 0
         self.peak = 0
         self._reader: Task | None = None
-        # Whether a timer has rung since data was last read: then data has its turn. A timer set to
-        # ring at once, again and again, would hold it up for ever. What a post has rung counts from
-        # the reader's next look on, so that all that is due by then has the same turn.
-        self._rang = self._rung = False
-        self._sweep_at = 64
-        self._senders: OrderedDict[Task, object] | None = None
+        # Whether a timer has fired since data was last read. If so, data goes first: a timer that
+        # is set to fire at once, again and again, would block data for ever.
+        self._data_goes_first = False
+        # Whether a timer has fired since the reader last checked the lanes. The next check sets
+        # `_data_goes_first`, so that all timers due by then go before data.
+        self._timer_fired = False
+        self._sweep_at = 64  # number of timers at which cancelled timers are dropped
+        self.blocked_senders: OrderedDict[Task, object] | None = None
 
-    # -- the writers' side
+    # -- senders
 
     def post(self, message: object) -> None:
-        """Put a message on the control lane. One that nobody will read any more is forgotten."""
+        """Put a message on the control lane. A closed mailbox discards it."""
         if not self.closed:
             self._wake()
-            if self.timers and not (self._rang and self.data):
-                # What was due before stands before it, though the reader has not looked since.
-                self._ring(self.timers)
-            self._steer(message)
+            if self.timers and not (self._data_goes_first and self.data):
+                # Timers that were due before this message go before it.
+                self._fire_due(self.timers)
+            self._append_control(message)
 
     def offer(self, message: object) -> object | None:
-        """Put a message on the data lane without waiting; give the one dropped for it, if any.
+        """Put a message on the data lane without waiting; return the message dropped for it.
 
         Raises:
-            MailboxFull: there is no room, and the policy is not to drop.
+            MailboxFull: the lane is full, and the policy is not DROP_OLDEST.
         """
         reader = self._reader
         if reader is not None:
-            # It waits, so both lanes are empty: the message goes from hand to hand. trio never
-            # cancels a task that has been rescheduled, so it arrives.
-            reschedule(reader, _NOTHING if message is None else Handed(message))
+            # The reader waits, so both lanes are empty. trio never cancels a rescheduled task, so
+            # the message arrives.
+            reschedule(reader, _NONE if message is None else MessageOutcome(message))
             self._reader = None
             return None
         dropped = None
         waiting = len(self.data)
         if waiting >= self.policy.capacity:
             if self.policy.when_full is not WhenFull.DROP_OLDEST:
-                raise MailboxFull(f"{waiting} messages wait already")
+                raise MailboxFull(f"the mailbox already holds {waiting} messages")
             self.dropped += 1
             dropped = self.data.popleft()
         elif waiting >= self.peak:
-            # Not so for a blocked sender, who takes the place of what was read.
+            # A blocked sender takes the place of a message that was read: no new peak.
             self.peak = waiting + 1
-        self._append(message)
+        self._append_data(message)
         return dropped
 
     def take_turn(self, message: object) -> bool:
-        """Have the reader's turn taken with a message, here and now (module `trio_internals`).
+        """Run the reader's turn with a message now (module `trio_internals`).
 
-        False if it takes none, or is at something else.
+        False if the actor takes no turns, or its reader does not wait.
         """
-        reader, turns = self._reader, self.turns
-        if reader is None or turns is None:
+        reader, runner = self._reader, self.turn_runner
+        if reader is None or runner is None:
             return False
         self._reader = None
-        if turns.take(reader, message):
+        if runner.run(reader, message):
             self._reader = reader
-        if self.control or self.data or self.timers or self.idle != math.inf:
-            # It came meanwhile.
+        if self.control or self.data or self.timers or self.idle_deadline != math.inf:
+            # Messages or timers arrived during the turn.
             self._wake()
         return True
 
     def step_reader(self, message: object) -> bool:
-        """Have the reader's task go on with a message, here and now (module `trio_internals`).
+        """Step the reader's task with a message now (module `trio_internals`).
 
-        False if it does not wait for one.
+        False if the reader does not wait.
         """
         reader = self._reader
         if reader is None:
             return False
         self._reader = None
-        step(reader, Handed(message))
+        step(reader, MessageOutcome(message))
         return True
 
-    async def wait_for_room(self, message: object) -> bool:
-        """Wait in line. True once the reader has let the message in, False if it never will."""
+    async def wait_for_space(self, message: object) -> bool:
+        """Wait in line for space. True once the message is on the lane, False after `close`."""
         task = current_task()
-        if self._senders is None:
-            self._senders = OrderedDict()
-        senders = self._senders
+        if self.blocked_senders is None:
+            self.blocked_senders = OrderedDict()
+        senders = self.blocked_senders
         senders[task] = message
 
         def abort(_: RaiseCancelT) -> Abort:
@@ -264,210 +278,222 @@ class Mailbox:
 
         return bool(await wait_task_rescheduled(abort))
 
-    def overfill(self, message: object) -> bool:
-        """Put a message on a full data lane; False if it holds twice its capacity already.
+    def put_beyond_capacity(self, message: object) -> bool:
+        """Put a message on a full data lane; False if the lane already holds twice its capacity.
 
-        For a sender that would otherwise wait for ever: see module `wait_cycles`.
+        For a sender that would otherwise wait for ever (module `wait_cycles`).
         """
         if len(self.data) >= 2 * self.policy.capacity:
             return False
-        self._append(message)
+        self._append_data(message)
         self.peak = max(self.peak, len(self.data))
         return True
 
-    def let_in(self, task: Task) -> bool:
-        """Let one sender in that waits for room, ahead of the others; False as for `overfill`."""
-        senders = self._senders or OrderedDict[Task, object]()
-        if not self.overfill(senders[task]):
+    def admit(self, task: Task) -> bool:
+        """Accept the message of one blocked sender first; False at twice the capacity."""
+        senders = self.blocked_senders or OrderedDict[Task, object]()
+        if not self.put_beyond_capacity(senders[task]):
             return False
         del senders[task]
         reschedule(task, outcome.Value(True))
         return True
 
     def add(self, timer: Timer) -> None:
-        """Set a timer; a reader that waits already starts its wait anew."""
+        """Add a timer. A waiting reader recomputes how long to wait."""
         self._wake()
         if self.timers is None:
             self.timers = []
         if len(self.timers) >= self._sweep_at:
-            # Whoever sets and cancels a timer for each message would fill the heap with them.
-            sweep(self.timers)
+            # An actor that sets and cancels a timer for each message would fill the heap.
+            drop_cancelled(self.timers)
             self._sweep_at = max(64, 2 * len(self.timers))
         heapq.heappush(self.timers, timer)
 
-    def end_with(self, message: object) -> None:
-        """Put a message behind all that waits, senders that wait for room included."""
-        while self._senders:
-            self._admit(self._senders)
+    def put_last(self, message: object) -> None:
+        """Put a message behind all others, those of blocked senders included."""
+        while self.blocked_senders:
+            self._admit_first(self.blocked_senders)
         self._wake()
-        self._append(message)
+        self._append_data(message)
         self.peak = max(self.peak, len(self.data))
 
-    def forget(self, unwanted: Callable[[object], bool]) -> None:
-        """Take messages off the control lane again; it asks none of them for its `__eq__`."""
+    def remove_control(self, unwanted: Callable[[object], bool]) -> None:
+        """Remove messages from the control lane, by identity: `__eq__` may be user code."""
         for message in [m for m in self.control if unwanted(m)]:
             at = next(at for at, other in enumerate(self.control) if other is message)
             del self.control[at]
 
-    def turn_away(self, unwanted: Callable[[object], bool]) -> None:
-        """Take messages off the data lane again; who waits for room with one need not any more."""
+    def remove_data(self, unwanted: Callable[[object], bool]) -> None:
+        """Remove messages from the data lane. A blocked sender of such a message returns."""
         if self.data:
             self.data = deque(m for m in self.data if not unwanted(m))
-        senders = self._senders or OrderedDict[Task, object]()
+        senders = self.blocked_senders or OrderedDict[Task, object]()
         for task in [task for task, message in senders.items() if unwanted(message)]:
             del senders[task]
             reschedule(task, outcome.Value(True))
         while senders and len(self.data) < self.policy.capacity:
-            self._admit(senders)
+            self._admit_first(senders)
 
     def time_out_at(self, when: float) -> None:
-        """End the wait for a message with TIMEOUT; a reader that waits already begins anew."""
+        """End the wait for a message with TIMEOUT at a time of trio's clock."""
         self._wake()
-        self.idle = when
+        self.idle_deadline = when
 
     def close(self) -> list[object]:
-        """Let nobody in any more; give what was left on the data lane, waiting senders last."""
+        """Refuse all further messages; return the data left, that of blocked senders last."""
         self.closed = True
         self._wake()
         left = list(self.data)
         self.data = self.control = _EMPTY
-        self.timers = self.turns = None
-        while self._senders:
-            task, message = self._senders.popitem(last=False)
+        self.timers = self.turn_runner = None
+        while self.blocked_senders:
+            task, message = self.blocked_senders.popitem(last=False)
             left.append(message)
             reschedule(task, outcome.Value(False))
         return left
 
     @property
-    def waited_at(self) -> bool:
+    def has_reader(self) -> bool:
         """Whether a reader waits for the next message."""
         return self._reader is not None
 
     def blocks(self, task: Task) -> bool:
-        """Whether a task waits for room."""
-        return task in (self._senders or ())
+        """Whether a task waits for space on the data lane."""
+        return task in (self.blocked_senders or ())
 
     def statistics(self) -> MailboxStatistics:
-        """How it stands now."""
+        """The counts of this moment."""
         return MailboxStatistics(
             len(self.data),
             len(self.control),
             self.peak,
             self.dropped,
-            len(self._senders or ()),
+            len(self.blocked_senders or ()),
             self.policy.capacity,
         )
 
-    # -- the reader's side
+    # -- the reader
 
     async def receive(self) -> object:
-        """The next message: control first, then data, each in the order it came. A checkpoint."""
+        """Wait for the next message: control first, then data, each in order. A checkpoint."""
         ready = self.control or self.data
-        if ready or ((self.timers or self.idle != math.inf) and self._is_due()):
-            # Before anything is taken: a kill that falls here loses nothing.
+        if ready or ((self.timers or self.idle_deadline != math.inf) and self._wait_is_over()):
+            # Before a message is taken: a kill at this checkpoint loses no message.
             await checkpoint()
         while True:
             timers = self.timers
-            if timers is not None and (timers or self._rung) and not (self._rang and self.data):
-                self._ring(timers)
-                self._rang, self._rung = self._rang or self._rung, False
+            if (
+                timers is not None
+                and (timers or self._timer_fired)
+                and not (self._data_goes_first and self.data)
+            ):
+                self._fire_due(timers)
+                self._data_goes_first, self._timer_fired = (
+                    self._data_goes_first or self._timer_fired,
+                    False,
+                )
             if self.control:
                 message = self.control.popleft()
                 if not isinstance(message, Tick):
                     return message
-                # It comes off a heap, so there is one.
-                if take(message, cast("list[Timer]", timers)):
+                # A Tick comes from the heap of timers, so `timers` is not None.
+                if accept_tick(message, cast("list[Timer]", timers)):
                     return message.timer.message
                 continue
             if self.data:
                 message = self.data.popleft()
-                self._rang = False
-                if self._senders and len(self.data) < self.policy.capacity:
-                    self._admit(self._senders)
+                self._data_goes_first = False
+                if self.blocked_senders and len(self.data) < self.policy.capacity:
+                    self._admit_first(self.blocked_senders)
                 return message
             if self._reader is not None:
-                raise trio.BusyResourceError("another task reads this mailbox already")
+                raise trio.BusyResourceError("another task already reads this mailbox")
             if self.closed:
-                raise RuntimeError("its actor has ended: no message comes to it")
-            due = self._due() if timers else self.idle
+                raise RuntimeError("the actor has ended and receives no more messages")
+            due = self._due() if timers else self.idle_deadline
             if due == math.inf:
                 self._reader = current_task()
                 message = await wait_task_rescheduled(self._unpark)
             elif due <= trio.current_time():
-                # No timer, those have rung: nothing came in time.
-                self.idle = math.inf
+                # All due timers have fired, so this is the idle time-out.
+                self.idle_deadline = math.inf
                 return TIMEOUT
             else:
                 message = LOOK
                 self._reader = current_task()
                 with trio.CancelScope(deadline=due):
                     message = await wait_task_rescheduled(self._unpark)
-            # Who takes turns may have to wait for something else now.
-            if message is not LOOK or self.turns is not None:
+            # An actor that takes turns gets LOOK, because it may have to wait for something else.
+            if message is not LOOK or self.turn_runner is not None:
                 return message
 
     def receiver(self, turn: Turn | None = None) -> Callable[[], Awaitable[object]]:
-        """What does as `receive` for the running task, with a frame less between; or gives LOOK,
-        when it is to be asked again.
+        """Make a faster `receive` for the running task. It may return LOOK: call it again then.
 
         Args:
-            turn: what is done with a message, if that is the same for each, and never waits.
+            turn: handles a message without waiting, if the actor never waits over a message.
         """
         task, unpark = current_task(), self._unpark
         if self._reader is task:
-            self._reader = None  # it runs, so it waits no more: it was torn out of that
+            self._reader = None  # left from a wait that an exception has ended
         if turn is not None:
-            self.turns = Turns(turn, _LOOK)
+            self.turn_runner = TurnRunner(turn, _LOOK)
 
         def receive() -> Awaitable[object]:
-            if self.control or self.data or self.timers or self._reader or self.idle != math.inf:
+            if (
+                self.control
+                or self.data
+                or self.timers
+                or self._reader
+                or self.idle_deadline != math.inf
+            ):
                 return self.receive()
             self._reader = task
-            return wait_task_rescheduled(unpark)  # noqa: ASYNC105, whoever calls this awaits it
+            return wait_task_rescheduled(unpark)  # noqa: ASYNC105, the caller awaits it
 
         return receive
 
     def _due(self) -> float:
-        """When a timer or the idle time-out ends the wait for a message."""
+        """When the next timer or the idle time-out ends the wait for a message."""
         timers = self.timers
-        return min(self.idle, timers[0].due) if timers else self.idle
+        return min(self.idle_deadline, timers[0].due) if timers else self.idle_deadline
 
-    def _is_due(self) -> bool:
+    def _wait_is_over(self) -> bool:
         return self._due() <= trio.current_time()
 
     def _unpark(self, cancel: RaiseCancelT) -> Abort:
-        if self.turns is not None and self.turns.postpones(cancel):
+        if self.turn_runner is not None and self.turn_runner.postpone_cancel(cancel):
             return Abort.FAILED
         self._reader = None
         return Abort.SUCCEEDED
 
     def _wake(self) -> None:
-        """Let the reader look again, after this step.
+        """Wake the reader to check the lanes.
 
-        Called before anything is put in: from another thread it raises, and harms nothing.
+        Called before the mailbox is changed: in another thread it raises and has no effect.
         """
         reader = self._reader
         if reader is not None:
             reschedule(reader, _LOOK)
             self._reader = None
 
-    def _ring(self, timers: list[Timer]) -> None:
-        for rung in ring(timers, trio.current_time()):
-            self._steer(rung)
-            self._rung = True
+    def _fire_due(self, timers: list[Timer]) -> None:
+        for tick in pop_due(timers, trio.current_time()):
+            self._append_control(tick)
+            self._timer_fired = True
 
-    def _steer(self, message: object) -> None:
+    def _append_control(self, message: object) -> None:
         if self.control is _EMPTY:
             self.control = deque()
         self.control.append(message)
 
-    def _append(self, message: object) -> None:
+    def _append_data(self, message: object) -> None:
         if self.data is _EMPTY:
             self.data = deque()
         self.data.append(message)
 
-    def _admit(self, senders: "OrderedDict[Task, object]") -> None:
-        """Let the sender in that has waited longest."""
+    def _admit_first(self, senders: "OrderedDict[Task, object]") -> None:
+        """Accept the message of the sender that has waited longest."""
         task, message = senders.popitem(last=False)
-        self._append(message)
+        self._append_data(message)
         reschedule(task, outcome.Value(True))

@@ -1,8 +1,8 @@
-"""Monitors: being told, once, that an actor has ended.
+"""Monitors: one message when an actor ends.
 
-A monitor is one way and there may be any number of them; each brings exactly one `Down`, on the
-control lane. A monitor of somebody dead brings it at once, with the reason if it is still known
-(OTP forgets it and says `noproc`).
+A monitor works in one direction. An actor may have any number; each brings exactly one `Down`, on
+the control lane. A monitor of a dead actor brings the Down at once, with the reason if it is known
+(OTP forgets the reason and says `noproc`).
 """
 
 from typing import Any, Protocol, TypeVar
@@ -12,20 +12,20 @@ import attrs
 from .exits import NO_PROCESS, ExitReason, NoProcess
 from .process import Phase, Process
 from .ref import Address, Ref
-from .run_guard import refuse_elsewhere
+from .run_guard import check_same_run
 
 M_co = TypeVar("M_co", covariant=True)
 
 
 @attrs.frozen
 class Down:
-    """The one message that a monitor brings.
+    """The message that a monitor brings when the monitored actor or task has ended.
 
     Attributes:
-        path: the actor's path; the key of a name that no actor had; the name of a CallingTask.
-        reason: why.
-        monitor: which of one's monitors this is.
-        ref: the incarnation that ended; None when there was none, and of a CallingTask.
+        path: the path of the actor; the key of a name without an actor; the name of a CallingTask.
+        reason: why the actor ended.
+        monitor: the monitor that `Actor.monitor` returned.
+        ref: the incarnation that ended. None if the name had no actor, or for a CallingTask.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Down:
 
 
 class Monitor:
-    """One actor's interest in another's end."""
+    """A monitor that one actor has set on another. Made by `Actor.monitor`."""
 
     __slots__ = ("_watched", "_watcher")
 
@@ -44,44 +44,44 @@ class Monitor:
         self._watched = watched
 
     def demonitor(self) -> None:
-        """Lose interest. No Down of this monitor is seen after it, not even a waiting one."""
+        """End the monitoring. A Down that waits in the mailbox is removed (OTP: `flush`)."""
         if self._watched is not None:
             self._watched.watchers.pop(self, None)
         self._watcher.watching.pop(self, None)
-        self._watcher.mailbox.forget(lambda m: isinstance(m, Down) and m.monitor is self)
+        self._watcher.mailbox.remove_control(lambda m: isinstance(m, Down) and m.monitor is self)
 
 
-class Watched(Protocol[M_co]):
-    """What else than an address can be monitored, and the monitor of it: a Group."""
+class Monitorable(Protocol[M_co]):
+    """What `Actor.monitor` accepts besides an address: Group, Pending, Task, CallingTask."""
 
-    def watched_by(self, watcher: Process, /) -> M_co:
-        """Have `watcher` told of what happens to it."""
+    def add_monitor(self, watcher: Process, /) -> M_co:
+        """Send `watcher` messages from now on."""
         ...
 
 
 def watch(watcher: Process, address: Address[Any]) -> Monitor:
-    """Have `watcher` told when whoever is at `address` now ends (OTP: `monitor/2`).
+    """Send `watcher` a Down when the actor that is at `address` now ends (OTP: `monitor/2`).
 
     Raises:
-        RuntimeError: that one lives, and not in this run of trio's.
+        RuntimeError: the actor belongs to another `trio.run`.
     """
     try:
         watched = address.process()
-    except NoProcess as nobody:
+    except NoProcess as absent:
         monitor = Monitor(watcher, None)
-        watcher.mailbox.post(Down(nobody.path, NO_PROCESS, monitor, None))
+        watcher.mailbox.post(Down(absent.path, NO_PROCESS, monitor, None))
         return monitor
-    refuse_elsewhere(watched, "monitor")
+    check_same_run(watched, "monitor")
     monitor = Monitor(watcher, watched)
 
-    def tell(process: Process) -> None:
+    def notify(process: Process) -> None:
         watcher.watching.pop(monitor, None)
         reason = process.reason or NO_PROCESS
         watcher.mailbox.post(Down(process.path, reason, monitor, Ref(process)))
 
     if watched.phase is Phase.DEAD:
-        tell(watched)
+        notify(watched)
     elif watcher.phase is not Phase.DEAD:
-        watched.watchers[monitor] = tell
+        watched.watchers[monitor] = notify
         watcher.watching[monitor] = watched
     return monitor

@@ -1,13 +1,12 @@
-"""Names: typed addresses that survive restarts.
+"""Name: a typed address that survives restarts.
 
-The table belongs to one run of trio (a RunVar), so two trees in one process never meet. A name
-is taken before `init` runs and free again before anybody is told of the end (OTP: Reference
-Manual, Processes), so whoever sees a `Down` can register anew at once.
+The table of names belongs to one `trio.run` (a RunVar), so two trees in one process never meet. A
+name is registered before `init` runs and released before monitors are notified (OTP: Reference
+Manual, Processes). An actor that receives a `Down` can register the name at once.
 
-Between two incarnations of a supervised actor its name is free for a moment, or for as long as
-the supervisor's back-off lasts. The supervisor notes in the table which names it is about to
-start again. NoProcess says so, and a task that waits for such a name is woken as soon as the
-supervisor gives the restart up.
+Between two incarnations of a supervised actor its name is free, for as long as the supervisor's
+back-off lasts. The table has the names whose actors a supervisor is about to restart. NoProcess
+says so, and a task that waits for such a name is woken when the supervisor gives up.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable
@@ -23,9 +22,9 @@ from .exits import NoProcess, StartError
 from .process import CURRENT, Phase, Process
 from .ref import Address, Ref
 from .request import Request
-from .run_guard import not_here
-from .safe_repr import misplaced
-from .wait_cycles import circle, refuse_circle
+from .run_guard import outside_run_error
+from .safe_repr import describe_value
+from .wait_cycles import find_cycle, refuse_cycle
 
 if TYPE_CHECKING:
     from .pending import Pending
@@ -37,43 +36,43 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Names(dict[Any, Process]):
-    """The table of one run: which process bears which name.
+class NameTable(dict[Any, Process]):
+    """The names of one run: from key to process.
 
     Attributes:
-        restarters: the supervisor that is about to start the actor of a name again.
-        kept: what an actor has put beside its name (`Name.update_value`).
-        waiting: the requests of those that wait for a name to be borne.
+        restarters: the supervisor that is about to restart the actor of a name.
+        attached_values: the values that `Name.update_value` has set.
+        waiting: the requests of the tasks that wait for a name.
     """
 
-    __slots__ = ("kept", "restarters", "waiting")
+    __slots__ = ("attached_values", "restarters", "waiting")
 
     def __init__(self) -> None:
         super().__init__()
         self.restarters: dict[Hashable, Process] = {}
-        self.kept: dict[Hashable, object] = {}
+        self.attached_values: dict[Hashable, object] = {}
         self.waiting: dict[Hashable, dict[Request, None]] = {}
 
     def release(self, key: Hashable) -> None:
-        """Take a name from its bearer, together with its value."""
+        """Remove a name and its value."""
         del self[key]
-        self.kept.pop(key, None)
+        self.attached_values.pop(key, None)
 
-    async def park(self, key: Hashable) -> None:
-        """Wait until the name is taken, or no supervisor is about to start its actor any more.
+    async def wait_for_change(self, key: Hashable) -> None:
+        """Wait until the name is registered, or its supervisor gives up the restart.
 
-        To the search for circles it is a call of the supervisor: one that waits for the end of the
-        actor that waits here, as in a restart of several children, would never start the other.
+        Counts as a call to the supervisor when call cycles are searched. In a restart of several
+        children, the supervisor may wait for the end of the actor that waits here.
 
         Raises:
-            CallCycle: the supervisor waits for the actor that waits here.
+            CallCycle: the supervisor waits for this actor.
         """
         caller, task, restarter = CURRENT.get(), current_task(), self.restarters.get(key)
         request = Request("wait", (), {}, caller, True, task)
         if caller is None or restarter is None or not caller.held_by(task):
             await self._wait(key, request)
             return
-        refuse_circle(caller, restarter, task, request)
+        refuse_cycle(caller, restarter, task, request)
         caller.begin_wait(task, restarter, request)
         try:
             await self._wait(key, request)
@@ -91,26 +90,26 @@ class Names(dict[Any, Process]):
                 del self.waiting[key]
 
     def wake(self, key: Hashable) -> None:
-        """Have the tasks that wait for a name look again."""
+        """Wake the tasks that wait for a name."""
         for request in self.waiting.pop(key, ()):
             request.answer(None)
 
-    def absent(self, key: Hashable, waited: float | None = None) -> NoProcess:
-        """The error that says why no actor can be reached by the name.
+    def not_found(self, key: Hashable, waited: float | None = None) -> NoProcess:
+        """Build the error that says why no actor can be reached by a name.
 
         Args:
             key: the name's key.
-            waited: for how many seconds the caller has waited, None if it did not wait.
+            waited: how many seconds the caller has waited; None if it did not wait.
         """
-        bearer, restarter = self.get(key), self.restarters.get(key)
+        holder, restarter = self.get(key), self.restarters.get(key)
         within = "" if waited is None else f" within {waited:g} s"
-        if bearer is not None:
-            done = "started" if bearer.doom is None else "ended"
-            return NoProcess(key, f"{bearer.path} has not {done}{within}")
+        if holder is not None:
+            done = "started" if holder.ending_reason is None else "ended"
+            return NoProcess(key, f"{holder.path} has not {done}{within}")
         if restarter is None:
             none = within and f"none was started{within}, "
             return NoProcess(key, f"{none}start one with name=...")
-        if restarter.doom is not None:
+        if restarter.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
         if within:
             return NoProcess(key, f"its supervisor {restarter.path} has not restarted it{within}")
@@ -118,14 +117,14 @@ class Names(dict[Any, Process]):
         return NoProcess(key, f"its supervisor {restarter.path} is restarting it ({how})")
 
 
-_table: RunVar[Names] = RunVar("names")
+_table: RunVar[NameTable] = RunVar("names")
 
 
 class AlreadyRegistered(Exception):
-    """Somebody lives under that name already (OTP: `{already_started, Pid}`).
+    """The name is taken by a living actor (OTP: `{already_started, Pid}`).
 
     Attributes:
-        ref: who that is.
+        ref: the actor that has the name.
     """
 
     def __init__(self, name: "Name[Any]", ref: Ref[Any]) -> None:
@@ -135,10 +134,11 @@ class AlreadyRegistered(Exception):
 
 @attrs.frozen(repr=False)
 class Name(Address[A], Generic[A]):
-    """An address that is looked up at every send.
+    """An address that is looked up at each send, so it survives restarts.
 
-    `call`, `cast` and `send` go to whoever bears it then, and fail at once with NoProcess while
-    nobody does. `wait` and `waiting` wait for the next actor that bears it:
+    Give it to `start` or to a Child with `name=`. Then `call`, `cast` and `send` reach the actor
+    that has the name at that moment, and raise NoProcess if there is none. `wait` and `waiting`
+    wait for the next one:
 
     >>> import trio
     >>> from okibi.actors import Name, Server, start, stop
@@ -157,99 +157,99 @@ class Name(Address[A], Generic[A]):
     hello bob
 
     Args:
-        key: what it is called, unique in one run: any value that can be a dict's key, compared as
-            a dict compares them.
-        actor: the class of the actor that bears it.
+        key: unique in one `trio.run`: a text, or any other hashable value.
+        actor: the class of the actor. Type checkers check messages against it.
 
     Raises:
-        TypeError: one of them is something else.
+        TypeError: `key` is empty or not hashable, or `actor` is no class.
     """
 
     key: Hashable
     actor: type[A] = attrs.field(eq=False)
 
     def __attrs_post_init__(self) -> None:
-        check_address("Name", self.key, self.actor, "bear")
+        check_key_and_class("Name", self.key, self.actor)
 
     def process(self) -> Process:
-        table = names()
+        table = name_table()
         process = table.get(self.key)
         if process is None:
-            raise table.absent(self.key)
+            raise table.not_found(self.key)
         return process
 
     def whereis(self) -> Ref[A] | None:
-        """Who bears the name now (OTP: `whereis/1`)."""
-        process = names().get(self.key)
+        """The Ref of the actor that has the name now; None if there is none (OTP: `whereis/1`)."""
+        process = name_table().get(self.key)
         return None if process is None else Ref(process)
 
     async def wait(self) -> Ref[A]:
-        """Wait until an actor bears the name and has started, and give its Ref.
+        """Wait until an actor has the name and has started; return its Ref.
 
-        An actor that is in its `init` has not started. An actor that is about to end counts no
-        more: `wait` waits for the next one. It waits as long as it takes; limit it with
-        `trio.move_on_after`, or use `waiting`.
+        An actor in its `init` has not started. An actor that is ending does not count: `wait` waits
+        for the next one. The wait has no limit; use `trio.move_on_after`, or `waiting`.
 
-        An actor that waits for its own name, or for an actor that waits for it in turn, is given
-        the Ref at once: its own start or end would never come.
+        An actor that waits for its own name, or for an actor that waits for it, gets the Ref at
+        once. Otherwise the wait would never end.
 
         Raises:
-            NoProcess: a supervisor was about to start the actor again, and does not: the
-                supervisor gave up, was stopped, or was told to terminate the child.
-            CallCycle: the supervisor that is to start the actor waits for this one to end.
-            RuntimeError: this is no thread that runs trio.
+            NoProcess: a supervisor was about to restart the actor and does not: it gave up, was
+                stopped, or was told to terminate the child.
+            CallCycle: the supervisor that is to start the actor waits for this actor to end.
+            RuntimeError: this thread does not run trio.
         """
         await checkpoint()
-        return Ref(await _bearer(names(), self.key))
+        return Ref(await _wait_for_actor(name_table(), self.key))
 
     def waiting(self, seconds: float) -> "WaitingAddress[A]":
-        """The same address, but `call`, `cast`, `request` and `send` wait for the name first.
+        """The same address; its `call`, `cast`, `request` and `send` wait for the name first.
 
             await VISITS.waiting(5).call(Visits.visit, "bob")
 
-        A method and not an argument of `call`: every keyword of `call` belongs to the method that
-        is called. `waiting` limits the wait for the name alone; to limit the reply as well, use
-        `trio.fail_after`.
+        Not an argument of `call`, because every keyword of `call` goes to the called method.
+        `waiting` limits only the wait for the name; to limit the reply too, use `trio.fail_after`.
 
         Args:
-            seconds: how long they wait for an actor that bears the name and has started, by trio's
-                clock, time in which a sandbox is frozen included. Then, or as soon as the
-                actor's supervisor gives the restart up, they raise NoProcess.
+            seconds: how long to wait for an actor that has the name and has started, by trio's
+                clock; time in which the sandbox is frozen counts. Then, or when the actor's
+                supervisor gives up the restart, the send raises NoProcess.
 
         Raises:
-            ValueError: `seconds` is less than 0, or not a number.
+            ValueError: `seconds` is negative or NaN.
         """
         return WaitingAddress(self, seconds)
 
     def update_value(self, change: Callable[[Any], object]) -> object:
-        """Change the value that an actor keeps beside its name (Elixir: `Registry.update_value`).
+        """Change the value that belongs to a name (Elixir: `Registry.update_value`).
 
-        Every task of the run can read it, without asking the actor, by `select`. It is None at
-        first and goes with the actor.
+        Only the actor that has the name may change it. Every task of the run can read the value
+        with `select`, without a message to the actor. The value is None at first and is removed
+        when the actor ends.
 
             ROOM.update_value(lambda _: {"topic": "trio"})
 
         Args:
-            change: given the value, gives the new one.
+            change: called with the old value, returns the new one.
 
         Returns:
             The new value.
 
         Raises:
-            RuntimeError: the actor that runs this does not bear the name.
+            RuntimeError: the calling actor does not have the name.
         """
-        table, me = names(), CURRENT.get()
+        table, me = name_table(), CURRENT.get()
         if me is None or table.get(self.key) is not me:
-            by = "this task is in no actor" if me is None else f"{me.path} does not"
-            raise RuntimeError(f"only the actor that bears {self!r} may change its value: {by}")
-        value = table.kept[self.key] = change(table.kept.get(self.key))
+            why = "this task is in no actor" if me is None else f"{me.path} does not have it"
+            raise RuntimeError(
+                f"{self!r}: only the actor that has the name may change its value: {why}"
+            )
+        value = table.attached_values[self.key] = change(table.attached_values.get(self.key))
         return value
 
     @staticmethod
     def select(
         actor: type[B], where: "Callable[[Registered[B]], bool] | None" = None
     ) -> "list[Registered[B]]":
-        """Who of a class bears a name now (Elixir: `Registry.select/2`).
+        """All registered actors of a class (Elixir: `Registry.select/2`).
 
         >>> from functools import partial
         >>> import attrs, trio
@@ -272,19 +272,19 @@ class Name(Address[A], Generic[A]):
         ('room', 3) ('room', 3)
 
         Args:
-            actor: the class of the actors, subclasses included.
-            where: given each; it is selected if this gives True. All, if left out.
+            actor: the class; subclasses count.
+            where: a filter, called with each Registered. Default: all.
 
         Returns:
-            One Registered (`key`, `ref`, `value`) for each, in the order they took their names.
+            A Registered (`key`, `ref`, `value`) for each, in the order of registration.
 
         Raises:
-            RuntimeError: this is no thread that runs trio.
+            RuntimeError: this thread does not run trio.
         """
         from .registry import select
 
-        table = names()
-        found = select(table, table.kept, actor)
+        table = name_table()
+        found = select(table, table.attached_values, actor)
         return found if where is None else [each for each in found if where(each)]
 
     def __repr__(self) -> str:
@@ -292,16 +292,16 @@ class Name(Address[A], Generic[A]):
 
 
 class WaitingAddress(Address[A]):
-    """A name whose messages wait until an actor bears it. Made by `Name.waiting`.
+    """A name whose messages wait until an actor has it. Made by `Name.waiting`.
 
-    What does not wait by itself (`cast_nowait`, `send_nowait`, `monitor`) does not wait here.
+    `cast_nowait`, `send_nowait` and `monitor` do not wait.
     """
 
     __slots__ = ("_name", "_seconds")
 
     def __init__(self, name: Name[A], seconds: float) -> None:
         if not seconds >= 0:
-            raise ValueError(f"{name!r}: a wait is 0 seconds or more, not {seconds!r}")
+            raise ValueError(f"{name!r}.waiting: seconds must be >= 0, got {seconds!r}")
         self._name = name
         self._seconds = seconds
 
@@ -315,7 +315,7 @@ class WaitingAddress(Address[A]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        await self._borne()
+        await self._wait_for_name()
         return await super().call(method, *args, **kwargs)
 
     async def request(
@@ -325,7 +325,7 @@ class WaitingAddress(Address[A]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> "Pending[R]":
-        await self._borne()
+        await self._wait_for_name()
         return await super().request(method, *args, **kwargs)
 
     async def cast(
@@ -335,67 +335,67 @@ class WaitingAddress(Address[A]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        await self._borne()
+        await self._wait_for_name()
         await super().cast(method, *args, **kwargs)
 
     async def send(self, message: object) -> None:
-        await self._borne()
+        await self._wait_for_name()
         await super().send(message)
 
-    async def _borne(self) -> None:
-        table, key = names(), self._name.key
-        if _can_be_asked(table.get(key)):
+    async def _wait_for_name(self) -> None:
+        table, key = name_table(), self._name.key
+        if _accepts_messages(table.get(key)):
             return
         with trio.move_on_after(self._seconds):
-            await _bearer(table, key)
+            await _wait_for_actor(table, key)
             return
-        raise table.absent(key, self._seconds)
+        raise table.not_found(key, self._seconds)
 
     def __repr__(self) -> str:
         return f"{self._name!r}.waiting({self._seconds!r})"
 
 
-def check_address(kind: str, key: object, actor: object, verb: str) -> None:
-    """See to it that a Name, or a Group, has a key and a class.
+def check_key_and_class(kind: str, key: object, actor: object) -> None:
+    """Check the arguments of a Name or a Group.
 
     Raises:
-        TypeError: one of them is something else.
+        TypeError: one of them is wrong.
     """
     try:
         hash(key)
     except TypeError as error:
-        raise TypeError(f"a {kind}'s key must be hashable, as a dict's keys: {error}") from None
+        raise TypeError(f"{kind}(key, actor): key must be hashable: {error}") from None
     if key is None or key == "":
-        raise TypeError(f"a {kind}'s key must not be empty, it is {key!r}")
+        raise TypeError(f"{kind}(key, actor): key must not be empty, got {key!r}")
     if not isinstance(get_origin(actor) or actor, type):
         raise TypeError(
-            f"{kind}({key!r}): actor is the class that will {verb} it, not {misplaced(actor)}"
+            f"{kind}({key!r}, actor): actor must be a class, got {describe_value(actor)}"
         )
 
 
-def names() -> Names:
-    """The table of this run: who bears which name.
+def name_table() -> NameTable:
+    """The table of names of this run.
 
     Raises:
-        RuntimeError: this is no thread that runs trio.
+        RuntimeError: this thread does not run trio.
     """
     try:
         return _table.get()
     except LookupError:
-        table = Names()
+        table = NameTable()
         _table.set(table)
         return table
     except RuntimeError as no_run:
-        raise not_here("a Name is looked up") from no_run
+        raise outside_run_error("looking up a Name") from no_run
 
 
 def register(name: Name[A], process: Process) -> None:
-    """Give a process a name until it ends.
+    """Register a process under a name until it ends.
 
     Raises:
-        AlreadyRegistered: it is taken.
+        AlreadyRegistered: the name is taken.
     """
-    table = names()
+    table = name_table()
     holder = table.get(name.key)
     if holder is not None:
         raise AlreadyRegistered(name, Ref(holder))
@@ -405,21 +405,21 @@ def register(name: Name[A], process: Process) -> None:
         table.wake(name.key)
 
 
-def expect(keys: Iterable[Hashable], restarter: Process) -> None:
-    """Note that a supervisor is about to start the actors of these names again."""
-    table = names()
+def expect_restart(keys: Iterable[Hashable], restarter: Process) -> None:
+    """Note that a supervisor is about to restart the actors of these names."""
+    table = name_table()
     for key in keys:
         table.restarters[key] = restarter
-        # They wait for this supervisor from now on.
+        # The waiting tasks now wait for this supervisor.
         table.wake(key)
 
 
-def expect_no_more(keys: Iterable[Hashable], restarter: Process) -> None:
-    """Note that the supervisor has started them, or does not.
+def expect_no_restart(keys: Iterable[Hashable], restarter: Process) -> None:
+    """Undo `expect_restart`: the supervisor has started the actors, or has given up.
 
-    Another supervisor that expects the same name meanwhile is left alone.
+    A note of another supervisor for the same name stays.
     """
-    table = names()
+    table = name_table()
     for key in keys:
         if table.restarters.get(key) is not restarter:
             continue
@@ -428,15 +428,15 @@ def expect_no_more(keys: Iterable[Hashable], restarter: Process) -> None:
             table.wake(key)
 
 
-def _can_be_asked(process: Process | None) -> bool:
-    return process is not None and process.phase is Phase.RUNNING and process.doom is None
+def _accepts_messages(process: Process | None) -> bool:
+    return process is not None and process.phase is Phase.RUNNING and process.ending_reason is None
 
 
-async def _bearer(table: Names, key: Hashable) -> Process:
-    """Wait until an actor bears the name and has started.
+async def _wait_for_actor(table: NameTable, key: Hashable) -> Process:
+    """Wait until an actor has the name and has started.
 
     Raises:
-        NoProcess: the supervisor that was to start the actor again does not.
+        NoProcess: the supervisor that was about to restart the actor does not.
     """
     me, task = CURRENT.get(), current_task()
     expected: Process | None = None
@@ -447,13 +447,13 @@ async def _bearer(table: Names, key: Hashable) -> Process:
             if restarter is None and expected is not None:
                 raise NoProcess(key, f"its supervisor {expected.path} does not restart it")
             expected = restarter
-            await table.park(key)
-        elif _can_be_asked(process):
+            await table.wait_for_change(key)
+        elif _accepts_messages(process):
             return process
-        elif me is not None and circle(me, process, task) is not None:
-            # That start, or end, waits for this very task.
+        elif me is not None and find_cycle(me, process, task) is not None:
+            # The actor's start or end waits for this task.
             return process
-        elif process.doom is not None:
+        elif process.ending_reason is not None:
             await process.wait_dead()
         else:
             with suppress(StartError):

@@ -1,20 +1,19 @@
-"""Doors: how synchronous code, in whatever thread, speaks to an actor.
+"""Portals: send messages to actors from synchronous code, in any thread.
 
-Three verbs as an address has them, which block instead of being awaited, and three places to
-speak from:
+The methods `call`, `cast` and `send` are those of an address, but block instead of being awaited.
+Three portals differ in where they work:
 
-    from_thread    a thread that `trio.to_thread.run_sync` has started. trio knows whose it is.
-    Portal()         any thread: concurrent.futures, a library's callbacks. Made inside trio, which
-                   it then leads to, and handed over.
-    from_sync      code that does not know where it runs: in a thread of trio's it is
-                   `from_thread`; in the loop's own thread it casts and sends without waiting.
+    from_thread    in a thread started by `trio.to_thread.run_sync`; trio knows its run.
+    Portal()       in any thread, for example of concurrent.futures or a library. Create it inside
+                   trio and pass it to the thread.
+    from_sync      in code that may run in either: in a thread of trio's as `from_thread`; in the
+                   loop's own thread it casts and sends without waiting.
 
-A call from the loop's own thread is refused by all of them: it would block the loop that is to
-serve it. That a call is made in a thread changes nothing of what may come of it: ActorExited,
-a Refusal, CallCycle arrive in the thread as they are.
+All of them refuse a call in the loop's own thread, because it would block the loop that has to
+serve the call. The exceptions are the same as without a thread: ActorExited, a Refusal, CallCycle.
 
-Rejected: one door that finds the run by itself, from a thread trio knows nothing of. It would
-have to be a variable of the whole process, and two trees in one process must never meet.
+Rejected: one portal that finds the run by itself in any thread. It would need a global variable of
+the process, and two trees in one process must not share one.
 """
 
 import math
@@ -28,8 +27,8 @@ from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_
 from .exits import CallCycle, CallingSelf, NoProcess
 from .process import CURRENT, ON_BEHALF, Process
 from .ref import Address
-from .trio_internals import host_of_this_thread
-from .wait_cycles import chain, circle
+from .trio_internals import task_waiting_for_thread
+from .wait_cycles import find_cycle, format_chain
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -37,11 +36,11 @@ R = TypeVar("R")
 
 
 class PortalClosed(Exception):
-    """The run of trio that the door leads to has ended, or ended before there was an answer."""
+    """The run of trio that a Portal leads to has ended, or ended during the message."""
 
 
 class Portal:
-    """A way into the run of trio that it was made in, for any thread.
+    """Sends messages from any thread into the run of trio in which it was created.
 
     >>> import trio
     >>> from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +52,9 @@ class Portal:
     ...         return self.total
     >>> async def main():
     ...     async with trio.open_nursery() as nursery:
-    ...         sums, door = await start(nursery, Sums), Portal()
+    ...         sums, portal = await start(nursery, Sums), Portal()
     ...         def work(number):
-    ...             return door.call(sums, Sums.add, number)
+    ...             return portal.call(sums, Sums.add, number)
     ...         def many():
     ...             with ThreadPoolExecutor() as pool:
     ...                 return max(pool.map(work, [1, 2, 3]))
@@ -64,32 +63,32 @@ class Portal:
     >>> trio.run(main)
     6
 
-    What a thread asks for through it is done by a task of its own, which no cancellation but
-    the end of the run reaches, in the name of the actor, or task, that has made the Portal. In the
-    loop's own thread it casts and sends without waiting.
+    Each message is sent by a task of its own, in the name of the actor or task that created the
+    Portal. Only the end of the run cancels that task. In the loop's own thread, a Portal casts and
+    sends without waiting, and refuses a call.
 
     Args:
-        timeout: seconds that each message may take, the answer to a call included; without
-            limit if left out. A thread has no `trio.fail_after`, and of a thread that trio did
-            not start nobody knows which actor waits for it: only this ends a call back to that.
+        timeout: seconds that each message may take, the reply to a call included; the default is no
+            limit. A thread has no `trio.fail_after`. okibi cannot know which actor waits for a
+            thread that trio did not start, so only the timeout ends a call back to that actor.
 
     Raises:
-        RuntimeError: it was made outside trio.
-        ValueError: `timeout` is not more than 0.
+        RuntimeError: not inside trio.
+        ValueError: `timeout` is not > 0.
     """
 
-    __slots__ = ("_maker", "_timeout", "_token")
+    __slots__ = ("_owner", "_timeout", "_token")
 
     _token: TrioToken | None
-    _maker: Process | Task | None
+    _owner: Process | Task | None
 
     def __init__(self, timeout: float = math.inf) -> None:
         if not timeout > 0:
-            raise ValueError(f"a Portal's timeout is more than 0 seconds, not {timeout!r}")
+            raise ValueError(f"timeout must be > 0 seconds, got {timeout!r}")
         if not in_trio_run():
-            raise RuntimeError("a Portal is made inside trio, then handed to the thread")
+            raise RuntimeError("create a Portal inside trio, then pass it to the thread")
         self._token = current_trio_token()
-        self._maker = CURRENT.get() or current_task()
+        self._owner = CURRENT.get() or current_task()
         self._timeout = timeout
 
     def call(
@@ -100,26 +99,25 @@ class Portal:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Have an actor run one of its methods, and block this thread until it replies.
+        """Call a method of an actor, and block this thread until the reply (`Address.call`).
 
         Args:
             address: a Ref or a Name.
             method: a public async method of the receiver's class.
-            *args, **kwargs: what the method takes.
+            *args, **kwargs: arguments of the method.
 
         Raises:
-            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as the
-                address's own.
+            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, Refusal: as `Address.call`.
             PortalClosed: the run has ended.
-            trio.TooSlowError: it took longer than the door's timeout.
-            trio.Cancelled: who waits for this thread was cancelled (`from_thread`,
-                `from_sync`); let it pass. If the thread was started to be abandoned it is not
-                raised, and the call goes on.
-            RuntimeError: this is the thread of a trio loop, or trio did not start it and the
-                door leads to no run.
+            trio.TooSlowError: the timeout of the Portal is over.
+            trio.Cancelled: the task that waits for this thread was cancelled (`from_thread`,
+                `from_sync`); do not catch it. A thread started with `abandon_on_cancel` does not
+                get it, and the call goes on.
+            RuntimeError: this is the thread of a trio loop; or trio did not start this thread and
+                the portal is `from_thread` or `from_sync`.
         """
-        act = partial(_call, host_of_this_thread(), address, method, *args, **kwargs)
-        return self._enter(act, "call", method)
+        act = partial(_call, task_waiting_for_thread(), address, method, *args, **kwargs)
+        return self._run_in_trio(act, "call", method)
 
     def cast(
         self,
@@ -129,95 +127,120 @@ class Portal:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Have an actor run one of its methods some time; block only until there is room.
+        """Cast a method to an actor; block only while its mailbox is full (`Address.cast`).
+
+        Args:
+            address: a Ref or a Name.
+            method: a public async method of the receiver's class.
+            *args, **kwargs: arguments of the method.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull, TypeError: as the address's own. There is no
-                waiting for room in the loop's own thread, nor in one that the actor waits for.
+            ActorExited, NoProcess, MailboxFull, TypeError: as `Address.cast`. In the loop's own
+                thread, and in a thread for which the receiver waits, a full mailbox raises
+                MailboxFull at once.
             PortalClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: as `call`.
         """
-        if self._at_home():
+        if self._is_loop_thread():
             return address.cast_nowait(method, *args, **kwargs)
-        act = partial(_cast, host_of_this_thread(), address, method, *args, **kwargs)
-        return self._enter(act, "cast", method)
+        act = partial(_cast, task_waiting_for_thread(), address, method, *args, **kwargs)
+        return self._run_in_trio(act, "cast", method)
 
     def send(self, address: Address[object], message: object) -> None:
-        """Send any value; block only until there is room.
+        """Send any value to an actor; block only while its mailbox is full (`Address.send`).
+
+        Args:
+            address: a Ref or a Name.
+            message: any value.
 
         Raises:
             As `cast`.
         """
-        if self._at_home():
+        if self._is_loop_thread():
             return address.send_nowait(message)
-        return self._enter(partial(_send, host_of_this_thread(), address, message), "send", message)
+        return self._run_in_trio(
+            partial(_send, task_waiting_for_thread(), address, message), "send", message
+        )
 
-    def _at_home(self) -> bool:
-        """Whether this is the thread of the loop it leads to."""
+    def _is_loop_thread(self) -> bool:
+        """Whether this is the thread of the loop that the portal leads to."""
         return in_trio_run() and (self._token is None or self._token is current_trio_token())
 
-    def _enter(self, act: Callable[[], Awaitable[R]], verb: str, what: object) -> R:
+    def _run_in_trio(self, act: Callable[[], Awaitable[R]], verb: str, message: object) -> R:
         """Run `act` inside trio while this thread waits."""
         if in_trio_run():
             raise RuntimeError(
-                f"a {verb} of {_named(what)} would block the trio loop of this thread; "
-                f"await the address's own `{verb}` there"
+                f"{_action(verb, message)} would block the trio loop of this thread; "
+                f"use `await address.{verb}(...)` instead"
             )
         if self._token is None and not _started_by_trio():
             raise RuntimeError(
-                f"a {verb} of {_named(what)} finds no way into trio, which did not start this "
-                "thread; make a Portal() inside trio, hand it over and use that here"
+                f"{_action(verb, message)} cannot reach trio, because trio did not start this "
+                "thread; create a Portal() inside trio and pass it to the thread"
             )
         try:
-            asks = self._maker or host_of_this_thread()
-            return trio.from_thread.run(_within, asks, self._timeout, act, trio_token=self._token)
+            sender = self._owner or task_waiting_for_thread()
+            return trio.from_thread.run(_act_as, sender, self._timeout, act, trio_token=self._token)
         except trio.RunFinishedError:
-            ended = f"the run of trio has ended: nobody is left for a {verb} of {_named(what)}"
-            raise PortalClosed(ended) from None
+            when = f"before {_action(verb, message)}"
+            raise PortalClosed(f"the run of trio has ended {when}") from None
         except trio.Cancelled:
             if self._token is None:
                 raise
-            ended = f"the run of trio ended before a {verb} of {_named(what)} was through"
-            raise PortalClosed(ended) from None
+            when = f"during {_action(verb, message)}"
+            raise PortalClosed(f"the run of trio has ended {when}") from None
 
 
-class _OfThisThread(Portal):
-    """A door that needs not be made: trio knows where the threads belong that it started."""
+class _ThreadPortal(Portal):
+    """A global portal for threads that trio started: trio knows the run of each thread."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        self._token = self._maker = None
+        self._token = self._owner = None
         self._timeout = math.inf
 
 
-class _OfTriosThreads(_OfThisThread):
-    """The same, for those who know that they are in a thread, and would rather wait for room."""
+class _BlockingThreadPortal(_ThreadPortal):
+    """Raises in the loop's own thread instead of casting and sending without waiting."""
 
     __slots__ = ()
 
-    def _at_home(self) -> bool:
+    def _is_loop_thread(self) -> bool:
         return False
 
 
-from_sync: Final = _OfThisThread()
-from_thread: Final = _OfTriosThreads()
+from_sync: Final = _ThreadPortal()
+"""A portal for synchronous code that runs in a thread of trio's or in the loop's own thread.
+
+    def count(name: str) -> None:
+        from_sync.cast(VISITS, Visits.visit, name)
+"""
+
+from_thread: Final = _BlockingThreadPortal()
+"""A portal for synchronous code in a thread that `trio.to_thread.run_sync` has started.
+
+    def work() -> int:
+        return from_thread.call(SUMS, Sums.add, 1)
+
+    total = await trio.to_thread.run_sync(work)
+"""
 
 
 # -- inside trio
 
 
-async def _within(
-    asks: Process | Task | None, timeout: float, act: Callable[[], Awaitable[R]]
+async def _act_as(
+    sender: Process | Task | None, timeout: float, act: Callable[[], Awaitable[R]]
 ) -> R:
-    """Do it in the name of who has made the Portal, or waits for the thread.
+    """Run `act` in the name of the Portal's owner, or of the task that waits for the thread.
 
-    The context is the message's own: a copy of the thread's.
+    Sets context variables only for this message: the context is a copy of the thread's.
     """
     if CURRENT.get() is None:
-        if isinstance(asks, Process):
-            CURRENT.set(asks)
-        elif asks is not None:
-            ON_BEHALF.set(asks)
+        if isinstance(sender, Process):
+            CURRENT.set(sender)
+        elif sender is not None:
+            ON_BEHALF.set(sender)
     with trio.fail_after(timeout):
         return await act()
 
@@ -230,11 +253,12 @@ async def _call(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    paths = _circle(host, address)
+    paths = _find_cycle(host, address)
     if paths is not None:
         kind = CallingSelf if len(paths) == 2 else CallCycle
-        way = chain(paths, "calls")
-        raise kind(f"{way}, from a thread it waits for: {_named(method)} would never return", paths)
+        chain = format_chain(paths, "calls")
+        text = f"{chain}, from a thread it waits for: {_name_of(method)} would never return"
+        raise kind(text, paths)
     return await address.call(method, *args, **kwargs)
 
 
@@ -246,26 +270,29 @@ async def _cast(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    if _circle(host, address) is not None:
+    if _find_cycle(host, address) is not None:
         address.cast_nowait(method, *args, **kwargs)
     else:
         await address.cast(method, *args, **kwargs)
 
 
 async def _send(host: Task | None, address: Address[object], message: object) -> None:
-    if _circle(host, address) is not None:
+    if _find_cycle(host, address) is not None:
         address.send_nowait(message)
     else:
         await address.send(message)
 
 
-def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | None:
-    """The circle that would close if `host` waited for who is at `address`, as it does.
+def _find_cycle(host: Task | None, address: Address[object]) -> tuple[str, ...] | None:
+    """The cycle that a wait of `host` for `address` would close; None if there is none.
 
-    An address looks for it along the task that it is used in. For a thread that may be abandoned,
-    and behind a Portal, that is another task than the one that waits for the thread. (That the
-    callee closes the circle later is then not seen: no edge is laid for a wait that may be
-    abandoned any time. Its host's time-out ends it.)
+    An address checks the current task. Behind a Portal, and for a thread that may be abandoned,
+    `host`, the task that waits for the thread, is another task. A cycle that the callee closes
+    later is not found, because a wait that may be abandoned at any time is no edge of the graph.
+
+    Args:
+        host: the task that waits for the thread.
+        address: the receiver of the message.
     """
     caller = CURRENT.get()
     if caller is None or host is None:
@@ -273,9 +300,9 @@ def _circle(host: Task | None, address: Address[object]) -> tuple[str, ...] | No
     try:
         process = address.process()
     except NoProcess:
-        # The message itself says so, or waits for the name.
+        # The message itself raises this, or waits for the name.
         return None
-    return circle(caller, process, host)
+    return find_cycle(caller, process, host)
 
 
 # -- in the thread
@@ -287,9 +314,13 @@ def _started_by_trio() -> bool:
     except RuntimeError:
         return False
     except trio.Cancelled:
-        pass  # the message itself is told, or goes through, as `call` says
+        pass  # the message itself raises this, or goes on (see `call`)
     return True
 
 
-def _named(what: object) -> str:
-    return str(getattr(what, "__name__", None) or type(what).__name__)
+def _action(verb: str, message: object) -> str:
+    return f"a {verb} of {_name_of(message)}"
+
+
+def _name_of(message: object) -> str:
+    return str(getattr(message, "__name__", None) or type(message).__name__)

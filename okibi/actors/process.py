@@ -1,28 +1,29 @@
-"""The life of one incarnation.
+"""The life cycle of one incarnation of an actor.
 
-    STARTING   the factory and `init` run. Who started it waits; what it is sent waits too.
-    RUNNING    `init` has returned and the starter knows.
-    DYING      its end is certain. Calls fail at once; `terminate` may be running.
-    DEAD       its name is free, its callers have failed, its monitors know: in this order.
+    STARTING   the factory and `init` run. The starter waits; messages wait in the mailbox.
+    RUNNING    `init` has returned and the starter has been woken.
+    DYING      the end is certain. Calls fail at once; `terminate` may be running.
+    DEAD       the name is free, calls have failed, monitors have their Down, in this order.
 
     STARTING -> RUNNING    init returned
-    STARTING -> DEAD       init failed, was cut off, or was asked to stop; no `terminate`
-    RUNNING  -> DYING      the body returned or raised, or it was asked to stop
-    DYING    -> DEAD       `terminate` returned, raised, or its grace was over
+    STARTING -> DEAD       init failed or was killed, or a stop was requested; `terminate` not run
+    RUNNING  -> DYING      the body returned or raised, or a stop was requested
+    DYING    -> DEAD       `terminate` returned, raised, or exceeded its grace
 
-Two scopes carry it. `kill` is the outer: cancelled, the actor ends without ceremony, and its
-deadline is the grace. `stop`, inside it, holds the body alone: cancellation is level-triggered, so
-a `terminate` that awaits must run where nothing is cancelled yet. An actor without a `terminate`
-does with the one scope. A body's exception is caught outside its scope, which would break.
+A process has two cancel scopes. The outer, `_kill`, ends the actor without `terminate`; its
+deadline is the end of the grace. The inner, `_stop`, contains only the body: cancellation is
+level-triggered, so a `terminate` that awaits must run outside every cancelled scope. An actor
+without `terminate` needs only `_kill`. An exception of the body is caught after it has left
+`_stop`, because a scope must see the Cancelled that it has sent.
 
-Under a supervisor `kill` is shielded: of an outer cancellation only the supervisor hears, and it
-stops its children one by one, in its order. Unshielded, trio cancels all at once.
+Under a supervisor, `_kill` is shielded. An outer cancellation reaches only the supervisor, which
+stops its children one by one, in order. Without the shield trio would cancel all of them at once.
 
-Actors are protected from KeyboardInterrupt. It goes to the main task, whose cancellation then
-takes the tree down in order; inside an actor it would be one more crash to restart from. The
-tasks that an actor starts itself are beyond that protection: one that lands there ends the actor
-and is passed on to the main task. Where SIGINT is neither Python's own nor trio's to take, one that
-leaves an actor was raised by somebody's code, and is a crash like any other.
+Actors are protected from KeyboardInterrupt. It reaches the main task, whose cancellation then stops
+the tree in order; inside an actor it would only cause a restart. Tasks that an actor starts itself
+are not protected: a KeyboardInterrupt there ends the actor and is raised again in the main task. If
+SIGINT is handled neither by Python nor by trio, user code raised the KeyboardInterrupt, and it is a
+crash like any other.
 """
 
 import contextlib
@@ -58,10 +59,10 @@ from .exits import (
     Ignore,
     StartError,
     check_grace,
-    checked,
-    farewell_in,
-    interrupted,
+    check_reason,
+    has_keyboard_interrupt,
     is_a,
+    last_reply_in,
     reason_for,
     sigint_raises,
 )
@@ -76,7 +77,7 @@ logger = logs.logger("okibi.actors")
 
 
 class Phase(enum.Enum):
-    """How far an incarnation has come; the table above says what moves it on."""
+    """The phase of an incarnation; the module docstring has the transitions."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -84,34 +85,35 @@ class Phase(enum.Enum):
     DEAD = "dead"
 
 
-class Living(Protocol):
-    """What a process needs of the actor that lives in it."""
+class HostedActor(Protocol):
+    """The methods of an actor that its process calls."""
 
     async def live(self, started: Callable[[], None], /) -> None: ...
     async def terminate(self, reason: ExitReason, /) -> None: ...
     def _redacts(self) -> bool: ...
-    def _was_told(self, crash: BaseException, /) -> bool: ...
+    def _is_reported_elsewhere(self, crash: BaseException, /) -> bool: ...
 
 
 class Process:
-    """One incarnation of an actor: its mailbox, scopes, watchers, and why it ended.
+    """One incarnation of an actor: mailbox, cancel scopes, watchers, exit reason.
 
     Args:
-        path: where it stands in its tree, `/function/visits`.
-        incarnation: which start of that place this is; the first is 1.
-        grace: seconds from being asked to stop until it is killed; infinity for no limit.
-        mailbox: made to the policy of the actor's class.
-        parent: the process that started it.
-        linked: whether a crash is raised into the nursery it runs in, and an outer cancellation
-            reaches it.
+        path: path in the tree, `/function/visits`.
+        incarnation: the number of the start under this path, from 1.
+        grace: seconds from a stop request until the actor is killed; infinity for no limit.
+        mailbox: created with the policy of the actor's class.
+        parent: the process that started this one.
+        linked: whether a crash is raised into the surrounding nursery, and whether an outer
+            cancellation reaches the actor.
     """
 
     __slots__ = (
-        "_around", "_asked", "_kill", "_killed", "_stop", "_waiting", "actor", "answers",
-        "began", "cleans_up", "continuations", "current", "debug", "deferred", "doom", "drains",
-        "factory", "failed", "farewell", "grace", "incarnation", "legacy", "linked", "mailbox",
-        "on_grace", "on_kill", "parent", "path", "phase", "reason", "release_name", "root",
-        "silent", "since", "task", "waiters", "waits", "watchers", "watching",
+        "_kill", "_killed", "_outer_nurseries", "_phase_waiters", "_stop", "_stop_reason", "actor",
+        "answers_calls", "continuations", "current", "current_since", "debug", "deferred", "drains",
+        "ending_reason", "factory", "final_report", "grace", "has_terminate", "incarnation",
+        "last_reply", "linked", "mailbox", "on_grace", "on_kill", "parent", "path", "phase",
+        "reason", "release_name", "reported_elsewhere", "root", "start_failed", "started_at",
+        "task", "waiters", "waits", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -124,175 +126,178 @@ class Process:
         self.mailbox = mailbox
         self.parent = parent
         self.linked = linked
-        # Whether `terminate` does anything (else its scopes would cost); whether it answers calls.
-        self.cleans_up = self.answers = True
-        # Whether what waits in its mailbox is still handled when it is asked to stop.
+        # Whether the class overrides `terminate` (`_stop` is created only then), and whether it
+        # answers calls.
+        self.has_terminate = self.answers_calls = True
+        # Whether a stop request lets the actor handle the messages that wait in its mailbox.
         self.drains = False
-        # Whether somebody else tells of its crash: a task's, that is given to whoever awaits it.
-        self.silent = False
+        # Whether another object reports a crash: a task's crash is raised to its awaiter.
+        self.reported_elsewhere = False
         self.phase = Phase.STARTING
         self.reason: ExitReason | None = None
-        # Why nothing can be asked of it any more, for every message is checked against it.
-        self.doom: ExitReason | None = None
-        self.factory: Callable[[], Living] | None = None
-        self.actor: Living | None = None
+        # Set as soon as the end is certain. Each send and call checks it, and fails with it.
+        self.ending_reason: ExitReason | None = None
+        self.factory: Callable[[], HostedActor] | None = None
+        self.actor: HostedActor | None = None
+        # The message being handled, and when its handling began and the process started, in
+        # seconds of trio's clock.
         self.current: object = None
-        # When it turned to that, and when its life began, in seconds of trio's clock.
-        self.since = self.began = 0.0
-        # Who looks into it (`actors.debug`), None as long as nobody does.
+        self.current_since = self.started_at = 0.0
+        # State of `actors.debug`; None unless a debug function is on.
         self.debug: Debugging | None = None
-        # What `handle_continue` is still to be given, before the mailbox gets its turn again.
+        # Values for `handle_continue`, which go before the next message.
         self.continuations: list[object] | None = None
-        # Calls that will be answered later.
+        # Calls whose reply was put off (`reply_later`).
         self.deferred: dict[Request, None] | None = None
-        # Waits that hold a loop (module `wait_cycles`): of its own tasks for whom, and who for it.
+        # Waits that hold a loop (module `wait_cycles`). `waits`: tasks of this actor, each with the
+        # process that it waits for. `waiters`: tasks of other actors that wait for this one.
         self.waits: dict[Task, tuple[Process, Request | None]] = {}
         self.waiters: dict[Task, Process] = {}
-        # The reply to the current call that it left with: given when `terminate` has run.
-        self.farewell: object = NOTHING
+        # The reply that an Exit gave to the current call; sent after `terminate`.
+        self.last_reply: object = NOTHING
         self.task: Task | None = None
-        self.root: Task | None = None  # trio's own, of the run that it lives in
+        self.root: Task | None = None  # trio's root task, which identifies the run
         self.watchers: dict[object, Callable[[Process], None]] = {}
         self.watching: dict[object, Process] = {}
         self.release_name: Callable[[], None] | None = None
         self.on_kill: Callable[[], None] | None = None
         self.on_grace: Callable[[], None] | None = None
-        # What it leaves to be read when it has ended, its actor being gone.
-        self.legacy: object = None
-        # Its start has failed: who started it is told, and it never was anybody to others.
-        self.failed = False
-        # The nurseries that stand around its loop: their tasks live beside it.
-        self._around: Sequence[trio.Nursery] = ()
-        self._asked: ExitReason | None = None
+        # A value that the actor leaves to its supervisor.
+        self.final_report: object = None
+        # Whether the start failed. Only the starter learns of such an end.
+        self.start_failed = False
+        # Nurseries opened around the actor's loop. Their tasks do not hold the loop.
+        self._outer_nurseries: Sequence[trio.Nursery] = ()
+        self._stop_reason: ExitReason | None = None
         self._killed = False
-        # Only for an actor that cleans up: it takes 670 bytes, and time at each start.
+        # Only for an actor with `terminate`: a scope takes 670 bytes, and time at each start.
         self._stop: trio.CancelScope | None = None
         self._kill = trio.CancelScope()
-        # Who waits for its start or its end, and whether parked: one that is not looks by itself.
-        self._waiting: dict[Task, bool] | None = None
+        # Tasks that wait for the next phase, and whether each is parked. The others poll.
+        self._phase_waiters: dict[Task, bool] | None = None
 
-    # -- asked from outside
+    # -- called from other tasks
 
     def stop(self, reason: ExitReason = SHUTDOWN, grace: float | None = None) -> None:
-        """Ask it to end: its body is cancelled or drains, `terminate` runs, its grace begins.
+        """Request the end: cancel or drain the body, run `terminate`, begin the grace.
 
         Raises:
-            TypeError: `reason` is no ExitReason.
-            ValueError: `grace` is less than 0, or not a number.
+            TypeError: `reason` is not an ExitReason.
+            ValueError: `grace` is less than 0 or not a number.
         """
-        checked(reason)
+        check_reason(reason)
         if grace is not None:
             check_grace(self.path, grace)
         if self.phase is not Phase.DEAD:
-            # First what raises in another thread: half a stop would be a hang.
+            # First, because it raises in another thread: half a stop would hang.
             self._begin_grace(self.grace if grace is None else grace)
-        if self._asked is None and self.reason is None:
-            self._asked = reason
-            self.doom = self.doom or reason
+        if self._stop_reason is None and self.reason is None:
+            self._stop_reason = reason
+            self.ending_reason = self.ending_reason or reason
             if self.drains and self.phase is Phase.RUNNING:
-                self.mailbox.end_with(LAST)
+                self.mailbox.put_last(DRAINED)
             elif self.actor is not None:
                 (self._stop or self._kill).cancel()
 
     def kill(self) -> None:
-        """Cut it off: no `terminate`, no grace (OTP: `exit(Pid, kill)`)."""
+        """End the actor without `terminate` and without grace (OTP: `exit(Pid, kill)`)."""
         if self.phase is not Phase.DEAD and not self._killed:
-            trio.current_time()  # which raises in another thread: half a kill would be a hang
+            trio.current_time()  # raises in another thread: half a kill would hang
             self._killed = True
-            self.doom = self.doom or KILLED
+            self.ending_reason = self.ending_reason or KILLED
             self._kill.cancel()
             if self.on_kill is not None:
                 self.on_kill()
 
     def deadline(self) -> float:
-        """When its grace is over, in seconds of trio's clock; it is long over for the killed."""
+        """The end of the grace in seconds of trio's clock; -inf after a kill."""
         return -math.inf if self._killed else self._kill.deadline
 
     async def wait_started(self) -> None:
         """Wait until `init` has returned.
 
         Raises:
-            StartError: it ended before that.
+            StartError: the actor ended before.
         """
         while self.phase is Phase.STARTING:
-            await self._change()
-        if self.reason is not None and self.failed:
+            await self._wait_for_phase_change()
+        if self.reason is not None and self.start_failed:
             raise StartError(self.path, self.reason)
 
-    async def starts_within(self, timeout: float) -> bool:
-        """Wait until `init` has returned, for so many seconds of its life; False if it has not.
+    async def wait_started_within(self, timeout: float) -> bool:
+        """Wait until `init` has returned; False if it takes more than `timeout` s from the spawn.
 
-        For who has just spawned it. Most `init`s do not wait for anything: those have returned
-        when the first step is over, and a timer for them would cost as much as all the rest.
+        For the task that has just spawned the process. Most `init`s never wait: they have returned
+        after the first step of their task, and a timer would double the cost of the start.
 
         Raises:
-            StartError: it ended before that.
+            StartError: the actor ended before.
         """
         if timeout == math.inf:
             await self.wait_started()
             return True
-        await self._change(park=False)
+        await self._wait_for_phase_change(park=False)
         if self.phase is Phase.STARTING:
-            with trio.move_on_at(self.began + timeout):
-                await self._change()
-        if self.failed and self.reason is not None:
-            # Who is cancelled with it, unheard while it looked, is told of that.
+            with trio.move_on_at(self.started_at + timeout):
+                await self._wait_for_phase_change()
+        if self.start_failed and self.reason is not None:
+            # Polling is shielded. A cancellation of this task goes before the StartError.
             await checkpoint_if_cancelled()
             raise StartError(self.path, self.reason)
         return self.phase is not Phase.STARTING
 
     async def wait_dead(self) -> ExitReason:
-        """Wait until it has ended, and say why."""
+        """Wait for the end; return the exit reason."""
         while self.phase is not Phase.DEAD:
-            await self._change()
+            await self._wait_for_phase_change()
         return self.reason or NORMAL
 
-    async def ends_by(self, until: float) -> bool:
-        """Wait until it has ended, until then by trio's clock; False if it has not.
+    async def wait_dead_by(self, until: float) -> bool:
+        """Wait for the end, at most until `until` of trio's clock; False if still alive then.
 
-        For who has just asked it to: most have ended when their next step is over.
+        For the task that has just requested the stop: most actors end in their next step.
         """
-        # A look would not hear that the supervisor's own grace is over.
+        # Polling is shielded, so it would miss the end of the supervisor's own grace.
         in_time = trio.current_effective_deadline() > trio.current_time()
         if in_time and until != math.inf and self.phase is not Phase.DEAD:
-            await self._change(park=False)
+            await self._wait_for_phase_change(park=False)
         if self.phase is not Phase.DEAD:
             with trio.move_on_at(until):
                 await self.wait_dead()
         return self.phase is Phase.DEAD
 
-    # -- its own task
+    # -- the actor's own task
 
     @trio.lowlevel.enable_ki_protection
     async def live(self) -> None:
-        """The whole life, as the body of a task of its own. Raises only if it is linked."""
+        """Run the whole life cycle, as the body of the actor's task. Raises only if linked."""
         CURRENT.set(self)
         self.task = current_task()
         self._kill.shield = not self.linked
         reason = ended = KILLED
-        told = error = None
+        public = None
         try:
             with self._kill:
                 reason = await self._run()
                 if self.phase is Phase.STARTING:
                     reason = IGNORED if is_a(reason.error, Ignore) else reason
                 else:
-                    # The door is closed: what it is asked for now fails at once.
-                    self.reason = self.doom = told = self._redact(reason)
+                    # From here on, calls and sends fail at once.
+                    self.reason = self.ending_reason = public = self._redact(reason)
                     self.phase = Phase.DYING
-                    if self.cleans_up:
+                    if self.has_terminate:
                         ended = await self._terminate(reason)
                         if ended is not reason:
-                            reason, told = ended, None
-        except RuntimeError as left:
-            # Trio's word for a scope that was left open inside: it must not break the end.
+                            reason, public = ended, None
+        except RuntimeError as error:
+            # trio reports a cancel scope that was left open inside. The end must still complete.
             if reason.error is None:
-                reason, told = reason_for(left, killed=False, asked=None), None
-        told = told or self._redact(reason)
-        self._end(reason, told)
-        crash = self._passed_on(reason, told) if reason.kind == "crashed" else None
-        # The traceback of what is raised holds this frame, which must not hold the process.
-        del self, reason, told, ended, error
+                reason, public = reason_for(error, killed=False, asked=None), None
+        public = public or self._redact(reason)
+        self._finish(reason, public)
+        crash = self._error_to_raise(reason, public) if reason.kind == "crashed" else None
+        # The traceback of `crash` holds this frame, and this frame must not hold the process.
+        del self, reason, public, ended
         if crash is not None:
             try:
                 raise crash
@@ -301,73 +306,78 @@ class Process:
 
     async def _run(self) -> ExitReason:
         try:
-            # What made it is let go of.
+            # Drop the reference to the factory and to all that its closure holds.
             make, self.factory = self.factory, None
             assert make is not None
             self.actor = make()
-            if self.cleans_up:
+            if self.has_terminate:
                 self._stop = trio.CancelScope()
-            if self._asked is not None:
+            if self._stop_reason is not None:
                 (self._stop or self._kill).cancel()
             if self._stop is None:
-                await self.actor.live(self._started)
+                await self.actor.live(self._set_running)
             else:
                 with self._stop:
-                    await self.actor.live(self._started)
+                    await self.actor.live(self._set_running)
         except BaseException as error:
-            # In no variable that outlives this block: its traceback holds this frame, and the two
+            # Not stored in a variable of this frame: the traceback holds the frame, and the cycle
             # would wait for the garbage collector.
-            self.farewell = farewell_in(error)
-            return reason_for(error, killed=self._was_cut(), asked=self._asked)
-        return reason_for(None, killed=self._killed, asked=self._asked)
+            self.last_reply = last_reply_in(error)
+            return reason_for(error, killed=self._was_cut_off(), asked=self._stop_reason)
+        return reason_for(None, killed=self._killed, asked=self._stop_reason)
 
     def _redact(self, reason: ExitReason) -> ExitReason:
-        """What others are told of a reason: not what its own `format_status` hides of it."""
+        """The reason as callers, monitors and the supervisor get it: after `format_status`."""
         actor = self.actor
         if reason.detail is None or actor is None or not actor._redacts():
             return reason
-        from .status import told
+        from .status import redact_reason
 
-        return told(actor, self.current, reason)
+        return redact_reason(actor, self.current, reason)
 
-    def _passed_on(self, crash: ExitReason, told: ExitReason) -> BaseException | None:
-        """What is raised into its link; a KeyboardInterrupt goes to the main task instead."""
-        if interrupted(crash.error) and sigint_raises():
+    def _error_to_raise(self, crash: ExitReason, public: ExitReason) -> BaseException | None:
+        """The exception for the nursery of a linked actor.
+
+        A KeyboardInterrupt is sent to the main task instead.
+        """
+        if has_keyboard_interrupt(crash.error) and sigint_raises():
             signal.raise_signal(signal.SIGINT)
             return None
-        if not self.linked or self.failed:
+        if not self.linked or self.start_failed:
             return None
-        return ActorExited(self.path, told) if told.error is None else told.error
+        return ActorExited(self.path, public) if public.error is None else public.error
 
     async def _terminate(self, reason: ExitReason) -> ExitReason:
-        """Let it clean up within its grace, unless it was killed."""
+        """Run `terminate` within the grace, unless the actor was killed. Return the exit reason."""
         cut_off = reason.kind == "killed" and self._kill.cancel_called
         if self._killed or cut_off or self.actor is None:
             return reason
-        # An outer cancellation must not cut the clean-up, and the grace must end it.
+        # Only the grace may cancel the clean-up, an outer cancellation may not.
         self._kill.shield = True
-        self._begin_grace(self.grace if self._asked is None else math.inf)
+        self._begin_grace(self.grace if self._stop_reason is None else math.inf)
         try:
-            await hook_errors.awaited(self.actor.terminate(reason), self.actor, "terminate")
+            await hook_errors.require_awaitable(
+                self.actor.terminate(reason), self.actor, "terminate"
+            )
             ended = KILLED if self._killed else NORMAL
         except BaseException as error:
-            ended = reason_for(error, killed=self._was_cut(), asked=None)
+            ended = reason_for(error, killed=self._was_cut_off(), asked=None)
         if ended is NORMAL:
             return reason
         if reason.kind == "crashed":
-            # The error that began all this is told and logged first, whatever came of it.
+            # Report the original error before the error of `terminate` replaces it.
             if ended.error is None:
-                logger.warning("%s did not end its terminate: %s", self.path, ended)
+                logger.warning("%s: terminate did not finish: %s", self.path, ended)
                 return reason
             self._report(reason, [])
-            self._forget_frames(reason)
+            self._empty_frames(reason)
         return ended
 
-    def _was_cut(self) -> bool:
-        """Whether it was killed by name, or cancelled because its grace was over."""
+    def _was_cut_off(self) -> bool:
+        """Whether `kill` was called, or the grace ended."""
         if self._killed or not self._kill.cancel_called:
             return self._killed
-        # Without a scope of its own its body is asked to stop by the same one.
+        # Without `_stop`, a stop request cancels `_kill` before the deadline.
         return self._stop is not None or trio.current_time() >= self._kill.deadline
 
     def _begin_grace(self, grace: float) -> None:
@@ -375,22 +385,22 @@ class Process:
         if self.on_grace is not None:
             self.on_grace()
 
-    # -- turning to its mailbox
+    # -- reading the mailbox
 
     def turn_to_mailbox(self) -> None:
-        """Note which nurseries stand around its loop: their tasks live beside it."""
+        """Record the nurseries opened around the loop: their tasks do not hold the loop."""
         if (task := self.task) is None:
-            raise RuntimeError(f"{self.path} has ended: no message comes to it")
-        self._around = task.child_nurseries or ()
+            raise RuntimeError(f"{self.path} has ended and receives no more messages")
+        self._outer_nurseries = task.child_nurseries or ()
 
     def runs_inside(self, nursery: trio.Nursery) -> bool:
-        """Whether its loop runs inside a nursery of its own, and so does not wait for it."""
-        return nursery in self._around
+        """Whether the loop runs inside this nursery, so that the nursery does not hold the loop."""
+        return nursery in self._outer_nurseries
 
     # -- waits that hold a loop (module `wait_cycles`)
 
     def held_by(self, task: Task) -> bool:
-        """Whether it cannot turn to its mailbox before `task` has ended."""
+        """Whether the actor cannot read its mailbox before `task` has ended."""
         while task is not self.task:
             nursery = task.parent_nursery
             if nursery is None or self.runs_inside(nursery):
@@ -399,102 +409,103 @@ class Process:
         return True
 
     def begin_wait(self, task: Task, callee: "Process", request: Request | None) -> None:
-        """Note that a task which holds its loop waits for `callee`, and with which request."""
+        """Record that a task that holds the loop waits for `callee`, and with which request."""
         self.waits[task] = (callee, request)
         callee.waiters[task] = self
 
     def end_wait(self, task: Task, callee: "Process") -> None:
-        """Note that the task waits for `callee` no more, or not for its loop."""
+        """Record that the task no longer waits for the loop of `callee`."""
         if self.waits.pop(task, None) is not None:
             del callee.waiters[task]
 
-    def holds(self, task: Task) -> bool:
-        """Whether a task waits for its start or its end, or for room in its mailbox."""
-        return task in (self._waiting or ()) or self.mailbox.blocks(task)
+    def has_waiter(self, task: Task) -> bool:
+        """Whether a task waits for the start or the end, or for space in the mailbox."""
+        return task in (self._phase_waiters or ()) or self.mailbox.blocks(task)
 
-    def _started(self) -> None:
+    def _set_running(self) -> None:
         self.phase = Phase.RUNNING
-        self._announce()
+        self._wake_phase_waiters()
 
-    def _end(self, reason: ExitReason, told: ExitReason) -> None:
-        """Name, callers, monitors: whoever sees the Down can have the name at once.
+    def _finish(self, reason: ExitReason, public: ExitReason) -> None:
+        """Release the name, fail the calls, notify the monitors, then report a crash.
 
-        Nothing is put into words before all of them have heard.
+        In this order: a monitor that gets the Down can register the name at once. User code, such
+        as a `__str__`, runs only after all of them.
 
         Args:
-            reason: why it ended.
-            told: the same, as others are told.
+            reason: the exit reason.
+            public: the same as callers and monitors get it.
         """
-        # Whatever brought it here: what has not started by now never will.
-        self.failed = self.phase is Phase.STARTING
-        self.reason = self.doom = told
+        # An actor that is still STARTING here never started.
+        self.start_failed = self.phase is Phase.STARTING
+        self.reason = self.ending_reason = public
         self.phase = Phase.DEAD
         if self.release_name is not None:
             self.release_name()
         left = self.mailbox.close()
-        if self.farewell is not NOTHING and is_a(self.current, Request):
-            self.current.answer(self.farewell)
+        if self.last_reply is not NOTHING and is_a(self.current, Request):
+            self.current.answer(self.last_reply)
         if left or self.deferred or self.current is not None:
             for message in (self.current, *(self.deferred or ()), *left):
                 if is_a(message, Request) and message.waited_for:
-                    message.fail(ActorExited(self.path, told, str(message)))
+                    message.fail(ActorExited(self.path, public, str(message)))
         watchers, self.watchers = self.watchers, {}
         for notify in watchers.values():
             notify(self)
-        # A short-lived watcher must leave nothing behind in a long-lived actor.
+        # A short-lived watcher must not leave monitors in a long-lived actor.
         while self.watching:
             monitor, watched = self.watching.popitem()
             watched.watchers.pop(monitor, None)
-        self._announce()
-        if not reason.quiet and not self.silent:
+        self._wake_phase_waiters()
+        if not reason.quiet and not self.reported_elsewhere:
             self._report(reason, left)
-        # A Ref of the dead keeps nothing alive but why it ended.
+        # A Ref of a dead actor keeps only the exit reason alive.
         self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
-        self.continuations, self.farewell = None, NOTHING
+        self.continuations, self.last_reply = None, NOTHING
         self.on_kill = self.on_grace = None
-        self._around = ()
-        self._forget_frames(reason)
+        self._outer_nurseries = ()
+        self._empty_frames(reason)
 
-    def _forget_frames(self, reason: ExitReason) -> None:
-        """Have the traceback of a crash keep nothing of the actor, now that all is told."""
-        # A task's error is raised to whoever awaits it, with its frames.
-        if reason.error is not None and not self.silent:
+    def _empty_frames(self, reason: ExitReason) -> None:
+        """Free what the traceback of a reported crash keeps alive."""
+        # An error that is reported elsewhere is still raised, and keeps its frames.
+        if reason.error is not None and not self.reported_elsewhere:
             from .empty_frames import empty_frames
 
-            with contextlib.suppress(Exception):  # what cannot be copied is kept as it is
+            with contextlib.suppress(Exception):  # a frame that cannot be replaced stays
                 empty_frames(reason.error)
 
     def _report(self, reason: ExitReason, left: list[object]) -> None:
-        """Tell of a crash, and nobody may be waiting for it: that must not break the end itself."""
+        """Log the crash. An error in the report must not break the end of the actor."""
         try:
             from .crash_report import log_crash
 
             error, actor = reason.error, self.actor
-            told = error is not None and actor is not None and actor._was_told(error)
-            log_crash(self, reason, left, told=told)
+            logged = error is not None and actor is not None and actor._is_reported_elsewhere(error)
+            log_crash(self, reason, left, already_logged=logged)
         except BaseException as failed:
-            # Without what either says: a hook that was to redact it may be what failed.
+            # Without the texts of both errors: the failed code may be the actor's redaction.
             where = f"{self.path} (incarnation {self.incarnation})"
             kind, why = reason.kind, class_name(type(failed))
             logger.error("%s ended: %s; its crash report failed with %s", where, kind, why)
 
-    # -- who waits for a change
+    # -- waiting for the next phase
 
-    async def _change(self, park: bool = True) -> None:
-        """Wait until it has started, or ended; without `park`, until its next step is over."""
+    async def _wait_for_phase_change(self, park: bool = True) -> None:
+        """Wait for the next phase; without `park`, only for the next step of the actor's task."""
         task, caller = current_task(), CURRENT.get()
-        # Its own call back to whoever waits for it would never return (`actors.wait_cycles`).
+        # For `wait_cycles`: a call of this actor to the waiting actor would never return.
         if caller is not None and (task in caller.waits or not caller.held_by(task)):
             caller = None
         if caller is not None:
             caller.begin_wait(task, self, None)
-        waiting = self._waiting = self._waiting or {}
+        waiting = self._phase_waiters = self._phase_waiters or {}
         waiting[task], phase = park, self.phase
         try:
             if park:
-                await wait_task_rescheduled(partial(_leave, waiting, task))
+                await wait_task_rescheduled(partial(_stop_waiting, waiting, task))
             else:
-                # In one pass of trio's loop either of the two may have its turn first.
+                # Two, because trio runs the tasks of one pass in random order.
                 await cancel_shielded_checkpoint()
                 if self.phase is phase:
                     await cancel_shielded_checkpoint()
@@ -503,23 +514,23 @@ class Process:
             if caller is not None:
                 caller.end_wait(task, self)
 
-    def _announce(self) -> None:
-        waiting, self._waiting = self._waiting, None
+    def _wake_phase_waiters(self) -> None:
+        waiting, self._phase_waiters = self._phase_waiters, None
         if waiting:
             for task, parked in waiting.items():
                 if parked:
                     reschedule(task)
 
 
-def _leave(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
+def _stop_waiting(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
     del waiting[task]
     return Abort.SUCCEEDED
 
 
-# The message behind which a mailbox that drains has nothing more.
-LAST: Final[object] = object()
+# The last message in the mailbox of an actor that drains.
+DRAINED: Final[object] = object()
 
 CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
 
-# The task for which another one asks in its place, as a Portal's does (`Server.caller`).
+# The task in whose name another task sends, as that of a Portal does (`Server.caller`).
 ON_BEHALF: ContextVar[Task] = ContextVar("on behalf")

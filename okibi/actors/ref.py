@@ -1,13 +1,13 @@
-"""Addresses: what one calls, casts and sends to.
+"""Addresses: `call`, `cast` and `send`.
 
-A message is a method of the receiver's class: `ref.call(Visits.visit, "bob")`. The type checker
-sees the receiver's class, the arguments and the reply; there is no proxy to pretend that the
-call is local, and no message class to keep in step with the method.
+A message is a method of the receiver's class: `ref.call(Visits.visit, "bob")`. Type checkers see
+the receiver's class, the arguments and the reply. Rejected: proxies, which make a remote call look
+local, and message classes, which must be kept in step with the methods.
 
-A `Ref` is one incarnation and stays dead when that has ended. A `Name` (`actors.names`) is looked
-up at every send, so it survives restarts. Both are an `Address`.
+A `Ref` is one incarnation and stays dead when the incarnation has ended. A `Name` (`actors.names`)
+is looked up at each send, so it survives restarts. Both are an `Address`.
 
-A caller's time-out is trio's own: `with trio.fail_after(1): await ref.call(...)`.
+A caller limits its wait with trio: `with trio.fail_after(1): await ref.call(...)`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,9 +23,15 @@ from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
 from .mailbox import MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
-from .request import Asked, Request, message_name, shown
-from .run_guard import elsewhere, refuse_elsewhere
-from .wait_cycles import chain, circle, let_end, refuse_circle, refuse_own_end
+from .request import PendingRequest, Request, describe, message_name
+from .run_guard import check_same_run, wrong_run_error
+from .wait_cycles import (
+    fail_calls_that_block,
+    find_cycle,
+    format_chain,
+    refuse_cycle,
+    refuse_wait_for_own_end,
+)
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -33,15 +39,15 @@ R = TypeVar("R")
 
 
 class Address(Generic[A_co]):
-    """Where an actor can be reached. Made by okibi: a Ref by `start`, a Name by you."""
+    """The address of an actor: base class of Ref and Name."""
 
     __slots__ = ()
 
     def process(self) -> Process:
-        """The incarnation behind this address now.
+        """The process that the address leads to now.
 
         Raises:
-            NoProcess: there is none.
+            NoProcess: no actor has the name.
         """
         raise NotImplementedError
 
@@ -52,41 +58,47 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Have the actor run one of its methods, and wait for the reply (OTP: `gen_server:call`).
+        """Run a method in the actor and wait for its result (OTP: `gen_server:call`).
 
-        It waits as long as it takes; limit it with `trio.fail_after`. A reply that comes after
-        the caller has given up is dropped.
+            seen = await visits.call(Visits.visit, "bob")
+
+        The wait has no limit (OTP: 5 s); use `trio.fail_after`. If the caller is cancelled, a reply
+        that comes later is discarded.
 
         Args:
-            method: a public async method of the receiver's class.
-            *args, **kwargs: what the method takes.
+            method: a public async method of the receiver's class, written `Class.method`.
+            *args: positional arguments of the method.
+            **kwargs: keyword arguments of the method.
+
+        Returns:
+            What the method returned.
 
         Raises:
-            ActorExited: the actor has ended, is ending, or ends before it replies; at once.
-            NoProcess: nobody bears the name (`Name.waiting` waits for somebody).
-            CallingSelf: the actor would wait for itself.
-            CallCycle: it would wait for somebody who waits for it; `paths` says who.
-            MailboxFull: the receiver's policy is to reject, or it dropped this call.
-            Refusal: whichever the method raised.
-            TypeError: `method` is no message, is bound to an object (write `Class.method`), the
-                receiver is no Server, has none of that name, or it does not take these arguments.
+            ActorExited: the actor has ended, is ending, or ends before it replies.
+            NoProcess: no actor has the name (`Name.waiting` waits for one).
+            CallingSelf: an actor calls itself.
+            CallCycle: the actors would wait for each other; `paths` names them.
+            MailboxFull: the receiver's mailbox rejected the message, or dropped it for a newer one.
+            Refusal: the method raised it.
+            TypeError: `method` is private, a hook, or bound to an instance; or the receiver is no
+                Server, has no such method, or the method does not accept the arguments.
         """
         await checkpoint_if_cancelled()
         process = self.process()
-        if not process.answers:
-            raise _no_server(process, method)
+        if not process.answers_calls:
+            raise _not_a_server_error(process, method)
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
         if caller is None or not caller.held_by(task):
             request.origin = task
             if not _deliver(process, request, "call"):
-                await process.mailbox.wait_for_room(request)
+                await process.mailbox.wait_for_space(request)
             return cast("R", await request.reply())
-        refuse_circle(caller, process, task, request, False)
+        refuse_cycle(caller, process, task, request, False)
         caller.begin_wait(task, process, request)
         try:
             if not _deliver(process, request, "call"):
-                await process.mailbox.wait_for_room(request)
+                await process.mailbox.wait_for_space(request)
             return cast("R", await request.reply())
         finally:
             caller.end_wait(task, process)
@@ -98,20 +110,28 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Pending[R]:
-        """Ask now and take the reply later (OTP: `gen_server:send_request`).
+        """Send a call now and take its reply later (OTP: `gen_server:send_request`).
 
-        It waits only for room in the mailbox, not for the reply. The result says that the actor
-        has ended before it replied. An actor that must not wait for the result monitors the
+            pending = await visits.request(Visits.visit, "bob")
+            seen = await pending.result()
+
+        Waits only if the mailbox is full. An actor that must not wait for the result monitors the
         Pending.
 
+        Args:
+            method: as for `call`.
+            *args: positional arguments of the method.
+            **kwargs: keyword arguments of the method.
+
         Raises:
-            ActorExited, NoProcess, MailboxFull: as `cast`.
+            ActorExited, NoProcess, MailboxFull: as `cast`. If the actor ends later, `result`
+                raises ActorExited.
             TypeError: `method` is no message, or the receiver is no Server.
         """
         process = self.process()
-        if not process.answers:
-            raise _no_server(process, method)
-        request = Asked(message_name(method), args, kwargs, CURRENT.get(), True)
+        if not process.answers_calls:
+            raise _not_a_server_error(process, method)
+        request = PendingRequest(message_name(method), args, kwargs, CURRENT.get(), True)
         if request.caller is None:
             _note_origin(request)
         await _send(process, request, "request")
@@ -124,13 +144,22 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Have the actor run one of its methods some time; wait only for room in its mailbox.
+        """Run a method in the actor without waiting for it (OTP: `gen_server:cast`).
+
+            await visits.cast(Visits.visit, "bob")
+
+        Waits only if the mailbox is full. The method's result is discarded.
+
+        Args:
+            method: as for `call`.
+            *args: positional arguments of the method.
+            **kwargs: keyword arguments of the method.
 
         Raises:
-            ActorExited: the actor has ended or is ending (OTP would say nothing).
-            NoProcess: nobody bears the name.
-            MailboxFull: the receiver's policy is to reject; or it is this very actor and has no
-                room; or it waits for this actor and holds twice its capacity already.
+            ActorExited: the actor has ended or is ending (OTP: no error).
+            NoProcess: no actor has the name.
+            MailboxFull: the mailbox is full, and its policy is to reject, or the receiver is the
+                sender, or the receiver waits for the sender and has twice its capacity.
             TypeError: `method` is no message.
         """
         process = self.process()
@@ -146,25 +175,30 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """As `cast`, but never waits: no room is MailboxFull.
+        """Like `cast`, but never waits.
 
-        Not from a `__del__`, nor from a weakref's callback: the garbage collector calls these in
-        the middle of anything, of trio's own loop as well, which then loses whom it was to wake.
-        Have it done there by `run_sync_soon` of a token that `trio.lowlevel.current_trio_token()`
-        gave before, and let no ActorExited out of what that calls.
+        Do not call it in `__del__` or in a weakref callback. The garbage collector runs these at
+        any moment, in trio's loop too, and a task woken there is lost. Use the `run_sync_soon` of a
+        `trio.lowlevel.current_trio_token()` instead, and catch ActorExited in the function that it
+        runs.
 
         Raises:
-            RuntimeError: this is no thread that runs trio; see `from_thread` and `Portal`.
+            ActorExited, NoProcess, TypeError: as `cast`.
+            MailboxFull: the mailbox is full, whatever its policy but DROP_OLDEST.
+            RuntimeError: this thread does not run trio; use `from_thread` or a `Portal`.
         """
         process = self.process()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
         if request.caller is None:
             _note_origin(request)
         if not _deliver(process, request, "cast"):
-            raise MailboxFull(f"{process.path} has no room for {request}")
+            raise _mailbox_full(process, request)
 
     async def send(self, message: object) -> None:
-        """Send any value; a Server's `handle_info` is given it (OTP: `Pid ! Message`).
+        """Send a value (OTP: `Pid ! Message`). A Server gets it in `handle_info`.
+
+        Args:
+            message: any value.
 
         Raises:
             ActorExited, NoProcess, MailboxFull: as `cast`.
@@ -172,18 +206,22 @@ class Address(Generic[A_co]):
         await _send(self.process(), message, "send")
 
     def send_nowait(self, message: object) -> None:
-        """As `send`, but never waits: no room is MailboxFull. Nor from a `__del__` (`cast_nowait`).
+        """Like `send`, but never waits. Not for `__del__`, as `cast_nowait`.
 
         Raises:
-            RuntimeError: as `cast_nowait`.
+            ActorExited, NoProcess, MailboxFull, RuntimeError: as `cast_nowait`.
         """
         process = self.process()
         if not _deliver(process, message, "send"):
-            raise MailboxFull(f"{process.path} has no room for {shown(message)}")
+            raise _mailbox_full(process, message)
 
 
 class Ref(Address[A_co]):
-    """One incarnation of an actor. Two Refs are equal when they mean the same incarnation."""
+    """The address of one incarnation of an actor (OTP: pid). Returned by `start`.
+
+    Once the actor has ended, every message raises ActorExited, also after a restart: use a Name to
+    reach the next incarnation. Two Refs are equal if they are for the same incarnation.
+    """
 
     __slots__ = ("_process",)
 
@@ -195,80 +233,82 @@ class Ref(Address[A_co]):
 
     @property
     def path(self) -> str:
-        """Where it stands in its tree."""
+        """The actor's place in the supervision tree, `/function/visits`."""
         return self._process.path
 
     @property
     def incarnation(self) -> int:
-        """Which start of that place this is, from 1."""
+        """How many times the actor at this path was started, this start included; from 1."""
         return self._process.incarnation
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked for something: started, not ending, not dead."""
-        return self._process.phase is Phase.RUNNING and self._process.doom is None
+        """Whether the actor accepts messages: started, and neither ending nor dead."""
+        return self._process.phase is Phase.RUNNING and self._process.ending_reason is None
 
     @property
     def reason(self) -> ExitReason | None:
-        """Why it ended, None while it lives."""
+        """Why the actor ended; None before."""
         return self._process.reason
 
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
-        """Ask it to end; its grace begins, after which it is killed (OTP: `gen_server:stop/3`).
+        """Ask the actor to end; kill it when its grace is over (OTP: `gen_server:stop/3`).
 
-        It does not wait for the end; `okibi.actors.stop` does. NORMAL ends it as any reason does
-        (OTP: `exit/2` with `normal` is ignored). Asked again, it keeps the first reason.
+        Returns at once; `okibi.actors.stop` waits for the end. NORMAL ends the actor like any other
+        reason (OTP: `exit/2` with `normal` is ignored). A second stop keeps the first reason.
 
         Args:
-            reason: what its `terminate`, its monitors and its supervisor are told.
-            grace: seconds it has for that; its own, if left out. Asked more than once, by its
-                supervisor too, it has until the first of these graces is over.
+            reason: what `terminate`, the monitors and the supervisor are given.
+            grace: seconds until the actor is killed. Default: the actor's own grace. Of several
+                stops, the supervisor's included, the earliest end of a grace counts.
 
         Raises:
             TypeError: `reason` is no ExitReason.
-            ValueError: `grace` is less than 0, or not a number.
-            RuntimeError: this is no thread that runs trio, or another run of it;
+            ValueError: `grace` is negative or NaN.
+            RuntimeError: this thread runs no trio, or another `trio.run`; use
                 `trio.from_thread.run_sync(ref.stop)`.
         """
-        refuse_elsewhere(self._process, "stop")
+        check_same_run(self._process, "stop")
         self._process.stop(reason, grace)
 
     def send_nowait(self, message: object) -> None:
-        # As any Address, without the question who that is: four of these are on an event's way.
+        # Like Address.send_nowait, without the call of `process`: each event makes four sends.
         if not _deliver(self._process, message, "send"):
-            raise MailboxFull(f"{self._process.path} has no room for {shown(message)}")
+            raise _mailbox_full(self._process, message)
 
     @property
     def mailbox_statistics(self) -> MailboxStatistics:
-        """How its mailbox stands now, read without asking it."""
+        """The numbers of messages and senders that wait. Read without a message to the actor."""
         return self._process.mailbox.statistics()
 
     def kill(self) -> None:
-        """Cut it off without `terminate` (OTP: `exit(Pid, kill)`).
+        """End the actor at its next checkpoint, without `terminate` (OTP: `exit(Pid, kill)`).
 
         Raises:
             RuntimeError: as `stop`.
         """
-        refuse_elsewhere(self._process, "kill")
+        check_same_run(self._process, "kill")
         self._process.kill()
 
     async def wait(self) -> ExitReason:
-        """Wait until it has ended, and say why; of one that has, also to who is cancelled.
+        """Wait until the actor has ended, and return why.
+
+        If the actor has ended already, it returns the reason even in a cancelled scope.
 
         Raises:
             CallingSelf: an actor would wait for its own end.
             RuntimeError: as `stop`.
         """
         process, caller = self._process, CURRENT.get()
-        refuse_elsewhere(process, "wait")
+        check_same_run(process, "wait")
         if process is caller:
-            # Of one that was asked to stop and does not drain, this is the end.
+            # If the actor was asked to stop and does not drain, it ends here.
             await checkpoint_if_cancelled()
-            refuse_own_end(process, current_task())
-        elif caller is not None and process.doom is not None:
-            let_end(process, caller, current_task())
+            refuse_wait_for_own_end(process, current_task())
+        elif caller is not None and process.ending_reason is not None:
+            fail_calls_that_block(process, caller, current_task())
         if process.phase is Phase.DEAD:
-            # Others have their turn all the same: who asks in a loop must not keep them from it.
+            # A checkpoint, so that a loop around `wait` lets other tasks run.
             await cancel_shielded_checkpoint()
         return await process.wait_dead()
 
@@ -283,109 +323,112 @@ class Ref(Address[A_co]):
 
 
 def _deliver(process: Process, message: object, verb: str) -> bool:
-    """Put it into the mailbox; False when the policy is to wait for room.
+    """Put a message into a mailbox. False if the mailbox is full and its policy is to block.
 
     Raises:
-        ActorExited: nobody will read it.
+        ActorExited: the actor has ended or is ending.
         MailboxFull: the policy is to reject.
     """
-    if process.doom is not None:
-        raise ActorExited(process.path, process.doom, f"a {verb} of {shown(message)}")
+    if process.ending_reason is not None:
+        raise ActorExited(process.path, process.ending_reason, f"a {verb} of {describe(message)}")
     mailbox = process.mailbox
     if mailbox._reader is None:
-        # Who wakes a reader is refused by trio; who does not would be heard by nobody.
-        refuse_elsewhere(process, verb)
+        # With a waiting reader, trio raises in another run. Without one, nothing else would.
+        check_same_run(process, verb)
     try:
         dropped = mailbox.offer(message)
     except (RuntimeError, AssertionError) as error:
-        # The latter where this thread has a run of its own.
-        raise elsewhere(process, verb) from error
+        # AssertionError if this thread has a run of its own.
+        raise wrong_run_error(process, verb) from error
     except MailboxFull:
         if mailbox.policy.when_full is WhenFull.REJECT:
-            full = f"{process.path} rejects {shown(message)}: its mailbox is full"
-            raise MailboxFull(full) from None
+            raise _mailbox_full(process, message) from None
         return False
     if dropped is not None:
-        _drop(process, dropped)
+        _report_dropped(process, dropped)
     return True
 
 
+def _mailbox_full(process: Process, message: object) -> MailboxFull:
+    return MailboxFull(f"{process.path} cannot take {describe(message)}: its mailbox is full")
+
+
 def _note_origin(request: Request) -> None:
-    """Note which task asks, where no actor does (`Server.caller`)."""
+    """Note the sending task of a request that no actor sends (`Server.caller`)."""
     try:
         task = current_task()
     except RuntimeError:
-        # A callback of trio's asks, in which no task runs.
+        # A callback of trio's, in which no task runs.
         return
     request.origin = task
 
 
 def refuse_calls(process: Process) -> None:
-    """Fail what an actor was called for before it was known to be no Server."""
+    """Fail the calls that came before the actor was made and turned out to be no Server."""
     mailbox = process.mailbox
-    if not mailbox.data and not mailbox._senders:
-        # Nearly always, and a part of each start.
+    if not mailbox.data and not mailbox.blocked_senders:
+        # Nearly always; runs at each start.
         return
 
     def refused(message: object) -> bool:
         if not is_a(message, Request) or not message.wanted:
             return False
-        message.fail(_no_server(process, message.method))
+        message.fail(_not_a_server_error(process, message.method))
         return True
 
-    mailbox.turn_away(refused)
+    mailbox.remove_data(refused)
 
 
-def _no_server(process: Process, method: object) -> TypeError:
-    """Of a call that would wait for ever: no loop of okibi's answers it."""
-    what = getattr(method, "__name__", method)
+def _not_a_server_error(process: Process, method: object) -> TypeError:
+    """Build the error for a call that would wait for ever, because no loop answers it."""
+    name = getattr(method, "__name__", method)
     return TypeError(
-        f"{process.path} is no Server, so nobody would answer a call of {what}: derive it from "
-        f"Server, or `send` what its `receive` is to give"
+        f"{process.path} is no Server and would never answer a call of {name}: derive its class "
+        f"from Server, or use `send`"
     )
 
 
-def _drop(process: Process, message: object) -> None:
-    """What becomes of a message that had to make room for a newer one."""
+def _report_dropped(process: Process, message: object) -> None:
+    """Fail a call that was dropped for a newer message; log any other message."""
     if is_a(message, Request) and message.wanted:
         message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
     else:
-        logger.warning("%s dropped %s: its mailbox is full", process.path, shown(message))
+        logger.warning("%s dropped %s: its mailbox is full", process.path, describe(message))
 
 
 async def _send(process: Process, message: object, verb: str) -> None:
     await checkpoint_if_cancelled()
     if _deliver(process, message, verb):
-        # Not a cancellable one: Cancelled would say that it has not been sent.
+        # Not cancellable: Cancelled would mean that the message was not sent.
         await cancel_shielded_checkpoint()
         return
-    if not await _room(process, message):
+    if not await _wait_for_room(process, message):
         reason = process.reason or NO_PROCESS
-        raise ActorExited(process.path, reason, f"a {verb} of {shown(message)}")
+        raise ActorExited(process.path, reason, f"a {verb} of {describe(message)}")
 
 
-async def _room(process: Process, message: object) -> bool:
-    """Wait until the mailbox has taken it; False when it never will.
+async def _wait_for_room(process: Process, message: object) -> bool:
+    """Wait until the mailbox has taken a message. False if the actor has ended.
 
     Raises:
-        MailboxFull: its actor waits for this one, and it holds twice its capacity already.
+        MailboxFull: the receiver waits for this actor, and its mailbox has twice its capacity.
     """
     caller, task = CURRENT.get(), current_task()
     if caller is None or not caller.held_by(task):
-        return await process.mailbox.wait_for_room(message)
-    paths = circle(caller, process, task)
+        return await process.mailbox.wait_for_space(message)
+    paths = find_cycle(caller, process, task)
     if paths is not None:
-        # The circle is made of calls. OTP would not wait for room, so this cast need not either.
-        if process is not caller and process.mailbox.overfill(message):
+        # A cycle of calls: the receiver cannot read its mailbox. OTP's cast would not wait for
+        # room, so put the message in beyond the capacity.
+        if process is not caller and process.mailbox.put_beyond_capacity(message):
             await cancel_shielded_checkpoint()
             return True
-        what = shown(message)
+        full = _mailbox_full(process, message)
         if process is caller:
-            raise MailboxFull(f"{process.path} is full and would wait for itself to take {what}")
-        who = chain(paths, "waits for")
-        raise MailboxFull(f"{process.path} is full and would never take {what}: {who}")
+            raise MailboxFull(f"{full}, and the actor would wait for itself")
+        raise MailboxFull(f"{full}, and would never empty: {format_chain(paths, 'waits for')}")
     caller.begin_wait(task, process, None)
     try:
-        return await process.mailbox.wait_for_room(message)
+        return await process.mailbox.wait_for_space(message)
     finally:
         caller.end_wait(task, process)

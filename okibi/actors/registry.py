@@ -1,6 +1,6 @@
-"""What the table of names shows to others: who bears which name, and with which value.
+"""Registered: an entry of the table of names, as `Name.select` returns it.
 
-Imported when it is first asked for, as a start does not need it.
+Imported at first use: a start does not need it.
 """
 
 from collections.abc import Hashable, Mapping
@@ -16,12 +16,12 @@ A = TypeVar("A")
 
 @attrs.frozen
 class Registered(Generic[A]):
-    """One actor that bears a name, as `Name.select` shows it.
+    """An actor and its name, as `Name.select` returns them.
 
     Attributes:
-        key: the name's key.
-        ref: the incarnation that bears it.
-        value: what the actor has put beside its name with `Name.update_value`; None if nothing.
+        key: the key of the name.
+        ref: the incarnation that is registered.
+        value: what the actor has set with `Name.update_value`; None if nothing.
     """
 
     key: Hashable
@@ -30,12 +30,12 @@ class Registered(Generic[A]):
 
 
 def select(
-    names: Mapping[Hashable, Process], kept: Mapping[Hashable, object], actor: type[A]
+    names: Mapping[Hashable, Process], values: Mapping[Hashable, object], actor: type[A]
 ) -> list[Registered[A]]:
-    """Those of a class, in the order they took their names."""
+    """The registered actors of a class, in the order of registration."""
     kind = get_origin(actor) or actor
     return [
-        Registered(key, Ref(process), kept.get(key))
+        Registered(key, Ref(process), values.get(key))
         for key, process in names.items()
         if isinstance(process.actor, kind)
     ]

@@ -1,12 +1,11 @@
-"""A reply that is given later than its method returns, by whoever holds it.
+"""Reply: answer a call after its method has returned (OTP: `gen_server:reply/2`).
 
-A server that cannot answer at once (it waits for a connection, a batch, a slow peer) need not keep
-its other callers waiting: the method takes its reply along and returns NO_REPLY, and any task of
-the same run gives the reply when it is ready (OTP: `gen_server:reply/2`).
+A server that waits for a connection, a batch or a slow peer would delay its other callers. Its
+method calls `reply_later` and returns NO_REPLY instead. Any task of the same run sends the reply.
 
-In OTP a second reply ends up in the caller's mailbox as a stray message, and a `From` that is lost
-leaves the caller waiting. Here the slot is taken once, later replies fall on the floor, and a
-caller whose Reply nobody holds any more is told so.
+In OTP a second reply arrives in the caller's mailbox as a stray message, and a lost `From` leaves
+the caller waiting. Here a second reply is discarded, and when the last reference to a Reply is
+dropped, the caller gets ReplyLost.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ R = TypeVar("R")
 
 
 class ReplyLost(Exception):
-    """The server took the reply along, and lost it without replying."""
+    """The server dropped the Reply of `reply_later` without sending a reply."""
 
 
 class _NoReply:
@@ -29,15 +28,15 @@ class _NoReply:
         return "NO_REPLY"
 
 
-# Never fits every return type; Any would be reported by whoever checks strictly.
+# Never is accepted for every return type. Strict type checkers would report Any.
 NO_REPLY: Final[Never] = cast("Never", _NoReply())
-"""What a method returns whose reply comes later (OTP: `{noreply, State}`)."""
+"""What a method returns after `reply_later` (OTP: `{noreply, State}`)."""
 
 
 class Reply(Generic[R]):
     """The right to answer one call, once. Made by `Server.reply_later`.
 
-    It belongs to the run of trio that it was made in: from another thread use
+    Use it in the same `trio.run`. From another thread:
     `trio.from_thread.run_sync(reply.send, value)`.
     """
 
@@ -51,7 +50,7 @@ class Reply(Generic[R]):
         client = request.client
         caller = None if client is None else process.waiters.get(client)
         if client is not None and caller is not None and caller.waits[client][1] is request:
-            # Any task may give the reply now, so the wait for it is in no circle.
+            # Any task may send the reply from now on, so this wait closes no call cycle.
             caller.end_wait(client, process)
         if process.deferred is None:
             process.deferred = {}
@@ -59,43 +58,58 @@ class Reply(Generic[R]):
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody still waits for it."""
+        """Whether the caller still waits."""
         return self._request.waited_for
 
     def send(self, value: R) -> bool:
-        """Give the caller its reply; False when it has one, or waits no more."""
-        given = self._request.answer(value)
-        _settled(self._process, self._request)
-        return given
+        """Send the reply.
+
+        Args:
+            value: what `call` returns.
+
+        Returns:
+            False if the caller has a reply or has stopped waiting.
+        """
+        sent = self._request.answer(value)
+        _forget_request(self._process, self._request)
+        return sent
 
     def fail(self, error: BaseException) -> bool:
-        """Raise `error` in the caller; False when it has its reply, or waits no more."""
-        given = self._request.fail(error)
-        _settled(self._process, self._request)
-        return given
+        """Raise an exception in the caller, instead of a reply.
+
+        Args:
+            error: what `call` raises.
+
+        Returns:
+            False if the caller has a reply or has stopped waiting.
+        """
+        sent = self._request.fail(error)
+        _forget_request(self._process, self._request)
+        return sent
 
     def __del__(self) -> None:
         if not self._request.waited_for:
-            _settled(self._process, self._request)
+            _forget_request(self._process, self._request)
             return
-        # Never at once: the collector is at work in the middle of anything, and whom it wakes while
-        # trio's loop empties its queue is lost. Or this is a thread, which may have a run of its
-        # own. A run that has ended has no caller either.
+        # The garbage collector may run in the middle of trio's loop, where a woken task is lost, or
+        # in another thread. So wake the caller through the token. After the run has ended there is
+        # no caller.
         with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(_lose, self._process, self._request)
+            self._token.run_sync_soon(_fail_lost, self._process, self._request)
 
     def __repr__(self) -> str:
         return f"<Reply to {self._request}{'' if self.wanted else ', not wanted'}>"
 
 
-def _lose(process: Process, request: Request) -> None:
-    _settled(process, request)
-    what = f"{process.path} lost the reply to {request}: nobody can give it now"
-    request.fail(ReplyLost(what))
+def _fail_lost(process: Process, request: Request) -> None:
+    _forget_request(process, request)
+    request.fail(
+        ReplyLost(f"{process.path} dropped the Reply to {request} without sending a reply")
+    )
 
 
-def _settled(process: Process, request: Request) -> None:
-    # Who asked goes on: a crash that comes now is not for somebody who waits.
+def _forget_request(process: Process, request: Request) -> None:
+    # The caller goes on, so a later crash must not be raised in that task.
     request.client = None
     if process.deferred is not None:
         process.deferred.pop(request, None)

@@ -1,8 +1,8 @@
-"""A call or a cast on its way: the method's name, its arguments, and who waits.
+"""Request: a call or cast on its way: method name, arguments, and the task that waits.
 
-A call's answer has a one-shot slot of its own. A caller that gives up takes itself out of the
-slot, so a late answer falls on the floor instead of into somebody's mailbox (what OTP needed
-process aliases for), and a second answer is harmless.
+Each call has one slot for its answer. A caller that stops waiting leaves the slot, so a late answer
+is discarded instead of arriving in a mailbox (OTP uses process aliases for this). A second answer
+is discarded too.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, w
 
 from .safe_repr import class_name
 
-# What a server is, as opposed to what it can be asked: these are never messages. A test holds
-# this list against the classes.
+# The public names of Actor and Server, which are never messages. A test compares this list with the
+# classes.
 NOT_MESSAGES = frozenset(
     {
         "caller",
@@ -43,28 +43,28 @@ NOT_MESSAGES = frozenset(
 )
 
 
-# In place of what the caller has been raised.
+# Replaces an error after it was raised in the caller.
 _RAISED: "outcome.Outcome[object]" = outcome.Value(None)
 
 
 class Caller(Protocol):
-    """What a request says of who made it."""
+    """What a request needs to know of the actor that sent it."""
 
     path: str
 
 
 class Request:
-    """One message that names a method.
+    """A message that names a method.
 
     Args:
-        method: the method's name; it is looked up on the instance, so overrides hold.
-        args, kwargs: what the method is given.
-        caller: the actor that asks, None for a task outside any actor.
-        wanted: whether somebody waits for the answer (call) or not (cast).
-        client: the task that waits for it; none any more once it has given up.
+        method: the method's name, looked up on the instance.
+        args, kwargs: the arguments of the method.
+        caller: the actor that sends the request; None for a task outside any actor.
+        wanted: whether an answer is wanted (call) or not (cast).
+        client: the task that waits for the answer; None once it has stopped waiting.
 
     Attributes:
-        origin: the task that asks, where no actor does; not set by an actor's request.
+        origin: the task that sends the request, if no actor does. Otherwise unset.
     """
 
     __slots__ = (
@@ -98,81 +98,81 @@ class Request:
         self.caller = caller
         self.wanted = wanted
         self.client = client
-        # The caller has given up: what is not begun yet need not be.
+        # The caller has stopped waiting.
         self.abandoned = False
-        # Its method has returned, and the answer comes later (`Server.reply_later`).
+        # The answer comes after the method has returned (`Server.reply_later`).
         self.deferred = False
         self._outcome: outcome.Outcome[object] | None = None
         self._waiting: Task | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether it has been answered, or has failed."""
+        """Whether there is an answer, a value or an error."""
         return self._outcome is not None
 
     @property
     def waited_for(self) -> bool:
-        """Whether somebody wants the answer and has none yet."""
+        """Whether an answer is wanted and has not come yet."""
         return self.wanted and self._outcome is None
 
     @property
     def parked(self) -> bool:
-        """Whether a task waits for the answer at this moment."""
+        """Whether a task is waiting for the answer now."""
         return self._waiting is not None
 
     def answer(self, value: object) -> bool:
-        """Give the caller its reply; False when it has one, or waits no more."""
+        """Answer with a value. False if there is an answer already, or none is wanted."""
         return self._settle(outcome.Value(value))
 
     def fail(self, error: BaseException) -> bool:
-        """Raise `error` in the caller instead of a reply; False as for `answer`."""
+        """Answer with an error, raised in the caller. Returns as `answer`."""
         return self._settle(outcome.Error(error))
 
     async def reply(self, *, keep: bool = False) -> object:
-        """Wait for the answer, in the task that is its client. A checkpoint.
+        """Wait for the answer, in the client's task. A checkpoint.
 
         Args:
-            keep: whether a wait that is cancelled may be begun again; if not, it marks the
+            keep: whether a cancelled wait may be repeated. If False, cancellation marks the
                 request as abandoned.
         """
         try:
             if self._outcome is None:
                 self._waiting = self.client or current_task()
                 return await wait_task_rescheduled(self._unpark if keep else self._abandon)
-            # Answered while it still stood in line for a place in the mailbox.
+            # Answered while the request waited for room in the mailbox.
             return self._outcome.unwrap()
         except BaseException:
             if self._outcome is not None and not keep:
-                # Kept by the request, too, the error would close a circle: its traceback holds this
-                # frame, and the frame the request.
+                # The error's traceback holds this frame, and the frame the request: drop the error
+                # here to avoid a reference cycle.
                 self._outcome = _RAISED
             raise
 
     def result(self) -> object:
-        """The answer of one that is settled, as often as it is asked for.
+        """The answer of a settled request. May be called repeatedly.
 
         Raises:
-            Whatever it failed with.
+            BaseException: the error that the request was answered with.
         """
-        given = self._outcome
-        if isinstance(given, outcome.Error):
-            raise given.error
-        return cast("outcome.Value[object]", given).value
+        answer = self._outcome
+        if isinstance(answer, outcome.Error):
+            raise answer.error
+        return cast("outcome.Value[object]", answer).value
 
     def abandon(self) -> None:
-        """Want the answer no more."""
+        """Stop wanting the answer."""
         if self.waited_for:
             self.wanted, self.abandoned = False, True
 
     def __str__(self) -> str:
-        # Without what it is given: `actors.status` alone shows that, as far as its actor lets it.
+        # Without the arguments: only module `status` shows them, redacted.
         return f"{self.method}()"
 
     def _settle(self, result: "outcome.Outcome[object]") -> bool:
         if not self.wanted or self._outcome is not None:
             return False
         if self._waiting is not None:
-            # First what raises in another thread: the caller would wait for ever.
+            # Raises in another thread, so do it first: otherwise the caller would wait for ever.
             reschedule(self._waiting, result)
             self._waiting = None
         self._outcome = result
@@ -187,33 +187,33 @@ class Request:
         return self._unpark(raise_cancel)
 
 
-class Listener(Protocol):
-    """What is told of the answer to a request, besides the task that waits for it."""
+class AnswerListener(Protocol):
+    """Gets the answer to a request, in addition to the task that waits."""
 
-    def tell(self, value: object, error: BaseException | None) -> None: ...
+    def notify(self, value: object, error: BaseException | None) -> None: ...
     def demonitor(self) -> None: ...
 
 
-class Asked(Request):
-    """A request whose answer can also be told to listeners, once each: a `Pending` stands for it.
+class PendingRequest(Request):
+    """The request behind a Pending: its answer can also go to listeners.
 
-    A class of its own, so that the answer to a call costs nothing more.
+    A separate class keeps the answer to a plain call fast.
     """
 
     __slots__ = ("listeners",)
 
-    # Not set until the first is added: few are ever told.
-    listeners: tuple[Listener, ...]
+    # Unset until the first `add`: few requests have a listener.
+    listeners: tuple[AnswerListener, ...]
 
-    def add(self, listener: Listener) -> None:
-        """Tell it of the answer: at once if there is one."""
+    def add(self, listener: AnswerListener) -> None:
+        """Give the answer to a listener when it comes, or now if there is one."""
         if self.settled:
-            listener.tell(*self._answer())
+            listener.notify(*self._answer())
         else:
             self.listeners = (*getattr(self, "listeners", ()), listener)
 
-    def remove(self, listener: Listener) -> None:
-        """Tell it no more."""
+    def remove(self, listener: AnswerListener) -> None:
+        """Undo `add`."""
         listeners = getattr(self, "listeners", ())
         self.listeners = tuple(each for each in listeners if each is not listener)
 
@@ -227,44 +227,44 @@ class Asked(Request):
         if listeners is None:
             return Request._settle(self, result)
         if listeners:
-            # First what raises in another thread: they would be told half of it.
+            # Raises in another thread, so do it first: no listener must be notified then.
             current_time()
         if not Request._settle(self, result):
             return False
         self.listeners = ()
         for each in listeners:
-            each.tell(*self._answer())
+            each.notify(*self._answer())
         return True
 
     def _answer(self) -> tuple[object, BaseException | None]:
-        given = self._outcome
-        if isinstance(given, outcome.Error):
-            return None, given.error
-        return cast("outcome.Value[object]", given).value, None
+        answer = self._outcome
+        if isinstance(answer, outcome.Error):
+            return None, answer.error
+        return cast("outcome.Value[object]", answer).value, None
 
 
-def shown(message: object) -> str:
-    """A message as errors and logs name it: by its method, or by its type; never by a value."""
+def describe(message: object) -> str:
+    """Name a message in errors and logs: a request by its method, others by type. Never a value."""
     if issubclass(type(message), Request):
         return str(message)
     return f"a message of type {class_name(type(message))}"
 
 
 def message_name(method: object) -> str:
-    """The name under which a method travels.
+    """The name of a method, as a request carries it.
 
     Raises:
-        TypeError: it is no method of a server, is bound to an object, or is not a message.
+        TypeError: the method is private or a hook, is bound to an instance, or is no function.
     """
-    # Nearly always a function, which has a name and is bound to nothing.
+    # Nearly always a plain function, which is never bound.
     name = method.__name__ if type(method) is FunctionType else _name_of_other(method)
     if name in NOT_MESSAGES:
         raise TypeError(
-            f"{name} is no message: only public methods of the server's own are, and every server "
-            f"has a {name}; give yours another name"
+            f"{name} cannot be a message: it is a hook or attribute of every Server; give your "
+            f"method another name"
         )
     if name.startswith("_"):
-        raise TypeError(f"{name} is no message: only public methods of the server's own are")
+        raise TypeError(f"{name} cannot be a message: its name begins with an underscore")
     return name
 
 
@@ -274,11 +274,11 @@ def _name_of_other(method: object) -> str:
     if isinstance(method, MethodType) and not isinstance(method.__self__, type):
         kind = type(method.__self__).__name__
         raise TypeError(
-            f"{name} is bound to one {kind}, and a message names its receiver by its address: "
-            f"write ref.call({kind}.{name}, ...)"
+            f"{name} is bound to an instance of {kind}: pass the method of the class, "
+            f"ref.call({kind}.{name}, ...)"
         )
     if not isinstance(name, str) or not callable(method):
         raise TypeError(
-            f"a message is a method of the server's class, not a {class_name(type(method))}"
+            f"a message must be a method of the server's class, got {class_name(type(method))}"
         )
     return name

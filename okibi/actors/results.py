@@ -1,10 +1,10 @@
-"""Results as messages: the reply to a request, or what a task comes to, in an actor's mailbox.
+"""Result: the reply to a request, or the outcome of a task, as a message in an actor's mailbox.
 
-An actor that must not wait asks others with `request`, or starts a task, and goes on. Monitored,
-the Pending or the Task brings one `Result` when it has come to an end (OTP: `send_request` and
-`check_response`; Elixir: `Task.Supervisor.async_nolink`).
+An actor that must not wait sends a request, or starts a task, and monitors the Pending or the Task.
+The monitor brings one `Result` (OTP: `send_request` and `check_response`; Elixir:
+`Task.Supervisor.async_nolink`).
 
-Imported when it is first asked for, as a start does not need it.
+Imported at first use: a start does not need it.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 
 from .process import Phase, Process
-from .request import Asked
+from .request import PendingRequest
 
 
 @attrs.frozen
 class Result:
-    """The one message that a monitor of a Pending, or of a Task, brings. It is on the control lane.
+    """The message that a monitor of a Pending or a Task brings, on the control lane.
 
     >>> import attrs, trio
     >>> from okibi.actors import NO_REPLY, Refusal, Reply, Result, Server, start
@@ -55,12 +55,11 @@ class Result:
     sorry, there is no gold
 
     Attributes:
-        source: the Pending, or the Task, that was monitored. Its own `result()` gives the same at
-            once, and with its type.
-        value: the reply, or what the function has returned; None if there is an error.
-        error: what `source.result()` would raise: ActorExited if the actor, or the task, has
-            ended; a Refusal; the exception of a function; None if all went well.
-        monitor: which of one's monitors this is.
+        source: the Pending or Task. Its `result()` returns the same value, typed, without waiting.
+        value: the reply, or what the task's function returned; None if there is an error.
+        error: what `source.result()` raises: ActorExited if the actor or task has ended, a
+            Refusal, or the exception of the task's function. None if there is a value.
+        monitor: the monitor that `Actor.monitor` returned.
     """
 
     source: Any
@@ -70,55 +69,58 @@ class Result:
 
 
 class ResultMonitor:
-    """One actor's interest in what a request or a task comes to. Made by an actor's `monitor`."""
+    """A monitor of a Pending or a Task. Made by `Actor.monitor`."""
 
-    __slots__ = ("_request", "_source", "_taken", "_watcher")
+    __slots__ = ("_on_notify", "_request", "_source", "_watcher")
 
     def __init__(
         self,
         watcher: Process,
-        request: Asked,
+        request: PendingRequest,
         source: object,
-        taken: Callable[[], None] | None,
+        on_notify: Callable[[], None] | None,
     ) -> None:
         self._watcher = watcher
         self._request = request
         self._source = source
-        self._taken = taken
+        self._on_notify = on_notify
 
     def demonitor(self) -> None:
-        """Lose interest. No Result of this monitor is seen after it, not even a waiting one."""
+        """End the monitoring. A Result that waits in the mailbox is removed."""
         self._request.remove(self)
         self._watcher.watchers.pop(self, None)
-        self._watcher.mailbox.forget(lambda m: isinstance(m, Result) and m.monitor is self)
+        self._watcher.mailbox.remove_control(lambda m: isinstance(m, Result) and m.monitor is self)
 
-    def tell(self, value: object, error: BaseException | None) -> None:
-        """Put the Result on the watcher's control lane."""
+    def notify(self, value: object, error: BaseException | None) -> None:
+        """Post the Result to the watcher."""
         self._watcher.watchers.pop(self, None)
-        if self._taken is not None:
-            self._taken()
+        if self._on_notify is not None:
+            self._on_notify()
         self._watcher.mailbox.post(Result(self._source, value, error, self))
 
 
 def monitor_result(
-    watcher: Process, request: Asked, source: object, taken: Callable[[], None] | None = None
+    watcher: Process,
+    request: PendingRequest,
+    source: object,
+    on_notify: Callable[[], None] | None = None,
 ) -> ResultMonitor:
-    """Have `watcher` told what a request comes to, once.
+    """Send `watcher` one Result when a request is answered.
 
     Args:
         watcher: the actor.
         request: the request.
-        source: what the message says was monitored.
-        taken: called when the message is put into the mailbox, if that matters to the source.
+        source: the `source` of the Result.
+        on_notify: called when the Result is posted.
 
     Raises:
         RuntimeError: the request was abandoned.
     """
     if not request.settled and not request.wanted:
         raise RuntimeError(f"{request} was abandoned: it has no result")
-    monitor = ResultMonitor(watcher, request, source, taken)
+    monitor = ResultMonitor(watcher, request, source, on_notify)
     if watcher.phase is not Phase.DEAD:
-        # A short-lived watcher must leave nothing behind in a long-lived request.
+        # When the watcher ends first, remove its monitor from the request.
         watcher.watchers[monitor] = lambda _: monitor.demonitor()
         request.add(monitor)
     return monitor

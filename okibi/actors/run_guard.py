@@ -1,36 +1,39 @@
-"""Where an actor cannot be asked from: another thread, or another run of trio's in one.
+"""Errors for using an actor from another thread or another `trio.run`.
 
-Trio wakes a task in its own run only. Asked from elsewhere, an actor would not hear of it, or it
-would have to wake there who waits for its answer or its end: that is an error in the actor.
+trio can wake a task only from its own run. A message from elsewhere would not wake the actor, and
+the actor could not wake the sender.
 """
 
 from trio.lowlevel import current_root_task
 
 from .process import Process
 
-_HOW = "use `okibi.actors.from_thread`, a Portal, or `trio.from_thread.run_sync` there"
+_CURE = "use `okibi.actors.from_thread`, a Portal, or `trio.from_thread.run_sync`"
 
 
-def refuse_elsewhere(process: Process, verb: str) -> None:
-    """See that a process is asked in its own run.
+def check_same_run(process: Process, action: str) -> None:
+    """Check that the current task and the actor belong to the same `trio.run`.
+
+    A dead actor belongs to none, and may be used from anywhere.
 
     Raises:
-        RuntimeError: it is not.
+        RuntimeError: they do not.
     """
     try:
         here = current_root_task()
     except RuntimeError as no_run:
-        raise elsewhere(process, verb) from no_run
-    # One that is dead is in no run any more.
+        raise wrong_run_error(process, action) from no_run
     if process.root is not here and process.root is not None:
-        raise elsewhere(process, verb)
+        raise wrong_run_error(process, action)
 
 
-def elsewhere(process: Process, verb: str) -> RuntimeError:
-    """The error of what is asked there."""
-    return RuntimeError(f"{process.path}: {verb} outside its run of trio; {_HOW}")
+def wrong_run_error(process: Process, action: str) -> RuntimeError:
+    """Build the error for an action in another thread or another run."""
+    return RuntimeError(
+        f"{process.path}: {action} is impossible from another thread or `trio.run`: {_CURE}"
+    )
 
 
-def not_here(what: str) -> RuntimeError:
-    """The error of what is looked for where there is no run."""
-    return RuntimeError(f"{what} inside a run of trio only; {_HOW}")
+def outside_run_error(action: str) -> RuntimeError:
+    """Build the error for an action in a thread that runs no trio."""
+    return RuntimeError(f"{action} is possible only inside `trio.run`: {_CURE}")

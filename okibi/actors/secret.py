@@ -1,15 +1,15 @@
-"""Which fields, parameters and keys are never shown: by a mark, or by their name.
+"""Decide which fields, parameters and keys are secret: by a mark, or by their name.
 
     @attrs.define(eq=False)
     class Payments(Server):
         account: Secret[str]                                        # a mark
-        limit: int = attrs.field(metadata={"secret": True})         # the same, of a dataclass too
+        limit: int = attrs.field(metadata={"secret": True})         # a mark, also on a dataclass
         api_key: str                                                # a name
 
         async def charge(self, card: Secret[str], amount: int) -> None: ...
 
 To a type checker `Secret[str]` is `str`. Crash reports, traces, logs of events, snapshots and
-`debug.get_status` show `***` in the place of what is secret. Code finds the value as it is.
+`debug.get_status` show `***` in place of a secret. Code reads the value as usual.
 """
 
 import inspect
@@ -25,31 +25,36 @@ T = TypeVar("T")
 
 HIDDEN: Final = "***"
 NAMES: Final = ("password", "token", "secret", "key", "authorization", "cookie")
-# Numbers and words that have one of these in them. What is in doubt is hidden.
+# Common names that contain one of NAMES and are no secrets. In doubt, a name is secret.
 _HARMLESS: Final = re.compile(
     r"(?:max|min|num|total|prompt|completion)[_-]?tokens|tokeniz|monkey|keyboard|keyword"
 )
 
 
-class _Mark:
+class _SecretMark:
     def __repr__(self) -> str:
         return "SECRET"
 
 
-SECRET: Final = _Mark()
+SECRET: Final = _SecretMark()
 
 Secret = Annotated[T, SECRET]
-"""Marks a field or a parameter that no crash report, trace or snapshot shows."""
+"""Marks a field or parameter as secret: crash reports, traces and snapshots show `***`.
+
+    password: Secret[str]
+
+To a type checker `Secret[str]` is `str`.
+"""
 
 
 class Parameters(NamedTuple):
-    """What a method is given, by name.
+    """The parameters of a method.
 
     Attributes:
-        names: of those that it takes by position, without `self`.
-        rest: the name of its `*args`, None without.
-        secret: which of all its parameters are marked.
-        others: the name of its `**kwargs`, None without.
+        names: names of the positional parameters, without `self`.
+        rest: name of `*args`, or None.
+        secret: names of the marked parameters.
+        others: name of `**kwargs`, or None.
     """
 
     names: tuple[str, ...]
@@ -58,8 +63,8 @@ class Parameters(NamedTuple):
     others: str | None = None
 
     def hides(self, name: str) -> bool:
-        """Whether what is given to a parameter, or by a keyword, is secret."""
-        # Of keyword-only parameters the names are not kept: they are hidden with the others.
+        """Whether the argument of a parameter or keyword is secret."""
+        # `names` lacks keyword-only parameters: a secret `**kwargs` hides them too.
         owner = name if name in (*self.names, self.rest) else self.others
         return self._hides(name) or (owner is not None and self._hides(owner))
 
@@ -68,25 +73,25 @@ class Parameters(NamedTuple):
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a name says that what it names is secret."""
+    """Whether a name suggests a secret."""
     lower = _HARMLESS.sub(" ", name.lower())
     return any(each in lower for each in NAMES)
 
 
 @lru_cache(256)
 def secret_fields(kind: Any) -> frozenset[str]:
-    """The fields of a class that are marked."""
+    """The names of the marked fields of a class."""
     attributes: Iterable[Any] = getattr(kind, "__attrs_attrs__", ())
-    # A `repr` of its own is there to show less.
+    # A field has a `repr` function to show less.
     marked = {e.name for e in attributes if e.metadata.get("secret") or callable(e.repr)}
     fields: Mapping[str, Any] = getattr(kind, "__dataclass_fields__", {})
     marked |= {name for name, field in fields.items() if field.metadata.get("secret")}
-    return frozenset(marked | _marked(kind, inspect.getmro(kind)))
+    return frozenset(marked | _marked_names(kind, inspect.getmro(kind)))
 
 
 @lru_cache(256)
 def parameters_of(kind: Any, method: str) -> Parameters | None:
-    """The parameters of a method; None if the class has no plain method of that name."""
+    """The parameters of a method; None if the class has no plain method of this name."""
     own = (vars(each)[method] for each in inspect.getmro(kind) if method in vars(each))
     function = next(own, None)
     if not isinstance(function, FunctionType):
@@ -98,16 +103,16 @@ def parameters_of(kind: Any, method: str) -> Parameters | None:
     return Parameters(
         tuple(each.name for each in every if each.kind in places)[1:],
         rest[0] if rest else None,
-        _marked(inspect.unwrap(function), ()),
+        _marked_names(inspect.unwrap(function), ()),
         others[0] if others else None,
     )
 
 
-def _marked(holder: Callable[..., Any], bases: Iterable[type[Any]]) -> frozenset[str]:
+def _marked_names(holder: Callable[..., Any], bases: Iterable[type[Any]]) -> frozenset[str]:
     try:
         hints: Mapping[str, Any] = get_type_hints(holder, include_extras=True)
     except Exception:
-        # An annotation names what only a type checker imports: its text is left.
+        # An annotation uses a name imported for type checkers only: look at its text.
         own = [annotations_as_text(each) for each in (holder, *bases)]
         hints = {name: text for each in reversed(own) for name, text in each.items()}
     return frozenset(name for name, hint in hints.items() if _is_marked(hint))

@@ -1,47 +1,62 @@
-"""A server: an actor whose public async methods are its messages (OTP: `gen_server`)."""
+"""Server: an actor whose public async methods are its messages (OTP: `gen_server`)."""
 
 import enum
 import math
 from collections.abc import Callable, Mapping
-from inspect import isawaitable, isdatadescriptor
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_ITERABLE_COROUTINE,
+    isawaitable,
+    iscoroutinefunction,
+    isdatadescriptor,
+)
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import trio
 from trio.lowlevel import current_clock
 
-from .actor import Actor
+from .actor import Actor, private_names, refuse_private_names
 from .exits import Refusal, crash_in, is_a
-from .hook_errors import awaited, no_async
-from .process import LAST, ON_BEHALF, Process, logger
+from .hook_errors import not_async_error, require_awaitable
+from .process import DRAINED, ON_BEHALF, Process, logger
 from .ref import Ref
 from .reply import NO_REPLY, Reply
-from .request import Request, shown
-from .safe_repr import misplaced, said
-from .signatures import bind
-from .system import SystemMessage, nudge
+from .request import NOT_MESSAGES, Request, describe
+from .safe_repr import describe_value, error_text
+from .signatures import annotations_as_text, bind
+from .system_messages import SystemMessage, no_op
 
 if TYPE_CHECKING:
     from .callers import CallingTask
 
-# As an object: compared with a Never, every answer would be one to the type checkers.
+# Typed as object: a type checker would take the code after a comparison with Never for unreachable.
 _NO_REPLY: object = NO_REPLY
 
 
 class WhenStopped(enum.Enum):
-    """What a server that is asked to stop does with the messages that wait."""
+    """What a stopped server does with the messages that wait in its mailbox.
+
+    CUT cancels the server at its next checkpoint; the calls that wait raise ActorExited. DRAIN
+    handles the messages first.
+    """
 
     CUT = "cut"
     DRAIN = "drain"
 
 
 class Server(Actor):
-    """State in fields, messages as methods, one message at a time.
+    """An actor that handles one message at a time. Its public async methods are the messages.
+
+    The fields of a server are its state. Other tasks do not touch them; they send messages:
 
     >>> import attrs, trio
     >>> from okibi.actors import Server, start
     >>> @attrs.define(eq=False)
     ... class Visits(Server):
     ...     seen: dict[str, int] = attrs.Factory(dict)
+    ...
     ...     async def visit(self, name: str) -> int:
     ...         self.seen[name] = self.seen.get(name, 0) + 1
     ...         return self.seen[name]
@@ -54,86 +69,119 @@ class Server(Actor):
     >>> trio.run(main)
     2
 
-    An exception that leaves a method ends the server, and the caller is told by ActorExited:
-    its supervisor starts a fresh one. What a caller is expected to handle belongs in the reply.
-    A message that fits no method (an unknown name, wrong arguments, a method that is not async)
-    is the caller's mistake: the caller gets a TypeError, and the server lives.
+    `start` makes an instance, runs it in a task of the nursery and returns its address, a `Ref`.
+    Under a supervisor, use a `Name`: an address that survives restarts. Both send in three ways:
 
-    A method may also answer with an error of its own making: a `Refusal` is raised in the caller.
-    One that cannot answer yet takes its reply along (`reply_later`) and returns NO_REPLY. One that
-    is done with this life raises `Exit`, with a last reply or without.
+        await visits.call(Visits.visit, "bob")    wait until the method returns; return its result
+        await visits.cast(Visits.visit, "bob")    queue the message; discard the result
+        await visits.send("anything")             queue a value for `handle_info`
 
-    How a living one is looked into, made to wait and traced: `actors.debug` (OTP: `sys`).
+    Messages wait in the server's mailbox. The server runs a method to its end before it takes the
+    next message, even while the method awaits. So the state needs no lock, and a slow method delays
+    every other message. Run blocking code with `trio.to_thread.run_sync`. To take other messages
+    before a call is answered, use `reply_later`.
+
+    A public method must be an `async def`. A method whose name begins with an underscore is no
+    message; call it on `self` as usual.
+
+    What happens when a method raises:
+
+        Refusal          The caller gets the exception, and the server goes on. Use a subclass for
+                         each error that a caller should handle.
+        Exit             The server ends with the reason that the Exit gives.
+        anything else    The server ends, and the caller gets ActorExited. A supervisor then starts
+                         a new instance with fresh state.
+
+    A message that fits no method (unknown name, wrong arguments) raises TypeError in the caller;
+    the server goes on.
+
+    Override `init` to prepare (the starter waits for it), `terminate` to clean up, and
+    `handle_info` to handle timers, messages of monitors and sent values. Module `debug` inspects,
+    suspends and traces a running server (OTP: `sys`).
 
     Attributes:
-        when_stopped: what becomes of the messages that wait when it is asked to stop.
-            CUT, the default, cancels it at its next checkpoint, as trio does and as OTP does with
-            a server that does not trap exits, but that `terminate` still runs: it fits the little
-            time that Lambda gives a sandbox to end. DRAIN lets it handle what waits, then runs
-            `terminate` (OTP: `trap_exit`). In both cases the grace ends it.
-        skip_abandoned_calls: whether a call whose caller has given up is not begun any more. OTP
-            begins it, and so does okibi by default: a caller that timed out cannot know.
+        mailbox: how many messages may wait, and what happens to more. Default: 1,000; then senders
+            wait.
+        when_stopped: what `stop` does with the messages that wait. CUT, the default, cancels the
+            server at its next checkpoint and then runs `terminate`: a Lambda sandbox has little
+            time to end. (OTP runs no `terminate` then.) DRAIN handles the messages first (OTP:
+            `trap_exit`). Either way the server is killed when its grace is over.
+        skip_abandoned_calls: whether the server skips a call whose caller has stopped waiting.
+            Default: False, as in OTP, because a caller that timed out cannot know whether its
+            call ran.
+
+    Raises:
+        TypeError: when the class is made: a public method is a plain `def`, a name collides with
+            one that okibi uses itself, or `when_stopped` is no WhenStopped.
     """
 
     __slots__ = ()
 
     when_stopped: ClassVar[WhenStopped] = WhenStopped.CUT
     skip_abandoned_calls: ClassVar[bool] = False
-    _answers: ClassVar[bool] = True
+    _answers_calls: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_private_names(cls, "Server", _PRIVATE_NAMES)
+        _refuse_plain_methods(cls)
         when = cast("object", cls.when_stopped)
-        # A property's word, or a field's, is each instance's own.
+        # A property or a field gives each instance a value of its own.
         if not isinstance(when, WhenStopped) and not isdatadescriptor(when):
-            # Taken for CUT, it would be noticed when what waits is lost.
-            raise TypeError(f"{cls.__name__}: when_stopped is a WhenStopped, not {misplaced(when)}")
+            # Checked here, because any other value would act as CUT and lose messages.
+            raise TypeError(
+                f"{cls.__name__}.when_stopped must be a WhenStopped, got {describe_value(when)}"
+            )
 
     # -- to override
 
     async def handle_info(self, message: object) -> None:
-        """Take what is no method: a `Down`, a timer's message, TIMEOUT, what `send` brought.
+        """Handle any other message: a `Down`, a timer's message, TIMEOUT, a sent value.
 
-        Override it where such messages are expected; this one logs them and goes on
-        (OTP: an unexpected message is a warning).
+        The default logs a warning and discards the message (OTP: the same).
         """
-        logger.warning("%s has no handle_info and was sent %s", self._process.path, shown(message))
+        logger.warning(
+            "%s has no handle_info and was sent %s", self._process.path, describe(message)
+        )
 
     async def handle_continue(self, continuation: Any) -> None:
-        """Go on with what `continue_with` was given, before the mailbox gets its turn."""
+        """Handle what was given to `continue_with`, before the next message."""
         raise NotImplementedError(f"{type(self).__name__} needs a `handle_continue`")
 
     # -- to use inside
 
     def continue_with(self, continuation: object) -> None:
-        """Have `handle_continue` run next (OTP: `{continue, Term}`).
+        """Run `handle_continue` next, before any message (OTP: `{continue, Term}`).
 
-        In `init` it is the way to be ready at once and finish getting ready right after: whoever
-        starts this server waits no longer, and no message is served before it.
+        Called in `init`, it splits a long start: the starter stops waiting when `init` returns,
+        and `handle_continue` does the rest before the first message.
+
+        Args:
+            continuation: what `handle_continue` is given.
         """
         process = self._process
         if process.continuations is None:
             process.continuations = []
         process.continuations.append(continuation)
-        if process.mailbox.waited_at:
-            # Asked for by a task beside the loop, which waits for a message: this is one.
-            process.mailbox.post(nudge())
+        if process.mailbox.has_reader:
+            # Another task of the server called this; the loop waits for a message. Wake the loop.
+            process.mailbox.post(no_op())
 
     def timeout_after(self, seconds: float) -> None:
-        """Give `handle_info` TIMEOUT if no message comes within `seconds` (OTP: `Timeout`).
+        """Give TIMEOUT to `handle_info` if no message comes within `seconds` (OTP: `Timeout`).
 
-        Whatever message comes first ends that wait: it is asked for anew each time. A request of
-        module `debug` is no message: it neither ends nor restarts that wait (OTP: restarts it).
+        The next message ends the wait; call this again to wait again. A request of module `debug`
+        neither ends nor restarts the wait (OTP: restarts).
 
         Raises:
-            ValueError: `seconds` is not a number.
+            ValueError: `seconds` is NaN.
         """
         if seconds != seconds:
-            raise ValueError(f"{self._process.path}: no message cannot come within {seconds} s")
+            raise ValueError(f"{self._process.path}: timeout_after needs seconds, got {seconds}")
         self._process.mailbox.time_out_at(trio.current_time() + seconds)
 
     def reply_later(self) -> Reply[Any]:
-        """Take along the reply to the call that is being handled, and return NO_REPLY.
+        """Keep the reply to the current call, to send it after the method has returned NO_REPLY.
 
         >>> import trio, trio.testing
         >>> from okibi.actors import NO_REPLY, Reply, Server, start
@@ -154,23 +202,23 @@ class Server(Actor):
         soup, hot
 
         Raises:
-            RuntimeError: no call is being handled, or its reply has been taken along already.
+            RuntimeError: no call is being handled, or `reply_later` was called before for this
+                call.
         """
         process, request = self._process, self._process.current
         if is_a(request, Request):
             if request.deferred:
-                # A second one that is lost would tell the caller that the reply is.
-                raise RuntimeError(f"{process.path}: the reply to {request} was taken along before")
+                # If the second Reply were lost, the caller would get ReplyLost.
+                raise RuntimeError(f"{process.path}: reply_later was called before for {request}")
             return Reply(process, request)
-        raise RuntimeError(f"{process.path}: no call is being handled{_only(request)}")
+        raise RuntimeError(f"{process.path}: no call is being handled{_described(request)}")
 
     @property
     def caller(self) -> "Ref[Any] | CallingTask":
-        """Who has asked for what is being handled now (OTP: the pid in `From`).
+        """The sender of the message that is being handled (OTP: the pid in `From`).
 
-        The Ref of the actor; or, of a task outside any actor, a CallingTask. Both have a `path`,
-        can be compared, and monitored: a server that gives something away is told when the client
-        that has it dies.
+        A Ref if an actor sent the message, otherwise a CallingTask. Both can be monitored, so a
+        server that lends something out learns when the borrower dies:
 
         >>> import trio, trio.testing
         >>> from okibi.actors import Server, start
@@ -197,15 +245,14 @@ class Server(Actor):
         taken by bob
         back from bob
 
-        Whose a message is: of tasks that an actor has started, the actor's. Of a thread's, by
-        `from_thread`, that of the task or actor that waits for the thread. Of one through a
-        `Portal`, that of the task or actor that has made the Portal. In a handler of a Lambda
-        function, on asyncio too, the caller is the worker, which outlives the event: give back
-        what an event has taken with `with` or `finally`.
+        A task that an actor has started counts as the actor. A thread (`from_thread`) counts as
+        the task or actor that waits for the thread, a `Portal` as the task or actor that made it.
+        In a handler of a Lambda function, on asyncio too, the caller is the worker. The worker
+        outlives the event: return what an event has taken with `with` or `finally`.
 
         Raises:
-            RuntimeError: no call and no cast is being handled: what `send`, timers and monitors
-                bring has no caller.
+            RuntimeError: no call or cast is being handled. Sent values, timers and monitors have
+                no caller.
         """
         process, request = self._process, self._process.current
         if is_a(request, Request):
@@ -215,9 +262,9 @@ class Server(Actor):
 
             task = getattr(request, "origin", None)
             return CallingTask(task and task.context.get(ON_BEHALF, task))
-        raise RuntimeError(f"{process.path}: no call or cast is being handled{_only(request)}")
+        raise RuntimeError(f"{process.path}: no call or cast is being handled{_described(request)}")
 
-    # -- its loop
+    # -- the loop
 
     async def run(self) -> None:
         process = self._process
@@ -227,96 +274,132 @@ class Server(Actor):
         me: Any = self
         while True:
             if process.continuations:
-                await self._continue()
+                await self._run_continuations()
             message = await mailbox.receive()
-            if message is LAST:
+            if message is DRAINED:
                 return
-            if mailbox.idle != math.inf and not is_a(message, SystemMessage):
-                mailbox.idle = math.inf
+            if mailbox.idle_deadline != math.inf and not is_a(message, SystemMessage):
+                mailbox.idle_deadline = math.inf
             process.current = message
-            process.since = clock.current_time()
+            process.current_since = clock.current_time()
             if is_a(message, Request):
-                await self._serve(message)
+                await self._handle_request(message)
             elif is_a(message, SystemMessage):
-                # While it is debugged it is served by another loop: this one must not pay for it.
+                # While module `debug` inspects the server, another loop serves it. This loop stays
+                # as fast as it is.
                 process.current = None
                 if await message.perform(self):
                     return
             else:
                 handled = me.handle_info(message)
                 if handled is None:
-                    raise no_async(self, "handle_info")
+                    raise not_async_error(self, "handle_info")
                 await handled
             process.current = message = None
 
-    async def _continue(self) -> None:
-        """Go on, and with what that wants to go on with, however long that takes."""
+    async def _run_continuations(self) -> None:
+        """Run `handle_continue` until no continuation is left."""
         process = self._process
         while process.continuations:
             process.current = process.continuations.pop(0)
-            await awaited(self.handle_continue(process.current), self, "handle_continue")
+            await require_awaitable(self.handle_continue(process.current), self, "handle_continue")
             process.current = None
             await trio.lowlevel.checkpoint()
 
-    async def _serve(self, request: Request) -> Exception | None:
-        """Run the method that it names; give the error that it was refused with, if it was."""
+    async def _handle_request(self, request: Request) -> Exception | None:
+        """Run the method that a request names and answer the request.
+
+        Returns:
+            The error that the request was answered with; None if it has a reply.
+        """
         if request.abandoned and self.skip_abandoned_calls:
             return None
         method = getattr(self, request.method, None)
         if method is None:
-            return self._refuse(request, f"has no {request.method}")
+            return self._reject(request, f"has no method {request.method}")
         try:
             reply = method(*request.args, **request.kwargs)
         except TypeError as mistake:
-            if _fits(method, request.args, request.kwargs):
+            if _accepts(method, request.args, request.kwargs):
                 raise
-            advice = _advice(method, request)
-            return self._refuse(request, f"cannot take this: {said(mistake)}{advice}")
+            hint = _suggest_time_limit(method, request)
+            return self._reject(request, f"cannot take this message: {error_text(mistake)}{hint}")
         if not hasattr(reply, "__await__") and not isawaitable(reply):
-            return self._refuse(request, f"has a {request.method}, but it is no async method")
+            return self._reject(request, f"has a {request.method} that is no async method")
         try:
             answer = await reply
         except BaseException as error:
-            if is_a(error, TypeError) and not _fits(method, request.args, request.kwargs):
-                # What decorates it takes anything, and has found out only now.
-                advice = _advice(method, request)
-                return self._refuse(request, f"cannot take this: {said(error)}{advice}")
-            # A nursery that the method has opened wraps it, and puts Cancelled beside it, of which
-            # the loop hears again. In no variable that outlives this block, as its traceback holds
-            # this frame.
+            if is_a(error, TypeError) and not _accepts(method, request.args, request.kwargs):
+                # A decorator's wrapper took any arguments; the method itself has refused these.
+                hint = _suggest_time_limit(method, request)
+                return self._reject(request, f"cannot take this message: {error_text(error)}{hint}")
+            # A nursery in the method wraps a Refusal in a group, perhaps beside Cancelled; the loop
+            # meets the cancellation again. Keep the error in no variable that outlives this block:
+            # its traceback holds this frame.
             if not is_a(crash_in(error), Refusal):
                 raise
-            return self._refused(request, cast("Refusal", crash_in(error)))
+            return self._send_refusal(request, cast("Refusal", crash_in(error)))
         if answer is not _NO_REPLY:
             request.answer(answer)
         elif request.waited_for and not request.deferred:
-            path = self._process.path
-            raise TypeError(f"{path}: {request.method} gave NO_REPLY without reply_later")
+            raise TypeError(
+                f"{self._process.path}: {request.method} returned NO_REPLY without reply_later"
+            )
         return None
 
-    def _refuse(self, request: Request, why: str) -> Exception:
-        """Send a mistake of the caller's back: this server need not die for it."""
+    def _reject(self, request: Request, why: str) -> Exception:
+        """Answer a request with the caller's mistake; the server goes on."""
         mistake = TypeError(f"{self._process.path} ({type(self).__name__}) {why}")
         if not request.wanted:
-            logger.error("%s, and was asked for %s", mistake, request)
+            logger.error("%s (a cast of %s)", mistake, request)
         request.fail(mistake)
         return mistake
 
-    def _refused(self, request: Request, refusal: Refusal) -> Exception:
+    def _send_refusal(self, request: Request, refusal: Refusal) -> Exception:
+        """Answer a request with a Refusal; of a cast, log the Refusal."""
         if not request.wanted:
-            # Late: a start does not need it.
+            # Imported here: a start does not need it.
             from .status import show
 
-            told = show(self, request, reason=refusal)
-            logger.warning("%s refused %s: %s", self._process.path, told["message"], told["reason"])
+            texts = show(self, request, reason=refusal)
+            path = self._process.path
+            logger.warning("%s refused %s: %s", path, texts["message"], texts["reason"])
         request.fail(refusal)
         return refusal
 
 
-def _fits(
+_PRIVATE_NAMES = private_names(Server)
+# An async generator cannot be a message either, but `async def` would be the wrong advice.
+_ASYNC_FLAGS = CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR
+
+
+def _refuse_plain_methods(cls: type[Server]) -> None:
+    """Check that the public methods that a class defines are async.
+
+    Only plain functions in the body of the class are checked. A property, a static or class method,
+    and a decorator's object may be anything; a wrapper made with `functools.wraps` may return the
+    coroutine of the method that it wraps. Hooks have checks of their own (`hook_errors`).
+
+    Raises:
+        TypeError: a method is a plain `def`.
+    """
+    for name, value in vars(cls).items():
+        if type(value) is not FunctionType or name[0] == "_" or name in NOT_MESSAGES:
+            continue
+        if value.__code__.co_flags & _ASYNC_FLAGS or hasattr(value, "__wrapped__"):
+            continue
+        # A field may have a function as its default.
+        if not iscoroutinefunction(value) and name not in annotations_as_text(cls):
+            raise TypeError(
+                f"{cls.__name__}.{name} is a plain `def`, but a public method of a Server is a "
+                f"message: make it `async def`, or begin its name with an underscore"
+            )
+
+
+def _accepts(
     method: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> bool:
-    """Whether a method can take what it is given. Asked only when it has raised TypeError."""
+    """Whether a method accepts these arguments. Asked only after a TypeError."""
     try:
         bind(method, *args, **kwargs)
     except TypeError:
@@ -324,13 +407,13 @@ def _fits(
     return True
 
 
-def _only(current: object) -> str:
-    return "" if current is None else f", only {shown(current)}"
+def _described(current: object) -> str:
+    return "" if current is None else f", only {describe(current)}"
 
 
-def _advice(method: Callable[..., object], request: Request) -> str:
-    """What to write instead of `timeout=`, if that is the only argument too much."""
+def _suggest_time_limit(method: Callable[..., object], request: Request) -> str:
+    """What to write instead of `timeout=`, if that argument is the only mistake."""
     others = {name: value for name, value in request.kwargs.items() if name != "timeout"}
-    if len(others) == len(request.kwargs) or not _fits(method, request.args, others):
+    if len(others) == len(request.kwargs) or not _accepts(method, request.args, others):
         return ""
-    return "; a time limit is the caller's: `with trio.fail_after(seconds):`"
+    return "; to limit the wait, call inside `with trio.fail_after(seconds):`"

@@ -1,34 +1,34 @@
-"""What a callable can be called with, as its signature says.
+"""Which arguments a callable accepts, by its signature.
 
-From Python 3.14 on a signature evaluates the annotations, which nobody may have done before, and
-they may name what only a type checker imports (`if TYPE_CHECKING`). So they are asked for as text,
-for which no name is looked up.
+Since Python 3.14, annotations are evaluated when `inspect` reads them. An annotation may name an
+import under `if TYPE_CHECKING`, and then raises NameError. This module reads annotations as text,
+without evaluation.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# annotationlib's, which `inspect` has; before Python 3.14 there is none.
+# `inspect.Format` exists since Python 3.14.
 _formats: Any = getattr(inspect, "Format", None)
 _TEXT: dict[str, Any] = {"format": _formats.STRING} if _formats else {}
 _AS_TEXT: dict[str, Any] = {"annotation_format": _formats.STRING} if _formats else {}
 
 
 def bind(function: Callable[..., object], /, *args: object, **kwargs: object) -> None:
-    """See that it can be called with these.
+    """Check that a function accepts these arguments.
 
     Raises:
-        TypeError: it cannot; the message says what is missing, or too much.
+        TypeError: it does not; the message names the missing or surplus argument.
     """
     signature(function).bind(*args, **kwargs)
 
 
 def signature(function: Callable[..., object]) -> inspect.Signature:
-    """Its signature, for which no annotation is evaluated."""
+    """The signature of a function, without evaluating annotations."""
     return inspect.signature(function, **_AS_TEXT)
 
 
 def annotations_as_text(holder: Any) -> Mapping[str, Any]:
-    """The own annotations of a function or class, as far as they are not evaluated: as text."""
+    """The annotations of a function or class itself; as text where they are not yet evaluated."""
     return inspect.get_annotations(holder, **_TEXT)

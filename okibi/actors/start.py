@@ -1,4 +1,4 @@
-"""Starting an actor: in a nursery, with a name or without, acknowledged."""
+"""Start and stop an actor outside a supervisor."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 
-from .actor import Actor, place
+from .actor import Actor, attach
 from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, register
@@ -31,34 +31,35 @@ def spawn(
     grace: float = GRACE,
     supervised: bool = False,
 ) -> Process:
-    """Begin a life in `nursery` without waiting for its `init`: what `start` and supervisors use.
+    """Start an actor's task without waiting for `init`. `start` and supervisors use this.
 
     Args:
-        factory: makes the actor, in its own task; a class, or any callable.
-        path: where it stands in its tree.
-        name: taken before `init`, free before anybody is told of the end.
-        incarnation: which start of that place this is.
-        grace: seconds it has to end once asked; infinity for no limit.
-        supervised: its end goes to whoever watches it, never into the nursery, and outer
-            cancellation does not reach it.
+        nursery: runs the task.
+        factory: makes the actor, in that task: the class, or any callable.
+        path: the place in the supervision tree.
+        name: registered before `init` runs; released before monitors are notified.
+        incarnation: number of this start of the place, from 1.
+        grace: seconds that the actor has to end after a stop; `math.inf` for no limit.
+        supervised: whether a supervisor owns the actor. If True, a crash is not raised into the
+            nursery, and the actor is shielded from outer cancellation.
 
     Raises:
         AlreadyRegistered: the name is taken.
-        ValueError: `grace` is less than 0, or not a number.
+        ValueError: `grace` is negative or NaN.
     """
     check_grace(path, grace)
     policy = getattr(factory, "mailbox", None)
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
     process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
-    process.began, process.root = trio.current_time(), current_root_task()
+    process.started_at, process.root = trio.current_time(), current_root_task()
     if name is not None:
         register(name, process)
     process.factory = partial(_make, factory, process, None if name is None else name.actor)
     try:
         nursery.start_soon(process.live, name=path)
     except BaseException:
-        # A nursery that is closed already: nobody would ever give the name back.
+        # The nursery is closed: release the name.
         if process.release_name is not None:
             process.release_name()
         raise
@@ -69,28 +70,28 @@ def _make(factory: Callable[[], Any], process: Process, wanted: type[Any] | None
     try:
         made = factory()
     except AttributeError as error:
-        # Others may have an attribute of that name, too.
+        # Objects of other classes may lack a `_process` too.
         if error.name != "_process" or not isinstance(error.obj, Actor):
             raise
         raise AttributeError(
-            f"{process.path}: while it is made it has no path, no mailbox and no timers yet: "
-            f"what its __init__ does with them belongs in `init`"
+            f"{process.path}: `__init__` used the path, the mailbox or a timer, which exist only "
+            f"after `__init__`: move this code to `init`"
         ) from error
-    actor = place(made, process, wanted)
+    actor = attach(made, process, wanted)
     process.mailbox.policy = actor.mailbox
     return actor
 
 
 async def wait_started(process: Process, timeout: float) -> None:
-    """Wait for the `init` of a process that was spawned. Cancelled, it leaves the process alone.
+    """Wait until the `init` of a spawned process has returned. Cancellation leaves it running.
 
     Raises:
-        StartError: it failed, or took longer than `timeout` seconds and was killed.
+        StartError: `init` failed, or took longer than `timeout` seconds and was killed.
     """
-    if await process.starts_within(timeout):
+    if await process.wait_started_within(timeout):
         return
     process.kill()
-    # Its name is free before the starter is told (OTP: `init` that times out).
+    # The name must be free when the starter gets the error (OTP: `init` that times out).
     await process.wait_dead()
     late = TimeoutError(f"its init took longer than {timeout:g} s")
     raise StartError(process.path, ExitReason("crashed", late))
@@ -105,81 +106,92 @@ async def start(
     grace: float = GRACE,
     timeout: float = START_TIMEOUT,
 ) -> Ref[A]:
-    """Start an actor outside any supervisor and wait until its `init` has returned.
+    """Start an actor outside a supervisor, and wait until its `init` has returned.
 
-    The nursery is its link (OTP: `start_link`): a crash is raised into it, and its cancellation
-    ends the actor, which then still has `grace` seconds for its `terminate`. An actor that is
-    stopped or killed ends alone (OTP: the link takes its parent along).
+        async with trio.open_nursery() as nursery:
+            visits = await start(nursery, Visits, name=VISITS)
+
+    The nursery is the actor's link (OTP: `start_link`). A crash is raised into the nursery.
+    Cancellation of the nursery stops the actor, which then has `grace` seconds for `terminate`. A
+    stopped or killed actor does not affect the nursery (OTP: the link ends the parent too).
 
     Args:
-        nursery: it lives in this one.
-        factory: makes the actor; its class, or any callable that gives an instance.
-        name: an address for others that survives restarts.
-        path: what it is called in logs; the name, or the factory's name, if left out.
-        grace: seconds from being asked to stop until it is killed.
-        timeout: seconds that `init` may take.
+        nursery: runs the actor's task.
+        factory: makes the actor: its class, or a callable without arguments that returns an
+            instance.
+        name: registers the actor, so that others find it, also after a restart.
+        path: its name in logs. Default: the name's key, or the name of the factory.
+        grace: seconds from a stop until the actor is killed. Default: 5.
+        timeout: seconds that `init` may take. Default: 60.
+
+    Returns:
+        The address of the actor.
 
     Raises:
         StartError: `init` failed or took too long.
         AlreadyRegistered: the name is taken.
-        TypeError: `nursery` is none, `factory` cannot be called, or `name` is no Name.
-        ValueError: `grace` or `timeout` is less than 0, or not a number.
+        TypeError: `nursery` is no nursery, `factory` is not callable, or `name` is no Name.
+        ValueError: `grace` or `timeout` is negative or NaN.
     """
-    _check_order(nursery, factory, name)
+    _check_arguments(nursery, factory, name)
     where = path or (str(name.key) if name is not None else factory_name(factory))
     if not timeout >= 0:
-        # Found later, it would leave an actor behind that nobody has a Ref of.
-        raise ValueError(f"{where}: its init may take 0 seconds or more, not {timeout!r}")
+        # Checked before the actor starts: a later error would leave an actor without a Ref to it.
+        raise ValueError(f"{where}: timeout must be >= 0 seconds, got {timeout!r}")
     await checkpoint_if_cancelled()
     process = spawn(nursery, factory, path=where, name=name, grace=grace)
     try:
         await wait_started(process, timeout)
     except trio.Cancelled:
-        # Nobody was given its Ref, so nobody else could end it.
+        # The caller gets no Ref to stop the actor with.
         process.stop()
         raise
     return Ref(process)
 
 
-def _check_order(nursery: object, factory: object, name: object) -> None:
-    """Refuse what stands in another's place.
+def _check_arguments(nursery: object, factory: object, name: object) -> None:
+    """Check the types of the arguments of `start`.
 
     Raises:
-        TypeError: it does.
+        TypeError: one of them is wrong.
     """
     if not isinstance(nursery, trio.Nursery):
-        raise TypeError(
-            f"a start takes a nursery, then what makes the actor: first is {shape(nursery)}"
-        )
+        raise TypeError(f"start(nursery, factory): expected a trio.Nursery, got {shape(nursery)}")
     if not callable(factory):
+        got = shape(factory)
+        if isinstance(factory, Actor):
+            got = f"an instance of {got}: pass the class itself"
         raise TypeError(
-            f"a start is given what makes the actor, as its class does: no {shape(factory)}"
+            f"start(nursery, factory): expected a class or function that makes the actor, got {got}"
         )
     if name is not None and not isinstance(name, Name):
-        raise TypeError(f"what an actor is to bear is a Name or None, not {shape(name)}")
+        raise TypeError(f"start(name=...): expected a Name, got {shape(name)}")
 
 
 async def stop(
     ref: Ref[Any], reason: ExitReason = SHUTDOWN, *, grace: float | None = None
 ) -> ExitReason:
-    """Ask an actor to end, wait until it has, and say why it did (OTP: `gen_server:stop`).
+    """Stop an actor and wait until it has ended (OTP: `gen_server:stop`).
 
     Args:
-        ref: whom.
-        reason: what its `terminate`, its monitors and its supervisor are told.
-        grace: seconds after which it is killed; its own, if left out. To wait no longer than that
-            but let it live, use `trio.move_on_after`.
+        ref: the actor.
+        reason: what `terminate`, the monitors and the supervisor are given. Default: SHUTDOWN.
+        grace: seconds until the actor is killed. Default: the actor's own grace. To stop waiting
+            without killing the actor, use `trio.move_on_after`.
+
+    Returns:
+        Why the actor ended.
 
     Raises:
-        CallingSelf: an actor would wait for its own end; `raise Exit(reason)` ends it.
+        CallingSelf: an actor would wait for its own end; use `raise Exit(reason)`.
         TypeError: `reason` is no ExitReason.
-        ValueError: `grace` is less than 0, or not a number.
+        ValueError: `grace` is negative or NaN.
     """
     ref.stop(reason, grace=grace)
     return await ref.wait()
 
 
 def factory_name(factory: Callable[..., object]) -> str:
-    """What to call a factory: its name, or that of what a partial wraps."""
+    """The name of a factory; of a partial, the name of the wrapped callable."""
     inner = getattr(factory, "func", factory)
     return getattr(inner, "__name__", type(inner).__name__)

@@ -1,13 +1,12 @@
-"""What may be shown of an actor: its state and messages, without what is secret, and cut short.
+"""Turn the state and the messages of an actor into texts without secrets.
 
-Whatever is shown passes here: `debug.get_status`, a trace, a log of events, a crash report, a
-snapshot. The log of a function is read by more people than its data, and kept for longer. So what
-is shown of a value is its type, and its length where it has one: `str[11]`. With
-`OKIBI_CRASH_REPORTS=full`, which `okibi invoke` sets, it is the value.
+Crash reports, traces, logs of events, snapshots and `debug.get_status` show only these texts. More
+people read a function's log than its data, and logs are kept longer. A value is therefore shown as
+its type and length: `str[11]`. `OKIBI_CRASH_REPORTS=full` shows the value; `okibi invoke` sets it.
 
-Never shown is what is secret by a mark or by name (`actors.secret`), and a field that an attrs
-class declares with `repr=False`. For the rest an actor overrides one method, `format_status`
-(OTP: `gen_server:format_status/1`). A text that the method puts in the place of something is shown:
+Never shown: values that are secret by a mark or a name (`actors.secret`), and fields of an attrs
+class with `repr=False`. For more, an actor overrides `format_status` (OTP:
+`gen_server:format_status/1`). A text that this method puts in place of a value is shown as it is:
 
     >>> import attrs
     >>> from okibi.actors import Server
@@ -22,8 +21,8 @@ class declares with `repr=False`. For the rest an actor overrides one method, `f
     >>> show(Vault("bob", "1234", "sesame"))["state"]
     {'owner': "'b.'", 'pin': 'str[4]', 'key': '***'}
 
-That method is a user's code. What fails in it must hide neither the crash that is being told of
-nor, by being passed over, show the secret: then nothing is shown but types.
+If `format_status` raises, only types are shown: the error must neither hide the crash that is being
+reported nor disclose the secret.
 """
 
 import os
@@ -39,17 +38,17 @@ from .exits import NOTHING, ExitReason, Redacted, is_a
 from .request import Request
 from .safe_repr import (
     CRASH_REPORTS,
-    IN_A_SENTENCE,
-    brief,
+    INLINE_LIMIT,
     class_name,
     cut,
-    interrupts,
-    said,
+    error_text,
+    is_ctrl_c,
     shape,
+    short_repr,
 )
 from .secret import HIDDEN, Parameters, is_secret_name, parameters_of, secret_fields
 
-Kind = Literal["in", "reply", "deferred", "refused", "exit", "crash"]
+EventKind = Literal["in", "reply", "deferred", "refused", "exit", "crash"]
 
 _VERBS: Mapping[str, str] = {
     "in": "got {message}{sender}",
@@ -63,21 +62,21 @@ _VERBS: Mapping[str, str] = {
 
 @attrs.frozen
 class Event:
-    """One thing that a server did, as a trace and a log tell of it.
+    """One event of a server, for `debug.trace`, `debug.log` and crash reports.
 
     Attributes:
-        at: when, in seconds of trio's clock.
-        path: which server.
-        kind: a message came in; its reply went out, was put off, or was refused; the server left
-            by `Exit`, or crashed.
-        message: which message, redacted and cut short.
-        sender: the path of the actor that had sent it; empty if it is not known.
-        detail: the reply, the refusal, or the reason of the end.
+        at: the time in seconds of trio's clock.
+        path: the server's path.
+        kind: "in" (message received), "reply" (sent), "deferred" (reply put off), "refused" (by a
+            Refusal), "exit" (by an Exit) or "crash".
+        message: the message as redacted text.
+        sender: path of the actor that sent the message; empty if unknown.
+        detail: the reply, the refusal, or the exit reason, as redacted text.
     """
 
     at: float
     path: str
-    kind: Kind
+    kind: EventKind
     message: str
     sender: str = ""
     detail: str = ""
@@ -91,7 +90,7 @@ class Event:
 
 
 class Debugging(Protocol):
-    """What a process knows of whoever looks into it."""
+    """The debug functions of a server, as far as its process and a snapshot read them."""
 
     @property
     def suspended(self) -> bool: ...
@@ -101,20 +100,22 @@ class Debugging(Protocol):
 
 @attrs.frozen
 class Status:
-    """What `format_status` is given, and gives back redacted (`attrs.evolve`).
+    """Given to an actor's `format_status`, which returns a redacted copy (`attrs.evolve`).
 
-    Each is what it is, not yet a text, so that the method can look into it. It may put anything
-    in its place; a text is shown in quotes.
+    The fields hold values, not texts. `format_status` may replace each by any value. A text is
+    shown in quotes. OTP: `gen_server:format_status/1`.
+
+        def format_status(self, status: Status) -> Status:
+            return attrs.evolve(status, message="hidden")
 
     Attributes:
-        state: the actor's public fields, by name. Not those that `attrs.field(repr=False)` hides.
-            Those that are secret by a mark or by name are here, and are not shown.
-        message: what it is handling, None if nothing. A call or a cast has `method`, `args`,
+        state: the actor's public fields by name, without those of `attrs.field(repr=False)`. Fields
+            that are secret by a mark or a name are present, but never shown.
+        message: the message being handled; None if none. A call or cast has `method`, `args` and
             `kwargs`.
-        reply: what it answered, in an event of a trace or log; NOTHING if it did not.
-        reason: why it ended (an ExitReason), or the exception that it refused with. None while all
-            is well.
-        log: the last events, redacted when they happened.
+        reply: the reply, in an event of a trace or log; NOTHING if there is none.
+        reason: the ExitReason of the end, or the exception of a refusal; None for neither.
+        log: the last events, redacted when they were recorded.
     """
 
     state: Mapping[str, object]
@@ -124,8 +125,11 @@ class Status:
     log: tuple[Event, ...] = ()
 
 
-class Shown(TypedDict):
-    """The same as texts. `whole`: the reason stands as it was, so its traceback may be shown."""
+class StatusTexts(TypedDict):
+    """A Status as texts.
+
+    `whole`: `format_status` has kept the reason, so the traceback of the crash may be shown.
+    """
 
     state: Mapping[str, str]
     message: str
@@ -136,12 +140,13 @@ class Shown(TypedDict):
 
 
 def fields_of(actor: object) -> dict[str, object]:
-    """An actor's state: its public fields, in slots or not, by name."""
+    """The public fields of an actor by name, in slots or in `__dict__`."""
     names = [field.name for field in _attributes(actor)]
     found = {name: getattr(actor, name) for name in names if hasattr(actor, name)}
     for cls in reversed(type(actor).__mro__):
         for name, member in vars(cls).items():
-            # Read itself: of what has no value yet, a `__getattr__` of the user's may make one.
+            # Read through the slot: for a slot without value, `getattr` may call a user's
+            # `__getattr__`.
             if isinstance(member, MemberDescriptorType):
                 with suppress(AttributeError):
                     found[name] = member.__get__(actor)
@@ -155,18 +160,18 @@ def show(
     reply: object = NOTHING,
     reason: object = None,
     log: tuple[Event, ...] = (),
-) -> Shown:
-    """Have an actor redact what is to be shown of it, and turn it into texts.
+) -> StatusTexts:
+    """Redact the status of an actor and turn it into texts. Raises only on Ctrl-C.
 
     Args:
-        actor: whose state it is; None if it was never made.
-        message, reply, reason, log: as in a Status.
+        actor: the actor; None if the factory failed.
+        message, reply, reason, log: as in Status.
     """
     try:
-        given = _given(actor, message, reply, reason, log)
+        given = _status_of(actor, message, reply, reason, log)
         status = _redacted(actor, given)
-        texts = _Texts(type(actor), given)
-        return Shown(
+        texts = _StatusFormatter(type(actor), given)
+        return StatusTexts(
             state=texts.state(status.state, given.state),
             message=texts.message(status.message, given.message),
             reply="" if status.reply is NOTHING else texts.value(status.reply, given.reply),
@@ -175,41 +180,41 @@ def show(
             whole=status.reason is reason,
         )
     except BaseException as error:
-        if interrupts(error):
+        if is_ctrl_c(error):
             raise
-        return _nothing_of(error, message, reason)
+        return _types_only(error, message, reason)
 
 
-def told(actor: object, message: object, reason: ExitReason) -> ExitReason:
-    """Why an actor has ended, as others are told: as its `format_status` leaves it.
+def redact_reason(actor: object, message: object, reason: ExitReason) -> ExitReason:
+    """The exit reason for callers, monitors and the supervisor, after `format_status`.
 
-    The kind stays what it is, for supervisors decide by it.
+    The kind never changes, because supervisors decide by it.
 
     Args:
-        actor: who.
-        message: what it was handling.
-        reason: why.
+        actor: the actor that has ended.
+        message: the message that it was handling.
+        reason: the unredacted reason.
     """
     try:
-        status = _redacted(actor, _given(actor, message, NOTHING, reason, ()))
+        status = _redacted(actor, _status_of(actor, message, NOTHING, reason, ()))
         if status.reason is reason:
             return reason
         if isinstance(status.reason, ExitReason):
             detail = status.reason.detail
-            words = said(detail) if isinstance(detail, BaseException) else detail
+            text = error_text(detail) if isinstance(detail, BaseException) else detail
         else:
-            detail = words = status.reason
-        words = words if type(words) is str else ""
+            detail = text = status.reason
+        text = text if type(text) is str else ""
     except BaseException:
-        # Inside an actor, which Ctrl-C does not reach. Its redaction has failed: the type is left.
-        detail = words = shape(reason.detail)
+        # Ctrl-C does not reach an actor, so this is an error of `format_status`: keep the type.
+        detail = text = shape(reason.detail)
     if reason.error is None:
-        return ExitReason(reason.kind, words or None)
-    own = isinstance(detail, BaseException) and detail is not reason.error
-    return ExitReason(reason.kind, detail if own else Redacted(*[words] if words else []))
+        return ExitReason(reason.kind, text or None)
+    replaced = isinstance(detail, BaseException) and detail is not reason.error
+    return ExitReason(reason.kind, detail if replaced else Redacted(*[text] if text else []))
 
 
-def _given(
+def _status_of(
     actor: object, message: object, reply: object, reason: object, log: tuple[Event, ...]
 ) -> Status:
     hidden = {field.name for field in _attributes(actor) if field.repr is False}
@@ -222,44 +227,44 @@ def _redacted(actor: object, given: Status) -> Status:
     return given if redact is None else redact(given)
 
 
-class _Texts:
-    """Turns what an actor lets be shown into texts.
+class _StatusFormatter:
+    """Turns a redacted Status into texts.
 
     Args:
         kind: the actor's class.
-        given: what the actor's `format_status` was given.
+        given: the Status before redaction.
     """
 
     def __init__(self, kind: Any, given: Status) -> None:
         self._kind = kind
         self._marked = secret_fields(kind)
-        # By id, for all that `format_status` could move to another place: whether it is secret.
-        self._known: dict[int, bool] = {}
-        self._know((value, self._is_secret(name)) for name, value in given.state.items())
+        # Whether each given value is secret, by id: `format_status` may move values.
+        self._secret_by_id: dict[int, bool] = {}
+        self._mark((value, self._is_secret(name)) for name, value in given.state.items())
         if is_a(given.message, Request):
-            self._know((value, secret) for _, value, secret in self._arguments(given.message))
+            self._mark((value, secret) for _, value, secret in self._arguments(given.message))
         else:
-            self._know([(given.message, False)])
-        self._know([(given.reply, False)])
+            self._mark([(given.message, False)])
+        self._mark([(given.reply, False)])
         self._text_of = shape
         if os.environ.get(CRASH_REPORTS) == "full":
-            # Late: in production nobody asks for values.
-            from .values import text_of
+            # Imported here: production shows no values.
+            from .redacted_repr import redacted_repr
 
-            self._text_of = text_of
+            self._text_of = redacted_repr
 
     def value(self, value: object, given: object) -> str:
-        """A value; a text that `format_status` has put there is there to be read."""
+        """Format a value. A text that `format_status` has put in its place is shown as it is."""
         if value is not given:
-            secret = self._known.get(id(value))
+            secret = self._secret_by_id.get(id(value))
             if secret is None and type(value) is str:
-                return brief(value)
+                return short_repr(value)
             if secret:
                 return HIDDEN
         return self._text_of(value)
 
     def state(self, state: Mapping[str, object], given: Mapping[str, object]) -> dict[str, str]:
-        """The fields by name."""
+        """Format the fields by name."""
         texts: dict[str, str] = {}
         for field, value in state.items():
             hidden = self._is_secret(field) and value is not None
@@ -268,7 +273,7 @@ class _Texts:
         return texts
 
     def message(self, message: object, given: object) -> str:
-        """What is handled: of a call or a cast the method, and what it is given."""
+        """Format a message; a call or cast as its method and arguments."""
         if message is None:
             return ""
         if is_a(message, Request):
@@ -276,34 +281,35 @@ class _Texts:
         return self.value(message, given)
 
     def _request(self, message: Request) -> str:
-        # Where the method is not known, as of a task, no name says what is secret.
+        # Without the method, as for a task, no parameter name says which argument is secret.
         known = parameters_of(self._kind, message.method) is not None
         text_of = self._text_of if known else shape
         arguments = (
             f"{name}={HIDDEN if secret else text_of(value)}".removeprefix("=")
             for name, value, secret in self._arguments(message)
         )
-        return cut(f"{message.method}({', '.join(arguments)})", IN_A_SENTENCE)
+        return cut(f"{message.method}({', '.join(arguments)})", INLINE_LIMIT)
 
     def reason(self, reason: object) -> str:
-        """Why it ended, or the words of what it refused with."""
+        """Format an exit reason, or the message of a refusal."""
         if reason is None:
             return ""
         if isinstance(reason, BaseException):
-            return said(reason)
+            return error_text(reason)
         own = isinstance(reason, (ExitReason, str))
-        return cut(str(reason), IN_A_SENTENCE) if own else shape(reason)
+        return cut(str(reason), INLINE_LIMIT) if own else shape(reason)
 
-    def _know(self, values: Iterable[tuple[object, bool]]) -> None:
+    def _mark(self, values: Iterable[tuple[object, bool]]) -> None:
         for value, secret in values:
             secret = secret and value is not None
-            self._known[id(value)] = self._known.get(id(value), False) or secret
+            known = self._secret_by_id.get(id(value), False)
+            self._secret_by_id[id(value)] = known or secret
 
     def _is_secret(self, field: object) -> bool:
         return field in self._marked or is_secret_name(str(field))
 
     def _arguments(self, request: Request) -> Iterator[tuple[str, object, bool]]:
-        """Each argument, with its name if it is given by name, and whether it is secret."""
+        """Each argument: its name if passed by keyword, its value, whether it is secret."""
         parameters = parameters_of(self._kind, request.method) or Parameters((), None, frozenset())
         names, rest = parameters.names[: len(request.args)], parameters.rest
         for value, name in zip_longest(request.args, names, fillvalue=rest):
@@ -313,19 +319,19 @@ class _Texts:
             yield name, value, parameters.hides(name) and value is not None
 
 
-def _nothing_of(failure: BaseException, message: object, reason: object) -> Shown:
-    """What is left to show when the redaction itself has failed."""
-    return Shown(
-        state={"": f"not shown: its format_status or a field raised {class_name(type(failure))}"},
-        message="" if message is None else _kind_of(message),
+def _types_only(failure: BaseException, message: object, reason: object) -> StatusTexts:
+    """The texts for a failed redaction."""
+    return StatusTexts(
+        state={"": f"not shown: format_status or a field raised {class_name(type(failure))}"},
+        message="" if message is None else _type_of(message),
         reply="...",
-        reason="" if reason is None else _kind_of(reason),
+        reason="" if reason is None else _type_of(reason),
         log=(),
         whole=False,
     )
 
 
-def _kind_of(value: object) -> str:
+def _type_of(value: object) -> str:
     kind = type(value)
     if issubclass(kind, Request):
         return f"{cast('Request', value).method}(...)"

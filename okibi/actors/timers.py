@@ -1,19 +1,19 @@
-"""Messages an actor sends to itself after a while.
+"""Timers: messages that an actor sends to itself after a delay.
 
-An actor's timers are a heap in its own mailbox, and the wait for the next message has the first
-one's due time as its deadline. No task waits for a timer, so none can outlive its actor, and a
-clock that jumps (a frozen sandbox) makes what is due ring once, in the order it was due.
+The timers of an actor are a heap in its mailbox. The wait for the next message has the first due
+time as its deadline. No task waits for a timer, so no timer outlives its actor. After a jump of the
+clock (a frozen sandbox), all due timers fire once, in the order in which they were due.
 
-A timer that repeats goes through three states:
+A repeating timer (Interval) has three states:
 
-    set       on the heap, until its next tick is due
-    rung      its Tick waits on the control lane; the timer is off the heap
-    handled   the tick was taken; on the heap as due at once, so that the reader's next look
-              sets it to the first point of its schedule that lies ahead
+    set       on the heap until its next tick is due
+    fired     off the heap; its Tick waits on the control lane
+    handled   the actor has taken the Tick. On the heap as due at once: the next look at the heap
+              sets it to the next point of its schedule
 
-So at most one tick of it waits, however slow its actor is: OTP's `send_interval` would fill the
-mailbox. And what waits on the data lane gets its turn between two ticks, even of an actor that
-takes longer for a tick than the interval lasts.
+So at most one Tick of a timer waits, even for a slow actor. (OTP's `send_interval` fills the
+mailbox.) Messages on the data lane get a turn between two Ticks, even if handling a Tick takes
+longer than the interval.
 """
 
 import heapq
@@ -26,11 +26,12 @@ _order = itertools.count()
 
 
 class Timer:
-    """One message to oneself that is under way (OTP: `erlang:send_after`).
+    """A timer that was set by `send_after` or `send_every`.
 
-    Args:
-        due: when it rings, in seconds of trio's clock.
-        message: what `handle_info` or `receive` is given then.
+    Attributes:
+        due: when it fires, in seconds of trio's clock.
+        message: what `handle_info` or `receive` is given.
+        cancelled: whether it was cancelled, or has fired for the last time.
     """
 
     __slots__ = ("_rank", "cancelled", "due", "message")
@@ -43,10 +44,10 @@ class Timer:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until it rings (OTP: `read_timer`); None once it has rung or was cancelled.
+        """Seconds until it fires; None after it has fired or was cancelled (OTP: `read_timer`).
 
-        0.0 for one that is due and rings when its actor turns to its mailbox. OTP's `cancel_timer`
-        returns the time left; `cancel` returns a bool, as elsewhere in Python. Read it before:
+        0.0 if it is due and fires when its actor next looks at its mailbox. OTP's `cancel_timer`
+        returns the time left; `cancel` returns a bool. To get both:
 
             left = timer.time_left
             timer.cancel()
@@ -60,30 +61,32 @@ class Timer:
         return self.due
 
     def cancel(self) -> bool:
-        """Take it back. True if it had neither rung nor been cancelled before.
+        """Cancel the timer.
 
-        A message that has rung but was not taken yet stays in the mailbox, as in OTP. A timer rings
-        when its actor turns to its mailbox, or is told of an end: one that has come due before that
-        is taken back (OTP: too late).
+        A message that has fired stays in the mailbox, as in OTP. A timer fires when its actor looks
+        at its mailbox, or when a message is put on the control lane. A timer that is due but has
+        not fired is cancelled (OTP: too late).
+
+        Returns:
+            True if it had neither fired nor been cancelled.
         """
-        taken = not self.cancelled
+        active = not self.cancelled
         self.cancelled = True
-        return taken
+        return active
 
     def __lt__(self, other: "Timer") -> bool:
         return (self.due, self._rank) < (other.due, other._rank)
 
 
 class Interval(Timer):
-    """A message to oneself that comes again and again (OTP: `timer:send_interval`).
+    """A timer that fires repeatedly (OTP: `timer:send_interval`).
 
-    Every tick stands on the schedule that began when it was set, so none is late because
-    another was.
+    The schedule is fixed when the timer is set, so a late tick delays no other.
 
     Args:
-        now: when the schedule begins, in seconds of trio's clock.
-        seconds: from one tick to the next; more than 0.
-        message: as for a Timer.
+        now: the start of the schedule, in seconds of trio's clock.
+        seconds: the interval; above 0.
+        message: as for Timer.
     """
 
     __slots__ = ("_count", "_since", "handled", "seconds")
@@ -96,14 +99,15 @@ class Interval(Timer):
         self._count = 1.0
 
     def cancel(self) -> bool:
-        """Stop it. True if it had not been cancelled before.
+        """Cancel the timer. A tick that waits in the mailbox is discarded.
 
-        No tick is seen after it, not even one that waits in the mailbox already.
+        Returns:
+            True if it had not been cancelled.
         """
         return super().cancel()
 
     def set_again(self, now: float) -> None:
-        """Set it to the next tick of its schedule; those missed until `now` are not made up."""
+        """Set it to the next tick of its schedule; skip the ticks that `now` has passed."""
         self._count, self.due = self._next_tick(now)
         self.handled = False
 
@@ -112,15 +116,15 @@ class Interval(Timer):
 
     def _next_tick(self, now: float) -> tuple[float, float]:
         missed = (now - self._since) // self.seconds
-        # Never the same tick twice, whatever the division has rounded.
+        # The division may round down; never return the same tick twice.
         count = max(self._count, missed) + 1
         due = self._since + count * self.seconds
-        # An interval that is too short for the clock to tell is due at the very next moment.
+        # An interval below the clock's resolution is due at the next representable moment.
         return count, due if now < due < math.inf else math.nextafter(now, math.inf)
 
 
 class Tick:
-    """What stands on the control lane for an interval that has rung."""
+    """The entry on the control lane for an Interval that has fired."""
 
     __slots__ = ("timer",)
 
@@ -128,8 +132,8 @@ class Tick:
         self.timer = timer
 
 
-def ring(timers: list[Timer], now: float) -> list[object]:
-    """Take what is due by `now` off the heap and give what is to be read, first due first."""
+def pop_due(timers: list[Timer], now: float) -> list[object]:
+    """Remove the timers that are due from the heap. Return their messages, first due first."""
     due: list[object] = []
     again: list[Interval] = []
     while timers and (timers[0].cancelled or timers[0].due <= now):
@@ -149,8 +153,8 @@ def ring(timers: list[Timer], now: float) -> list[object]:
     return due
 
 
-def take(tick: Tick, timers: list[Timer]) -> bool:
-    """Put the timer of a tick that is read back on the heap; False if it was cancelled."""
+def accept_tick(tick: Tick, timers: list[Timer]) -> bool:
+    """Put the timer of a Tick back on the heap. False if the timer was cancelled."""
     timer = tick.timer
     if timer.cancelled:
         return False
@@ -160,7 +164,7 @@ def take(tick: Tick, timers: list[Timer]) -> bool:
     return True
 
 
-def sweep(timers: list[Timer]) -> None:
-    """Take what was cancelled off the heap, wherever in it it stands."""
+def drop_cancelled(timers: list[Timer]) -> None:
+    """Remove all cancelled timers from the heap."""
     timers[:] = [timer for timer in timers if not timer.cancelled]
     heapq.heapify(timers)

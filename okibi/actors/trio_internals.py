@@ -1,42 +1,43 @@
-"""What okibi does with trio's private names, and what it does without them.
+"""Uses of trio's private names, each with a fallback.
 
-Private names are used only with releases of trio that have been read (`READ`). With any other
-release, with a version between two releases, and where one of the names is gone (`PRIVATE`), each
-function here goes the public way, which is slower. To add a release, read its loop; `tests/actors/
-test_trio_internals.py` says which part of it.
+Private names are used only with the releases in `KNOWN_RELEASES`, whose loop has been read. With
+any other release, with a development version, or if a name in `PRIVATE_NAMES` is missing, each
+function here falls back to trio's public API, which is slower. Before adding a release, read its
+loop: `tests/actors/test_trio_internals.py` says which part.
 
-Waking a task costs a pass of trio's loop. Two ways around that pass:
+Waking a task costs a pass of trio's loop. Two ways avoid that pass:
 
-    turn      An actor that never waits over a message needs no task for it. A turn handles the
-              message in the step of the task that brings it, by a plain call. (Swift's actors do so
-              without contention, Akka's on a CallingThreadDispatcher.)
-    handoff   An actor that may wait over a message must go on in its own task, inside its cancel
-              scopes. A handoff steps that task inside the step of the task that brings the message,
-              as trio's loop would a pass later. (Mach has the word; L4: direct process switch.)
+    turn      For an actor that never waits while it handles a message. A turn is a plain call that
+              handles the message inside the sender's step. (Swift's actors do this without
+              contention, Akka's on a CallingThreadDispatcher.)
+    handoff   For an actor that may wait: it must run in its own task, inside its cancel scopes. A
+              handoff steps that task inside the sender's step, as trio's loop would one pass later.
+              (Mach: handoff. L4: direct process switch.)
 
-The giver of a turn or a handoff must stand where it could stand in a checkpoint, with all done
-that its own step has to do before other tasks run. It must not stand on the stack of user code,
-which may have used up nearly all of Python's recursion limit. So `send` never gives one.
+A sender may give a turn or a handoff only where a checkpoint would be allowed, with everything done
+that must happen before other tasks run. User code must not be on the sender's stack, because it may
+have used most of Python's recursion limit. For this reason `send` never gives a turn or a handoff.
 
-What an actor may rely on in a turn:
+An actor can rely on these rules in a turn:
 
-    one at a time     a message that comes during a turn waits in the mailbox, the turn's own
-                      messages to its actor included
-    its own fault     an error that a turn raises ends its actor, not the giver
-    whole             a kill or a stop that comes out of a turn takes effect after it
-    its own context   its context variables. trio's `current_task` is the giver's, so a turn must
-                      open no scope and no nursery.
+    one at a time     a message that arrives during a turn waits in the mailbox, also a message that
+                      the turn sends to its own actor
+    own errors        an error in a turn ends the actor, not the sender
+    no interruption   a kill or stop requested in a turn takes effect after the turn
+    own context       context variables are the actor's. trio's `current_task` is the sender, so a
+                      turn must not open a cancel scope or a nursery.
 
-What becomes of the task that a handoff has stepped:
+A handoff ends in one of three ways:
 
-    it waits        noted as trio's loop notes it; a pending cancellation is delivered
-    a checkpoint    it has its next step in the next pass
-    anything else   it has ended, crashed, or yielded what is no trap of trio's: the loop is handed
-                    that as the outcome of a step in the next pass
+    the task waits             trio's records are updated as its loop does; a pending cancellation
+                               is delivered
+    it is at a checkpoint      the task has its next step in the next pass
+    it ended, crashed, or      trio's loop gets that as the outcome of a step in the next pass
+    yielded no trap of trio
 
-Within a handoff `current_task()` and the context variables are the stepped task's. Instruments see
-its step inside the giver's, and no `task_scheduled`. A KeyboardInterrupt that trio keeps for the
-main task is not looked for: no actor is that task.
+During a handoff `current_task()` and the context variables are the stepped task's. Instruments see
+its step inside the sender's step, and no `task_scheduled`. A KeyboardInterrupt that trio keeps for
+the main task is not checked: no actor runs in the main task.
 """
 
 import re
@@ -49,11 +50,11 @@ import outcome
 import trio
 from trio.lowlevel import RaiseCancelT, Task, reschedule
 
-# Releases whose loop does with a step what `step` does.
-READ: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
-# Every private name that this module and `okibi.runtime.serving.event_scope` use where the loop is
-# known, by its class in `trio._core._run`.
-PRIVATE: Final = {
+# Releases whose loop handles a step as `step` does.
+KNOWN_RELEASES: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
+# The private names that this module and `okibi.runtime.serving.event_scope` use, by their class in
+# `trio._core._run`.
+PRIVATE_NAMES: Final = {
     "Task": (
         "_abort_func", "_attempt_delivery_of_any_pending_cancel", "_cancel_points",
         "_cancel_status", "_next_send_fn", "_schedule_points",
@@ -61,25 +62,26 @@ PRIVATE: Final = {
     "CancelScope": ("_cancel_called", "_cancel_status", "_deadline", "_registered_deadline"),
     "Runner": ("deadlines", "instruments", "io_manager", "runq"),
     "Deadlines": ("add", "remove"),
-    # Other systems have no epoll.
+    # Only Linux has epoll.
     "TheIOManager": ("_epoll",) if sys.platform == "linux" else (),
 }  # fmt: skip
 
 
-def loop_of(release: str) -> tuple[Any, Any, Any]:
-    """Trio's context of a run, the class of what a wait yields, and what a checkpoint does; None of
-    a release that has not been read, or that has lost one of the names in `PRIVATE`.
+def find_private_api(release: str) -> tuple[Any, Any, Any]:
+    """Find the run context, the class of wait traps, and the checkpoint trap of trio.
+
+    All three are None for an unknown release, and if a name in `PRIVATE_NAMES` is missing.
 
     Args:
         release: trio's version.
     """
     version = re.fullmatch(r"(\d+\.\d+)\.\d+", release)
-    if version is None or version[1] not in READ:
+    if version is None or version[1] not in KNOWN_RELEASES:
         return None, None, None
     try:
         run: Any = trio._core._run
         traps: Any = trio._core._traps
-        for holder, names in PRIVATE.items():
+        for holder, names in PRIVATE_NAMES.items():
             known = getattr(run, holder)
             for name in names:
                 getattr(known, name)
@@ -89,76 +91,76 @@ def loop_of(release: str) -> tuple[Any, Any, Any]:
     return found
 
 
-CONTEXT, WAIT, CHECKPOINT = loop_of(trio.__version__)
-# The function of trio's in which a task waits for the children of its nursery. Under another name,
-# such a task is shown at that wait instead of where its first child is.
+CONTEXT, WAIT_TRAP, CHECKPOINT_TRAP = find_private_api(trio.__version__)
+# trio's function in which a task waits for the children of its nursery. If trio renames it, a
+# waiting task is shown at that wait instead of at the line of its first child.
 NURSERY_EXIT: Final = "_nested_child_finished"
 
 
 # -- turns
 
 Turn = Callable[[Any], bool]
-"""What an actor does with a message, without waiting: whether it waits for the next one then. If
-not it is woken, to wait for something else."""
+"""Handles a message without waiting. Returns whether the actor then waits for the next message; if
+not, its task is woken to wait for something else."""
 
 
-class Turns:
-    """The turns of one actor.
+class TurnRunner:
+    """Runs the turns of one actor.
 
     Args:
-        turn: one of them.
-        look: what its task is woken with that is not to wait for the next message.
+        turn: handles one message.
+        wake_up: wakes the actor's task if `turn` returns False.
     """
 
-    __slots__ = ("_cancel", "_look", "_taking", "_turn")
+    __slots__ = ("_pending_cancel", "_running", "_turn", "_wake_up")
 
-    def __init__(self, turn: Turn, look: outcome.Outcome[object]) -> None:
+    def __init__(self, turn: Turn, wake_up: outcome.Outcome[object]) -> None:
         self._turn = turn
-        self._look = look
-        self._taking = False
-        self._cancel: RaiseCancelT | None = None
+        self._wake_up = wake_up
+        self._running = False
+        self._pending_cancel: RaiseCancelT | None = None
 
-    def take(self, task: Task, message: object) -> bool:
-        """Take one in a task's place: True if that waits on, False if it has been woken."""
-        self._taking = True
+    def run(self, task: Task, message: object) -> bool:
+        """Run a turn for a waiting task: True if the task still waits, False if it was woken."""
+        self._running = True
         try:
             waits_on = task.context.run(self._turn, message)
         except BaseException as error:
             reschedule(task, outcome.Error(error))
             return False
         finally:
-            self._taking = False
-        cancel, self._cancel = self._cancel, None
+            self._running = False
+        cancel, self._pending_cancel = self._pending_cancel, None
         if cancel is not None:
             reschedule(task, outcome.capture(cancel))
         elif not waits_on:
-            reschedule(task, self._look)
+            reschedule(task, self._wake_up)
         return waits_on and cancel is None
 
-    def postpones(self, cancel: RaiseCancelT) -> bool:
-        """Whether its task is cancelled in the middle of one, to hear of it afterwards."""
-        if self._taking:
-            self._cancel = cancel
-        return self._taking
+    def postpone_cancel(self, cancel: RaiseCancelT) -> bool:
+        """Deliver a cancellation after the running turn; False if no turn is running."""
+        if self._running:
+            self._pending_cancel = cancel
+        return self._running
 
 
 # -- handoff
 
 
 def step(task: Task, wakes_with: outcome.Outcome[object]) -> None:
-    """Give a task that waits its step now; or in the next pass, where trio's loop is not known.
+    """Step a waiting task now; with an unknown release of trio, in the next pass.
 
     Args:
-        task: it waits, and nobody has rescheduled it.
-        wakes_with: what its wait comes to.
+        task: a task that waits and has not been rescheduled.
+        wakes_with: the outcome of its wait.
     """
     context = CONTEXT
     if context is None:
         reschedule(task, wakes_with)
         return
     stepped: Any = task
-    giver, instruments = context.task, context.runner.instruments
-    # As `reschedule` does.
+    sender, instruments = context.task, context.runner.instruments
+    # As trio's `reschedule` does.
     stepped._abort_func = stepped.custom_sleep_data = None
     context.task = task
     try:
@@ -166,53 +168,53 @@ def step(task: Task, wakes_with: outcome.Outcome[object]) -> None:
             instruments.call("before_task_step", task)
         trap: Any = task.context.run(stepped.coro.send, wakes_with)
     except BaseException as error:
-        _leave_to_the_loop(stepped, _raised(error))
+        _pass_to_loop(stepped, _error_outcome(error))
     else:
-        if type(trap) is WAIT:
+        if type(trap) is WAIT_TRAP:
             stepped._schedule_points += 1
             stepped._cancel_points += 1
             stepped._abort_func = trap.abort_func
             _deliver_cancel(stepped)
-        elif trap is CHECKPOINT:
+        elif trap is CHECKPOINT_TRAP:
             stepped._schedule_points += 1
             reschedule(task)
         else:
-            _leave_to_the_loop(stepped, outcome.Value(trap))
+            _pass_to_loop(stepped, outcome.Value(trap))
     finally:
         if "after_task_step" in instruments:
             instruments.call("after_task_step", task)
-        context.task = giver
+        context.task = sender
 
 
 def _deliver_cancel(stepped: Any) -> None:
     try:
         stepped._attempt_delivery_of_any_pending_cancel()
     except BaseException as error:
-        # An abort function that raises ends a run of trio; here it ends whose it is.
+        # In trio's loop an abort function that raises ends the run. Here it ends only its task.
         reschedule(stepped, outcome.Error(error))
 
 
-def _raised(error: BaseException) -> outcome.Error:
-    # Without the frame of `step`. A name for the traceback there would close a circle.
-    told = error.__traceback__
-    return outcome.Error(error.with_traceback(told and told.tb_next))
+def _error_outcome(error: BaseException) -> outcome.Error:
+    # Drop the frame of `step`. In `step`, a variable for the traceback would make a cycle.
+    trace = error.__traceback__
+    return outcome.Error(error.with_traceback(trace and trace.tb_next))
 
 
-def _leave_to_the_loop(stepped: Any, came: outcome.Outcome[object]) -> None:
-    """Have the loop take what a step came to for what the next one comes to."""
-    reschedule(stepped, came)
-    # No function of this module's: its frame would hold the error, whose traceback would hold it.
-    stepped._next_send_fn = type(came).unwrap
+def _pass_to_loop(stepped: Any, result: outcome.Outcome[object]) -> None:
+    """Make the result of this step the result of the task's next step in trio's loop."""
+    reschedule(stepped, result)
+    # Not a function of this module: its frame and the error's traceback would make a cycle.
+    stepped._next_send_fn = type(result).unwrap
 
 
 # -- the loop's queue and its wait
 
 
-def others_wait() -> bool:
-    """Whether a task is to have its step in the next pass; not who is yet to have one in this.
+def tasks_are_runnable() -> bool:
+    """Whether a task is scheduled for the next pass. Tasks left in the current pass do not count.
 
-    trio's statistics say it too, and look at each descriptor that is waited for: 1.2 us of an event
-    with one lane, 4 with 64.
+    trio's statistics say the same, but visit every descriptor: 1.2 us per event with one lane, 4 us
+    with 64.
     """
     if CONTEXT is None:
         return trio.lowlevel.current_statistics().tasks_runnable > 0
@@ -220,23 +222,26 @@ def others_wait() -> bool:
 
 
 def epoll() -> "select.epoll | None":
-    """What the run waits by; None where it is not known, or another system's."""
+    """The epoll of trio's loop; None with an unknown release and on other systems."""
     if CONTEXT is None:
         return None
-    waits_by: select.epoll | None = getattr(CONTEXT.runner.io_manager, "_epoll", None)
-    return waits_by
+    loop_epoll: select.epoll | None = getattr(CONTEXT.runner.io_manager, "_epoll", None)
+    return loop_epoll
 
 
-def ends_wait(descriptor: int) -> bool:
-    """Have a descriptor end the loop's wait each time that there is something to read, by edges: so
-    it need never be read. It wakes no task. False where the loop's epoll is not known, or has no
-    room.
+def wake_loop_on(descriptor: int) -> bool:
+    """End the wait of trio's loop each time a descriptor becomes readable. No task is woken.
+
+    Edge-triggered, so the descriptor never needs to be read.
+
+    Returns:
+        False if the loop's epoll is unknown or refuses the descriptor.
     """
-    waits_by = epoll()
-    if waits_by is None:
+    loop_epoll = epoll()
+    if loop_epoll is None:
         return False
     try:
-        waits_by.register(descriptor, select.EPOLLIN | select.EPOLLET)
+        loop_epoll.register(descriptor, select.EPOLLIN | select.EPOLLET)
     except OSError:
         return False
     return True
@@ -245,13 +250,15 @@ def ends_wait(descriptor: int) -> bool:
 # -- threads
 
 
-def host_of_this_thread() -> Task | None:
-    """The task that waits for this thread; None if trio did not start it, or has abandoned it.
-    (Of a thread that is kept for many calls it is the task that keeps it: nobody's that an actor
-    waits for.)
+def task_waiting_for_thread() -> Task | None:
+    """The task that waits for this thread; None if trio did not start or has abandoned the thread.
 
-    trio has no public name for it. Without the private one, an actor that waits for a thread to
-    abandon that calls it waits until it is cancelled; nothing else is lost.
+    For a thread that serves many calls, the task that owns the thread: no actor waits for that
+    task.
+
+    trio has no public name for this. If the private name is missing, an actor that waits for an
+    abandonable thread that calls the actor waits until it is cancelled, instead of getting
+    CallCycle.
     """
     thread = getattr(getattr(trio, "_threads", None), "PARENT_TASK_DATA", None)
     register: list[Task | None] = getattr(thread, "task_register", [None])

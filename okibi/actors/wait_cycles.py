@@ -1,29 +1,29 @@
-"""Refuse a call that would close a circle of waits, instead of waiting for ever.
+"""Refuse a call that would close a cycle of waits, and so never return.
 
-All waits of one run are known in this process. They make a graph of actors: an edge leads from the
-actor that waits to the actor it waits for. A wait is an edge if both are true:
+All waits of one run are known in this process. They form a graph of actors, with an edge from the
+waiting actor to the actor that it waits for. A wait is an edge if both are true:
 
-    it holds the waiting actor's loop    the actor's own task waits, or a task in a nursery that a
-                                         method has opened; a nursery around the loop (an overriding
-                                         `run`) has tasks that live beside the loop
-    only the callee's loop can end it    a call, a cast in line for a place in the mailbox, a wait
-                                         for a start or an end (a call to the supervisor that
-                                         starts or stops the caller is a circle too); a reply that
-                                         was put off (`reply_later`) may come from any task
+    the wait holds the loop of the     the actor's own task waits, or a task in a nursery that a
+    waiting actor                      method has opened. Tasks in a nursery around the loop (an
+                                       overriding `run`) do not hold the loop.
+    only the loop of the callee        a call; a cast blocked by a full mailbox; a wait for a start
+    can end the wait                   or an end. (A call to the supervisor that is starting or
+                                       stopping the caller closes a cycle too.) A reply that was put
+                                       off (`reply_later`) is no edge: any task may send it.
 
-A call closes a circle if a path leads from the callee to the caller. Each process keeps the edges
-out of it (`waits`) and into it (`waiters`), so an actor that nobody waits for, or that waits for
-nobody, is in no circle: most calls need no search. Otherwise two searches take turns edge by edge,
-one from the callee along `waits`, one from the caller along `waiters`. The first of them that ends
-proves that there is no circle, so a call costs no more than the smaller of the two.
+A call closes a cycle if a path leads from the callee to the caller. Each process records its edges
+out (`waits`) and in (`waiters`). An actor without edges out, or without edges in, is in no cycle,
+so most calls need no search. Otherwise two searches alternate edge by edge: from the callee along
+`waits`, and from the caller along `waiters`. If either search ends, there is no cycle. The cost of
+a call is therefore the smaller of the two searches.
 
-Rejected: numbers that order the actors, so that a call from a lower to a higher number needs no
-search. A search that finds no circle then has to renumber what it passed, and each edge that ends
-early (a reply that is put off) must be taken out before, or the order has no solution.
+Rejected: an order of the actors in which a call from a lower to a higher number needs no search. A
+search without a cycle would have to renumber the actors that it passed, and an edge that ends early
+(a reply put off) would have to be removed first.
 
-A cast that waits for room closes no circle. OTP's mailboxes have no bound, so OTP would not wait
-there: the mailbox takes the cast beyond its capacity, up to twice that. Otherwise two actors
-that cast to each other would crash under load, and so would a worker that calls its manager.
+A cast to a full mailbox closes no cycle. OTP's mailboxes are unbounded, so the cast would not wait
+there. Here the mailbox accepts it beyond its capacity, up to twice the capacity. Otherwise two
+actors that cast to each other would crash under load, and so would a worker that calls its manager.
 """
 
 from collections.abc import Iterator
@@ -36,49 +36,54 @@ from .exits import CallCycle, CallingSelf
 from .process import Process
 from .request import Request
 
-# How many paths of a long circle its sentence has at each end.
+# Paths at each end of a long cycle that an error message shows.
 _SHOWN = 4
 
 
-def circle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
-    """The paths of the circle that would close if `task` of `caller` waited for `callee`.
+def find_cycle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
+    """The paths of the cycle that would close if `task` of `caller` waited for `callee`.
 
-    None when the wait can come to an end. Casts on that circle that wait for room are let in first.
+    None if the wait can end. Blocked casts on the cycle are admitted to their mailboxes first.
     """
     if not _may_close(caller, callee) or not caller.held_by(task):
         return None
-    way = _way(callee, caller)
-    while callee is not caller and way is not None and _let_a_cast_in(callee, caller):
-        way = _way(callee, caller)
-    return None if way is None else (caller.path, *way)
+    path = _find_path(callee, caller)
+    while callee is not caller and path is not None and _admit_a_cast(callee, caller):
+        path = _find_path(callee, caller)
+    return None if path is None else (caller.path, *path)
 
 
-def refuse_circle(
+def refuse_cycle(
     caller: Process, callee: Process, task: Task, request: Request, sent: bool = True
 ) -> None:
-    """See to it that a call of `task` comes to an end.
+    """Raise if a call of `task` would never return.
 
     Args:
-        sent: whether the callee has it already; if not, one who ends refuses it at once.
+        caller: the calling actor.
+        callee: the receiver.
+        task: the task of `caller` that will wait.
+        request: the call.
+        sent: whether the callee already has the request. If not, a callee that is ending refuses
+            the request at once, so there is no cycle.
 
     Raises:
         CallingSelf: the actor would wait for itself.
-        CallCycle: it would wait for somebody who waits for it.
+        CallCycle: the actor would wait for an actor that waits for it.
     """
     if not _may_close(caller, callee):
         return
-    if callee is not caller and callee.doom is not None and not sent:
+    if callee is not caller and callee.ending_reason is not None and not sent:
         return
-    paths = circle(caller, callee, task)
+    paths = find_cycle(caller, callee, task)
     if paths is None:
         return
     if callee is caller:
         raise CallingSelf(f"{caller.path} calls itself: {request} would never return", paths)
-    raise _closed(paths, request)
+    raise _cycle_error(paths, request)
 
 
-def chain(paths: tuple[str, ...], verb: str) -> str:
-    """Who waits for whom, in words; of a long circle only its ends."""
+def format_chain(paths: tuple[str, ...], verb: str) -> str:
+    """Format paths as "/a calls /b calls /a"; of a long chain only both ends."""
     hidden = len(paths) - 2 * _SHOWN
     if hidden > 1:
         paths = (*paths[:_SHOWN], f"({hidden:,} more)", *paths[-_SHOWN:])
@@ -86,20 +91,20 @@ def chain(paths: tuple[str, ...], verb: str) -> str:
 
 
 def _may_close(caller: Process, callee: Process) -> bool:
-    """Whether a search is needed at all."""
+    """Whether a search is needed."""
     return callee is caller or bool(caller.waiters and callee.waits)
 
 
-def _closed(paths: tuple[str, ...], request: Request) -> CallCycle:
-    return CallCycle(f"{chain(paths, 'calls')}: {request} would never return", paths)
+def _cycle_error(paths: tuple[str, ...], request: Request) -> CallCycle:
+    return CallCycle(f"{format_chain(paths, 'calls')}: {request} would never return", paths)
 
 
-def let_end(ending: Process, waiter: Process, task: Task) -> None:
-    """Refuse the calls that keep `ending` from the end that `task` of `waiter` is to wait for.
+def fail_calls_that_block(ending: Process, waiter: Process, task: Task) -> None:
+    """Fail the earlier calls to `waiter` on which the end of `ending` depends.
 
-    Those are calls of `waiter`, made before, by who is asked to end or by one that he waits for:
-    one that drains, or holds a shield, would wait for its answer until its grace is over, or for
-    ever. A call that is made later is refused as any that closes a circle.
+    `task` of `waiter` will wait for that end. If `ending` drains or is shielded, it would wait for
+    the reply to such a call until its grace is over, or for ever. The caller may be `ending` or an
+    actor that `ending` waits for. Later calls are refused by `refuse_cycle`.
     """
     if not ending.waits or not waiter.waiters or not waiter.held_by(task):
         return
@@ -108,34 +113,34 @@ def let_end(ending: Process, waiter: Process, task: Task) -> None:
     while reached:
         process = reached.pop()
         for waiting, (callee, request) in process.waits.items():
-            # One that is cut has been woken by now, and lets its callee be.
-            parked = callee.holds(waiting) or (request is not None and request.parked)
-            if not parked or not _stands(process, waiting):
+            # A killed task is already awake and no longer waits.
+            parked = callee.has_waiter(waiting) or (request is not None and request.parked)
+            if not parked or not _is_edge(process, waiting):
                 continue
             if callee is not waiter:
                 if callee not in before:
                     before[callee] = process
                     reached.append(callee)
             elif request is not None:
-                way = _trace(process, before)[::-1]
-                request.fail(_closed((process.path, waiter.path, *way), request))
-                # It may stand in line for room: who stands there looks when it is let in.
-                waiter.mailbox.turn_away(partial(is_, request))
+                path = _trace(process, before)[::-1]
+                request.fail(_cycle_error((process.path, waiter.path, *path), request))
+                # If the caller is blocked by the full mailbox, this wakes it.
+                waiter.mailbox.remove_data(partial(is_, request))
 
 
-def refuse_own_end(process: Process, task: Task) -> None:
-    """See to it that `task` of an actor does not wait for the end of the actor.
+def refuse_wait_for_own_end(process: Process, task: Task) -> None:
+    """Raise if `task` would wait for the end of its own actor.
 
     Raises:
-        CallingSelf: that end would wait for this task.
+        CallingSelf: the end of the actor would wait for this task.
     """
     if process.held_by(task):
-        what = f"{process.path} waits for its own end, which would never come: raise Exit instead"
-        raise CallingSelf(what, (process.path, process.path))
+        text = f"{process.path} waits for its own end, which would never come: raise Exit instead"
+        raise CallingSelf(text, (process.path, process.path))
 
 
-def _way(start: Process, end: Process) -> tuple[str, ...] | None:
-    """The paths from one actor to another along what each waits for; None if no way leads there."""
+def _find_path(start: Process, end: Process) -> tuple[str, ...] | None:
+    """The paths from `start` to `end` along the waits; None if `end` is not reachable."""
     if start is end:
         return (start.path,)
     ahead, behind = {start: start}, {end: end}
@@ -147,16 +152,16 @@ def _way(start: Process, end: Process) -> tuple[str, ...] | None:
     return None
 
 
-def _let_a_cast_in(start: Process, end: Process) -> bool:
-    """Let a cast in whose wait for room is on a way from `start` to `end`; False if none can be.
+def _admit_a_cast(start: Process, end: Process) -> bool:
+    """Admit a blocked cast on a path from `start` to `end` to its mailbox; False if there is none.
 
-    The last that is found: the actor at whose mailbox it waits is the nearest to go on.
+    The cast found last goes first: its receiver is nearest to `end`.
     """
     casts: list[tuple[Process, Task]] = []
     reached, seen = [start], {start}
     for process in reached:
         for task, (callee, request) in process.waits.items():
-            if not _stands(process, task):
+            if not _is_edge(process, task):
                 continue
             if request is None and callee.mailbox.blocks(task):
                 casts.append((callee, task))
@@ -164,35 +169,38 @@ def _let_a_cast_in(start: Process, end: Process) -> bool:
                 seen.add(callee)
                 reached.append(callee)
     return any(
-        _way(callee, end) is not None and callee.mailbox.let_in(task)
+        _find_path(callee, end) is not None and callee.mailbox.admit(task)
         for callee, task in reversed(casts)
     )
 
 
 def _search_callees(found: dict[Process, Process]) -> Iterator[Process]:
-    """Search breadth first, an edge a step; `found` has each process with the one before it."""
+    """Search breadth first along `waits`, one edge per step.
+
+    `found` maps each process to its predecessor.
+    """
     queue = list(found)
     for process in queue:
         for task, (callee, _) in process.waits.items():
-            if callee not in found and _stands(process, task):
+            if callee not in found and _is_edge(process, task):
                 found[callee] = process
                 queue.append(callee)
             yield callee
 
 
 def _search_callers(found: dict[Process, Process]) -> Iterator[Process]:
-    """As `_search_callees`, the other way."""
+    """Search breadth first along `waiters`; otherwise as `_search_callees`."""
     queue = list(found)
     for process in queue:
         for task, caller in process.waiters.items():
-            if caller not in found and _stands(caller, task):
+            if caller not in found and _is_edge(caller, task):
                 found[caller] = process
                 queue.append(caller)
             yield caller
 
 
 def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
-    """The paths from a process along the links, up to the one that links to itself."""
+    """The paths from a process along the links, up to the process that links to itself."""
     paths = [process.path]
     while links[process] is not process:
         process = links[process]
@@ -200,9 +208,9 @@ def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
     return paths
 
 
-def _stands(caller: Process, task: Task) -> bool:
-    """Whether a wait still holds the caller's loop, and needs the callee's."""
+def _is_edge(caller: Process, task: Task) -> bool:
+    """Whether a wait still holds the caller's loop, and still needs the callee's loop."""
     callee, request = caller.waits[task]
-    needed = callee.holds(task) if request is None else request.waited_for
-    # A task that was started with `nursery.start` may have moved beside the loop meanwhile.
+    needed = callee.has_waiter(task) if request is None else request.waited_for
+    # `nursery.start` may have moved the task to a nursery around the loop meanwhile.
     return needed and caller.held_by(task)

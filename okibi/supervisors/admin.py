@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from ..actors import AlreadyRegistered, ExitReason, Ref, Refusal, StartError
 from ..actors.exits import is_a
-from ..actors.safe_repr import misplaced
+from ..actors.safe_repr import describe_value
 from .any_supervisor_spec import AnySupervisorSpec
 from .child_place import Place
 from .child_state import ChildState
@@ -118,7 +118,7 @@ def describe_child(child: object) -> str:
     """Return the words for the `child` argument of a request: an id, or the id of a spec."""
     if isinstance(child, Child):
         return f"Child {child.id!r}"
-    return repr(child) if type(child) is str else misplaced(child)
+    return repr(child) if type(child) is str else describe_value(child)
 
 
 def find_place(places: Mapping[str, Place], child: str, request: str, path: str) -> Place:

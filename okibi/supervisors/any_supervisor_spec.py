@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 import attrs
 
 from ..actors import Actor
-from ..actors.safe_repr import misplaced
+from ..actors.safe_repr import describe_value
 from .spec_error import SpecError, wrong_value
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Backoff:
             rule = "a finite number of seconds > 0"
             raise wrong_value("first", rule, self.first, where="Backoff")
         if not is_number(self.maximum) or not self.first <= self.maximum < math.inf:
-            rule = f"a finite number of seconds >= first ({misplaced(self.first)})"
+            rule = f"a finite number of seconds >= first ({describe_value(self.first)})"
             raise wrong_value("maximum", rule, self.maximum, where="Backoff")
         if not is_number(self.factor) or not 1 <= self.factor < math.inf:
             raise wrong_value("factor", "a finite number >= 1", self.factor, where="Backoff")

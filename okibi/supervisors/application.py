@@ -42,7 +42,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from ..actors import ExitReason
-from ..actors.safe_repr import misplaced
+from ..actors.safe_repr import describe_value
 from ..actors.start import GRACE
 from .any_supervisor_spec import AnySupervisorSpec, is_number
 from .spec_error import SpecError, wrong_value
@@ -74,7 +74,7 @@ def as_applications(applications: Iterable["Application"]) -> tuple["Application
     for at, application in enumerate(found):
         if not isinstance(application, Application):
             raise SpecError(
-                f"applications[{at}] must be an Application, got {misplaced(application)}",
+                f"applications[{at}] must be an Application, got {describe_value(application)}",
                 field="applications",
                 value=application,
             )
@@ -123,7 +123,9 @@ class Application:
 
     def __attrs_post_init__(self) -> None:
         name: object = self.name
-        where = f"application {name!r}" if type(name) is str else f"application {misplaced(name)}"
+        where = (
+            f"application {name!r}" if type(name) is str else f"application {describe_value(name)}"
+        )
         for field, (good, rule) in self._rules().items():
             if not good:
                 raise wrong_value(field, rule, getattr(self, field), where=where)

@@ -150,9 +150,9 @@ class ApplicationMaster(Parent):
         """The place of the tree, read-only."""
         return (self._place,)
 
-    def children(self, nursery: trio.Nursery) -> Children:
+    def _make_children(self, nursery: trio.Nursery) -> Children:
         nursery.start_soon(self._hold_nursery)
-        return super().children(nursery)
+        return super()._make_children(nursery)
 
     async def init(self) -> None:
         await self._nursery_open.wait()

@@ -23,10 +23,10 @@ from ..actors import (
     crashed,
     logs,
 )
-from ..actors.names import expect, expect_no_more
+from ..actors.names import expect_no_restart, expect_restart
 from ..actors.process import Phase, Process
 from ..actors.start import GRACE, spawn
-from ..actors.wait_cycles import let_end
+from ..actors.wait_cycles import fail_calls_that_block
 from .any_supervisor_spec import Backoff
 from .child_state import ChildEvent, ChildState, next_state
 from .spec import BRUTAL_KILL, Child, Restart, build_factory, collect_names
@@ -192,7 +192,7 @@ class Children:
         await trio.lowlevel.checkpoint_if_cancelled()
         process = self._spawn(place, make or build_factory(place.spec))
         try:
-            if not await process.starts_within(place.spec.start_timeout):
+            if not await process.wait_started_within(place.spec.start_timeout):
                 raise await self._kill_late(place, process)
         except StartError as failure:
             await process.wait_dead()
@@ -246,13 +246,13 @@ class Children:
         keys = collect_names(place.spec)
         if keys:
             self._expected_places.add(place)
-            expect(keys, self._owner)
+            expect_restart(keys, self._owner)
 
     def stop_expecting_names(self, place: Place) -> None:
         """Announce that the child has started, or will not start. Tasks that wait are woken."""
         if place in self._expected_places:
             self._expected_places.remove(place)
-            expect_no_more(collect_names(place.spec), self._owner)
+            expect_no_restart(collect_names(place.spec), self._owner)
 
     def _owner_ended(self, _: Process) -> None:
         for place in list(self._expected_places):
@@ -271,7 +271,7 @@ class Children:
         if delay > 0:
             self._owner.mailbox.add(Timer(trio.current_time() + delay, message))
         else:
-            self._owner.mailbox.end_with(message)
+            self._owner.mailbox.put_last(message)
 
     # -- end
 
@@ -280,13 +280,13 @@ class Children:
         if process in self._stop_times:
             # When children stop together, most of them end while the supervisor waits for another.
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
-        elif not process.failed and not (place := self.by_process[process]).temporary:
+        elif not process.start_failed and not (place := self.by_process[process]).temporary:
             self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
         """Announce whether the names will return, before the supervisor handles the message."""
-        if should_restart(place.spec.restart, reason) and self._owner.doom is None:
+        if should_restart(place.spec.restart, reason) and self._owner.ending_reason is None:
             self.expect_names(place)
         else:
             self.stop_expecting_names(place)
@@ -312,7 +312,7 @@ class Children:
             process.kill()
         else:
             process.stop()
-        let_end(process, self._owner, trio.lowlevel.current_task())
+        fail_calls_that_block(process, self._owner, trio.lowlevel.current_task())
 
     def kill(self, process: Process) -> None:
         """Kill a child, without waiting."""
@@ -331,7 +331,7 @@ class Children:
             return None
         if not _is_dead(process):
             limit = max(process.deadline(), trio.current_time()) + KILL_PATIENCE
-            if not await process.ends_by(limit):
+            if not await process.wait_dead_by(limit):
                 self._log_stuck(process)
                 await process.wait_dead()
         stopped = self.report_stop(place, process)
@@ -377,10 +377,12 @@ class Children:
 
 def find_stop_report(process: Process) -> StopReport | None:
     """Return the stop report of a supervisor, running or ended; None for any other actor."""
-    report: Callable[[], StopReport | None] | None = getattr(process.actor, "stop_report", None)
+    report: Callable[[], StopReport | None] | None = getattr(
+        process.actor, "_build_stop_report", None
+    )
     if report is not None:
         return report()
-    return process.legacy if isinstance(process.legacy, StopReport) else None
+    return process.final_report if isinstance(process.final_report, StopReport) else None
 
 
 def _is_dead(process: Process) -> bool:

@@ -15,7 +15,7 @@ import trio
 
 from ..actors import MailboxPolicy, Ref, Server, StartError, WhenFull, logs
 from ..actors.exits import is_a, reason_for
-from ..actors.hook_errors import awaited
+from ..actors.hook_errors import require_awaitable
 from .child_place import Children, Place, find_stop_report
 from .stop_reports import Stopped, StopReport
 
@@ -53,7 +53,7 @@ class Parent(Server):
         """The places of the children in start order. Read only."""
         raise NotImplementedError(f"{type(self).__name__} needs a property `places`")
 
-    def children(self, nursery: trio.Nursery) -> Children:
+    def _make_children(self, nursery: trio.Nursery) -> Children:
         """Create the Children object for the supervisor's nursery."""
         return Children(self._process, nursery)
 
@@ -71,9 +71,9 @@ class Parent(Server):
         self._process.on_kill = self._kill_children
         self._process.on_grace = self._set_stop_deadline
         async with trio.open_nursery() as nursery:
-            self._children = self.children(nursery)
+            self._children = self._make_children(nursery)
             try:
-                await awaited(self.init(), self, "init")
+                await require_awaitable(self.init(), self, "init")
                 started()
                 await self.run()
             except BaseException as caught:
@@ -92,7 +92,7 @@ class Parent(Server):
             # Break the reference cycle between the tracebacks and this frame.
             errors.clear()
 
-    def _was_told(self, crash: BaseException) -> bool:
+    def _is_reported_elsewhere(self, crash: BaseException) -> bool:
         # The crash report of the child describes a StartError already. OTP writes no second report
         # either: the supervisor's reason is `{shutdown, {failed_to_start_child, ...}}`.
         return is_a(crash, StartError)
@@ -101,7 +101,7 @@ class Parent(Server):
         """Stop one child and wait for its end, or call off its next attempt to start."""
         self._record_stop(await self._children.stop(place))
 
-    def stop_report(self) -> StopReport | None:
+    def _build_stop_report(self) -> StopReport | None:
         """Return the report of the supervisor's stop up to now; None before the stop began."""
         began: float | None = getattr(self, "_stop_began", None)
         if began is None:
@@ -120,8 +120,8 @@ class Parent(Server):
         Otherwise a child whose `terminate` calls the supervisor would wait for itself.
         """
         process = self._process
-        if process.doom is None:
-            process.doom = reason_for(error, killed=False, asked=None)
+        if process.ending_reason is None:
+            process.ending_reason = reason_for(error, killed=False, asked=None)
 
     async def _stop_all(self) -> None:
         """Stop all children in order; when the supervisor's grace period is over, kill the rest."""
@@ -138,9 +138,9 @@ class Parent(Server):
                 for place in reversed([*self._children.by_process.values()]):
                     self._record_stop(await self._children.wait_ended(place))
         self._stop_ended = trio.current_time()
-        self._process.legacy = self.stop_report()
+        self._process.final_report = self._build_stop_report()
         if any(stopped.problem() for stopped in self._stop_results):
-            logger.warning("%s", self.stop_report())
+            logger.warning("%s", self._build_stop_report())
 
     def _record_stop(self, stopped: Stopped | None) -> None:
         if stopped is None:

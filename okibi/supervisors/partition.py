@@ -22,7 +22,7 @@ import attrs
 
 from ..actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
 from ..actors.process import Process
-from ..actors.safe_repr import misplaced, shape
+from ..actors.safe_repr import describe_value, shape
 from .admin import build_refusal, describe_child
 from .any_supervisor_spec import AnySupervisorSpec, Backoff, implements
 from .child_place import Place
@@ -162,7 +162,7 @@ def _copy_spec(child: Child[Any] | Callable[[int], Child[Any]], number: int) -> 
         made = child(number)
         if not isinstance(made, Child):
             raise SpecError(
-                f"child({number}) must return a Child, got {misplaced(made)}",
+                f"child({number}) must return a Child, got {describe_value(made)}",
                 field="child",
                 value=made,
             )

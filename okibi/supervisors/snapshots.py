@@ -23,7 +23,7 @@ from ..actors import Actor, Address, Ref
 from ..actors.exits import is_a
 from ..actors.process import CURRENT, Phase, Process
 from ..actors.request import Request
-from ..actors.safe_repr import misplaced
+from ..actors.safe_repr import describe_value
 from .child_place import Place
 from .parent import Parent
 from .restarter import Restarter
@@ -106,7 +106,7 @@ def snapshot(root: Ref[Any] | None = None) -> Snapshot:
         TypeError: `root` is no Ref.
     """
     if root is not None and not isinstance(cast("object", root), Address):
-        raise TypeError(f"root must be the Ref of a running actor, got {misplaced(root)}")
+        raise TypeError(f"root must be the Ref of a running actor, got {describe_value(root)}")
     now = trio.current_time() if trio.lowlevel.in_trio_run() else math.nan
     if root is not None:
         return _snapshot_tree(root.process(), now)
@@ -149,9 +149,9 @@ def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float
     from ..actors.frames import line_of
 
     actor, message, mail = process.actor, process.current, process.mailbox.statistics()
-    shown, reason = ("", "") if message is process.doom is None else _show_current(process)
+    shown, reason = ("", "") if message is process.ending_reason is None else _show_current(process)
     alive = process.phase is not Phase.DEAD
-    # An actor with `receiver_of` waits for messages in a line of user code.
+    # An actor with `make_receiver` waits for messages in a line of user code.
     waits = process.task is not None and process.mailbox._reader is process.task
     return Snapshot(
         process.path,
@@ -165,9 +165,9 @@ def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float
         peak=mail.peak,
         callers=_count_callers(process),
         recent_restarts=_count_recent_restarts(actor, now),
-        age=now - process.began,
+        age=now - process.started_at,
         message=shown,
-        message_age=0.0 if message is None else now - process.since,
+        message_age=0.0 if message is None else now - process.current_since,
         line=line_of(process.task, _HERE) if alive and not waits else "",
     )
 
@@ -176,7 +176,7 @@ def _show_current(process: Process) -> tuple[str, str]:
     """Return the current message and the exit reason, redacted."""
     from ..actors.status import show
 
-    shown = show(process.actor, process.current, reason=process.doom)
+    shown = show(process.actor, process.current, reason=process.ending_reason)
     return shown["message"], shown["reason"]
 
 
@@ -188,7 +188,7 @@ def _snapshot_empty(place: Place, parent: str) -> Snapshot:
 def _count_callers(process: Process) -> int:
     mailbox = process.mailbox
     # Copies: in another thread, the event loop may change the collections meanwhile.
-    queued = (*tuple(mailbox.data), *tuple((mailbox._senders or {}).values()))
+    queued = (*tuple(mailbox.data), *tuple((mailbox.blocked_senders or {}).values()))
     waiting = (process.current, *tuple(process.deferred or ()), *queued)
     # A set: the current request may also be among the deferred ones.
     requests = {message for message in waiting if is_a(message, Request)}

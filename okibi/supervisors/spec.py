@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 import attrs
 
 from ..actors import Actor, Name
-from ..actors.safe_repr import misplaced, shape
+from ..actors.safe_repr import describe_value, shape
 from ..actors.start import GRACE, START_TIMEOUT, factory_name
 from .any_supervisor_spec import (
     AnySupervisorSpec,
@@ -142,7 +142,7 @@ class Child(Generic[A]):
                 value=start,
             )
         child_id: object = self.id
-        known = repr(child_id) if type(child_id) is str else misplaced(child_id)
+        known = repr(child_id) if type(child_id) is str else describe_value(child_id)
         where = f"child {known}"
         for field, (legal, rule) in self._rules().items():
             if not legal:
@@ -243,9 +243,9 @@ def check_child(child: object, field: str, where: str | None = None) -> None:
     """
     if isinstance(child, Child):
         return
-    message = f"{where or field} must be a Child, got {misplaced(child)}"
+    message = f"{where or field} must be a Child, got {describe_value(child)}"
     if isinstance(child, AnySupervisorSpec):
-        message += f": write Child({misplaced(child)}(...))"
+        message += f": write Child({describe_value(child)}(...))"
     elif _can_start(child):
         message += f": write Child({factory_name(cast('Any', child))})"
     raise SpecError(message, field=field, value=child)

@@ -1,7 +1,7 @@
 """The error of an invalid spec."""
 
 from ..actors import Refusal
-from ..actors.safe_repr import misplaced
+from ..actors.safe_repr import describe_value
 
 
 # Also a Refusal: `start_child` raises a SpecError in the caller, and the supervisor keeps running.
@@ -41,5 +41,5 @@ def wrong_value(field: str, rule: str, value: object, *, where: str = "") -> Spe
         where: the spec that has the argument, for instance "child 'pool'".
     """
     prefix = f"{where}: " if where else ""
-    message = f"{prefix}{field} must be {rule}, got {misplaced(value)}"
+    message = f"{prefix}{field} must be {rule}, got {describe_value(value)}"
     return SpecError(message, field=field, value=value)

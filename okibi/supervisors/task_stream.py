@@ -24,7 +24,7 @@ from outcome import Outcome
 
 from ..actors import Address, Pending, Refusal
 from ..actors.process import Phase, Process
-from ..actors.safe_repr import misplaced, shape
+from ..actors.safe_repr import describe_value, shape
 from .any_supervisor_spec import is_number
 from .tasks import Task, TaskSupervisor, call_async
 
@@ -163,14 +163,14 @@ class TaskStream(Generic[T, R]):
             )
         if not isinstance(cast("object", max_concurrency), int) or max_concurrency < 1:
             raise ValueError(
-                f"max_concurrency must be an integer >= 1, got {misplaced(max_concurrency)}"
+                f"max_concurrency must be an integer >= 1, got {describe_value(max_concurrency)}"
             )
         if not is_number(timeout) or timeout <= 0:
-            raise ValueError(f"timeout must be seconds > 0, got {misplaced(timeout)}")
+            raise ValueError(f"timeout must be seconds > 0, got {describe_value(timeout)}")
         if not isinstance(cast("object", on_timeout), OnTimeout):
             raise TypeError(
                 f"on_timeout must be OnTimeout.EXIT or OnTimeout.KILL_TASK, "
-                f"got {misplaced(on_timeout)}"
+                f"got {describe_value(on_timeout)}"
             )
         self._tasks = tasks
         self._function = function

@@ -38,9 +38,9 @@ from outcome import Error, Outcome, Value
 from ..actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from ..actors.exits import crash_in, is_a
 from ..actors.process import CURRENT, Phase, Process
-from ..actors.request import Asked, Request
+from ..actors.request import PendingRequest, Request
 from ..actors.results import ResultMonitor, monitor_result
-from ..actors.run_guard import refuse_elsewhere
+from ..actors.run_guard import check_same_run
 from ..actors.safe_repr import shape
 from ..actors.start import GRACE, factory_name
 from .any_supervisor_spec import AnySupervisorSpec, implements
@@ -108,11 +108,11 @@ class TaskActor(Actor):
         self._request = request
 
     async def init(self) -> None:
-        self._process.silent = True
+        self._process.reported_elsewhere = True
 
     async def run(self) -> None:
         request, process = self._request, self._process
-        process.current, process.since = request, trio.current_time()
+        process.current, process.current_since = request, trio.current_time()
         try:
             value = await call_async(self._function, *request.args, **request.kwargs)
         except Exception as error:
@@ -150,7 +150,7 @@ class Task(Generic[R_co]):
 
     __slots__ = ("_end_requested", "_outcome_taken", "_pending", "_process", "_request")
 
-    def __init__(self, process: Process, request: Asked) -> None:
+    def __init__(self, process: Process, request: PendingRequest) -> None:
         self._process = process
         self._request = request
         self._pending: Pending[R_co] = Pending(process, request)
@@ -217,7 +217,7 @@ class Task(Generic[R_co]):
         except BaseException as error:
             return Error(error)
 
-    def watched_by(self, watcher: Process) -> ResultMonitor:
+    def add_monitor(self, watcher: Process) -> ResultMonitor:
         """Send the outcome to an actor as a Result message; `Actor.monitor(task)` calls this.
 
         The outcome counts as taken as soon as the message is in the mailbox.
@@ -225,7 +225,7 @@ class Task(Generic[R_co]):
         Raises:
             RuntimeError: the caller is in another run of trio than the task.
         """
-        refuse_elsewhere(self._process, "monitor")
+        check_same_run(self._process, "monitor")
         return monitor_result(watcher, self._request, self, self._mark_taken)
 
     def _mark_taken(self) -> None:
@@ -269,7 +269,7 @@ class Task(Generic[R_co]):
 
     def __del__(self) -> None:
         process = self._process
-        process.silent = False
+        process.reported_elsewhere = False
         reason = process.reason
         if process.phase is not Phase.DEAD or self._outcome_taken or reason is None or reason.quiet:
             return
@@ -347,7 +347,7 @@ class TaskSupervisor(DynamicSupervisor):
             return NO_REPLY
         self._check_max_children()
         name = factory_name(function)
-        request = Asked(name, args, kwargs, None if call is None else call.caller, True)
+        request = PendingRequest(name, args, kwargs, None if call is None else call.caller, True)
         make = partial(TaskActor, function, request)
         ref = await self._start_numbered(self._task_spec, name, make)
         task = Task[R](cast("Ref[Actor]", ref).process(), request)

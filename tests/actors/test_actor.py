@@ -1,4 +1,4 @@
-"""Actors: what can be one, and how it is put into its process."""
+"""Actor: which classes may be actors, and how a factory's result becomes one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Plain(Server):
-    """No base `__init__` has to be called: there is none."""
+    """Need not call a base `__init__`."""
 
     def __init__(self, number: int = 1) -> None:
         self.number = number
@@ -66,7 +66,7 @@ class Box(Server, Generic[T]):
 
 
 @pytest.mark.parametrize("kind", [Plain, Slotted, Frozen, Data, lambda: Box[int](1)])
-async def test_any_kind_of_class_can_be_a_server(
+async def test_attrs_dataclass_and_plain_classes_can_be_servers(
     nursery: trio.Nursery, kind: Callable[[], Server]
 ) -> None:
     server = await start(nursery, kind)
@@ -87,7 +87,7 @@ async def test_a_generic_server_can_be_started_by_its_alias(nursery: trio.Nurser
     await stop(server)
 
 
-async def test_who_asks_for_the_mail_of_one_that_has_ended_is_told_so(
+async def test_receive_raises_after_the_actor_has_ended(
     nursery: trio.Nursery,
 ) -> None:
     class Idle(Actor):
@@ -97,33 +97,33 @@ async def test_who_asks_for_the_mail_of_one_that_has_ended_is_told_so(
     made = list[Idle]()
     await (await start(nursery, Idle, path="/idle")).wait()
 
-    with pytest.raises(RuntimeError, match=r"^/idle has ended: no message comes to it$"):
+    with pytest.raises(RuntimeError, match=r"^/idle has ended and receives no more messages$"):
         await made[0].receive()
 
 
 @pytest.mark.parametrize("woken", [False, True])
-async def test_who_waits_for_the_mail_of_one_that_ends_meanwhile_is_told_so(
+async def test_receive_raises_when_the_actor_ends_meanwhile(
     nursery: trio.Nursery, woken: bool
 ) -> None:
     class Read(Actor):
-        """A task beside it reads its mail."""
+        """Receives in a task that outlives the actor."""
 
         async def run(self) -> None:
             nursery.start_soon(self.read)
             await trio.testing.wait_all_tasks_blocked()
             if woken:
-                self.send_after(1000, "a timer that the reader has to look at")
+                self.send_after(1000, "wakes the reader")
 
         async def read(self) -> None:
-            with pytest.raises(RuntimeError, match=r"has ended: no message comes to it$"):
+            with pytest.raises(RuntimeError, match=r"has ended and receives no more messages$"):
                 await self.receive()
-            told.set()
+            refused.set()
 
-    told = trio.Event()
+    refused = trio.Event()
     await (await start(nursery, Read)).wait()
 
     with trio.fail_after(HANG):
-        await told.wait()
+        await refused.wait()
 
 
 async def test_an_actor_runs_init_run_terminate_in_one_task(nursery: trio.Nursery) -> None:
@@ -150,7 +150,7 @@ async def test_an_actor_runs_init_run_terminate_in_one_task(nursery: trio.Nurser
     assert len({task for _, task in notes}) == 1
 
 
-async def test_an_actor_knows_its_ref_and_path(nursery: trio.Nursery) -> None:
+async def test_an_actor_has_its_ref_and_path(nursery: trio.Nursery) -> None:
     class Aware(Actor):
         async def run(self) -> None:
             seen.extend((self.ref, self.path, repr(self)))
@@ -162,11 +162,11 @@ async def test_an_actor_knows_its_ref_and_path(nursery: trio.Nursery) -> None:
     assert seen == [aware, "/aware", "<Aware /aware incarnation 1>"]
 
 
-def test_an_actor_that_was_not_started_says_so() -> None:
+def test_the_repr_of_an_actor_that_was_not_started() -> None:
     assert repr(Plain()) == "<Plain not started>"
 
 
-async def test_an_actor_without_run_says_what_it_needs() -> None:
+async def test_an_actor_without_run_raises_not_implemented() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
             await start(nursery, Actor)
@@ -178,11 +178,11 @@ async def test_an_actor_without_run_says_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (dict, "dict: the factory made dict[0], which is no Actor"),
-        (lambda: None, "<lambda>: the factory made None, which is no Actor"),
+        (dict, "dict: the factory must return an Actor, got dict[0]"),
+        (lambda: None, "<lambda>: the factory must return an Actor, got None"),
     ],
 )
-async def test_a_factory_must_make_an_actor(
+async def test_a_factory_must_return_an_actor(
     nursery: trio.Nursery, factory: Callable[[], Actor], sentence: str
 ) -> None:
     with pytest.raises(StartError) as refused:
@@ -191,15 +191,17 @@ async def test_a_factory_must_make_an_actor(
     assert sentence in str(refused.value)
 
 
-async def test_a_factory_must_make_a_fresh_actor_each_time(nursery: trio.Nursery) -> None:
-    the_one = Plain()
-    await stop(await start(nursery, lambda: the_one))
+async def test_a_factory_must_return_a_new_actor_each_time(nursery: trio.Nursery) -> None:
+    made_once = Plain()
+    await stop(await start(nursery, lambda: made_once))
 
-    with pytest.raises(StartError, match="gave an actor that has lived before"):
-        await start(nursery, lambda: the_one)
+    with pytest.raises(
+        StartError, match="returned an actor that was started before: return a new one"
+    ):
+        await start(nursery, lambda: made_once)
 
 
-async def test_the_mailbox_of_what_a_factory_makes_counts(nursery: trio.Nursery) -> None:
+async def test_the_mailbox_policy_is_that_of_the_actor_made(nursery: trio.Nursery) -> None:
     class Small(Plain):
         mailbox = MailboxPolicy(3, WhenFull.REJECT)
 
@@ -213,5 +215,64 @@ async def test_a_mailbox_that_is_no_policy_is_refused(nursery: trio.Nursery) -> 
     class Wrong(Plain):
         mailbox = 10  # type: ignore[assignment]
 
-    with pytest.raises(StartError, match="mailbox is a MailboxPolicy, not 10"):
+    with pytest.raises(StartError, match="Wrong: mailbox must be a MailboxPolicy, got 10"):
         await start(nursery, Wrong)
+
+
+# -- private names
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "owner"),
+    [
+        (Actor, "_process", "Actor"),
+        (Server, "_process", "Actor"),
+        (Server, "_handle_request", "Server"),
+        (Server, "_answers_calls", "Actor"),
+    ],
+)
+def test_a_private_name_of_okibi_is_refused_when_the_class_is_made(
+    base: type[Actor], name: str, owner: str
+) -> None:
+    with pytest.raises(TypeError) as refused:
+        type("Gateway", (base,), {name: None})
+
+    assert str(refused.value) == (
+        f"Gateway defines `{name}`, a name that okibi's {owner} uses itself: choose another name"
+    )
+
+
+def test_a_private_name_of_okibi_is_refused_as_a_field() -> None:
+    with pytest.raises(TypeError, match=r"^Gateway defines `_process`, a name that okibi's Actor"):
+
+        @attrs.define(eq=False)
+        class Gateway(Server):
+            _process: int  # type: ignore[assignment]
+
+
+def test_a_private_name_of_okibi_is_refused_in_a_mixin() -> None:
+    class Mixin:
+        def _handle_request(self) -> None: ...
+
+    with pytest.raises(TypeError) as refused:
+        type("Gateway", (Mixin, Server), {})
+
+    assert str(refused.value) == (
+        "Gateway inherits `_handle_request` from Mixin, a name that okibi's Server uses itself: "
+        "choose another name"
+    )
+
+
+async def test_a_private_name_of_okibi_set_in_dunder_init_fails_the_start(
+    nursery: trio.Nursery,
+) -> None:
+    class Gateway(Server):
+        def __init__(self) -> None:
+            self._process = "nginx"  # type: ignore[assignment]
+
+    with pytest.raises(StartError) as refused:
+        await start(nursery, Gateway)
+
+    assert str(refused.value.__cause__) == (
+        "Gateway defines `_process`, a name that okibi's Actor uses itself: choose another name"
+    )

@@ -1,4 +1,4 @@
-"""Who calls: the actor, or the task outside any, whichever way a message has come."""
+"""Server.caller: the calling actor or task, for every way to send a message."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,14 +24,14 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.callers import _ends
+from okibi.actors.callers import _task_ends
 
 Caller = Ref[Any] | CallingTask
 
 
 @attrs.define(eq=False)
 class Desk(Server):
-    """Notes who calls, and watches each."""
+    """Records its callers and monitors each."""
 
     callers: list[Caller] = attrs.Factory(list)
     downs: list[Down] = attrs.Factory(list)
@@ -44,7 +44,7 @@ class Desk(Server):
         return self.caller
 
     async def catch_up(self) -> None:
-        """Answered when all that was sent before has been served."""
+        """Returns when all earlier messages have been handled."""
 
     async def come_later(self) -> Caller:
         reply: Reply[Caller] = self.reply_later()
@@ -64,23 +64,23 @@ class Client(Server):
     async def do(self, act: Callable[[], Awaitable[object]]) -> None:
         await act()
 
-    async def door(self) -> Portal:
+    async def open_portal(self) -> Portal:
         return Portal()
 
 
 @pytest.fixture
 async def desk(nursery: trio.Nursery) -> Desk:
-    """A desk in person; the test may look at its fields."""
+    """The actor itself, so that a test can read its fields."""
     ref = await start(nursery, Desk)
     actor = ref.process().actor
     assert isinstance(actor, Desk)
     return actor
 
 
-async def done(desk: Desk) -> None:
-    """Stop it, and see that nothing is left of whom it watched."""
+async def stop_and_check(desk: Desk) -> None:
+    """Stop the desk and check that none of its monitors is left."""
     await stop(desk.ref)
-    assert not _ends().watched
+    assert not _task_ends().monitors
     for caller in desk.callers:
         if isinstance(caller, Ref):
             assert not caller.process().watchers
@@ -110,7 +110,7 @@ WAYS: dict[str, Callable[[Ref[Desk]], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_an_actor_that_asks_is_the_caller_and_can_be_monitored(
+async def test_a_calling_actor_is_the_caller_and_can_be_monitored(
     desk: Desk, nursery: trio.Nursery, way: Callable[[Ref[Desk]], Awaitable[object]]
 ) -> None:
     client = await start(nursery, Client)
@@ -122,11 +122,11 @@ async def test_an_actor_that_asks_is_the_caller_and_can_be_monitored(
 
     assert desk.callers == [client]
     assert desk.downs == [Down("Client", KILLED, desk.monitors[0], client)]
-    await done(desk)
+    await stop_and_check(desk)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_a_task_outside_any_actor_is_the_caller_and_can_be_monitored(
+async def test_a_task_outside_actors_is_the_caller_and_can_be_monitored(
     desk: Desk, way: Callable[[Ref[Desk]], Awaitable[object]]
 ) -> None:
     async def client() -> None:
@@ -138,8 +138,8 @@ async def test_a_task_outside_any_actor_is_the_caller_and_can_be_monitored(
 
     tasks: list[trio.lowlevel.Task] = []
     came, leave = trio.Event(), trio.Event()
-    async with trio.open_nursery() as room:
-        room.start_soon(client, name="bob")
+    async with trio.open_nursery() as clients:
+        clients.start_soon(client, name="bob")
         await came.wait()
         assert desk.callers == [CallingTask(tasks[0])]
         assert not desk.downs
@@ -149,65 +149,65 @@ async def test_a_task_outside_any_actor_is_the_caller_and_can_be_monitored(
 
     assert desk.downs == [Down("bob", NO_PROCESS, desk.monitors[0], None)]
     assert not CallingTask(tasks[0]).alive
-    await done(desk)
+    await stop_and_check(desk)
 
 
-async def test_what_comes_through_a_door_comes_from_the_actor_that_has_made_it(
+async def test_the_caller_behind_a_thread_or_portal_is_the_actor(
     desk: Desk, nursery: trio.Nursery
 ) -> None:
     client = await start(nursery, Client)
-    door = await client.call(Client.door)
+    portal = await client.call(Client.open_portal)
 
-    caller = await trio.to_thread.run_sync(door.call, desk.ref, Desk.come)
+    caller = await trio.to_thread.run_sync(portal.call, desk.ref, Desk.come)
 
     assert caller == client
     await stop(client)
-    await done(desk)
+    await stop_and_check(desk)
 
 
-async def test_callers_are_compared_by_their_task(desk: Desk, nursery: trio.Nursery) -> None:
+async def test_calling_tasks_are_equal_by_task(desk: Desk, nursery: trio.Nursery) -> None:
     client = await start(nursery, Client)
 
-    mine = [await desk.ref.call(Desk.come) for _ in range(2)]
+    answers = [await desk.ref.call(Desk.come) for _ in range(2)]
     await client.call(Client.do, lambda: desk.ref.call(Desk.come))
 
-    assert mine[0] == mine[1] != desk.callers[2]
+    assert answers[0] == answers[1] != desk.callers[2]
     assert len({*desk.callers}) == 2
-    assert repr(mine[0]) == f"<CallingTask {mine[0].path}>"
+    assert repr(answers[0]) == f"<CallingTask {answers[0].path}>"
     await stop(client)
-    await done(desk)
+    await stop_and_check(desk)
 
 
-async def test_many_monitors_of_many_tasks_each_bring_one_down(desk: Desk) -> None:
+async def test_each_monitor_of_a_task_brings_one_down(desk: Desk) -> None:
     async def client(times: int) -> None:
         for _ in range(times):
             await desk.ref.call(Desk.come)
         await leave.wait()
 
     leave = trio.Event()
-    async with trio.open_nursery() as room:
+    async with trio.open_nursery() as clients:
         for times in (1, 2):
-            room.start_soon(client, times, name=str(times))
+            clients.start_soon(client, times, name=str(times))
         await wait_all_tasks_blocked()
         leave.set()
     await wait_all_tasks_blocked()
 
     assert sorted(down.path for down in desk.downs) == ["1", "2", "2"]
     assert {down.monitor for down in desk.downs} == {*desk.monitors}
-    await done(desk)
+    await stop_and_check(desk)
 
 
-async def test_an_actor_that_has_ended_watches_no_task(desk: Desk) -> None:
+async def test_an_ended_actor_monitors_no_task(desk: Desk) -> None:
     await desk.ref.call(Desk.come)
     await stop(desk.ref)
 
-    assert not _ends().watched
-    CallingTask(trio.lowlevel.current_task()).watched_by(desk._process)
-    assert not _ends().watched
+    assert not _task_ends().monitors
+    CallingTask(trio.lowlevel.current_task()).add_monitor(desk._process)
+    assert not _task_ends().monitors
 
 
-async def test_a_message_from_no_task_at_all_has_a_caller_that_is_no_more(desk: Desk) -> None:
-    """trio calls its instruments between the tasks."""
+async def test_a_message_sent_outside_tasks_has_a_dead_caller(desk: Desk) -> None:
+    """trio calls instruments outside tasks."""
 
     class Caster(trio.abc.Instrument):
         def after_io_wait(self, timeout: float) -> None:
@@ -222,7 +222,7 @@ async def test_a_message_from_no_task_at_all_has_a_caller_that_is_no_more(desk: 
 
     assert [(caller.path, caller.alive) for caller in desk.callers] == [("no task", False)]
     assert [down.path for down in desk.downs] == ["no task"]
-    await done(desk)
+    await stop_and_check(desk)
 
 
 async def test_only_a_call_and_a_cast_have_a_caller(desk: Desk) -> None:
@@ -232,4 +232,4 @@ async def test_only_a_call_and_a_cast_have_a_caller(desk: Desk) -> None:
     assert desk.refused == ["Desk: no call or cast is being handled, only a message of type str"]
     with pytest.raises(RuntimeError, match=r"Desk: no call or cast is being handled$"):
         desk.caller  # noqa: B018
-    await done(desk)
+    await stop_and_check(desk)

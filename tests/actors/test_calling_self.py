@@ -1,4 +1,4 @@
-"""An actor that would wait for itself is refused; what lives beside it is not."""
+"""An actor that would wait for itself is refused; a task beside its loop is not."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -50,7 +50,7 @@ class Clerk(Server):
             await self.ref.cast(Clerk.add, number)
 
 
-async def test_a_call_to_oneself_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_call_to_itself_raises_calling_self(nursery: trio.Nursery) -> None:
     class Careful(Clerk):
         async def try_it(self) -> str:
             with pytest.raises(CallingSelf) as refused:
@@ -84,7 +84,9 @@ async def test_a_background_task_in_a_nursery_around_the_loop_may_call(
     await stop(poller)
 
 
-async def test_a_background_task_of_an_actor_may_wait_for_room(nursery: trio.Nursery) -> None:
+async def test_a_background_task_may_wait_for_a_full_mailbox(
+    nursery: trio.Nursery,
+) -> None:
     class Producer(Actor):
         mailbox = MailboxPolicy(1)
 
@@ -105,7 +107,7 @@ async def test_a_background_task_of_an_actor_may_wait_for_room(nursery: trio.Nur
     assert got == [0, 1, 2, 3, 4]
 
 
-async def test_an_actor_may_cast_to_itself_while_there_is_room(nursery: trio.Nursery) -> None:
+async def test_an_actor_may_cast_to_itself_below_its_capacity(nursery: trio.Nursery) -> None:
     clerk = await start(nursery, Clerk)
     await clerk.call(Clerk.cast_to_myself, 2)
 
@@ -113,7 +115,7 @@ async def test_an_actor_may_cast_to_itself_while_there_is_room(nursery: trio.Nur
     await stop(clerk)
 
 
-async def test_a_cast_to_oneself_for_which_there_is_no_room_is_refused() -> None:
+async def test_a_cast_to_its_own_full_mailbox_is_refused() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
             clerk = await start(nursery, Clerk, path="/me")
@@ -121,4 +123,6 @@ async def test_a_cast_to_oneself_for_which_there_is_no_room_is_refused() -> None
 
     [full] = caught.value.exceptions
     assert isinstance(full, MailboxFull)
-    assert str(full) == "/me is full and would wait for itself to take add()"
+    assert str(full) == (
+        "/me cannot take add(): its mailbox is full, and the actor would wait for itself"
+    )

@@ -1,4 +1,4 @@
-"""The report of an end that was no quiet one."""
+"""Crash reports."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -59,7 +59,7 @@ async def ask(vase: Any, method: Any, *args: object) -> None:
 async def crash(
     kind: type[Vase], how: object = "hard", log: int = 0, waiting: tuple[Any, ...] = ()
 ) -> None:
-    """Have a vase dropped while `waiting` are asked of it."""
+    """Crash a vase while the calls of `waiting` wait for it."""
     gate = trio.Event()
     with pytest.raises(BaseExceptionGroup):
         async with trio.open_nursery() as nursery:
@@ -79,7 +79,7 @@ async def crash(
                     callers.cancel_scope.deadline = trio.current_time() + 5
 
 
-async def test_a_report_is_one_record_that_reads_and_that_machines_read(
+async def test_a_crash_report_is_one_record_with_text_and_value(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await crash(Vase, log=5)
@@ -103,10 +103,10 @@ async def test_a_report_is_one_record_that_reads_and_that_machines_read(
     )
     assert lines[1:3] == ["  state: pieces=int", "  last 2 events:"]
     assert lines[3].endswith(" /vase got drop(str[4])")
-    assert lines[5].endswith(".ask waited for it in:")
+    assert lines[5].endswith(".ask waited for the reply at:")
 
 
-async def test_a_report_says_how_many_callers_waited_besides(
+async def test_a_crash_report_counts_the_other_waiting_callers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Held(Vase):
@@ -123,7 +123,7 @@ async def test_a_report_says_how_many_callers_waited_besides(
 
 
 @pytest.mark.parametrize("broken", ["raise", "None", "state"])
-async def test_a_redaction_that_fails_hides_the_secret_not_the_crash(
+async def test_a_failing_format_status_hides_values_not_the_crash(
     caplog: pytest.LogCaptureFixture, broken: str
 ) -> None:
     class Broken(Vase):
@@ -138,10 +138,10 @@ async def test_a_redaction_that_fails_hides_the_secret_not_the_crash(
     assert "1234567890123" not in caplog.text + str(report) + repr(report)
     assert report.message == "drop(...)"
     assert report.reason == "crashed (ValueError)"
-    assert "  state: not shown: its format_status or a field raised" in caplog.text
+    assert "  state: not shown: format_status or a field raised" in caplog.text
 
 
-async def test_a_repr_that_fails_does_not_hide_the_crash(
+async def test_a_failing_repr_does_not_hide_the_crash(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken:
@@ -159,7 +159,7 @@ async def test_a_repr_that_fails_does_not_hide_the_crash(
     assert report.message == "drop(Broken)"
 
 
-async def test_an_init_that_fails_is_reported_and_redacted_as_well(
+async def test_a_failing_init_is_reported_and_redacted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Unready(Vase):
@@ -180,7 +180,7 @@ async def test_an_init_that_fails_is_reported_and_redacted_as_well(
     assert "ValueError: 1234567890123" not in caplog.text
 
 
-async def test_a_factory_that_fails_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_factory_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     def make() -> Vase:
         raise ValueError("no clay")
 
@@ -191,7 +191,7 @@ async def test_a_factory_that_fails_is_reported(caplog: pytest.LogCaptureFixture
     assert caplog.messages == ["/unmade (incarnation 1) ended: crashed (ValueError: no clay)"]
 
 
-async def test_a_reason_of_ones_own_that_is_no_exception_is_reported_without_traceback(
+async def test_a_crash_without_exception_is_reported_without_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Leaving(Vase):
@@ -212,14 +212,14 @@ async def test_a_reason_of_ones_own_that_is_no_exception_is_reported_without_tra
     assert caplog.records[0].exc_info is None
 
 
-async def test_a_quiet_end_has_no_report(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_quiet_end_has_no_crash_report(caplog: pytest.LogCaptureFixture) -> None:
     async with trio.open_nursery() as nursery:
         await stop(await start(nursery, Vase))
 
     assert caplog.records == []
 
 
-async def test_a_report_that_nobody_would_see_is_not_made(
+async def test_no_crash_report_is_made_below_the_log_level(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     seen: list[Status] = []
@@ -232,11 +232,11 @@ async def test_a_report_that_nobody_would_see_is_not_made(
     caplog.set_level(logging.CRITICAL, "okibi.actors")
     await crash(Watched)
 
-    # What its callers are told of the reason is asked for all the same.
+    # The other call of `format_status` is for the reason that callers get.
     assert ([status.log for status in seen], caplog.records) == ([()], [])
 
 
-async def test_a_report_that_fails_does_not_break_the_end(
+async def test_a_failing_crash_report_does_not_break_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(record: logging.LogRecord) -> bool:
@@ -256,7 +256,7 @@ async def test_a_report_that_fails_does_not_break_the_end(
     ]
 
 
-def test_a_report_counts_in_words() -> None:
+def test_a_crash_report_uses_singular_and_plural() -> None:
     def text(**fields: Any) -> str:
         return str(CrashReport("/a", 2, "killed", **fields))
 
@@ -281,7 +281,7 @@ class Job:
             await self.vase.call(Vase.drop, "hard")
 
 
-async def test_no_repr_names_the_task_that_waited(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_task_is_not_named_by_a_repr(caplog: pytest.LogCaptureFixture) -> None:
     with suppress(ExceptionGroup):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Job("SEKRIT", await start(nursery, Vase, path="/vase")))

@@ -1,4 +1,4 @@
-"""Looking into a living server: what each question answers, and that none of them hangs."""
+"""The functions of `actors.debug`: their answers, and that none of them hangs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -56,7 +56,7 @@ QUESTIONS: list[Callable[[Ref[Any]], Awaitable[object]]] = [
 # -- state
 
 
-async def test_the_state_is_the_public_fields_themselves(nursery: trio.Nursery) -> None:
+async def test_get_state_returns_the_public_fields_themselves(nursery: trio.Nursery) -> None:
     visits = await start(nursery, Visits)
     await visits.call(Visits.visit, "bob")
 
@@ -66,7 +66,7 @@ async def test_the_state_is_the_public_fields_themselves(nursery: trio.Nursery) 
     await stop(visits)
 
 
-async def test_the_state_of_a_plain_class_is_its_attributes(nursery: trio.Nursery) -> None:
+async def test_the_state_of_a_plain_class_is_its_public_attributes(nursery: trio.Nursery) -> None:
     class Plain(Server):
         def __init__(self) -> None:
             self.seen = 1
@@ -92,7 +92,7 @@ def broken(state: dict[str, Any]) -> dict[str, Any]:
         (lambda _: 7, TypeError),
     ],
 )
-async def test_a_change_that_fails_changes_nothing_and_harms_nobody(
+async def test_a_failed_replace_state_changes_nothing(
     nursery: trio.Nursery, change: Callable[..., Any], error: type[Exception]
 ) -> None:
     visits = await start(nursery, Visits)
@@ -108,7 +108,7 @@ async def test_a_change_that_fails_changes_nothing_and_harms_nobody(
 # -- status
 
 
-async def test_the_status_says_how_a_server_stands(
+async def test_get_status_describes_the_server(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     visits = await start(nursery, Visits, path="/visits")
@@ -128,7 +128,7 @@ async def test_the_status_says_how_a_server_stands(
     await stop(visits)
 
 
-async def test_the_status_is_redacted_by_the_server_itself(nursery: trio.Nursery) -> None:
+async def test_get_status_is_redacted_by_format_status(nursery: trio.Nursery) -> None:
     class Vault(Visits):
         def format_status(self, status: Status) -> Status:
             return attrs.evolve(status, state={**status.state, "seen": "***"}, log=())
@@ -144,11 +144,11 @@ async def test_the_status_is_redacted_by_the_server_itself(nursery: trio.Nursery
     await stop(vault)
 
 
-# -- who is asked
+# -- the asked server
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-async def test_who_ends_before_it_answers_tells_whoever_asked(
+async def test_a_server_that_ends_first_raises_actor_exited(
     question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
 ) -> None:
     visits = await start(nursery, Visits)
@@ -170,7 +170,7 @@ async def test_who_ends_before_it_answers_tells_whoever_asked(
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-async def test_an_actor_without_a_servers_loop_is_refused(
+async def test_an_actor_without_the_loop_of_a_server_is_refused(
     question: Callable[[Ref[Any]], Awaitable[object]], nursery: trio.Nursery
 ) -> None:
     class Bare(Actor):
@@ -184,12 +184,14 @@ async def test_an_actor_without_a_servers_loop_is_refused(
 
     for kind in (Bare, Own):
         bare: Ref[Any] = await start(nursery, kind, path="/bare")
-        with pytest.raises(TypeError, match=r"/bare \(\w+\) runs no such loop: \w+ is answered by"):
+        with pytest.raises(
+            TypeError, match=r"^/bare \(\w+\) cannot answer \w+: it does not run the loop"
+        ):
             await question(bare)
         await stop(bare)
 
 
-async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
+async def test_a_server_whose_init_fails_raises_actor_exited(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     name = Name("slow", Visits)
@@ -212,7 +214,7 @@ async def test_a_server_that_fails_to_get_ready_tells_whoever_asked(
         await debug.get_state(name)
 
 
-async def test_a_server_that_asks_itself_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_server_that_asks_itself_gets_calling_self(nursery: trio.Nursery) -> None:
     class Curious(Server):
         async def look(self) -> str:
             with pytest.raises(CallingSelf) as told:
@@ -227,7 +229,7 @@ async def test_a_server_that_asks_itself_is_refused(nursery: trio.Nursery) -> No
     await stop(curious)
 
 
-async def test_a_server_that_asks_who_waits_for_it_is_refused(nursery: trio.Nursery) -> None:
+async def test_a_server_that_asks_its_waiting_caller_gets_call_cycle(nursery: trio.Nursery) -> None:
     @attrs.define(eq=False)
     class Front(Server):
         async def ask(self, back: "Ref[Back]") -> bool:
@@ -253,7 +255,7 @@ async def test_a_server_that_asks_who_waits_for_it_is_refused(nursery: trio.Nurs
     await stop(back)
 
 
-async def test_questions_go_before_the_data_that_waits(nursery: trio.Nursery) -> None:
+async def test_system_messages_go_before_waiting_data(nursery: trio.Nursery) -> None:
     visits = await start(nursery, Visits)
     event = trio.Event()
     await visits.cast(Visits.wait, event)
@@ -272,9 +274,9 @@ async def test_questions_go_before_the_data_that_waits(nursery: trio.Nursery) ->
     await stop(visits)
 
 
-async def test_a_log_cannot_keep_less_than_nothing(nursery: trio.Nursery) -> None:
+async def test_a_negative_log_size_is_refused(nursery: trio.Nursery) -> None:
     visits = await start(nursery, Visits)
 
-    with pytest.raises(ValueError, match="a log keeps 0 events or more, not -1"):
+    with pytest.raises(ValueError, match=r"^most must be >= 0, got -1$"):
         await debug.log(visits, -1)
     await stop(visits)

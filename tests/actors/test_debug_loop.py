@@ -1,4 +1,4 @@
-"""The loop of a server that somebody looks into: suspended, traced, logged, counted."""
+"""The loop of a server that is suspended, traced, logged or counted."""
 
 import sys
 from typing import Any, ClassVar
@@ -30,7 +30,7 @@ class No(Refusal): ...
 
 @attrs.define(eq=False)
 class Clerk(Server):
-    """Does all that can be seen in a trace."""
+    """Has a method for each kind of event."""
 
     done: list[object] = attrs.Factory(list)
 
@@ -73,14 +73,14 @@ class Drainer(Clerk):
     when_stopped: ClassVar[WhenStopped] = WhenStopped.DRAIN
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+def printed_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
 # -- suspended
 
 
-async def test_while_suspended_downs_timers_and_continuations_wait_too(
+async def test_downs_timers_and_continuations_wait_while_suspended(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Watcher(Clerk):
@@ -105,7 +105,7 @@ async def test_while_suspended_downs_timers_and_continuations_wait_too(
     await stop(clerk)
 
 
-async def test_a_server_that_drains_still_drains_after_it_was_suspended(
+async def test_a_resumed_server_still_drains_when_stopped(
     nursery: trio.Nursery,
 ) -> None:
     clerk = await start(nursery, Drainer)
@@ -123,7 +123,7 @@ async def test_a_server_that_drains_still_drains_after_it_was_suspended(
 # -- traced
 
 
-async def test_a_trace_prints_what_comes_in_and_what_goes_out(
+async def test_a_trace_prints_messages_and_replies(
     nursery: trio.Nursery, capsys: pytest.CaptureFixture[str], autojump_clock: MockClock
 ) -> None:
     class Caller(Server):
@@ -144,7 +144,7 @@ async def test_a_trace_prints_what_comes_in_and_what_goes_out(
     await debug.trace(clerk, on=False)
     await clerk.call(Clerk.note, "unseen")
 
-    lines = said(capsys)
+    lines = printed_lines(capsys)
     assert lines[:8] == [
         "/clerk got note(str[5]) from /caller",
         "/clerk replied int to note(str[5]) from /caller",
@@ -172,11 +172,11 @@ async def test_a_trace_is_redacted(
     await debug.trace(vault)
     await vault.call(Clerk.note, "secret")
 
-    assert said(capsys) == ["/vault got 'a note'", "/vault replied 'a number' to 'a note'"]
+    assert printed_lines(capsys) == ["/vault got 'a note'", "/vault replied 'a number' to 'a note'"]
     await stop(vault)
 
 
-async def test_standard_output_that_fails_ends_a_trace_not_the_server(
+async def test_failing_standard_output_ends_the_trace_not_the_server(
     nursery: trio.Nursery,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -192,7 +192,7 @@ async def test_standard_output_that_fails_ends_a_trace_not_the_server(
     assert await clerk.call(Clerk.note, "hello") == 1
     assert await clerk.call(Clerk.note, "again") == 2
 
-    assert caplog.messages == ["/clerk is traced no more: standard output fails: closed"]
+    assert caplog.messages == ["/clerk: trace ended, standard output failed: closed"]
     assert clerk.process().debug is None
     await stop(clerk)
 
@@ -200,7 +200,7 @@ async def test_standard_output_that_fails_ends_a_trace_not_the_server(
 # -- logged
 
 
-async def test_a_log_keeps_the_last_events_and_says_when(
+async def test_a_log_keeps_the_last_events_with_their_times(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
@@ -252,7 +252,7 @@ async def test_the_last_event_of_a_server_is_its_end(
 # -- counted
 
 
-async def test_statistics_count_what_comes_in_and_the_replies_that_go_out(
+async def test_statistics_count_messages_in_and_replies_out(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     clerk = await start(nursery, Clerk)
@@ -268,7 +268,7 @@ async def test_statistics_count_what_comes_in_and_the_replies_that_go_out(
         except No:
             continue
 
-    # Of the two refusals one was an answer.
+    # One of the two refusals answered a call.
     assert await debug.statistics(clerk) == debug.Statistics(1.0, 5, 2)
     assert await debug.statistics(clerk, on=False) == debug.Statistics(1.0, 5, 2)
     assert await debug.statistics(clerk) is None

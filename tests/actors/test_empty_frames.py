@@ -1,4 +1,4 @@
-"""A crash that has been reported keeps nothing of the actor alive; its traceback stays readable."""
+"""A reported crash keeps no state of the actor alive; its traceback stays readable."""
 
 import gc
 import logging
@@ -22,12 +22,12 @@ from tests.garbage import no_collector
 
 
 class Cache:
-    """What is large."""
+    """A large object."""
 
 
 @attrs.define(eq=False)
 class Holder(Server):
-    """Crashes in many ways, with a local variable that holds its state."""
+    """Crashes in many ways, while a local variable holds its state."""
 
     cache: Any = attrs.Factory(Cache)
 
@@ -91,7 +91,7 @@ class Bare(Actor):
 
 @pytest.fixture
 def no_records(caplog: pytest.LogCaptureFixture) -> None:
-    """Without pytest's records of the reports, which would keep what they tell of."""
+    """Drop pytest's log records, which would keep the exceptions alive."""
     caplog.set_level(logging.CRITICAL + 1, "okibi.actors")
 
 
@@ -101,7 +101,7 @@ unkept = pytest.mark.usefixtures(no_records.__name__, no_collector.__name__)
 async def crash(
     nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
 ) -> tuple[Process, "weakref.ref[Cache]"]:
-    """Have an actor crash; its process, and what it held."""
+    """Crash an actor; return its process and weak references to its state."""
     held: list[weakref.ref[Cache]] = []
 
     def make() -> Any:
@@ -152,10 +152,10 @@ async def test_a_ref_of_a_crashed_actor_does_not_keep_its_state(
 
 @unkept
 @pytest.mark.parametrize(("kind", "method"), WAYS.values(), ids=WAYS)
-async def test_a_crash_leaves_nothing_to_the_garbage_collector(
+async def test_a_crash_leaves_no_garbage_cycles(
     nursery: trio.Nursery, kind: Callable[[], Any], method: Callable[..., Any] | None
 ) -> None:
-    await crash(nursery, kind, method)  # what is imported for the first report
+    await crash(nursery, kind, method)  # imports the modules of the first crash report
     await wait_all_tasks_blocked()
     gc.collect()
     await crash(nursery, kind, method)
@@ -164,7 +164,7 @@ async def test_a_crash_leaves_nothing_to_the_garbage_collector(
     assert gc.collect() == 0
 
 
-async def test_the_traceback_of_a_crash_names_each_function_and_line_as_before(
+async def test_the_traceback_of_a_crash_keeps_functions_and_lines(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     process, _ = await crash(nursery, Holder, Holder.in_another)
@@ -193,7 +193,7 @@ def caught(function: Callable[[], object]) -> ValueError:
     raise AssertionError
 
 
-def test_an_empty_frame_stands_in_the_same_place_and_holds_nothing() -> None:
+def test_an_empty_frame_keeps_its_line_and_holds_nothing() -> None:
     def fail() -> None:
         inner = Cache()
         held.append(weakref.ref(inner))
@@ -213,7 +213,7 @@ def test_an_empty_frame_stands_in_the_same_place_and_holds_nothing() -> None:
 
 
 @pytest.mark.parametrize("below", [1, 2, 31, 32, 1_000, 100_000])
-def test_an_empty_frame_has_its_line_also_far_below_the_first(below: int) -> None:
+def test_an_empty_frame_keeps_a_line_far_below_the_first(below: int) -> None:
     blank = "\n" * (below - 1)
     function: dict[str, Any] = {}
     exec(compile(f"\ndef fail():{blank}\n  int('x')", "file.py", "exec"), function)

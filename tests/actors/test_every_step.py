@@ -1,7 +1,7 @@
 """A server is stopped, killed or cancelled at every step while all kinds of callers wait.
 
-Whatever it was doing: each caller has exactly one outcome, the run ends, and no name, group
-entry, wait, monitor or put-off reply is left.
+At every step: each caller has exactly one outcome, the run ends, and no name, group entry, wait,
+monitor or deferred reply is left.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,13 +29,13 @@ from okibi.actors import (
     debug,
     start,
 )
-from okibi.actors.groups import _registry
-from okibi.actors.names import names
+from okibi.actors.groups import _group_table
+from okibi.actors.names import name_table
 from tests.conformance.cancellation import every_step
 
 
 class Desk(Server):
-    """Answers at once, later, never; too small for all who ask."""
+    """Answers at once, later or never; its mailbox is too small for all callers."""
 
     mailbox = MailboxPolicy(2)
 
@@ -91,7 +91,7 @@ TOLD = (ActorExited, NoProcess, MailboxFull, Refusal, ReplyLost)
 
 @attrs.define
 class Scene:
-    """One run of it, made anew for each step."""
+    """The scene of one run, reset for each step."""
 
     kind: type[Desk]
     blow: str
@@ -151,8 +151,8 @@ class Scene:
         for who, outcomes in self.outcomes.items():
             assert len(outcomes) == 1, (who, outcomes)
             assert outcomes[0] in (who, *TOLD) or cancelled, (who, outcomes)
-        registry = _registry()
-        assert not any((names(), registry.entries, registry.joins, registry.monitors))
+        registry = _group_table()
+        assert not any((name_table(), registry.entries, registry.joins, registry.monitors))
         if self.desk is not None:
             process = self.desk.process()
             left = (process.waits, process.watchers, process.watching, process.deferred)
@@ -162,9 +162,7 @@ class Scene:
 
 @pytest.mark.parametrize("kind", [Desk, Drained])
 @pytest.mark.parametrize("blow", ["stop", "kill", "cancel"])
-def test_whatever_step_an_end_strikes_each_caller_has_one_outcome_and_nothing_is_left(
-    kind: type[Desk], blow: str
-) -> None:
+def test_an_end_at_any_step_gives_each_caller_one_outcome(kind: type[Desk], blow: str) -> None:
     scene = Scene(kind, blow)
 
     assert every_step(scene.run, scene.check, None if blow == "cancel" else scene.strike) > 30

@@ -1,4 +1,4 @@
-"""Why an actor ended: the value, its text, and how it is found."""
+"""Exit reasons: values, texts, and how they are derived from exceptions."""
 
 import pytest
 import trio
@@ -16,10 +16,10 @@ from okibi.actors import (
     crashed,
     shutdown,
 )
-from okibi.actors.exits import crash_in, interrupted, reason_for, uncancelled
+from okibi.actors.exits import crash_in, has_keyboard_interrupt, reason_for, without_cancelled
 
 BOOM = ValueError("boom")
-TOLD = ExitReason("shutdown", "told")
+ASKED = ExitReason("shutdown", "asked")
 EXIT = Exit(shutdown("enough"))
 
 
@@ -29,7 +29,7 @@ class Mute(Exception):
 
 
 def cancelled() -> trio.Cancelled:
-    """One of trio's own: it lets nobody else make them."""
+    """Return a real Cancelled; only trio can make one."""
     caught: list[trio.Cancelled] = []
 
     async def main() -> None:
@@ -53,58 +53,58 @@ GROUP = BaseExceptionGroup("", [BOOM, KeyError("k")])
     ("error", "killed", "asked", "reason"),
     [
         (None, False, None, NORMAL),
-        (None, False, TOLD, TOLD),
+        (None, False, ASKED, ASKED),
         (None, True, None, KILLED),
-        (None, True, TOLD, KILLED),
+        (None, True, ASKED, KILLED),
         (CUT, False, None, SHUTDOWN),
-        (CUT, False, TOLD, TOLD),
-        (CUT, True, TOLD, KILLED),
+        (CUT, False, ASKED, ASKED),
+        (CUT, True, ASKED, KILLED),
         (BaseExceptionGroup("", [CUT]), False, None, SHUTDOWN),
         (BaseExceptionGroup("", [CUT]), True, None, KILLED),
         (BOOM, False, None, crashed(BOOM)),
-        (BOOM, False, TOLD, crashed(BOOM)),
-        (BOOM, True, TOLD, crashed(BOOM)),
-        (BaseExceptionGroup("", [CUT, BOOM]), True, TOLD, crashed(BOOM)),
+        (BOOM, False, ASKED, crashed(BOOM)),
+        (BOOM, True, ASKED, crashed(BOOM)),
+        (BaseExceptionGroup("", [CUT, BOOM]), True, ASKED, crashed(BOOM)),
         (BaseExceptionGroup("", [BaseExceptionGroup("", [BOOM])]), False, None, crashed(BOOM)),
         (GROUP, False, None, crashed(GROUP)),
         (EXIT, False, None, EXIT.reason),
-        (EXIT, False, TOLD, EXIT.reason),
+        (EXIT, False, ASKED, EXIT.reason),
         (BaseExceptionGroup("", [EXIT, CUT]), False, None, EXIT.reason),
     ],
 )
-def test_the_exception_comes_first_then_the_kill_then_what_was_asked(
+def test_exception_counts_before_kill_before_stop_reason(
     error: BaseException | None, killed: bool, asked: ExitReason | None, reason: ExitReason
 ) -> None:
     assert reason_for(error, killed=killed, asked=asked) == reason
 
 
-class Whole(BaseExceptionGroup[BaseException]):
-    """It cannot be made anew."""
+class Uncopyable(BaseExceptionGroup[BaseException]):
+    """A group whose `derive` fails."""
 
-    def derive(self, _: object) -> "Whole":  # type: ignore[override]
+    def derive(self, _: object) -> "Uncopyable":  # type: ignore[override]
         raise LookupError("derive")
 
 
-@pytest.mark.parametrize("inner", [Whole("", [BOOM, KeyError("k")]), Whole("", [BOOM])])
-def test_a_group_of_a_user_s_class_that_cannot_be_made_anew_is_told_of_as_it_is(
-    inner: Whole,
+@pytest.mark.parametrize("inner", [Uncopyable("", [BOOM, KeyError("k")]), Uncopyable("", [BOOM])])
+def test_an_uncopyable_group_without_cancelled_stays_as_it_is(
+    inner: Uncopyable,
 ) -> None:
     alone = inner if len(inner.exceptions) > 1 else BOOM
 
-    assert uncancelled(inner) is inner
+    assert without_cancelled(inner) is inner
     assert crash_in(inner) is alone
     assert crash_in(BaseExceptionGroup("", [CUT, inner])) is alone
-    assert not interrupted(inner)
+    assert not has_keyboard_interrupt(inner)
 
 
-def test_of_one_with_a_cancelled_in_it_the_rest_counts() -> None:
-    left = uncancelled(Whole("two", [CUT, BOOM, EXIT]))
+def test_an_uncopyable_group_with_cancelled_becomes_a_plain_group() -> None:
+    left = without_cancelled(Uncopyable("two", [CUT, BOOM, EXIT]))
 
     assert isinstance(left, BaseExceptionGroup)
     assert (left.message, left.exceptions) == ("two", (BOOM, EXIT))
-    assert crash_in(Whole("", [CUT, BOOM])) is BOOM
-    assert crash_in(Whole("", [CUT, CUT])) is None
-    assert interrupted(Whole("", [CUT, BOOM, KeyboardInterrupt()]))
+    assert crash_in(Uncopyable("", [CUT, BOOM])) is BOOM
+    assert crash_in(Uncopyable("", [CUT, CUT])) is None
+    assert has_keyboard_interrupt(Uncopyable("", [CUT, BOOM, KeyboardInterrupt()]))
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), BaseExceptionGroup("", [SystemExit(1)])])
@@ -142,10 +142,10 @@ def test_only_a_crash_has_an_error() -> None:
         (NORMAL, "normal"),
         (shutdown("moved"), "shutdown ('moved')"),
         (crashed(BOOM), "crashed (ValueError: boom)"),
-        (crashed(Mute()), "crashed (Mute: <its text raised RuntimeError>)"),
+        (crashed(Mute()), "crashed (Mute: <its __str__ raised RuntimeError>)"),
     ],
 )
-def test_a_reason_is_readable_whatever_its_error_does(reason: ExitReason, text: str) -> None:
+def test_a_reason_has_a_text_whatever_its_error_does(reason: ExitReason, text: str) -> None:
     assert str(reason) == text
 
 
@@ -157,7 +157,7 @@ def test_actor_exited_has_the_crash_as_its_cause() -> None:
     error = ActorExited("/a", crashed(BOOM), "get()")
 
     assert error.__cause__ is BOOM
-    assert str(error) == "/a is gone: crashed (ValueError: boom), asked for get()"
+    assert str(error) == "/a is gone: crashed (ValueError: boom); get() failed"
 
 
 def test_no_process_is_an_actor_exited_with_noproc() -> None:
@@ -167,7 +167,7 @@ def test_no_process_is_an_actor_exited_with_noproc() -> None:
     assert error.reason is NO_PROCESS
 
 
-def test_start_error_says_who_and_why() -> None:
+def test_start_error_has_path_and_reason() -> None:
     error = StartError("/a", crashed(BOOM))
 
     assert (error.path, error.reason, error.__cause__) == ("/a", crashed(BOOM), BOOM)
@@ -183,16 +183,18 @@ def test_start_error_says_who_and_why() -> None:
         (None, False),
     ],
 )
-def test_an_interrupt_is_found_in_a_group(error: BaseException | None, found: bool) -> None:
-    assert interrupted(error) is found
+def test_a_keyboard_interrupt_is_found_in_a_group(error: BaseException | None, found: bool) -> None:
+    assert has_keyboard_interrupt(error) is found
 
 
-def test_an_exit_for_what_is_no_reason_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"an ExitReason, not a str\[4\]: say shutdown"):
+def test_the_reason_of_an_exit_must_be_an_exit_reason() -> None:
+    with pytest.raises(
+        TypeError, match=r"^reason must be an ExitReason, got str\[4\]: use shutdown"
+    ):
         Exit("done")  # type: ignore[arg-type]
 
 
-def test_a_reason_is_shown_by_what_it_says_never_by_a_value() -> None:
+def test_a_reason_shows_texts_and_types_but_no_values() -> None:
     assert repr(crashed(BOOM)) == "<ExitReason crashed (ValueError: boom)>"
     assert repr(shutdown({"pin": 1234})) == "<ExitReason shutdown (dict[1])>"
 
@@ -203,6 +205,6 @@ def test_an_exception_is_found_in_a_group_of_any_depth() -> None:
         error = ExceptionGroup("", [error])
 
     assert crash_in(error) is BOOM
-    # Freed level by level: at once would be as deep.
+    # Free the groups one by one; freeing all at once would recurse as deep.
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]

@@ -1,4 +1,4 @@
-"""What a call that fails holds on to: nothing, as one that is answered."""
+"""A failed call leaves no reference cycles."""
 
 import gc
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from tests.garbage import no_collector
 
 
 class Desk(Server):
-    """Refuses, in every way in which a server may live on."""
+    """Fails calls in every way that leaves the server running."""
 
     async def refuse(self) -> str:
         raise Refusal("closed")
@@ -28,7 +28,7 @@ class Desk(Server):
 
 @pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("how", [Desk.refuse, Desk.refuse_in_a_nursery, Desk.lose])
-async def test_a_call_that_fails_leaves_nothing_to_the_garbage_collector(
+async def test_a_failed_call_leaves_nothing_to_the_garbage_collector(
     how: Callable[[Desk], Awaitable[str]], nursery: trio.Nursery
 ) -> None:
     desk = await start(nursery, Desk)

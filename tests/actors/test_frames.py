@@ -1,4 +1,4 @@
-"""In which line of code a task is."""
+"""The line of code at which a task is."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -11,13 +11,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, Ref, Server, start
-from okibi.actors.frames import line_of, runs, stack_of
+from okibi.actors.frames import line_of, runs
+from okibi.actors.short_traceback import format_task
 
 HERE = os.path.dirname(__file__) + os.sep
 
 
-def text_of(place: str) -> str:
-    """The source line that `file:line` means."""
+def source_line(place: str) -> str:
+    """The source line at `file:line`."""
     file, line = place.rsplit(":", 1)
     with open(file, encoding="utf-8") as source:
         return source.read().splitlines()[int(line) - 1].strip()
@@ -25,7 +26,7 @@ def text_of(place: str) -> str:
 
 @attrs.define(eq=False)
 class Body(Actor):
-    """Does what it is told, with the way there in frames of this file."""
+    """Runs a given function, with frames of this file."""
 
     body: Callable[["Body"], Awaitable[object]]
 
@@ -38,8 +39,8 @@ class Echo(Server):
         await trio.sleep_forever()
 
 
-async def sits(body: Callable[[Body], Awaitable[object]], *also: str) -> str:
-    """Where an actor with that body is, once all wait."""
+async def line_of_actor(body: Callable[[Body], Awaitable[object]], *also: str) -> str:
+    """The line of an actor that runs `body`, once all tasks wait."""
     async with trio.open_nursery() as nursery:
         ref = await start(nursery, lambda: Body(body))
         await wait_all_tasks_blocked()
@@ -52,64 +53,64 @@ async def sleeping(_: Body) -> None:
     await trio.sleep(10)
 
 
-async def test_a_wait_is_in_the_users_own_line() -> None:
-    assert text_of(await sits(sleeping)) == "await trio.sleep(10)"
+async def test_a_sleeping_task_is_at_the_users_line() -> None:
+    assert source_line(await line_of_actor(sleeping)) == "await trio.sleep(10)"
 
 
-async def test_a_wait_for_the_next_message_is_nowhere() -> None:
-    assert await sits(Body.receive) == ""
+async def test_a_task_that_waits_for_a_message_has_no_line() -> None:
+    assert await line_of_actor(Body.receive) == ""
 
 
-async def test_a_call_is_in_the_users_own_line() -> None:
+async def test_a_calling_task_is_at_the_users_line() -> None:
     async with trio.open_nursery() as nursery:
         echo = await start(nursery, Echo)
 
         async def calling(_: Body) -> None:
             await echo.call(Echo.wait)
 
-        assert text_of(await sits(calling)) == "await echo.call(Echo.wait)"
+        assert source_line(await line_of_actor(calling)) == "await echo.call(Echo.wait)"
         echo.kill()
 
 
-async def test_who_waits_for_tasks_of_its_own_is_where_the_first_of_them_is() -> None:
+async def test_a_task_that_waits_for_its_nursery_is_at_the_line_of_a_child() -> None:
     async def joining(body: Body) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sleeping, body)
 
-    assert text_of(await sits(joining)) == "await trio.sleep(10)"
+    assert source_line(await line_of_actor(joining)) == "await trio.sleep(10)"
 
 
-async def test_without_a_line_of_the_users_it_is_okibis() -> None:
-    assert os.sep + "actors" + os.sep in await sits(sleeping, HERE)
+async def test_without_a_users_line_the_line_is_okibis() -> None:
+    assert os.sep + "actors" + os.sep in await line_of_actor(sleeping, HERE)
 
 
-async def test_the_task_that_asks_is_in_the_line_that_asks(nursery: trio.Nursery) -> None:
+async def test_the_running_task_is_at_the_line_that_asks(nursery: trio.Nursery) -> None:
     places: list[str] = []
 
     async def looking(body: Body) -> None:
         places.append(line_of(body.ref.process().task))
 
-    await sits(looking)
+    await line_of_actor(looking)
 
-    assert text_of(places[0]) == "places.append(line_of(body.ref.process().task))"
+    assert source_line(places[0]) == "places.append(line_of(body.ref.process().task))"
 
 
-async def test_another_thread_sees_where_a_loop_is_stuck() -> None:
+async def test_another_thread_finds_the_line_that_blocks_the_loop() -> None:
     places: list[str] = []
 
     async def stuck(body: Body) -> None:
         with ThreadPoolExecutor() as pool:
             places.append(pool.submit(line_of, body.ref.process().task).result())
 
-    await sits(stuck)
+    await line_of_actor(stuck)
 
-    # Not the standard library's line in which its result is waited for.
-    assert ".submit(line_of" in text_of(places[0])
+    # Not the line of the standard library that waits for the result.
+    assert ".submit(line_of" in source_line(places[0])
 
 
-async def test_a_task_that_does_not_run_any_more_when_it_is_looked_at_is_nowhere() -> None:
+async def test_a_task_that_has_just_stopped_running_has_no_line() -> None:
     class Elsewhere:
-        """A task whose frame is on no thread's stack, as one that has just stopped running."""
+        """A task that is no longer running: its frame is on no thread's stack."""
 
         class coro:  # noqa: N801, it is an attribute
             cr_running = True
@@ -121,12 +122,12 @@ async def test_a_task_that_does_not_run_any_more_when_it_is_looked_at_is_nowhere
     assert line_of(task) == ""
 
 
-async def test_a_stack_is_the_users_own_lines() -> None:
+async def test_the_stack_of_a_task_has_the_users_lines_only() -> None:
     async with trio.open_nursery() as nursery:
         ref = await start(nursery, lambda: Body(sleeping))
         bare = await start(nursery, Echo)
         await wait_all_tasks_blocked()
-        stack, bare_stack = stack_of(ref.process().task), stack_of(bare.process().task)
+        stack, bare_stack = ("".join(format_task(r.process().task)[0]) for r in (ref, bare))
         ref.kill()
         bare.kill()
 
@@ -136,7 +137,7 @@ async def test_a_stack_is_the_users_own_lines() -> None:
 
 
 @pytest.mark.parametrize("kind", ["inside", "beside", "not"])
-async def test_a_task_is_asked_whether_it_runs_a_function(kind: str) -> None:
+async def test_runs_finds_a_function_on_the_stack_of_a_task(kind: str) -> None:
     async def inner(body: Body) -> None:
         await trio.sleep_forever()
 
@@ -159,15 +160,15 @@ async def test_a_task_is_asked_whether_it_runs_a_function(kind: str) -> None:
     assert not runs(None, inner)
 
 
-async def test_with_a_trio_that_joins_by_another_name_a_wait_is_in_the_nurserys_line(
+async def test_without_trios_private_name_the_line_is_that_of_the_nursery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def joins(body: Body) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sleeping, body)
 
-    assert text_of(await sits(joins)) == "await trio.sleep(10)"
+    assert source_line(await line_of_actor(joins)) == "await trio.sleep(10)"
     join: Any = trio.Nursery._nested_child_finished
     monkeypatch.setattr(join, "__code__", join.__code__.replace(co_name="renamed"))
 
-    assert text_of(await sits(joins)) == "async with trio.open_nursery() as nursery:"
+    assert source_line(await line_of_actor(joins)) == "async with trio.open_nursery() as nursery:"

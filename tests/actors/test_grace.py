@@ -1,4 +1,4 @@
-"""How long one that was asked to end may take: by whom, and by how many, it was asked."""
+"""Graces: how long an actor may take to end, after one stop request and after several."""
 
 import math
 
@@ -10,7 +10,7 @@ from okibi.actors import KILLED, SHUTDOWN, Exit, ExitReason, Ref, Server, WhenSt
 
 
 class Slow(Server):
-    """Takes a hundred seconds to clean up."""
+    """Takes 100 seconds to clean up."""
 
     async def leave(self) -> None:
         raise Exit
@@ -27,10 +27,10 @@ class Drains(Slow):
 
 
 @pytest.mark.parametrize("kind", [Slow, Drains])
-async def test_one_that_is_asked_without_a_limit_has_all_the_time_it_needs(
+async def test_an_infinite_grace_of_stop_replaces_the_actors_own_grace(
     nursery: trio.Nursery, autojump_clock: MockClock, kind: type[Slow]
 ) -> None:
-    """OTP: `gen_server:stop/3` with infinity"""
+    """OTP: `gen_server:stop/3` with infinity."""
     slow = await start(nursery, kind, grace=5)
 
     assert await stop(slow, grace=math.inf) is SHUTDOWN
@@ -39,7 +39,7 @@ async def test_one_that_is_asked_without_a_limit_has_all_the_time_it_needs(
 
 @pytest.mark.parametrize("first", [2.0, 30.0, 1000.0, math.inf])
 @pytest.mark.parametrize("second", [2.0, 30.0, 1000.0, math.inf, None])
-async def test_of_several_graces_the_first_that_is_over_ends_it(
+async def test_the_earliest_end_of_several_graces_kills_the_actor(
     nursery: trio.Nursery, autojump_clock: MockClock, first: float, second: float | None
 ) -> None:
     slow = await start(nursery, Slow, grace=5)
@@ -52,7 +52,7 @@ async def test_of_several_graces_the_first_that_is_over_ends_it(
     assert (reason, trio.current_time()) == (SHUTDOWN if until == 100 else KILLED, until)
 
 
-async def test_one_that_cleans_up_after_its_own_end_is_hurried_by_who_asks_it_to_end(
+async def test_a_stop_shortens_a_running_terminate(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     slow = await start(nursery, Slow, grace=50)
@@ -63,7 +63,7 @@ async def test_one_that_cleans_up_after_its_own_end_is_hurried_by_who_asks_it_to
     assert trio.current_time() == 1
 
 
-async def test_one_that_drains_is_hurried_by_who_asks_it_again(
+async def test_a_second_stop_shortens_the_grace_of_a_draining_actor(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     drains: Ref[Drains] = await start(nursery, Drains)

@@ -1,4 +1,4 @@
-"""Groups: who is in one, who is reached, and who is told."""
+"""Groups: joining, leaving, dispatch and monitors."""
 
 import logging
 import random
@@ -26,7 +26,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.groups import Registry, _registry
+from okibi.actors.groups import GroupTable, _group_table
 
 T = TypeVar("T")
 
@@ -75,16 +75,16 @@ WORKERS = Group("workers", Worker)
 OTHERS = Group("others", Worker)
 
 
-def left_behind() -> Registry | None:
-    """The table of this run, if anything is left in it."""
-    table = _registry()
+def left_behind() -> GroupTable | None:
+    """Return the table of groups of this run; None if it is empty."""
+    table = _group_table()
     return table if table.entries or table.joins or table.monitors else None
 
 
 # -- joins and leaves
 
 
-async def test_members_are_in_the_order_they_joined_as_often_as_they_did(
+async def test_members_are_in_the_order_of_joining_with_repeats(
     nursery: trio.Nursery,
 ) -> None:
     a, b = await start(nursery, Worker), await start(nursery, Worker)
@@ -97,7 +97,7 @@ async def test_members_are_in_the_order_they_joined_as_often_as_they_did(
     await stop(b)
 
 
-async def test_who_joined_twice_must_leave_twice_the_latest_join_first(
+async def test_a_member_that_joined_twice_must_leave_twice(
     nursery: trio.Nursery,
 ) -> None:
     a, b = await start(nursery, Worker), await start(nursery, Worker)
@@ -116,7 +116,7 @@ async def test_who_joined_twice_must_leave_twice_the_latest_join_first(
     assert left_behind() is None
 
 
-async def test_a_group_is_left_without_leaving_another(nursery: trio.Nursery) -> None:
+async def test_leaving_one_group_leaves_no_other(nursery: trio.Nursery) -> None:
     worker = await start(nursery, Worker)
     for group in (WORKERS, OTHERS):
         group.join(worker)
@@ -128,7 +128,7 @@ async def test_a_group_is_left_without_leaving_another(nursery: trio.Nursery) ->
     assert left_behind() is None
 
 
-async def test_an_actor_joins_in_its_init(nursery: trio.Nursery) -> None:
+async def test_an_actor_may_join_in_its_init(nursery: trio.Nursery) -> None:
     class Joining(Worker):
         async def init(self) -> None:
             WORKERS.join(self.ref)
@@ -139,7 +139,7 @@ async def test_an_actor_joins_in_its_init(nursery: trio.Nursery) -> None:
     await stop(joining)
 
 
-async def test_entries_are_gone_when_the_down_is_seen(nursery: trio.Nursery) -> None:
+async def test_a_dead_member_is_gone_before_its_down_arrives(nursery: trio.Nursery) -> None:
     class Looking(Watcher):
         async def handle_info(self, message: object) -> None:
             assert isinstance(message, Down)
@@ -158,7 +158,7 @@ async def test_entries_are_gone_when_the_down_is_seen(nursery: trio.Nursery) -> 
     await stop(looking)
 
 
-async def test_the_dead_do_not_join(nursery: trio.Nursery) -> None:
+async def test_a_dead_actor_cannot_join(nursery: trio.Nursery) -> None:
     worker = await start(nursery, Worker)
     worker.kill()
     await worker.wait()
@@ -167,20 +167,22 @@ async def test_the_dead_do_not_join(nursery: trio.Nursery) -> None:
         WORKERS.join(worker)
 
     group = "Group('workers', Worker)"
-    assert str(refused.value) == f"Worker is gone: killed, asked for a join of {group}"
+    assert str(refused.value) == f"Worker is gone: killed; a join of {group} failed"
     assert not WORKERS.leave(worker)
     assert left_behind() is None
 
 
-async def test_an_actor_of_another_class_does_not_join(nursery: trio.Nursery) -> None:
+async def test_an_actor_of_another_class_cannot_join(nursery: trio.Nursery) -> None:
     other = await start(nursery, Other, path="/other")
 
-    with pytest.raises(TypeError, match=r"Group\('workers', Worker\) is joined by no Other: /oth"):
+    with pytest.raises(
+        TypeError, match=r"/other cannot join Group\('workers', Worker\): it is of class O"
+    ):
         WORKERS.join(other)  # type: ignore[arg-type]
     await stop(other)
 
 
-async def test_a_group_may_promise_a_generic_server(nursery: trio.Nursery) -> None:
+async def test_a_group_may_be_of_a_generic_class(nursery: trio.Nursery) -> None:
     class Box(Server, Generic[T]): ...
 
     boxes = Group("boxes", Box[int])
@@ -208,22 +210,24 @@ def test_the_table_belongs_to_one_run_of_trio() -> None:
     assert seen == [[], []]
 
 
-def test_a_groups_own_mistakes_are_told_when_it_is_made() -> None:
+def test_a_group_checks_its_key_and_class() -> None:
     for key in ("", None):
-        with pytest.raises(TypeError, match="key must not be empty"):
+        with pytest.raises(TypeError, match=r"^Group\(key, actor\): key must not be empty, got"):
             Group(key, Worker)
-    with pytest.raises(TypeError, match=r"will join it, not str\[6\]"):
+    with pytest.raises(
+        TypeError, match=r"^Group\('workers', actor\): actor must be a class, got str\[6\]$"
+    ):
         Group("workers", "Worker")  # type: ignore[arg-type]
 
 
-def test_groups_are_equal_by_their_key() -> None:
+def test_groups_are_equal_by_key() -> None:
     same: Group[Any] = Group("workers", Other)
     assert same == WORKERS
     assert hash(same) == hash(WORKERS)
     assert repr(WORKERS) == "Group('workers', Worker)"
 
 
-def test_names_that_a_start_does_not_need_are_found_late() -> None:
+def test_lazy_names_are_imported_at_first_use() -> None:
     assert actors.Group is Group
     with pytest.raises(AttributeError, match=r"'okibi\.actors' has no attribute 'Grop'"):
         _ = actors.Grop  # type: ignore[attr-defined]
@@ -232,7 +236,7 @@ def test_names_that_a_start_does_not_need_are_found_late() -> None:
 # -- dispatch
 
 
-async def test_dispatch_casts_to_every_entry_and_counts_them(nursery: trio.Nursery) -> None:
+async def test_dispatch_casts_to_all_members_and_counts(nursery: trio.Nursery) -> None:
     a, b = await start(nursery, Worker), await start(nursery, Worker)
     for ref in (a, b, a):
         WORKERS.join(ref)
@@ -245,13 +249,13 @@ async def test_dispatch_casts_to_every_entry_and_counts_them(nursery: trio.Nurse
     await stop(b)
 
 
-async def test_dispatch_to_nobody_reaches_none() -> None:
+async def test_dispatch_to_an_empty_group_returns_0() -> None:
     with trio.testing.assert_checkpoints():
         assert await WORKERS.dispatch(Worker.hear, "news") == 0
 
 
 @pytest.mark.parametrize("when_full", [WhenFull.BLOCK, WhenFull.REJECT])
-async def test_a_full_member_does_not_stop_the_others(
+async def test_dispatch_skips_a_full_member(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, when_full: WhenFull
 ) -> None:
     class Full(Worker):
@@ -272,12 +276,15 @@ async def test_a_full_member_does_not_stop_the_others(
     assert await free.call(Worker.what_was_heard) == ["news"]
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "Group('workers', Worker) did not reach all with hear: /full " in record.message
+    assert record.message == (
+        "Group('workers', Worker): hear was not cast to a member: /full cannot take hear(): its "
+        "mailbox is full"
+    )
     full.kill()
     await stop(free)
 
 
-async def test_an_ending_member_does_not_stop_the_others(
+async def test_dispatch_skips_an_ending_member(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "okibi.actors")
@@ -291,7 +298,10 @@ async def test_an_ending_member_does_not_stop_the_others(
     assert await free.call(Worker.what_was_heard) == ["news"]
     [record] = caplog.records
     assert record.levelno == logging.INFO
-    assert "did not reach all with hear: /ending is gone: shutdown" in record.message
+    assert record.message == (
+        "Group('workers', Worker): hear was not cast to a member: /ending is gone: shutdown; a "
+        "cast of hear() failed"
+    )
     await stop(free)
 
 
@@ -307,15 +317,15 @@ async def test_a_cancelled_dispatch_reaches_nobody(nursery: trio.Nursery) -> Non
     await stop(worker)
 
 
-async def test_what_is_no_message_is_refused_even_by_an_empty_group() -> None:
-    with pytest.raises(TypeError, match="init is no message"):
+async def test_dispatch_of_a_hook_is_refused_even_without_members() -> None:
+    with pytest.raises(TypeError, match="init cannot be a message"):
         await WORKERS.dispatch(Worker.init)
 
 
 # -- monitors
 
 
-async def test_a_monitor_gives_the_members_of_now_then_each_change_once(
+async def test_a_group_monitor_has_the_members_then_each_change(
     nursery: trio.Nursery,
 ) -> None:
     a, b = await start(nursery, Worker), await start(nursery, Worker)
@@ -342,7 +352,7 @@ async def test_a_monitor_gives_the_members_of_now_then_each_change_once(
         ref.stop()
 
 
-async def test_nothing_is_seen_after_demonitor_not_even_what_waits(nursery: trio.Nursery) -> None:
+async def test_demonitor_removes_waiting_group_messages(nursery: trio.Nursery) -> None:
     worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
     kept = await watcher.call(Watcher.watch, WORKERS)
 
@@ -357,7 +367,7 @@ async def test_nothing_is_seen_after_demonitor_not_even_what_waits(nursery: trio
         await stop(ref)
 
 
-async def test_watchers_and_members_that_end_leave_nothing_behind(nursery: trio.Nursery) -> None:
+async def test_ended_watchers_and_members_leave_nothing_behind(nursery: trio.Nursery) -> None:
     for _ in range(100):
         worker, watcher = await start(nursery, Worker), await start(nursery, Watcher)
         await watcher.call(Watcher.watch, WORKERS)
@@ -368,17 +378,17 @@ async def test_watchers_and_members_that_end_leave_nothing_behind(nursery: trio.
     assert left_behind() is None
 
 
-async def test_the_dead_are_told_of_nothing_more(nursery: trio.Nursery) -> None:
+async def test_a_dead_watcher_gets_no_group_messages(nursery: trio.Nursery) -> None:
     watcher = await start(nursery, Watcher)
     await stop(watcher)
 
-    monitor = WORKERS.watched_by(watcher.process())
+    monitor = WORKERS.add_monitor(watcher.process())
 
     assert monitor.members == ()
     assert left_behind() is None
 
 
-async def test_at_the_end_of_a_watcher_what_it_knows_is_what_is_so(nursery: trio.Nursery) -> None:
+async def test_a_watchers_view_matches_the_members_at_its_end(nursery: trio.Nursery) -> None:
     luck = random.Random(5)
     watcher = await start(nursery, Watcher)
     workers = [await start(nursery, Worker) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""A hook without its `async` is told of by its name."""
+"""A hook that is a plain `def` is named in the error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,28 +11,28 @@ from okibi.supervisors import Supervisor, SupervisorSpec
 
 
 def plain(self: Any, *given: object) -> None:
-    """What anybody writes who forgets the `async`."""
+    """A hook without `async`."""
 
 
 def server_with(name: str, **others: object) -> type[Server]:
     return type("Forgetful", (Server,), {name: plain, **others})
 
 
-async def test_a_plain_init_is_named_to_who_starts_it(nursery: trio.Nursery) -> None:
-    with pytest.raises(StartError, match=r"Forgetful\.init is no `async def`"):
+async def test_a_plain_init_is_named_in_the_start_error(nursery: trio.Nursery) -> None:
+    with pytest.raises(StartError, match=r"Forgetful\.init must be an `async def`"):
         await start(nursery, server_with("init"))
 
 
-async def test_a_supervisors_own_plain_init_is_named(nursery: trio.Nursery) -> None:
+async def test_a_plain_init_of_a_supervisor_is_named(nursery: trio.Nursery) -> None:
     class Mine(Supervisor):
         init = plain  # type: ignore[assignment]
 
-    with pytest.raises(StartError, match=r"Mine\.init is no `async def`"):
+    with pytest.raises(StartError, match=r"Mine\.init must be an `async def`"):
         await start(nursery, lambda: Mine(SupervisorSpec()))
 
 
 async def test_a_plain_terminate_is_named() -> None:
-    await ends_by(lambda ref: stop(ref), server_with("terminate"), "terminate")
+    await check_crash(lambda ref: stop(ref), server_with("terminate"), "terminate")
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -42,27 +42,27 @@ async def test_a_plain_handle_info_is_named(traced: bool) -> None:
             await debug.log(ref, 3)
         await ref.send("news")
 
-    await ends_by(sent, server_with("handle_info"), "handle_info")
+    await check_crash(sent, server_with("handle_info"), "handle_info")
 
 
 async def test_a_plain_handle_continue_is_named() -> None:
     async def init(self: Any) -> None:
         self.continue_with("more")
 
-    await ends_by(
+    await check_crash(
         lambda ref: ref.wait(), server_with("handle_continue", init=init), "handle_continue"
     )
 
 
 async def test_a_plain_run_is_named() -> None:
-    await ends_by(lambda ref: ref.wait(), type("Forgetful", (Actor,), {"run": plain}), "run")
+    await check_crash(lambda ref: ref.wait(), type("Forgetful", (Actor,), {"run": plain}), "run")
 
 
-async def ends_by(act: Callable[[Ref[Any]], Any], cls: type[Actor], hook: str) -> None:
+async def check_crash(act: Callable[[Ref[Any]], Any], cls: type[Actor], hook: str) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
             await act(await start(nursery, cls))
 
     [error] = caught.value.exceptions
-    assert str(error) == f"Forgetful.{hook} is no `async def`"
+    assert str(error) == f"Forgetful.{hook} must be an `async def`"
     assert isinstance(error, TypeError)

@@ -18,7 +18,7 @@ TREE = """
     from okibi.actors import Actor, Server, start
     from okibi.supervisors import Child, SupervisorSpec, supervise
 
-    # A shell starts what runs in its background with SIGINT ignored.
+    # A shell starts background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(*words):
@@ -64,9 +64,9 @@ TREE = """
 """
 
 
-# A tree that does nothing just then: tests/conformance/test_faults.py.
+# The same for an idle tree: tests/conformance/test_faults.py.
 @pytest.mark.parametrize("kind", ["Busy", "Parent"])
-def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: str) -> None:
+def test_ctrl_c_leaves_the_actor_and_stops_the_tree_in_order(kind: str) -> None:
     code = textwrap.dedent(TREE).replace("{kind}", kind)
     root = Path(__file__).parents[2]
     with subprocess.Popen(
@@ -91,7 +91,7 @@ def test_an_interrupt_never_stays_in_an_actor_and_stops_the_tree_in_order(kind: 
     assert kind == "Parent" or again == []
 
 
-def test_one_that_lands_in_a_task_of_an_actor_is_passed_on_to_the_main_task() -> None:
+def test_ctrl_c_in_a_task_of_an_actor_is_passed_to_the_main_task() -> None:
     class Parent(Server):
         async def work(self) -> None:
             async with trio.open_nursery() as nursery:
@@ -106,7 +106,7 @@ def test_one_that_lands_in_a_task_of_an_actor_is_passed_on_to_the_main_task() ->
             parent.cast_nowait(Parent.work)
             await trio.sleep_forever()
 
-    # A shell starts what runs in its background with SIGINT ignored.
+    # A shell starts background jobs with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.RaisesGroup(KeyboardInterrupt):
@@ -123,7 +123,7 @@ class Raises(Server):
 RAISES = Name("raises", Raises)
 
 
-async def test_where_somebody_takes_sigint_himself_it_is_a_crash_like_any_other() -> None:
+async def test_with_a_users_sigint_handler_keyboard_interrupt_is_a_crash() -> None:
     taken = list[int]()
     before = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
     try:

@@ -1,4 +1,4 @@
-"""An actor whose code has left a cancel scope open ends as any other, and that is told."""
+"""An actor that leaves a cancel scope open still ends, and its callers get the error."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -18,7 +18,7 @@ async def numbers() -> AsyncIterator[int]:
 
 
 class Counter(Server):
-    """Begins to read a generator that has a scope around its `yield`."""
+    """Reads one item of a generator that has a cancel scope around its `yield`."""
 
     async def init(self) -> None:
         self.numbers = numbers()
@@ -47,7 +47,7 @@ COUNTER = Name("counter", Counter)
 @pytest.mark.parametrize("end", [Ref.stop, Ref.kill], ids=["stopped", "killed"])
 @pytest.mark.parametrize("made", [Counter, CleansUp])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
-async def test_who_has_left_a_scope_open_still_ends_for_all(
+async def test_an_actor_with_an_open_scope_ends_for_callers_and_monitors(
     made: type[Counter], end: Callable[[Ref[Counter]], None]
 ) -> None:
     told: list[Process] = []
@@ -70,7 +70,7 @@ async def test_who_has_left_a_scope_open_still_ends_for_all(
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
-async def test_its_own_crash_is_told_before_the_scope_that_it_has_left_open() -> None:
+async def test_a_crash_goes_before_the_error_of_the_open_scope() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="no")):
         async with trio.open_nursery() as nursery:
             ref = await start(nursery, Counter, name=COUNTER)

@@ -1,4 +1,4 @@
-"""What logging raises harms nobody of okibi's who logs."""
+"""SafeLogger: an error inside logging never reaches the code that logs."""
 
 import logging
 import logging.config
@@ -28,9 +28,9 @@ class Refusing(logging.Handler):
 
 
 @pytest.fixture(autouse=True)
-def past_the_runtime_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests of the runtime may have said where such words go."""
-    monkeypatch.setattr(logs.Unfailing, "instead", staticmethod(logs.write_to_stderr))
+def default_write_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the default, which tests of the runtime may have replaced."""
+    monkeypatch.setattr(logs.SafeLogger, "write_fallback", staticmethod(logs.write_to_stderr))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def refusing() -> Iterator[Refusing]:
     logging.getLogger().removeHandler(handler)
 
 
-def test_a_filter_that_raises_loses_the_line_which_is_told_of(
+def test_a_raising_filter_loses_the_line_and_is_reported(
     refusing: Refusing, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logs.logger(NAME).warning("%s of %d", "one", 2)
@@ -52,7 +52,7 @@ def test_a_filter_that_raises_loses_the_line_which_is_told_of(
     assert said.endswith("): LookupError\n")
 
 
-def test_so_does_a_factory_of_records_that_raises(
+def test_a_raising_record_factory_loses_the_line_and_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object, **__: object) -> logging.LogRecord:
@@ -68,7 +68,7 @@ def test_so_does_a_factory_of_records_that_raises(
     assert capfd.readouterr().err.endswith("): RuntimeError\n")
 
 
-def test_who_has_other_words_for_what_failed_is_told(refusing: Refusing) -> None:
+def test_log_or_raise_raises_the_error_of_a_filter(refusing: Refusing) -> None:
     with pytest.raises(LookupError):
         logs.log_or_raise(logs.logger(NAME), logging.ERROR, "%s", "one")
 
@@ -76,7 +76,7 @@ def test_who_has_other_words_for_what_failed_is_told(refusing: Refusing) -> None
     assert record.pathname == __file__
 
 
-def test_a_line_bears_the_place_that_logs_it(refusing: Refusing) -> None:
+def test_a_record_has_the_place_of_its_caller(refusing: Refusing) -> None:
     def place() -> None:
         logs.logger(NAME).warning("here")
 
@@ -86,13 +86,13 @@ def test_a_line_bears_the_place_that_logs_it(refusing: Refusing) -> None:
     assert (record.funcName, record.pathname) == ("place", __file__)
 
 
-def test_the_loggers_of_others_stay_what_they_were() -> None:
+def test_other_loggers_stay_plain_loggers() -> None:
     logs.logger(NAME)
 
     assert type(logging.getLogger("tests.actors.another")) is logging.Logger
 
 
-def test_dictconfig_does_not_disable_it() -> None:
+def test_dictconfig_does_not_disable_a_safe_logger() -> None:
     logger = logs.logger(NAME)
 
     logging.config.dictConfig({"version": 1})
@@ -101,11 +101,11 @@ def test_dictconfig_does_not_disable_it() -> None:
     assert not logger.disabled
 
 
-def test_where_there_is_no_stderr_either_its_words_are_gone_without_an_error() -> None:
+def test_write_to_stderr_without_stderr_raises_nothing() -> None:
     kept = os.dup(2)
     os.close(2)
     try:
-        logs.write_to_stderr("nobody reads this")
+        logs.write_to_stderr("unread")
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -1,4 +1,4 @@
-"""What an exception says may be 50 MB long. No text that okibi makes of it is."""
+"""Texts of exceptions are cut, even if a message has 50 MB."""
 
 import logging
 import traceback
@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from okibi.actors import ActorExited, Server, crashed, logs, start
-from okibi.actors.logs import TRACEBACK, traceback_text
-from okibi.actors.safe_repr import IN_A_SENTENCE, cut, said
+from okibi.actors.logs import TRACEBACK_LIMIT, traceback_text
+from okibi.actors.safe_repr import INLINE_LIMIT, cut, error_text
 
 LONG = "x" * 2_000_000
 
@@ -20,13 +20,13 @@ class Loud(Server):
         error.add_note(LONG)
         raise error from KeyError(LONG)
 
-    async def shout_in_many_voices(self) -> None:
+    async def shout_in_a_group(self) -> None:
         voices = [ValueError(LONG), KeyError(LONG)]
         raise ExceptionGroup(LONG, voices)
 
 
-@pytest.mark.parametrize("method", [Loud.shout, Loud.shout_in_many_voices])
-async def test_a_long_text_is_cut_in_the_report_and_in_what_callers_are_told(
+@pytest.mark.parametrize("method", [Loud.shout, Loud.shout_in_a_group])
+async def test_a_long_message_is_cut_in_the_report_and_for_callers(
     method: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = ""
@@ -40,19 +40,19 @@ async def test_a_long_text_is_cut_in_the_report_and_in_what_callers_are_told(
                     told = str(gone)
 
     [record] = caplog.records
-    assert len(told) < 2 * IN_A_SENTENCE
-    assert len(logging.Formatter().format(record)) < TRACEBACK + 4 * IN_A_SENTENCE
-    assert len(str(record.__dict__["report"].traceback)) < TRACEBACK + IN_A_SENTENCE
+    assert len(told) < 2 * INLINE_LIMIT
+    assert len(logging.Formatter().format(record)) < TRACEBACK_LIMIT + 4 * INLINE_LIMIT
+    assert len(str(record.__dict__["report"].traceback)) < TRACEBACK_LIMIT + INLINE_LIMIT
     assert " [cut]" in told
 
 
-def test_a_text_that_is_cut_says_so() -> None:
-    assert said(ValueError("abcdef"), 3) == "abc [cut]"
-    assert said(ValueError("abc"), 3) == "abc"
+def test_a_cut_text_ends_with_a_mark() -> None:
+    assert error_text(ValueError("abcdef"), 3) == "abc [cut]"
+    assert error_text(ValueError("abc"), 3) == "abc"
     assert str(crashed(ValueError(LONG))).endswith(" [cut])")
 
 
-def test_a_text_is_cut_whatever_its_class_does() -> None:
+def test_a_subclass_of_str_is_cut_without_calling_its_methods() -> None:
     class Text(str):
         def __len__(self) -> int:
             raise SystemExit
@@ -63,7 +63,7 @@ def test_a_text_is_cut_whatever_its_class_does() -> None:
     assert cut(Text("abcdef"), 3) == "abc [cut]"
 
 
-def test_a_short_traceback_is_what_python_prints() -> None:
+def test_traceback_text_is_what_python_prints() -> None:
     def fail() -> None:
         try:
             raise KeyError("one")
@@ -76,7 +76,7 @@ def test_a_short_traceback_is_what_python_prints() -> None:
     assert traceback_text(raised.value) == "".join(traceback.format_exception(raised.value))
 
 
-def test_outside_an_except_block_there_is_no_exception_to_cut(
+def test_exc_info_outside_an_except_block_is_none(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     logs.logger("okibi.actors").error("nothing has failed", exc_info=True)

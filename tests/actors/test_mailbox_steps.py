@@ -1,4 +1,4 @@
-"""Handoff: a task that waits for mail goes on in the step of who brings it, none the wiser."""
+"""Handoffs: the sender steps the waiting task of the receiver inside its own step."""
 
 import weakref
 from collections.abc import Awaitable, Callable, Generator
@@ -17,13 +17,13 @@ from okibi.actors import KILLED, Actor, Ref, start, trio_internals
 from okibi.actors.process import CURRENT
 from tests.garbage import no_collector
 
-Act = Callable[["Going"], Awaitable[object]]
-ASKED: ContextVar[str] = ContextVar("asked", default="nobody")
+Act = Callable[["Awaiting"], Awaitable[object]]
+ASKED: ContextVar[str] = ContextVar("asked", default="default")
 
 
 @attrs.define(eq=False)
-class Going(Actor):
-    """Does with each message what this says."""
+class Awaiting(Actor):
+    """Calls each message with itself as the argument, and awaits the result."""
 
     log: list[object] = attrs.Factory(list[object])
     task: Task | None = None
@@ -36,20 +36,20 @@ class Going(Actor):
             self.log.append("done")
 
 
-async def begin(nursery: trio.Nursery) -> tuple[Ref[Going], Going]:
-    actor = Going()
+async def begin(nursery: trio.Nursery) -> tuple[Ref[Awaiting], Awaiting]:
+    actor = Awaiting()
     ref = await start(nursery, lambda: actor)
     await wait_all_tasks_blocked()
     return ref, actor
 
 
-def give(ref: Ref[Going], act: Act) -> bool:
+def give(ref: Ref[Awaiting], act: Act) -> bool:
     return ref.process().mailbox.step_reader(act)
 
 
-@pytest.fixture(params=["read", "another release"])
+@pytest.fixture(params=["known", "unknown"])
 def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param != "read":
+    if request.param != "known":
         monkeypatch.setattr(trio_internals, "CONTEXT", None)
     elif trio_internals.CONTEXT is None:
         pytest.skip(f"the loop of trio {trio.__version__} has not been read")
@@ -59,68 +59,68 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 pytestmark = pytest.mark.usefixtures(release.__name__)
 
 
-async def at_once(actor: Going) -> None:
+async def return_at_once(actor: Awaiting) -> None:
     """Do nothing."""
 
 
-async def test_it_has_gone_on_when_it_has_been_handed_to_if_the_loop_is_one_that_is_known(
+async def test_a_handoff_steps_the_task_at_once_with_a_known_release(
     nursery: trio.Nursery, release: str
 ) -> None:
     ref, actor = await begin(nursery)
     logs: list[int] = []
     for _ in range(3):
-        assert give(ref, at_once)
+        assert give(ref, return_at_once)
         logs.append(len(actor.log))
         await wait_all_tasks_blocked()
 
-    assert logs == ([1, 2, 3] if release == "read" else [0, 1, 2])
+    assert logs == ([1, 2, 3] if release == "known" else [0, 1, 2])
     assert actor.log == ["done"] * 3
 
 
-async def test_one_that_waits_for_something_else_is_handed_nothing(nursery: trio.Nursery) -> None:
+async def test_no_handoff_to_a_task_that_waits_for_something_else(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
 
-    async def sleeps(_: Going) -> None:
+    async def sleeps(_: Awaiting) -> None:
         await trio.sleep_forever()
 
     assert give(ref, sleeps)
-    assert not give(ref, at_once)
+    assert not give(ref, return_at_once)
     await wait_all_tasks_blocked()
-    assert not give(ref, at_once)
+    assert not give(ref, return_at_once)
     assert actor.log == []
 
 
-async def test_nor_one_that_is_stopped(nursery: trio.Nursery) -> None:
+async def test_no_handoff_to_a_stopped_actor(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
     ref.kill()
 
-    assert not give(ref, at_once)
+    assert not give(ref, return_at_once)
     assert await ref.wait() is KILLED
     assert actor.log == []
 
 
-async def test_it_is_itself_in_its_own_context_and_so_is_the_giver(nursery: trio.Nursery) -> None:
+async def test_each_task_has_its_own_context_in_a_handoff(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
     seen: list[object] = []
 
-    async def looks(_: Going) -> None:
+    async def looks(_: Awaiting) -> None:
         seen.append((current_task(), CURRENT.get(), ASKED.get()))
         ASKED.set("its own")
 
-    giver = current_task()
-    ASKED.set("the giver")
+    sender = current_task()
+    ASKED.set("the sender")
     for _ in range(2):
         assert give(ref, looks)
-        assert current_task() is giver
+        assert current_task() is sender
         await wait_all_tasks_blocked()
 
     process = ref.process()
-    assert seen == [(actor.task, process, "nobody"), (actor.task, process, "its own")]
-    assert ASKED.get() == "the giver"
+    assert seen == [(actor.task, process, "default"), (actor.task, process, "its own")]
+    assert ASKED.get() == "the sender"
 
 
-class Passes(trio.abc.Instrument):
-    """Counts the passes of trio's loop."""
+class CountPasses(trio.abc.Instrument):
+    """Counts passes of trio's loop."""
 
     count: int = 0
 
@@ -128,11 +128,13 @@ class Passes(trio.abc.Instrument):
         self.count += 1
 
 
-async def test_a_checkpoint_takes_a_pass_as_ever(nursery: trio.Nursery, release: str) -> None:
+async def test_a_checkpoint_in_a_handoff_takes_one_pass(
+    nursery: trio.Nursery, release: str
+) -> None:
     ref, actor = await begin(nursery)
-    passes = Passes()
+    passes = CountPasses()
 
-    async def checkpoints(_: Going) -> None:
+    async def checkpoints(_: Awaiting) -> None:
         for _number in range(3):
             actor.log.append(passes.count)
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -142,15 +144,15 @@ async def test_a_checkpoint_takes_a_pass_as_ever(nursery: trio.Nursery, release:
     await wait_all_tasks_blocked()
     trio.lowlevel.remove_instrument(passes)
 
-    assert actor.log == [*([0, 1, 2] if release == "read" else [1, 2, 3]), "done"]
+    assert actor.log == [*([0, 1, 2] if release == "known" else [1, 2, 3]), "done"]
 
 
-async def test_its_scopes_and_nurseries_are_its_own(
+async def test_scopes_and_nurseries_in_a_handoff_belong_to_the_task(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ref, actor = await begin(nursery)
 
-    async def limits(_: Going) -> None:
+    async def limits(_: Awaiting) -> None:
         with trio.move_on_after(1) as scope:
             async with trio.open_nursery() as children:
                 children.start_soon(trio.sleep_forever)
@@ -168,10 +170,12 @@ async def test_its_scopes_and_nurseries_are_its_own(
     assert actor.log == [(True, 1), "done"]
 
 
-async def test_it_hears_of_its_own_kill_where_it_waits(nursery: trio.Nursery) -> None:
+async def test_a_task_killed_in_its_handoff_is_cancelled_where_it_waits(
+    nursery: trio.Nursery,
+) -> None:
     ref, actor = await begin(nursery)
 
-    async def kills(_: Going) -> None:
+    async def kills(_: Awaiting) -> None:
         ref.kill()
         actor.log.append("goes on")
         await trio.sleep(1)
@@ -181,36 +185,38 @@ async def test_it_hears_of_its_own_kill_where_it_waits(nursery: trio.Nursery) ->
     assert actor.log == ["goes on"]
 
 
-async def test_a_giver_that_it_cancels_hears_of_it_where_it_waits(nursery: trio.Nursery) -> None:
+async def test_a_sender_cancelled_in_a_handoff_hears_of_it_at_its_next_wait(
+    nursery: trio.Nursery,
+) -> None:
     ref, actor = await begin(nursery)
     with trio.CancelScope() as scope:
 
-        async def cancels(_: Going) -> None:
+        async def cancels(_: Awaiting) -> None:
             scope.cancel()
 
         assert give(ref, cancels)
-        actor.log.append("the giver goes on")
-        # Where its step is in another pass.
+        actor.log.append("the sender goes on")
+        # With an unknown release the step is in a later pass.
         await wait_all_tasks_blocked()
         await trio.sleep_forever()
 
     assert scope.cancelled_caught
-    assert "the giver goes on" in actor.log
+    assert "the sender goes on" in actor.log
 
 
-class Kept:
-    """What a frame holds."""
+class HeldObject:
+    """An object held by a frame."""
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
-async def test_a_crash_keeps_nothing_until_the_collector_runs() -> None:
-    kept: list[weakref.ref[Kept]] = []
+async def test_a_crash_in_a_handoff_leaves_no_garbage_cycles() -> None:
+    kept: list[weakref.ref[HeldObject]] = []
     tasks: list[Task] = []
 
     async def crashes() -> None:
         tasks.append(current_task())
         await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
-        held = Kept()
+        held = HeldObject()
         kept.append(weakref.ref(held))
         raise ValueError("broken")
 
@@ -223,7 +229,7 @@ async def test_a_crash_keeps_nothing_until_the_collector_runs() -> None:
     assert kept[0]() is None
 
 
-async def test_one_that_ends_has_ended_in_the_next_pass(nursery: trio.Nursery) -> None:
+async def test_a_task_that_ends_in_a_handoff_ends_in_the_next_pass(nursery: trio.Nursery) -> None:
     ended: list[object] = []
 
     class Ends(Actor):
@@ -247,12 +253,12 @@ def _yields(what: object) -> Generator[object, object, object]:
     return (yield what)
 
 
-async def test_what_is_none_of_trio_s_traps_is_refused_in_trio_s_words(
+async def test_a_foreign_awaitable_in_a_handoff_raises_trios_own_error(
     nursery: trio.Nursery,
 ) -> None:
     ref, actor = await begin(nursery)
 
-    async def awaits(_: Going) -> None:
+    async def awaits(_: Awaiting) -> None:
         try:
             await _yields("another library's")
         except TypeError as error:
@@ -265,14 +271,14 @@ async def test_what_is_none_of_trio_s_traps_is_refused_in_trio_s_words(
     assert actor.log[1:] == ["done"]
 
 
-async def test_an_abort_function_that_raises_ends_whose_it_is() -> None:
+async def test_a_raising_abort_function_ends_only_its_own_task() -> None:
     if trio_internals.CONTEXT is None:
         pytest.skip("it would end trio's run")
 
     def abort(_: object) -> trio.lowlevel.Abort:
         raise ZeroDivisionError
 
-    async def waits(_: Going) -> None:
+    async def waits(_: Awaiting) -> None:
         with trio.CancelScope() as scope:
             scope.cancel()
             await trio.lowlevel.wait_task_rescheduled(abort)
@@ -285,8 +291,8 @@ async def test_an_abort_function_that_raises_ends_whose_it_is() -> None:
             assert isinstance(reason.error, ZeroDivisionError)
 
 
-class Steps(trio.abc.Instrument):
-    """Who has begun and ended a step."""
+class RecordSteps(trio.abc.Instrument):
+    """Records which task begins and ends a step."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Task]] = []
@@ -298,17 +304,17 @@ class Steps(trio.abc.Instrument):
         self.told.append(("ends", task))
 
 
-async def test_instruments_hear_of_the_step(nursery: trio.Nursery, release: str) -> None:
+async def test_instruments_see_the_step_of_a_handoff(nursery: trio.Nursery, release: str) -> None:
     ref, actor = await begin(nursery)
-    steps, giver = Steps(), current_task()
+    steps, sender = RecordSteps(), current_task()
     trio.lowlevel.add_instrument(steps)
-    assert give(ref, at_once)
+    assert give(ref, return_at_once)
     within = list(steps.told)
     await wait_all_tasks_blocked()
     trio.lowlevel.remove_instrument(steps)
 
     inner = [("begins", actor.task), ("ends", actor.task)]
-    if release == "read":
+    if release == "known":
         assert within == inner
     assert [each for each in steps.told if each[1] is actor.task] == inner
-    assert ("ends", giver) in steps.told
+    assert ("ends", sender) in steps.told

@@ -1,4 +1,4 @@
-"""Turns: a message to an actor that waits for mail is handled in the step of who brings it."""
+"""Turns: the sender runs the receiver's handler by a plain call, inside its own step."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,17 +10,17 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import KILLED, Actor, Ref, start
-from okibi.actors.actor import receiver_of
+from okibi.actors.actor import make_receiver
 from okibi.actors.mailbox import LOOK
 from okibi.actors.process import CURRENT
 
 Act = Callable[["Taking", object], bool]
-ASKED: ContextVar[str] = ContextVar("asked", default="nobody")
+ASKED: ContextVar[str] = ContextVar("asked", default="default")
 
 
 @attrs.define(eq=False)
 class Taking(Actor):
-    """Does one thing with each message; `woken` are those for which its own task was woken."""
+    """Handles each message with one function; `woken` has the messages that woke its task."""
 
     act: Act
     turns: bool = True
@@ -29,7 +29,7 @@ class Taking(Actor):
     busy: bool = False
 
     async def run(self) -> None:
-        receive = receiver_of(self, self.turn if self.turns else None)
+        receive = make_receiver(self, self.turn if self.turns else None)
         while True:
             message = await receive()
             self.woken.append(message)
@@ -59,7 +59,7 @@ def give(ref: Ref[Taking], message: object) -> bool:
     return ref.process().mailbox.take_turn(message)
 
 
-async def test_a_turn_of_one_that_waits_is_over_when_it_has_been_given(
+async def test_a_turn_is_complete_when_take_turn_returns(
     nursery: trio.Nursery,
 ) -> None:
     ref, actor = await begin(nursery)
@@ -71,7 +71,7 @@ async def test_a_turn_of_one_that_waits_is_over_when_it_has_been_given(
     assert actor.woken == []
 
 
-async def test_what_comes_in_a_turn_waits_until_it_is_over(nursery: trio.Nursery) -> None:
+async def test_a_message_that_arrives_during_a_turn_waits(nursery: trio.Nursery) -> None:
     def to_itself(actor: Taking, message: object) -> bool:
         if message == "first":
             assert not give(actor.ref, "second")
@@ -89,7 +89,7 @@ async def test_what_comes_in_a_turn_waits_until_it_is_over(nursery: trio.Nursery
     assert actor.taken == ["first", "second", "third", "from outside"]
 
 
-async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: trio.Nursery) -> None:
+async def test_an_actor_is_woken_when_its_turn_returns_false(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery, lambda _, message: message != "wait")
     assert give(ref, "wait")
     assert not give(ref, "another")
@@ -100,14 +100,14 @@ async def test_an_actor_that_is_to_wait_for_something_else_is_woken(nursery: tri
     assert actor.woken == [LOOK, "meanwhile"]
 
 
-async def test_one_that_takes_no_turns_is_given_none(nursery: trio.Nursery) -> None:
+async def test_an_actor_without_turns_is_given_none(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery, turns=False)
 
     assert not give(ref, "it")
     assert actor.taken == []
 
 
-async def test_a_turn_is_taken_in_the_context_of_its_actor(nursery: trio.Nursery) -> None:
+async def test_a_turn_runs_in_the_context_of_its_actor(nursery: trio.Nursery) -> None:
     seen: list[object] = []
 
     def looks(actor: Taking, message: object) -> bool:
@@ -116,15 +116,15 @@ async def test_a_turn_is_taken_in_the_context_of_its_actor(nursery: trio.Nursery
         return True
 
     ref, _ = await begin(nursery, looks)
-    ASKED.set("the giver")
+    ASKED.set("the sender")
     give(ref, 1)
     give(ref, 2)
 
-    assert seen == [ref.process(), "nobody", ref.process(), "the actor's own"]
-    assert ASKED.get() == "the giver"
+    assert seen == [ref.process(), "default", ref.process(), "the actor's own"]
+    assert ASKED.get() == "the sender"
 
 
-async def test_one_that_is_stopped_while_it_waits_takes_no_turn(nursery: trio.Nursery) -> None:
+async def test_a_stopped_actor_takes_no_turn(nursery: trio.Nursery) -> None:
     ref, actor = await begin(nursery)
     assert give(ref, "before")
     ref.kill()
@@ -175,7 +175,7 @@ def stops_and_raises(actor: Taking, message: object) -> bool:
 @pytest.mark.parametrize(
     "act", [raises, kills, kills_and_raises, stops, stops_and_waits, stops_and_raises]
 )
-async def test_a_turn_ends_its_actor_as_a_step_of_its_own_would_and_not_the_giver(
+async def test_an_error_or_stop_in_a_turn_ends_the_actor_not_the_sender(
     act: Act, caplog: pytest.LogCaptureFixture
 ) -> None:
     ends: list[tuple[str, str, list[object], int]] = []
@@ -196,9 +196,9 @@ async def test_a_turn_ends_its_actor_as_a_step_of_its_own_would_and_not_the_give
     assert told == (kind == "crashed")
 
 
-async def test_who_has_ended_keeps_its_actor_no_longer(nursery: trio.Nursery) -> None:
+async def test_an_ended_mailbox_does_not_keep_its_actor_alive(nursery: trio.Nursery) -> None:
     ref, _ = await begin(nursery)
     ref.kill()
     await ref.wait()
 
-    assert ref.process().mailbox.turns is None
+    assert ref.process().mailbox.turn_runner is None

@@ -1,4 +1,4 @@
-"""Monitors: one Down each, whatever happens."""
+"""Monitors: each brings exactly one Down."""
 
 import attrs
 import pytest
@@ -32,7 +32,7 @@ class Watcher(Server):
         monitor = self.monitor(address)
         process = address.process()
         process.kill()
-        # Its Down is in the mailbox before interest is lost.
+        # The Down must be in the mailbox before demonitor.
         await process.wait_dead()
         monitor.demonitor()
 
@@ -44,7 +44,7 @@ class Watcher(Server):
         self.downs.append(message)
 
 
-async def test_each_of_many_monitors_brings_its_own_down(nursery: trio.Nursery) -> None:
+async def test_each_monitor_brings_its_own_down(nursery: trio.Nursery) -> None:
     mortal = await start(nursery, Mortal)
     watchers = [await start(nursery, Watcher) for _ in range(3)]
     monitors = [
@@ -54,23 +54,23 @@ async def test_each_of_many_monitors_brings_its_own_down(nursery: trio.Nursery) 
     mortal.kill()
     await wait_all_tasks_blocked()
 
-    for watcher, mine in zip(watchers, monitors, strict=True):
-        assert [down.monitor for down in await watcher.call(Watcher.seen)] == mine
+    for watcher, own in zip(watchers, monitors, strict=True):
+        assert [down.monitor for down in await watcher.call(Watcher.seen)] == own
         await stop(watcher)
 
 
-async def test_a_monitor_of_a_name_that_nobody_bears_says_noproc_at_once(
+async def test_a_monitor_of_a_free_name_brings_noproc_at_once(
     nursery: trio.Nursery,
 ) -> None:
     watcher = await start(nursery, Watcher)
 
-    monitor = await watcher.call(Watcher.watch, Name("nobody", Mortal))
+    monitor = await watcher.call(Watcher.watch, Name("absent", Mortal))
 
-    assert await watcher.call(Watcher.seen) == [Down("nobody", NO_PROCESS, monitor, None)]
+    assert await watcher.call(Watcher.seen) == [Down("absent", NO_PROCESS, monitor, None)]
     await stop(watcher)
 
 
-async def test_a_down_comes_when_terminate_has_run(
+async def test_a_down_comes_after_terminate_has_run(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     class Slow(Mortal):
@@ -91,7 +91,7 @@ async def test_a_down_comes_when_terminate_has_run(
     await stop(watcher)
 
 
-async def test_no_down_is_seen_after_demonitor(nursery: trio.Nursery) -> None:
+async def test_no_down_arrives_after_demonitor(nursery: trio.Nursery) -> None:
     mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
     monitor = await watcher.call(Watcher.watch, mortal)
 
@@ -103,7 +103,7 @@ async def test_no_down_is_seen_after_demonitor(nursery: trio.Nursery) -> None:
     await stop(watcher)
 
 
-async def test_demonitor_takes_back_a_down_that_waits(nursery: trio.Nursery) -> None:
+async def test_demonitor_removes_a_waiting_down(nursery: trio.Nursery) -> None:
     mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
 
     await watcher.call(Watcher.watch_then_ignore, mortal)
@@ -112,7 +112,7 @@ async def test_demonitor_takes_back_a_down_that_waits(nursery: trio.Nursery) -> 
     await stop(watcher)
 
 
-async def test_demonitor_leaves_the_other_monitors(nursery: trio.Nursery) -> None:
+async def test_demonitor_leaves_other_monitors(nursery: trio.Nursery) -> None:
     mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
     first = await watcher.call(Watcher.watch, mortal)
     second = await watcher.call(Watcher.watch, mortal)
@@ -139,7 +139,7 @@ async def test_a_watcher_that_ends_leaves_nothing_behind(nursery: trio.Nursery) 
 
 
 @pytest.mark.parametrize("first", ["watcher", "watched"])
-async def test_two_that_watch_each_other_may_end_in_any_order(
+async def test_two_actors_that_monitor_each_other_may_both_end(
     nursery: trio.Nursery, first: str
 ) -> None:
     class Peer(Watcher): ...
@@ -152,7 +152,7 @@ async def test_two_that_watch_each_other_may_end_in_any_order(
         await stop(peer)
 
 
-async def test_a_monitor_that_a_dead_actor_sets_leaves_nothing_behind(
+async def test_a_dead_actors_monitor_leaves_nothing_behind(
     nursery: trio.Nursery,
 ) -> None:
     mortal, watcher = await start(nursery, Mortal), await start(nursery, Watcher)
@@ -167,7 +167,7 @@ async def test_a_monitor_that_a_dead_actor_sets_leaves_nothing_behind(
 
 
 class Incomparable:
-    """As an array of numpy is: whether it equals something is no yes or no."""
+    """Raises when compared, like an array of numpy."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -184,7 +184,7 @@ class Numbers(Watcher):
         assert not isinstance(message, Down)
 
 
-async def test_demonitor_compares_no_message_that_waits(nursery: trio.Nursery) -> None:
+async def test_demonitor_compares_no_waiting_message(nursery: trio.Nursery) -> None:
     mortal, watcher = await start(nursery, Mortal), await start(nursery, Numbers)
 
     await watcher.call(Watcher.watch_then_ignore, mortal)
@@ -198,10 +198,10 @@ class Careless(Server):
         self.monitor("mortal")  # type: ignore[call-overload]
 
 
-async def test_only_an_address_or_a_group_is_monitored() -> None:
-    with pytest.raises(ExceptionGroup) as told:
+async def test_monitor_refuses_other_values() -> None:
+    with pytest.raises(ExceptionGroup) as crashed:
         async with trio.open_nursery() as nursery:
             await (await start(nursery, Careless, path="/c")).cast(Careless.watch)
 
-    sentence = "/c: monitor takes an address, a Group, a Pending or a Task, not str"
-    assert told.group_contains(TypeError, match=sentence)
+    sentence = "/c: monitor needs an address, a Group, a Pending or a Task, got str"
+    assert crashed.group_contains(TypeError, match=sentence)

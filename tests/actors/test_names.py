@@ -1,4 +1,4 @@
-"""Names: who bears them, and when they are free."""
+"""Names: which actor has one, and when it is free."""
 
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Other(Server): ...
 VISITS = Name("visits", Visits)
 
 
-async def test_a_name_reaches_whoever_bears_it_now(nursery: trio.Nursery) -> None:
+async def test_a_name_reaches_the_actor_that_has_it_now(nursery: trio.Nursery) -> None:
     for _ in range(2):
         visits = await start(nursery, Visits, name=VISITS)
         assert await VISITS.call(Visits.visit) == 1
@@ -44,18 +44,18 @@ async def test_a_name_reaches_whoever_bears_it_now(nursery: trio.Nursery) -> Non
         await stop(visits)
 
 
-async def test_nobody_bears_a_name_before_and_after(nursery: trio.Nursery) -> None:
+async def test_a_name_is_free_before_a_start_and_after_an_end(nursery: trio.Nursery) -> None:
     assert VISITS.whereis() is None
 
     await stop(await start(nursery, Visits, name=VISITS))
 
     assert VISITS.whereis() is None
-    assert names() == {}
+    assert name_table() == {}
     with pytest.raises(NoProcess):
         await VISITS.call(Visits.visit)
 
 
-async def test_a_name_that_is_taken_is_refused_and_says_by_whom(nursery: trio.Nursery) -> None:
+async def test_a_taken_name_is_refused_with_its_holder(nursery: trio.Nursery) -> None:
     visits = await start(nursery, Visits, name=VISITS)
 
     with pytest.raises(AlreadyRegistered, match="the name 'visits' is taken by <Ref visits") as no:
@@ -66,7 +66,7 @@ async def test_a_name_that_is_taken_is_refused_and_says_by_whom(nursery: trio.Nu
     await stop(visits)
 
 
-async def test_the_name_is_free_when_the_down_is_seen(nursery: trio.Nursery) -> None:
+async def test_a_name_is_free_when_the_down_arrives(nursery: trio.Nursery) -> None:
     @attrs.define(eq=False)
     class Watcher(Server):
         async def init(self) -> None:
@@ -91,7 +91,7 @@ async def test_the_name_is_free_when_the_down_is_seen(nursery: trio.Nursery) -> 
         ref.stop()
 
 
-async def test_the_name_is_free_when_the_starter_sees_that_init_failed(
+async def test_a_name_is_free_when_the_start_error_is_raised(
     nursery: trio.Nursery,
 ) -> None:
     class Failing(Visits):
@@ -104,7 +104,7 @@ async def test_the_name_is_free_when_the_starter_sees_that_init_failed(
     assert VISITS.whereis() is None
 
 
-async def test_a_name_can_be_called_while_init_runs(nursery: trio.Nursery) -> None:
+async def test_a_name_is_registered_during_init(nursery: trio.Nursery) -> None:
     class Self(Visits):
         async def init(self) -> None:
             seen.append(VISITS.whereis() == self.ref)
@@ -132,18 +132,20 @@ def test_the_table_belongs_to_one_run_of_trio() -> None:
     assert seen == [None, None]
 
 
-async def test_an_actor_of_another_class_may_not_bear_the_name(nursery: trio.Nursery) -> None:
-    with pytest.raises(StartError, match="its name promises Visits, not Other"):
+async def test_an_actor_of_another_class_cannot_have_the_name(nursery: trio.Nursery) -> None:
+    with pytest.raises(
+        StartError, match="visits: the name is for Visits, the factory returned Other"
+    ):
         await start(nursery, Other, name=VISITS)  # type: ignore[arg-type]
 
 
-async def test_a_subclass_may_bear_the_name(nursery: trio.Nursery) -> None:
+async def test_an_actor_of_a_subclass_can_have_the_name(nursery: trio.Nursery) -> None:
     class Better(Visits): ...
 
     await stop(await start(nursery, Better, name=VISITS))
 
 
-async def test_a_name_may_promise_a_generic_server(nursery: trio.Nursery) -> None:
+async def test_a_name_may_be_of_a_generic_class(nursery: trio.Nursery) -> None:
     class Box(Server, Generic[T]):
         async def kind(self) -> str:
             return type(self).__name__
@@ -158,20 +160,22 @@ async def test_a_name_may_promise_a_generic_server(nursery: trio.Nursery) -> Non
     await stop(ref)
 
 
-def test_names_are_equal_by_their_key() -> None:
+def test_names_are_equal_by_key() -> None:
     same: Name[Any] = Name("visits", Other)
     assert same == VISITS
     assert hash(same) == hash(VISITS)
     assert repr(VISITS) == "Name('visits', Visits)"
 
 
-def test_a_names_own_mistakes_are_told_when_it_is_made() -> None:
+def test_a_name_checks_its_key_and_class() -> None:
     for key in ("", None):
-        with pytest.raises(TypeError, match="key must not be empty"):
+        with pytest.raises(TypeError, match=r"^Name\(key, actor\): key must not be empty, got"):
             Name(key, Visits)
-    with pytest.raises(TypeError, match="a Name's key must be hashable, as a dict's keys: unhash"):
+    with pytest.raises(TypeError, match=r"^Name\(key, actor\): key must be hashable: unhashable"):
         Name(["visits"], Visits)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"will bear it, not str\[6\]"):
+    with pytest.raises(
+        TypeError, match=r"^Name\('visits', actor\): actor must be a class, got str\[6\]$"
+    ):
         Name("visits", "Visits")  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Requests as futures: asked now, the result taken later, as often as one likes."""
+"""Pending: a request is sent now; its result is taken later, any number of times."""
 
 import attrs
 import pytest
@@ -39,7 +39,7 @@ async def ref(oven: Oven, nursery: trio.Nursery) -> Ref[Oven]:
     return await start(nursery, lambda: oven, path="/oven")
 
 
-async def test_several_are_under_way_at_once(
+async def test_several_requests_run_at_once(
     oven: Oven, ref: Ref[Oven], nursery: trio.Nursery
 ) -> None:
     other = Oven(oven.done)
@@ -53,7 +53,7 @@ async def test_several_are_under_way_at_once(
 
 
 async def test_a_result_may_be_taken_again(oven: Oven, ref: Ref[Oven]) -> None:
-    """OTP: a second receive_response times out."""
+    """OTP: a second `receive_response` times out."""
     pending = await ref.request(Oven.bake, "bread")
     oven.done.set()
 
@@ -62,18 +62,18 @@ async def test_a_result_may_be_taken_again(oven: Oven, ref: Ref[Oven]) -> None:
     assert repr(pending) == "<Pending bake() of /oven, done>"
 
 
-async def test_a_wait_that_was_given_up_may_be_begun_again(oven: Oven, ref: Ref[Oven]) -> None:
+async def test_a_cancelled_wait_for_a_result_may_be_repeated(oven: Oven, ref: Ref[Oven]) -> None:
     pending = await ref.request(Oven.bake, "bread")
-    with trio.CancelScope() as patience:
-        patience.cancel()
+    with trio.CancelScope() as scope:
+        scope.cancel()
         await pending.result()
-    assert repr(pending) == "<Pending bake() of /oven, under way>"
+    assert repr(pending) == "<Pending bake() of /oven, waiting>"
     oven.done.set()
 
     assert await pending.result() == "baked bread"
 
 
-async def test_it_waits_for_room(oven: Oven, ref: Ref[Oven], nursery: trio.Nursery) -> None:
+async def test_a_request_waits_for_room(oven: Oven, ref: Ref[Oven], nursery: trio.Nursery) -> None:
     sent: list[Pending[str]] = []
 
     async def ask() -> None:
@@ -103,7 +103,7 @@ async def test_two_tasks_cannot_wait_for_one_result(
     oven.done.set()
 
 
-async def test_one_that_was_abandoned_has_no_result(oven: Oven, ref: Ref[Oven]) -> None:
+async def test_an_abandoned_request_has_no_result(oven: Oven, ref: Ref[Oven]) -> None:
     pending = await ref.request(Oven.bake, "bread")
     pending.abandon()
     oven.done.set()
@@ -114,7 +114,7 @@ async def test_one_that_was_abandoned_has_no_result(oven: Oven, ref: Ref[Oven]) 
 
 
 @pytest.mark.parametrize(("kind", "baked"), [(Oven, ["first", "second"]), (Sloth, ["first"])])
-async def test_what_nobody_waits_for_is_skipped_by_a_server_that_says_so(
+async def test_skip_abandoned_calls_skips_abandoned_calls(
     kind: type[Oven], baked: list[str], nursery: trio.Nursery
 ) -> None:
     oven = kind()

@@ -1,4 +1,4 @@
-"""Doors: real threads that speak to actors."""
+"""Portals: threads that send messages to actors."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -25,7 +25,7 @@ from okibi.actors import (
 )
 from tests.support.threads import TILL, Empty, Thread, Till, every_way, foreign_thread, till
 
-# -- the verbs
+# -- call, cast and send
 
 
 @every_way
@@ -33,41 +33,41 @@ async def test_a_thread_calls_casts_and_sends(
     nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
-        door.cast(ref, Till.add, 1)
-        assert door.call(TILL, Till.add, amount=2) == 3
-        door.send(TILL, "hello")
-        assert door.call(ref, Till.what_was_sent) == ["hello"]
+        portal.cast(ref, Till.add, 1)
+        assert portal.call(TILL, Till.add, amount=2) == 3
+        portal.send(TILL, "hello")
+        assert portal.call(ref, Till.what_was_sent) == ["hello"]
 
-    ref, door = await start(nursery, Till, name=TILL), make()
+    ref, portal = await start(nursery, Till, name=TILL), make()
     await thread(work)
     await stop(ref)
 
 
 @every_way
-async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
+async def test_replies_and_errors_arrive_unchanged_in_the_thread(
     make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
         with pytest.raises(NoProcess, match="no actor is registered as 'till'"):
-            door.call(TILL, Till.add, 1)
+            portal.call(TILL, Till.add, 1)
         with pytest.raises(Empty, match="nothing in it"):
-            door.call(ref, Till.empty)
-        with pytest.raises(TypeError, match="init is no message"):
-            door.call(ref, Till.init)
+            portal.call(ref, Till.empty)
+        with pytest.raises(TypeError, match="init cannot be a message"):
+            portal.call(ref, Till.init)
         with pytest.raises(ActorExited) as gone:
-            door.call(ref, Till.crash)
+            portal.call(ref, Till.crash)
         assert isinstance(gone.value.__cause__, ValueError)
-        for verb in (door.cast, door.call):
-            with pytest.raises(ActorExited, match=r"asked for a ca[ls][lt] of add"):
+        for verb in (portal.cast, portal.call):
+            with pytest.raises(ActorExited, match=r"; a ca(ll|st) of add\(\) failed"):
                 verb(ref, Till.add, 1)
         with pytest.raises(ActorExited):
-            door.send(ref, "late")
+            portal.send(ref, "late")
         done.append(True)
 
     done: list[bool] = []
     with pytest.raises(BaseExceptionGroup) as crashed:
         async with trio.open_nursery() as nursery:
-            ref, door = await start(nursery, Till), make()
+            ref, portal = await start(nursery, Till), make()
             with trio.CancelScope(shield=True):
                 await thread(work)
     assert crashed.group_contains(ValueError)
@@ -75,14 +75,14 @@ async def test_what_comes_of_a_call_arrives_in_the_thread_as_it_is(
 
 
 @every_way
-async def test_a_cast_waits_for_room_and_so_does_a_send(
+async def test_a_cast_and_a_send_wait_while_the_mailbox_is_full(
     nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     def work() -> None:
-        door.cast(ref, Till.wait)
-        door.cast(ref, Till.add, 1)
-        door.cast(ref, Till.add, 2)
-        door.send(ref, "sent")
+        portal.cast(ref, Till.wait)
+        portal.cast(ref, Till.add, 1)
+        portal.cast(ref, Till.add, 2)
+        portal.send(ref, "sent")
 
     async def release() -> None:
         await till(ref).busy.wait()
@@ -90,7 +90,7 @@ async def test_a_cast_waits_for_room_and_so_does_a_send(
             await trio.lowlevel.checkpoint()
         till(ref).go.set()
 
-    ref, door = await start(nursery, Till), make()
+    ref, portal = await start(nursery, Till), make()
     nursery.start_soon(release)
     await thread(work)
 
@@ -99,7 +99,7 @@ async def test_a_cast_waits_for_room_and_so_does_a_send(
     await stop(ref)
 
 
-# -- the wrong place
+# -- refused threads
 
 
 @pytest.mark.parametrize("make", [lambda: from_thread, lambda: from_sync, Portal])
@@ -112,7 +112,7 @@ async def test_a_call_in_the_loops_own_thread_is_refused(
 
     assert str(refused.value) == (
         "a call of add would block the trio loop of this thread; "
-        "await the address's own `call` there"
+        "use `await address.call(...)` instead"
     )
     await stop(ref)
 
@@ -127,19 +127,19 @@ async def test_from_thread_is_refused_in_the_loops_own_thread(nursery: trio.Nurs
 
 
 @pytest.mark.parametrize("make", [lambda: from_sync, Portal])
-async def test_the_others_cast_and_send_there_without_waiting(
+async def test_from_sync_and_portal_cast_in_the_loops_thread_without_waiting(
     nursery: trio.Nursery, make: Callable[[], Portal]
 ) -> None:
-    ref, door = await start(nursery, Till), make()
+    ref, portal = await start(nursery, Till), make()
     await wait_all_tasks_blocked()
 
-    door.cast(ref, Till.wait)
+    portal.cast(ref, Till.wait)
     await till(ref).busy.wait()
-    door.send(ref, "hello")
+    portal.send(ref, "hello")
     with pytest.raises(MailboxFull):
-        door.cast(ref, Till.add, 1)
+        portal.cast(ref, Till.add, 1)
     with pytest.raises(MailboxFull):
-        door.send(ref, "again")
+        portal.send(ref, "again")
 
     till(ref).go.set()
     assert await ref.call(Till.what_was_sent) == ["hello"]
@@ -155,16 +155,16 @@ async def test_from_sync_casts_from_a_callback_of_the_loop(nursery: trio.Nursery
     await stop(ref)
 
 
-@pytest.mark.parametrize("door", [from_thread, from_sync])
-async def test_a_thread_that_trio_did_not_start_needs_a_door(
-    nursery: trio.Nursery, door: Portal
+@pytest.mark.parametrize("portal", [from_thread, from_sync])
+async def test_a_thread_that_trio_did_not_start_needs_a_portal(
+    nursery: trio.Nursery, portal: Portal
 ) -> None:
     def work() -> None:
         with pytest.raises(RuntimeError) as refused:
-            door.call(ref, Till.add, 1)
+            portal.call(ref, Till.add, 1)
         assert str(refused.value) == (
-            "a call of add finds no way into trio, which did not start this thread; "
-            "make a Portal() inside trio, hand it over and use that here"
+            "a call of add cannot reach trio, because trio did not start this thread; "
+            "create a Portal() inside trio and pass it to the thread"
         )
 
     ref = await start(nursery, Till)
@@ -172,32 +172,32 @@ async def test_a_thread_that_trio_did_not_start_needs_a_door(
     await stop(ref)
 
 
-def test_a_door_is_made_inside_trio() -> None:
-    with pytest.raises(RuntimeError, match="made inside trio, then handed to the thread"):
+def test_a_portal_must_be_created_inside_trio() -> None:
+    with pytest.raises(RuntimeError, match="create a Portal inside trio, then pass it"):
         Portal()
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-async def test_a_doors_timeout_is_more_than_0(timeout: float) -> None:
-    with pytest.raises(ValueError, match="timeout is more than 0 seconds, not"):
+async def test_a_portal_timeout_of_zero_or_less_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^timeout must be > 0 seconds, got"):
         Portal(timeout)
 
 
-# -- time, and the end of the run
+# -- timeouts, and the end of the run
 
 
-async def test_a_door_waits_no_longer_than_its_timeout(
+async def test_a_portal_raises_when_its_timeout_is_over(
     nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
     def work() -> None:
         with pytest.raises(trio.TooSlowError):
-            door.call(ref, Till.wait)
+            portal.call(ref, Till.wait)
 
     async def jump() -> None:
         await till(ref).busy.wait()
         mock_clock.jump(3)
 
-    ref, door = await start(nursery, Till), Portal(timeout=3)
+    ref, portal = await start(nursery, Till), Portal(timeout=3)
     nursery.start_soon(jump)
     await foreign_thread(work)
 
@@ -206,19 +206,19 @@ async def test_a_door_waits_no_longer_than_its_timeout(
     await stop(ref)
 
 
-def test_a_door_is_closed_once_the_run_has_ended() -> None:
+def test_a_portal_raises_portal_closed_after_the_run() -> None:
     async def main() -> tuple[Portal, Ref[Till]]:
         async with trio.open_nursery() as nursery:
             ref = await start(nursery, Till)
             await stop(ref)
         return Portal(), ref
 
-    door, ref = trio.run(main)
-    with pytest.raises(PortalClosed, match="the run of trio has ended: nobody is left for a call"):
-        door.call(ref, Till.add, 1)
+    portal, ref = trio.run(main)
+    with pytest.raises(PortalClosed, match="the run of trio has ended before a call of"):
+        portal.call(ref, Till.add, 1)
 
 
-def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
+def test_a_portal_raises_portal_closed_if_the_run_ends_during_a_call() -> None:
     class Stubborn(Till):
         async def wait(self) -> str:
             with trio.CancelScope(shield=True):
@@ -233,11 +233,11 @@ def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
         spawn_system_task(life)
         await wait_all_tasks_blocked()
         stubborn = till(refs[0])
-        door, token = Portal(), current_trio_token()
+        portal, token = Portal(), current_trio_token()
 
         def work() -> None:
             try:
-                door.call(refs[0], Till.wait)
+                portal.call(refs[0], Till.wait)
             except PortalClosed as closed:
                 told.append(str(closed))
             token.run_sync_soon(stubborn.go.set)
@@ -252,4 +252,4 @@ def test_a_door_is_closed_when_the_run_ends_before_the_answer() -> None:
     trio.run(main)
     threads[0].join()
 
-    assert told == ["the run of trio ended before a call of wait was through"]
+    assert told == ["the run of trio has ended during a call of wait"]

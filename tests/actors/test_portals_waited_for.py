@@ -1,4 +1,4 @@
-"""Threads that somebody waits for: what a cancellation does, and what their own actor cannot do."""
+"""Threads for which a task waits: its cancellation, and messages to its own actor."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -27,18 +27,20 @@ from okibi.actors import (
 )
 from tests.support.threads import WAYS, Thread, Till, till
 
-# -- cancellation of who waits for the thread
+# -- cancellation of the waiting task
 
 
-@pytest.mark.parametrize("door", [from_thread, from_sync])
-async def test_a_cancelled_thread_is_told_so(nursery: trio.Nursery, door: Portal) -> None:
+@pytest.mark.parametrize("portal", [from_thread, from_sync])
+async def test_a_message_of_a_cancelled_thread_raises_cancelled(
+    nursery: trio.Nursery, portal: Portal
+) -> None:
     def work() -> None:
-        for _ in range(2):  # told as often as it asks
+        for _ in range(2):  # at each message
             try:
-                door.call(ref, Till.wait)
+                portal.call(ref, Till.wait)
             except trio.Cancelled:
                 told.append("cancelled")
-        door.call(ref, Till.wait)
+        portal.call(ref, Till.wait)
 
     told: list[str] = []
     ref = await start(nursery, Till)
@@ -52,13 +54,11 @@ async def test_a_cancelled_thread_is_told_so(nursery: trio.Nursery, door: Portal
     await stop(ref)
 
 
-@pytest.mark.parametrize("door", [from_thread, from_sync])
-async def test_what_an_abandoned_thread_has_asked_for_goes_on(
-    nursery: trio.Nursery, door: Portal
-) -> None:
+@pytest.mark.parametrize("portal", [from_thread, from_sync])
+async def test_a_call_of_an_abandoned_thread_goes_on(nursery: trio.Nursery, portal: Portal) -> None:
     def work() -> None:
-        told.append(door.call(ref, Till.wait))
-        told.append(door.call(ref, Till.add, 1))
+        told.append(portal.call(ref, Till.wait))
+        told.append(portal.call(ref, Till.add, 1))
         token.run_sync_soon(done.set)
 
     told: list[object] = []
@@ -81,26 +81,26 @@ async def cancel_when_busy(ref: Ref[Till], scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-# -- an actor whose thread speaks to it
+# -- messages to the actor that waits for the thread
 
 
 @attrs.define(eq=False)
 class Host(Server):
-    """Has a thread do something, and waits for it."""
+    """Runs a function in a thread and waits for the thread."""
 
     mailbox = MailboxPolicy(1)
-    door: Portal
+    portal: Portal
     thread: Thread[Any]
 
     async def add(self, amount: int) -> int:
         return amount
 
     async def ask(self, whom: Ref["Host"]) -> CallCycle:
-        """Have the thread call somebody, and say how that was refused."""
+        """Call another actor in the thread; return the CallCycle."""
 
         def work() -> CallCycle:
             with pytest.raises(CallCycle) as refused:
-                self.door.call(whom, Host.add, 1)
+                self.portal.call(whom, Host.add, 1)
             return refused.value
 
         refused: CallCycle = await self.thread(work)
@@ -111,21 +111,21 @@ class Host(Server):
 
     async def flood_self(self) -> None:
         def work() -> None:
-            self.door.cast(self.ref, Host.add, 1)
+            self.portal.cast(self.ref, Host.add, 1)
             with pytest.raises(MailboxFull):
-                self.door.cast(self.ref, Host.add, 2)
+                self.portal.cast(self.ref, Host.add, 2)
             with pytest.raises(MailboxFull):
-                self.door.send(self.ref, "hello")
+                self.portal.send(self.ref, "hello")
 
         await self.thread(work)
 
 
-# A thread that trio knows nothing of does not say whose it is.
+# A thread that trio did not start belongs to no task.
 known_way = pytest.mark.parametrize(("make", "thread"), WAYS[:-1])
 
 
 @known_way
-async def test_a_thread_that_its_actor_waits_for_cannot_call_it(
+async def test_a_thread_cannot_call_the_actor_that_waits_for_it(
     nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     host = await start(nursery, lambda: Host(make(), thread), path="/host")
@@ -139,7 +139,7 @@ async def test_a_thread_that_its_actor_waits_for_cannot_call_it(
 
 
 @known_way
-async def test_a_thread_that_its_actor_waits_for_does_not_wait_for_room(
+async def test_a_cast_to_the_full_actor_that_waits_for_the_thread_is_refused(
     nursery: trio.Nursery, make: Callable[[], Portal], thread: Thread[None]
 ) -> None:
     host = await start(nursery, lambda: Host(make(), thread))
@@ -147,7 +147,7 @@ async def test_a_thread_that_its_actor_waits_for_does_not_wait_for_room(
     await stop(host)
 
 
-async def test_the_actor_that_waits_for_a_thread_is_its_caller(
+async def test_the_caller_is_the_actor_that_waits_for_the_thread(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Working(Actor):

@@ -1,4 +1,4 @@
-"""The life of one incarnation: stop, grace, kill, terminate, and what becomes of errors."""
+"""The life cycle of one incarnation: stop, grace, kill, terminate, errors."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -34,7 +34,7 @@ from tests.garbage import no_collector
 
 @attrs.define(eq=False)
 class Life(Actor):
-    """Does what it is told, and notes with which reason it was terminated."""
+    """Runs a given body, and records the reason that `terminate` gets."""
 
     body: Callable[[], Awaitable[object]] = trio.sleep_forever
     cleanup: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
@@ -62,7 +62,7 @@ async def raising_while_cancelled(error: BaseException) -> None:
 
 
 async def alone(life: Life, act: Callable[[Ref[Life]], object], grace: float = 5.0) -> ExitReason:
-    """Start it, do something to it, and say how it ended; a crash is raised into a nursery here."""
+    """Start the actor, act on it, and return its exit reason. A crash ends the inner nursery."""
     reasons: list[ExitReason] = []
     try:
         async with trio.open_nursery() as nursery:
@@ -76,17 +76,17 @@ async def alone(life: Life, act: Callable[[Ref[Life]], object], grace: float = 5
     return reasons[0]
 
 
-def nothing(_: Ref[Life]) -> None:
-    """It ends by itself."""
+def do_nothing(_: Ref[Life]) -> None:
+    """Let the actor end by itself."""
 
 
-# -- which reason, and whether terminate runs
+# -- exit reasons, and whether terminate runs
 
 
 async def test_terminate_runs_after_a_normal_end() -> None:
     life = Life(trio.lowlevel.checkpoint)
 
-    assert await alone(life, nothing) is NORMAL
+    assert await alone(life, do_nothing) is NORMAL
     assert life.finished == [NORMAL]
 
 
@@ -94,7 +94,7 @@ async def test_terminate_runs_after_a_crash() -> None:
     error = ValueError("boom")
     life = Life(lambda: raising(error))
 
-    assert await alone(life, nothing) == crashed(error)
+    assert await alone(life, do_nothing) == crashed(error)
     assert life.finished == [crashed(error)]
 
 
@@ -120,7 +120,7 @@ async def test_terminate_does_not_run_after_a_crash_while_killed() -> None:
     assert life.terminated == []
 
 
-async def test_awaits_in_terminate_work_though_the_nursery_is_cancelled(
+async def test_terminate_can_await_in_a_cancelled_nursery(
     autojump_clock: MockClock,
 ) -> None:
     life = Life(cleanup=partial(trio.sleep, 3))
@@ -132,7 +132,7 @@ async def test_awaits_in_terminate_work_though_the_nursery_is_cancelled(
     assert ref.reason is SHUTDOWN
 
 
-async def test_a_terminate_that_hangs_is_killed_at_the_grace(autojump_clock: MockClock) -> None:
+async def test_a_hanging_terminate_is_killed_when_the_grace_ends(autojump_clock: MockClock) -> None:
     life, began = Life(cleanup=trio.sleep_forever), trio.current_time()
 
     assert await alone(life, lambda ref: ref.stop(), grace=2.0) is KILLED
@@ -140,36 +140,38 @@ async def test_a_terminate_that_hangs_is_killed_at_the_grace(autojump_clock: Moc
     assert life.finished == []
 
 
-async def test_a_stop_without_limit_has_none_in_terminate(autojump_clock: MockClock) -> None:
+async def test_a_stop_with_infinite_grace_never_cancels_terminate(
+    autojump_clock: MockClock,
+) -> None:
     life = Life(cleanup=partial(trio.sleep, 100))
 
     assert await alone(life, lambda ref: ref.stop(grace=inf), grace=2.0) is SHUTDOWN
 
 
-async def test_an_actor_that_ends_by_itself_has_its_grace_for_terminate(
+async def test_terminate_has_the_full_grace_when_the_body_returns(
     autojump_clock: MockClock,
 ) -> None:
     life, began = Life(trio.lowlevel.checkpoint, trio.sleep_forever), trio.current_time()
 
-    assert await alone(life, nothing, grace=2.0) is KILLED
+    assert await alone(life, do_nothing, grace=2.0) is KILLED
     assert trio.current_time() - began == pytest.approx(2.0)
 
 
-async def test_a_crash_in_terminate_is_the_reason() -> None:
+async def test_a_crash_in_terminate_becomes_the_exit_reason() -> None:
     error = KeyError("cleanup")
     life = Life(cleanup=lambda: raising(error))
 
     assert await alone(life, lambda ref: ref.stop()) == crashed(error)
 
 
-async def test_a_crash_stays_the_reason_when_terminate_is_cut(
+async def test_a_crash_stays_the_exit_reason_if_terminate_times_out(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = ValueError("boom")
     life = Life(lambda: raising(error), trio.sleep_forever)
 
-    assert await alone(life, nothing, grace=1.0) == crashed(error)
-    assert "/life did not end its terminate: killed" in caplog.messages
+    assert await alone(life, do_nothing, grace=1.0) == crashed(error)
+    assert "/life: terminate did not finish: killed" in caplog.messages
 
 
 async def test_a_crash_while_being_stopped_is_a_crash() -> None:
@@ -180,7 +182,7 @@ async def test_a_crash_while_being_stopped_is_a_crash() -> None:
     assert life.finished == [crashed(error)]
 
 
-async def test_a_stop_that_the_body_answers_with_a_return_has_the_reason_asked_for() -> None:
+async def test_the_stop_reason_holds_when_the_cancelled_body_returns() -> None:
     async def giving_in() -> None:
         with trio.CancelScope() as scope:
             try:
@@ -193,7 +195,7 @@ async def test_a_stop_that_the_body_answers_with_a_return_has_the_reason_asked_f
     assert await alone(life, lambda ref: ref.stop(shutdown("asked"))) == shutdown("asked")
 
 
-async def test_the_first_stop_names_the_reason() -> None:
+async def test_the_first_stop_request_sets_the_reason() -> None:
     def twice(ref: Ref[Life]) -> None:
         ref.stop(shutdown("first"))
         ref.stop(shutdown("second"))
@@ -202,7 +204,7 @@ async def test_the_first_stop_names_the_reason() -> None:
 
 
 @pytest.mark.parametrize("in_a_group", [False, True])
-async def test_system_exit_is_the_crash_of_that_actor(in_a_group: bool) -> None:
+async def test_system_exit_is_a_crash_of_the_actor(in_a_group: bool) -> None:
     async def leaving() -> None:
         if in_a_group:
             async with trio.open_nursery() as nursery:
@@ -210,18 +212,18 @@ async def test_system_exit_is_the_crash_of_that_actor(in_a_group: bool) -> None:
         else:
             raise SystemExit(3)
 
-    reason = await alone(Life(leaving), nothing)
+    reason = await alone(Life(leaving), do_nothing)
 
     assert isinstance(reason.error, SystemExit)
 
 
-async def test_exit_leaves_with_a_reason_of_ones_own() -> None:
+async def test_exit_sets_the_exit_reason() -> None:
     life = Life(lambda: raising(Exit(shutdown("enough"))))
 
-    assert await alone(life, nothing) == shutdown("enough")
+    assert await alone(life, do_nothing) == shutdown("enough")
 
 
-async def test_a_crash_is_raised_into_the_nursery_and_a_quiet_end_is_not() -> None:
+async def test_only_a_crash_is_raised_into_the_nursery() -> None:
     error = ValueError("boom")
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
@@ -231,7 +233,7 @@ async def test_a_crash_is_raised_into_the_nursery_and_a_quiet_end_is_not() -> No
     assert caught.value.exceptions == (error,)
 
 
-async def test_a_crash_without_an_exception_is_raised_into_the_nursery_too() -> None:
+async def test_a_crash_without_exception_is_raised_into_the_nursery() -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with trio.open_nursery() as nursery:
             reason = ExitReason("crashed", "in words")
@@ -240,7 +242,7 @@ async def test_a_crash_without_an_exception_is_raised_into_the_nursery_too() -> 
     assert isinstance(caught.value.exceptions[0], ActorExited)
 
 
-async def test_the_phases_come_in_their_order() -> None:
+async def test_the_phases_follow_each_other_in_order() -> None:
     phases: list[Phase] = []
 
     class Watched(Actor):
@@ -261,11 +263,11 @@ async def test_the_phases_come_in_their_order() -> None:
     assert phases == [Phase.STARTING, Phase.RUNNING, Phase.DYING, Phase.DEAD]
 
 
-# -- what is logged
+# -- garbage
 
 
 class Cleaner(Server):
-    """Has a `terminate`, and so a scope more."""
+    """Overrides `terminate`, so its process has both scopes."""
 
     async def terminate(self, reason: ExitReason) -> None:
         await trio.lowlevel.checkpoint()
@@ -273,7 +275,7 @@ class Cleaner(Server):
 
 @pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("kind", [Server, Cleaner])
-async def test_an_end_leaves_nothing_to_the_garbage_collector(
+async def test_an_ended_actor_leaves_no_garbage_cycles(
     kind: type[Server], nursery: trio.Nursery
 ) -> None:
     await stop(await start(nursery, kind))

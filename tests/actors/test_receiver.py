@@ -1,4 +1,4 @@
-"""What does as `receive` in a loop of its own, and what a message is handed over in."""
+"""`Mailbox.receiver`, a faster `receive`; and MessageOutcome."""
 
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import cast
@@ -7,11 +7,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors.mailbox import LOOK, TIMEOUT, Handed, Mailbox
+from okibi.actors.mailbox import LOOK, TIMEOUT, Mailbox, MessageOutcome
 from okibi.actors.timers import Timer
 
 
-async def test_a_receiver_gives_each_message_or_says_that_it_is_to_be_asked_again(
+async def test_a_receiver_returns_each_message_or_look(
     nursery: trio.Nursery,
 ) -> None:
     mailbox, taken = Mailbox(), list[object]()
@@ -36,22 +36,22 @@ async def test_a_receiver_gives_each_message_or_says_that_it_is_to_be_asked_agai
     assert taken == ["handed", LOOK, "control", "data", LOOK, "rung", LOOK, TIMEOUT]
 
 
-async def test_a_receiver_refuses_to_be_a_second_reader(nursery: trio.Nursery) -> None:
+async def test_a_receiver_beside_another_reader_is_refused(nursery: trio.Nursery) -> None:
     mailbox = Mailbox()
     nursery.start_soon(mailbox.receive)
     await wait_all_tasks_blocked()
 
-    with pytest.raises(trio.BusyResourceError, match="another task reads"):
+    with pytest.raises(trio.BusyResourceError, match="another task already reads"):
         await mailbox.receiver()()
 
 
-async def test_who_was_torn_out_of_its_wait_as_that_began_may_wait_anew(
+async def test_a_reader_can_wait_again_after_an_interrupted_wait(
     nursery: trio.Nursery,
 ) -> None:
     mailbox, taken = Mailbox(), list[object]()
 
     async def reader() -> None:
-        # As a signal handler's error leaves it that comes before the first step of the wait.
+        # As after a signal handler that raises before the first step of the wait.
         begun = cast("Coroutine[object, object, object]", mailbox.receiver()())
         begun.close()
         receive = mailbox.receiver()
@@ -66,7 +66,7 @@ async def test_who_was_torn_out_of_its_wait_as_that_began_may_wait_anew(
     assert taken == ["first", "second"]
 
 
-async def test_a_receiver_that_is_cancelled_loses_no_message() -> None:
+async def test_a_cancelled_receiver_loses_no_message() -> None:
     mailbox = Mailbox()
 
     with trio.CancelScope() as scope:
@@ -78,7 +78,7 @@ async def test_a_receiver_that_is_cancelled_loses_no_message() -> None:
     assert await mailbox.receive() == "kept"
 
 
-async def test_a_message_that_is_handed_over_is_an_outcome_like_any_other() -> None:
+async def test_a_message_outcome_behaves_like_an_outcome_value() -> None:
     def generator() -> Generator[str, object, None]:
         got.append((yield "begun"))
         yield "sent"
@@ -88,7 +88,7 @@ async def test_a_message_that_is_handed_over_is_an_outcome_like_any_other() -> N
         yield "sent"
 
     got = list[object]()
-    handed, sync, asynchronous = Handed(7), generator(), agenerator()
+    handed, sync, asynchronous = MessageOutcome(7), generator(), agenerator()
     next(sync)
     await anext(asynchronous)
 

@@ -1,4 +1,4 @@
-"""Replies that come later: once, from any task, and never lost in silence."""
+"""reply_later: one reply, from any task; a lost Reply fails the call."""
 
 import threading
 from collections import deque
@@ -24,7 +24,7 @@ from okibi.actors import (
 
 @attrs.define(eq=False)
 class Kitchen(Server):
-    """Takes orders and serves them when it is told to."""
+    """Keeps the Reply to each order."""
 
     orders: list[Reply[str]] = attrs.Factory(list)
 
@@ -52,7 +52,7 @@ class Kitchen(Server):
 
 @attrs.define
 class Table:
-    """A kitchen, and what a guest who has ordered was given."""
+    """A kitchen, and what a waiting caller got."""
 
     kitchen: Kitchen
     given: list[object] = attrs.Factory(list)
@@ -75,7 +75,7 @@ async def table(nursery: trio.Nursery) -> Table:
     return table
 
 
-async def test_it_may_be_an_error(table: Table) -> None:
+async def test_a_later_reply_may_be_an_error(table: Table) -> None:
     error = Refusal("no soup")
 
     assert table.kitchen.orders[0].fail(error)
@@ -84,13 +84,13 @@ async def test_it_may_be_an_error(table: Table) -> None:
     assert table.given == [error]
 
 
-async def test_a_caller_who_has_given_up_gets_none(nursery: trio.Nursery) -> None:
+async def test_a_cancelled_caller_gets_no_reply(nursery: trio.Nursery) -> None:
     kitchen = Kitchen()
     ref = await start(nursery, lambda: kitchen)
     with trio.move_on_after(0):
         await ref.call(Kitchen.order)
-    with trio.CancelScope() as patience:
-        nursery.start_soon(_cancel_when_idle, patience)
+    with trio.CancelScope() as scope:
+        nursery.start_soon(_cancel_when_idle, scope)
         await ref.call(Kitchen.order)
 
     assert [reply.send("cold") for reply in kitchen.orders] == [False]
@@ -102,16 +102,16 @@ async def _cancel_when_idle(scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def test_a_reply_that_nobody_holds_fails_its_caller(table: Table) -> None:
+async def test_a_dropped_reply_fails_its_caller(table: Table) -> None:
     await table.kitchen.ref.call(Kitchen.forget)
     await wait_all_tasks_blocked()
 
     [lost] = table.given
     assert isinstance(lost, ReplyLost)
-    assert str(lost) == "/kitchen lost the reply to order(): nobody can give it now"
+    assert str(lost) == "/kitchen dropped the Reply to order() without sending a reply"
 
 
-async def test_a_reply_that_a_thread_drops_fails_its_caller(table: Table) -> None:
+async def test_a_reply_dropped_in_a_thread_fails_its_caller(table: Table) -> None:
     orders = table.kitchen.orders
 
     await trio.to_thread.run_sync(orders.clear)
@@ -120,7 +120,7 @@ async def test_a_reply_that_a_thread_drops_fails_its_caller(table: Table) -> Non
     assert isinstance(table.given[0], ReplyLost)
 
 
-async def test_a_reply_given_from_a_thread_is_refused_and_still_good(table: Table) -> None:
+async def test_send_in_a_thread_is_refused_and_may_be_repeated(table: Table) -> None:
     [reply] = table.kitchen.orders
 
     with pytest.raises(RuntimeError):
@@ -131,7 +131,7 @@ async def test_a_reply_given_from_a_thread_is_refused_and_still_good(table: Tabl
     assert table.given == ["soup"]
 
 
-def test_a_reply_dropped_after_the_run_is_nothing() -> None:
+def test_a_reply_dropped_after_the_run_is_ignored() -> None:
     kitchen = Kitchen()
 
     async def main() -> None:
@@ -147,7 +147,7 @@ def test_a_reply_dropped_after_the_run_is_nothing() -> None:
     thread.join()
 
 
-async def test_what_the_method_returns_or_refuses_itself_comes_first(table: Table) -> None:
+async def test_a_return_value_or_refusal_is_the_reply(table: Table) -> None:
     kitchen = table.kitchen
     assert await kitchen.ref.call(Kitchen.eager) == "at once"
     with pytest.raises(Refusal, match="closed"):
@@ -156,15 +156,17 @@ async def test_what_the_method_returns_or_refuses_itself_comes_first(table: Tabl
     assert [reply.wanted for reply in kitchen.orders] == [True, False, False]
 
 
-async def test_no_reply_without_taking_it_along_is_a_mistake_of_the_server() -> None:
-    with pytest.RaisesGroup(pytest.RaisesExc(TypeError, match="careless gave NO_REPLY without")):
+async def test_no_reply_without_reply_later_ends_the_server() -> None:
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(TypeError, match="careless returned NO_REPLY without")
+    ):
         async with trio.open_nursery() as nursery:
             kitchen = await start(nursery, Kitchen)
             with pytest.raises(ActorExited):
                 await kitchen.call(Kitchen.careless)
 
 
-async def test_a_cast_may_go_without_any_reply(table: Table) -> None:
+async def test_reply_later_in_a_cast_has_no_effect(table: Table) -> None:
     ref = table.kitchen.ref
 
     await ref.cast(Kitchen.careless)
@@ -172,10 +174,10 @@ async def test_a_cast_may_go_without_any_reply(table: Table) -> None:
     await wait_all_tasks_blocked()
 
     assert ref.alive
-    assert not table.kitchen.orders[1].send("to nobody")
+    assert not table.kitchen.orders[1].send("too late")
 
 
-async def test_without_a_call_there_is_nothing_to_reply_to() -> None:
+async def test_reply_later_needs_a_call() -> None:
     with pytest.RaisesGroup(RuntimeError):
         async with trio.open_nursery() as nursery:
             kitchen = await start(nursery, Kitchen)
@@ -187,7 +189,7 @@ async def test_without_a_call_there_is_nothing_to_reply_to() -> None:
     await stop(kitchen)
 
 
-def test_it_is_shown_as_what_it_is() -> None:
+def test_the_repr_of_no_reply() -> None:
     assert repr(NO_REPLY) == "NO_REPLY"
 
 
@@ -201,15 +203,15 @@ class Twice(Kitchen):
         return NO_REPLY
 
 
-async def test_a_reply_is_taken_along_once(nursery: trio.Nursery) -> None:
+async def test_reply_later_works_once_a_call(nursery: trio.Nursery) -> None:
     ref = await start(nursery, Twice, path="/kitchen")
 
-    assert await ref.call(Kitchen.order) == "/kitchen: the reply to order() was taken along before"
+    assert await ref.call(Kitchen.order) == "/kitchen: reply_later was called before for order()"
     await stop(ref)
 
 
 class Queue(deque[Any]):
-    """That of trio's loop, where what is held is dropped as the loop is about to empty it."""
+    """Replaces trio's run queue; drops the held Replies just before trio empties the queue."""
 
     held: list[Reply[str]]
     woken: int
@@ -222,7 +224,7 @@ class Queue(deque[Any]):
             self.popleft()
 
 
-async def test_a_reply_that_the_collector_finds_wakes_nobody_in_the_middle_of_trios_loop(
+async def test_a_collected_reply_does_not_wake_tasks_in_trios_loop(
     table: Table,
 ) -> None:
     core: Any = trio._core

@@ -1,4 +1,4 @@
-"""A request: how a method travels, and its one-shot slot."""
+"""Request: the name of a method, and the slot for one answer."""
 
 import functools
 import inspect
@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, Server
-from okibi.actors.request import NOT_MESSAGES, Request, message_name, shown
+from okibi.actors.request import NOT_MESSAGES, Request, describe, message_name
 
 
 def request(*args: object, wanted: bool = True, **kwargs: object) -> Request:
@@ -26,7 +26,7 @@ class Broken:
         raise RuntimeError("no words")
 
 
-async def test_an_answer_reaches_who_waits(nursery: trio.Nursery) -> None:
+async def test_an_answer_reaches_the_waiting_task(nursery: trio.Nursery) -> None:
     asked = request()
 
     async def answer() -> None:
@@ -37,14 +37,14 @@ async def test_an_answer_reaches_who_waits(nursery: trio.Nursery) -> None:
     assert await asked.reply() == 1
 
 
-async def test_an_answer_that_came_before_the_wait_is_kept() -> None:
+async def test_an_early_answer_is_kept() -> None:
     asked = request()
     asked.answer(1)
 
     assert await asked.reply() == 1
 
 
-async def test_a_failure_is_raised_in_who_waits() -> None:
+async def test_an_error_is_raised_in_the_waiting_task() -> None:
     asked = request()
     asked.fail(KeyError("k"))
 
@@ -52,7 +52,7 @@ async def test_a_failure_is_raised_in_who_waits() -> None:
         await asked.reply()
 
 
-async def test_a_second_answer_is_harmless() -> None:
+async def test_a_second_answer_is_discarded() -> None:
     asked = request()
     asked.answer(1)
     asked.answer(2)
@@ -61,7 +61,7 @@ async def test_a_second_answer_is_harmless() -> None:
     assert await asked.reply() == 1
 
 
-async def test_a_late_answer_is_dropped() -> None:
+async def test_a_late_answer_is_discarded() -> None:
     asked = request()
     with trio.move_on_after(0):
         await asked.reply()
@@ -71,27 +71,27 @@ async def test_a_late_answer_is_dropped() -> None:
     asked.fail(KeyError("k"))
 
 
-def test_nobody_wants_the_answer_to_a_cast() -> None:
+def test_the_answer_to_a_cast_is_discarded() -> None:
     request(wanted=False).fail(KeyError("k"))
 
 
-def test_a_request_is_named_by_its_method_without_what_it_is_given() -> None:
+def test_the_text_of_a_request_has_no_arguments() -> None:
     assert str(request("bob", 1, how="well")) == "visit()"
-    assert shown(request(Broken())) == "visit()"
+    assert describe(request(Broken())) == "visit()"
 
 
-def test_another_message_is_named_by_its_type() -> None:
-    assert shown("secret") == "a message of type str"
-    assert shown(Broken()) == "a message of type Broken"
+def test_other_messages_are_described_by_type() -> None:
+    assert describe("secret") == "a message of type str"
+    assert describe(Broken()) == "a message of type Broken"
 
 
-def test_a_message_travels_by_its_methods_name() -> None:
+def test_a_message_carries_the_name_of_its_method() -> None:
     assert message_name(Visits.visit) == "visit"
 
 
 @pytest.mark.parametrize("method", [functools.partial(Visits.visit), "visit", None, 3])
-def test_what_is_no_method_is_no_message(method: object) -> None:
-    with pytest.raises(TypeError, match="a message is a method of the server's class, not"):
+def test_a_message_must_be_a_method(method: object) -> None:
+    with pytest.raises(TypeError, match="a message must be a method of the server's class, got"):
         message_name(method)
 
 
@@ -101,17 +101,17 @@ class Log(Visits):
 
 
 @pytest.mark.parametrize("method", [Log().visit, super(Log, Log()).visit])
-def test_a_method_that_is_bound_to_an_object_is_no_message(method: object) -> None:
+def test_a_method_bound_to_an_instance_is_no_message(method: object) -> None:
     with pytest.raises(TypeError) as refused:
         message_name(method)
 
     assert str(refused.value) == (
-        "visit is bound to one Log, and a message names its receiver by its address: "
-        "write ref.call(Log.visit, ...)"
+        "visit is bound to an instance of Log: pass the method of the class, "
+        "ref.call(Log.visit, ...)"
     )
 
 
-def test_a_method_that_a_decorator_or_a_class_has_bound_is_a_message() -> None:
+def test_decorated_class_and_static_methods_are_messages() -> None:
     class Decorated(Visits):
         @functools.wraps(Visits.visit)
         async def wrapped(self) -> None: ...
@@ -122,7 +122,7 @@ def test_a_method_that_a_decorator_or_a_class_has_bound_is_a_message() -> None:
         @staticmethod
         async def static() -> None: ...
 
-        @functools.cache  # noqa: B019, an object that is called, and no function
+        @functools.cache  # noqa: B019, an object that is no function
         def cached(self) -> None: ...
 
     names = ["wrapped", "of_class", "static", "cached"]
@@ -136,8 +136,8 @@ def test_a_method_that_a_decorator_or_a_class_has_bound_is_a_message() -> None:
 
 
 @pytest.mark.parametrize("method", [Visits._private, Server.init, Server.terminate, Server.run])
-def test_private_methods_and_callbacks_are_no_messages(method: object) -> None:
-    with pytest.raises(TypeError, match="is no message"):
+def test_private_methods_and_hooks_are_no_messages(method: object) -> None:
+    with pytest.raises(TypeError, match="cannot be a message"):
         message_name(method)
 
 
@@ -152,9 +152,11 @@ def test_not_messages_are_the_public_names_of_actor_and_server() -> None:
     assert public == NOT_MESSAGES
 
 
-def test_a_method_with_the_name_of_a_callback_is_told_of_it() -> None:
+def test_a_method_with_the_name_of_a_hook_is_no_message() -> None:
     class Inbox(Server):
         async def receive(self, letter: str) -> None: ...  # type: ignore[override]
 
-    with pytest.raises(TypeError, match="every server has a receive; give yours another name"):
+    with pytest.raises(
+        TypeError, match="receive cannot be a message: it is a hook or attribute of every S"
+    ):
         message_name(Inbox.receive)

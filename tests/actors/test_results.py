@@ -1,4 +1,4 @@
-"""Replies as messages: each monitor of a Pending brings exactly one Result."""
+"""Results: each monitor of a Pending brings exactly one."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ from tests.conformance.cancellation import every_step
 
 @attrs.define(eq=False)
 class Oven(Server):
-    """Bakes as it is told to."""
+    """Answers in every way, by what is to be baked."""
 
     later: list[Reply[str]] = attrs.Factory(list)
     skip_abandoned_calls = True
@@ -53,7 +53,7 @@ class Oven(Server):
 
 @attrs.define(eq=False)
 class Cook(Server):
-    """Asks the oven, and waits for nothing."""
+    """Sends requests to the oven and monitors them."""
 
     mailbox = MailboxPolicy(1, WhenFull.REJECT)
 
@@ -80,8 +80,8 @@ class Cook(Server):
         else:
             self.other.append(message)
 
-    def told(self) -> list[object]:
-        """What has come, without the monitors."""
+    def _received(self) -> list[object]:
+        """The values and types of errors of the Results."""
         return [each.value if each.error is None else type(each.error) for each in self.results]
 
 
@@ -90,26 +90,26 @@ async def oven() -> Oven:
     return Oven()
 
 
-async def at_work(nursery: trio.Nursery, oven: Oven) -> Cook:
-    """An oven and a cook; the test may look at their fields."""
+async def start_both(nursery: trio.Nursery, oven: Oven) -> Cook:
+    """Start an oven and a cook. Return the actor, so that a test can read its fields."""
     ref = await start(nursery, lambda: oven)
     cook = Cook(ref)
     await start(nursery, lambda: cook)
     return cook
 
 
-async def end(*actors: Server) -> None:
-    """Stop them, and see that no monitor is left."""
+async def stop_and_check(*actors: Server) -> None:
+    """Stop the actors and check that no monitor is left."""
     for actor in actors:
         process = actor._process
         await stop(actor.ref)
         assert not process.watchers
 
 
-async def test_a_reply_comes_as_a_message_with_its_pending(
+async def test_a_reply_comes_as_a_result_with_its_pending(
     nursery: trio.Nursery, oven: Oven
 ) -> None:
-    cook = await at_work(nursery, oven)
+    cook = await start_both(nursery, oven)
 
     await cook.ref.call(Cook.order, "bread")
     await wait_all_tasks_blocked()
@@ -117,13 +117,13 @@ async def test_a_reply_comes_as_a_message_with_its_pending(
     assert cook.results == [Result(cook.pending[0], "baked bread", None, cook.monitors[0])]
     assert await cook.pending[0].result() == "baked bread"
     assert not cook._process.watchers
-    await end(cook, oven)
+    await stop_and_check(cook, oven)
 
 
-async def test_each_monitor_brings_one_message_also_after_the_reply(
+async def test_each_monitor_brings_one_result_even_after_the_reply(
     nursery: trio.Nursery, oven: Oven, autojump_clock: MockClock
 ) -> None:
-    cook = await at_work(nursery, oven)
+    cook = await start_both(nursery, oven)
     pending = await oven.ref.request(Oven.bake, "slow")
 
     for _ in range(2):
@@ -132,27 +132,25 @@ async def test_each_monitor_brings_one_message_also_after_the_reply(
     await cook.ref.call(Cook.watch, pending)
     await wait_all_tasks_blocked()
 
-    assert cook.told() == ["baked slow"] * 3
+    assert cook._received() == ["baked slow"] * 3
     assert [each.monitor for each in cook.results] == cook.monitors
-    await end(cook, oven)
+    await stop_and_check(cook, oven)
 
 
 async def test_a_refusal_and_a_lost_reply_come_as_errors(nursery: trio.Nursery, oven: Oven) -> None:
-    cook = await at_work(nursery, oven)
+    cook = await start_both(nursery, oven)
 
     for what in ("stone", "lost", "cake"):
         await cook.ref.call(Cook.order, what)
     oven.later.pop().fail(KeyError("flour"))
     await wait_all_tasks_blocked()
 
-    assert Counter(cook.told()) == Counter([Refusal, ReplyLost, KeyError])
-    await end(cook, oven)
+    assert Counter(cook._received()) == Counter([Refusal, ReplyLost, KeyError])
+    await stop_and_check(cook, oven)
 
 
-async def test_the_end_of_the_actor_comes_as_an_error_once(
-    nursery: trio.Nursery, oven: Oven
-) -> None:
-    cook = await at_work(nursery, oven)
+async def test_the_end_of_the_actor_comes_as_one_error(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await start_both(nursery, oven)
     await cook.ref.call(Cook.do, lambda: watch(cook))
     for what in ("cake", "slow", "bread"):
         await cook.ref.call(Cook.order, what)
@@ -161,20 +159,20 @@ async def test_the_end_of_the_actor_comes_as_an_error_once(
     oven.ref.kill()
     await wait_all_tasks_blocked()
 
-    assert cook.told() == [ActorExited] * 3
+    assert cook._received() == [ActorExited] * 3
     assert {each.source for each in cook.results} == {*cook.pending}
     assert len(cook.other) == 1
-    await end(cook)
+    await stop_and_check(cook)
 
 
 async def watch(cook: Cook) -> None:
     cook.monitor(cook.oven)
 
 
-async def test_a_result_comes_where_the_mailbox_is_full(
+async def test_a_result_arrives_in_a_full_mailbox(
     nursery: trio.Nursery, oven: Oven, autojump_clock: MockClock
 ) -> None:
-    cook = await at_work(nursery, oven)
+    cook = await start_both(nursery, oven)
     go = trio.Event()
     await cook.ref.call(Cook.order, "slow")
     await cook.ref.cast(Cook.do, go.wait)
@@ -187,13 +185,13 @@ async def test_a_result_comes_where_the_mailbox_is_full(
     go.set()
     await wait_all_tasks_blocked()
 
-    assert cook.told() == ["baked slow"]
+    assert cook._received() == ["baked slow"]
     assert cook.other == ["news"]
-    await end(cook, oven)
+    await stop_and_check(cook, oven)
 
 
-async def test_no_result_is_seen_after_demonitor(nursery: trio.Nursery, oven: Oven) -> None:
-    cook = await at_work(nursery, oven)
+async def test_no_result_arrives_after_demonitor(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await start_both(nursery, oven)
     go = trio.Event()
     for what in ("cake", "bread"):
         await cook.ref.call(Cook.order, what)
@@ -208,14 +206,12 @@ async def test_no_result_is_seen_after_demonitor(nursery: trio.Nursery, oven: Ov
     await wait_all_tasks_blocked()
     cook.monitors[1].demonitor()
 
-    assert cook.told() == ["baked bread"] * 2
-    await end(cook, oven)
+    assert cook._received() == ["baked bread"] * 2
+    await stop_and_check(cook, oven)
 
 
-async def test_a_result_that_waits_in_the_mailbox_is_taken_back_by_demonitor(
-    nursery: trio.Nursery, oven: Oven
-) -> None:
-    cook = await at_work(nursery, oven)
+async def test_demonitor_removes_a_waiting_result(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await start_both(nursery, oven)
     go = trio.Event()
     await cook.ref.call(Cook.order, "cake")
     await cook.ref.cast(Cook.do, go.wait)
@@ -227,13 +223,11 @@ async def test_a_result_that_waits_in_the_mailbox_is_taken_back_by_demonitor(
     await wait_all_tasks_blocked()
 
     assert not cook.results
-    await end(cook, oven)
+    await stop_and_check(cook, oven)
 
 
-async def test_an_abandoned_request_brings_no_message_and_leaves_no_monitor(
-    nursery: trio.Nursery, oven: Oven
-) -> None:
-    cook = await at_work(nursery, oven)
+async def test_an_abandoned_request_brings_no_result(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await start_both(nursery, oven)
     await cook.ref.call(Cook.order, "cake")
     await wait_all_tasks_blocked()
 
@@ -244,29 +238,27 @@ async def test_an_abandoned_request_brings_no_message_and_leaves_no_monitor(
         cook.monitor(cook.pending[0])
 
     assert not cook.results
-    await end(cook, oven)
+    await stop_and_check(cook, oven)
 
 
-async def test_a_watcher_that_ends_leaves_nothing_in_the_request(
+async def test_an_ended_watcher_leaves_nothing_in_the_request(
     nursery: trio.Nursery, oven: Oven
 ) -> None:
-    cook = await at_work(nursery, oven)
+    cook = await start_both(nursery, oven)
     await cook.ref.call(Cook.order, "cake")
     await wait_all_tasks_blocked()
-    await end(cook)
+    await stop_and_check(cook)
 
     request = cook.pending[0]._request
     assert not request.listeners
-    cook.pending[0].watched_by(cook._process)
+    cook.pending[0].add_monitor(cook._process)
     assert not request.listeners
     assert oven.later.pop().send("baked cake")
-    await end(oven)
+    await stop_and_check(oven)
 
 
-async def test_an_answer_from_another_thread_is_refused_before_it_is_half_given(
-    nursery: trio.Nursery, oven: Oven
-) -> None:
-    cook = await at_work(nursery, oven)
+async def test_an_answer_from_another_thread_is_refused(nursery: trio.Nursery, oven: Oven) -> None:
+    cook = await start_both(nursery, oven)
     await cook.ref.call(Cook.order, "cake")
     await wait_all_tasks_blocked()
     reply = oven.later.pop()
@@ -276,26 +268,30 @@ async def test_an_answer_from_another_thread_is_refused_before_it_is_half_given(
     await trio.to_thread.run_sync(trio.from_thread.run_sync, reply.send, "baked cake")
     await wait_all_tasks_blocked()
 
-    assert cook.told() == ["baked cake"]
-    await end(cook, oven)
+    assert cook._received() == ["baked cake"]
+    await stop_and_check(cook, oven)
 
 
-async def test_a_pending_of_another_run_is_not_monitored(nursery: trio.Nursery, oven: Oven) -> None:
-    cook = await at_work(nursery, oven)
+async def test_a_pending_of_another_run_cannot_be_monitored(
+    nursery: trio.Nursery, oven: Oven
+) -> None:
+    cook = await start_both(nursery, oven)
     await cook.ref.call(Cook.order, "cake")
     await wait_all_tasks_blocked()
 
-    async def elsewhere() -> None:
+    async def other_run() -> None:
         cook.monitor(cook.pending[0])
 
-    with pytest.raises(RuntimeError, match="monitor outside its run of trio"):
-        await trio.to_thread.run_sync(trio.run, elsewhere)
-    await end(cook, oven)
+    with pytest.raises(
+        RuntimeError, match=r"monitor is impossible from another thread or `trio\.run`"
+    ):
+        await trio.to_thread.run_sync(trio.run, other_run)
+    await stop_and_check(cook, oven)
 
 
 @attrs.define
 class Scene:
-    """Three requests that are watched, made anew for each step."""
+    """Three monitored requests, repeated for each step."""
 
     cook: Cook | None = None
 
@@ -311,7 +307,7 @@ class Scene:
             await trio.sleep(2)
             await stop(ref)
             await wait_all_tasks_blocked()
-            assert cook.told() == ["baked bread", "baked slow", ActorExited]
+            assert cook._received() == ["baked bread", "baked slow", ActorExited]
             await stop(cook.ref)
 
     async def check(self) -> None:
@@ -320,7 +316,7 @@ class Scene:
             assert len({each.monitor for each in self.cook.results}) == len(self.cook.results)
 
 
-def test_a_result_comes_once_or_not_at_all_at_whatever_step_all_is_cancelled() -> None:
+def test_cancelled_at_any_step_a_result_comes_at_most_once() -> None:
     scene = Scene()
 
     assert every_step(scene.run, scene.check) > 20

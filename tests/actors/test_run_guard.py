@@ -1,4 +1,4 @@
-"""What is asked of an actor from another run of trio's, whatever the actor is at meanwhile."""
+"""Using an actor from another thread or another `trio.run` is refused."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -36,21 +36,19 @@ CLERK = Name("clerk", Clerk)
 CLERKS = Group("clerks", Clerk)
 
 
-async def elsewhere(ask: Callable[[], Awaitable[object]]) -> None:
-    """Have another run in another thread ask, which is to be refused."""
+async def refused_elsewhere(ask: Callable[[], Awaitable[object]]) -> None:
+    """Run `ask` in another `trio.run` in another thread; check that it is refused."""
 
     async def other_run() -> None:
         with trio.fail_after(HANG):
             await ask()
 
-    with pytest.raises(RuntimeError, match=r"/clerk: .* outside its run of trio; use"):
+    with pytest.raises(RuntimeError, match=r"^/clerk: \w+ is impossible from another thread or"):
         await trio.to_thread.run_sync(trio.run, other_run)
 
 
 @pytest.mark.parametrize("full", [False, True])
-async def test_one_that_is_busy_is_not_asked_from_another_run_and_comes_to_no_harm(
-    nursery: trio.Nursery, full: bool
-) -> None:
+async def test_messages_from_another_run_are_refused(nursery: trio.Nursery, full: bool) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
     done = trio.Event()
     await clerk.cast(Clerk.work, done)
@@ -58,10 +56,10 @@ async def test_one_that_is_busy_is_not_asked_from_another_run_and_comes_to_no_ha
     if full:
         await clerk.cast(Clerk.add, 0)
 
-    await elsewhere(lambda: clerk.call(Clerk.add, 1))
-    await elsewhere(lambda: clerk.request(Clerk.add, 1))
-    await elsewhere(lambda: clerk.cast(Clerk.add, 1))
-    await elsewhere(lambda: clerk.send(1))
+    await refused_elsewhere(lambda: clerk.call(Clerk.add, 1))
+    await refused_elsewhere(lambda: clerk.request(Clerk.add, 1))
+    await refused_elsewhere(lambda: clerk.cast(Clerk.add, 1))
+    await refused_elsewhere(lambda: clerk.send(1))
 
     assert clerk.mailbox_statistics.length == full
     done.set()
@@ -69,20 +67,20 @@ async def test_one_that_is_busy_is_not_asked_from_another_run_and_comes_to_no_ha
     assert await stop(clerk) is SHUTDOWN
 
 
-async def test_nobody_waits_for_its_end_in_another_run_while_it_lives(
+async def test_wait_from_another_run_is_refused_until_the_end(
     nursery: trio.Nursery,
 ) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
 
-    await elsewhere(clerk.wait)
+    await refused_elsewhere(clerk.wait)
 
     assert await stop(clerk) is SHUTDOWN
-    # Nobody is to be woken any more.
+    # After the end no task is woken, so any run may ask.
     ended = await trio.to_thread.run_sync(trio.run, clerk.wait)
     assert ended is SHUTDOWN
 
 
-async def test_nobody_waits_in_another_run_for_what_was_asked_in_its_own(
+async def test_result_from_another_run_is_refused(
     nursery: trio.Nursery,
 ) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
@@ -90,7 +88,7 @@ async def test_nobody_waits_in_another_run_for_what_was_asked_in_its_own(
     await clerk.cast(Clerk.work, done)
     pending: Pending[int] = await clerk.request(Clerk.add, 1)
 
-    await elsewhere(pending.result)
+    await refused_elsewhere(pending.result)
 
     done.set()
     assert await pending.result() == 2
@@ -98,7 +96,7 @@ async def test_nobody_waits_in_another_run_for_what_was_asked_in_its_own(
 
 
 @pytest.mark.parametrize("look", [debug.get_state, debug.suspend, debug.statistics])
-async def test_one_that_is_busy_is_not_looked_into_from_another_run(
+async def test_debug_from_another_run_is_refused(
     nursery: trio.Nursery, look: Callable[[Ref[Clerk]], Awaitable[object]]
 ) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
@@ -106,7 +104,7 @@ async def test_one_that_is_busy_is_not_looked_into_from_another_run(
     await clerk.cast(Clerk.work, done)
     await wait_all_tasks_blocked()
 
-    await elsewhere(lambda: look(clerk))
+    await refused_elsewhere(lambda: look(clerk))
 
     done.set()
     assert await clerk.call(Clerk.add, 2) == 3
@@ -117,10 +115,10 @@ CLERKS = Group("clerks", Clerk)
 
 
 class Watcher(Server):
-    """Monitors, and has others join, from the run that it lives in."""
+    """Monitors actors and groups, and lets actors join a group."""
 
     async def init(self) -> None:
-        self.told = list[object]()
+        self.messages = list[object]()
 
     async def watch(self, clerk: Ref[Clerk]) -> None:
         self.monitor(clerk)
@@ -130,10 +128,10 @@ class Watcher(Server):
         CLERKS.join(clerk)
 
     async def handle_info(self, message: object) -> None:
-        self.told.append(message)
+        self.messages.append(message)
 
     async def heard(self) -> list[object]:
-        return self.told
+        return self.messages
 
     async def refused(
         self, method: Callable[["Watcher", Ref[Clerk]], Awaitable[None]], clerk: Ref[Clerk]
@@ -144,7 +142,7 @@ class Watcher(Server):
 
 
 @pytest.mark.parametrize(("method", "verb"), [(Watcher.watch, "monitor"), (Watcher.gather, "join")])
-async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
+async def test_monitor_and_join_from_another_run_are_refused(
     nursery: trio.Nursery, method: Callable[[Watcher, Ref[Clerk]], Awaitable[None]], verb: str
 ) -> None:
     clerk = await start(nursery, Clerk, path="/clerk")
@@ -155,7 +153,7 @@ async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
             watcher = await start(others, Watcher, path="/watcher")
             refused = await watcher.call(Watcher.refused, method, clerk)
             await wait_all_tasks_blocked()
-            # While the watcher waits: who woke it from here would crash.
+            # The watcher waits: waking it from this run would crash.
             end = partial(trio.from_thread.run, stop, clerk, trio_token=here)
             assert await trio.to_thread.run_sync(end) is SHUTDOWN
             watcher.stop()
@@ -163,7 +161,9 @@ async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
 
     refused = await trio.to_thread.run_sync(trio.run, other_run)
 
-    assert refused.startswith(f"/clerk: {verb} outside its run of trio; use")
+    assert refused.startswith(
+        f"/clerk: {verb} is impossible from another thread or `trio.run`: use"
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,11 @@ async def test_nobody_is_told_in_another_run_of_its_end_and_it_ends_as_ever(
         lambda: CLERKS.members(),
     ],
 )
-async def test_a_thread_that_looks_for_a_name_or_a_group_itself_is_told_what_to_use(
+async def test_names_and_groups_in_a_thread_raise_with_the_cure(
     ask: Callable[[], object],
 ) -> None:
     with pytest.raises(
-        RuntimeError, match=r"inside a run of trio only; use .okibi\.actors\.from_thread"
+        RuntimeError,
+        match=r" is possible only inside `trio\.run`: use `okibi\.actors\.from_thread`",
     ):
         await trio.to_thread.run_sync(ask)

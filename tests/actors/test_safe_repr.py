@@ -1,4 +1,4 @@
-"""What is shown in logs and errors: short, and never a reason for the news of an end to fail."""
+"""Texts for logs and errors: short, and computed without raising."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +8,12 @@ import trio
 from trio.lowlevel import current_task
 
 from okibi.actors import NORMAL, Server, logs, shutdown, start
-from okibi.actors.safe_repr import brief, class_name, misplaced, said, task_name
+from okibi.actors.safe_repr import class_name, describe_value, error_text, short_repr, task_name
 from okibi.actors.status import show
 
 
 class Unspeakable(Exception):
-    """Its words are code of a user's, and end the process."""
+    """Its `__str__` is user code that raises SystemExit."""
 
     def __str__(self) -> str:
         raise SystemExit(3)
@@ -25,14 +25,14 @@ class Unspeakable(Exception):
     ("value", "text"),
     [
         ("x" * 1000, "'" + "x" * 47 + "..." + "x" * 48 + "'"),
-        (10**5000, "<int, its repr raised ValueError>"),
-        ([1, 10**5000], "[1, <int, its repr raised ValueError>]"),
-        (Unspeakable(), "<Unspeakable, its repr raised SystemExit>"),
+        (10**5000, "<int, its __repr__ raised ValueError>"),
+        ([1, 10**5000], "[1, <int, its __repr__ raised ValueError>]"),
+        (Unspeakable(), "<Unspeakable, its __repr__ raised SystemExit>"),
     ],
     ids=["long", "a number that Python does not print", "one inside", "one that exits"],
 )
-def test_a_value_is_shown_in_short_whatever_its_repr_does(value: object, text: str) -> None:
-    assert brief(value) == text
+def test_short_repr_is_short_and_never_raises(value: object, text: str) -> None:
+    assert short_repr(value) == text
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_a_value_is_shown_in_short_whatever_its_repr_does(value: object, text: s
         (NORMAL, "ExitReason"),
     ],
 )
-def test_an_error_names_a_misplaced_value_by_its_type(value: object, text: str) -> None:
-    assert misplaced(value) == text
+def test_an_error_describes_a_wrong_value_by_its_type(value: object, text: str) -> None:
+    assert describe_value(value) == text
 
 
-def test_what_an_exception_cannot_say_is_said_for_it() -> None:
-    assert said(ValueError("broken")) == "broken"
-    assert said(Unspeakable()) == "<its text raised SystemExit>"
+def test_a_raising_str_is_named_instead_of_the_message() -> None:
+    assert error_text(ValueError("broken")) == "broken"
+    assert error_text(Unspeakable()) == "<its __str__ raised SystemExit>"
 
 
-def test_a_reason_with_such_a_detail_can_be_told() -> None:
+def test_a_reason_whose_detail_raises_has_a_text() -> None:
     assert str(shutdown(10**5000)) == "shutdown (int)"
 
 
@@ -67,7 +67,7 @@ class Interrupted(Exception):
 
 
 class Told(Exception):
-    """Whoever formats its traceback reads this."""
+    """Formatting its traceback reads its attributes."""
 
     def __getattribute__(self, name: str) -> object:
         raise KeyboardInterrupt
@@ -81,8 +81,8 @@ class Redacts(Server):
 ASK = pytest.mark.parametrize(
     "ask",
     [
-        lambda: said(Interrupted()),
-        lambda: brief(Interrupted()),
+        lambda: error_text(Interrupted()),
+        lambda: short_repr(Interrupted()),
         lambda: show(Redacts()),
         lambda: logs.logger("okibi.actors").warning("%s", Interrupted()),
         lambda: logs.traceback_text(Told()),
@@ -101,7 +101,7 @@ class Job:
         return "Job(token='tok-9f8e7d')"
 
 
-async def test_a_task_is_named_by_its_function_or_the_text_it_was_given() -> None:
+async def test_a_task_is_named_by_its_function_or_its_plain_name() -> None:
     told = dict[str, str]()
 
     async def tell(key: str) -> None:
@@ -113,7 +113,7 @@ async def test_a_task_is_named_by_its_function_or_the_text_it_was_given() -> Non
         nursery.start_soon(tell, "actor", name="/top/('user', 7)")
         nursery.start_soon(tell, "repr", name=Job())
 
-    function = "test_a_task_is_named_by_its_function_or_the_text_it_was_given.<locals>.tell"
+    function = "test_a_task_is_named_by_its_function_or_its_plain_name.<locals>.tell"
     assert told == {
         "function": f"{__name__}.{function}",
         "text": "refresh-cache 7",
@@ -122,6 +122,6 @@ async def test_a_task_is_named_by_its_function_or_the_text_it_was_given() -> Non
     }
 
 
-def test_the_name_of_a_class_is_cut() -> None:
+def test_a_long_class_name_is_cut() -> None:
     assert class_name(type("X" * 3_000_000, (), {})) == "X" * 200 + " [cut]"
     assert class_name(Job) == "Job"

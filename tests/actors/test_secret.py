@@ -1,4 +1,4 @@
-"""Which fields and parameters are secret: those that are marked, and those that are named so."""
+"""Fields and parameters are secret by a mark or by their name."""
 
 import functools
 from collections.abc import Callable
@@ -45,7 +45,7 @@ Pin = Secret[str]
         ("amount", False),
     ],
 )
-def test_a_name_may_say_that_what_it_names_is_secret(name: str, secret: bool) -> None:
+def test_a_name_may_suggest_a_secret(name: str, secret: bool) -> None:
     assert is_secret_name(name) is secret
 
 
@@ -56,7 +56,7 @@ class Base(Server):
 
 @attrs.define(eq=False)
 class Marked(Base):
-    card: Optional[Secret[str]] = None  # noqa: UP045, as it may be written
+    card: Optional[Secret[str]] = None  # noqa: UP045, users may write it
     limit: int = attrs.field(default=1, metadata={"secret": True})
     cvc: str = attrs.field(default="", repr=lambda _: "...")
     owner: str = "bob"
@@ -77,7 +77,7 @@ class Others(Server):
 
 
 class Late(Base):
-    """Its annotations name what only a type checker imports."""
+    """Its annotations use names imported for type checkers only."""
 
     price: "Decimal"
     card: "Secret[str]"
@@ -86,7 +86,7 @@ class Late(Base):
     async def charge(self, card: "Secret[Decimal]", amount: "Decimal") -> None: ...
 
 
-def test_marked_fields_are_found_also_of_base_classes() -> None:
+def test_marked_fields_of_base_classes_are_found() -> None:
     assert secret_fields(Marked) == {"pin", "card", "limit", "cvc"}
 
 
@@ -95,7 +95,7 @@ def test_a_dataclass_marks_a_field_by_its_metadata() -> None:
 
 
 @pytest.mark.parametrize(("method", "others"), [("charge", "more"), ("store", "secrets")])
-def test_a_mark_of_further_keywords_holds_for_each_of_them(method: str, others: str) -> None:
+def test_a_marked_kwargs_hides_each_keyword(method: str, others: str) -> None:
     parameters = parameters_of(Others, method)
 
     assert parameters is not None
@@ -104,7 +104,7 @@ def test_a_mark_of_further_keywords_holds_for_each_of_them(method: str, others: 
     assert parameters.hides("amount") is (method == "store")
 
 
-def test_marks_are_found_where_an_annotation_cannot_be_evaluated() -> None:
+def test_marks_are_found_in_annotations_that_cannot_be_evaluated() -> None:
     assert {"card"} <= secret_fields(Late)
     assert "number" not in secret_fields(Late)
     assert parameters_of(Late, "charge") == Parameters(
@@ -112,13 +112,13 @@ def test_marks_are_found_where_an_annotation_cannot_be_evaluated() -> None:
     )
 
 
-def test_the_parameters_of_a_method_are_known_by_name() -> None:
+def test_the_parameters_of_a_method_are_found() -> None:
     assert parameters_of(Marked, "charge") == Parameters(
         ("pin", "amount"), "rest", frozenset({"pin", "card"})
     )
 
 
-def test_the_parameters_of_a_decorated_method_are_its_own() -> None:
+def test_a_decorated_method_has_the_parameters_of_the_original() -> None:
     def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any: ...
@@ -133,7 +133,7 @@ def test_the_parameters_of_a_decorated_method_are_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "partial", "static"])
-def test_of_what_is_no_plain_method_no_parameters_are_known(name: str) -> None:
+def test_parameters_of_anything_but_a_plain_method_are_none(name: str) -> None:
     class Odd(Server):
         partial = functools.partial(print)
 
@@ -143,5 +143,5 @@ def test_of_what_is_no_plain_method_no_parameters_are_known(name: str) -> None:
     assert parameters_of(Odd, name) is None
 
 
-def test_the_mark_has_a_name() -> None:
+def test_the_repr_of_the_mark_is_secret() -> None:
     assert repr(SECRET) == "SECRET"

@@ -1,4 +1,4 @@
-"""How a server begins, idles and leaves: continue, time-out, last replies, drain or cut."""
+"""A server's life: continue_with, timeout_after, CUT and DRAIN."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from okibi.actors import (
 
 @attrs.define(eq=False)
 class Diary(Server):
-    """Writes down all that happens to it."""
+    """Logs all that happens."""
 
     log: list[object] = attrs.Factory(list)
     gate: trio.Event = attrs.Factory(trio.Event)
@@ -48,7 +48,7 @@ class Diary(Server):
 
 @attrs.define(eq=False)
 class Slow(Diary):
-    """Is ready at once, and gets ready right after."""
+    """Finishes its start after `init`."""
 
     async def init(self) -> None:
         self.continue_with("first")
@@ -73,7 +73,7 @@ async def test_a_server_that_continues_for_ever_can_be_stopped(nursery: trio.Nur
     assert await stop(ref) == SHUTDOWN
 
 
-async def test_a_server_without_handle_continue_says_that_it_needs_one() -> None:
+async def test_continue_with_needs_handle_continue() -> None:
     class Plain(Server):
         async def init(self) -> None:
             self.continue_with("anything")
@@ -85,7 +85,7 @@ async def test_a_server_without_handle_continue_says_that_it_needs_one() -> None
             await start(nursery, Plain)
 
 
-# -- time-out
+# -- timeout
 
 
 @attrs.define(eq=False)
@@ -98,7 +98,7 @@ class Idle(Diary):
         await trio.sleep(seconds)
 
 
-async def test_a_time_out_comes_when_no_message_does(
+async def test_timeout_comes_when_no_message_comes(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     idle = Idle()
@@ -113,7 +113,9 @@ async def test_a_time_out_comes_when_no_message_does(
     assert repr(idle.log) == "[TIMEOUT]"
 
 
-async def test_a_timer_is_a_message_too(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+async def test_a_timers_message_ends_the_wait_for_timeout(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     idle = Idle()
     ref = await start(nursery, lambda: idle)
     idle.send_after(5, "tick")
@@ -123,7 +125,7 @@ async def test_a_timer_is_a_message_too(nursery: trio.Nursery, autojump_clock: M
     assert idle.log == ["tick"]
 
 
-async def test_a_message_that_waits_already_comes_before_a_time_out(
+async def test_a_waiting_message_comes_before_timeout(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     idle = Idle()
@@ -137,15 +139,15 @@ async def test_a_message_that_waits_already_comes_before_a_time_out(
     assert idle.log == ["message", TIMEOUT]
 
 
-async def test_a_time_out_of_no_number_is_refused(nursery: trio.Nursery) -> None:
+async def test_timeout_after_refuses_nan(nursery: trio.Nursery) -> None:
     idle = Idle()
     await start(nursery, lambda: idle, path="/idle")
 
-    with pytest.raises(ValueError, match="/idle: no message cannot come within nan s"):
+    with pytest.raises(ValueError, match=r"^/idle: timeout_after needs seconds, got nan$"):
         idle.timeout_after(float("nan"))
 
 
-# -- asked to stop
+# -- stopped
 
 
 @attrs.define(eq=False)
@@ -155,7 +157,7 @@ class Polite(Diary):
 
 
 async def busy(nursery: trio.Nursery, kind: type[Diary], **fields: Any) -> tuple[Diary, Ref[Diary]]:
-    """One that handles a message, with two more waiting, and a sender waiting for room."""
+    """Start a server that handles a message, with two more waiting."""
     diary = kind()
     ref: Ref[Diary] = await start(nursery, lambda: diary, **fields)
     ref.cast_nowait(Diary.wait)
@@ -165,7 +167,7 @@ async def busy(nursery: trio.Nursery, kind: type[Diary], **fields: Any) -> tuple
     return diary, ref
 
 
-async def test_one_that_drains_still_hears_of_ends_and_timers(
+async def test_a_draining_server_gets_downs_and_timers(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     diary, ref = await busy(nursery, Polite)
@@ -188,13 +190,13 @@ async def test_draining_ends_with_the_grace(
     assert diary.log == []
 
 
-async def test_an_idle_one_that_drains_ends_at_once(nursery: trio.Nursery) -> None:
+async def test_an_idle_draining_server_ends_at_once(nursery: trio.Nursery) -> None:
     ref = await start(nursery, Polite)
 
     assert await stop(ref) == SHUTDOWN
 
 
-async def test_one_that_drains_is_cut_in_its_init(nursery: trio.Nursery) -> None:
+async def test_a_draining_server_is_cancelled_in_its_init(nursery: trio.Nursery) -> None:
     class Late(Polite):
         async def init(self) -> None:
             await self.gate.wait()
@@ -203,10 +205,10 @@ async def test_one_that_drains_is_cut_in_its_init(nursery: trio.Nursery) -> None
 
     def make() -> Late:
         late = Late()
-        nursery.start_soon(stop_it, late)
+        nursery.start_soon(stop_late, late)
         return late
 
-    async def stop_it(late: Late) -> None:
+    async def stop_late(late: Late) -> None:
         refs.append(late.ref)
         late.ref.stop()
 
@@ -215,7 +217,7 @@ async def test_one_that_drains_is_cut_in_its_init(nursery: trio.Nursery) -> None
     assert await refs[0].wait() == SHUTDOWN
 
 
-async def test_whoever_stops_it_says_why_and_how_long_it_may_take(
+async def test_stop_takes_a_reason_and_a_grace(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Stubborn(Diary):
@@ -231,7 +233,7 @@ async def test_whoever_stops_it_says_why_and_how_long_it_may_take(
     assert diary.log == ["terminate shutdown ('moving')"]
 
 
-async def test_who_stops_waiting_for_the_end_lets_it_live(
+async def test_a_cancelled_stop_does_not_kill(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     diary, ref = await busy(nursery, Polite, grace=50)
@@ -244,7 +246,7 @@ async def test_who_stops_waiting_for_the_end_lets_it_live(
     assert await ref.wait() == SHUTDOWN
 
 
-# -- asked for by a task beside the loop
+# -- a task beside the loop
 
 
 class Accompanied(Diary):
@@ -263,7 +265,7 @@ class Accompanied(Diary):
         self.log.append(continuation)
 
 
-async def test_what_a_task_beside_asks_of_a_loop_that_waits_is_not_put_off_to_the_next_message(
+async def test_a_request_of_a_task_beside_the_loop_wakes_the_loop(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     diary = Accompanied()

@@ -1,4 +1,4 @@
-"""What a callable can be called with, whatever its annotations name."""
+"""Signatures are read without evaluating annotations."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 deferred = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="evaluates annotations where they stand"
+    sys.version_info < (3, 14), reason="evaluates annotations when a function is made"
 )
 
 
-def added(first: int, second: int = 0) -> int:
+def add(first: int, second: int = 0) -> int:
     return first + second
 
 
 @pytest.mark.parametrize("given", [(), (1, 2, 3)])
-def test_too_little_and_too_much_do_not_fit(given: tuple[int, ...]) -> None:
-    bind(added, 1)
-    bind(added, 1, second=2)
+def test_bind_refuses_missing_and_surplus_arguments(given: tuple[int, ...]) -> None:
+    bind(add, 1)
+    bind(add, 1, second=2)
 
     with pytest.raises(TypeError, match="argument"):
-        bind(added, *given)
+        bind(add, *given)
 
 
 @deferred
-def test_no_name_of_an_annotation_is_looked_up() -> None:
+def test_bind_evaluates_no_annotation() -> None:
     def paid(price: Decimal | None, *more: Decimal) -> dict[str, Decimal]:
         return {}
 
@@ -41,7 +41,7 @@ def test_no_name_of_an_annotation_is_looked_up() -> None:
 
 
 @deferred
-async def test_wrong_arguments_are_the_callers_mistake_though_an_annotation_has_no_name_at_run_time(
+async def test_a_call_evaluates_no_annotation(
     nursery: trio.Nursery,
 ) -> None:
     class Till(Server):
@@ -50,7 +50,7 @@ async def test_wrong_arguments_are_the_callers_mistake_though_an_annotation_has_
 
     till = await start(nursery, Till)
 
-    with pytest.raises(TypeError, match=r"cannot take this: .*missing 1 required"):
+    with pytest.raises(TypeError, match=r"cannot take this message: .*missing 1 required"):
         await till.call(Till.pay)  # type: ignore[call-arg]
 
     assert await till.call(Till.pay, 1) == 1  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Starting and stopping, and cancellation from outside at every step of it."""
+"""start and stop, and their cancellation at every step."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from okibi.actors import (
     stop,
 )
 from okibi.actors.mailbox import DEFAULT_POLICY
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.actors.start import spawn
 from tests.conformance.cancellation import every_step
 
@@ -48,7 +48,7 @@ async def test_start_waits_until_init_has_returned(
     await stop(slow)
 
 
-async def test_what_init_raises_fails_the_start_and_not_the_nursery(
+async def test_an_error_in_init_fails_the_start_not_the_nursery(
     nursery: trio.Nursery,
 ) -> None:
     class Failing(Plain):
@@ -80,7 +80,7 @@ async def test_an_init_that_takes_too_long_fails_the_start(
     assert isinstance(no.value.__cause__, TimeoutError)
 
 
-async def test_an_actor_whose_starter_is_cancelled_in_its_init_is_stopped(
+async def test_a_cancelled_start_stops_the_actor(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Slow(Plain):
@@ -97,7 +97,7 @@ async def test_an_actor_whose_starter_is_cancelled_in_its_init_is_stopped(
     await wait_all_tasks_blocked()
 
     assert ended == [pytest.approx(1)]
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_a_stop_in_init_fails_the_start_with_its_reason(nursery: trio.Nursery) -> None:
@@ -112,7 +112,7 @@ async def test_a_stop_in_init_fails_the_start_with_its_reason(nursery: trio.Nurs
     assert no.value.reason == shutdown("changed my mind")
 
 
-async def test_the_path_is_the_name_or_the_factorys(nursery: trio.Nursery) -> None:
+async def test_the_default_path_is_the_name_or_the_factorys_name(nursery: trio.Nursery) -> None:
     refs = [
         await start(nursery, Plain, name=Name("plain", Plain)),
         await start(nursery, Plain),
@@ -125,7 +125,7 @@ async def test_the_path_is_the_name_or_the_factorys(nursery: trio.Nursery) -> No
         await stop(ref)
 
 
-async def test_stop_waits_for_the_end_and_says_why(
+async def test_stop_waits_for_the_end_and_returns_the_reason(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Slow(Plain):
@@ -142,7 +142,7 @@ async def test_stop_waits_for_the_end_and_says_why(
     "end",
     [Ref.kill, Ref.stop, lambda ref: ref.stop(NORMAL), lambda ref: ref.stop(shutdown("moving"))],
 )
-async def test_an_actor_that_is_stopped_or_killed_leaves_its_parent_alone(
+async def test_a_stopped_or_killed_actor_does_not_affect_its_parent(
     nursery: trio.Nursery, end: Callable[[Ref[Plain]], None]
 ) -> None:
     """OTP: a link ends the parent unless the reason is normal, or the parent traps exits."""
@@ -173,8 +173,8 @@ async def test_an_actor_may_stop_itself_and_wait(nursery: trio.Nursery) -> None:
     assert await (await start(nursery, Tired)).wait() is SHUTDOWN
 
 
-def test_cancelled_from_outside_at_every_step_nothing_hangs_and_nothing_is_left() -> None:
-    """Start, call, cast, stop; the sweep cancels all of it at each task step in turn."""
+def test_cancelled_at_every_step_nothing_hangs_or_is_left() -> None:
+    """Start, call, cast and stop; cancelled at each step in turn."""
 
     @attrs.define(eq=False)
     class Noted(Plain):
@@ -196,8 +196,8 @@ def test_cancelled_from_outside_at_every_step_nothing_hangs_and_nothing_is_left(
             second.stop()
 
     async def check() -> None:
-        assert names() == {}
-        # What had not told its starter was cut in init: it has nothing to terminate.
+        assert name_table() == {}
+        # An actor cancelled in `init` runs no `terminate`.
         assert lives.count("begun") == lives.count("ended")
 
     lives: list[str] = []
@@ -205,7 +205,7 @@ def test_cancelled_from_outside_at_every_step_nothing_hangs_and_nothing_is_left(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_an_init_that_ends_in_the_step_in_which_its_time_is_up_counts_or_fails(
+def test_an_init_that_ends_at_its_timeout_succeeds_or_fails(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Punctual(Plain):
@@ -233,7 +233,7 @@ def test_an_init_that_ends_in_the_step_in_which_its_time_is_up_counts_or_fails(
 
 
 @pytest.mark.parametrize("name", [None, Name("late", Plain)])
-async def test_a_nursery_that_is_closed_takes_nobody_and_keeps_no_name(
+async def test_a_start_in_a_closed_nursery_frees_the_name(
     name: Name[Plain] | None,
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -241,32 +241,34 @@ async def test_a_nursery_that_is_closed_takes_nobody_and_keeps_no_name(
 
     with pytest.raises(RuntimeError, match="Nursery is closed"):
         await start(nursery, Plain, name=name)
-    assert names() == {}
+    assert name_table() == {}
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
 @pytest.mark.parametrize("which", ["timeout", "grace"])
-async def test_a_time_that_cannot_pass_is_refused_before_anybody_lives(
+async def test_a_negative_timeout_or_grace_is_refused(
     nursery: trio.Nursery, which: str, seconds: float
 ) -> None:
     name = Name("plain", Plain)
 
     times = {"timeout": 1.0, "grace": 1.0} | {which: seconds}
-    with pytest.raises(ValueError, match=f"plain: .* 0 seconds or more, not {seconds}"):
+    with pytest.raises(ValueError, match=f"^plain: {which} must be >= 0 seconds, got {seconds}$"):
         await start(nursery, Plain, name=name, timeout=times["timeout"], grace=times["grace"])
 
     assert not nursery.child_tasks
     assert name.whereis() is None
 
 
-async def test_a_stop_that_nobody_could_make_sense_of_is_refused_and_harms_nothing(
+async def test_a_stop_with_a_bad_reason_or_grace_is_refused(
     nursery: trio.Nursery,
 ) -> None:
     plain = await start(nursery, Plain, path="/plain")
 
-    with pytest.raises(TypeError, match=r"an ExitReason, not a str\[6\]: say shutdown"):
+    with pytest.raises(
+        TypeError, match=r"^reason must be an ExitReason, got str\[6\]: use shutdown"
+    ):
         plain.stop("enough")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="/plain: a grace is 0 seconds or more, not nan"):
+    with pytest.raises(ValueError, match=r"^/plain: grace must be >= 0 seconds, got nan$"):
         await stop(plain, grace=float("nan"))
 
     assert await plain.call(Plain.get) == 1
@@ -278,19 +280,31 @@ class Slow(Server):
         await trio.sleep_forever()
 
 
-begin: Any = start  # with what no type checker lets by
+untyped_start: Any = start
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (lambda nursery: begin(Plain, nursery), "a start takes a nursery, then what makes"),
-        (lambda nursery: begin(None, Plain), "first is None"),
-        (lambda nursery: begin(nursery, Plain()), "as its class does: no Plain"),
-        (lambda nursery: begin(nursery, Plain, name="p"), "is a Name or None, not str"),
+        (
+            lambda nursery: untyped_start(Plain, nursery),
+            r"^start\(nursery, factory\): expected a trio.Nursery, got type$",
+        ),
+        (
+            lambda nursery: untyped_start(None, Plain),
+            r"^start\(nursery, factory\): expected a trio.Nursery, got None$",
+        ),
+        (
+            lambda nursery: untyped_start(nursery, Plain()),
+            r"that makes the actor, got an instance of Plain: pass the class itself$",
+        ),
+        (
+            lambda nursery: untyped_start(nursery, Plain, name="p"),
+            r"^start\(name=\.\.\.\): expected a Name, got str\[1\]$",
+        ),
     ],
 )
-async def test_a_start_tells_which_argument_is_none(
+async def test_start_names_the_wrong_argument(
     nursery: trio.Nursery, given: Callable[[trio.Nursery], Awaitable[object]], sentence: str
 ) -> None:
     with pytest.raises(TypeError, match=sentence):
@@ -307,10 +321,12 @@ class Typo(Server):
         self.undefined()  # type: ignore[attr-defined]
 
 
-async def test_what_an_actor_does_too_early_is_told_with_where_it_belongs(
+async def test_a_timer_set_in_dunder_init_raises_with_the_cure(
     nursery: trio.Nursery,
 ) -> None:
-    with pytest.raises(StartError, match=r"/e: while it is made .* belongs in `init`"):
+    with pytest.raises(
+        StartError, match=r"/e: `__init__` used the path, .*: move this code to `init`"
+    ):
         await start(nursery, Early, path="/e")
     with pytest.raises(StartError, match="no attribute 'undefined'"):
         await start(nursery, Typo)
@@ -321,14 +337,14 @@ class Wraps(Server):
         wrapped._process.kill()
 
 
-async def test_an_attribute_that_another_object_lacks_is_not_taken_for_the_actors_own(
+async def test_a_missing_process_of_another_object_stays_as_it_is(
     nursery: trio.Nursery,
 ) -> None:
     with pytest.raises(StartError, match="'object' object has no attribute '_process'"):
         await start(nursery, lambda: Wraps(object()))
 
 
-async def test_who_calls_by_its_name_one_that_is_not_made_yet_is_told_that_it_is_no_server(
+async def test_early_calls_of_an_actor_that_is_no_server_fail(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     read, refused = list[object](), list[str]()
@@ -345,15 +361,15 @@ async def test_who_calls_by_its_name_one_that_is_not_made_yet_is_told_that_it_is
     sends = range(DEFAULT_POLICY.capacity - 1)
 
     async def ask() -> None:
-        with pytest.raises(TypeError, match=r"/counter is no Server.* a call of total") as told:
+        with pytest.raises(TypeError, match=r"/counter is no Server .* a call of total") as caught:
             await name.call(Counter.total)
-        refused.append(str(told.value))
+        refused.append(str(caught.value))
 
-    # Who of them is first is trio's to choose, each time anew.
+    # trio chooses the order of the tasks at random.
     for times in range(1, 21):
         read.clear()
         counter = spawn(nursery, Counter, path="/counter", name=name)
-        # One call has room, two wait for it.
+        # One call has room in the mailbox, two wait.
         for number in sends:
             name.send_nowait(number)
         with trio.fail_after(1):

@@ -1,4 +1,4 @@
-"""What may be shown of an actor: chosen, redacted, cut short, whatever a user's code does."""
+"""The texts of an actor's status: redacted and short, even if user code fails."""
 
 from typing import Any
 
@@ -7,8 +7,7 @@ import pytest
 
 from okibi.actors import NORMAL, Event, ExitReason, Server, Status, crashed, shutdown
 from okibi.actors.request import Request
-from okibi.actors.status import Kind, fields_of, show
-from okibi.actors.status import told as what_others_are_told
+from okibi.actors.status import EventKind, fields_of, redact_reason, show
 
 
 @attrs.define(eq=False)
@@ -22,7 +21,7 @@ class Vault(Server):
 REQUEST = Request("open", ("sesame",), {"tries": 3}, None, True)
 
 
-def test_the_state_is_the_public_fields_that_are_set() -> None:
+def test_the_state_has_the_public_fields_that_are_set() -> None:
     vault = Vault()
 
     assert fields_of(vault) == {"owner": "bob", "key": "sesame"}
@@ -30,7 +29,7 @@ def test_the_state_is_the_public_fields_that_are_set() -> None:
     assert fields_of(vault) == {"owner": "bob", "key": "sesame", "late": 3}
 
 
-def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
+def test_the_state_of_a_class_with_slots_has_their_values() -> None:
     class Box(Server):
         __slots__ = ("_inner", "kept", "late")
 
@@ -49,11 +48,11 @@ def test_the_state_of_a_class_with_slots_is_what_they_hold() -> None:
     assert fields_of(Larger()) == {"kept": 1, "more": 3}
 
 
-def test_a_field_that_has_no_repr_is_not_shown() -> None:
+def test_a_field_with_repr_false_is_not_shown() -> None:
     assert show(Vault())["state"] == {"owner": "str[3]"}
 
 
-def test_what_is_shown_is_cut_short() -> None:
+def test_shown_texts_are_cut() -> None:
     shown = show(Vault("x" * 1000), b"y" * 1000, reply=list(range(1000)))
 
     assert len(shown["state"]["owner"]) <= 100
@@ -61,7 +60,7 @@ def test_what_is_shown_is_cut_short() -> None:
     assert shown["reply"] == "list[1000]"
 
 
-def test_the_redaction_is_given_what_is_to_be_shown_itself() -> None:
+def test_format_status_gets_values_not_texts() -> None:
     given: list[Status] = []
 
     class Watched(Vault):
@@ -85,7 +84,7 @@ def test_the_redaction_is_given_what_is_to_be_shown_itself() -> None:
     ],
 )
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
-def test_a_redaction_that_fails_shows_nothing_but_types(
+def test_a_failing_format_status_shows_only_types(
     message: object, reason: Any, texts: tuple[str, str], error: type[BaseException]
 ) -> None:
     class Broken(Vault):
@@ -99,7 +98,7 @@ def test_a_redaction_that_fails_shows_nothing_but_types(
     assert not shown["whole"]
 
 
-def test_a_reason_that_was_changed_is_not_whole() -> None:
+def test_a_changed_reason_is_not_whole() -> None:
     class Discreet(Vault):
         def format_status(self, status: Status) -> Status:
             return attrs.evolve(status, reason=NORMAL)
@@ -119,12 +118,12 @@ def test_a_reason_that_was_changed_is_not_whole() -> None:
         ("crash", "/a crashed at ask() from /b: {42}"),
     ],
 )
-def test_an_event_is_told_in_a_line(kind: Kind, text: str) -> None:
+def test_an_event_is_one_line_of_text(kind: EventKind, text: str) -> None:
     assert str(Event(1.5, "/a", kind, "ask()", "/b", "{42}")) == text
 
 
 class Refuses(Server):
-    """Its redaction puts this in the place of a reason."""
+    """Its `format_status` replaces the reason by `instead`."""
 
     instead: Any = None
 
@@ -154,26 +153,26 @@ SESAME = KeyError("sesame")
         (shutdown("sesame"), SystemExit, "shutdown ('str[6]')"),
     ],
 )
-def test_others_are_told_the_reason_that_the_redaction_leaves(
+def test_others_get_the_reason_that_format_status_returns(
     reason: ExitReason, instead: object, text: str
 ) -> None:
     actor = Refuses()
     actor.instead = instead
 
-    told = what_others_are_told(actor, None, reason)
+    told = redact_reason(actor, None, reason)
 
     assert (told.kind, str(told)) == (reason.kind, text)
 
 
-def test_a_reason_that_the_redaction_leaves_alone_is_told_as_it_is() -> None:
+def test_an_unchanged_reason_is_passed_on_as_it_is() -> None:
     reason = crashed(SESAME)
     actor = Refuses()
     actor.instead = reason
 
-    assert what_others_are_told(actor, None, reason) is reason
+    assert redact_reason(actor, None, reason) is reason
 
 
-def test_an_actor_with_a_redaction_of_its_own_is_known() -> None:
+def test_an_actor_that_overrides_format_status_is_detected() -> None:
     class Given(Server):
         def __init__(self) -> None:
             self.format_status = lambda status: status  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Timers: messages to oneself, on the control lane."""
+"""Timers: messages to the actor itself, on the control lane."""
 
 import math
 
@@ -8,7 +8,7 @@ import trio
 
 from okibi.actors import TIMEOUT, Actor, Down, Server, start, stop
 from okibi.actors.mailbox import Mailbox
-from okibi.actors.timers import Timer, ring, sweep
+from okibi.actors.timers import Timer, drop_cancelled, pop_due
 from tests.limits import HANG
 
 
@@ -38,7 +38,7 @@ class Alarm(Server):
             await trio.sleep(message)
 
 
-async def test_a_timer_rings_when_it_is_due(
+async def test_a_timer_fires_when_it_is_due(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -50,10 +50,10 @@ async def test_a_timer_rings_when_it_is_due(
     await stop(alarm)
 
 
-async def test_a_down_comes_between_the_timers_that_were_due_before_it_and_after_it(
+async def test_a_down_comes_in_order_between_due_timers(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """OTP: a mailbox is in the order of arrival, also of what arrives while its owner is busy."""
+    """OTP: a mailbox is in the order of arrival, even while its actor is busy."""
 
     class Guard(Alarm):
         async def init(self) -> None:
@@ -78,7 +78,7 @@ async def test_a_down_comes_between_the_timers_that_were_due_before_it_and_after
     await stop(guard)
 
 
-async def test_timers_ring_in_the_order_they_are_due_then_set(
+async def test_timers_fire_in_the_order_of_due_time_then_of_setting(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -92,7 +92,7 @@ async def test_timers_ring_in_the_order_they_are_due_then_set(
     await stop(alarm)
 
 
-async def test_a_cancelled_timer_does_not_ring(
+async def test_a_cancelled_timer_does_not_fire(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -106,7 +106,7 @@ async def test_a_cancelled_timer_does_not_ring(
     await stop(alarm)
 
 
-async def test_a_timer_that_has_rung_cannot_be_cancelled(
+async def test_a_timer_that_has_fired_cannot_be_cancelled(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -118,10 +118,10 @@ async def test_a_timer_that_has_rung_cannot_be_cancelled(
     await stop(alarm)
 
 
-async def test_a_timer_tells_the_time_left_until_it_rings(
+async def test_time_left_of_a_timer(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """OTP: erlang:read_timer, false once it has rung or was cancelled."""
+    """OTP: `erlang:read_timer`."""
     alarm = await start(nursery, Alarm)
     first, second = [await alarm.call(Alarm.set, 5.0, "ring") for _ in range(2)]
     await trio.sleep(3)
@@ -134,7 +134,7 @@ async def test_a_timer_tells_the_time_left_until_it_rings(
     await stop(alarm)
 
 
-async def test_a_timer_set_while_the_actor_waits_rings_on_time(
+async def test_a_timer_set_while_the_actor_waits_fires_on_time(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     class Waiter(Actor):
@@ -152,7 +152,7 @@ async def test_a_timer_set_while_the_actor_waits_rings_on_time(
     assert got == [("early", 1.0)]
 
 
-async def test_a_clock_that_jumps_makes_what_is_due_ring_once_in_order(
+async def test_after_a_clock_jump_due_timers_fire_once_in_order(
     nursery: trio.Nursery, mock_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -166,7 +166,7 @@ async def test_a_clock_that_jumps_makes_what_is_due_ring_once_in_order(
     await stop(alarm)
 
 
-async def test_a_timer_dies_with_its_actor(nursery: trio.Nursery) -> None:
+async def test_a_timer_ends_with_its_actor(nursery: trio.Nursery) -> None:
     alarm = await start(nursery, Alarm)
     await alarm.call(Alarm.set, 1.0, "ring")
 
@@ -175,19 +175,19 @@ async def test_a_timer_dies_with_its_actor(nursery: trio.Nursery) -> None:
     assert alarm.process().mailbox.timers is None
 
 
-async def test_a_timer_needs_a_number(nursery: trio.Nursery) -> None:
+async def test_send_after_refuses_nan(nursery: trio.Nursery) -> None:
     class Confused(Actor):
         async def run(self) -> None:
-            with pytest.raises(ValueError, match="cannot ring after nan s"):
+            with pytest.raises(ValueError, match=r"^Confused: send_after needs seconds, got nan$"):
                 self.send_after(math.nan, "never")
 
     await (await start(nursery, Confused)).wait()
 
 
-# -- those that repeat
+# -- intervals
 
 
-async def test_an_interval_rings_on_a_fixed_schedule(
+async def test_an_interval_fires_on_a_fixed_schedule(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -199,7 +199,7 @@ async def test_an_interval_rings_on_a_fixed_schedule(
     await stop(alarm)
 
 
-async def test_a_clock_that_jumps_makes_one_tick_then_the_schedule_goes_on(
+async def test_after_a_clock_jump_an_interval_fires_once(
     nursery: trio.Nursery, mock_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -214,7 +214,7 @@ async def test_a_clock_that_jumps_makes_one_tick_then_the_schedule_goes_on(
     await stop(alarm)
 
 
-async def test_an_actor_slower_than_its_intervals_still_reads_its_mail(
+async def test_an_actor_slower_than_its_interval_reads_its_mail(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     alarm = await start(nursery, Alarm)
@@ -229,7 +229,7 @@ async def test_an_actor_slower_than_its_intervals_still_reads_its_mail(
     await stop(alarm)
 
 
-async def test_an_interval_tells_the_time_left_until_its_next_tick(
+async def test_time_left_of_an_interval(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     class Metronome(Actor):
@@ -250,7 +250,7 @@ async def test_an_interval_tells_the_time_left_until_its_next_tick(
     assert left == [1.5, 0.0, 1.5, None]
 
 
-async def test_no_tick_is_seen_after_cancel_not_even_one_that_waits(
+async def test_cancel_discards_a_waiting_tick(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     class Twice(Actor):
@@ -270,10 +270,14 @@ async def test_no_tick_is_seen_after_cancel_not_even_one_that_waits(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.inf, -math.inf, math.nan])
-async def test_an_interval_is_more_than_0_and_finite(nursery: trio.Nursery, seconds: float) -> None:
+async def test_send_every_needs_a_finite_interval_above_0(
+    nursery: trio.Nursery, seconds: float
+) -> None:
     class Confused(Actor):
         async def run(self) -> None:
-            with pytest.raises(ValueError, match=f"cannot ring every {seconds} s"):
+            with pytest.raises(
+                ValueError, match=f"^Confused: send_every needs seconds > 0, got {seconds}$"
+            ):
                 self.send_every(seconds, "never")
 
     await (await start(nursery, Confused)).wait()
@@ -282,25 +286,25 @@ async def test_an_interval_is_more_than_0_and_finite(nursery: trio.Nursery, seco
 # -- the heap, without trio
 
 
-def test_ring_takes_what_is_due_and_leaves_the_rest() -> None:
+def test_pop_due_removes_due_timers_only() -> None:
     timers = [Timer(1.0, "a"), Timer(2.0, "b")]
 
-    assert ring(timers, 1.0) == ["a"]
+    assert pop_due(timers, 1.0) == ["a"]
     assert timers[0].due == 2.0
-    assert ring(timers, 1.0) == []
+    assert pop_due(timers, 1.0) == []
 
 
-def test_sweep_takes_cancelled_timers_off_the_heap() -> None:
+def test_drop_cancelled_removes_cancelled_timers() -> None:
     timers = [Timer(float(n), n) for n in range(10)]
     for timer in timers[::2]:
         timer.cancel()
 
-    sweep(timers)
+    drop_cancelled(timers)
 
-    assert ring(timers, 100.0) == [1, 3, 5, 7, 9]
+    assert pop_due(timers, 100.0) == [1, 3, 5, 7, 9]
 
 
-def test_timers_set_and_cancelled_for_ever_do_not_fill_the_mailbox() -> None:
+def test_cancelled_timers_do_not_fill_the_mailbox() -> None:
     mailbox = Mailbox()
     for n in range(10_000):
         timer = Timer(3600.0 + n, n)
@@ -310,11 +314,11 @@ def test_timers_set_and_cancelled_for_ever_do_not_fill_the_mailbox() -> None:
     assert len(mailbox.timers or ()) <= 64
 
 
-# -- a timer that rings at once, again and again
+# -- a timer that is always due
 
 
 class Restless(Alarm):
-    """Sends itself the next message as soon as it has one, without a single await."""
+    """Sets the next timer, due at once, in each message, without awaiting."""
 
     async def handle_info(self, message: object) -> None:
         self.heard.append((0.0, message))
@@ -343,11 +347,11 @@ class RestlessByInterval(Restless):
 
 
 @pytest.mark.parametrize("kind", [RestlessByTimer, RestlessByTimeout, RestlessByInterval])
-async def test_what_rings_at_once_again_and_again_leaves_others_and_its_callers_their_turn(
+async def test_an_actor_that_always_has_a_due_timer_answers_calls(
     nursery: trio.Nursery, kind: type[Restless]
 ) -> None:
     restless = await start(nursery, kind)
-    # What is asked before the first TIMEOUT ends the wait for it.
+    # A call before the first TIMEOUT would end the wait for TIMEOUT.
     for _ in range(2):
         await trio.lowlevel.checkpoint()
 

@@ -1,4 +1,4 @@
-"""Many senders, little room, callers that give up: what each is told is what has happened."""
+"""Many senders, a small mailbox, callers that give up: each outcome is the truth."""
 
 import os
 import random
@@ -45,7 +45,7 @@ class Dropping(Post):
 @pytest.mark.parametrize("fails_at", [0, 20], ids=["lives", "crashes"])
 @pytest.mark.parametrize("kind", [Blocking, Rejecting, Dropping])
 @pytest.mark.parametrize("seeds", [5, pytest.param(SEEDS, marks=pytest.mark.slow)])
-def test_what_a_sender_is_told_is_what_has_happened(
+def test_the_outcome_of_each_message_is_what_happened(
     kind: type[Post], fails_at: int, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
@@ -56,7 +56,7 @@ def test_what_a_sender_is_told_is_what_has_happened(
 
 
 async def traffic(kind: type[Post], fails_at: int, seed: int) -> list[str]:
-    """Let six senders loose on one server and say what does not fit together."""
+    """Run six senders against one server; return the contradictions."""
     luck, handled = random.Random(seed), list[Letter]()
     sure, never, maybe = set[Letter](), set[Letter](), set[Letter]()
 
@@ -72,7 +72,7 @@ async def traffic(kind: type[Post], fails_at: int, seed: int) -> list[str]:
             except MailboxFull:
                 never.add(letter)
             except ActorExited as gone:
-                # The one it was working on has been handled; nobody else's has.
+                # Only the message that was being handled has been handled.
                 (maybe if by_call or gone.reason.kind != "crashed" else never).add(letter)
             else:
                 if limit.cancelled_caught:

@@ -1,4 +1,4 @@
-"""What is used of trio's own loop, and where it is not."""
+"""The uses of trio's private names, and their fallbacks."""
 
 import hashlib
 import inspect
@@ -14,16 +14,21 @@ from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import trio_internals
-from okibi.actors.trio_internals import CONTEXT, PRIVATE, host_of_this_thread, loop_of
+from okibi.actors.trio_internals import (
+    CONTEXT,
+    PRIVATE_NAMES,
+    find_private_api,
+    task_waiting_for_thread,
+)
 from tests.limits import HANG
 
-known = pytest.mark.skipif(CONTEXT is None, reason="nothing of this release is used")
+known = pytest.mark.skipif(CONTEXT is None, reason="the private names of this release are not used")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
 
 
 @known
-def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
-    """If this fails, see what has changed in it, and whether `step` is to do the same."""
+def test_trios_code_for_a_step_has_not_changed() -> None:
+    """If this fails, read the changed code and decide whether `step` must change too."""
     core: Any = trio._core
     source = inspect.getsource(core._run.unrolled_run)
     step = source.partition("GLOBAL_RUN_CONTEXT.task = task\n")[2]
@@ -32,32 +37,32 @@ def test_what_the_loop_does_with_a_step_is_what_has_been_read() -> None:
     lines = [line.strip() for part in (step, reschedule) for line in part.splitlines()]
     code = "\n".join(line for line in lines if line and not line.startswith("#"))
 
-    # The second is 0.30's: an assertion less.
+    # The second digest is of trio 0.30, which has one assertion less.
     digest = hashlib.sha256(code.encode()).hexdigest()[:16]
     assert digest in ("34643799db77e0e3", "37eb92e2835f910a")
 
 
-def test_another_release_is_left_alone() -> None:
-    assert loop_of("0.36.0") == loop_of("1.0.0") == (None,) * 3
-    assert loop_of("0.30.0") == loop_of("0.35.1") != (None,) * 3
-    # What lies between two releases is none that has been read.
-    assert loop_of("0.35.0+dev") == loop_of("0.35") == (None,) * 3
-    between = {loop_of(f"0.{minor}.0") for minor in range(31, 35)}
-    assert between == {loop_of("0.30.0")}
+def test_private_names_of_an_unknown_release_are_not_used() -> None:
+    assert find_private_api("0.36.0") == find_private_api("1.0.0") == (None,) * 3
+    assert find_private_api("0.30.0") == find_private_api("0.35.1") != (None,) * 3
+    # A version between two releases is unknown.
+    assert find_private_api("0.35.0+dev") == find_private_api("0.35") == (None,) * 3
+    between = {find_private_api(f"0.{minor}.0") for minor in range(31, 35)}
+    assert between == {find_private_api("0.30.0")}
 
 
 @known
 @pytest.mark.parametrize(
     ("holder", "name"),
-    [(holder, name) for holder, names in PRIVATE.items() for name in names],
+    [(holder, name) for holder, names in PRIVATE_NAMES.items() for name in names],
 )
-def test_a_release_that_has_lost_a_private_name_is_left_alone(
+def test_a_release_without_a_private_name_is_not_used(
     holder: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core: Any = trio._core
     monkeypatch.delattr(getattr(core._run, holder), name)
 
-    assert loop_of(trio.__version__) == (None,) * 3
+    assert find_private_api(trio.__version__) == (None,) * 3
 
 
 @known
@@ -65,44 +70,44 @@ def test_a_release_that_has_lost_a_private_name_is_left_alone(
     "name",
     ["_run", "_traps", "_run.GLOBAL_RUN_CONTEXT", "_run.Deadlines", "_traps.WaitTaskRescheduled"],
 )
-def test_a_release_that_has_lost_a_private_module_is_left_alone(
+def test_a_release_without_a_private_module_is_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(f"trio._core.{name}")
 
-    assert loop_of(trio.__version__) == (None,) * 3
+    assert find_private_api(trio.__version__) == (None,) * 3
 
 
 @pytest.mark.parametrize("read", [True, False])
-async def test_it_tells_whether_a_task_is_to_have_its_step(
+async def test_tasks_are_runnable_sees_a_scheduled_task(
     read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not read:
         monkeypatch.setattr(trio_internals, "CONTEXT", None)
     elif CONTEXT is not None:
-        # Else it would ask trio's statistics, and be slow, but right.
+        # Proves that the fast way does not use trio's statistics.
         monkeypatch.delattr("trio.lowlevel.current_statistics")
     async with trio.open_nursery() as nursery:
         event = trio.Event()
         nursery.start_soon(event.wait)
         await wait_all_tasks_blocked()
-        assert not trio_internals.others_wait()
+        assert not trio_internals.tasks_are_runnable()
         event.set()
-        assert trio_internals.others_wait()
+        assert trio_internals.tasks_are_runnable()
 
 
 @linux
 @known
-async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing_else() -> None:
-    rings, third = os.eventfd(0), trio.Event()
-    assert trio_internals.ends_wait(rings)
+async def test_a_registered_descriptor_ends_the_loops_wait_and_wakes_no_task() -> None:
+    descriptor, third = os.eventfd(0), trio.Event()
+    assert trio_internals.wake_loop_on(descriptor)
     steps = list[str]()
 
     class Waits(Instrument):
         waits = 0
 
         def before_io_wait(self, timeout: float) -> None:
-            os.eventfd_write(rings, 1)
+            os.eventfd_write(descriptor, 1)
             self.waits += 1
             if self.waits == 3:
                 third.set()
@@ -115,28 +120,28 @@ async def test_a_descriptor_that_trio_knows_nothing_of_ends_its_wait_and_nothing
         trio.lowlevel.add_instrument(ending)
         await third.wait()
         trio.lowlevel.remove_instrument(ending)
-    os.close(rings)
+    os.close(descriptor)
     assert steps == [trio.lowlevel.current_task().name]
 
 
 @linux
 @known
-async def test_what_its_epoll_does_not_take_ends_no_wait(tmp_path: Path) -> None:
+async def test_a_descriptor_refused_by_epoll_returns_false(tmp_path: Path) -> None:
     with (tmp_path / "a file").open("w") as file:
-        assert not trio_internals.ends_wait(file.fileno())
+        assert not trio_internals.wake_loop_on(file.fileno())
 
 
-def test_of_another_release_there_is_no_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epoll_is_none_for_an_unknown_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trio_internals, "CONTEXT", None)
     assert trio_internals.epoll() is None
-    assert not trio_internals.ends_wait(0)
+    assert not trio_internals.wake_loop_on(0)
 
 
-async def test_without_trios_private_name_nobody_is_known_to_wait_for_a_thread(
+async def test_without_trios_private_name_no_task_waits_for_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A circle that closes through an abandoned thread lasts until it is cancelled then."""
-    assert await trio.to_thread.run_sync(host_of_this_thread) is trio.lowlevel.current_task()
+    """A cycle through an abandoned thread then lasts until it is cancelled."""
+    assert await trio.to_thread.run_sync(task_waiting_for_thread) is trio.lowlevel.current_task()
     monkeypatch.delattr(trio, "_threads")
 
-    assert await trio.to_thread.run_sync(host_of_this_thread) is None
+    assert await trio.to_thread.run_sync(task_waiting_for_thread) is None

@@ -1,4 +1,4 @@
-"""Circles of waiting calls are refused, with all who are in them; other waits are not."""
+"""A call that closes a cycle of waits is refused; other waits are not."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ from okibi.actors.mailbox import Mailbox
 
 @attrs.define(eq=False)
 class Peer(Server):
-    """Passes a question along a chain of names, and says what became of it."""
+    """Passes a call along a chain of names and returns the outcome."""
 
     mailbox = MailboxPolicy(1)
     replies: list[Reply[str]] = attrs.Factory(list)
@@ -64,14 +64,14 @@ class Peer(Server):
                 nursery.start_soon(self.ask_in_a_nursery, *chain)
 
     async def ask_beside_a_flood(self, whom: str, *chain: str) -> str:
-        """Ask while another task of the same method waits for room."""
+        """Ask while another task of the same method is blocked by a full mailbox."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.flood, whom)
             await wait_all_tasks_blocked()
             return await self.ask(*chain)
 
     async def ask_beside(self, *chain: str) -> str:
-        """Have a task beside the loop ask, and put the reply off till then."""
+        """Ask in a task beside the loop, and put the reply off until then."""
         reply: Reply[str] = self.reply_later()
 
         async def ask() -> None:
@@ -82,7 +82,7 @@ class Peer(Server):
         return NO_REPLY
 
     async def ask_of(self, whom: str) -> str:
-        """Wait for a reply that the other puts off until it has asked back."""
+        """Wait for a reply that the other puts off until it has called back."""
         return await name(whom).call(Peer.put_off, self.path[1:])
 
     async def put_off(self, caller: str) -> str:
@@ -92,7 +92,7 @@ class Peer(Server):
         return NO_REPLY
 
     async def answer_all(self) -> None:
-        # Its own loop waits for c meanwhile, and c's for nobody.
+        # This loop waits for c meanwhile, and c's loop for no actor.
         await self.ref.cast(Peer.ask, "c")
         await trio.lowlevel.checkpoint()
         for reply in self.replies:
@@ -128,46 +128,46 @@ async def peers(nursery: trio.Nursery) -> None:
         await start(nursery, Peer, name=name(key), path=f"/{key}")
 
 
-async def test_a_circle_of_two_is_told_with_the_call_that_closes_it(peers: None) -> None:
+async def test_a_cycle_of_two_names_the_call_that_closes_it(peers: None) -> None:
     said = await name("a").call(Peer.ask, "b", "a")
 
     assert said == "/b calls /a calls /b: ask() would never return"
 
 
-async def test_a_call_to_oneself_is_the_smallest_circle(peers: None) -> None:
+async def test_a_call_to_itself_is_refused(peers: None) -> None:
     said = await name("a").call(Peer.ask, "a")
 
     assert said == "/a calls itself: ask() would never return"
     assert issubclass(CallingSelf, CallCycle)
 
 
-async def test_a_task_that_a_method_waits_for_is_in_the_circle_too(peers: None) -> None:
+async def test_a_task_in_a_nursery_of_a_method_can_close_a_cycle(peers: None) -> None:
     said = await name("a").call(Peer.ask_in_a_nursery, "b", "a")
 
     assert said == "/b calls /a calls /b: ask() would never return"
 
 
-async def test_a_wait_for_a_result_may_close_it(peers: None, nursery: trio.Nursery) -> None:
+async def test_a_wait_for_a_result_can_close_a_cycle(peers: None, nursery: trio.Nursery) -> None:
     said: list[str] = []
 
     async def ask(key: str, other: str) -> None:
         said.append(await name(key).call(Peer.ask_later, other))
 
-    # Both have sent their request before either waits for the result.
+    # Both requests are sent before either task waits for its result.
     nursery.start_soon(ask, "a", "b")
     nursery.start_soon(ask, "b", "a")
     await wait_all_tasks_blocked()
 
-    circles = [text for text in said if "would never return" in text]
-    assert len(circles) == 1
+    cycles = [text for text in said if "would never return" in text]
+    assert len(cycles) == 1
     assert len(said) == 2
 
 
-async def test_a_chain_that_ends_is_none(peers: None) -> None:
+async def test_a_chain_of_calls_without_a_cycle_returns(peers: None) -> None:
     assert await name("a").call(Peer.ask, "b", "c") == "/c answers"
 
 
-async def test_after_a_circle_all_of_them_serve_on(peers: None) -> None:
+async def test_all_actors_serve_on_after_a_refused_cycle(peers: None) -> None:
     await name("a").call(Peer.ask, "b", "c", "a")
 
     assert [await name(key).call(Peer.ask) for key in "abc"] == [
@@ -178,11 +178,11 @@ async def test_after_a_circle_all_of_them_serve_on(peers: None) -> None:
     assert [name(key).process().waits for key in "abc"] == [{}, {}, {}]
 
 
-async def test_a_task_beside_the_loop_closes_no_circle(peers: None) -> None:
+async def test_a_task_beside_the_loop_closes_no_cycle(peers: None) -> None:
     assert await name("a").call(Peer.ask_beside, "b", "a") == "/a answers"
 
 
-async def test_a_reply_that_was_put_off_closes_none(peers: None, nursery: trio.Nursery) -> None:
+async def test_a_reply_that_was_put_off_closes_no_cycle(peers: None, nursery: trio.Nursery) -> None:
     said: list[str] = []
 
     async def ask() -> None:
@@ -194,15 +194,18 @@ async def test_a_reply_that_was_put_off_closes_none(peers: None, nursery: trio.N
     assert said == ["/c answers"]
 
 
-async def test_an_actor_that_waits_takes_twice_its_capacity_and_no_more(peers: None) -> None:
+async def test_a_waiting_actor_accepts_at_most_twice_its_capacity(peers: None) -> None:
     said = await name("a").call(Peer.be_flooded_by, "b")
 
-    assert said == "/a is full and would never take ask(): /b waits for /a waits for /b"
+    assert said == (
+        "/a cannot take ask(): its mailbox is full, and would never empty: /b waits for /a waits "
+        "for /b"
+    )
 
 
 @attrs.define(eq=False)
 class Relay(Server):
-    """Passes each message on to another as many times as the message says."""
+    """Passes each message on to another actor, as often as the message says."""
 
     mailbox = MailboxPolicy(1)
     to: Name["Relay"]
@@ -215,10 +218,10 @@ class Relay(Server):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-async def test_a_circle_of_casts_between_full_mailboxes_goes_on(
+async def test_a_cycle_of_casts_between_full_mailboxes_goes_on(
     nursery: trio.Nursery, size: int
 ) -> None:
-    """OTP: a mailbox has no bound, so a cast never waits."""
+    """In OTP a mailbox is unbounded, so a cast never waits."""
     path = [Name(f"relay {n}", Relay) for n in range(size)]
     relays = [
         await start(nursery, partial(Relay, path[(n + 1) % size]), name=path[n])
@@ -239,7 +242,7 @@ async def test_a_circle_of_casts_between_full_mailboxes_goes_on(
 
 @attrs.define(eq=False)
 class Manager(Server):
-    """Hands out jobs, and is asked for more while it waits for room at its worker."""
+    """Hands out jobs, and is called while its worker's full mailbox blocks it."""
 
     async def hand_out(self, jobs: int) -> None:
         for job in range(jobs):
@@ -258,7 +261,9 @@ class Worker(Server):
         self.earned += await Name("manager", Manager).call(Manager.rate)
 
 
-async def test_a_call_to_an_actor_in_line_for_room_here_is_no_circle(nursery: trio.Nursery) -> None:
+async def test_a_call_to_an_actor_blocked_by_the_callers_mailbox_returns(
+    nursery: trio.Nursery,
+) -> None:
     manager = await start(nursery, Manager, name=Name("manager", Manager))
     worker = await start(nursery, Worker, name=Name("worker", Worker))
 
@@ -268,7 +273,7 @@ async def test_a_call_to_an_actor_in_line_for_room_here_is_no_circle(nursery: tr
     assert await debug.get_state(worker) == {"earned": 50}
 
 
-async def test_a_circle_that_multiplies_casts_is_refused_at_twice_the_capacity(
+async def test_a_cycle_that_multiplies_casts_is_refused_at_twice_the_capacity(
     nursery: trio.Nursery,
 ) -> None:
     class Doubler(Relay):
@@ -294,7 +299,7 @@ async def test_a_circle_that_multiplies_casts_is_refused_at_twice_the_capacity(
     assert max(relay.mailbox_statistics.peak for relay in relays) == 2
 
 
-async def test_a_circle_of_calls_lets_no_other_cast_in(peers: None, nursery: trio.Nursery) -> None:
+async def test_a_cycle_of_calls_admits_no_other_cast(peers: None, nursery: trio.Nursery) -> None:
     said: list[str] = []
     event = trio.Event()
 
@@ -312,14 +317,14 @@ async def test_a_circle_of_calls_lets_no_other_cast_in(peers: None, nursery: tri
     assert said == ["/b calls /a calls /b: ask() would never return"]
 
 
-async def test_a_lane_beyond_its_capacity_lets_nobody_in(nursery: trio.Nursery) -> None:
-    """Otherwise each circle would make the lane of an actor under load longer."""
+async def test_a_lane_beyond_its_capacity_admits_no_sender(nursery: trio.Nursery) -> None:
+    """Otherwise each cycle would lengthen the lane of an actor under load."""
     mailbox = Mailbox(MailboxPolicy(1))
     mailbox.offer("first")
-    nursery.start_soon(mailbox.wait_for_room, "in line")
+    nursery.start_soon(mailbox.wait_for_space, "in line")
     await wait_all_tasks_blocked()
-    assert mailbox.overfill("beyond")
-    assert not mailbox.overfill("too many")
+    assert mailbox.put_beyond_capacity("beyond")
+    assert not mailbox.put_beyond_capacity("too many")
 
     assert await mailbox.receive() == "first"
     assert mailbox.statistics().blocked == 1
@@ -328,21 +333,21 @@ async def test_a_lane_beyond_its_capacity_lets_nobody_in(nursery: trio.Nursery) 
     assert mailbox.statistics().peak == 2
 
 
-async def test_a_full_actor_that_waits_for_the_sender_takes_its_cast(peers: None) -> None:
+async def test_a_full_actor_that_waits_for_the_sender_accepts_its_cast(peers: None) -> None:
     assert await name("a").call(Peer.be_flooded_by, "b", 2) == "let in"
     assert name("a").process().mailbox.statistics().peak == 2
 
 
-async def test_a_wait_for_room_that_is_let_in_is_none(peers: None) -> None:
+async def test_an_admitted_cast_is_no_wait(peers: None) -> None:
     assert await name("c").call(Peer.flood, "a") == "let in"
 
 
-# -- long ones
+# -- long cycles
 
 
 @attrs.define(eq=False)
 class Link(Server):
-    """Calls the next of a chain, and answers once the last of it has."""
+    """Calls the next actor of a chain, and answers once the last one has answered."""
 
     others: "list[Ref[Link]]"
     at: int
@@ -368,7 +373,7 @@ async def chain(nursery: trio.Nursery, length: int, closes: bool) -> list[Ref[Li
     return links
 
 
-async def test_a_circle_of_1200_is_refused_and_its_sentence_is_short(
+async def test_a_cycle_of_1200_is_refused_with_a_short_message(
     nursery: trio.Nursery,
 ) -> None:
     first, *_ = await chain(nursery, 1200, True)

@@ -1,4 +1,4 @@
-"""The price of a call does not depend on how many calls its callee or its caller has in flight."""
+"""The cost of a call does not depend on other calls in flight."""
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +20,7 @@ FOLDER = str(Path(actors.__file__).parent)
 
 @attrs.define(eq=False)
 class Peer(Server):
-    """Calls others: in its own task, in a nursery of a method, or beside its loop."""
+    """Calls other actors: in its own task, in a nursery of a method, or beside its loop."""
 
     mailbox = MailboxPolicy(2 * MANY)
     beside: trio.Nursery | None = None
@@ -68,7 +68,7 @@ class Peer(Server):
 
 @contextmanager
 def counted_calls(counts: list[int]) -> Iterator[None]:
-    """Count the calls of functions that are written in the package `actors`."""
+    """Count calls of functions of the package `okibi.actors`."""
     count = 0
 
     def profile(frame: FrameType, event: str, _: object) -> None:
@@ -128,7 +128,7 @@ async def caller_has_put_off_many_replies(
         caller_has_put_off_many_replies,
     ],
 )
-async def test_a_call_costs_the_same_beside_many_calls_as_beside_few(
+async def test_a_call_costs_the_same_beside_many_and_few_calls(
     stage: Stage, waited_for: bool
 ) -> None:
     counts: list[int] = []

@@ -1,4 +1,4 @@
-"""The search for circles against a plain model, over random graphs of waits."""
+"""The search for cycles against a plain model, over random graphs of waits."""
 
 from collections import OrderedDict, deque
 from enum import Enum, auto
@@ -20,22 +20,22 @@ from tests.profiles import examples
 
 
 class Where(Enum):
-    """In which task of the caller a wait is."""
+    """The task of the caller that waits."""
 
     OWN = auto()
     NESTED = auto()  # in a nursery that a method has opened
-    BESIDE = auto()  # in a nursery that stands around the loop
-    MOVED = auto()  # begun in a method's nursery, now beside the loop (`nursery.start`)
+    BESIDE = auto()  # in a nursery around the loop
+    MOVED = auto()  # started in a method's nursery, now beside the loop (`nursery.start`)
 
 
 class How(Enum):
-    """What a wait has come to."""
+    """The state of a wait."""
 
     ASKED = auto()
     ANSWERED = auto()
     ABANDONED = auto()
     PUT_OFF = auto()
-    IN_LINE = auto()  # a cast, for a place in the mailbox
+    IN_LINE = auto()  # a cast blocked by a full mailbox
     LET_IN = auto()
 
 
@@ -45,7 +45,7 @@ HOLDING = {Where.OWN, Where.NESTED}
 
 @attrs.define
 class Wait:
-    """One edge, or what looks like one."""
+    """A wait, which may or may not be an edge."""
 
     caller: int
     callee: int
@@ -55,7 +55,7 @@ class Wait:
 
 @attrs.define(eq=False)
 class OneTask:
-    """What the search reads of a task of trio's."""
+    """A trio.lowlevel.Task, as far as the search reads it."""
 
     parent_nursery: "OneNursery | None" = None
     child_nurseries: "list[OneNursery]" = attrs.Factory(list)
@@ -63,13 +63,13 @@ class OneTask:
 
 @attrs.define(eq=False)
 class OneNursery:
-    """And of a nursery."""
+    """A trio.Nursery, as far as the search reads it."""
 
     parent_task: OneTask
 
 
 def actor(path: str) -> Process:
-    # So full that no cast in line can be let in: its wait is an edge like any other.
+    # At twice its capacity, so a blocked cast is an edge like any other wait.
     mailbox = Mailbox(MailboxPolicy(capacity=1))
     mailbox.data = deque(["a message", "another"])
     process = Process(path, 1, 0, mailbox)
@@ -99,8 +99,8 @@ def begin(wait: Wait, actors: list[Process], replies: list[Reply[Any]]) -> None:
     elif wait.how is How.PUT_OFF:
         replies.append(Reply(callee, request))
     elif wait.how is How.IN_LINE:
-        callee.mailbox._senders = callee.mailbox._senders or OrderedDict()
-        callee.mailbox._senders[task] = "cast"
+        callee.mailbox.blocked_senders = callee.mailbox.blocked_senders or OrderedDict()
+        callee.mailbox.blocked_senders[task] = "cast"
 
 
 def reached(first: int, edges: set[tuple[int, int]]) -> set[int]:
@@ -114,11 +114,11 @@ def reached(first: int, edges: set[tuple[int, int]]) -> set[int]:
 def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
     count = draw(st.integers(2, 6))
     some = st.integers(0, count - 1)
-    # Enough edges for circles, and few enough for a single one to decide.
+    # Enough edges for cycles, and few enough for a single edge to decide.
     where = st.sampled_from([*Where, *[Where.NESTED] * 6])
     how = st.sampled_from([*How, How.LET_IN, *[How.ASKED] * 4, *[How.IN_LINE] * 4])
     waits = draw(st.lists(st.builds(Wait, some, some, where, how), min_size=count, max_size=14))
-    # An actor's own task waits for one thing at most.
+    # An actor's own task has at most one wait.
     own = {each.caller: each for each in waits if each.where is Where.OWN}
     return count, [
         each for each in waits if each.where is not Where.OWN or own[each.caller] is each
@@ -127,7 +127,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, list[Wait]]:
 
 @settings(max_examples=examples(300), deadline=None)
 @given(graphs(), st.data())
-def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
+def test_a_cycle_is_found_if_and_only_if_a_path_leads_back(
     graph: tuple[int, list[Wait]], data: st.DataObject
 ) -> None:
     count, given_waits = graph
@@ -145,8 +145,8 @@ def test_a_circle_is_found_if_and_only_if_a_path_leads_back(
         }
         back = {(b, a) for a, b in edges}
         asking: Any = OneTask(OneNursery(cast("Any", actors[caller].task)))
-        with mock.patch.object(wait_cycles, "_stands", wraps=wait_cycles._stands) as looks:
-            paths = wait_cycles.circle(actors[caller], actors[callee], asking)
+        with mock.patch.object(wait_cycles, "_is_edge", wraps=wait_cycles._is_edge) as looks:
+            paths = wait_cycles.find_cycle(actors[caller], actors[callee], asking)
 
         assert (paths is not None) == (caller in reached(callee, edges))
         if paths is not None:

@@ -1,4 +1,4 @@
-"""Waits for a start or an end count in a circle; a wait that is over does not."""
+"""Waits for a start or an end can close a cycle; a finished wait cannot."""
 
 import attrs
 import pytest
@@ -24,7 +24,7 @@ from okibi.actors.exits import ExitReason
 
 @attrs.define(eq=False)
 class Host(Server):
-    """Starts a guest in a method, and stops it in another."""
+    """Starts a guest in one method and stops it in another."""
 
     said: list[str] = attrs.Factory(list)
 
@@ -44,7 +44,7 @@ HOST = Name("host", Host)
 
 
 class Guest(Server):
-    """Calls whoever waits for it."""
+    """Calls the actor that waits for it."""
 
 
 class Early(Guest):
@@ -81,7 +81,7 @@ class Awaited(Guest):
     ],
     ids=["starts it", "stops it", "waits for its end"],
 )
-async def test_a_call_to_the_actor_that_waits_for_ones_life_is_refused(
+async def test_a_call_to_an_actor_that_waits_for_the_start_or_end_is_refused(
     nursery: trio.Nursery, autojump_clock: MockClock, guest: type[Guest], ended: bool, why: str
 ) -> None:
     host = await start(nursery, Host, name=HOST)
@@ -91,7 +91,7 @@ async def test_a_call_to_the_actor_that_waits_for_ones_life_is_refused(
     await stop(host)
 
 
-# -- of itself
+# -- the actor's own end
 
 
 class Tired(Server):
@@ -113,7 +113,7 @@ class Tired(Server):
             self.nursery.cancel_scope.cancel()
 
 
-async def test_an_actor_does_not_wait_for_its_own_end(
+async def test_an_actor_that_waits_for_its_own_end_is_refused(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     tired = await start(nursery, Tired, path="/tired")
@@ -130,7 +130,7 @@ class Cut(Tired):
     when_stopped = WhenStopped.CUT
 
 
-async def test_one_that_is_cut_stops_itself_by_any_way(
+async def test_an_actor_that_does_not_drain_may_stop_itself(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     cut = await start(nursery, Cut)
@@ -152,11 +152,11 @@ async def test_a_task_beside_the_loop_may_wait_for_its_actor_to_drain(
     assert trio.current_time() == 0
 
 
-# -- a call that was on its way when the wait for its caller's end closed the circle
+# -- a call sent before a wait for the caller's end closes the cycle
 
 
 class Clerk(Server):
-    """Calls another, or waits for its end, and says what came of it."""
+    """Calls another actor or waits for its end, and returns the outcome."""
 
     async def ask(self, other: Ref["Clerk"]) -> str:
         try:
@@ -180,7 +180,7 @@ class Drains(Clerk):
 
 
 @pytest.mark.parametrize("by_way_of_another", [False, True])
-async def test_a_call_is_refused_when_its_callee_waits_for_the_end_of_who_waits_for_it(
+async def test_a_sent_call_is_refused_when_its_callee_waits_for_the_caller(
     nursery: trio.Nursery, autojump_clock: MockClock, by_way_of_another: bool
 ) -> None:
     a, b, c = [await start(nursery, Drains, path=path, grace=60) for path in "abc"]
@@ -199,7 +199,7 @@ async def test_a_call_is_refused_when_its_callee_waits_for_the_end_of_who_waits_
     nursery.cancel_scope.cancel()
 
 
-async def test_each_call_of_one_that_calls_another_twice_is_refused(
+async def test_each_of_two_calls_to_the_waiting_actor_is_refused(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     said: list[str] = []
@@ -225,7 +225,7 @@ async def test_each_call_of_one_that_calls_another_twice_is_refused(
     nursery.cancel_scope.cancel()
 
 
-async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
+async def test_a_sent_call_of_a_killed_caller_is_not_refused(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     a, c = [await start(nursery, Drains, path=path) for path in "ac"]
@@ -241,7 +241,7 @@ async def test_it_is_not_where_that_one_is_cut_and_waits_no_more(
     nursery.cancel_scope.cancel()
 
 
-async def test_one_that_waits_for_the_other_s_end_in_turn_has_its_grace(
+async def test_two_actors_that_wait_for_each_others_end_have_their_grace(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Waits(Drains):
@@ -258,14 +258,14 @@ async def test_one_that_waits_for_the_other_s_end_in_turn_has_its_grace(
     nursery.cancel_scope.cancel()
 
 
-# -- a wait that is over, though its task has had no turn yet
+# -- a finished wait whose task has not run yet
 
 
 class Asker(Server):
     async def ask(self) -> str:
         return await ANSWERER.call(Answerer.answer)
 
-    async def ask_for_room(self) -> None:
+    async def ask_for_space(self) -> None:
         await ANSWERER.cast(Answerer.rest, 1)
         await ANSWERER.cast(Answerer.call_back)
         await ANSWERER.cast(Answerer.rest, 0)
@@ -299,7 +299,7 @@ class Answerer(Server):
 ASKER, ANSWERER = Name("asker", Asker), Name("answerer", Answerer)
 
 
-async def test_whoever_has_been_answered_is_called_back_in_the_same_step(
+async def test_an_answered_caller_can_be_called_back_in_the_same_step(
     nursery: trio.Nursery,
 ) -> None:
     asker = await start(nursery, Asker, name=ASKER)
@@ -311,7 +311,7 @@ async def test_whoever_has_been_answered_is_called_back_in_the_same_step(
 
 
 class Parent(Server):
-    async def bear(self) -> str:
+    async def start_child(self) -> str:
         async with trio.open_nursery() as nursery:
             child = await start(nursery, Child)
             return f"{await stop(child)}"
@@ -324,7 +324,7 @@ PARENT = Name("parent", Parent)
 
 
 class Child(Server):
-    """Its starter knows of its start, and has not gone on yet."""
+    """Calls its starter, which has been woken and has not run yet."""
 
     async def run(self) -> None:
         with trio.move_on_after(1):

@@ -82,7 +82,7 @@ class Stage:
 
         def tell(_: Process) -> None:
             assert process.reason is not None
-            if process.failed:
+            if process.start_failed:
                 return  # it had not got ready; whoever started it is told
             end = f"{label} {of_reason(process.reason)}"
             if self.last.get(process) != f"term {end}":

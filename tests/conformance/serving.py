@@ -33,7 +33,7 @@ Message = Mapping[str, Any]
 
 @attrs.define(eq=False)
 class Doer(Server):
-    """Its messages are objects; `say` is what one is called in the log, the rest is to be done."""
+    """Does what a message of the scenario says, and logs the message by its `say`."""
 
     when_stopped = WhenStopped.DRAIN
 
@@ -48,54 +48,54 @@ class Doer(Server):
     def label(self) -> str:
         return f"s{self.number}"
 
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self.stage.log.append(text)
 
     async def init(self) -> None:
         message = self.given.get("init", {})
         how = message.get("how", "ok")
         if how != "ok":
-            self.say(f"{how} {self.label}")
+            self._say(f"{how} {self.label}")
             if how == "hang":
                 await trio.sleep_forever()
             raise Ignore if how == "ignore" else Crash("failed")
         self.stage.watch(self.ref, self.label)
-        self.say(f"start {self.label}")
+        self._say(f"start {self.label}")
         await self.act(message)
 
     async def called(self, message: Message) -> object:
-        self.say(f"call {message['say']}")
+        self._say(f"call {message['say']}")
         return await self.act(message)
 
     async def was_cast(self, message: Message) -> None:
-        self.say(f"cast {message['say']}")
+        self._say(f"cast {message['say']}")
         await self.act(message)
 
     async def handle_info(self, message: Any) -> None:
         if message is TIMEOUT:
-            self.say("timeout")
+            self._say("timeout")
         else:
-            self.say(f"info {message['say']}")
+            self._say(f"info {message['say']}")
             await self.act(message)
 
     async def handle_continue(self, continuation: Message) -> None:
-        self.say(f"continue {continuation['say']}")
+        self._say(f"continue {continuation['say']}")
         await self.act(continuation)
 
     async def terminate(self, reason: ExitReason) -> None:
-        self.say(f"term {self.label} {of_reason(reason)}")
+        self._say(f"term {self.label} {of_reason(reason)}")
         self.stage.last[self._process] = self.stage.log[-1]
         if self.at_end == "raise":
             raise Crash("y")
         if self.at_end is not None:
             await trio.sleep(self.at_end / 1000)
-            self.say(f"done {self.label}")
+            self._say(f"done {self.label}")
 
     async def act(self, message: Message) -> object:
         """What the method does and returns."""
         if "sleep" in message:
             await trio.sleep(message["sleep"] / 1000)
-            self.say(f"done {message['say']}")
+            self._say(f"done {message['say']}")
         if "at_end" in message:
             self.at_end = message["at_end"]
         if "note" in message:
@@ -110,14 +110,14 @@ class Doer(Server):
             self.kept[message["later"]] = self.reply_later()
             return NO_REPLY
         if "stop" in message:
-            self.end(to_reason(message["stop"]), message)
+            self._end(to_reason(message["stop"]), message)
         if "continue" in message:
             self.continue_with(message["continue"])
         if "timeout" in message:
             self.timeout_after(message["timeout"] / 1000)
         return message.get("reply")
 
-    def end(self, reason: ExitReason, message: Message) -> None:
+    def _end(self, reason: ExitReason, message: Message) -> None:
         if "reply" in message:
             raise Exit(reason, reply=message["reply"])
         raise reason.error or Exit(reason)

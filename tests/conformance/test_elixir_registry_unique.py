@@ -20,7 +20,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 
 
 class Worker(Server):
@@ -64,14 +64,14 @@ async def room() -> AsyncIterator[trio.Nursery]:
 
 
 async def test_counts_0_keys_in_an_empty_registry() -> None:
-    assert len(names()) == 0
+    assert len(name_table()) == 0
 
 
 async def test_counts_the_number_of_keys_in_a_registry(room: trio.Nursery) -> None:
     await start(room, Worker, name=HELLO)
     await start(room, Worker, name=WORLD)
 
-    assert len(names()) == 2
+    assert len(name_table()) == 2
 
 
 async def test_has_unique_registrations(room: trio.Nursery) -> None:
@@ -81,7 +81,7 @@ async def test_has_unique_registrations(room: trio.Nursery) -> None:
     await start(room, Worker, name=WORLD)
 
     assert taken.value.ref == hello
-    assert sorted(names()) == ["hello", "world"]
+    assert sorted(name_table()) == ["hello", "world"]
 
 
 async def test_via_callbacks(room: trio.Nursery) -> None:
@@ -96,14 +96,14 @@ async def test_via_callbacks(room: trio.Nursery) -> None:
 
 
 async def test_empty_list_for_empty_registry() -> None:
-    assert list(names()) == []
+    assert list(name_table()) == []
 
 
 async def test_select_all(room: trio.Nursery) -> None:
     hello = await start(room, Worker, name=HELLO)
     world = await start(room, Worker, name=WORLD)
 
-    assert names() == {"hello": hello.process(), "world": world.process()}
+    assert name_table() == {"hello": hello.process(), "world": world.process()}
 
 
 async def test_doesn_t_grow_ets_on_already_registered(room: trio.Nursery) -> None:
@@ -112,7 +112,7 @@ async def test_doesn_t_grow_ets_on_already_registered(room: trio.Nursery) -> Non
         with pytest.raises(AlreadyRegistered):
             await start(room, Worker, name=HELLO)
 
-    assert list(names()) == ["hello"]
+    assert list(name_table()) == ["hello"]
 
 
 async def test_doesn_t_grow_ets_on_already_registered_across_processes(
@@ -124,7 +124,7 @@ async def test_doesn_t_grow_ets_on_already_registered_across_processes(
         with pytest.raises(AlreadyRegistered):
             await start(elsewhere, Worker, name=HELLO)
 
-    assert names() == {"hello": hello.process()}
+    assert name_table() == {"hello": hello.process()}
 
 
 async def test_compares_using(room: trio.Nursery) -> None:
@@ -149,7 +149,7 @@ async def test_updates_current_process_value(room: trio.Nursery) -> None:
     await stop(hello)
     again = await start(room, Worker, name=HELLO)
     assert Name.select(Worker) == [Registered("hello", again, None)]
-    assert not names().kept
+    assert not name_table().attached_values
 
 
 async def test_the_value_of_another_process_is_not_updated() -> None:
@@ -159,7 +159,7 @@ async def test_the_value_of_another_process_is_not_updated() -> None:
             with pytest.raises(ActorExited):
                 await hello.call(Worker.take_over)
 
-    assert "may change its value: hello does not" in str(crashed.value.exceptions[0])
+    assert "may change its value: hello does not have it" in str(crashed.value.exceptions[0])
 
 
 async def test_supports_guard_conditions(room: trio.Nursery) -> None:

@@ -23,7 +23,7 @@ from okibi.actors import (
     WhenFull,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import Child, SupervisorSpec, stop_report, supervise
 from tests.limits import HANG
 from tests.support.child_stage import BOOM, Boom, Stage, leave
@@ -128,7 +128,7 @@ async def test_an_error_in_init_is_told_to_the_starter_and_nothing_is_left(
     assert isinstance(told.value.reason.error, StartError)
     assert isinstance(told.value.reason.error.reason.error, Boom)
     assert stage.said() == "start a; fail b; term a shutdown"
-    assert names() == {}
+    assert name_table() == {}
     assert not nursery.child_tasks
 
 
@@ -170,7 +170,7 @@ async def test_a_supervisor_that_stops_while_a_child_is_in_init_cuts_it_and_stop
     assert await stop(top) is SHUTDOWN
     assert stage.said() == "term a shutdown"
     assert trio.current_time() == 0
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in_is_told(

@@ -218,7 +218,9 @@ def _leaves_nobody(root: Process, victim: Process) -> bool:
     While a supervisor starts a child, it starts no other (OTP: supervisor).
     """
     found = {each.path: each for each in living(root)}
-    ends = {path for path, each in found.items() if each is victim or each.doom is not None}
+    ends = {
+        path for path, each in found.items() if each is victim or each.ending_reason is not None
+    }
     workers, dispatcher = f"{LAMBDA}/workers", f"{LAMBDA}/dispatcher"
     starting = workers in ends and found[workers].phase is Phase.STARTING
     # An ended child without its restart has no process.

@@ -80,7 +80,7 @@ class Payments(Server):
     says: str = ""
     gate: trio.Event = attrs.Factory(trio.Event)
 
-    def error(self) -> Exception:
+    def _error(self) -> Exception:
         error = Told(self.says) if self.says else Told()
         if self.says:
             error.add_note(self.says)
@@ -88,11 +88,11 @@ class Payments(Server):
         return error
 
     async def crash(self, ssn: str, *, password: str, card: object = None) -> str:
-        raise self.error()
+        raise self._error()
 
     async def crash_beside(self, ssn: str, *, password: str) -> None:
         async def fail() -> None:
-            raise self.error()
+            raise self._error()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail)
@@ -130,13 +130,13 @@ class Payments(Server):
         await self.ref.call(type(self).echo, ssn, password=password)
 
     async def handle_continue(self, continuation: Any) -> None:
-        raise self.error()
+        raise self._error()
 
     async def handle_info(self, message: object) -> None:
         if isinstance(message, Reply):
             message.send(SSN)
         elif message != "stay":
-            raise self.error()
+            raise self._error()
 
 
 SAYS = Name("payments", Payments)
@@ -150,7 +150,7 @@ class Marked(Payments):
     card: Annotated[dict[str, Any], "of a customer"] | Secret[str]  # type: ignore[assignment]
 
     async def crash(self, ssn: Secret[str], *, password: str, card: Secret[object] = None) -> str:
-        raise self.error()
+        raise self._error()
 
 
 class Discreet(Payments):
@@ -286,7 +286,7 @@ scenario_of(Payments.lose, ReplyLost)
 async def a_crash_in_init(searched: Searched, kind: type[Payments], says: str) -> None:
     class Unready(kind):  # type: ignore[misc,valid-type]
         async def init(self) -> None:
-            raise self.error()
+            raise self._error()
 
     async with trio.open_nursery() as nursery:
         async with raises(searched, StartError):
@@ -323,7 +323,7 @@ async def a_crash_in_handle_continue(searched: Searched, kind: type[Payments], s
 async def a_crash_in_terminate(searched: Searched, kind: type[Payments], says: str) -> None:
     class Untidy(kind):  # type: ignore[misc,valid-type]
         async def terminate(self, reason: ExitReason) -> None:
-            raise self.error()
+            raise self._error()
 
     async with tree(Untidy, says), raises(searched, ActorExited):
         await SAYS.call(Payments.crash, SSN, **GIVEN)

@@ -15,7 +15,7 @@ from okibi.actors import (
     debug,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     INFINITY,
     Child,
@@ -92,7 +92,7 @@ async def test_a_stop_does_not_wait_for_the_init_of_a_requested_child(
         await refused.wait()
 
     assert stage.said() == ("start a" if how == "kill" else "start a; term a shutdown")
-    assert names() == {}
+    assert name_table() == {}
     assert trio.current_time() < 1
 
 

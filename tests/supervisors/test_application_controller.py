@@ -20,7 +20,7 @@ from okibi.actors import (
     Ref,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     AnySupervisorSpec,
     Application,
@@ -108,7 +108,7 @@ async def test_faulty_application_shutdown(stage: ApplicationStage, nursery: tri
         "start a; start b; start c; fail d; term c shutdown; term b shutdown; "
         "prep_stop A; term a shutdown; stop A"
     )
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_no_application_starts_after_a_failed_dependency(
@@ -222,7 +222,7 @@ async def test_the_kind_decides_whether_an_exit_stops_all(
     assert stage.said().endswith(
         "prep_stop C; term c shutdown; stop C; prep_stop A; term a shutdown; stop A"
     )
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_hooks_run_after_the_tree_exits_by_itself(
@@ -297,7 +297,7 @@ async def test_a_controller_past_its_grace_runs_no_further_hook(
     assert await stop(top, grace=3) is KILLED
 
     assert stage.said() == ("" if hanging == "prep_stop" else "prep_stop A; term a shutdown")
-    assert names() == {}
+    assert name_table() == {}
 
 
 # -- requests

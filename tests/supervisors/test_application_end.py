@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, Server, start, stop
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     Application,
     ApplicationController,
@@ -84,7 +84,7 @@ async def test_tasks_outside_the_tree_end_after_the_stop_hook(
 
     assert stage.said() == "stop"
     assert sorted(StartsOutside.log) == ["actor", "task"]
-    assert names() == {}
+    assert name_table() == {}
     assert not nursery.child_tasks
 
 
@@ -102,7 +102,7 @@ async def test_a_crash_outside_the_tree_ends_the_application(
 
     assert caught.group_contains(ApplicationEnded, match=r"crashed \(Boom: task\)")
     assert stage.said() == "start a; prep_stop A; term a shutdown; stop A"
-    assert names() == {}
+    assert name_table() == {}
 
 
 # -- application_nursery elsewhere
@@ -212,7 +212,7 @@ def test_cancellation_at_any_step_ends_all_in_reverse(fails: str) -> None:
 
     async def check() -> None:
         log = [line for line in stages[-1].log if not line.startswith("fail")]
-        assert names() == {}
+        assert name_table() == {}
         assert nested(log), log
 
     assert every_step(scenario, check) > 50
@@ -242,7 +242,7 @@ def test_a_kill_or_stop_at_any_step_leaves_nothing(victim: str, how: str) -> Non
             stage.starts["failures"] = len(group.exceptions)
 
     def strike() -> None:
-        process = names().get("controller" if victim == "controller" else "b")
+        process = name_table().get("controller" if victim == "controller" else "b")
         for _ in range({"top": 1, "master": 2}.get(victim, 0)):
             process = None if process is None else process.parent
         if process is not None:
@@ -250,7 +250,7 @@ def test_a_kill_or_stop_at_any_step_leaves_nothing(victim: str, how: str) -> Non
 
     async def check() -> None:
         log = stages[-1].log
-        assert names() == {}
+        assert name_table() == {}
         begun, ended, before, after = (
             sum(line.startswith(what) for line in log)
             for what in ("start", "term", "prep_stop", "stop")

@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import NORMAL, ExitReason, Ref, StartError, stop
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     AutoShutdown,
     Backoff,
@@ -128,7 +128,7 @@ def test_a_tree_cancelled_at_any_step_stops_in_order_and_in_time(
             pass
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         check_order(stages[-1].log, asked="e" if case.requests else "")
 
     assert every_step(scenario, check, limit=7 * GRACE) > 15
@@ -174,7 +174,7 @@ def test_a_dynamic_supervisor_cancelled_at_any_step_ends_all_children() -> None:
             pass
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         log = stages[-1].log
         begun = [line.split()[1] for line in log if line.startswith("start")]
         ended = [line.split()[1] for line in log if line.startswith("term")]

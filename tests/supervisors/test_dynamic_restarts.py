@@ -16,7 +16,7 @@ from okibi.actors import (
     StartError,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     INFINITY,
     Child,
@@ -99,7 +99,7 @@ async def test_children_are_killed_after_the_pools_grace(
         await stop(top)
 
     assert trio.current_time() - began == pytest.approx(2)
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_stopping_many_children_does_not_block_the_loop() -> None:
@@ -110,8 +110,8 @@ async def test_stopping_many_children_does_not_block_the_loop() -> None:
         nonlocal turns
         while True:
             await trio.lowlevel.checkpoint()
-            turns += not all(ref.process().doom is None for ref in (refs[0], refs[-1]))
-            if refs[-1].process().doom is not None:
+            turns += not all(ref.process().ending_reason is None for ref in (refs[0], refs[-1]))
+            if refs[-1].process().ending_reason is not None:
                 return
 
     async with trio.open_nursery() as nursery:
@@ -163,7 +163,7 @@ def test_cancellation_at_every_step_leaves_no_child(
             pass
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         up = list[str]()
         for line in stages[-1].log:
             what, who, *_ = line.split()

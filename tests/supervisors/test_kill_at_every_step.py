@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Name, StartError
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import Child, Strategy, Supervisor, SupervisorSpec, supervise
 from tests.conformance.cancellation import every_step
 from tests.support.child_stage import BOOM, Player, Stage, player
@@ -54,7 +54,7 @@ def test_a_kill_or_stop_at_any_step_leaves_a_whole_tree_or_none(
                     await wait_all_tasks_blocked()
                     if TOP.whereis() is not None:
                         # The whole tree runs again.
-                        assert set(names()) == {*"abcd", "sub", "top"}
+                        assert set(name_table()) == {*"abcd", "sub", "top"}
                         top = TOP.whereis()
                         assert top is not None
                         top.stop()
@@ -63,12 +63,12 @@ def test_a_kill_or_stop_at_any_step_leaves_a_whole_tree_or_none(
             pass
 
     def hit() -> None:
-        process = names().get(victim)
+        process = name_table().get(victim)
         if process is not None:
             process.kill() if how == "kill" else process.stop()
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         log = stages[-1].log
         ended = sum(line.startswith("term") for line in log)
         begun = sum(line.startswith("start") for line in log)

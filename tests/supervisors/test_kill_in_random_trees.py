@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Name
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.actors.process import Process
 from okibi.supervisors import Child, DynamicSupervisor, Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
@@ -62,7 +62,7 @@ class KillAtSteps(trio.abc.Instrument):
 
 
 def kill(victim: str) -> None:
-    process = names().get(victim)
+    process = name_table().get(victim)
     if process is not None:
         process.kill()
 
@@ -81,22 +81,22 @@ async def start_tree(tree: Tree, stage: Stage, nursery: trio.Nursery) -> None:
     spec = tree.spec(stage)
     await supervise(nursery, spec, name=Name(tree.id, Supervisor))
     await start_dynamic_children(tree, stage)
-    assert set(names()) == {tree.id, *(kid.id for kid in tree.below())}
+    assert set(name_table()) == {tree.id, *(kid.id for kid in tree.below())}
 
 
 def changed(before: dict[str, Process]) -> set[str]:
     """Return the names whose actors are no longer the same."""
-    return {name for name, process in before.items() if names().get(name) is not process}
+    return {name for name, process in before.items() if name_table().get(name) is not process}
 
 
 def check(tree: Tree, before: dict[str, Process], expected: Forecast) -> bool:
     """Check the tree against the forecast. Return whether the tree still runs."""
     assert changed(before) <= expected.changes | {tree.id}
-    if tree.id not in names():
+    if tree.id not in name_table():
         assert tree.id in expected.gives_up
         return False
     assert not changed(before) & {tree.id}
-    assert always_present(tree) <= set(names())
+    assert always_present(tree) <= set(name_table())
     return True
 
 
@@ -120,7 +120,7 @@ def test_one_kill_changes_exactly_the_forecast_actors(
             await start_tree(tree, Slow(), nursery)
             for pick, wait in kills:
                 await trio.sleep(wait)
-                now, before = trio.current_time(), dict(names())
+                now, before = trio.current_time(), dict(name_table())
                 victims = sorted(before.keys() - {tree.id})
                 if not victims:
                     break
@@ -132,7 +132,7 @@ def test_one_kill_changes_exactly_the_forecast_actors(
                     kill(victim)
                     await wait_all_tasks_blocked()
                 ended.append(tree.id in expected.gives_up)
-                assert (tree.id not in names()) is ended[-1]
+                assert (tree.id not in name_table()) is ended[-1]
                 if not check(tree, before, expected):
                     return
                 assert changed(before) == expected.changes & before.keys()
@@ -140,7 +140,7 @@ def test_one_kill_changes_exactly_the_forecast_actors(
                     spent[each] = (
                         [] if each in expected.changes else times + [now] * expected.hits[each]
                     )
-            names()[tree.id].stop()
+            name_table()[tree.id].stop()
 
     ended = [False]
     run(main, ended)
@@ -166,7 +166,7 @@ def test_many_kills_change_no_actor_outside_the_forecast(
             for burst in bursts:
                 # Empty the windows of all intensities.
                 await trio.sleep(PERIOD + 1)
-                before = dict(names())
+                before = dict(name_table())
                 victims = sorted(before.keys() - {tree.id})
                 if not victims:
                     break
@@ -179,7 +179,7 @@ def test_many_kills_change_no_actor_outside_the_forecast(
                 if not check(tree, before, expected):
                     return
             ended.append(False)
-            names()[tree.id].stop()
+            name_table()[tree.id].stop()
 
     ended = [False]
     run(main, ended)
@@ -202,7 +202,7 @@ def run(main: Callable[[], Awaitable[None]], ended: list[bool]) -> None:
     async def bounded() -> None:
         with trio.fail_after(1e6):
             await main()
-        assert names() == {}
+        assert name_table() == {}
 
     try:
         trio.run(bounded, clock=MockClock(autojump_threshold=0))

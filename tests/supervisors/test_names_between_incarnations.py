@@ -21,7 +21,7 @@ from okibi.actors import (
     WhenStopped,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     INFINITY,
     Backoff,
@@ -133,7 +133,7 @@ async def test_names_of_siblings_that_restart_too_are_expected(
     assert UNREGISTERED in no_process_message("t")
     assert (await player("b").wait()).incarnation == 2
     await wait_all_tasks_blocked()
-    assert not names().restarters
+    assert not name_table().restarters
     await stop(top)
 
 
@@ -146,7 +146,7 @@ async def test_the_name_of_a_terminated_child_is_not_expected(
     assert UNREGISTERED in no_process_message("a")
     await top.call(Supervisor.restart_child, "a")
 
-    assert not names().restarters
+    assert not name_table().restarters
     await player("a").waiting(0).send("word")
     await stop(top)
 
@@ -166,7 +166,7 @@ async def test_a_wait_for_a_name_ends_when_the_restart_is_called_off(
 
     assert UNREGISTERED in no_process_message("b")
     assert UNREGISTERED in no_process_message("c")
-    assert not names().restarters
+    assert not name_table().restarters
     await stop(top)
 
 
@@ -184,7 +184,7 @@ async def test_a_name_is_expected_only_if_the_child_restarts(
     restarts = restart is Restart.TRANSIENT and reason is BOOM
     assert ("is restarting it" in no_process_message("a")) is restarts
     await stop(top)
-    assert not names().restarters
+    assert not name_table().restarters
 
 
 async def test_a_wait_for_a_name_ends_when_the_restart_raises_ignore(
@@ -217,7 +217,7 @@ async def test_a_wait_for_a_name_ends_when_the_supervisor_gives_up(
                 waiters.start_soon(wait)
 
     assert said == ["no actor is registered as 'a': its supervisor /supervisor does not restart it"]
-    assert not names().restarters
+    assert not name_table().restarters
 
 
 async def test_no_process_says_that_the_supervisor_is_ending(
@@ -256,7 +256,7 @@ async def test_names_of_dynamic_children_are_expected_until_terminated(
         await wait_all_tasks_blocked()
         await top.call(DynamicSupervisor.terminate_child, second)
 
-    assert not names().restarters
+    assert not name_table().restarters
     await stop(top)
 
 
@@ -280,9 +280,9 @@ async def restarts() -> None:
 
 
 async def nothing_left() -> None:
-    table = names()
+    table = name_table()
     assert table == {}
-    assert not any((table.waiting, table.restarters, table.kept))
+    assert not any((table.waiting, table.restarters, table.attached_values))
 
 
 def test_a_restart_cancelled_at_any_step_leaves_no_name() -> None:

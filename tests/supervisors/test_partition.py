@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi import supervisors
 from okibi.actors import SHUTDOWN, Name, Ref, start, stop
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     Child,
     ChildFailed,
@@ -306,7 +306,7 @@ def test_cancellation_at_any_step_of_a_resize_leaves_no_copy(
             top.stop()
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         started = [line.split()[1] for line in log if line.startswith("start")]
         ended = [line.split()[1] for line in log if line.startswith("term")]
         assert sorted(started) == sorted(ended)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import NORMAL, SHUTDOWN, Name, Refusal, StartError
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import Supervisor, SupervisorGaveUp, supervise
 from tests.profiles import examples
 from tests.support.child_stage import BOOM, Player, Stage, player
@@ -109,7 +109,7 @@ def running_supervisors(model: Model) -> Iterator[tuple[str, Model]]:
 
 def end_actor(who: Kid, how: str) -> None:
     """End an actor: a worker by itself, a supervisor on request."""
-    process = names()[who.id]
+    process = name_table()[who.id]
     if how == "killed":
         process.kill()
     elif who.sub is None:
@@ -160,7 +160,7 @@ class Trial:
             assert failed
         self.model.stop(list(self.model.live))
         assert self.stage.log == self.world.log
-        assert names() == {}
+        assert name_table() == {}
 
     async def do(self, event: Event) -> None:
         match event:
@@ -198,9 +198,9 @@ class Trial:
         assert self.stage.log == self.world.log
         living = {} if self.end else dict(running_supervisors(self.model))
         workers = {key for model in living.values() for key in model.live}
-        assert set(names()) == living.keys() | workers
+        assert set(name_table()) == living.keys() | workers
         for key, model in living.items():
-            supervisor = names()[key].actor
+            supervisor = name_table()[key].actor
             assert isinstance(supervisor, Supervisor)
             stands = [(place.id, place.process is not None) for place in supervisor.places]
             assert stands == [(key, key in model.live) for key in model.specs]

@@ -20,7 +20,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     INFINITY,
     Child,
@@ -149,7 +149,7 @@ async def test_a_supervisor_kills_the_rest_when_its_grace_period_is_over(
 
     assert await stopped_in(tree, nursery) == pytest.approx(4)
     assert stage.said().endswith("term c shutdown; done c; term b shutdown")
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_grace_begins_with_the_stop_request_while_giving_up(
@@ -165,7 +165,7 @@ async def test_grace_begins_with_the_stop_request_while_giving_up(
     await stop(top)
 
     assert trio.current_time() - began == pytest.approx(2)
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_a_child_that_crashes_in_terminate_is_not_restarted(
@@ -250,7 +250,7 @@ async def test_children_are_killed_if_an_overridden_stop_children_fails(stage: S
             top = await start(nursery, partial(Careless, stage.tree("ab")))
             top.stop()
 
-    assert (stage.said(), names()) == ("start a; start b", {})
+    assert (stage.said(), name_table()) == ("start a; start b", {})
 
 
 @pytest.mark.usefixtures(no_collector.__name__)

@@ -14,7 +14,7 @@ from okibi.actors import (
     StartError,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.actors.start import spawn
 from okibi.supervisors import (
     Child,
@@ -60,7 +60,7 @@ async def test_a_child_that_fails_in_the_first_start_is_fatal(
     cause = failed.value.__cause__
     assert isinstance(cause, StartError)
     assert isinstance(cause.__cause__, Boom)
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_a_start_that_takes_too_long_fails(
@@ -248,5 +248,5 @@ async def test_an_unknown_message_is_logged_and_ignored(
 
 
 async def test_a_child_that_is_no_actor_fails_the_start(nursery: trio.Nursery) -> None:
-    with pytest.raises(StartError, match="the factory made int, which is no Actor"):
+    with pytest.raises(StartError, match="the factory must return an Actor, got int"):
         await supervise(nursery, SupervisorSpec([Child(lambda: 3)]))

@@ -18,7 +18,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     BRUTAL_KILL,
     Task,
@@ -156,7 +156,7 @@ async def test_awaiters_resume_immediately_when_the_supervisor_ends(
     assert [exited.reason for exited in raised] == [KILLED if kill else SHUTDOWN] * 3
     assert trio.current_time() == 0
     assert tasks.reason is not None
-    assert names() == {}
+    assert name_table() == {}
 
 
 async def test_the_stop_report_lists_tasks(autojump_clock: MockClock) -> None:
@@ -187,7 +187,7 @@ async def test_stopping_a_task_from_another_trio_run_is_refused(
         task = await start_task(waits)
         await wait_all_tasks_blocked()
 
-        with pytest.raises(RuntimeError, match="outside its run of trio; use"):
+        with pytest.raises(RuntimeError, match="is impossible from another thread or"):
             await trio.to_thread.run_sync(trio.run, other_run)
 
         go.set()

@@ -14,7 +14,7 @@ from outcome import Error, Value
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import ActorExited, Server
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     Child,
     OnTimeout,
@@ -192,7 +192,7 @@ def run_every_step(strike: Callable[[], object] | None, ordered: bool) -> int:
             top.stop()
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
 
     return every_step(scenario, check, strike)
 

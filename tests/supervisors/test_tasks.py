@@ -21,7 +21,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from okibi.supervisors import (
     Child,
     Counts,
@@ -321,7 +321,7 @@ def test_cancellation_at_every_step_of_run_task_leaves_nothing(function: Any) ->
             await stop(tasks)
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
 
     assert every_step(scenario, check) > 10
     assert set(outcomes) <= {"value", "boom", "exited"}
@@ -350,7 +350,7 @@ def test_a_kill_at_every_step_gives_one_outcome() -> None:
             ref.kill()
 
     async def check() -> None:
-        assert names() == {}
+        assert name_table() == {}
         assert len(outcomes[-1]) == 1, outcomes[-1]
         assert outcomes[-1][0] in ("8", "killed", "noproc")
 

@@ -12,7 +12,7 @@ from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
 from typing import Any
 
-from ...actors.safe_repr import said
+from ...actors.safe_repr import error_text
 from ..errors.user_code import is_user_file
 from .reference_json import NotSerializableError
 
@@ -38,7 +38,7 @@ def describe(error: Exception, result: object, path: list[object]) -> str:
     place = _format_path(path)
     value = error.value if isinstance(error, NotSerializableError) else None
     if type(value) is not CoroutineType:
-        return f"{place}: {said(error)}"
+        return f"{place}: {error_text(error)}"
     # A container of a user's class may raise.
     with suppress(Exception):
         _close_coroutines((value, result))

@@ -17,7 +17,7 @@ from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
 from ...actors.exits import is_a
-from ...actors.safe_repr import ALONE, class_name, cut, said, traceback_of
+from ...actors.safe_repr import TEXT_LIMIT, class_name, cut, error_text, traceback_of
 from ..protocol.outcome import Outcome
 from .causes import Related, find_related
 from .exceptions import InitError
@@ -32,7 +32,7 @@ CAUSE_LIMIT = 60 * 1024
 # The official emulator panics on an error body above 6,291,556 bytes.
 BODY_LIMIT = 1024 * 1024
 # A sixteenth of BODY_LIMIT: JSON escapes a character with 6 bytes, or 12 beyond 16 bits.
-MESSAGE_LIMIT = ALONE
+MESSAGE_LIMIT = TEXT_LIMIT
 # An endless recursion has 1000 frames; a line of minified code may have a million characters.
 FRAMES, FRAME_LIMIT = 100, 1000
 # Entries of FRAMES for the errors behind the error.
@@ -199,7 +199,7 @@ def unwrap_stop_iteration(error: BaseException) -> BaseException:
 
 
 def _message(error: BaseException) -> str:
-    text = said(error, MESSAGE_LIMIT)
+    text = error_text(error, MESSAGE_LIMIT)
     if is_a(error, SystemExit) and error.code is None:
         text = "sys.exit()"
     if _needs_asyncio(error, text):

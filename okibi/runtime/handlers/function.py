@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from ...actors import Actor
-from ...actors.safe_repr import misplaced
+from ...actors.safe_repr import describe_value
 from ...actors.signatures import bind
 from ...supervisors import Child, SpecError, Strategy, SupervisorSpec
 from ...supervisors.spec import as_children
@@ -59,7 +59,7 @@ def _fault(handler: Any) -> str | None:
     if is_handler(type(handler)):
         return f"give the class {name} instead of an instance: each worker creates its own"
     if not callable(handler):
-        return f"handler must be a Handler class or a callable, got {misplaced(handler)}"
+        return f"handler must be a Handler class or a callable, got {describe_value(handler)}"
     if not inspect.isclass(handler):
         return _find_callable_error(handler)
     if issubclass(handler, Actor):

@@ -33,7 +33,7 @@ import attrs
 import msgspec
 import trio
 
-from ...actors.safe_repr import misplaced
+from ...actors.safe_repr import describe_value
 from ...actors.signatures import bind
 from ..codec.json import exact_bytes
 from ..in_flight.delivery import Delivery, State
@@ -72,7 +72,7 @@ class Prelude:
     def __attrs_post_init__(self) -> None:
         if self.status_code not in range(100, 600):
             raise ValueError(
-                f"status_code must be from 100 to 599, got {misplaced(self.status_code)}"
+                f"status_code must be from 100 to 599, got {describe_value(self.status_code)}"
             )
         texts: list[object] = [*self.headers, *self.headers.values(), *self.cookies]
         if isinstance(self.cookies, str) or not all(isinstance(text, str) for text in texts):
@@ -246,7 +246,8 @@ def streaming(handler: Marked) -> Marked:
     marked: Any = handler
     if not inspect.iscoroutinefunction(marked):
         raise TypeError(
-            f"@streaming needs an `async def`, got {misplaced(marked)}; a generator needs no mark"
+            f"@streaming needs an `async def`, got {describe_value(marked)}; "
+            "a generator needs no mark"
         )
     try:
         bind(marked, None, None, None)

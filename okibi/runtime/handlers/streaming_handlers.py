@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from ...actors import ExitReason
-from ...actors.hook_errors import awaited
+from ...actors.hook_errors import require_awaitable
 from ..codec.json import ResultIsStream
 from ..errors.error_response import calls_handler, platform_error
 from ..in_flight.delivery import Delivery
@@ -117,13 +117,13 @@ class GeneratorHandler(Handler[Any]):
     async def init(self) -> None:
         # The user's class may be frozen, so bypass its __setattr__.
         object.__setattr__(self.inner, "nursery", self.nursery)
-        await awaited(self.inner.init(), self.inner, "init")
+        await require_awaitable(self.inner.init(), self.inner, "init")
 
     async def handle(self, event: Any, context: Context) -> object:
         return self.items(event, context)
 
     async def terminate(self, reason: ExitReason) -> None:
-        await awaited(self.inner.terminate(reason), self.inner, "terminate")
+        await require_awaitable(self.inner.terminate(reason), self.inner, "terminate")
 
     def __getattr__(self, name: str) -> Any:
         # The hooks around a snapshot.

@@ -140,7 +140,7 @@ def _create() -> ThreadCalls:
     if sys.platform == "linux":
         with suppress(OSError):  # no descriptor is left
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            if trio_internals.ends_wait(descriptor):
+            if trio_internals.wake_loop_on(descriptor):
                 wake = partial(os.eventfd_write, descriptor, 1)
                 # A thread that is about to write after the end of the run holds `wake`.
                 weakref.finalize(wake, os.close, descriptor).atexit = False

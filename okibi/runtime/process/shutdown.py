@@ -338,5 +338,5 @@ def _kill_if_childless(process: Process) -> None:
     # A supervisor ends by itself when its children have, and reports which had to be killed: a
     # report of each one's own takes half a millisecond, which nobody has now.
     if not isinstance(process.actor, Parent):
-        process.silent = True
+        process.reported_elsewhere = True
         process.kill()

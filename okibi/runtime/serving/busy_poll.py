@@ -26,7 +26,7 @@ from typing import Final
 
 import trio
 
-from ...actors.trio_internals import others_wait
+from ...actors.trio_internals import tasks_are_runnable
 
 # How many that are found make good for one that is looked for in vain: the limit, by what it takes
 # to be parked and woken.
@@ -59,7 +59,7 @@ class BusyWait:
         """From now on the next event can come; said before, nothing. Whether it is looked for."""
         if self._asked is None and self.limit:
             self._asked = self._clock()
-        return self._in_a_row >= self._wanted and not others_wait()
+        return self._in_a_row >= self._wanted and not tasks_are_runnable()
 
     def sees(self, pending: Callable[[], bool]) -> bool:
         """Look until something has come; False if it is to be waited for.
@@ -67,7 +67,7 @@ class BusyWait:
         Args:
             pending: whether it has.
         """
-        if self._asked is None or others_wait():
+        if self._asked is None or tasks_are_runnable():
             return False
         now, until = -inf, self._asked + self.limit
         while not pending():

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 import trio
 
 from ...actors import Actor, Down, Ref, logs
-from ...actors.actor import receiver_of
-from ...actors.trio_internals import others_wait
+from ...actors.actor import make_receiver
+from ...actors.trio_internals import tasks_are_runnable
 from ..deadlines.where_it_stood import late_at
 from ..errors.error_response import platform_error
 from ..in_flight.delivery import Delivery, State
@@ -102,7 +102,7 @@ class Dispatcher(Actor):
 
     async def run(self) -> None:
         self.ledger.dispatcher = self.ref
-        receive = receiver_of(self, self._turn)
+        receive = make_receiver(self, self._turn)
         self._turn(None)
         while True:
             # No name for the message: it would keep a delivery until the next one comes.
@@ -136,7 +136,7 @@ class Dispatcher(Actor):
         else:
             # What was woken before the event came, by a thaw or by the last one's handler, is not
             # to fall behind it.
-            self._assign(lane, delivery, worker, now=not others_wait())
+            self._assign(lane, delivery, worker, now=not tasks_are_runnable())
 
     def _watch_workers(self) -> None:
         for worker in self.ledger.ready:

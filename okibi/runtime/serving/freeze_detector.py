@@ -63,7 +63,7 @@ class SandboxMonitor:
         """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
         freezes().monitors.pop(self, None)
         self._watcher.watchers.pop(self, None)
-        self._watcher.mailbox.forget(lambda m: isinstance(m, Freeze) and m.monitor is self)
+        self._watcher.mailbox.remove_control(lambda m: isinstance(m, Freeze) and m.monitor is self)
 
     def tell(self, seconds: float) -> None:
         """Put the message on the watcher's control lane."""
@@ -75,7 +75,7 @@ class Sandbox:
 
     __slots__ = ()
 
-    def watched_by(self, watcher: Process) -> SandboxMonitor:
+    def add_monitor(self, watcher: Process) -> SandboxMonitor:
         """Have `watcher` told of thaws: what an actor's `monitor` does."""
         monitor = SandboxMonitor(watcher)
         if watcher.phase is not Phase.DEAD:

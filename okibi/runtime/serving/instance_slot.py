@@ -6,7 +6,7 @@ from collections.abc import Callable
 import trio
 
 from ...actors import ExitReason, logs
-from ...actors.hook_errors import awaited
+from ...actors.hook_errors import require_awaitable
 from ...actors.start import START_TIMEOUT
 from ..handlers.handler import Instance
 
@@ -58,7 +58,7 @@ class InstanceSlot:
         # Past the class's own __setattr__: it may be a frozen one.
         object.__setattr__(instance, "nursery", nursery)
         with trio.fail_after(START_TIMEOUT):
-            await awaited(instance.init(), instance, "init")
+            await require_awaitable(instance.init(), instance, "init")
         self.instance = instance
         self.doing = ""
         return instance
@@ -81,7 +81,7 @@ class InstanceSlot:
             return
         try:
             with trio.move_on_after(grace):
-                await awaited(instance.terminate(reason), instance, "terminate")
+                await require_awaitable(instance.terminate(reason), instance, "terminate")
         except Exception:
             logger.exception("%s: terminate of its handler crashed", path)
 
@@ -97,4 +97,4 @@ class InstanceSlot:
         hook = getattr(self.instance, name, None)
         if hook is not None:
             # What wraps a Handler gives its own.
-            await awaited(hook(), getattr(hook, "__self__", self.instance), name)
+            await require_awaitable(hook(), getattr(hook, "__self__", self.instance), name)

@@ -7,7 +7,7 @@ import trio
 from trio.lowlevel import checkpoint
 
 from ...actors import Actor, ExitReason, logs
-from ...actors.actor import receiver_of
+from ...actors.actor import make_receiver
 from ..errors.error_response import platform_error
 from ..in_flight.lane import Lane
 from ..telemetry.logs import log_error
@@ -40,7 +40,7 @@ class Responder(Actor):
     async def run(self) -> None:
         lane = self.lane
         lane.writer = self.ref
-        receive = receiver_of(self, self._turn)
+        receive = make_receiver(self, self._turn)
         while True:
             if self._write():
                 await receive()

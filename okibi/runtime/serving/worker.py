@@ -10,10 +10,10 @@ import msgspec
 import trio
 
 from ...actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
-from ...actors.actor import receiver_of
-from ...actors.exits import crash_in, is_a, uncancelled
+from ...actors.actor import make_receiver
+from ...actors.exits import crash_in, is_a, without_cancelled
 from ...actors.mailbox import LOOK
-from ...actors.trio_internals import others_wait
+from ...actors.trio_internals import tasks_are_runnable
 from ..codec.json import (
     LambdaContextUnmarshalError,
     MarshalError,
@@ -160,7 +160,7 @@ class Worker(Actor):
 
     async def _serve(self, instance: Instance) -> None:
         """Serve until the instance is not to be trusted any more."""
-        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = receiver_of(self)
+        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = make_receiver(self)
         async with EventScope() as scope:
             while True:
                 message = await receive()
@@ -242,7 +242,7 @@ class Worker(Actor):
                 if delivery.settle(outcome, self._me):
                     # Not before what the handler has set off, an actor's end and restart say: with
                     # the answer the next event may be there, and is to find that done.
-                    self.ledger.settled(lane, at_once=not others_wait())
+                    self.ledger.settled(lane, at_once=not tasks_are_runnable())
                 self.ledger.worker_idle(self._me)
             except BaseException as torn:
                 if not self.ledger.torn("as an answer was given", torn):
@@ -275,7 +275,7 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         return late_by(first, request_id)
     if issubclass(type(error), BaseExceptionGroup):
         # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
-        told = uncancelled(error)
+        told = without_cancelled(error)
         return handler_error(crash if told is None else told, request_id)
     return handler_error(crash, request_id)
 

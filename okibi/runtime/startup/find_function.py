@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, cast
 
 from ...actors.exits import is_a
-from ...actors.safe_repr import ALONE, said
+from ...actors.safe_repr import TEXT_LIMIT, error_text
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
 from ..errors.user_code import is_user_file
@@ -217,7 +217,7 @@ def _import_error(name: str, error: BaseException) -> InitError:
     if is_a(error, ImportError):
         from .wrong_build import explain_wrong_build
 
-        words = f"Unable to import module '{name}': {said(error, ALONE)}"
+        words = f"Unable to import module '{name}': {error_text(error, TEXT_LIMIT)}"
         if fault := explain_wrong_build(error):
             words = f"{words}; {fault}"
         frames = traceback.extract_tb(error.__traceback__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from ...actors.safe_repr import ALONE, class_name, said
+from ...actors.safe_repr import TEXT_LIMIT, class_name, error_text
 from ..handlers.function import Function
 from ..handlers.handler import is_async, streams, yields
 
@@ -68,7 +68,10 @@ def wrap_by_patches(target: Any) -> Any:
         try:
             result = run(event, context)
         except Exception as error:
-            body = {"errorMessage": said(error, ALONE), "errorType": class_name(type(error))}
+            body = {
+                "errorMessage": error_text(error, TEXT_LIMIT),
+                "errorType": class_name(type(error)),
+            }
             client.post_invocation_error(context.aws_request_id, body, "")
             raise
         client.post_invocation_result(context.aws_request_id, result)

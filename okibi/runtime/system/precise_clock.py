@@ -96,12 +96,12 @@ class FineClock(Clock):
     async def _ring(self, timer: int, create: Callable[[], int]) -> None:
         timers = [timer]
         try:
-            if trio_internals.ends_wait(timer):
+            if trio_internals.wake_loop_on(timer):
                 self._timer = timer
                 # No descriptor is left for it: whoever has slept long is late.
                 with suppress(OSError):
                     timers.append(create())
-                    if trio_internals.ends_wait(timers[-1]):
+                    if trio_internals.wake_loop_on(timers[-1]):
                         self._set_early = partial(self._set, timers[-1])
             # They are never read, for to set one anew takes back that it has rung.
             await trio.sleep_forever()

@@ -9,12 +9,13 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, cast
 
 import attrs
 
-from ...actors.safe_repr import ALONE, class_name, said
+from ...actors.logs import TRACE_HINT
+from ...actors.safe_repr import TEXT_LIMIT, class_name, error_text
 from .sinks import JSON
 
 TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -76,9 +77,9 @@ class JsonLines(logging.Formatter):
         # Outside an `except` block `logger.exception` gives a triple of None.
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
-            told["stackTrace"] = traceback.format_tb(trace)
+            told["stackTrace"] = _stack_trace(record.name, trace)
             told["errorType"] = class_name(kind)
-            told["errorMessage"] = said(error, ALONE)
+            told["errorMessage"] = error_text(error, TEXT_LIMIT)
             told["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         tenant = getattr(record, "tenant_id", None)
         if tenant is not None:
@@ -87,6 +88,17 @@ class JsonLines(logging.Formatter):
             if name not in ORDINARY and name not in told:
                 told[name] = value
         return json_line(told)
+
+
+def _stack_trace(logger: str, trace: TracebackType | None) -> list[str]:
+    """The frames of an exception; okibi's own loggers leave out frames that are not the user's."""
+    if logger.partition(".")[0] != "okibi":
+        return traceback.format_tb(trace)
+    # Imported here: only an error needs the module.
+    from ...actors.short_traceback import format_frames
+
+    lines, left_out = format_frames(trace)
+    return [*lines, TRACE_HINT] if left_out else lines
 
 
 def json_line(told: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ def configure(
     handler = named(_Log.sink, levels=levels)
     handler.setFormatter(_formatter(as_json))
     handler.addFilter(_mark)
-    logs.Unfailing.instead = staticmethod(write_raw)
+    logs.SafeLogger.write_fallback = staticmethod(write_raw)
     root = logging.getLogger()
     root.addHandler(handler)
     known = {"TRACE": "DEBUG"}.get(level.upper(), level.upper())

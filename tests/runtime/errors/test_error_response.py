@@ -134,7 +134,7 @@ def test_an_error_without_a_traceback_has_an_empty_stack() -> None:
 def test_a_message_whose_str_raises_is_replaced() -> None:
     body, _, cause = response_to(raised(Mute))
 
-    assert body["errorMessage"] == "<its text raised ZeroDivisionError>"
+    assert body["errorMessage"] == "<its __str__ raised ZeroDivisionError>"
     assert cause["exceptions"][0]["message"] == body["errorMessage"]
 
 
@@ -175,7 +175,7 @@ def test_the_stack_lists_the_members_of_a_group() -> None:
     assert body["stackTrace"][-3:] == [
         "  Boom: one\n",
         "  SystemExit: 2\n",
-        "  Mute: <its text raised ZeroDivisionError>\n",
+        "  Mute: <its __str__ raised ZeroDivisionError>\n",
     ]
 
 

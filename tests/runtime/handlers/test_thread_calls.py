@@ -312,7 +312,7 @@ def test_the_end_of_a_call_wakes_the_loop_if_epoll_refuses(
     def make() -> ThreadCalls:
         before = descriptors()
         with monkeypatch.context() as patched:
-            patched.setattr(trio_internals, "ends_wait", lambda _: False)
+            patched.setattr(trio_internals, "wake_loop_on", lambda _: False)
             made = get_thread_calls()
         assert descriptors() == before
         return made

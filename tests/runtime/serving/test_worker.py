@@ -172,7 +172,7 @@ async def test_an_init_that_gives_nothing_to_await_is_named(nursery: trio.Nurser
         def init(self) -> None:  # type: ignore[override]
             """Without its `async`."""
 
-    with pytest.raises(StartError, match=r"Forgotten\.init is no `async def`"):
+    with pytest.raises(StartError, match=r"Forgotten\.init must be an `async def`"):
         await bench(nursery, cast("Any", Forgotten))
 
 
@@ -188,7 +188,7 @@ async def test_so_is_a_terminate(nursery: trio.Nursery, caplog: pytest.LogCaptur
     await stage.give(b"{}")
 
     assert "terminate" in LOG
-    assert "Forgotten.terminate is no `async def`" in caplog.text
+    assert "Forgotten.terminate must be an `async def`" in caplog.text
 
 
 async def test_a_plain_def_may_give_what_is_awaited(nursery: trio.Nursery) -> None:

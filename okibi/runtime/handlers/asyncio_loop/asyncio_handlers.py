@@ -9,7 +9,7 @@ import trio
 from trio.lowlevel import TrioToken, current_trio_token
 
 from ....actors import ExitReason
-from ....actors.hook_errors import awaited
+from ....actors.hook_errors import require_awaitable
 from ...deadlines.interrupt import Alarm
 from ..context import Context
 from ..handler import (
@@ -110,7 +110,7 @@ class AsyncioHandler(Handler[Any]):
     async def _hook(self, name: str, *args: object) -> None:
         hook = getattr(self.inner, name, None)
         if hook is not None:
-            await self.loop.run(lambda: awaited(hook(*args), self.inner, name))
+            await self.loop.run(lambda: require_awaitable(hook(*args), self.inner, name))
 
 
 class TaskStarter:

@@ -39,7 +39,7 @@ async def test_a_hook_without_async_on_the_loop_is_named(nursery: trio.Nursery, 
     handler = AsyncioHandler(Forgotten(), loop)
     object.__setattr__(handler, "nursery", nursery)
 
-    with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
+    with pytest.raises(TypeError, match=f"Forgotten.{name} must be an `async def`"):
         await getattr(handler, name)(*[SHUTDOWN][: name == "terminate"])
     await loop.close()
 
@@ -52,5 +52,5 @@ async def test_a_snapshot_hook_without_async_on_trio_is_named(name: str, wrap: A
     slot = InstanceSlot(lambda: wrap(Forgotten()))
     slot.instance = slot.make()
 
-    with pytest.raises(TypeError, match=f"Forgotten.{name} is no `async def`"):
+    with pytest.raises(TypeError, match=f"Forgotten.{name} must be an `async def`"):
         await slot.call_hook(name)

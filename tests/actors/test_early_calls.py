@@ -1,4 +1,4 @@
-"""What stands in the mailbox of an actor that is no Server, before it is known to be none."""
+"""Messages that arrive before an actor is made and turns out to be no Server."""
 
 import pytest
 import trio
@@ -11,7 +11,7 @@ from okibi.actors.start import spawn
 from tests.limits import HANG
 
 
-async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
+async def test_an_early_cast_reaches_the_actors_receive(
     nursery: trio.Nursery,
 ) -> None:
     class Reads(Actor):
@@ -29,21 +29,21 @@ async def test_a_cast_that_finds_an_actor_not_made_yet_is_its_own_to_receive(
     assert read == ["note()"]
 
 
-async def test_no_more_are_let_in_than_there_is_room_for(nursery: trio.Nursery) -> None:
+async def test_refused_calls_make_room_within_the_capacity(nursery: trio.Nursery) -> None:
     mailbox = Mailbox(MailboxPolicy(2))
     for message in ("not wanted", 1):
         mailbox.offer(message)
     for message in (2, 3):
-        nursery.start_soon(mailbox.wait_for_room, message)
+        nursery.start_soon(mailbox.wait_for_space, message)
         await wait_all_tasks_blocked()
 
-    mailbox.turn_away(lambda message: message == "not wanted")
+    mailbox.remove_data(lambda message: message == "not wanted")
 
     assert mailbox.statistics().length == 2
     assert [await mailbox.receive() for _ in range(3)] == [1, 2, 3]
 
 
-async def test_a_call_of_a_server_that_is_not_made_yet_is_no_such_call(
+async def test_an_early_call_of_a_server_is_answered(
     nursery: trio.Nursery,
 ) -> None:
     class Counts(Server):
@@ -60,7 +60,7 @@ async def test_a_call_of_a_server_that_is_not_made_yet_is_no_such_call(
     counts.stop()
 
 
-async def test_what_is_sent_by_name_and_has_no_room_is_refused(nursery: trio.Nursery) -> None:
+async def test_send_nowait_to_a_full_mailbox_is_refused(nursery: trio.Nursery) -> None:
     class Narrow(Actor):
         mailbox = MailboxPolicy(1)
 
@@ -71,5 +71,7 @@ async def test_what_is_sent_by_name_and_has_no_room_is_refused(nursery: trio.Nur
     spawn(nursery, Narrow, path="/narrow", name=name)
     name.send_nowait("first")
 
-    with pytest.raises(MailboxFull, match="/narrow has no room for a message of type str"):
+    with pytest.raises(
+        MailboxFull, match=r"^/narrow cannot take a message of type str: its mailbox is full$"
+    ):
         name.send_nowait("second")

@@ -1,8 +1,8 @@
-"""Values as they are shown where values were asked for: no secret by name or mark, and cut short.
+"""A short repr of values without secrets, for logs that ask for values.
 
-Only Python's own types are shown by value, and the fields of attrs classes, dataclasses, msgspec's
-Structs and named tuples. Everything else is shown by its type: a `__repr__` is a user's code, and
-nobody knows what it writes.
+Shown by value: Python's own types, named tuples, and the fields of attrs classes, dataclasses and
+msgspec Structs. Any other object is shown by its type, because its `__repr__` is user code and may
+write secrets.
 """
 
 from collections.abc import Mapping
@@ -11,25 +11,25 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, cast
 
-from .safe_repr import IN_A_SENTENCE, Brief, class_name, cut, shape
+from .safe_repr import INLINE_LIMIT, ShortRepr, class_name, cut, shape
 from .secret import HIDDEN, is_secret_name, secret_fields
 
-# Whose values have a short `repr` in which nothing of a user's is nested.
+# Modules whose values have a short `repr` without user code in it.
 _PLAIN = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid"})
 
 
-class _Values(Brief):
+class _RedactedRepr(ShortRepr):
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         return f"{{{self._pairs(x, level)}}}"
 
     def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
-        # A header, as ASGI has it: it is no mapping, but has a name.
+        # A header of ASGI: a pair of name and value.
         if len(x) == 2 and _hides(x[0]):
             return f"({self._pair(x[0], x[1], level)})"
         return super().repr_tuple(x, level)
 
     def repr_list(self, x: list[Any], level: int) -> str:
-        # The same header, decoded from JSON.
+        # The same header decoded from JSON.
         if len(x) == 2 and _hides(x[0]):
             return f"[{self._pair(x[0], x[1], level)}]"
         return super().repr_list(x, level)
@@ -50,16 +50,16 @@ class _Values(Brief):
         return shape(x) if fields is None else f"{name}({self._fields(x, fields, level)})"
 
     def _pair(self, name: object, value: object, level: int) -> str:
-        return f"{self.repr1(name, level - 1)}, {self._unless(True, value, level)}"
+        return f"{self.repr1(name, level - 1)}, {self._value(True, value, level)}"
 
     def _pairs(self, x: Mapping[Any, Any], level: int) -> str:
         if level <= 0:
             return self.fillvalue if x else ""
-        told = [
-            f"{self.repr1(key, level - 1)}: {self._unless(_hides(key), value, level)}"
+        pairs = [
+            f"{self.repr1(key, level - 1)}: {self._value(_hides(key), value, level)}"
             for key, value in islice(x.items(), self.maxdict)
         ]
-        return ", ".join([*told, self.fillvalue] if len(x) > self.maxdict else told)
+        return ", ".join([*pairs, self.fillvalue] if len(x) > self.maxdict else pairs)
 
     def _fields(self, x: object, names: list[str], level: int) -> str:
         if level <= 0:
@@ -68,12 +68,12 @@ class _Values(Brief):
         marked = secret_fields(kind)
         hidden = {name for name in names if name in marked or is_secret_name(name)}
         return ", ".join(
-            f"{name}={self._unless(name in hidden, getattr(x, name), level)}"
+            f"{name}={self._value(name in hidden, getattr(x, name), level)}"
             for name in names
             if hasattr(x, name)
         )
 
-    def _unless(self, hidden: bool, value: object, level: int) -> str:
+    def _value(self, hidden: bool, value: object, level: int) -> str:
         return HIDDEN if hidden and value is not None else self.repr1(value, level - 1)
 
 
@@ -84,7 +84,7 @@ def _hides(key: object) -> bool:
 
 
 def _shown_fields(kind: Any) -> list[str] | None:
-    """The public fields of a class that has fields, but for those that its `repr` leaves out."""
+    """The public fields that the class shows in its own `repr`; None for a class without fields."""
     names: list[str]
     if hasattr(kind, "__attrs_attrs__"):
         names = [each.name for each in kind.__attrs_attrs__ if each.repr is not False]
@@ -99,9 +99,9 @@ def _shown_fields(kind: Any) -> list[str] | None:
     return [name for name in names if not name.startswith("_")]
 
 
-_values = _Values(100)
+_redacted = _RedactedRepr(100)
 
 
-def text_of(value: object) -> str:
-    """A value in a few words, without what is secret in it."""
-    return cut(_values.repr(value), IN_A_SENTENCE)
+def redacted_repr(value: object) -> str:
+    """A short repr of a value, with `***` in place of secrets."""
+    return cut(_redacted.repr(value), INLINE_LIMIT)

@@ -1,4 +1,4 @@
-"""Waits for a name to be borne: what ends them, and what they leave."""
+"""Name.wait and Name.waiting: what ends the wait, and that nothing is left."""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +19,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.names import names
+from okibi.actors.names import name_table
 from tests.conformance.cancellation import every_step
 
 
@@ -62,7 +62,7 @@ async def later(nursery: trio.Nursery, seconds: float, kind: type[Desk] = Desk) 
     await start(nursery, kind, name=DESK)
 
 
-async def test_a_wait_for_a_name_that_is_borne_is_one_checkpoint(nursery: trio.Nursery) -> None:
+async def test_wait_for_a_taken_name_is_one_checkpoint(nursery: trio.Nursery) -> None:
     desk = await start(nursery, Desk, name=DESK)
 
     with trio.testing.assert_checkpoints():
@@ -74,7 +74,7 @@ async def test_a_wait_for_a_name_that_is_borne_is_one_checkpoint(nursery: trio.N
     await stop(desk)
 
 
-async def test_every_waiter_is_given_the_actor_that_takes_the_name(
+async def test_all_waiters_get_the_actor_that_takes_the_name(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     given: list[tuple[float, Ref[Desk]]] = []
@@ -89,11 +89,11 @@ async def test_every_waiter_is_given_the_actor_that_takes_the_name(
         desk = await start(nursery, Desk, name=DESK)
 
     assert given == [(0.0, desk), (0.0, desk)]
-    assert not names().waiting
+    assert not name_table().waiting
     await stop(desk)
 
 
-async def test_a_wait_is_over_when_init_has_returned(
+async def test_wait_ends_when_init_has_returned(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     nursery.start_soon(later, nursery, 1, Slow)
@@ -104,7 +104,7 @@ async def test_a_wait_is_over_when_init_has_returned(
     await stop(desk)
 
 
-async def test_a_wait_goes_on_when_an_init_fails(
+async def test_wait_goes_on_when_an_init_fails(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def both() -> None:
@@ -120,12 +120,12 @@ async def test_a_wait_goes_on_when_an_init_fails(
     await stop(desk)
 
 
-async def test_a_wait_ends_with_its_own_cancel_scope(autojump_clock: MockClock) -> None:
+async def test_wait_ends_with_its_cancel_scope(autojump_clock: MockClock) -> None:
     with trio.move_on_after(5) as given_up:
         await DESK.wait()
 
     assert given_up.cancelled_caught
-    assert not names().waiting
+    assert not name_table().waiting
 
 
 VERBS: dict[str, Callable[[], Awaitable[object]]] = {
@@ -137,7 +137,7 @@ VERBS: dict[str, Callable[[], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("act", VERBS.values(), ids=VERBS)
-async def test_a_message_waits_until_the_name_is_borne(
+async def test_a_message_waits_until_the_name_is_taken(
     nursery: trio.Nursery, autojump_clock: MockClock, act: Callable[[], Awaitable[object]]
 ) -> None:
     nursery.start_soon(later, nursery, 3)
@@ -153,7 +153,7 @@ async def test_a_message_waits_until_the_name_is_borne(
 
 
 @pytest.mark.parametrize("act", VERBS.values(), ids=VERBS)
-async def test_a_message_that_waits_in_vain_says_for_how_long(
+async def test_a_message_without_actor_in_time_is_noproc(
     autojump_clock: MockClock, act: Callable[[], Awaitable[object]]
 ) -> None:
     with pytest.raises(
@@ -163,10 +163,10 @@ async def test_a_message_that_waits_in_vain_says_for_how_long(
         await act()
 
     assert trio.current_time() == 5.0
-    assert not names().waiting
+    assert not name_table().waiting
 
 
-async def test_a_message_to_an_actor_that_does_not_start_or_end_in_time_says_so(
+async def test_noproc_names_an_actor_slow_to_start_or_end(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     nursery.start_soon(later, nursery, 0, Slow)
@@ -179,7 +179,7 @@ async def test_a_message_to_an_actor_that_does_not_start_or_end_in_time_says_so(
         await DESK.waiting(1).call(Desk.echo, "word")
 
 
-async def test_a_message_to_a_name_that_is_borne_waits_for_nothing(nursery: trio.Nursery) -> None:
+async def test_a_message_to_a_taken_name_does_not_wait(nursery: trio.Nursery) -> None:
     desk = await start(nursery, Desk, name=DESK)
 
     assert await DESK.waiting(0).call(Desk.echo, "word") == "word"
@@ -190,7 +190,7 @@ async def test_a_message_to_a_name_that_is_borne_waits_for_nothing(nursery: trio
     await stop(desk)
 
 
-async def test_a_message_from_a_thread_waits_as_any(nursery: trio.Nursery) -> None:
+async def test_a_message_from_a_thread_waits_for_the_name(nursery: trio.Nursery) -> None:
     def work() -> str:
         return from_thread.call(DESK.waiting(60), Desk.echo, "thread")
 
@@ -199,7 +199,7 @@ async def test_a_message_from_a_thread_waits_as_any(nursery: trio.Nursery) -> No
             return await trio.to_thread.run_sync(work)
 
     async def when_waited_for() -> None:
-        while not names().waiting:  # noqa: ASYNC110, what a thread does sets no Event
+        while not name_table().waiting:  # noqa: ASYNC110, a thread sets no Event
             await trio.sleep(0.001)
         await start(nursery, Desk, name=DESK)
 
@@ -211,14 +211,16 @@ async def test_a_message_from_a_thread_waits_as_any(nursery: trio.Nursery) -> No
     await stop(host)
 
 
-def test_the_seconds_of_a_wait_are_a_number_from_0() -> None:
+def test_the_seconds_of_waiting_must_not_be_negative() -> None:
     assert repr(DESK.waiting(5)) == "Name('desk', Desk).waiting(5)"
     for seconds in (-1, float("nan")):
-        with pytest.raises(ValueError, match="a wait is 0 seconds or more, not"):
+        with pytest.raises(
+            ValueError, match=r"^Name\('desk', Desk\)\.waiting: seconds must be >= 0, got"
+        ):
             DESK.waiting(seconds)
 
 
-async def test_an_actor_that_waits_for_its_own_name_is_given_its_ref_at_once(
+async def test_an_actor_that_waits_for_its_own_name_gets_its_ref(
     nursery: trio.Nursery,
 ) -> None:
     seen: list[bool] = []
@@ -235,7 +237,7 @@ async def test_an_actor_that_waits_for_its_own_name_is_given_its_ref_at_once(
     assert seen == [True, True]
 
 
-async def test_an_actor_does_not_wait_for_the_start_of_one_that_waits_for_it(
+async def test_actors_do_not_wait_for_each_others_start(
     nursery: trio.Nursery,
 ) -> None:
     class Asking(Desk):
@@ -243,17 +245,17 @@ async def test_an_actor_does_not_wait_for_the_start_of_one_that_waits_for_it(
             with pytest.raises(ActorExited):
                 await OTHER.call(Desk.ask, DESK)
 
-    with pytest.raises(BaseExceptionGroup) as crashed:  # noqa: PT012, a crash leaves its nursery
-        async with trio.open_nursery() as room:
-            await start(room, Desk, name=OTHER)
-            await start(room, Asking, name=DESK)
+    with pytest.raises(BaseExceptionGroup) as crashed:  # noqa: PT012, the nursery raises
+        async with trio.open_nursery() as inner:
+            await start(inner, Desk, name=OTHER)
+            await start(inner, Asking, name=DESK)
 
     assert isinstance(crashed.value.exceptions[0], CallCycle)
 
 
 @attrs.define
 class Scene:
-    """Two waiters and an actor that is slow to start, made anew for each step."""
+    """Two waiting tasks and an actor that is slow to start; repeated for each step."""
 
     given: list[object] = attrs.Factory(list)
 
@@ -278,11 +280,11 @@ class Scene:
 
     async def check(self) -> None:
         assert len(self.given) <= 2
-        assert names() == {}
-        assert not names().waiting
+        assert name_table() == {}
+        assert not name_table().waiting
 
 
-def test_a_wait_that_is_cancelled_at_any_step_leaves_nothing() -> None:
+def test_wait_cancelled_at_any_step_leaves_nothing() -> None:
     scene = Scene()
 
     assert every_step(scene.run, scene.check) > 15

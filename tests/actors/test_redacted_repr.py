@@ -1,4 +1,4 @@
-"""Values as they are shown where values were asked for."""
+"""Values in logs with OKIBI_CRASH_REPORTS=full."""
 
 import datetime
 import enum
@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from okibi.actors import Secret, Server, Status
+from okibi.actors.redacted_repr import redacted_repr
 from okibi.actors.request import Request
 from okibi.actors.safe_repr import CRASH_REPORTS
 from okibi.actors.status import show
-from okibi.actors.values import text_of
 
 
 class Own:
@@ -61,7 +61,7 @@ class Pair(NamedTuple):
         (1.5, "1.5"),
         (b"ab", "b'ab'"),
         ("x" * 1000, "'" + "x" * 47 + "..." + "x" * 48 + "'"),
-        (10**5000, "<int, its repr raised ValueError>"),
+        (10**5000, "<int, its __repr__ raised ValueError>"),
         ([1, "a", {2}], "[1, 'a', {2}]"),
         ({"a": 1, "password": "pw"}, "{'a': 1, 'password': ***}"),
         ({b"cookie": b"a=b"}, "{b'cookie': ***}"),
@@ -87,11 +87,11 @@ class Pair(NamedTuple):
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_a_value_is_shown_without_what_is_secret_in_it(value: object, text: str) -> None:
-    assert text_of(value) == text
+def test_a_value_is_shown_without_its_secrets(value: object, text: str) -> None:
+    assert redacted_repr(value) == text
 
 
-def test_what_lies_deep_is_not_shown() -> None:
+def test_deeply_nested_values_are_not_shown() -> None:
     nested: Any = "deep"
     for _ in range(9):
         nested = {"a": nested}
@@ -99,9 +99,9 @@ def test_what_lies_deep_is_not_shown() -> None:
     for _ in range(9):
         card = Card(owner=card)
 
-    assert "deep" not in text_of(nested) + text_of(card)
-    assert "..." in text_of(nested)
-    assert text_of({"a": {"b": {"c": {"d": {"e": {"f": {}}}}}}}).endswith("{}}}}}}}")
+    assert "deep" not in redacted_repr(nested) + redacted_repr(card)
+    assert "..." in redacted_repr(nested)
+    assert redacted_repr({"a": {"b": {"c": {"d": {"e": {"f": {}}}}}}}).endswith("{}}}}}}}")
 
 
 @attrs.define(eq=False)
@@ -116,7 +116,7 @@ class Vault(Server):
 OPEN = Request("open", (1234, 3, 4, 5), {"token": "tok", "owner": "eve"}, None, True)
 
 
-def test_by_default_types_and_lengths_are_shown() -> None:
+def test_types_and_lengths_are_shown_by_default() -> None:
     shown = show(Vault(), OPEN, [1, 2])
 
     assert shown["state"] == {"owner": "str[3]", "pin": "***", "api_key": "***"}
@@ -124,7 +124,7 @@ def test_by_default_types_and_lengths_are_shown() -> None:
     assert shown["reply"] == "list[2]"
 
 
-def test_a_secret_that_is_not_set_is_shown_as_none() -> None:
+def test_a_secret_that_is_none_is_shown_as_none() -> None:
     unset: Any = None
     request = Request("open", (None, 3), {"token": None}, None, True)
 
@@ -134,7 +134,7 @@ def test_a_secret_that_is_not_set_is_shown_as_none() -> None:
     assert shown["message"] == "open(None, int, token=None)"
 
 
-def test_values_are_shown_where_the_variable_asks_for_them(
+def test_values_are_shown_if_the_variable_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(CRASH_REPORTS, "full")
@@ -146,7 +146,7 @@ def test_values_are_shown_where_the_variable_asks_for_them(
     assert shown["reply"] == "[1, 2]"
 
 
-def test_of_a_method_that_is_not_known_no_values_are_shown(
+def test_arguments_of_an_unknown_method_are_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(CRASH_REPORTS, "full")
@@ -156,7 +156,7 @@ def test_of_a_method_that_is_not_known_no_values_are_shown(
     )
 
 
-def test_a_text_that_the_redaction_has_put_there_is_shown_and_no_other_value() -> None:
+def test_only_a_text_put_there_by_format_status_is_shown() -> None:
     class Discreet(Vault):
         def format_status(self, status: Status) -> Status:
             state = {**status.state, "owner": "b.", "pin": "hidden", "size": 3}
@@ -169,7 +169,7 @@ def test_a_text_that_the_redaction_has_put_there_is_shown_and_no_other_value() -
 
 
 @pytest.mark.parametrize("asked_for", ["types", "full"])
-def test_a_secret_is_not_shown_where_the_redaction_moves_it(
+def test_a_secret_moved_by_format_status_is_not_shown(
     asked_for: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Moves(Vault):

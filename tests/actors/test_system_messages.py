@@ -1,7 +1,7 @@
-"""A system message: answered once, by the loop, if anybody still waits for it."""
+"""A system message: answered by the loop, unless the asking task has given up."""
 
 from okibi.actors.request import Request
-from okibi.actors.system import SystemMessage
+from okibi.actors.system_messages import SystemMessage
 
 
 async def over(_: object) -> bool:
@@ -18,7 +18,7 @@ def message(done: list[object], error: Exception | None = None) -> SystemMessage
     return SystemMessage(Request("ask", (), {}, None, True), act, over)
 
 
-async def test_it_is_answered_and_then_served_on() -> None:
+async def test_perform_answers_and_then_serves() -> None:
     done: list[object] = []
     order = message(done)
 
@@ -26,20 +26,20 @@ async def test_it_is_answered_and_then_served_on() -> None:
     assert (done, order.request.result()) == (["server"], "answer")
 
 
-def test_what_its_act_raises_is_told_to_who_asked() -> None:
+def test_an_error_of_act_is_raised_in_the_asking_task() -> None:
     order = message([], ValueError("no"))
 
-    order.settle("server")
+    order.answer("server")
 
     assert order.request.settled
     assert not order.request.answer("late")
 
 
-def test_one_that_nobody_waits_for_any_more_is_not_carried_out() -> None:
+def test_an_abandoned_system_message_is_not_performed() -> None:
     done: list[object] = []
     order = message(done)
     order.request.abandon()
 
-    order.settle("server")
+    order.answer("server")
 
     assert done == []
