@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from okibi.local import FunctionSettings, open_local_lambda
-from okibi.runtime.settings import settings_from
+from okibi.runtime.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -272,9 +272,9 @@ def test_each_variable_of_okibi_s_own_has_its_row_with_its_default() -> None:
     )
     least = RecordingEnvironment(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001")
 
-    settings = settings_from(least, ["app.handler"])
+    settings = read_settings(least, ["app.handler"])
 
     # Read by the actors, which work without the runtime.
     read = {"OKIBI_TRACE", *(name for name in least.names if name.startswith("OKIBI_"))}
     assert read == {name for name, _ in rows}
-    assert settings_from({**least, **dict(rows)}, ["app.handler"]) == settings
+    assert read_settings({**least, **dict(rows)}, ["app.handler"]) == settings

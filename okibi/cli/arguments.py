@@ -11,7 +11,7 @@ from typing import cast
 from ..local import FunctionSettings
 from ..local.invoke_path import MAX_EVENT_SIZE
 from ..runtime.codec.json import find_json_error
-from ..runtime.settings import ELSEWHERE, served_here
+from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 
 __all__ = [
     "BadInput",
@@ -131,8 +131,8 @@ def check_platform() -> None:
     Raises:
         BadInput: the system is Windows.
     """
-    if not served_here():
-        raise BadInput(ELSEWHERE)
+    if not is_supported_system():
+        raise BadInput(UNSUPPORTED_SYSTEM)
 
 
 def check_open_files(number: int, argument: str, alternative: str = "") -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import attrs
 import trio
 
-from ..runtime.settings import ELSEWHERE, served_here
+from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_path import PREFIX, SUFFIX, InvokePath
@@ -299,8 +299,8 @@ async def open_local_lambda(
         async with open_local_lambda(FunctionSettings("app.function")) as function:
             result = await function.invoke(b'{"name": "bob"}')
     """
-    if not served_here():
-        raise OSError(ELSEWHERE)
+    if not is_supported_system():
+        raise OSError(UNSUPPORTED_SYSTEM)
     api = _check_api(settings, api)
     runtime_listeners = await _listen(runtime_port, "runtime_port")
     invoke_listeners = await _listen(invoke_port, "invoke_port")

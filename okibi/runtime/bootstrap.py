@@ -28,12 +28,12 @@ from .in_flight.ledger import Ledger
 from .process.at_fork import Forks
 from .process.shutdown import STOP_LIMIT, Ending, Root, end_within
 from .protocol.transport import connect
-from .serving.extension import Registration
-from .settings import Settings, address_of, api_from, settings_from, threads_for
+from .serving.extension import ExtensionConnection
+from .settings import Settings, read_api_address, read_settings, split_address, thread_limit
 from .startup.find_function import load
 from .system.precise_clock import FineClock
 from .telemetry.logs import configure, log_error
-from .tree import Serving, tree
+from .tree import ServedFunction, build_tree
 
 logger = logs.logger("okibi")
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     # As glibc has it. musl gives a thread too little for deeply nested JSON: the process would end.
     threading.stack_size(8 << 20)
     try:
-        settings = settings_from(os.environ, arguments)
+        settings = read_settings(os.environ, arguments)
     except InitError as wrong:
         # First: nobody may read what is written.
         end_within(STOP_LIMIT, 1)
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     watchdog = kind(settings.address)
     registration = None
     if settings.graceful:
-        registration = Registration(settings.api.encode())
+        registration = ExtensionConnection(settings.api.encode())
         registration.begin(settings.address)
     # What okibi has imported lives for good: from here on the collector looks at the user's own.
     gc.freeze()
@@ -96,14 +96,14 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
 def _report_setting(wrong: InitError) -> None:
     """Tell the invoker of a setting, as far as there is an address to tell it to."""
     with suppress(InitError):
-        report_init_error(address_of(api_from(os.environ)), wrong)
+        report_init_error(split_address(read_api_address(os.environ)), wrong)
 
 
 async def serve(
     function: Function,
     settings: Settings,
     watchdog: Watchdog,
-    registration: Registration | None,
+    registration: ExtensionConnection | None,
 ) -> tuple[int, Callable[[], object] | None]:
     """Build the tree, serve until a signal or a failure; the exit code, and what the user's code is
     to have called when trio has ended.
@@ -121,17 +121,17 @@ async def serve(
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
     # Each of many events finds as many threads for `trio.to_thread` as it would find alone.
     limiter = trio.to_thread.current_default_thread_limiter()
-    limiter.total_tokens = threads_for(len(lanes), int(limiter.total_tokens))
+    limiter.total_tokens = thread_limit(len(lanes), int(limiter.total_tokens))
     alarm = Alarm()
     ending = Ending(lanes, alarm, watchdog.turn_to)
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, FineClock) else []
     forks = Forks(lanes, ending, alarm, *fine)
     ledger = Ledger(lanes, ending.fail, watchdog)
-    serving = Serving(function, settings, ledger, alarm)
+    serving = ServedFunction(function, settings, ledger, alarm)
     if serving.loop is not None:
         forks.others.append(serving.loop)
-    flags = tree(serving, partial(connect, *settings.address), registration)
+    flags = build_tree(serving, partial(connect, *settings.address), registration)
     watchdog.attach(ledger, alarm)
     with ending, alarm:
         not_started, reason = await _live(flags, ending, fine)

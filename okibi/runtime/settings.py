@@ -17,10 +17,10 @@ _UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
 _ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
 
 
-ELSEWHERE = "functions are served on Linux and macOS; on Windows, in WSL (wsl --install)"
+UNSUPPORTED_SYSTEM = "functions are served on Linux and macOS; on Windows, in WSL (wsl --install)"
 
 
-def served_here() -> bool:
+def is_supported_system() -> bool:
     """Whether this system has what a sandbox is made of: its signals, and groups of processes."""
     return sys.platform != "win32"
 
@@ -69,46 +69,46 @@ class Settings(NamedTuple):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the Runtime API."""
-        return address_of(self.api)
+        return split_address(self.api)
 
 
 # Lambda lets a sandbox have 1,024 processes and threads.
 _MOST_THREADS = 512
 
 
-def threads_for(lanes: int, alone: int) -> int:
+def thread_limit(lanes: int, alone: int) -> int:
     """How many threads the events in flight may have of a pool, each as many as one has alone.
 
     Args:
         lanes: how many events there may be.
         alone: what the pool has for one.
 
-    >>> threads_for(1, 40), threads_for(10, 40), threads_for(64, 40), threads_for(64, 1000)
+    >>> thread_limit(1, 40), thread_limit(10, 40), thread_limit(64, 40), thread_limit(64, 1000)
     (40, 400, 512, 1000)
     """
     return max(alone, min(lanes * alone, _MOST_THREADS))
 
 
-def address_of(api: str) -> tuple[str, int]:
+def split_address(api: str) -> tuple[str, int]:
     """Host and port in `host:port`.
 
-    >>> address_of("127.0.0.1:9001"), address_of("sandbox"), address_of(":9001")
+    >>> split_address("127.0.0.1:9001"), split_address("sandbox"), split_address(":9001")
     (('127.0.0.1', 9001), ('sandbox', 80), ('127.0.0.1', 9001))
     """
     host, colon, port = api.rpartition(":")
     return (host or "127.0.0.1", int(port)) if colon else (api, 80)
 
 
-def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
+def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
     """Read the environment; the first argument, when given, is the handler.
 
     Raises:
         InitError: no address, or a number or a switch that is none, or Windows. To name no handler
             is `load`'s error.
     """
-    if not served_here():
-        raise InitError("Runtime.UnknownSystem", ELSEWHERE)
-    api = api_from(environment)
+    if not is_supported_system():
+        raise InitError("Runtime.UnknownSystem", UNSUPPORTED_SYSTEM)
+    api = read_api_address(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
     start = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
     # Read by the actors when there is something to show.
@@ -136,7 +136,7 @@ def settings_from(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     )
 
 
-def api_from(environment: Mapping[str, str]) -> str:
+def read_api_address(environment: Mapping[str, str]) -> str:
     """`host:port` of the Runtime API.
 
     Raises:

@@ -54,9 +54,9 @@ from .in_flight.lane import Lane
 from .in_flight.ledger import DISPATCHER, Ledger
 from .protocol.outcome import Outcome
 from .protocol.transport import Connect
-from .serving.busy_poll import BusyWait
+from .serving.busy_poll import BusyPoll
 from .serving.dispatcher import Dispatcher
-from .serving.extension import Extension, Registration
+from .serving.extension import Extension, ExtensionConnection
 from .serving.freeze_detector import Clock
 from .serving.poller import Poller
 from .serving.responder import Responder
@@ -79,7 +79,7 @@ BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
 WORKERS_PERIOD = 0.5
 
 
-class Serving:
+class ServedFunction:
     """How the handler of a function is run: what a worker needs to know.
 
     Args:
@@ -101,7 +101,7 @@ class Serving:
             from .handlers.asyncio_loop.loop import AsyncioLoop
 
             loop = self.loop = AsyncioLoop(len(ledger.lanes))
-            ledger.stuck = lambda: loop.stuck
+            ledger.asyncio_stuck = lambda: loop.stuck
 
     def worker(self) -> Worker:
         """Make a worker: the factory of its child spec."""
@@ -125,11 +125,11 @@ class Serving:
         if streams(target):
             from .handlers.streaming_handlers import instance_factory
 
-            return instance_factory(target, self.ledger.abandon, self.loop)
+            return instance_factory(target, self.ledger.count_abandoned, self.loop)
         # Inline while nobody else needs the loop: module-level connections, `signal` and
         # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
-        alarm, abandon = self.alarm if inline else None, self.ledger.abandon
+        alarm, abandon = self.alarm if inline else None, self.ledger.count_abandoned
         if self.loop is not None:
             from .handlers.asyncio_loop import asyncio_handlers
 
@@ -150,8 +150,8 @@ class Serving:
         return max(self.function.handler.count or lanes + 1, lanes)
 
 
-def tree(
-    serving: Serving, connect: Connect, registration: Registration | None = None
+def build_tree(
+    serving: ServedFunction, connect: Connect, registration: ExtensionConnection | None = None
 ) -> SupervisorSpec:
     """Everything that lives while a function is served.
 
@@ -181,7 +181,7 @@ def tree(
     return SupervisorSpec([*users, Child(served, id="lambda")], intensity=1)
 
 
-def _asyncio(serving: Serving) -> list[Child[Any]]:
+def _asyncio(serving: ServedFunction) -> list[Child[Any]]:
     if serving.loop is None:
         return []
     from .handlers.asyncio_loop.loop_actor import LoopActor
@@ -194,7 +194,7 @@ def _responders(ledger: Ledger) -> list[Child[Any]]:
     children = [
         Child(
             partial(_responder, ledger, lane),
-            name=lane.responder,
+            name=lane.responder_name,
             id=f"responder-{n}",
             shutdown=GRACE,
         )
@@ -204,34 +204,34 @@ def _responders(ledger: Ledger) -> list[Child[Any]]:
 
 
 def _responder(ledger: Ledger, lane: Lane) -> Responder:
-    ledger.started(lane)
-    return Responder(lane, ledger.torn)
+    ledger.count_start(lane)
+    return Responder(lane, ledger.fail_interrupted_step)
 
 
-def _workers(serving: Serving) -> Child[Any]:
+def _workers(serving: ServedFunction) -> Child[Any]:
     ledger = serving.ledger
-    ledger.workers = serving.count()
+    ledger.worker_count = serving.count()
     children = [
         Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
-        for n in range(ledger.workers)
+        for n in range(ledger.worker_count)
     ]
     if len(ledger.lanes) > 1:
         return Child(_apart(children, WORKERS_PERIOD), id="workers")
     return Child(SupervisorSpec(children, intensity=INTENSITY, period=PERIOD), id="workers")
 
 
-def _worker(serving: Serving) -> Worker:
-    serving.ledger.worker_started()
+def _worker(serving: ServedFunction) -> Worker:
+    serving.ledger.count_worker_start()
     return serving.worker()
 
 
-def _extension(registration: Registration | None) -> list[Child[Any]]:
+def _extension(registration: ExtensionConnection | None) -> list[Child[Any]]:
     if registration is None:
         return []
     return [Child(partial(Extension, registration), id="extension", shutdown=GRACE)]
 
 
-def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
+def _snapstart(serving: ServedFunction, connect: Connect) -> list[Child[Any]]:
     """What stands between all that serves and the first GET /next, where a snapshot is taken."""
     if not serving.settings.snap_start:
         return []
@@ -250,7 +250,7 @@ def _snapstart(serving: Serving, connect: Connect) -> list[Child[Any]]:
     ]
 
 
-def _pollers(serving: Serving, connect: Connect) -> list[Child[Any]]:
+def _pollers(serving: ServedFunction, connect: Connect) -> list[Child[Any]]:
     children = [
         Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
         for n, lane in enumerate(serving.ledger.lanes)
@@ -258,11 +258,11 @@ def _pollers(serving: Serving, connect: Connect) -> list[Child[Any]]:
     return _lanes("pollers", children)
 
 
-def _poller(serving: Serving, lane: Lane, connect: Connect) -> Poller:
+def _poller(serving: ServedFunction, lane: Lane, connect: Connect) -> Poller:
     ledger, limit = serving.ledger, serving.settings.busy_wait
-    ledger.started(lane)
+    ledger.count_start(lane)
     alone = len(ledger.lanes) == 1
-    return Poller(ledger, lane, connect, BusyWait(limit if alone else 0.0))
+    return Poller(ledger, lane, connect, BusyPoll(limit if alone else 0.0))
 
 
 def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:

@@ -41,7 +41,7 @@ from okibi.runtime.in_flight.broken_connection import Loss
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.settings import Settings
-from okibi.runtime.tree import Serving, tree
+from okibi.runtime.tree import ServedFunction, build_tree
 from okibi.supervisors import Supervisor
 from tests.endurance.sweep import random_of_trio
 from tests.endurance.verdict import verdict
@@ -280,10 +280,10 @@ def run(shape: Shape, cut: Cut | None, seed: int = 1, kind: type[CutWorld] = Cut
 async def _main(kind: type[CutWorld], shape: Shape, cut: Cut | None) -> CutWorld:
     world = kind(shape, cut)
     ledger = RecordingLedger([world.lane], world.fail, NoWatchdog())
-    serving = Serving(
+    serving = ServedFunction(
         Function(world.handler()), Settings("api:80", "app.handler", Path()), ledger, Alarm()
     )
-    flags = tree(serving, world.connect)
+    flags = build_tree(serving, world.connect)
     handler = Recorder(world.said)
     logger = logging.getLogger("okibi")
     logger.addHandler(handler)
@@ -372,7 +372,7 @@ def judge(world: CutWorld, want: str) -> tuple[str, list[str]]:
     if outcome == LOST and [world.begun[n] for n in left] != [0]:
         wrong.append(f"{left} were left unanswered, begun {world.begun}")
     told = [loss for loss in Loss if any(line.endswith(loss.value) for line in world.said)]
-    if outcome == LOST and not {Loss.EVENT, Loss.BOTH} & set(told):
+    if outcome == LOST and not {Loss.MAYBE_EVENT, Loss.RESEND_MAYBE_EVENT} & set(told):
         wrong.append(f"the log does not say that an event may be lost: {world.said}")
     if len(world.failures) > 1:
         wrong.append(f"the process was ended twice: {world.failures}")

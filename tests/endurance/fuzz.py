@@ -25,12 +25,12 @@ import trio
 
 from okibi.local.http_requests import RequestReader
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.in_flight.broken_connection import Owed
+from okibi.runtime.in_flight.broken_connection import Expected
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.protocol.runtime_api import AnswerParser, WireError
+from okibi.runtime.protocol.runtime_api import ApiResponseParser, WireError
 from okibi.runtime.protocol.transport import Transport
-from okibi.runtime.serving.busy_poll import BusyWait
+from okibi.runtime.serving.busy_poll import BusyPoll
 from okibi.runtime.serving.poller import Poller
 from tests.endurance.verdict import verdict
 from tests.support.doubles import SETTINGS, ledger_of
@@ -132,7 +132,7 @@ def mutate(data: bytes, choose: random.Random) -> bytes:
 
 def parse(pieces: list[bytes]) -> str:
     """Feed a parser; return a description of the result."""
-    parser, answers = AnswerParser(), 0
+    parser, answers = ApiResponseParser(), 0
     try:
         for piece in pieces:
             answers += len(parser.feed(piece))
@@ -156,7 +156,7 @@ def read(pieces: list[bytes]) -> LaneResult:
     told, connections = LaneResult(), 0
     ledger = ledger_of(1, told.failures)
     lane = ledger.lanes[0]
-    poller = Poller(ledger, lane, connect_never, BusyWait(0.0))
+    poller = Poller(ledger, lane, connect_never, BusyPoll(0.0))
     _connect(lane)
     for piece in [*pieces, b""]:
         before = lane.serial
@@ -180,7 +180,7 @@ def read(pieces: list[bytes]) -> LaneResult:
 
 
 def _connect(lane: Lane) -> None:
-    lane.connected(Wire())
+    lane.attach(Wire())
     _say(lane)
 
 
@@ -190,7 +190,7 @@ def _say(lane: Lane) -> None:
     said = b""
     while lane.outbox:
         said += lane.outbox[0]
-        lane.wrote(len(lane.outbox[0]))
+        lane.mark_written(len(lane.outbox[0]))
     if not said:
         return
     reader = RequestReader(1 << 20)
@@ -198,7 +198,9 @@ def _say(lane: Lane) -> None:
     methods = [request.method for request in reader.requests]
     assert methods in ([b"GET"], [b"POST"], [b"POST", b"GET"]), said
     assert all(request.complete for request in reader.requests), said
-    assert list(lane.owed) == [Owed.ANSWER if m == b"POST" else Owed.NEXT for m in methods], said
+    assert list(lane.expected) == [
+        Expected.STATUS if m == b"POST" else Expected.NEXT for m in methods
+    ], said
 
 
 async def connect_never() -> Transport:

@@ -32,10 +32,10 @@ from okibi.local.connection import Connection
 from okibi.local.journal import Journal
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.in_flight.delivery import Delivery
-from okibi.runtime.in_flight.handover import tell
+from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.ledger import DISPATCHER
 from okibi.runtime.protocol.runtime_api import register_request
-from okibi.runtime.serving.extension import NAME, Registration
+from okibi.runtime.serving.extension import NAME, ExtensionConnection
 from okibi.runtime.tree import INTENSITY
 from tests.endurance.sweep import run
 from tests.support.judge import Result
@@ -103,7 +103,7 @@ class BusyWorld(World):
         transport = MemoryTransport(ALL)
         apart = ClassicPlatform(trio.current_time, time.time, Journal())
         transport.connection = Connection(apart, "arn", transport.deliver)
-        self.registration = Registration(b"api")
+        self.registration = ExtensionConnection(b"api")
         self.registration.transport = transport
         transport.send(memoryview(register_request(b"api", NAME)))
 
@@ -121,7 +121,7 @@ class BusyWorld(World):
         """Do what the watchdog does about a late delivery, as far as it needs no thread."""
         await trio.sleep_until((delivery.limit + delivery.due) / 2)
         if delivery.unsettled:
-            tell(DISPATCHER)
+            wake(DISPATCHER)
         await trio.sleep_until(delivery.due - (delivery.due - delivery.limit) / 4)
         if delivery.unsettled:
             self.failures.append("the watchdog would end the process")

@@ -39,8 +39,8 @@ from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind
 from okibi.local.multi_concurrency import MultiConcurrencyPlatform
 from okibi.local.platform import Platform
-from okibi.runtime.in_flight.broken_connection import Owed
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.broken_connection import Expected
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
 from tests.endurance.kills import (
@@ -226,18 +226,18 @@ class Breaker(RandomKiller):
         transport = lane.transport
         if not isinstance(transport, BreakingTransport) or transport.broken:
             return False
-        owed = lane.owed[0] if lane.owed else None
+        expected = lane.expected[0] if lane.expected else None
         if where is Where.HALF:
             transport.piece = min(transport.piece, SMALL)
             return _is_half(lane)
         if where is Where.WHOLE:
-            return owed is Owed.ANSWER and not lane.unwritten
-        return where is Where.ANY or (owed is Owed.NEXT and not lane.outbox)
+            return expected is Expected.STATUS and not lane.unwritten
+        return where is Where.ANY or (expected is Expected.NEXT and not lane.outbox)
 
     def _break(self, lane: Lane, where: Where) -> None:
         transport = lane.transport
         assert isinstance(transport, BreakingTransport)
-        answer = lane.delivery if lane.owed and lane.owed[0] is Owed.ANSWER else None
+        answer = lane.delivery if lane.expected and lane.expected[0] is Expected.STATUS else None
         half, whole = _is_half(lane), answer is not None and not lane.unwritten
         # If it arrived, the status would be read before the end.
         lose = where is Where.WHOLE or bool(self.point.seed % 2)
@@ -249,9 +249,9 @@ class Breaker(RandomKiller):
 
 
 def _is_half(lane: Lane) -> bool:
-    if not lane.owed or lane.owed[0] is not Owed.ANSWER:
+    if not lane.expected or lane.expected[0] is not Expected.STATUS:
         return False
-    return 0 < lane.unwritten < lane._answer_size
+    return 0 < lane.unwritten < lane._response_size
 
 
 def judge(breaker: Breaker, world: BreakingWorld, ledger: RecordingLedger) -> Result:
@@ -322,7 +322,7 @@ def _answered(
     wrong = answered(breaker, world, invocation, delivery, lost)
     # A response cut off twice is given up, although the first has arrived.
     given_up = sum(cut.answer == invocation.request_id for cut in breaker.made) > 1
-    if delivery.state is not State.ACKED and not given_up and not world.failures:
+    if delivery.state is not DeliveryState.ACKED and not given_up and not world.failures:
         wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
     return wrong
 

@@ -31,7 +31,7 @@ from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.settings import Settings
-from okibi.runtime.tree import Serving, tree
+from okibi.runtime.tree import ServedFunction, build_tree
 from okibi.supervisors import Supervisor
 from tests.support.judge import Result, judge
 from tests.support.killer import Killer
@@ -96,8 +96,8 @@ async def _main(
 
     ledger = RecordingLedger(lanes, fail, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
-    serving = Serving(Function(handler), settings, ledger, Alarm())
-    flags = tree(serving, world.connect, world.registration)
+    serving = ServedFunction(Function(handler), settings, ledger, Alarm())
+    flags = build_tree(serving, world.connect, world.registration)
     async with trio.open_nursery() as nursery:
         root = spawn(
             nursery, partial(Supervisor, flags), path="/function", grace=math.inf, supervised=True

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from okibi.runtime.errors.exceptions import InitError
-from okibi.runtime.settings import Settings, settings_from
+from okibi.runtime.settings import Settings, read_settings
 
 LEAST = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
 
@@ -15,7 +15,7 @@ def test_all_but_the_address_and_the_handler_has_a_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert settings_from(LEAST, []) == Settings(
+    assert read_settings(LEAST, []) == Settings(
         api="127.0.0.1:9001",
         handler="app.handler",
         task_root=tmp_path,
@@ -50,7 +50,7 @@ def test_everything_can_be_said() -> None:
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
     }
 
-    settings = settings_from(said, [])
+    settings = read_settings(said, [])
 
     assert settings.task_root == Path("/var/task")
     assert settings.lanes == 16
@@ -67,12 +67,12 @@ def test_everything_can_be_said() -> None:
 
 
 def test_the_argument_is_the_handler_before_the_variable() -> None:
-    assert settings_from(LEAST, ["other.handler"]).handler == "other.handler"
+    assert read_settings(LEAST, ["other.handler"]).handler == "other.handler"
 
 
 def test_without_the_address_the_sentence_says_who_sets_it() -> None:
     with pytest.raises(InitError, match=r"AWS_LAMBDA_RUNTIME_API is not set: .*okibi invoke"):
-        settings_from({"_HANDLER": "app.handler"}, [])
+        read_settings({"_HANDLER": "app.handler"}, [])
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,24 @@ def test_without_the_address_the_sentence_says_who_sets_it() -> None:
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
 def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
     with pytest.raises(InitError, match=rf"{name} is a number from \d+( to \d+)?, not '{text}'"):
-        settings_from({**LEAST, name: text}, [])
+        read_settings({**LEAST, name: text}, [])
 
 
 @pytest.mark.parametrize(
     "name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS", "OKIBI_BUSY_WAIT_US"]
 )
 def test_an_empty_number_is_none_said(name: str) -> None:
-    assert settings_from({**LEAST, name: ""}, []) == settings_from(LEAST, [])
+    assert read_settings({**LEAST, name: ""}, []) == read_settings(LEAST, [])
 
 
 def test_no_lane_is_too_few() -> None:
     with pytest.raises(InitError, match="AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not '0'"):
-        settings_from({**LEAST, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
+        read_settings({**LEAST, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
 
 
 def test_no_busy_wait_is_longer_than_ten_milliseconds() -> None:
     with pytest.raises(InitError, match="OKIBI_BUSY_WAIT_US is a number from 0 to 10000, not"):
-        settings_from({**LEAST, "OKIBI_BUSY_WAIT_US": "10001"}, [])
+        read_settings({**LEAST, "OKIBI_BUSY_WAIT_US": "10001"}, [])
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_no_busy_wait_is_longer_than_ten_milliseconds() -> None:
     ],
 )
 def test_the_address_is_host_and_port(api: str, address: tuple[str, int]) -> None:
-    assert settings_from({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, []).address == address
+    assert read_settings({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, []).address == address
 
 
 @pytest.mark.parametrize("api", ["host:99999", "host:", "host:http", "http://host:80", "a b:80"])
 def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> None:
     with pytest.raises(InitError, match="AWS_LAMBDA_RUNTIME_API is host:port, not"):
-        settings_from({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, [])
+        read_settings({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, [])
 
 
 @pytest.mark.parametrize(
@@ -135,33 +135,33 @@ def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> 
 def test_text_is_escaped_but_in_aws_s_own_runtimes_from_python_3_12_on(
     runtime: str, escaped: bool
 ) -> None:
-    assert settings_from({**LEAST, "AWS_EXECUTION_ENV": runtime}, []).escaped is escaped
+    assert read_settings({**LEAST, "AWS_EXECUTION_ENV": runtime}, []).escaped is escaped
 
 
 def test_a_snapshot_is_taken_where_the_initialization_type_says_so() -> None:
     told = {**LEAST, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
 
-    assert settings_from(told, []).snap_start
-    assert not settings_from(told, []).on_demand
-    assert not settings_from(LEAST, []).snap_start
+    assert read_settings(told, []).snap_start
+    assert not read_settings(told, []).on_demand
+    assert not read_settings(LEAST, []).snap_start
 
 
 def test_the_loop_is_trio_s_unless_the_variable_says_asyncio() -> None:
-    assert settings_from(LEAST, []).loop == "trio"
-    assert settings_from({**LEAST, "OKIBI_LOOP": ""}, []).loop == "trio"
-    assert settings_from({**LEAST, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
+    assert read_settings(LEAST, []).loop == "trio"
+    assert read_settings({**LEAST, "OKIBI_LOOP": ""}, []).loop == "trio"
+    assert read_settings({**LEAST, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
     with pytest.raises(InitError, match="OKIBI_LOOP is trio or asyncio, not 'uvloop'"):
-        settings_from({**LEAST, "OKIBI_LOOP": "uvloop"}, [])
+        read_settings({**LEAST, "OKIBI_LOOP": "uvloop"}, [])
 
 
 @pytest.mark.parametrize("name", ["OKIBI_PIPELINE", "OKIBI_GRACEFUL_SHUTDOWN"])
 def test_a_switch_that_is_none_is_named_and_not_taken_for_on(name: str) -> None:
     with pytest.raises(InitError, match=f"{name} is 0 or 1, not 'false'"):
-        settings_from({**LEAST, name: "false"}, [])
+        read_settings({**LEAST, name: "false"}, [])
 
-    assert settings_from({**LEAST, name: ""}, []) == settings_from({**LEAST, name: "1"}, [])
+    assert read_settings({**LEAST, name: ""}, []) == read_settings({**LEAST, name: "1"}, [])
 
 
 def test_what_a_crash_report_shows_is_one_of_two_words() -> None:
     with pytest.raises(InitError, match="OKIBI_CRASH_REPORTS is types or full, not 'all'"):
-        settings_from({**LEAST, "OKIBI_CRASH_REPORTS": "all"}, ())
+        read_settings({**LEAST, "OKIBI_CRASH_REPORTS": "all"}, ())

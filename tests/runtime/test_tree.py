@@ -12,7 +12,14 @@ from okibi.runtime.handlers.function import Function, Workers
 from okibi.runtime.handlers.handler import Handler, PlainHandler
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
-from okibi.runtime.tree import BACKOFF, INTENSITY, PERIOD, WORKERS_PERIOD, Serving, tree
+from okibi.runtime.tree import (
+    BACKOFF,
+    INTENSITY,
+    PERIOD,
+    WORKERS_PERIOD,
+    ServedFunction,
+    build_tree,
+)
 from okibi.supervisors import Child, Strategy, SupervisorSpec
 from tests.support.doubles import SETTINGS, ledger_of
 
@@ -33,8 +40,8 @@ def plain(event: object, context: object) -> object:
     return event
 
 
-def serving(function: Function, lanes: int = 1) -> Serving:
-    return Serving(function, SETTINGS, ledger_of(lanes), Alarm())
+def serving(function: Function, lanes: int = 1) -> ServedFunction:
+    return ServedFunction(function, SETTINGS, ledger_of(lanes), Alarm())
 
 
 def shape(flags: SupervisorSpec) -> list[object]:
@@ -46,7 +53,7 @@ def shape(flags: SupervisorSpec) -> list[object]:
 
 
 def test_without_children_there_is_the_lambda_s_part_only() -> None:
-    flags = tree(serving(Function(Greeter)), connect)
+    flags = build_tree(serving(Function(Greeter)), connect)
 
     assert shape(flags) == [
         (
@@ -65,7 +72,7 @@ def test_without_children_there_is_the_lambda_s_part_only() -> None:
 def test_the_user_s_children_come_first_as_the_function_says() -> None:
     children = [Child(Visits, id="a"), Child(Visits, id="b")]
     function = Function(Greeter, children, Strategy.REST_FOR_ONE, 7, 2.0)
-    first = tree(serving(function), connect).children[0]
+    first = build_tree(serving(function), connect).children[0]
 
     assert first.id == "children"
     assert first.start == function.supervision
@@ -74,7 +81,7 @@ def test_the_user_s_children_come_first_as_the_function_says() -> None:
 
 
 def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() -> None:
-    (only,) = shape(tree(serving(Function(Greeter), lanes=3), connect))
+    (only,) = shape(build_tree(serving(Function(Greeter), lanes=3), connect))
 
     assert only == (
         "lambda",
@@ -99,9 +106,9 @@ def test_only_the_poller_of_one_lane_looks_for_its_next_event(lanes: int, limit:
             elif str(child.id).startswith("poller-"):
                 pollers.append(child.start())  # type: ignore[operator]
 
-    find(tree(serving(Function(Greeter), lanes), connect))
+    find(build_tree(serving(Function(Greeter), lanes), connect))
 
-    assert [poller.busy_wait.limit for poller in pollers] == [limit] * lanes
+    assert [poller.busy_poll.limit for poller in pollers] == [limit] * lanes
 
 
 @pytest.mark.parametrize("period", [PERIOD, WORKERS_PERIOD])
@@ -156,7 +163,7 @@ def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> Non
     told = serving(Function(Greeter))
     told.settings = SETTINGS._replace(snap_start=True)
 
-    assert shape(tree(told, connect)) == [
+    assert shape(build_tree(told, connect)) == [
         (
             "lambda",
             [

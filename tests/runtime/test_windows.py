@@ -15,7 +15,7 @@ from okibi.cli.bench.options import parse_options as order_of_bench
 from okibi.cli.invoke import parse_options as order_of_invoke
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.errors.exceptions import InitError
-from okibi.runtime.settings import ELSEWHERE, settings_from
+from okibi.runtime.settings import UNSUPPORTED_SYSTEM, read_settings
 
 WINDOWS = """
 import os, select, signal, sys, time
@@ -113,7 +113,7 @@ def test_the_command_says_on_windows_in_one_sentence_what_it_cannot_do() -> None
     imported = "import httpx, rich.console, rich.progress, rich.table, typer"
     done = on_windows(COMMANDS, before=imported)
 
-    assert done.stderr == f"okibi: {ELSEWHERE}\n2\n" * 2 + "0\n"
+    assert done.stderr == f"okibi: {UNSUPPORTED_SYSTEM}\n2\n" * 2 + "0\n"
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ async def test_the_local_lambda_and_the_bootstrap_are_refused_on_windows(
         async with open_local_lambda(settings):
             pass  # pragma: no cover
     with pytest.raises(InitError, match="on Windows, in WSL"):
-        settings_from({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, ["app.function"])
+        read_settings({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, ["app.function"])

@@ -16,7 +16,7 @@ import trio
 from okibi.actors import KILLED, Actor, Ref
 from okibi.actors.mailbox import DEFAULT_POLICY, Mailbox
 from okibi.actors.process import Phase, Process
-from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.in_flight.stream import Stream
@@ -102,21 +102,23 @@ def delivery(
     return Delivery(1, request_id, sent, body, due, due - 0.1)
 
 
-def brought_to(state: State, by: Ref[Any] | None = None) -> Delivery:
+def brought_to(state: DeliveryState, by: Ref[Any] | None = None) -> Delivery:
     """Return a delivery in a state; from ASSIGNED on it belongs to a worker."""
     made = delivery()
     owner = by or worker()
     steps = {
-        State.ASSIGNED: lambda: made.assign(owner),
-        State.RUNNING: lambda: made.begin(owner),
-        State.STREAMING: lambda: made.open_stream(Stream(lambda: None), owner),
-        State.SETTLED: lambda: made.settle(Outcome(b"1"), owner),
-        State.STAGED: made.stage,
-        State.ACKED: made.ack,
+        DeliveryState.ASSIGNED: lambda: made.assign(owner),
+        DeliveryState.RUNNING: lambda: made.begin(owner),
+        DeliveryState.STREAMING: lambda: made.open_stream(Stream(lambda: None), owner),
+        DeliveryState.SETTLED: lambda: made.settle(Outcome(b"1"), owner),
+        DeliveryState.STAGED: made.stage,
+        DeliveryState.ACKED: made.ack,
     }
     for reached, step in steps.items():
         # STREAMING is reached only if asked for.
-        if reached <= state and (reached is not State.STREAMING or state is State.STREAMING):
+        if reached <= state and (
+            reached is not DeliveryState.STREAMING or state is DeliveryState.STREAMING
+        ):
             assert step()
     return made
 

@@ -19,7 +19,7 @@ import attrs
 
 from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind
-from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from tests.support.killer import Killer
 from tests.support.memory_platform import RecordingLedger, World
 
@@ -60,7 +60,7 @@ def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
         late = lateness(killer, world, invocation, ledger, ledger.lane_of[delivery])
         if not late <= NONE:
             wrong.append(f"{invocation.payload!r} was through {late:.6g} s late")
-        if delivery.state is not State.ACKED:
+        if delivery.state is not DeliveryState.ACKED:
             wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
     wrong += [f"the API saw {e}" for e in world.journal.entries if e.kind in BAD]
     if world.connections != killer.point.lanes:

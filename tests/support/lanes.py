@@ -10,12 +10,12 @@ from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.protocol.runtime_api import Answer, chunk, next_request
+from okibi.runtime.protocol.runtime_api import ApiResponse, chunk, next_request
 from tests.support.doubles import worker
 
 HOST = b"api:80"
 NEXT = next_request(HOST)
-ACCEPTED = Answer(202, {}, b"", True)
+ACCEPTED = ApiResponse(202, {}, b"", True)
 ME = worker()
 LATE = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
 GOOD = Outcome(b"")
@@ -48,16 +48,16 @@ class Wire:
 
 def lane_of(**fields: bool) -> Lane:
     lane = Lane(0, HOST, **fields)
-    lane.connected(Wire())
+    lane.attach(Wire())
     return lane
 
 
-def event(deadline: float = math.nan, **headers: bytes) -> Answer:
+def event(deadline: float = math.nan, **headers: bytes) -> ApiResponse:
     told = {name.replace("_", "-").encode(): value for name, value in headers.items()}
     told.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
     if not math.isnan(deadline):
         told[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
-    return Answer(200, told, b"{}", True)
+    return ApiResponse(200, told, b"{}", True)
 
 
 def write(lane: Lane, size: int = 1 << 30) -> bytes:
@@ -65,7 +65,7 @@ def write(lane: Lane, size: int = 1 << 30) -> bytes:
     written = b""
     while lane.outbox and size > len(written):
         piece = bytes(lane.outbox[0][: size - len(written)])
-        lane.wrote(len(piece))
+        lane.mark_written(len(piece))
         written += piece
     return written
 
@@ -76,9 +76,9 @@ def asked(lane: Lane) -> Lane:
     return lane
 
 
-def given(lane: Lane, answer: Answer | None = None) -> Delivery:
+def given(lane: Lane, answer: ApiResponse | None = None) -> Delivery:
     """Put an event into the lane."""
-    made = asked(lane).event(answer or event())
+    made = asked(lane).take_event(answer or event())
     assert made is not None
     return made
 
@@ -107,7 +107,7 @@ def streaming(lane: Lane, *pieces: bytes) -> Delivery:
     first, *rest = pieces or (b"one",)
     assert lane.open_stream(made, ME, Stream(lambda: None), b"text/csv", chunk(first))
     for piece in rest:
-        assert lane.go_on(made, chunk(piece))
+        assert lane.append_to_stream(made, chunk(piece))
     return made
 
 

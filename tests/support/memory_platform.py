@@ -28,7 +28,7 @@ from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger, Watch
 from okibi.runtime.protocol.transport import Transport
-from okibi.runtime.serving.extension import Registration
+from okibi.runtime.serving.extension import ExtensionConnection
 from tests.support.doubles import Arrival
 
 ALL = 1 << 30
@@ -117,18 +117,18 @@ class RecordingLedger(Ledger):
         self.tell: Callable[[Delivery], None] = lambda _: None
         self.short = list[list[float]]()
 
-    def received(self, lane: Lane, delivery: Delivery) -> None:
+    def dispatch(self, lane: Lane, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
         self.lane_of[delivery] = lane.index
         self.tell(delivery)
-        super().received(lane, delivery)
+        super().dispatch(lane, delivery)
 
-    def worker_ready(self, worker: Ref[Any]) -> None:
-        super().worker_ready(worker)
+    def add_worker(self, worker: Ref[Any]) -> None:
+        super().add_worker(worker)
         self.count_workers()
 
-    def worker_not_ready(self, worker: Ref[Any]) -> bool:
-        was_idle = super().worker_not_ready(worker)
+    def remove_worker(self, worker: Ref[Any]) -> bool:
+        was_idle = super().remove_worker(worker)
         self.count_workers()
         return was_idle
 
@@ -193,7 +193,7 @@ class World:
     connections: int = attrs.field(default=0, init=False)
     done: trio.Event = attrs.field(factory=trio.Event, init=False)
     rest: float = attrs.field(default=20.0, init=False)
-    registration: Registration | None = attrs.field(default=None, init=False)
+    registration: ExtensionConnection | None = attrs.field(default=None, init=False)
     _left: int = attrs.field(init=False)
     _exchanges: list[Platform] = attrs.field(factory=list[Platform], init=False)
 

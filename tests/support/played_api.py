@@ -20,7 +20,7 @@ from okibi.runtime.in_flight.ledger import DISPATCHER, Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import next_request
 from okibi.runtime.protocol.transport import Transport
-from okibi.runtime.serving.busy_poll import BusyWait
+from okibi.runtime.serving.busy_poll import BusyPoll
 from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.serving.responder import Responder
@@ -121,7 +121,7 @@ class World:
     ledger: Ledger
     failures: list[str]
     nursery: trio.Nursery
-    busy_wait: BusyWait
+    busy_poll: BusyPoll
     connections: list[Played] = attrs.field(factory=list[Played])
     refusals: int = 0
     pollers: list[Ref[Poller]] = attrs.field(factory=list[Ref[Poller]])
@@ -154,7 +154,7 @@ class World:
 
     async def settle(self, body: bytes = b"1") -> None:
         assert self.delivery.settle(Outcome(body))
-        self.ledger.settled(self.lane)
+        self.ledger.respond(self.lane)
         await wait_all_tasks_blocked()
 
     async def serves(self, handler: Callable[[Any, Context], Any]) -> None:
@@ -165,12 +165,12 @@ class World:
         await wait_all_tasks_blocked()
 
     async def poller(self) -> None:
-        factory = partial(Poller, self.ledger, self.lane, self.connect, self.busy_wait)
+        factory = partial(Poller, self.ledger, self.lane, self.connect, self.busy_poll)
         self.pollers.append(await start(self.nursery, factory, path="poller"))
         await wait_all_tasks_blocked()
 
     async def responder(self) -> None:
-        name: Name[Any] = self.lane.responder
+        name: Name[Any] = self.lane.responder_name
         factory = partial(Responder, self.lane)
         self.responders.append(await start(self.nursery, factory, name=name, path="responder"))
         await wait_all_tasks_blocked()
@@ -178,11 +178,11 @@ class World:
 
 @asynccontextmanager
 async def world(
-    pipelined: bool = True, refusals: int = 0, busy_wait: BusyWait | None = None
+    pipelined: bool = True, refusals: int = 0, busy_poll: BusyPoll | None = None
 ) -> AsyncIterator[World]:
     failures: list[str] = []
     async with trio.open_nursery() as nursery:
-        looks = busy_wait or BusyWait(0.0)
+        looks = busy_poll or BusyPoll(0.0)
         made = World(ledger_of(1, failures), failures, nursery, looks, refusals=refusals)
         made.lane.pipelined = pipelined
         await made.responder()

@@ -18,7 +18,7 @@ from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.serving.worker import Worker
-from okibi.runtime.tree import Serving
+from okibi.runtime.tree import ServedFunction
 from tests.limits import HANG
 from tests.support.doubles import SETTINGS
 from tests.support.played_api import NEXT, World, event, world
@@ -73,7 +73,7 @@ async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> A
     async with world() as made:
         made.ledger.lanes += [Lane(n, b"api") for n in range(1, lanes)]
         function = Function(handler)
-        factory = Serving(function, SETTINGS, made.ledger, alarm or Alarm()).worker
+        factory = ServedFunction(function, SETTINGS, made.ledger, alarm or Alarm()).worker
         yield Stage(made, await start(made.nursery, factory, path="/worker"))
 
 

@@ -48,9 +48,9 @@ from time import monotonic, sleep
 
 import trio
 
-from ..in_flight.delivery import Delivery, State
+from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.emergency_report import report_invocation_error
-from ..in_flight.handover import tell
+from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
 from ..system.unlisted_thread import start_unlisted_thread
 from ..telemetry.logs import STDERR, write_raw
@@ -287,7 +287,7 @@ class Watchdog:
 
     def _ask(self, token: trio.lowlevel.TrioToken) -> None:
         try:
-            token.run_sync_soon(tell, DISPATCHER)
+            token.run_sync_soon(wake, DISPATCHER)
         except trio.RunFinishedError:
             self._closed = True
 
@@ -296,7 +296,7 @@ class Watchdog:
         self._deadline.hold(monotonic() + REPORT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
-            if delivery.state is not State.STREAMING:
+            if delivery.state is not DeliveryState.STREAMING:
                 # (Where one has begun an /error would be refused, and its cut is the error.)
                 report_invocation_error(self.address, delivery, late_held(delivery))
             write_raw(words, delivery.request_id)
@@ -378,7 +378,7 @@ class SharedWatchdog(Watchdog):
 
     def _patience(self) -> float:
         # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
-        held = loop_is_held() or (self._ledger is not None and self._ledger.stuck())
+        held = loop_is_held() or (self._ledger is not None and self._ledger.asyncio_stuck())
         return PATIENCE if held else STARVED
 
     def _end_process(self, delivery: Delivery) -> None:

@@ -33,7 +33,7 @@ from ..errors.error_response import (
 )
 from ..errors.exceptions import DeadlineExceeded
 from ..errors.user_code import is_framework_file, is_okibi_file, is_user_file, is_written_by_user
-from ..in_flight.delivery import Delivery, State
+from ..in_flight.delivery import Delivery, DeliveryState
 from ..protocol.outcome import Outcome
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ def late_at(delivery: Delivery, workers: Iterable[Ref[Any]] = ()) -> Outcome:
         workers: who might have served it, had they become free.
     """
     worker = delivery.worker
-    if worker is not None and delivery.state >= State.RUNNING:
+    if worker is not None and delivery.state >= DeliveryState.RUNNING:
         return _stood("it stood", _frames_of_worker(worker), delivery.request_id)
     there = [worker] if worker is not None else [each for each in workers if _lives(each)]
     if any(each.alive and not _doing(each) for each in there):

@@ -13,7 +13,7 @@ from ..protocol.runtime_api import (
     DEADLINE,
     TENANT,
     TRACE,
-    text_of,
+    header_text,
 )
 from ..settings import Settings
 
@@ -194,7 +194,7 @@ class Context(_Attributes):
         sys.stdout.flush()
 
     def _header(self, name: bytes) -> str | None:
-        return text_of(self._delivery.headers, name)
+        return header_text(self._delivery.headers, name)
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]

@@ -36,12 +36,12 @@ import trio
 from ...actors.safe_repr import describe_value
 from ...actors.signatures import bind
 from ..codec.json import exact_bytes
-from ..in_flight.delivery import Delivery, State
-from ..in_flight.handover import tell
+from ..in_flight.delivery import Delivery, DeliveryState
+from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.stream import RESPONSE, Stream
 from ..protocol.outcome import Outcome
-from ..protocol.runtime_api import HTTP_INTEGRATION, OCTETS, PRELUDE_END, chunk, header_value
+from ..protocol.runtime_api import HTTP_INTEGRATION, OCTET_STREAM, PRELUDE_END, chunk, header_value
 
 # The handler waits while more bytes than this are unwritten.
 BUFFER_LIMIT = 64 * 1024
@@ -109,7 +109,7 @@ class Response:
         self._lane = lane
         self._delivery = delivery
         self._worker = delivery.worker
-        self._content_type = OCTETS
+        self._content_type = OCTET_STREAM
         self._cut = cut
         self._stream: Stream | None = None
         # Whether `write` also writes to the connection, instead of the responder's task. Never on
@@ -157,14 +157,14 @@ class Response:
             await trio.lowlevel.checkpoint()
             return
         while True:
-            await stream.written()
-            if self._lane.unwritten <= BUFFER_LIMIT or stream.over or not self._is_open:
+            await stream.wait_written()
+            if self._lane.unwritten <= BUFFER_LIMIT or stream.end_reason or not self._is_open:
                 return
 
     def _sent(self, stream: Stream) -> bool:
         """Have the responder send; whether little enough is unwritten for `write` to return."""
         # While the connection is blocked the responder waits for it, and needs no message.
-        if not (stream.blocked or tell(self._lane.writer, now=self.at_once)):
+        if not (stream.blocked or wake(self._lane.responder, now=self.at_once)):
             return False
         return self._lane.unwritten <= (BUFFER_LIMIT if stream.blocked else 0)
 
@@ -179,19 +179,19 @@ class Response:
     @property
     def over(self) -> str:
         """Why the Runtime API takes no more pieces; empty while it does."""
-        return self._stream.over if self._stream is not None else ""
+        return self._stream.end_reason if self._stream is not None else ""
 
     @property
     def _is_open(self) -> bool:
-        return self._delivery.state is State.STREAMING
+        return self._delivery.state is DeliveryState.STREAMING
 
     async def _put(self, data: Item) -> Stream:
         self._check(data)
         while (begun := self._stream) is not None and self._lane.unwritten > BUFFER_LIMIT:
             # The last `write` was cancelled while it waited: wait before adding more.
-            if begun.over or not self._is_open:
+            if begun.end_reason or not self._is_open:
                 break
-            await begun.written()
+            await begun.wait_written()
         return self._append(data)
 
     def _check(self, data: object) -> None:
@@ -209,8 +209,8 @@ class Response:
 
     def _append(self, data: Item) -> Stream:
         if self._stream is not None:
-            if not self._lane.go_on(self._delivery, _chunks(data)):
-                raise RuntimeError(f"the response has ended: {self._stream.over}")
+            if not self._lane.append_to_stream(self._delivery, _chunks(data)):
+                raise RuntimeError(f"the response has ended: {self._stream.end_reason}")
             return self._stream
         kind = HTTP_INTEGRATION if isinstance(data, Prelude) else self._content_type
         stream = Stream(self._cut)

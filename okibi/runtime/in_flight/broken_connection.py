@@ -1,18 +1,18 @@
-"""What a broken connection means: what of an answer has gone out, and what is still owed.
+"""What a broken connection means: what of an answer has gone out, and what is still expected.
 
-    nothing was owed                         connect anew and go on
-    NEXT was owed, its GET not all written,  ask again: it was no request, and took no event
+    nothing expected                      connect anew and go on
+    NEXT expected, its GET not all written,  ask again: it was no request, and took no event
     or the server said that it would close
-    NEXT was owed, its GET written           ask again; an event that was on its way is lost
+    NEXT expected, its GET written           ask again; an event that was on its way is lost
                                              unless the server repeats it
-    ANSWER was owed, none of it written      stage it again
-    ANSWER was owed, all of it written       send it once more, sequentially: 202, 400 or 403 end
+    STATUS expected, none of it written      stage it again
+    STATUS expected, all of it written       send it once more, sequentially: 202, 400 or 403 end
                                              it (400 says that the first had arrived); with a
                                              GET behind it an event may be lost, as above
     the same, and it was sent once more      fatal: nobody can tell any more what has arrived
-    ANSWER was owed, cut half way            fatal: the Runtime API refuses everything from now on,
+    STATUS expected, cut half way            fatal: the Runtime API refuses everything from now on,
                                              and only the end of the process tells the invoker now
-    ANSWER was owed, of a stream:
+    STATUS expected, of a stream:
       none of it written                     it is all in the outbox, and goes out there
       its end written, and all before it     an error is sent in its place, as above: what a stream
                                              has said is not kept. 202 says that none had arrived
@@ -33,26 +33,28 @@ import enum
 from collections.abc import Sequence
 
 
-class Owed(enum.Enum):
+class Expected(enum.Enum):
     """An answer that the Runtime API still has to give on this connection."""
 
     NEXT = "next"
-    ANSWER = "answer"
+    STATUS = "status"
 
 
 class Loss(enum.Enum):
     """What a broken connection means for the lane."""
 
     NOTHING = "nothing"
-    EVENT = "an event that was on its way may be lost"
-    AGAIN = "the answer is sent once more"
-    BOTH = "the answer is sent once more, and an event that was on its way may be lost"
-    FATAL = "an answer was cut half way"
-    TWICE = "an answer was sent twice, and what became of it is unknown"
+    MAYBE_EVENT = "an event that was on its way may be lost"
+    RESEND = "the answer is sent once more"
+    RESEND_MAYBE_EVENT = (
+        "the answer is sent once more, and an event that was on its way may be lost"
+    )
+    CUT = "an answer was cut half way"
+    SENT_TWICE = "an answer was sent twice, and what became of it is unknown"
 
 
-def loss_of(
-    owed: Sequence[Owed],
+def classify_loss(
+    expected: Sequence[Expected],
     size: int,
     left: int,
     *,
@@ -64,7 +66,7 @@ def loss_of(
     """Which row of the table it is. Pure.
 
     Args:
-        owed: what the Runtime API owes, in order.
+        expected: what the Runtime API owes, in order.
         size: of the answer as far as it has been made, in bytes.
         left: how many of these have not been written.
         waiting: whether there is anything to write, be it of the answer or a GET.
@@ -72,15 +74,15 @@ def loss_of(
         resent: whether all of this answer has been written before, on another connection.
         announced: whether the last answer said that no other would follow it.
     """
-    if not owed:
+    if not expected:
         return Loss.NOTHING
-    if owed[0] is Owed.NEXT:
-        return Loss.NOTHING if announced or waiting else Loss.EVENT
+    if expected[0] is Expected.NEXT:
+        return Loss.NOTHING if announced or waiting else Loss.MAYBE_EVENT
     if 0 < left < size:
-        return Loss.FATAL
+        return Loss.CUT
     if streams and not left:
         # Between two pieces.
-        return Loss.FATAL
+        return Loss.CUT
     if resent and not left:
-        return Loss.TWICE
-    return Loss.AGAIN if waiting or Owed.NEXT not in owed else Loss.BOTH
+        return Loss.SENT_TWICE
+    return Loss.RESEND if waiting or Expected.NEXT not in expected else Loss.RESEND_MAYBE_EVENT

@@ -29,7 +29,7 @@ from ..protocol.outcome import Outcome
 from .stream import Stream
 
 
-class State(enum.IntEnum):
+class DeliveryState(enum.IntEnum):
     """How far a delivery has come. Integers, since they are hashed a dozen times an event."""
 
     RECEIVED = 1
@@ -41,7 +41,7 @@ class State(enum.IntEnum):
     ACKED = 7
 
 
-class Move(enum.IntEnum):
+class DeliveryTransition(enum.IntEnum):
     """What moves it on."""
 
     ASSIGN = 1  # dispatcher
@@ -54,31 +54,39 @@ class Move(enum.IntEnum):
     ACK = 8  # poller
 
 
-MOVES: Final[Mapping[tuple[State, Move], State]] = {
-    (State.RECEIVED, Move.ASSIGN): State.ASSIGNED,
-    (State.ASSIGNED, Move.RETURN): State.RECEIVED,
-    (State.ASSIGNED, Move.BEGIN): State.RUNNING,
-    (State.RUNNING, Move.SETTLE): State.SETTLED,
-    (State.RUNNING, Move.STREAM): State.STREAMING,
+TRANSITIONS: Final[Mapping[tuple[DeliveryState, DeliveryTransition], DeliveryState]] = {
+    (DeliveryState.RECEIVED, DeliveryTransition.ASSIGN): DeliveryState.ASSIGNED,
+    (DeliveryState.ASSIGNED, DeliveryTransition.RETURN): DeliveryState.RECEIVED,
+    (DeliveryState.ASSIGNED, DeliveryTransition.BEGIN): DeliveryState.RUNNING,
+    (DeliveryState.RUNNING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.RUNNING, DeliveryTransition.STREAM): DeliveryState.STREAMING,
     # How it ended: from here on an error can only follow the bytes that are out.
-    (State.STREAMING, Move.SETTLE): State.SETTLED,
+    (DeliveryState.STREAMING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
     # Past its deadline, whether anybody has begun or not.
-    (State.RECEIVED, Move.SETTLE): State.SETTLED,
-    (State.ASSIGNED, Move.SETTLE): State.SETTLED,
-    (State.SETTLED, Move.STAGE): State.STAGED,
-    (State.STAGED, Move.UNSTAGE): State.SETTLED,
-    (State.STAGED, Move.ACK): State.ACKED,
+    (DeliveryState.RECEIVED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.ASSIGNED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.SETTLED, DeliveryTransition.STAGE): DeliveryState.STAGED,
+    (DeliveryState.STAGED, DeliveryTransition.UNSTAGE): DeliveryState.SETTLED,
+    (DeliveryState.STAGED, DeliveryTransition.ACK): DeliveryState.ACKED,
 }
 
 
-def _moves(move: Move) -> dict[State, State]:
+def _moves(move: DeliveryTransition) -> dict[DeliveryState, DeliveryState]:
     """The table's rows of one move: a pair to look up would be made anew for each."""
-    return {before: after for (before, each), after in MOVES.items() if each is move}
+    return {before: after for (before, each), after in TRANSITIONS.items() if each is move}
 
 
-_ASSIGN, _RETURN, _BEGIN = _moves(Move.ASSIGN), _moves(Move.RETURN), _moves(Move.BEGIN)
-_STREAM, _SETTLE = _moves(Move.STREAM), _moves(Move.SETTLE)
-_STAGE, _UNSTAGE, _ACK = _moves(Move.STAGE), _moves(Move.UNSTAGE), _moves(Move.ACK)
+_ASSIGN, _RETURN, _BEGIN = (
+    _moves(DeliveryTransition.ASSIGN),
+    _moves(DeliveryTransition.RETURN),
+    _moves(DeliveryTransition.BEGIN),
+)
+_STREAM, _SETTLE = _moves(DeliveryTransition.STREAM), _moves(DeliveryTransition.SETTLE)
+_STAGE, _UNSTAGE, _ACK = (
+    _moves(DeliveryTransition.STAGE),
+    _moves(DeliveryTransition.UNSTAGE),
+    _moves(DeliveryTransition.ACK),
+)
 
 
 class Delivery:
@@ -108,7 +116,7 @@ class Delivery:
         self.body = body
         self.due = due
         self.limit = limit
-        self.state = State.RECEIVED
+        self.state = DeliveryState.RECEIVED
         self.worker: Ref[Any] | None = None
         self.outcome: Outcome | None = None
         # Of a streamed answer, once its head is in the outbox.
@@ -124,7 +132,7 @@ class Delivery:
     @property
     def unsettled(self) -> bool:
         """Whether nobody has answered it yet."""
-        return self.state <= State.STREAMING
+        return self.state <= DeliveryState.STREAMING
 
     def is_overdue(self, now: float) -> bool:
         """Whether others may answer it in its worker's place: halfway from limit to due, for the
@@ -170,7 +178,7 @@ class Delivery:
             outcome: the answer; of a streamed one, how it ended.
             worker: who answers; None for the dispatcher, whose word always counts.
         """
-        begun = self.state is State.RUNNING or self.state is State.STREAMING
+        begun = self.state is DeliveryState.RUNNING or self.state is DeliveryState.STREAMING
         mine = worker is None or (begun and self._is_for(worker))
         if not mine or self.state not in _SETTLE or not self.claim():
             return False
@@ -201,7 +209,7 @@ class Delivery:
         # Nearly always it is the same object; to compare what two refer to takes a call.
         return self.worker is worker or self.worker == worker
 
-    def _move(self, moves: dict[State, State]) -> bool:
+    def _move(self, moves: dict[DeliveryState, DeliveryState]) -> bool:
         state = moves.get(self.state)
         if state is None:
             return False

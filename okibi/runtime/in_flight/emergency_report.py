@@ -11,7 +11,14 @@ from time import monotonic
 from ..errors.error_response import TYPE_LIMIT, error_json
 from ..errors.exceptions import InitError
 from ..protocol.outcome import Outcome
-from ..protocol.runtime_api import Answer, AnswerParser, WireError, echo_of, error_head, segment
+from ..protocol.runtime_api import (
+    ApiResponse,
+    ApiResponseParser,
+    WireError,
+    echo_header,
+    error_head,
+    path_segment,
+)
 from .delivery import Delivery
 
 TIMEOUT = 2.0
@@ -31,15 +38,15 @@ def report_invocation_error(
     address: tuple[str, int], delivery: Delivery, outcome: Outcome
 ) -> int | None:
     """`POST /runtime/invocation/{id}/error`; the status, None when nobody answered."""
-    path = b"invocation/%s/error" % segment(delivery.request_id)
+    path = b"invocation/%s/error" % path_segment(delivery.request_id)
     kind = outcome.error_type or "Runtime.Unknown"
-    echo = echo_of(delivery.headers)
+    echo = echo_header(delivery.headers)
     head = error_head(_host(address), path, len(outcome.body), kind, outcome.cause, echo)
     return _post(address, head + outcome.body)
 
 
 def _post(address: tuple[str, int], request: bytes) -> int | None:
-    parser, until = AnswerParser(), monotonic() + TIMEOUT
+    parser, until = ApiResponseParser(), monotonic() + TIMEOUT
 
     def keep_to_it(connection: socket) -> None:
         # Of all of it, not of each step: the process waits for this to end.
@@ -65,7 +72,7 @@ def _post(address: tuple[str, int], request: bytes) -> int | None:
         return None
 
 
-def _status(answers: Sequence[Answer]) -> int | None:
+def _status(answers: Sequence[ApiResponse]) -> int | None:
     return answers[0].status if answers else None
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from ...actors import ActorExited, Address, MailboxFull
 
 
-def tell(address: Address[Any], message: object = None, *, now: bool = False) -> bool:
+def wake(address: Address[Any], message: object = None, *, now: bool = False) -> bool:
     """Tell an actor that something waits for it.
 
     Args:

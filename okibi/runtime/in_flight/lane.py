@@ -1,4 +1,4 @@
-"""A lane: one keep-alive connection to the Runtime API, and what is owed on it.
+"""A lane: one keep-alive connection to the Runtime API, and what is expected on it.
 
 It outlives the actors that use it: a poller that is killed leaves the half-read bytes in the
 parser and the pending /next on the wire, a responder leaves the offset to which it had written.
@@ -40,25 +40,25 @@ from ..errors.error_response import platform_error
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import (
     DEADLINE,
+    HEAD_END,
     JSON,
-    LENGTH,
-    Answer,
-    AnswerParser,
-    attempt_of,
-    echo_of,
+    ApiResponse,
+    ApiResponseParser,
+    attempt_key,
+    echo_header,
     error_head,
     json_response_head,
     last_chunk,
     next_request,
+    path_segment,
     response_head,
-    segment,
+    seconds_until,
     stream_head,
-    time_left,
 )
 from ..protocol.transport import Transport
 from ..system.allocator import keep_what_is_freed
-from .broken_connection import Loss, Owed, loss_of
-from .delivery import Delivery, State
+from .broken_connection import Expected, Loss, classify_loss
+from .delivery import Delivery, DeliveryState
 from .stream import Stream
 
 # Up to here pieces of a stream are joined into one write; above, copying costs more than another
@@ -82,10 +82,11 @@ class Lane:
     """
 
     __slots__ = (
-        "_answer_left", "_answer_size", "_heard", "_json_head", "_next", "_repeats", "_resent",
-        "_unanswered", "closing", "delivery", "doubtful", "flushed", "host", "index", "lost",
-        "margin", "outbox", "owed", "parser", "pipelined", "refused", "responder", "serial",
-        "starts", "stream", "transport", "writer",
+        "_json_head", "_next", "_received_any", "_repeats", "_resent", "_response_left",
+        "_response_size", "_unanswered", "closing", "delivery", "expected", "host", "index",
+        "margin", "on_flushed", "outbox", "parser", "pipelined", "refusals",
+        "resend_refused", "responder", "responder_name", "serial", "starts_without_event",
+        "stream", "transport", "unavailable",
     )  # fmt: skip
 
     def __init__(
@@ -98,37 +99,37 @@ class Lane:
         self.transport: Transport | None = None
         self.delivery: Delivery | None = None
         self.outbox = deque[memoryview]()
-        self.owed = deque[Owed]()
+        self.expected = deque[Expected]()
         # Set once the process is to end: an event asked for now would be lost with it.
         self.closing = False
-        self.refused = 0
+        self.refusals = 0
         # It cannot serve: nobody takes its connections, or its actors fail. Until it is heard from.
-        self.lost = False
+        self.unavailable = False
         # How often its actors have started since an event came.
-        self.starts = 0
+        self.starts_without_event = 0
         # The answer that is streamed, until its end is in the outbox.
         self.stream: Stream | None = None
-        self._heard = False
-        self.responder = Name(f"lambda.responder.{index}", Actor)
+        self._received_any = False
+        self.responder_name = Name(f"lambda.responder.{index}", Actor)
         # Who is to be woken for what is to be said: the responder itself, once it has started.
-        self.writer: Address[Actor] = self.responder
+        self.responder: Address[Actor] = self.responder_name
         # Told whenever all is out that there was to say: by then the next event may be asked for.
-        self.flushed: Callable[[], None] = lambda: None
+        self.on_flushed: Callable[[], None] = lambda: None
         self._next = next_request(host)
         self._json_head = json_response_head(host)
         # Of the connection, made with it.
-        self.parser: AnswerParser
+        self.parser: ApiResponseParser
         # Of the last event.
         self.serial = 0
-        self._answer_size = 0
-        self._answer_left = 0
+        self._response_size = 0
+        self._response_left = 0
         self._resent = False
         # The delivery whose answer was refused, and how often it has been repeated since.
         self._unanswered: Delivery | None = None
         self._repeats = 0
         # An answer that was sent once more was refused: half of it may have arrived
         # (`in_flight.broken_connection`).
-        self.doubtful = False
+        self.resend_refused = False
 
     # -- what is to be said
 
@@ -136,23 +137,26 @@ class Lane:
         """Put into the outbox what can be said now. Said already, or nothing to say: no change."""
         delivery = self.delivery
         if delivery is not None:
-            if delivery.state is State.SETTLED and delivery.outcome is not None:
+            if delivery.state is DeliveryState.SETTLED and delivery.outcome is not None:
                 self._stage_answer(delivery, delivery.outcome)
-        elif not self.owed and not self.closing:
+        elif not self.expected and not self.closing:
             self._put([self._next], len(self._next))
-            self.owed.append(Owed.NEXT)
+            self.expected.append(Expected.NEXT)
 
-    def begin_answer(self, delivery: Delivery) -> bytes:
+    def prepare_head(self, delivery: Delivery) -> bytes:
         """Write what its answer begins with, if that is JSON: before there is one, if there is time
         for it.
         """
-        delivery.head = self._json_head % (segment(delivery.request_id), echo_of(delivery.headers))
+        delivery.head = self._json_head % (
+            path_segment(delivery.request_id),
+            echo_header(delivery.headers),
+        )
         return delivery.head
 
-    def wrote(self, size: int) -> None:
+    def mark_written(self, size: int) -> None:
         """Take from the outbox what has gone out."""
-        left = self._answer_left - size
-        self._answer_left = left if left > 0 else 0
+        left = self._response_left - size
+        self._response_left = left if left > 0 else 0
         outbox = self.outbox
         first = outbox[0]
         if size < len(first):
@@ -197,20 +201,20 @@ class Lane:
         size = len(head) + len(body)
         if self.pipelined and not self.closing:
             self._put([head, body, following], size + len(following), ANSWER_LIMIT)
-            self.owed.append(Owed.ANSWER)
-            self.owed.append(Owed.NEXT)
+            self.expected.append(Expected.STATUS)
+            self.expected.append(Expected.NEXT)
         else:
             self._put([head, body], size, ANSWER_LIMIT)
-            self.owed.append(Owed.ANSWER)
+            self.expected.append(Expected.STATUS)
         # Last: an answer whose making has failed is to be made by the next responder.
-        self._answer_size = self._answer_left = size
+        self._response_size = self._response_left = size
         delivery.stage()
 
     def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
         size = len(outcome.body)
         if outcome.error_type is None and outcome.content_type == JSON:
-            return (delivery.head or self.begin_answer(delivery)) + LENGTH % size
-        request_id, echo = segment(delivery.request_id), echo_of(delivery.headers)
+            return (delivery.head or self.prepare_head(delivery)) + HEAD_END % size
+        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
         if outcome.error_type is None:
             return response_head(self.host, request_id, size, outcome.content_type, echo)
         path = b"invocation/%s/error" % request_id
@@ -243,20 +247,20 @@ class Lane:
         Raises:
             ValueError: the content type is more than one line.
         """
-        request_id, echo = segment(delivery.request_id), echo_of(delivery.headers)
+        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
         head = stream_head(self.host, request_id, content_type, echo)
         if delivery is not self.delivery or not delivery.open_stream(stream, worker):
             return False
         self.stream = stream
-        self.owed.append(Owed.ANSWER)
-        self._answer_size = self._answer_left = 0
+        self.expected.append(Expected.STATUS)
+        self._response_size = self._response_left = 0
         self._say([head, *first])
         return True
 
-    def go_on(self, delivery: Delivery, parts: list[bytes]) -> bool:
+    def append_to_stream(self, delivery: Delivery, parts: list[bytes]) -> bool:
         """Put more of a streamed answer into the outbox; False where nobody takes it any more."""
         stream = delivery.stream
-        if stream is None or stream.over or delivery.state is not State.STREAMING:
+        if stream is None or stream.end_reason or delivery.state is not DeliveryState.STREAMING:
             return False
         self._say(parts)
         return True
@@ -264,18 +268,18 @@ class Lane:
     @property
     def unwritten(self) -> int:
         """How many bytes of the answer lie in the outbox."""
-        return self._answer_left
+        return self._response_left
 
     def _say(self, parts: list[bytes], behind: bytes = b"") -> None:
         size = sum(map(len, parts))
         self._put([*parts, behind], size + len(behind))
-        self._answer_size += size
-        self._answer_left += size
+        self._response_size += size
+        self._response_left += size
 
     def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .stream_trailers import end_of_stream
 
-        over = stream.over
+        over = stream.end_reason
         if not over:
             try:
                 end = end_of_stream(outcome)
@@ -284,7 +288,7 @@ class Lane:
                 end = end_of_stream(wrong)
             asks = self.pipelined and not self.closing
             self._say([end], self._next if asks else b"")
-            self.owed += [Owed.NEXT] * asks
+            self.expected += [Expected.NEXT] * asks
         delivery.stage()
         self.stream = None
         stream.end("its invocation has been answered")
@@ -309,7 +313,7 @@ class Lane:
 
     def _lose(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
         stream.connected = False
-        if loss in (Loss.FATAL, Loss.TWICE):
+        if loss in (Loss.CUT, Loss.SENT_TWICE):
             stream.end("the connection broke inside the answer")
         elif loss is not Loss.NOTHING:
             delivery.stream = None
@@ -318,44 +322,44 @@ class Lane:
 
     # -- what is heard
 
-    def connected(self, transport: Transport) -> None:
+    def attach(self, transport: Transport) -> None:
         """Go on, over a new connection."""
         self.transport = transport
-        self.lost = False
-        self.parser = AnswerParser()
-        self._heard = False
+        self.unavailable = False
+        self.parser = ApiResponseParser()
+        self._received_any = False
 
-    def received(self, data: bytes) -> list[Answer]:
+    def parse(self, data: bytes) -> list[ApiResponse]:
         """Parse what came; empty when the other side has closed. Interim answers pop nothing.
 
         Raises:
             WireError: it is no HTTP.
         """
         answers = self.parser.feed(data) if data else self.parser.end()
-        if answers and not self._heard:
-            self._heard = True
+        if answers and not self._received_any:
+            self._received_any = True
             self.pipelined = self.pipelined and not self.parser.speaks_1_0
         return answers
 
-    def event(self, answer: Answer) -> Delivery | None:
+    def take_event(self, answer: ApiResponse) -> Delivery | None:
         """Take the answer to /next: the delivery it brings, None for one that was refused.
 
         A repeat of what was not answered comes settled already, or not at all.
         """
-        self.owed.popleft()
+        self.expected.popleft()
         request_id = answer.headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
         if answer.status != 200 or not request_id:
-            self.refused += 1
+            self.refusals += 1
             return None
-        self.doubtful = False
+        self.resend_refused = False
         repeated = self._unanswered is not None and self._is_repeat(request_id, answer)
         if repeated and self._repeats > 1:
-            self.refused += 1
+            self.refusals += 1
             return None
-        self.refused = self.starts = 0
-        self.lost = False
+        self.refusals = self.starts_without_event = 0
+        self.unavailable = False
         self.serial += 1
-        left = time_left(answer.headers.get(DEADLINE, b""))
+        left = seconds_until(answer.headers.get(DEADLINE, b""))
         due = trio.current_time() + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
@@ -365,26 +369,26 @@ class Lane:
             delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
         return delivery
 
-    def _is_repeat(self, request_id: str, answer: Answer) -> bool:
+    def _is_repeat(self, request_id: str, answer: ApiResponse) -> bool:
         """Whether it is the event of an answer that was refused, come again."""
         last = self._unanswered
         if (
             last is None
             or last.request_id != request_id
-            or attempt_of(last.headers) != attempt_of(answer.headers)
+            or attempt_key(last.headers) != attempt_key(answer.headers)
         ):
             self._unanswered, self._repeats = None, 0
             return False
         self._repeats += 1
         return True
 
-    def acknowledged(self, status: int = 202) -> Delivery | None:
+    def take_status(self, status: int = 202) -> Delivery | None:
         """Take the final status of the answer that was sent; give the delivery it belongs to."""
-        self.owed.popleft()
+        self.expected.popleft()
         if self.stream is not None:
             return self._cut_short(self.stream, status)
         delivery, self.delivery = self.delivery, None
-        self.doubtful = self._resent and status == 403
+        self.resend_refused = self._resent and status == 403
         self._resent = False
         # The first answer to an invocation of 6 MB and more is replaced by the platform's error.
         if not (200 <= status < 300 or status == 413):
@@ -400,44 +404,44 @@ class Lane:
             delivery.body = b""
         return delivery
 
-    def broken(self, announced: bool = False) -> Loss:
+    def disconnect(self, announced: bool = False) -> Loss:
         """Give up the connection, and say what that means.
 
         Args:
             announced: the last answer said that no other would follow it.
         """
-        loss = loss_of(
-            self.owed,
-            self._answer_size,
-            self._answer_left,
+        loss = classify_loss(
+            self.expected,
+            self._response_size,
+            self._response_left,
             waiting=bool(self.outbox),
             streams=self.stream is not None,
             resent=self._resent,
             announced=announced,
         )
         self.close()
-        if not self._heard:
+        if not self._received_any:
             # Whoever takes a connection only to close it refuses, too.
-            self.refused += 1
-        asked = bool(self.owed) and self.owed[0] is Owed.NEXT
+            self.refusals += 1
+        asked = bool(self.expected) and self.expected[0] is Expected.NEXT
         if announced or (asked and self.serial):
             # It closed after the first of two answers, as far as can be told from here.
             self.pipelined = False
         stream = self.delivery.stream if self.delivery is not None else None
         if self.delivery is not None and stream is not None:
-            if loss is not Loss.NOTHING and self._answer_left == self._answer_size:
-                # All that it has said is still there, and what is owed for it.
+            if loss is not Loss.NOTHING and self._response_left == self._response_size:
+                # All that it has said is still there, and what is expected for it.
                 return loss
             self._lose(self.delivery, stream, loss)
         self.outbox.clear()
-        self.owed.clear()
-        if self.delivery is not None and loss in (Loss.AGAIN, Loss.BOTH):
-            self._resent = self._resent or self._answer_left == 0
+        self.expected.clear()
+        if self.delivery is not None and loss in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT):
+            self._resent = self._resent or self._response_left == 0
             self.pipelined = self.pipelined and not self._resent
             self.delivery.unstage()
         return loss
 
-    def give_up(self) -> Delivery | None:
+    def drop_response(self) -> Delivery | None:
         """Give up the answer that is lost, and say whose; a stream's stays until it is settled."""
         delivery = self.delivery
         if self.stream is None:

@@ -9,7 +9,7 @@ import trio
 from ...actors import Actor, Address, Name, Ref, logs
 from ...actors.safe_repr import class_name
 from .delivery import Delivery
-from .handover import tell
+from .handover import wake
 from .lane import Lane
 
 logger = logs.logger("okibi")
@@ -22,7 +22,7 @@ DISPATCHER: Name[Actor] = Name("lambda.dispatcher", Actor)
 ABANDON_LIMIT = 8
 # Seconds after which an abandoned worker that has not ended is held for one that never will. Half
 # of Lambda's least time-out: it is known when the next event's worker has to be abandoned, too.
-HANGS = 0.5
+HANG_SECONDS = 0.5
 NO_WORKER = "no worker is left: each was abandoned at a deadline, and does not end"
 # Starts of a lane's two actors without an event between, before it is a lane that does not serve;
 # of workers, for each lane, without one that gets ready.
@@ -47,8 +47,9 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_abandoned_workers", "_starts", "backlog", "dispatcher", "fail", "idle",
-        "lanes", "looks", "ready", "stuck", "watch", "woken", "workers",
+        "_abandoned", "_abandoned_workers", "_starts", "asyncio_stuck", "backlog",
+        "check_freeze", "dispatcher", "dispatcher_woken", "fail", "idle", "lanes", "ready",
+        "watch", "worker_count",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
@@ -66,52 +67,52 @@ class Ledger:
         # table of names. One that has ended needs no wake-up, its successor looks first.
         self.dispatcher: Address[Actor] = DISPATCHER
         # Whether a wake-up is on its way to the dispatcher, or to the one that comes after it.
-        self.woken = False
+        self.dispatcher_woken = False
         # Looks whether the sandbox was frozen, while anybody wants to know
         # (`serving.freeze_detector`): told whether something is in flight from now on.
-        self.looks: Callable[[bool], None] | None = None
+        self.check_freeze: Callable[[bool], None] | None = None
         self._starts = 0
         # Whether a second loop, asyncio's, hangs: then the watchdog has the last word, as with
         # trio's.
-        self.stuck: Callable[[], bool] = lambda: False
+        self.asyncio_stuck: Callable[[], bool] = lambda: False
         self._abandoned = list[Callable[[], bool]]()
         # How many workers there are, and since when some of them are abandoned. Until one has ended
         # there is none in its place.
-        self.workers: float = math.inf
+        self.worker_count: float = math.inf
         self._abandoned_workers = list[tuple[Ref[Any], float]]()
 
-    def received(self, lane: Lane, delivery: Delivery) -> None:
+    def dispatch(self, lane: Lane, delivery: Delivery) -> None:
         """A delivery is in its lane: hold its deadline, have it given out now. Its handler may have
         begun when this returns, and ended.
         """
         self.watch.arm(delivery)
-        if self.looks is not None:
+        if self.check_freeze is not None:
             # Before anybody else hears of the event: who has to drop a connection does so in time.
-            self.looks(True)
-        tell(self.dispatcher, (lane, delivery), now=True)
+            self.check_freeze(True)
+        wake(self.dispatcher, (lane, delivery), now=True)
 
-    def settled(self, lane: Lane, *, at_once: bool = False) -> None:
+    def respond(self, lane: Lane, *, at_once: bool = False) -> None:
         """A delivery has its answer: have it sent.
 
         Args:
             at_once: in this step; for who has nothing else to do before that.
         """
         self.watch.settled()
-        if self.looks is not None:
-            self.looks(self.in_flight())
-        tell(lane.writer, now=at_once)
+        if self.check_freeze is not None:
+            self.check_freeze(self.in_flight())
+        wake(lane.responder, now=at_once)
 
     def in_flight(self) -> bool:
         """Whether an event waits for its answer."""
         return any(lane.delivery is not None and lane.delivery.unsettled for lane in self.lanes)
 
-    def worker_ready(self, worker: Ref[Any]) -> None:
+    def add_worker(self, worker: Ref[Any]) -> None:
         """Enter a worker that has an instance to serve with, and have the dispatcher look."""
         self.ready[worker] = None
         self._starts = 0
         self.wake_dispatcher()
 
-    def worker_started(self) -> None:
+    def count_worker_start(self) -> None:
         """Count a start of a worker: that none of many gets ready is no failure of one's own.
 
         As long as one serves, the others are tried again. With a single lane it is their
@@ -124,11 +125,11 @@ class Ledger:
         if len(self.lanes) > 1 and self._starts > STARTS_LIMIT * len(self.lanes):
             self.fail(f"workers have started {self._starts} times, and none has become ready")
 
-    def worker_not_ready(self, worker: Ref[Any]) -> bool:
+    def remove_worker(self, worker: Ref[Any]) -> bool:
         """Take a worker out whose instance is gone. Whether it was there, and had no event yet."""
         return worker in self.ready and self.ready.pop(worker) is None
 
-    def worker_idle(self, worker: Ref[Any]) -> None:
+    def add_idle_worker(self, worker: Ref[Any]) -> None:
         """Note one that has answered; have the dispatcher look, if a delivery may wait for it."""
         self.idle.append(worker)
         if self.backlog:
@@ -139,11 +140,11 @@ class Ledger:
 
         One that is killed with the wake-up in its mailbox is no loss: its successor looks first.
         """
-        if not self.woken:
-            self.woken = True
-            tell(self.dispatcher)
+        if not self.dispatcher_woken:
+            self.dispatcher_woken = True
+            wake(self.dispatcher)
 
-    def abandon(self, what: str, goes_on: Callable[[], bool]) -> None:
+    def count_abandoned(self, what: str, goes_on: Callable[[], bool]) -> None:
         """Count something that goes on past its deadline and cannot be ended.
 
         Args:
@@ -155,34 +156,34 @@ class Ledger:
         if count > ABANDON_LIMIT * len(self.lanes):
             self.fail(f"{what} is one of {count} that do not end in time")
 
-    def abandon_worker(self, worker: Ref[Any], goes_on: Callable[[], bool]) -> None:
+    def count_abandoned_worker(self, worker: Ref[Any], goes_on: Callable[[], bool]) -> None:
         """Count a worker that goes on past its deadline. The process ends if all others hang, each
-        abandoned for HANGS seconds.
+        abandoned for HANG_SECONDS seconds.
 
         It ends before the next event is asked for: that would wait for a worker in all its time.
         """
         hang = self._hanging()
         self._abandoned_workers.append((worker, trio.current_time()))
-        if hang and hang + 1 >= self.workers:
+        if hang and hang + 1 >= self.worker_count:
             self.fail(NO_WORKER)
-        self.abandon(worker.path, goes_on)
+        self.count_abandoned(worker.path, goes_on)
 
-    def look_for_workers(self) -> None:
+    def check_workers(self) -> None:
         """An event waits for a worker: the process ends if all of them hang."""
-        if self._abandoned_workers and self._hanging() >= self.workers:
+        if self._abandoned_workers and self._hanging() >= self.worker_count:
             # Said once.
             self._abandoned_workers.clear()
             self.fail(NO_WORKER)
 
     def _hanging(self) -> int:
-        """How many abandoned workers have not ended in HANGS seconds."""
+        """How many abandoned workers have not ended in HANG_SECONDS seconds."""
         self._abandoned_workers = [
             each for each in self._abandoned_workers if each[0].reason is None
         ]
         now = trio.current_time()
-        return sum(since + HANGS <= now for _, since in self._abandoned_workers)
+        return sum(since + HANG_SECONDS <= now for _, since in self._abandoned_workers)
 
-    def torn(self, step: str, error: BaseException) -> bool:
+    def fail_interrupted_step(self, step: str, error: BaseException) -> bool:
         """A step that is whole or not at all was left in its middle, by what no room can have
         foreseen: a signal handler of the user's has raised there, for a time limit that his code
         has left ticking. What it had done by then nobody knows, and an answer, or an event, would
@@ -199,21 +200,20 @@ class Ledger:
             self.fail(f"{kind} was raised in the middle of okibi's own work, {step}")
         return ends
 
-    def started(self, lane: Lane) -> None:
+    def count_start(self, lane: Lane) -> None:
         """Count a start of one of a lane's actors: again and again, with no event between, is a
         failure of that lane's. A single lane's is its supervisor's to count.
         """
-        lane.starts += 1
-        if lane.starts > STARTS_LIMIT and len(self.lanes) > 1:
-            words = (
-                f"its poller and its responder have started {lane.starts} times without an event"
-            )
-            self.lost(lane, words)
+        lane.starts_without_event += 1
+        if lane.starts_without_event > STARTS_LIMIT and len(self.lanes) > 1:
+            starts = lane.starts_without_event
+            words = f"its poller and its responder have started {starts} times without an event"
+            self.mark_unavailable(lane, words)
 
-    def lost(self, lane: Lane, why: str) -> None:
+    def mark_unavailable(self, lane: Lane, why: str) -> None:
         """A lane does not serve. It tries on; the process ends once no lane does."""
-        was_lost, lane.lost = lane.lost, True
-        if all(each.lost for each in self.lanes):
+        was_lost, lane.unavailable = lane.unavailable, True
+        if all(each.unavailable for each in self.lanes):
             self.fail(why)
         elif not was_lost:
             logger.error("lane %d does not serve, and tries on: %s", lane.index, why)

@@ -25,25 +25,25 @@ DEADLINE = b"lambda-runtime-deadline-ms"
 ATTEMPT = b"lambda-runtime-invocation-id"
 TENANT = b"lambda-runtime-aws-tenant-id"
 TRACE = b"lambda-runtime-trace-id"
-OCTETS = b"application/octet-stream"
+OCTET_STREAM = b"application/octet-stream"
 # A streamed answer of this type begins with a prelude, whose end NULs mark (Runtime API).
 HTTP_INTEGRATION = b"application/vnd.awslambda.http-integration-response"
 PRELUDE_END = b"\0" * 8
 # No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
-LONGEST = 10_000_000
+MAX_SECONDS = 10_000_000
 # What stands for itself in a path (RFC 3986); a request id is a UUID.
 _SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
 _RESPONSE = (
     b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
     b"Content-Type: %s\r\n%sContent-Length: "
 )
-LENGTH = b"%d\r\n\r\n"
+HEAD_END = b"%d\r\n\r\n"
 """What ends a head: its body's length in bytes."""
 # What would end a header, or be refused in one.
 _BREAKS = re.compile(rb"[\r\n\0]")
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """One final answer of the Runtime API."""
 
     status: int
@@ -59,7 +59,7 @@ class WireError(Exception):
         answers: those that were complete before it; what they say counts all the same.
     """
 
-    def __init__(self, message: str, answers: Sequence[Answer] = ()) -> None:
+    def __init__(self, message: str, answers: Sequence[ApiResponse] = ()) -> None:
         super().__init__(message)
         self.answers = answers
 
@@ -79,7 +79,7 @@ def _one_line(value: bytes) -> bytes:
     return value
 
 
-def segment(value: str) -> bytes:
+def path_segment(value: str) -> bytes:
     """A value that is safe to stand in a path, whatever the Runtime API called an invocation."""
     raw = value.encode("latin-1", "replace")
     if raw.replace(b"-", b"").isalnum():
@@ -88,7 +88,7 @@ def segment(value: str) -> bytes:
     return b"".join(b"%c" % b if _SEGMENT.fullmatch(b"%c" % b) else b"%%%02X" % b for b in raw)
 
 
-def echo_of(headers: dict[bytes, bytes]) -> bytes:
+def echo_header(headers: dict[bytes, bytes]) -> bytes:
     """The header that names the attempt an answer belongs to; empty where the event named none."""
     attempt = headers.get(ATTEMPT, b"")
     if not attempt or _BREAKS.search(attempt):
@@ -96,12 +96,12 @@ def echo_of(headers: dict[bytes, bytes]) -> bytes:
     return b"Lambda-Runtime-Invocation-Id: %s\r\n" % attempt
 
 
-def attempt_of(headers: Mapping[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
+def attempt_key(headers: Mapping[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
     """What sets one attempt at an event apart from another, beside the request id."""
     return headers.get(DEADLINE), headers.get(ATTEMPT)
 
 
-def text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+def header_text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     """A header's value; None without one. An empty header is an absent one (Runtime API: some modes
     send them so).
     """
@@ -120,20 +120,20 @@ def response_head(
     """`POST /runtime/invocation/{id}/response`, up to its body.
 
     Args:
-        request_id: as `segment` gives it.
+        request_id: as `path_segment` gives it.
         length: bytes of the body.
         content_type: of the body.
-        echo: as `echo_of` gives it.
+        echo: as `echo_header` gives it.
 
     Raises:
         ValueError: the content type is more than one line.
     """
     head = _RESPONSE % (VERSION, request_id, host, _one_line(content_type), echo)
-    return head + LENGTH % length
+    return head + HEAD_END % length
 
 
 def json_response_head(host: bytes) -> bytes:
-    """The same for JSON, up to its length: a template of request id and echo; `LENGTH` follows."""
+    """The same for JSON, up to its length: template of request id and echo; `HEAD_END` follows."""
     return _RESPONSE % (VERSION, b"%s", host.replace(b"%", b"%%"), JSON, b"%s")
 
 
@@ -147,7 +147,7 @@ def error_head(
         length: bytes of the body.
         error_type: the `Lambda-Runtime-Function-Error-Type`.
         cause: the X-Ray cause in one line, empty for none.
-        echo: as `echo_of` gives it.
+        echo: as `echo_header` gives it.
 
     Raises:
         ValueError: the type or the cause is more than one line.
@@ -167,9 +167,9 @@ def stream_head(host: bytes, request_id: bytes, content_type: bytes, echo: bytes
     The trailers are declared beforehand: only an answer that fails half way has them.
 
     Args:
-        request_id: as `segment` gives it.
+        request_id: as `path_segment` gives it.
         content_type: of the body.
-        echo: as `echo_of` gives it.
+        echo: as `echo_header` gives it.
 
     Raises:
         ValueError: the content type is more than one line.
@@ -233,18 +233,18 @@ def extension_event_request(host: bytes, identifier: bytes) -> bytes:
     )
 
 
-def time_left(deadline_ms: bytes) -> float:
+def seconds_until(deadline_ms: bytes) -> float:
     """Seconds until a wall clock time; infinity for a header that tells none."""
     try:
         left = int(deadline_ms) / 1000 - time.time()
     except (ValueError, OverflowError):
         return math.inf
-    if -LONGEST < left < LONGEST:
+    if -MAX_SECONDS < left < MAX_SECONDS:
         return left
-    return math.inf if left > 0 else -LONGEST
+    return math.inf if left > 0 else -MAX_SECONDS
 
 
-class AnswerParser:
+class ApiResponseParser:
     """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes.
 
     A server accepts an answer in the same bytes each time, but for the second in its date. What
@@ -263,11 +263,11 @@ class AnswerParser:
         self._head: dict[bytes, bytes] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self._done: list[Answer] = []
+        self._done: list[ApiResponse] = []
         self.half_read = False
         # What was accepted last, and the bytes that said so.
         self._said = b""
-        self._accepted: list[Answer] = []
+        self._accepted: list[ApiResponse] = []
 
     @property
     def speaks_1_0(self) -> bool:
@@ -275,7 +275,7 @@ class AnswerParser:
         old: bool = self._parser.get_http_version() == "1.0"
         return old
 
-    def feed(self, data: bytes) -> list[Answer]:
+    def feed(self, data: bytes) -> list[ApiResponse]:
         """Take what came, and give the answers that are complete with it.
 
         Interim answers (1xx) are passed over.
@@ -300,7 +300,7 @@ class AnswerParser:
             self._keep(data, done[0])
         return done
 
-    def _keep(self, data: bytes, answer: Answer) -> None:
+    def _keep(self, data: bytes, answer: ApiResponse) -> None:
         """Keep the bytes of an answer that these begin with, where it is plain which they are."""
         head, end, _ = data.partition(b"\r\n\r\n")
         length = answer.headers.get(b"content-length")
@@ -309,7 +309,7 @@ class AnswerParser:
         self._said = data[: len(head) + len(end) + len(answer.body)]
         self._accepted = [answer]
 
-    def end(self) -> list[Answer]:
+    def end(self) -> list[ApiResponse]:
         """The other side has closed: the answer whose body that was the end of, if there is one.
 
         Servers of HTTP/1.0 leave the length out, Python's `http.server` among them.
@@ -320,7 +320,7 @@ class AnswerParser:
             self.on_message_complete()
         return self._take()
 
-    def _take(self) -> list[Answer]:
+    def _take(self) -> list[ApiResponse]:
         done, self._done = self._done, []
         return done
 
@@ -349,7 +349,7 @@ class AnswerParser:
         if status >= 200 and head is not None:
             body = parts[0] if len(parts) == 1 else _joined(parts)
             keep_alive = parser.should_keep_alive()
-            self._done.append(Answer(status, head, body, keep_alive))
+            self._done.append(ApiResponse(status, head, body, keep_alive))
 
 
 def _joined(parts: list[bytes]) -> bytes:

@@ -35,7 +35,7 @@ PRICE: Final = 8
 MOST: Final = 1024
 
 
-class BusyWait:
+class BusyPoll:
     """Whether the next event is looked for, by what the last ones did; and the look.
 
     Args:

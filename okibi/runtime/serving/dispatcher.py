@@ -10,10 +10,10 @@ from ...actors.actor import make_receiver
 from ...actors.trio_internals import tasks_are_runnable
 from ..deadlines.where_it_stood import late_at
 from ..errors.error_response import platform_error
-from ..in_flight.delivery import Delivery, State
-from ..in_flight.handover import tell
+from ..in_flight.delivery import Delivery, DeliveryState
+from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
-from ..in_flight.ledger import HANGS, Ledger
+from ..in_flight.ledger import HANG_SECONDS, Ledger
 from ..protocol.outcome import Outcome
 from ..telemetry.logs import log_error
 
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """One lane's delivery as the plan sees it."""
 
     lane: int
-    state: State
+    state: DeliveryState
     worker_lives: bool
     late: bool
 
@@ -70,11 +70,11 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
         if late:
             actions.append(SettleLate(lane))
             continue
-        if state >= State.RUNNING and not worker_lives:
+        if state >= DeliveryState.RUNNING and not worker_lives:
             actions.append(SettleDead(lane))
             continue
-        waiting = state is State.RECEIVED
-        if state is State.ASSIGNED and not worker_lives:
+        waiting = state is DeliveryState.RECEIVED
+        if state is DeliveryState.ASSIGNED and not worker_lives:
             actions.append(GiveBack(lane))
             waiting = True
         worker = next(free, None) if waiting else None
@@ -114,10 +114,10 @@ class Dispatcher(Actor):
             return True
         if message is None:
             # Before it looks: whatever changes from here on wakes it again.
-            self.ledger.woken = False
+            self.ledger.dispatcher_woken = False
         elif isinstance(message, Down) and message.ref is not None:
             self._watched.discard(message.ref)
-            self.ledger.worker_not_ready(message.ref)
+            self.ledger.remove_worker(message.ref)
         self._watch_workers()
         self._look()
         return True
@@ -152,7 +152,7 @@ class Dispatcher(Actor):
         entries: list[Entry] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
-            if delivery is None or delivery.state > State.STREAMING:
+            if delivery is None or delivery.state > DeliveryState.STREAMING:
                 continue
             worker = delivery.worker
             lives = worker is not None and worker.alive
@@ -163,10 +163,10 @@ class Dispatcher(Actor):
             for action in plan(entries, self._idle()):
                 self._perform(action)
         left = [self.ledger.lanes[entry.lane].delivery for entry in entries]
-        self.ledger.backlog = any(d is not None and d.state is State.RECEIVED for d in left)
+        self.ledger.backlog = any(d is not None and d.state is DeliveryState.RECEIVED for d in left)
         self.ledger.idle = self._idle()[::-1]
         if self.ledger.backlog:
-            self.ledger.look_for_workers()
+            self.ledger.check_workers()
 
     def _last_idle(self) -> Ref[Any] | None:
         """The worker that became idle last, without a look at all of them."""
@@ -202,7 +202,7 @@ class Dispatcher(Actor):
                 error = platform_error("Runtime.WorkerExited", text, delivery.request_id)
                 self._settle(lane, delivery, error)
             case SettleLate():
-                if self.ledger.stuck():
+                if self.ledger.asyncio_stuck():
                     # No other event would fare better: the watchdog answers and ends the process.
                     return
                 self._settle(lane, delivery, late_at(delivery, self._watched))
@@ -214,20 +214,20 @@ class Dispatcher(Actor):
     ) -> None:
         if delivery.assign(worker):
             self.ledger.ready[worker] = delivery
-            tell(worker, (lane, delivery), now=now)
+            wake(worker, (lane, delivery), now=now)
 
     def _abandon(self, worker: Ref[Any]) -> None:
         logger.error("%s is abandoned: it did not end in time", worker.path)
-        self.ledger.worker_not_ready(worker)
+        self.ledger.remove_worker(worker)
         worker.kill()
         let_go: Callable[[], Callable[[], bool]] | None
         let_go = getattr(worker.process().actor, "let_go", None)
         goes_on = let_go() if let_go is not None else lambda: worker.reason is None
-        self.ledger.abandon_worker(worker, goes_on)
+        self.ledger.count_abandoned_worker(worker, goes_on)
         # If an event waits then, and no worker ends, nothing else may wake this.
-        self.send_after(HANGS, None)
+        self.send_after(HANG_SECONDS, None)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.settle(outcome):
             log_error(outcome.body)
-            self.ledger.settled(lane)
+            self.ledger.respond(lane)

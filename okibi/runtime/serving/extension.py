@@ -20,7 +20,7 @@ import trio
 
 from ...actors import Actor, logs
 from ..protocol.runtime_api import (
-    AnswerParser,
+    ApiResponseParser,
     WireError,
     extension_event_request,
     register_request,
@@ -37,7 +37,7 @@ PATIENCE = 1.0
 LIMIT = 64 * 1024
 
 
-class Registration:
+class ExtensionConnection:
     """The extension's connection and how far it has come. It outlives the actor that uses it.
 
     Args:
@@ -53,7 +53,7 @@ class Registration:
         self.identifier = b""
         # Why there is no extension, once that is certain.
         self.refused = ""
-        self._parser = AnswerParser()
+        self._parser = ApiResponseParser()
         self._address = ("", 0)
 
     def begin(self, address: tuple[str, int]) -> None:
@@ -119,7 +119,7 @@ class Registration:
             if not answer.keep_alive:
                 # Lambda's own is; a registered extension that never asks would hold the init.
                 self.close()
-                self._parser = AnswerParser()
+                self._parser = ApiResponseParser()
                 self._send(request)
             # Two hundred bytes, on a connection with nothing under way: the kernel takes them.
             elif self.transport is None or self.transport.send(memoryview(request)) != len(request):
@@ -136,7 +136,7 @@ class Extension(Actor):
         registration: its connection.
     """
 
-    def __init__(self, registration: Registration) -> None:
+    def __init__(self, registration: ExtensionConnection) -> None:
         self.registration = registration
 
     async def init(self) -> None:

@@ -190,10 +190,10 @@ class Clock(Actor):
         known, ledger = freezes(), self.ledger
         while True:
             if not known.monitors:
-                ledger.looks = None
+                ledger.check_freeze = None
                 await known.until_wanted()
-            if ledger.looks is None:
-                ledger.looks = known.look
+            if ledger.check_freeze is None:
+                ledger.check_freeze = known.look
                 known.look(ledger.in_flight())
             await trio.sleep(LOOK_EVERY)
             known.look(ledger.in_flight())

@@ -7,13 +7,13 @@ import trio
 from trio.lowlevel import checkpoint
 
 from ...actors import Actor, logs
-from ..in_flight.broken_connection import Loss, Owed
-from ..in_flight.handover import tell
+from ..in_flight.broken_connection import Expected, Loss
+from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
-from ..protocol.runtime_api import Answer, WireError
+from ..protocol.runtime_api import ApiResponse, WireError
 from ..protocol.transport import Connect, Transport
-from .busy_poll import BusyWait
+from .busy_poll import BusyPoll
 
 logger = logs.logger("okibi")
 
@@ -38,37 +38,37 @@ class Poller(Actor):
         ledger: where its events stand.
         lane: what it reads.
         connect: makes a connection to the Runtime API.
-        busy_wait: how it looks for the next event before that wait.
+        busy_poll: how it looks for the next event before that wait.
     """
 
-    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect, busy_wait: BusyWait) -> None:
+    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect, busy_poll: BusyPoll) -> None:
         self.ledger = ledger
         self.lane = lane
         self.connect = connect
-        self.busy_wait = busy_wait
+        self.busy_poll = busy_poll
         # The connection that it is parked on.
         self._parked: Transport | None = None
 
     async def run(self) -> None:
         lane = self.lane
-        if self.busy_wait.limit:
-            lane.flushed = self._flushed
+        if self.busy_poll.limit:
+            lane.on_flushed = self._flushed
         # What a predecessor that has crashed may have read, and nobody been told of.
         self.ledger.wake_dispatcher()
         while True:
             if lane.transport is None:
                 await self._connect()
-            if lane.refused:
+            if lane.refusals:
                 # A refusal can last as long as an invocation: ask again, but do not spin.
-                await trio.sleep(min(0.05 * 2 ** min(lane.refused, 7), 5.0))
-            tell(lane.writer)
+                await trio.sleep(min(0.05 * 2 ** min(lane.refusals, 7), 5.0))
+            wake(lane.responder)
             await self._read_until_idle()
 
     async def _connect(self) -> None:
         attempt = 0
         while True:
             try:
-                self.lane.connected(await self.connect())
+                self.lane.attach(await self.connect())
             except OSError as error:
                 if attempt < ATTEMPTS:
                     logger.warning("the Runtime API cannot be reached: %s", error)
@@ -77,7 +77,7 @@ class Poller(Actor):
             await trio.sleep(min(0.01 * 2 ** min(attempt, ATTEMPTS), 1.0))
             attempt += 1
             if attempt == ATTEMPTS:
-                self.ledger.lost(self.lane, "the Runtime API cannot be reached")
+                self.ledger.mark_unavailable(self.lane, "the Runtime API cannot be reached")
 
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone, or nothing more can come before more is said."""
@@ -87,7 +87,7 @@ class Poller(Actor):
             if found:
                 # The loop's other work, while the server is at the answer anyway.
                 await checkpoint()
-                found = self.busy_wait.sees(transport.pending)
+                found = self.busy_poll.sees(transport.pending)
             if not found:
                 self._parked = transport
                 try:
@@ -101,7 +101,7 @@ class Poller(Actor):
                 if not self._read(transport):
                     return
             except BaseException as torn:
-                if not self.ledger.torn("as an event was read", torn):
+                if not self.ledger.fail_interrupted_step("as an event was read", torn):
                     # Nor would the parser know what to make of what follows.
                     self._broken("what has come over it is lost")
                 raise
@@ -141,14 +141,14 @@ class Poller(Actor):
         """Whether to look for the next event: it can come, and that has paid."""
         lane = self.lane
         # It is asked for once all is out; while a handler is at the last one, nothing is.
-        asked = bool(lane.owed) and lane.owed[-1] is Owed.NEXT and not lane.outbox
-        return asked and self.busy_wait.begins()
+        asked = bool(lane.expected) and lane.expected[-1] is Expected.NEXT and not lane.outbox
+        return asked and self.busy_poll.begins()
 
     def _take_all(self, data: bytes) -> bool:
         """Take what was received. True when `run` has something to do about it."""
         lane, why, was_pipelined = self.lane, "" if data else "it was closed", self.lane.pipelined
         try:
-            answers: Sequence[Answer] = lane.received(data)
+            answers: Sequence[ApiResponse] = lane.parse(data)
         except WireError as error:
             # What was complete before the noise counts: it may be the status of an answer.
             answers, why = error.answers, str(error)
@@ -164,23 +164,25 @@ class Poller(Actor):
         if why:
             self._broken(why)
             return True
-        return bool(answers) and not lane.owed and lane.delivery is None
+        return bool(answers) and not lane.expected and lane.delivery is None
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: ApiResponse) -> None:
         lane = self.lane
-        if not lane.owed:
+        if not lane.expected:
             # Again and again, it must be no spin.
-            lane.refused += 1
+            lane.refusals += 1
             self._broken(f"an answer nobody had asked for came ({answer.status})")
-        elif lane.owed[0] is Owed.ANSWER:
+        elif lane.expected[0] is Expected.STATUS:
             self._acknowledge(answer)
-        elif (delivery := lane.event(answer)) is None:
+        elif (delivery := lane.take_event(answer)) is None:
             self._complain(answer, "/next")
-            if answer.status == 403 and lane.doubtful:
-                self.ledger.lost(lane, "half of an answer has arrived, and no more is accepted")
+            if answer.status == 403 and lane.resend_refused:
+                self.ledger.mark_unavailable(
+                    lane, "half of an answer has arrived, and no more is accepted"
+                )
         elif not delivery.unsettled:
             logger.error("%s came again: it is not run again", delivery.request_id)
-            self.ledger.settled(lane)
+            self.ledger.respond(lane)
 
     def _pass_on(self, before: int) -> bool:
         """Have an event served that has come since, once all is done about what it came with: its
@@ -192,19 +194,19 @@ class Poller(Actor):
         came = self.lane.delivery
         if came is None or came.serial == before or not came.unsettled:
             return False
-        self.busy_wait.came()
-        self.ledger.received(self.lane, came)
+        self.busy_poll.came()
+        self.ledger.dispatch(self.lane, came)
         if came.unsettled:
             # Its handler waits. What is to be done once it ends, others may have to wait for.
-            self.lane.begin_answer(came)
+            self.lane.prepare_head(came)
         return True
 
-    def _acknowledge(self, answer: Answer) -> None:
-        delivery = self.lane.acknowledged(answer.status)
+    def _acknowledge(self, answer: ApiResponse) -> None:
+        delivery = self.lane.take_status(answer.status)
         if not 200 <= answer.status < 300 and delivery is not None:
             self._complain(answer, f"the answer to {delivery.request_id}")
 
-    def _complain(self, answer: Answer, what: str) -> None:
+    def _complain(self, answer: ApiResponse, what: str) -> None:
         text = answer.body[:TOLD].decode("utf-8", "replace").strip()
         if answer.status == 200:
             text = "it is no event, or one that was answered and came again"
@@ -213,22 +215,22 @@ class Poller(Actor):
             # It cannot recover (Runtime API): only the end of the process helps, unless other lanes
             # are served.
             why = f"the Runtime API answered {what} with {answer.status}: {text}"
-            self.ledger.lost(self.lane, why)
+            self.ledger.mark_unavailable(self.lane, why)
 
     def _broken(self, why: str, announced: bool = False) -> None:
         lane, was_pipelined = self.lane, self.lane.pipelined
-        loss = lane.broken(announced)
+        loss = lane.disconnect(announced)
         level = logging.INFO if loss is Loss.NOTHING else logging.WARNING
         logger.log(level, "lane %d lost its connection (%s): %s", lane.index, why, loss.value)
         if was_pipelined and not lane.pipelined:
             self._tell_sequential()
-        if loss in (Loss.FATAL, Loss.TWICE):
+        if loss in (Loss.CUT, Loss.SENT_TWICE):
             self._lose_answer(f"the connection broke inside an answer ({why}): {loss.value}")
 
     def _lose_answer(self, why: str) -> None:
         if len(self.ledger.lanes) == 1:
             self.ledger.fail(why)
-        elif (delivery := self.lane.give_up()) is not None:
+        elif (delivery := self.lane.drop_response()) is not None:
             logger.error("the answer to %s is lost: %s", delivery.request_id, why)
 
     def _tell_sequential(self) -> None:

@@ -39,7 +39,7 @@ class Responder(Actor):
 
     async def run(self) -> None:
         lane = self.lane
-        lane.writer = self.ref
+        lane.responder = self.ref
         receive = make_receiver(self, self._turn)
         while True:
             if self._write():
@@ -84,7 +84,7 @@ class Responder(Actor):
         lane.stage()
         try:
             while lane.outbox:
-                lane.wrote(transport.send(lane.outbox[0]))
+                lane.mark_written(transport.send(lane.outbox[0]))
         except BlockingIOError:
             return False
         except OSError as error:
@@ -96,13 +96,13 @@ class Responder(Actor):
         except BaseException as torn:
             if self.torn("as an answer was written", torn):
                 # What has gone out is not known, so no more may follow it on this connection.
-                lane.broken()
+                lane.disconnect()
             raise
         else:
-            lane.flushed()
+            lane.on_flushed()
         finally:
             if lane.stream is not None:
-                lane.stream.wrote(blocked=bool(lane.outbox))
+                lane.stream.mark_written(blocked=bool(lane.outbox))
         return True
 
     async def _writable(self) -> None:

@@ -27,7 +27,7 @@ from ...actors.process import Phase, Process
 from ...supervisors.parent import Parent
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
-from ..protocol.runtime_api import VERSION, Answer, AnswerParser, WireError
+from ..protocol.runtime_api import VERSION, ApiResponse, ApiResponseParser, WireError
 from ..protocol.transport import Connect, Transport
 
 BEFORE, AFTER = "before_snapshot", "after_restore"
@@ -166,9 +166,9 @@ async def _awaited(result: Any) -> None:
         await result
 
 
-async def _answer(transport: Transport, request: bytes) -> Answer:
+async def _answer(transport: Transport, request: bytes) -> ApiResponse:
     """Ask, and wait as long as it takes: for all the time that the snapshot lies in store."""
-    left, parser = memoryview(request), AnswerParser()
+    left, parser = memoryview(request), ApiResponseParser()
     while left:
         try:
             left = left[transport.send(left) :]

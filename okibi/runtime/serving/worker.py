@@ -29,7 +29,7 @@ from ..errors.exceptions import DeadlineExceeded, ProcessStopped, prefer_deadlin
 from ..handlers.context import Context, check_context
 from ..handlers.handler import Instance, is_awaitable
 from ..in_flight.delivery import Delivery
-from ..in_flight.handover import tell
+from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.outcome import Outcome
@@ -37,7 +37,7 @@ from ..settings import Settings
 from ..telemetry.invocation_context import enter, leave_behind
 from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
-from .instance_slot import InstanceSlot
+from .instance_lifecycle import InstanceLifecycle
 
 if TYPE_CHECKING:
     from ..handlers.asyncio_loop.loop import AsyncioLoop
@@ -91,7 +91,7 @@ class Worker(Actor):
         self.loop = loop
         # Made once: to make one, and to compare it with another, costs each event two calls.
         self._me: Ref[Any]
-        self._slot = InstanceSlot(make)
+        self._slot = InstanceLifecycle(make)
         # What its handler runs for, until that has its answer.
         self._running: tuple[Lane, Delivery] | None = None
 
@@ -122,7 +122,7 @@ class Worker(Actor):
             await leave_behind(born.copy())
 
     async def terminate(self, reason: ExitReason) -> None:
-        self.ledger.worker_not_ready(self.ref)
+        self.ledger.remove_worker(self.ref)
         # What it was given and has not begun is another's.
         self.ledger.wake_dispatcher()
         self._answer_running(partial(_stopped, reason))
@@ -144,7 +144,7 @@ class Worker(Actor):
                 instance = await self._slot.fill(nursery)
                 started()
                 serving = True
-                self.ledger.worker_ready(self._me)
+                self.ledger.add_worker(self._me)
                 await self._serve(instance)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
@@ -154,7 +154,7 @@ class Worker(Actor):
             logger.exception("%s: a task of its handler crashed", self.path)
             self._answer_running(partial(handler_error, crash_in(error) or error))
         finally:
-            self._slot.ended(unused=self.ledger.worker_not_ready(self._me))
+            self._slot.ended(unused=self.ledger.remove_worker(self._me))
         # A Cancelled that was nobody's: of a scope of the handler's that had ended.
         self._answer_running(partial(platform_error, "Runtime.HandlerCancelled", LEAKED))
 
@@ -175,7 +175,7 @@ class Worker(Actor):
                 replaced = not trusted and self.stateful
                 if replaced:
                     # Before the answer goes out: the next event must not be given to this instance.
-                    self.ledger.worker_not_ready(self._me)
+                    self.ledger.remove_worker(self._me)
                 self._settle(lane, delivery, outcome)
                 if replaced:
                     return
@@ -242,12 +242,12 @@ class Worker(Actor):
                 if delivery.settle(outcome, self._me):
                     # Not before what the handler has set off, an actor's end and restart say: with
                     # the answer the next event may be there, and is to find that done.
-                    self.ledger.settled(lane, at_once=not tasks_are_runnable())
-                self.ledger.worker_idle(self._me)
+                    self.ledger.respond(lane, at_once=not tasks_are_runnable())
+                self.ledger.add_idle_worker(self._me)
             except BaseException as torn:
-                if not self.ledger.torn("as an answer was given", torn):
+                if not self.ledger.fail_interrupted_step("as an answer was given", torn):
                     # It may be there, and nobody have been told.
-                    tell(lane.writer)
+                    wake(lane.responder)
                 raise
 
 

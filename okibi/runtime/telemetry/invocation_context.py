@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 from trio.lowlevel import cancel_shielded_checkpoint, current_task
 
-from ..protocol.runtime_api import TENANT, TRACE, text_of
+from ..protocol.runtime_api import TENANT, TRACE, header_text
 from .xray_variable import set_trace
 
 Invocation = tuple[str, Mapping[bytes, bytes]]
@@ -90,7 +90,7 @@ def request_id() -> str:
 
 def tenant_id() -> str | None:
     """The tenant the invocation is for; None without one."""
-    return text_of(invocation()[1], TENANT)
+    return header_text(invocation()[1], TENANT)
 
 
 def xray_trace_id() -> str | None:
@@ -99,4 +99,4 @@ def xray_trace_id() -> str | None:
     A tracer reads it from `_X_AMZN_TRACE_ID` in the environment. With many events in flight there
     is no such variable, and this tells it in any task and any `trio.to_thread` of the event's own.
     """
-    return text_of(invocation()[1], TRACE)
+    return header_text(invocation()[1], TRACE)

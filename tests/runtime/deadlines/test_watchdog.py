@@ -27,7 +27,7 @@ from okibi.runtime.deadlines.watchdog import (
     SharedWatchdog,
     Watchdog,
 )
-from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
@@ -136,10 +136,10 @@ async def test_the_timer_is_taken_back_before_the_last_answer_goes_out(timer: Ti
             ticks.append(timer.ticking)
             raise ActorExited("/responder", KILLED)
 
-    ledger.lanes[0].writer = cast("Any", Writer())
+    ledger.lanes[0].responder = cast("Any", Writer())
     with suppress(AttributeError):
         made.settle(Outcome(b"1"))
-        ledger.settled(ledger.lanes[0], at_once=True)
+        ledger.respond(ledger.lanes[0], at_once=True)
 
     assert ticks[0] is False
 
@@ -341,7 +341,7 @@ async def test_what_comes_while_it_looks_has_it_look_again(
 async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watchdog = watching(brought_to(State.ACKED))
+    watchdog = watching(brought_to(DeliveryState.ACKED))
     slept: list[float] = []
 
     def sleep(_: Watchdog, seconds: float) -> None:
@@ -405,12 +405,14 @@ async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_pro
     assert "the loop does not answer at the deadline" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("state", "reports"), [(State.RUNNING, 1), (State.STREAMING, 0)])
+@pytest.mark.parametrize(
+    ("state", "reports"), [(DeliveryState.RUNNING, 1), (DeliveryState.STREAMING, 0)]
+)
 async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
     timer: Timer,
     exits: list[int],
     monkeypatch: pytest.MonkeyPatch,
-    state: State,
+    state: DeliveryState,
     reports: int,
 ) -> None:
     told = list[object]()

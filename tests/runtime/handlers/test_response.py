@@ -10,7 +10,7 @@ import pytest
 from okibi.runtime import Context, Prelude, Response, streaming
 from okibi.runtime.handlers.handler import streams, takes_response
 from okibi.runtime.handlers.response import PRELUDE_LIMIT, Item
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from tests.support.doubles import brought_to
 from tests.support.streaming_worker import serving, until
@@ -109,14 +109,14 @@ def test_streaming_evaluates_no_annotations() -> None:
 
 @pytest.mark.parametrize("kind", ["text/csv\r\nX: y", "a\nb"])
 async def test_a_content_type_of_two_lines_is_refused(kind: str) -> None:
-    response = Response(Lane(0, b"api"), brought_to(State.RUNNING), print)
+    response = Response(Lane(0, b"api"), brought_to(DeliveryState.RUNNING), print)
 
     with pytest.raises(ValueError, match="must be one line"):
         response.content_type = kind
 
 
 async def test_a_write_to_an_answered_invocation_is_refused() -> None:
-    response = Response(Lane(0, b"api"), brought_to(State.SETTLED), print)
+    response = Response(Lane(0, b"api"), brought_to(DeliveryState.SETTLED), print)
 
     with pytest.raises(RuntimeError, match="is already answered"):
         await response.write(b"late")
@@ -144,6 +144,6 @@ async def test_a_piece_of_a_subclass_is_sent_as_its_bytes(item: Any) -> None:
 
     async with serving(handler) as stage:
         made = await stage.give()
-        await until(lambda: made.state is State.STAGED)
+        await until(lambda: made.state is DeliveryState.STAGED)
 
         assert b"\r\n3\r\ntwo\r\n0\r\n" in stage.read()

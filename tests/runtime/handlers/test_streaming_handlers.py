@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime import Context, Handler, Prelude, Response, streaming
 from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
 from tests.support.played_api import ACCEPTED, NEXT, Passes, event
 from tests.support.streaming_worker import Stage, body, serving, trailer, until
@@ -393,7 +393,7 @@ async def test_a_piece_of_another_type_is_an_error_at_its_yield(
 
     async with serving(plainly if plain else handler, lanes=lanes) as stage:
         made = await stage.give()
-        await until(lambda: made.state is State.STAGED)
+        await until(lambda: made.state is DeliveryState.STAGED)
 
         told = trailer(stage.read())
         assert told["errorType"] == "TypeError"

@@ -2,22 +2,22 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Loss, Owed, loss_of
+from okibi.runtime.in_flight.broken_connection import Expected, Loss, classify_loss
 
-NEXT, ANSWER = Owed.NEXT, Owed.ANSWER
+NEXT, ANSWER = Expected.NEXT, Expected.STATUS
 SIZE = 100
 
 
 def broken(
-    *owed: Owed,
+    *expected: Expected,
     left: int = 0,
     waiting: bool = False,
     streams: bool = False,
     resent: bool = False,
     announced: bool = False,
 ) -> Loss:
-    return loss_of(
-        owed,
+    return classify_loss(
+        expected,
         SIZE,
         left,
         waiting=waiting,
@@ -36,7 +36,7 @@ def test_with_nothing_owed_nothing_is_lost(waiting: bool, streams: bool) -> None
 @pytest.mark.parametrize(
     ("waiting", "announced", "loss"),
     [
-        (False, False, Loss.EVENT),
+        (False, False, Loss.MAYBE_EVENT),
         (True, False, Loss.NOTHING),
         (False, True, Loss.NOTHING),
         (True, True, Loss.NOTHING),
@@ -49,39 +49,39 @@ def test_an_event_is_lost_only_to_a_request_that_was_written_and_would_be_answer
 
 
 @pytest.mark.parametrize("resent", [False, True])
-@pytest.mark.parametrize("owed", [(ANSWER,), (ANSWER, NEXT)])
+@pytest.mark.parametrize("expected", [(ANSWER,), (ANSWER, NEXT)])
 @pytest.mark.parametrize("streams", [False, True])
 def test_an_answer_of_which_nothing_is_out_is_sent_whatever_was_before(
-    owed: tuple[Owed, ...], resent: bool, streams: bool
+    expected: tuple[Expected, ...], resent: bool, streams: bool
 ) -> None:
-    loss = broken(*owed, left=SIZE, waiting=True, resent=resent, streams=streams)
+    loss = broken(*expected, left=SIZE, waiting=True, resent=resent, streams=streams)
 
-    assert loss is Loss.AGAIN
+    assert loss is Loss.RESEND
 
 
 @pytest.mark.parametrize(
-    ("owed", "waiting", "loss"),
+    ("expected", "waiting", "loss"),
     [
-        ((ANSWER,), False, Loss.AGAIN),
+        ((ANSWER,), False, Loss.RESEND),
         # The GET behind it is not all out, so it was no request.
-        ((ANSWER, NEXT), True, Loss.AGAIN),
-        ((ANSWER, NEXT), False, Loss.BOTH),
+        ((ANSWER, NEXT), True, Loss.RESEND),
+        ((ANSWER, NEXT), False, Loss.RESEND_MAYBE_EVENT),
     ],
 )
 @pytest.mark.parametrize("announced", [False, True])
 def test_an_answer_that_is_all_out_is_sent_once_more_but_not_twice(
-    owed: tuple[Owed, ...], waiting: bool, loss: Loss, announced: bool
+    expected: tuple[Expected, ...], waiting: bool, loss: Loss, announced: bool
 ) -> None:
-    assert broken(*owed, waiting=waiting, announced=announced) is loss
-    assert broken(*owed, waiting=waiting, announced=announced, resent=True) is Loss.TWICE
+    assert broken(*expected, waiting=waiting, announced=announced) is loss
+    assert broken(*expected, waiting=waiting, announced=announced, resent=True) is Loss.SENT_TWICE
 
 
 @pytest.mark.parametrize("left", [1, 50, SIZE - 1])
 @pytest.mark.parametrize("resent", [False, True])
 @pytest.mark.parametrize("streams", [False, True])
 def test_an_answer_of_which_a_part_is_out_is_cut(left: int, resent: bool, streams: bool) -> None:
-    assert broken(ANSWER, left=left, waiting=True, resent=resent, streams=streams) is Loss.FATAL
+    assert broken(ANSWER, left=left, waiting=True, resent=resent, streams=streams) is Loss.CUT
 
 
 def test_a_stream_that_may_go_on_is_cut_also_between_two_of_its_pieces() -> None:
-    assert broken(ANSWER, streams=True) is Loss.FATAL
+    assert broken(ANSWER, streams=True) is Loss.CUT

@@ -5,42 +5,49 @@ from collections.abc import Callable
 
 import pytest
 
-from okibi.runtime.in_flight.delivery import MOVES, Delivery, Move, State
+from okibi.runtime.in_flight.delivery import (
+    TRANSITIONS,
+    Delivery,
+    DeliveryState,
+    DeliveryTransition,
+)
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import brought_to, delivery, worker
 
 ME, OTHER = worker("/me"), worker("/other")
 
-PERFORM: dict[Move, Callable[[Delivery], bool]] = {
-    Move.ASSIGN: lambda d: d.assign(ME),
-    Move.RETURN: Delivery.give_back,
-    Move.BEGIN: lambda d: d.begin(ME),
-    Move.STREAM: lambda d: d.open_stream(Stream(print), ME),
-    Move.SETTLE: lambda d: d.settle(Outcome(b"late")),
-    Move.STAGE: Delivery.stage,
-    Move.UNSTAGE: Delivery.unstage,
-    Move.ACK: Delivery.ack,
+PERFORM: dict[DeliveryTransition, Callable[[Delivery], bool]] = {
+    DeliveryTransition.ASSIGN: lambda d: d.assign(ME),
+    DeliveryTransition.RETURN: Delivery.give_back,
+    DeliveryTransition.BEGIN: lambda d: d.begin(ME),
+    DeliveryTransition.STREAM: lambda d: d.open_stream(Stream(print), ME),
+    DeliveryTransition.SETTLE: lambda d: d.settle(Outcome(b"late")),
+    DeliveryTransition.STAGE: Delivery.stage,
+    DeliveryTransition.UNSTAGE: Delivery.unstage,
+    DeliveryTransition.ACK: Delivery.ack,
 }
 
 ALLOWED = {
-    (State.RECEIVED, Move.ASSIGN): State.ASSIGNED,
-    (State.RECEIVED, Move.SETTLE): State.SETTLED,
-    (State.ASSIGNED, Move.RETURN): State.RECEIVED,
-    (State.ASSIGNED, Move.BEGIN): State.RUNNING,
-    (State.ASSIGNED, Move.SETTLE): State.SETTLED,
-    (State.RUNNING, Move.SETTLE): State.SETTLED,
-    (State.RUNNING, Move.STREAM): State.STREAMING,
-    (State.STREAMING, Move.SETTLE): State.SETTLED,
-    (State.SETTLED, Move.STAGE): State.STAGED,
-    (State.STAGED, Move.UNSTAGE): State.SETTLED,
-    (State.STAGED, Move.ACK): State.ACKED,
+    (DeliveryState.RECEIVED, DeliveryTransition.ASSIGN): DeliveryState.ASSIGNED,
+    (DeliveryState.RECEIVED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.ASSIGNED, DeliveryTransition.RETURN): DeliveryState.RECEIVED,
+    (DeliveryState.ASSIGNED, DeliveryTransition.BEGIN): DeliveryState.RUNNING,
+    (DeliveryState.ASSIGNED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.RUNNING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.RUNNING, DeliveryTransition.STREAM): DeliveryState.STREAMING,
+    (DeliveryState.STREAMING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
+    (DeliveryState.SETTLED, DeliveryTransition.STAGE): DeliveryState.STAGED,
+    (DeliveryState.STAGED, DeliveryTransition.UNSTAGE): DeliveryState.SETTLED,
+    (DeliveryState.STAGED, DeliveryTransition.ACK): DeliveryState.ACKED,
 }
 
 
-@pytest.mark.parametrize("state", list(State))
-@pytest.mark.parametrize("move", list(Move))
-def test_a_move_is_made_exactly_where_the_table_has_it(state: State, move: Move) -> None:
+@pytest.mark.parametrize("state", list(DeliveryState))
+@pytest.mark.parametrize("move", list(DeliveryTransition))
+def test_a_move_is_made_exactly_where_the_table_has_it(
+    state: DeliveryState, move: DeliveryTransition
+) -> None:
     made = brought_to(state, ME)
 
     moved = PERFORM[move](made)
@@ -50,30 +57,30 @@ def test_a_move_is_made_exactly_where_the_table_has_it(state: State, move: Move)
 
 
 def test_the_table_holds_these_moves_and_no_others() -> None:
-    assert dict(MOVES) == ALLOWED
+    assert dict(TRANSITIONS) == ALLOWED
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_it_waits_for_an_answer_until_it_is_settled(state: State) -> None:
-    assert brought_to(state).unsettled is (state < State.SETTLED)
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_it_waits_for_an_answer_until_it_is_settled(state: DeliveryState) -> None:
+    assert brought_to(state).unsettled is (state < DeliveryState.SETTLED)
 
 
 def test_only_the_worker_it_is_assigned_to_begins_it() -> None:
-    made = brought_to(State.ASSIGNED, ME)
+    made = brought_to(DeliveryState.ASSIGNED, ME)
 
     assert not made.begin(OTHER)
     assert made.begin(ME)
 
 
 def test_it_is_begun_once() -> None:
-    made = brought_to(State.ASSIGNED, ME)
+    made = brought_to(DeliveryState.ASSIGNED, ME)
 
     assert [made.begin(ME), made.begin(ME)] == [True, False]
     assert made.begun == 1
 
 
 def test_given_back_it_is_nobody_s_and_its_old_worker_cannot_begin_it() -> None:
-    made = brought_to(State.ASSIGNED, ME)
+    made = brought_to(DeliveryState.ASSIGNED, ME)
 
     assert made.give_back()
 
@@ -84,13 +91,13 @@ def test_given_back_it_is_nobody_s_and_its_old_worker_cannot_begin_it() -> None:
     assert made.begin(OTHER)
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.STREAMING])
-def test_once_begun_it_is_never_given_back(state: State) -> None:
+@pytest.mark.parametrize("state", [DeliveryState.RUNNING, DeliveryState.STREAMING])
+def test_once_begun_it_is_never_given_back(state: DeliveryState) -> None:
     assert not brought_to(state, ME).give_back()
 
 
 def test_only_the_worker_that_runs_it_answers_in_pieces_and_once() -> None:
-    made, first, second = brought_to(State.RUNNING, ME), Stream(print), Stream(print)
+    made, first, second = brought_to(DeliveryState.RUNNING, ME), Stream(print), Stream(print)
 
     assert not made.open_stream(first, OTHER)
     assert not made.open_stream(first, None)
@@ -101,7 +108,7 @@ def test_only_the_worker_that_runs_it_answers_in_pieces_and_once() -> None:
 
 
 def test_how_a_stream_ended_is_said_once_by_its_worker_or_in_its_place() -> None:
-    mine, others = brought_to(State.STREAMING, ME), brought_to(State.STREAMING, ME)
+    mine, others = brought_to(DeliveryState.STREAMING, ME), brought_to(DeliveryState.STREAMING, ME)
 
     assert not mine.settle(Outcome(b"not mine"), OTHER)
     assert mine.settle(Outcome(b""), ME)
@@ -111,7 +118,7 @@ def test_how_a_stream_ended_is_said_once_by_its_worker_or_in_its_place() -> None
 
 
 def test_the_first_answer_wins() -> None:
-    made = brought_to(State.RUNNING, ME)
+    made = brought_to(DeliveryState.RUNNING, ME)
 
     assert made.settle(Outcome(b"first"), ME)
     assert not made.settle(Outcome(b"second"), ME)
@@ -121,27 +128,27 @@ def test_the_first_answer_wins() -> None:
     assert made.outcome.body == b"first"
 
 
-@pytest.mark.parametrize("state", [State.RECEIVED, State.ASSIGNED])
-def test_a_worker_answers_only_what_it_has_begun(state: State) -> None:
+@pytest.mark.parametrize("state", [DeliveryState.RECEIVED, DeliveryState.ASSIGNED])
+def test_a_worker_answers_only_what_it_has_begun(state: DeliveryState) -> None:
     assert not brought_to(state, ME).settle(Outcome(b"early"), ME)
 
 
 def test_a_worker_answers_only_what_is_its_own() -> None:
-    made = brought_to(State.RUNNING, ME)
+    made = brought_to(DeliveryState.RUNNING, ME)
 
     assert not made.settle(Outcome(b"not mine"), OTHER)
     assert made.settle(Outcome(b"mine"), ME)
 
 
 def test_a_refused_answer_leaves_the_right_to_answer_where_it_was() -> None:
-    made = brought_to(State.RUNNING, ME)
+    made = brought_to(DeliveryState.RUNNING, ME)
     made.settle(Outcome(b"not mine"), OTHER)
 
     assert made.claim()
 
 
 def test_what_is_claimed_can_be_settled_by_nobody_else() -> None:
-    made = brought_to(State.RUNNING, ME)
+    made = brought_to(DeliveryState.RUNNING, ME)
 
     assert made.claim()
 
@@ -167,7 +174,7 @@ def test_of_many_threads_that_claim_it_one_gets_it() -> None:
 
 
 def test_an_answer_sent_once_more_is_the_same_answer() -> None:
-    made = brought_to(State.STAGED, ME)
+    made = brought_to(DeliveryState.STAGED, ME)
     outcome = made.outcome
 
     assert made.unstage()

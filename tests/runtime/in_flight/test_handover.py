@@ -14,8 +14,8 @@ from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.codec.json import decoder_for
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, event_type
-from okibi.runtime.in_flight.delivery import Delivery, State
-from okibi.runtime.in_flight.handover import tell
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
+from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, DISPATCHER
 from okibi.runtime.protocol.outcome import Outcome
@@ -32,12 +32,12 @@ async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
 ) -> None:
     ledger = ledger_of()
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
-    ledger.worker_ready(await start(nursery, Inbox))
+    ledger.add_worker(await start(nursery, Inbox))
     await wait_all_tasks_blocked()
     made = ledger.lanes[0].delivery = delivery()
-    ledger.received(ledger.lanes[0], made)
+    ledger.dispatch(ledger.lanes[0], made)
 
-    assert made.state is State.ASSIGNED
+    assert made.state is DeliveryState.ASSIGNED
 
 
 @pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
@@ -54,12 +54,12 @@ async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
         await stage.serves(handler)
         stage.wire.taken()
         made = stage.lane.delivery = delivery()
-        stage.ledger.received(stage.lane, made)
-        assert made.state is (State.RUNNING if seconds else State.STAGED)
+        stage.ledger.dispatch(stage.lane, made)
+        assert made.state is (DeliveryState.RUNNING if seconds else DeliveryState.STAGED)
         assert stage.wire.taken().endswith(NEXT) is (not seconds)
         await trio.sleep(2)
 
-        assert made.state is State.STAGED
+        assert made.state is DeliveryState.STAGED
 
 
 async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() -> None:
@@ -76,8 +76,8 @@ async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() ->
         await wait_all_tasks_blocked()
         woken.set()
         made = stage.lane.delivery = delivery()
-        stage.ledger.received(stage.lane, made)
-        assert made.state is State.ASSIGNED
+        stage.ledger.dispatch(stage.lane, made)
+        assert made.state is DeliveryState.ASSIGNED
         await wait_all_tasks_blocked()
 
         assert begun == ["handler"]
@@ -101,10 +101,10 @@ async def test_nobody_holds_an_event_that_its_handler_has_nor_the_answer_before(
         await stage.serves(handler)
         stage.wire.taken()
         await stage.say(event(body=b'"%s"' % (b"long" * 300)))
-        assert stage.delivery.state is State.STAGED
+        assert stage.delivery.state is DeliveryState.STAGED
         await stage.say(ACCEPTED + event("id-2", body=b'"%s"' % (b"long" * 300)))
         assert stage.delivery.request_id == "id-2"
-        assert stage.delivery.state is State.STAGED
+        assert stage.delivery.state is DeliveryState.STAGED
 
         assert held == []
 
@@ -114,7 +114,7 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
         await stage.say(event())
         stage.wire.taken()
         assert stage.delivery.settle(Outcome(b"1"))
-        stage.ledger.settled(stage.lane, at_once=True)
+        stage.ledger.respond(stage.lane, at_once=True)
 
         assert stage.wire.taken().endswith(NEXT)
 
@@ -150,7 +150,7 @@ async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
         await stage.say(event())
 
         assert out == [at_once]
-        assert stage.delivery.state is State.STAGED
+        assert stage.delivery.state is DeliveryState.STAGED
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -166,7 +166,7 @@ async def test_what_has_come_is_read_before_an_answer_is_written(
             # In one step, as where a handler has held the loop.
             stage.wire.say(end)
             assert stage.delivery.settle(Outcome(b"x" * length))
-            stage.ledger.settled(stage.lane, at_once=at_once)
+            stage.ledger.respond(stage.lane, at_once=at_once)
             await wait_all_tasks_blocked()
 
             first, second = stage.connections
@@ -211,16 +211,16 @@ async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
 
         stage.ledger.fail = fail
         for _ in range(ABANDON_LIMIT):
-            stage.ledger.abandon("a thread", lambda: True)
+            stage.ledger.count_abandoned("a thread", lambda: True)
         worker = await start(stage.nursery, Inbox)
-        stage.ledger.worker_ready(worker)
+        stage.ledger.add_worker(worker)
         await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
         due = int((time.time() + 1) * 1000)
         await stage.say(event(head=b"Lambda-Runtime-Deadline-Ms: %d\r\n" % due))
         assert stage.delivery.begin(worker)
         stage.wire.taken()
         await trio.sleep(0.96)
-        assert tell(stage.ledger.dispatcher, now=True)
+        assert wake(stage.ledger.dispatcher, now=True)
 
         assert stage.failures
         await wait_all_tasks_blocked()
@@ -265,7 +265,7 @@ async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
     for lane in ledger.lanes:
         # Both at once: the second waits while the first runs, and crashes in a task of its own.
         lane.delivery = delivery(b'{"do": "crash beside"}', due=trio.current_time() + 30)
-        ledger.received(lane, lane.delivery)
+        ledger.dispatch(lane, lane.delivery)
     first, second = (lane.delivery for lane in ledger.lanes)
     assert first is not None
     assert second is not None
@@ -273,4 +273,4 @@ async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
 
     assert first.worker == worker
     assert not first.unsettled
-    assert second.state is State.RECEIVED
+    assert second.state is DeliveryState.RECEIVED

@@ -9,11 +9,11 @@ import trio
 
 from okibi.runtime.in_flight import lane as module
 from okibi.runtime.in_flight import stream_trailers
-from okibi.runtime.in_flight.broken_connection import Owed
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.broken_connection import Expected
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.protocol.runtime_api import Answer, WireError
+from okibi.runtime.protocol.runtime_api import ApiResponse, WireError
 from tests.support.lanes import (
     HOST,
     ME,
@@ -48,7 +48,7 @@ async def main():
             size //= 2
     whole.stage()
     before = len(begun.outbox)
-    begun.wrote(len(begun.outbox[0]))
+    begun.mark_written(len(begun.outbox[0]))
     after = len(begun.outbox)
     held.clear()
     print(len(whole.outbox), before - after)
@@ -65,7 +65,7 @@ async def test_at_first_the_next_event_is_asked_for() -> None:
     lane.stage()
 
     assert write(lane) == NEXT
-    assert list(lane.owed) == [Owed.NEXT]
+    assert list(lane.expected) == [Expected.NEXT]
 
 
 async def test_what_is_owed_already_is_not_asked_for_again() -> None:
@@ -74,23 +74,25 @@ async def test_what_is_owed_already_is_not_asked_for_again() -> None:
     lane.stage()
 
     assert not lane.outbox
-    assert list(lane.owed) == [Owed.NEXT]
+    assert list(lane.expected) == [Expected.NEXT]
 
 
-@pytest.mark.parametrize("state", [State.RECEIVED, State.ASSIGNED, State.RUNNING])
-async def test_while_an_event_is_unsettled_nothing_is_said(state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [DeliveryState.RECEIVED, DeliveryState.ASSIGNED, DeliveryState.RUNNING]
+)
+async def test_while_an_event_is_unsettled_nothing_is_said(state: DeliveryState) -> None:
     lane = lane_of()
     made = given(lane)
-    if state > State.RECEIVED:
+    if state > DeliveryState.RECEIVED:
         made.assign(ME)
-    if state > State.ASSIGNED:
+    if state > DeliveryState.ASSIGNED:
         made.begin(ME)
 
     lane.stage()
 
     assert made.state is state
     assert not lane.outbox
-    assert not lane.owed
+    assert not lane.expected
 
 
 async def test_pipelined_the_answer_and_the_next_request_leave_in_one_piece() -> None:
@@ -103,8 +105,8 @@ async def test_pipelined_the_answer_and_the_next_request_leave_in_one_piece() ->
     said = write(lane)
     assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
     assert said.endswith(b'\r\n\r\n"yes"' + NEXT)
-    assert list(lane.owed) == [Owed.ANSWER, Owed.NEXT]
-    assert made.state is State.STAGED
+    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
+    assert made.state is DeliveryState.STAGED
 
 
 async def test_sequential_the_next_request_waits_for_the_status() -> None:
@@ -116,7 +118,7 @@ async def test_sequential_the_next_request_waits_for_the_status() -> None:
     lane.stage()
     assert not lane.outbox
 
-    assert lane.acknowledged() is made
+    assert lane.take_status() is made
     lane.stage()
     assert write(lane) == NEXT
 
@@ -164,14 +166,14 @@ async def test_the_attempt_s_id_is_echoed_where_there_is_one(kind: str | None) -
     ],
 )
 async def test_an_answer_that_was_begun_before_is_the_same(
-    outcome: Outcome, answer: Answer
+    outcome: Outcome, answer: ApiResponse
 ) -> None:
     said = list[bytes]()
     for begun in (False, True):
         lane = lane_of()
         made = given(lane, answer)
         if begun:
-            lane.begin_answer(made)
+            lane.prepare_head(made)
         assert made.settle(outcome)
         lane.stage()
         said.append(write(lane))
@@ -185,18 +187,18 @@ async def test_what_an_answer_begins_with_is_its_own_delivery_s() -> None:
         made = given(lane, event(lambda_runtime_invocation_id=attempt))
         if attempt == b"attempt-1":
             # The other handler does not wait.
-            lane.begin_answer(made)
+            lane.prepare_head(made)
         assert made.settle(Outcome(b"1"))
         lane.stage()
 
         assert b"\r\nLambda-Runtime-Invocation-Id: %s\r\n" % attempt in write(lane)
-        lane.acknowledged()
-        lane.owed.clear()
+        lane.take_status()
+        lane.expected.clear()
 
 
 async def test_a_host_is_no_template() -> None:
     lane = Lane(0, b"[fe80::1%25eth0]:80")
-    lane.connected(Wire())
+    lane.attach(Wire())
     settled(lane)
 
     lane.stage()
@@ -247,12 +249,12 @@ async def test_an_answer_whose_making_has_failed_is_staged_by_the_next_responder
         patched.setattr(module, "keep_what_is_freed", _fails)
         with pytest.raises(MemoryError):
             lane.stage()
-    assert (made.state, list(lane.outbox), list(lane.owed)) == (State.SETTLED, [], [])
+    assert (made.state, list(lane.outbox), list(lane.expected)) == (DeliveryState.SETTLED, [], [])
 
     lane.stage()
 
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
-    assert list(lane.owed) == [Owed.ANSWER, Owed.NEXT]
+    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
 
 
 async def test_so_is_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,8 +302,8 @@ async def test_an_event_is_a_delivery_with_a_serial_of_its_own() -> None:
 
     first = settled(lane)
     lane.stage()
-    lane.acknowledged()
-    second = lane.event(event())
+    lane.take_status()
+    second = lane.take_event(event())
 
     assert second is not None
     assert (first.serial, second.serial) == (1, 2)
@@ -314,8 +316,8 @@ async def test_the_final_status_ends_a_delivery_whatever_it_is() -> None:
     made = settled(lane)
     lane.stage()
 
-    assert lane.acknowledged() is made
-    assert made.state is State.ACKED
+    assert lane.take_status() is made
+    assert made.state is DeliveryState.ACKED
     assert lane.delivery is None
 
 
@@ -324,7 +326,7 @@ async def test_what_is_acknowledged_keeps_neither_answer_nor_event() -> None:
     made = settled(lane)
     made.body = b"an event that was not decoded"
     lane.stage()
-    lane.acknowledged()
+    lane.take_status()
 
     assert (made.outcome, made.body) == (None, b"")
 
@@ -332,38 +334,38 @@ async def test_what_is_acknowledged_keeps_neither_answer_nor_event() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(403, {}, b"", True),
-        Answer(500, {b"lambda-runtime-aws-request-id": b"id"}, b"", True),
-        Answer(200, {}, b"{}", True),
-        Answer(200, {b"lambda-runtime-aws-request-id": b""}, b"{}", True),
+        ApiResponse(403, {}, b"", True),
+        ApiResponse(500, {b"lambda-runtime-aws-request-id": b"id"}, b"", True),
+        ApiResponse(200, {}, b"{}", True),
+        ApiResponse(200, {b"lambda-runtime-aws-request-id": b""}, b"{}", True),
     ],
 )
-async def test_an_answer_without_an_event_is_a_refusal_and_is_counted(answer: Answer) -> None:
+async def test_an_answer_without_an_event_is_a_refusal_and_is_counted(answer: ApiResponse) -> None:
     lane = lane_of()
 
     for times in (1, 2):
-        assert asked(lane).event(answer) is None
-        assert lane.refused == times
-    assert asked(lane).event(event()) is not None
-    assert lane.refused == 0
+        assert asked(lane).take_event(answer) is None
+        assert lane.refusals == times
+    assert asked(lane).take_event(event()) is not None
+    assert lane.refusals == 0
 
 
 async def test_half_an_answer_stays_in_the_lane() -> None:
     lane = asked(lane_of())
 
-    assert lane.received(b"HTTP/1.1 202 Accepted\r\nConte") == []
-    assert [a.status for a in lane.received(b"nt-Length: 0\r\n\r\n")] == [202]
+    assert lane.parse(b"HTTP/1.1 202 Accepted\r\nConte") == []
+    assert [a.status for a in lane.parse(b"nt-Length: 0\r\n\r\n")] == [202]
 
 
 async def test_noise_is_refused_and_a_new_connection_starts_afresh() -> None:
     lane = asked(lane_of())
     with pytest.raises(WireError):
-        lane.received(b"noise")
+        lane.parse(b"noise")
 
-    lane.broken()
-    lane.connected(Wire())
+    lane.disconnect()
+    lane.attach(Wire())
 
-    assert len(lane.received(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
+    assert len(lane.parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
 
 
 # -- deadlines

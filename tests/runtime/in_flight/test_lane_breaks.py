@@ -2,11 +2,11 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Loss, Owed
-from okibi.runtime.in_flight.delivery import Delivery, State
+from okibi.runtime.in_flight.broken_connection import Expected, Loss
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.protocol.runtime_api import Answer
+from okibi.runtime.protocol.runtime_api import ApiResponse
 from tests.support.lanes import (
     ME,
     NEXT,
@@ -27,7 +27,7 @@ async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
     made = given(lane)
     wire = lane.transport
 
-    assert lane.broken() is Loss.NOTHING
+    assert lane.disconnect() is Loss.NOTHING
 
     assert isinstance(wire, Wire)
     assert wire.closed
@@ -39,19 +39,19 @@ async def test_broken_with_nothing_owed_the_delivery_goes_on() -> None:
 async def test_broken_before_the_first_event_it_is_asked_for_again() -> None:
     lane = asked(lane_of())
 
-    assert lane.broken() is Loss.EVENT
+    assert lane.disconnect() is Loss.MAYBE_EVENT
 
     assert lane.pipelined
     assert write(asked(lane)) == b""
-    assert list(lane.owed) == [Owed.NEXT]
+    assert list(lane.expected) == [Expected.NEXT]
 
 
 async def test_broken_after_the_status_the_lane_is_sequential_from_then_on() -> None:
     lane = lane_of()
     sent(lane)
-    lane.acknowledged()
+    lane.take_status()
 
-    assert lane.broken() is Loss.EVENT
+    assert lane.disconnect() is Loss.MAYBE_EVENT
 
     assert not lane.pipelined
     lane.stage()
@@ -63,9 +63,9 @@ async def test_broken_with_none_of_the_answer_written_it_is_staged_again_as_befo
     made = settled(lane)
     lane.stage()
 
-    assert lane.broken() is Loss.AGAIN
+    assert lane.disconnect() is Loss.RESEND
 
-    assert made.state is State.SETTLED
+    assert made.state is DeliveryState.SETTLED
     assert lane.pipelined
     assert not lane.outbox
     lane.stage()
@@ -81,13 +81,13 @@ async def test_broken_with_the_whole_answer_written_it_is_sent_once_more_sequent
     lane.stage()
     first = write(lane)
 
-    assert lane.broken() is (Loss.BOTH if pipelined else Loss.AGAIN)
+    assert lane.disconnect() is (Loss.RESEND_MAYBE_EVENT if pipelined else Loss.RESEND)
 
     assert not lane.pipelined
     lane.stage()
     again = write(lane)
     assert again == first.removesuffix(NEXT)
-    assert lane.acknowledged() is made
+    assert lane.take_status() is made
 
 
 async def test_the_next_request_being_cut_does_not_cut_the_answer() -> None:
@@ -96,47 +96,47 @@ async def test_the_next_request_being_cut_does_not_cut_the_answer() -> None:
     lane.stage()
     write(lane, len(lane.outbox[0]) - 3)
 
-    assert lane.broken() is Loss.AGAIN
+    assert lane.disconnect() is Loss.RESEND
 
 
 async def test_broken_a_second_time_with_the_answer_written_it_is_fatal() -> None:
     lane = lane_of()
     settled(lane)
-    for expected in (Loss.BOTH, Loss.TWICE):
+    for expected in (Loss.RESEND_MAYBE_EVENT, Loss.SENT_TWICE):
         lane.stage()
         write(lane)
-        assert lane.broken() is expected
+        assert lane.disconnect() is expected
 
 
 async def test_a_connection_that_takes_nothing_is_no_second_time() -> None:
     lane = lane_of()
     sent(lane)
-    lane.broken()
+    lane.disconnect()
     for _ in range(5):
         lane.stage()
-        assert lane.broken() is Loss.AGAIN
+        assert lane.disconnect() is Loss.RESEND
 
     lane.stage()
     write(lane)
-    assert lane.broken() is Loss.TWICE
+    assert lane.disconnect() is Loss.SENT_TWICE
 
 
 async def test_once_acknowledged_the_next_answer_may_be_sent_twice_again() -> None:
     lane = lane_of()
     sent(lane)
-    lane.broken()
+    lane.disconnect()
     lane.stage()
     write(lane)
-    lane.acknowledged()
+    lane.take_status()
 
     sent(lane)
 
-    assert lane.broken() is Loss.AGAIN
+    assert lane.disconnect() is Loss.RESEND
     assert not lane.pipelined
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("expected", [Loss.FATAL, Loss.TWICE])
+@pytest.mark.parametrize("expected", [Loss.CUT, Loss.SENT_TWICE])
 async def test_an_answer_that_had_been_made_is_given_up_at_once(
     expected: Loss, streamed: bool
 ) -> None:
@@ -146,16 +146,16 @@ async def test_an_answer_that_had_been_made_is_given_up_at_once(
         write(lane)
         assert made.settle(Outcome(b""), ME)
     lane.stage()
-    if expected is Loss.TWICE:
+    if expected is Loss.SENT_TWICE:
         write(lane)
-        lane.broken()
+        lane.disconnect()
         lane.stage()
-    write(lane, 1 if expected is Loss.FATAL else 1 << 30)
-    assert lane.broken() is expected
+    write(lane, 1 if expected is Loss.CUT else 1 << 30)
+    assert lane.disconnect() is expected
 
-    assert lane.give_up() is made
+    assert lane.drop_response() is made
 
-    lane.connected(Wire())
+    lane.attach(Wire())
     assert lane.delivery is None
     lane.stage()
     assert write(lane) == NEXT
@@ -170,7 +170,7 @@ async def test_an_answer_cut_anywhere_inside_is_fatal(size: int) -> None:
         whole = sum(map(len, lane.outbox))
         write(lane, cut if cut > 0 else whole + cut)
 
-        assert lane.broken() is Loss.FATAL
+        assert lane.disconnect() is Loss.CUT
 
 
 async def test_broken_before_the_next_request_is_out_nothing_can_be_lost() -> None:
@@ -178,22 +178,22 @@ async def test_broken_before_the_next_request_is_out_nothing_can_be_lost() -> No
     lane.stage()
     write(lane, 5)
 
-    assert lane.broken() is Loss.NOTHING
+    assert lane.disconnect() is Loss.NOTHING
 
 
 async def test_a_server_that_says_it_closes_has_taken_no_second_request() -> None:
     lane = lane_of()
     sent(lane)
-    lane.acknowledged()
+    lane.take_status()
 
-    assert lane.broken(announced=True) is Loss.NOTHING
+    assert lane.disconnect(announced=True) is Loss.NOTHING
     assert not lane.pipelined
 
 
 async def test_http_1_0_turns_the_lane_sequential_though_it_is_kept_alive() -> None:
     lane = asked(lane_of())
 
-    lane.received(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n")
+    lane.parse(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n")
 
     assert not lane.pipelined
 
@@ -201,19 +201,19 @@ async def test_http_1_0_turns_the_lane_sequential_though_it_is_kept_alive() -> N
 # -- an answer that is refused
 
 
-def refused(lane: Lane, status: int, told: Answer) -> None:
+def refused(lane: Lane, status: int, told: ApiResponse) -> None:
     """Answer an event, and have the answer refused."""
     made = given(lane, told)
     assert made.settle(Outcome(b"1"))
     lane.stage()
     write(lane)
-    lane.acknowledged(status)
+    lane.take_status(status)
 
 
-def again(lane: Lane, told: Answer) -> Delivery | None:
-    if not lane.owed:
+def again(lane: Lane, told: ApiResponse) -> Delivery | None:
+    if not lane.expected:
         asked(lane)
-    return lane.event(told)
+    return lane.take_event(told)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 431])
@@ -225,7 +225,7 @@ async def test_the_event_of_a_refused_answer_comes_again_settled(status: int) ->
 
     assert repeat is not None
     assert repeat.outcome is not None
-    assert repeat.state is State.SETTLED
+    assert repeat.state is DeliveryState.SETTLED
     assert repeat.begun == 0
     assert repeat.outcome.error_type == "Runtime.AnswerRefused"
 
@@ -236,11 +236,11 @@ async def test_a_repeat_whose_error_is_refused_is_dropped_until_another_event_co
     assert again(lane, told) is not None
     lane.stage()
     write(lane)
-    lane.acknowledged(404)
+    lane.take_status(404)
 
     for times in (1, 2, 3):
         assert again(lane, told) is None
-        assert lane.refused == times
+        assert lane.refusals == times
     other = again(lane, event(10.0, lambda_runtime_aws_request_id=b"id-2"))
     assert other is not None
     assert other.unsettled
@@ -260,7 +260,7 @@ async def test_what_was_answered_is_no_repeat_when_it_comes_again(status: int) -
 @pytest.mark.parametrize(
     "retry", [event(70.0), event(10.0, lambda_runtime_invocation_id=b"attempt-2")]
 )
-async def test_a_retry_of_an_asynchronous_event_is_no_repeat(retry: Answer) -> None:
+async def test_a_retry_of_an_asynchronous_event_is_no_repeat(retry: ApiResponse) -> None:
     lane, told = lane_of(), event(10.0)
     refused(lane, 400, told)
 
@@ -273,15 +273,15 @@ async def test_a_retry_of_an_asynchronous_event_is_no_repeat(retry: Answer) -> N
 async def test_a_403_to_an_answer_sent_once_more_is_doubtful_until_an_event_comes() -> None:
     lane = lane_of()
     sent(lane)
-    lane.broken()
+    lane.disconnect()
     lane.stage()
     write(lane)
 
-    lane.acknowledged(403)
-    assert lane.doubtful
+    lane.take_status(403)
+    assert lane.resend_refused
 
     assert again(lane, event(10.0, lambda_runtime_aws_request_id=b"id-2")) is not None
-    assert not lane.doubtful
+    assert not lane.resend_refused
 
 
 # -- values that cannot stand in a header

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Loss, Owed
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.broken_connection import Expected, Loss
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import JOIN_LIMIT
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
@@ -36,12 +36,12 @@ async def test_the_head_leaves_with_the_first_piece_and_no_request_behind_it() -
 
     made = streaming(lane, b"one")
 
-    assert made.state is State.STREAMING
+    assert made.state is DeliveryState.STREAMING
     assert len(lane.outbox) == 1
     said = write(lane)
     assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
     assert said.endswith(b"\r\n\r\n3\r\none\r\n")
-    assert list(lane.owed) == [Owed.ANSWER]
+    assert list(lane.expected) == [Expected.STATUS]
 
 
 async def test_the_attempt_s_id_is_echoed() -> None:
@@ -60,7 +60,7 @@ async def test_a_piece_of_6_mb_is_not_copied() -> None:
     made = streaming(lane, b"one")
     write(lane)
 
-    assert lane.go_on(made, chunk(piece))
+    assert lane.append_to_stream(made, chunk(piece))
 
     assert lane.outbox[1].obj is piece
 
@@ -69,13 +69,13 @@ async def test_behind_the_piece_that_is_written_small_ones_are_joined_up_to_the_
     lane, half, large = lane_of(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
     made = streaming(lane, b"one")
     for data in (b"1", b"x" * half, b"2", b"x" * half, b"3", large, b"4", b"5"):
-        assert lane.go_on(made, chunk(data))
+        assert lane.append_to_stream(made, chunk(data))
     before = b"".join(lane.outbox)
 
     pieces = list[memoryview]()
     while lane.outbox:
         pieces.append(lane.outbox[0])
-        lane.wrote(len(pieces[-1]))
+        lane.mark_written(len(pieces[-1]))
 
     assert b"".join(pieces) == before
     behind = pieces[1:]
@@ -93,7 +93,7 @@ async def test_what_has_been_joined_is_not_copied_again() -> None:
 
     for _ in range(3):
         write(lane, 1)
-        assert lane.go_on(made, chunk(b"four"))
+        assert lane.append_to_stream(made, chunk(b"four"))
         assert lane.outbox[0].obj is once
 
 
@@ -108,9 +108,9 @@ async def test_with_its_end_the_next_request_leaves_in_the_same_write(outcome: O
     assert len(lane.outbox) == 1
     error = outcome.error_type or ""
     assert write(lane) == last_chunk(error, outcome.body if error else b"") + NEXT
-    assert list(lane.owed) == [Owed.ANSWER, Owed.NEXT]
-    assert lane.acknowledged() is made
-    assert made.state is State.ACKED
+    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
+    assert lane.take_status() is made
+    assert made.state is DeliveryState.ACKED
 
 
 async def test_sequential_the_next_request_waits_for_the_status() -> None:
@@ -121,9 +121,9 @@ async def test_sequential_the_next_request_waits_for_the_status() -> None:
     ended(lane, made)
 
     assert write(lane) == last_chunk()
-    assert lane.acknowledged() is made
+    assert lane.take_status() is made
     assert write(asked(lane)) == b""
-    assert list(lane.owed) == [Owed.NEXT]
+    assert list(lane.expected) == [Expected.NEXT]
 
 
 async def test_once_the_process_is_to_end_no_request_follows() -> None:
@@ -170,9 +170,9 @@ async def test_nobody_but_its_worker_begins_it_and_a_bad_content_type_changes_no
         lane.open_stream(made, ME, stream, b"a\r\nb", [])
     assert not lane.open_stream(made, worker("/other"), stream, b"a", [])
 
-    assert made.state is State.RUNNING
+    assert made.state is DeliveryState.RUNNING
     assert not lane.outbox
-    assert not lane.owed
+    assert not lane.expected
 
 
 async def test_once_it_has_ended_nothing_more_is_taken_of_it() -> None:
@@ -182,7 +182,7 @@ async def test_once_it_has_ended_nothing_more_is_taken_of_it() -> None:
     ended(lane, made, LATE)
     write(lane)
 
-    assert not lane.go_on(made, chunk(b"late"))
+    assert not lane.append_to_stream(made, chunk(b"late"))
     assert not lane.outbox
 
 
@@ -193,7 +193,7 @@ async def test_settled_and_its_end_not_staged_yet_nothing_more_is_taken_of_it() 
 
     assert made.settle(LATE)
 
-    assert not lane.go_on(made, chunk(b"late"))
+    assert not lane.append_to_stream(made, chunk(b"late"))
     assert not lane.outbox
 
 
@@ -202,10 +202,10 @@ async def test_one_delivery_s_stream_does_not_get_into_another_s_answer() -> Non
     old = streaming(lane)
     ended(lane, old)
     write(lane)
-    lane.acknowledged()
-    lane.event(event(lambda_runtime_aws_request_id=b"id-2"))
+    lane.take_status()
+    lane.take_event(event(lambda_runtime_aws_request_id=b"id-2"))
 
-    assert not lane.go_on(old, chunk(b"late"))
+    assert not lane.append_to_stream(old, chunk(b"late"))
     assert not lane.open_stream(old, ME, Stream(print), b"a", [])
 
 
@@ -224,26 +224,26 @@ async def test_a_status_before_its_end_cuts_it_and_the_delivery_waits_for_its_wo
     lane.open_stream(made, ME, stream, b"a", chunk(b"one"))
     write(lane)
 
-    assert lane.acknowledged(status) is made
+    assert lane.take_status(status) is made
 
     assert cut == ["cut"]
-    assert str(status) in stream.over
-    assert not lane.go_on(made, chunk(b"two"))
+    assert str(status) in stream.end_reason
+    assert not lane.append_to_stream(made, chunk(b"two"))
     assert lane.delivery is made
-    assert made.state is State.STREAMING
+    assert made.state is DeliveryState.STREAMING
 
 
 async def test_cut_so_its_request_is_ended_before_the_next_one() -> None:
     lane = lane_of()
     made = streaming(lane)
     write(lane)
-    lane.acknowledged(413)
+    lane.take_status(413)
 
     ended(lane, made, LATE)
 
     assert write(lane) == last_chunk() + NEXT
-    assert list(lane.owed) == [Owed.NEXT]
-    assert made.state is State.ACKED
+    assert list(lane.expected) == [Expected.NEXT]
+    assert made.state is DeliveryState.ACKED
     assert lane.delivery is None
 
 
@@ -251,14 +251,14 @@ async def test_cut_so_and_the_connection_closed_only_the_next_request_is_said() 
     lane = lane_of()
     made = streaming(lane)
     write(lane)
-    lane.acknowledged(413)
-    assert lane.broken(announced=True) is Loss.NOTHING
-    lane.connected(Wire())
+    lane.take_status(413)
+    assert lane.disconnect(announced=True) is Loss.NOTHING
+    lane.attach(Wire())
 
     ended(lane, made, LATE)
 
     assert write(lane) == NEXT
-    assert made.state is State.ACKED
+    assert made.state is DeliveryState.ACKED
 
 
 async def test_the_event_of_a_stream_that_was_refused_comes_again_settled() -> None:
@@ -268,10 +268,10 @@ async def test_the_event_of_a_stream_that_was_refused_comes_again_settled() -> N
     made.begin(ME)
     lane.open_stream(made, ME, Stream(print), b"a", chunk(b"one"))
     write(lane)
-    lane.acknowledged(403)
+    lane.take_status(403)
     write(ended(lane, made, LATE))
 
-    repeat = lane.event(told)
+    repeat = lane.take_event(told)
 
     assert repeat is not None
-    assert repeat.state is State.SETTLED
+    assert repeat.state is DeliveryState.SETTLED

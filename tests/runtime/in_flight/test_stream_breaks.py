@@ -2,8 +2,8 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Loss, Owed
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.broken_connection import Expected, Loss
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import JOIN_LIMIT
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import chunk
@@ -34,13 +34,13 @@ async def test_broken_with_none_of_it_written_it_goes_out_on_the_next(
         for lane in (plain, broken):
             ended(lane, made[id(lane)])
 
-    assert broken.broken() is Loss.AGAIN
-    broken.connected(Wire())
+    assert broken.disconnect() is Loss.RESEND
+    broken.attach(Wire())
 
-    assert broken.owed == plain.owed
+    assert broken.expected == plain.expected
     if not over:
         for lane in (plain, broken):
-            assert lane.go_on(made[id(lane)], chunk(b"two"))
+            assert lane.append_to_stream(made[id(lane)], chunk(b"two"))
             ended(lane, made[id(lane)])
     assert write(broken) == write(plain)
 
@@ -52,7 +52,7 @@ async def test_broken_in_the_middle_of_a_piece_it_is_fatal(cut: int) -> None:
     whole = sum(map(len, lane.outbox))
     write(lane, cut if cut > 0 else whole + cut)
 
-    assert lane.broken() is Loss.FATAL
+    assert lane.disconnect() is Loss.CUT
 
 
 async def test_broken_between_two_pieces_it_is_fatal_and_the_handler_is_cut() -> None:
@@ -60,14 +60,14 @@ async def test_broken_between_two_pieces_it_is_fatal_and_the_handler_is_cut() ->
     made = streaming(lane)
     write(lane)
 
-    assert lane.broken() is Loss.FATAL
+    assert lane.disconnect() is Loss.CUT
 
     assert made.stream is not None
-    assert made.stream.over
+    assert made.stream.end_reason
     assert not lane.outbox
     # Nothing of it gets on to a new connection.
     lane.closing = True
-    lane.connected(Wire())
+    lane.attach(Wire())
     ended(lane, made, LATE)
     assert not lane.outbox
 
@@ -79,18 +79,18 @@ async def test_given_up_it_stays_until_it_is_settled_and_then_the_next_event_is_
     lane = lane_of()
     made = streaming(lane)
     write(lane, len(lane.outbox[0]) - left)
-    assert lane.broken() is Loss.FATAL
+    assert lane.disconnect() is Loss.CUT
 
-    assert lane.give_up() is made
+    assert lane.drop_response() is made
 
     assert lane.delivery is made
     assert made.unsettled
-    lane.connected(Wire())
+    lane.attach(Wire())
     assert write(asked(lane)) == b""
-    assert not lane.go_on(made, chunk(b"two"))
+    assert not lane.append_to_stream(made, chunk(b"two"))
     ended(lane, made, LATE)
     assert write(lane) == NEXT
-    assert list(lane.owed) == [Owed.NEXT]
+    assert list(lane.expected) == [Expected.NEXT]
     assert lane.delivery is None
 
 
@@ -99,11 +99,11 @@ async def test_given_up_when_it_is_settled_the_next_event_is_asked_for() -> None
     made = streaming(lane)
     write(lane)
     assert made.settle(GOOD, ME)
-    assert lane.broken() is Loss.FATAL
+    assert lane.disconnect() is Loss.CUT
 
-    assert lane.give_up() is made
+    assert lane.drop_response() is made
 
-    lane.connected(Wire())
+    lane.attach(Wire())
     lane.stage()
     assert write(lane) == NEXT
     assert lane.delivery is None
@@ -113,21 +113,21 @@ async def test_given_up_it_is_nothing_to_the_connections_that_break_after_it() -
     lane = lane_of()
     made = streaming(lane)
     write(lane)
-    lane.broken()
-    lane.give_up()
+    lane.disconnect()
+    lane.drop_response()
 
     for _ in range(2):
-        lane.connected(Wire())
-        assert lane.broken() is Loss.NOTHING
+        lane.attach(Wire())
+        assert lane.disconnect() is Loss.NOTHING
     assert lane.delivery is made
-    lane.connected(Wire())
+    lane.attach(Wire())
     ended(lane, made, LATE)
     assert write(lane) == NEXT
-    other = lane.event(event(lambda_runtime_aws_request_id=b"id-2"))
+    other = lane.take_event(event(lambda_runtime_aws_request_id=b"id-2"))
     assert other is not None
     assert other.settle(Outcome(b"1"))
     lane.stage()
-    assert lane.broken() is Loss.AGAIN
+    assert lane.disconnect() is Loss.RESEND
 
 
 @pytest.mark.parametrize("pipelined", [True, False])
@@ -138,17 +138,17 @@ async def test_broken_with_all_of_it_written_an_error_is_sent_in_its_place(
     made = streaming(lane)
     write(ended(lane, made))
 
-    assert lane.broken() is (Loss.BOTH if pipelined else Loss.AGAIN)
+    assert lane.disconnect() is (Loss.RESEND_MAYBE_EVENT if pipelined else Loss.RESEND)
 
-    lane.connected(Wire())
+    lane.attach(Wire())
     lane.stage()
     said = write(lane)
     assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
     assert b"Runtime.StreamLost" in said
     assert not said.endswith(NEXT)
-    lane.acknowledged(403)
-    assert lane.doubtful
-    assert made.state is State.ACKED
+    lane.take_status(403)
+    assert lane.resend_refused
+    assert made.state is DeliveryState.ACKED
 
 
 async def test_broken_with_its_end_half_written_it_is_fatal() -> None:
@@ -158,18 +158,18 @@ async def test_broken_with_its_end_half_written_it_is_fatal() -> None:
     ended(lane, made)
     write(lane, 2)
 
-    assert lane.broken() is Loss.FATAL
+    assert lane.disconnect() is Loss.CUT
 
 
 async def test_after_a_stream_a_plain_answer_is_what_it_was() -> None:
     lane = lane_of()
     write(ended(lane, streaming(lane)))
-    lane.acknowledged()
-    lane.owed.clear()
+    lane.take_status()
+    lane.expected.clear()
 
     settled(lane)
     lane.stage()
 
-    assert lane.broken() is Loss.AGAIN
+    assert lane.disconnect() is Loss.RESEND
     lane.stage()
     assert write(lane).endswith(b'"yes"' + NEXT)

@@ -15,7 +15,7 @@ from okibi.actors import ExitReason
 from okibi.runtime import Context, Handler
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.telemetry.invocation_context import request_id
 from tests.support.played_api import ACCEPTED, NEXT
 from tests.support.streaming_worker import body, serving, trailer, until
@@ -56,7 +56,7 @@ async def test_at_the_deadline_it_is_closed_in_its_own_task_and_the_trailer_says
     async with serving(Endless) as stage:
         made = await stage.due_in(1.0)
         await trio.sleep(0.9)
-        assert made.state is State.STREAMING
+        assert made.state is DeliveryState.STREAMING
         await trio.sleep(0.2)
 
         assert trailer(stage.read())["errorType"] == "Runtime.DeadlineExceeded"
@@ -75,7 +75,7 @@ async def test_a_status_before_its_end_cancels_it_and_the_next_event_is_served(
         await stage.world.say(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
 
         assert LOG == ["init", "closed", "terminate", "init"]
-        assert made.state is State.ACKED
+        assert made.state is DeliveryState.ACKED
         assert made.outcome is not None
         assert made.outcome.error_type == "Runtime.StreamCut"
         assert stage.read() == b"0\r\n\r\n" + NEXT
@@ -120,7 +120,7 @@ async def test_beside_other_lanes_it_costs_that_one_answer_and_the_lane_goes_on(
         stage.worker.stop()
         await stage.worker.wait()
         await stage.world.say(ACCEPTED)
-        assert made.state is State.ACKED
+        assert made.state is DeliveryState.ACKED
         assert stage.lane.delivery is None
 
 
@@ -142,7 +142,7 @@ async def test_killed_its_worker_leaves_the_end_to_the_dispatcher() -> None:
         stage.worker.kill()
         await stage.worker.wait()
 
-        assert made.state is State.STREAMING
+        assert made.state is DeliveryState.STREAMING
         assert made.unsettled
 
 

@@ -46,7 +46,7 @@ async def test_what_was_read_and_not_taken_ends_the_process(
     async def read() -> None:
         async with world() as made:
             made.ledger.fail = failures.append
-            monkeypatch.setattr(Lane, "event", rings)
+            monkeypatch.setattr(Lane, "take_event", rings)
             await made.say(event())
 
     with pytest.raises(BaseExceptionGroup):
@@ -66,11 +66,11 @@ async def test_so_does_an_answer_that_nobody_may_have_been_told_of(nursery: trio
 async def torn_by(wire: Wire, lane: Lane, failures: list[str]) -> None:
     """Have a responder write on a connection that tears it."""
     ledger = ledger_of(1, failures)
-    lane.connected(wire)
+    lane.attach(wire)
 
     async def write() -> None:
         async with trio.open_nursery() as nursery:
-            await start(nursery, partial(Responder, lane, ledger.torn))
+            await start(nursery, partial(Responder, lane, ledger.fail_interrupted_step))
             await trio.sleep_forever()
 
     with pytest.raises(BaseExceptionGroup):
@@ -111,7 +111,7 @@ async def test_a_stream_of_which_a_piece_may_be_lost_has_no_good_end() -> None:
     await torn_by(Tears(), lane, failures)
 
     assert failures == [words("as an answer was written")]
-    assert not lane.go_on(made, chunk(b"two"))
+    assert not lane.append_to_stream(made, chunk(b"two"))
     assert write(ended(lane, made)) == NEXT
 
 
@@ -128,7 +128,7 @@ async def test_beside_other_lanes_what_was_read_costs_its_connection(
             made.ledger.fail = failures.append
             made.ledger.lanes.append(lane_of())
             wires.append(made.wire)
-            monkeypatch.setattr(Lane, "event", rings)
+            monkeypatch.setattr(Lane, "take_event", rings)
             await made.say(event())
 
     with pytest.raises(BaseExceptionGroup):
@@ -145,7 +145,7 @@ async def test_beside_other_lanes_an_answer_that_is_there_is_told_of(
     stage.ledger.fail, stage.ledger.watch = failures.append, Rings()
     stage.ledger.lanes.append(lane_of())
     writer = Inbox()
-    stage.lane.writer = await start(nursery, lambda: writer)
+    stage.lane.responder = await start(nursery, lambda: writer)
 
     await stage.tell("echo")
     assert failures == []
@@ -155,5 +155,7 @@ async def test_beside_other_lanes_an_answer_that_is_there_is_told_of(
 def test_beside_other_lanes_a_write_is_left_to_who_comes_next() -> None:
     failures = list[str]()
 
-    assert not ledger_of(2, failures).torn("as an answer was written", LeftTicking())
+    assert not ledger_of(2, failures).fail_interrupted_step(
+        "as an answer was written", LeftTicking()
+    )
     assert failures == []

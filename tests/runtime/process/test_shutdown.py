@@ -191,10 +191,10 @@ async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
 ) -> None:
     monkeypatch.setattr(shutdown, "end_within", lambda *_: None)
     lane = Lane(0, b"api")
-    lane.connected(Played())
+    lane.attach(Played())
     lane.stage()
     if come:
-        lane.received(event()[:come])
+        lane.parse(event()[:come])
     root = await start(nursery, Server)
     process = Ending([lane], Alarm())
     process.root = root.process()
@@ -281,8 +281,8 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
     ("module", "of", "what", "sleep"),
     [
         ("deadlines.interrupt", "Alarm", "run", True), slow("deadlines.interrupt", "Alarm", "run",
-        False), slow("in_flight.lane", "Lane", "received", True), ("in_flight.lane", "Lane",
-    "received", False), ],
+        False), slow("in_flight.lane", "Lane", "parse", True), ("in_flight.lane", "Lane",
+    "parse", False), ],
 )  # fmt: skip
 async def test_so_is_one_that_begins_when_the_signal_has_come(
     module: str, of: str, what: str, sleep: bool

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okibi.runtime.protocol.runtime_api import (
-    Answer,
-    AnswerParser,
+    ApiResponse,
+    ApiResponseParser,
     WireError,
     chunk,
-    echo_of,
+    echo_header,
     error_head,
     header_value,
     last_chunk,
     next_request,
+    path_segment,
     response_head,
-    segment,
     stream_head,
 )
 
@@ -35,8 +35,8 @@ CHUNKED = (
 )
 
 
-def parsed(*pieces: bytes) -> list[Answer]:
-    parser = AnswerParser()
+def parsed(*pieces: bytes) -> list[ApiResponse]:
+    parser = ApiResponseParser()
     return [answer for piece in pieces for answer in parser.feed(piece)]
 
 
@@ -84,7 +84,7 @@ def test_answers_are_the_same_in_any_pieces(sizes: list[int]) -> None:
 
 
 def test_half_an_answer_is_none_and_the_parser_says_that_it_has_it() -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
 
     assert parser.feed(EVENT[:-1]) == []
     assert parser.half_read
@@ -124,15 +124,15 @@ def accepted(*headers: bytes) -> bytes:
     ],
 )
 def test_what_is_said_again_in_the_same_bytes_means_the_same(stream: list[bytes]) -> None:
-    parser, told = AnswerParser(), list[Answer]()
+    parser, told = ApiResponseParser(), list[ApiResponse]()
     for data in stream:
         told += parser.feed(data)
 
-    assert told == AnswerParser().feed(b"".join(stream))
+    assert told == ApiResponseParser().feed(b"".join(stream))
 
 
 def test_what_was_said_before_in_the_same_bytes_counts_before_noise() -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     parser.feed(accepted() + EVENT)
 
     with pytest.raises(WireError) as refused:
@@ -142,7 +142,7 @@ def test_what_was_said_before_in_the_same_bytes_counts_before_noise() -> None:
 
 
 def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same() -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     parser.feed(accepted(b"Connection: close"))
 
     with pytest.raises(WireError):
@@ -227,26 +227,26 @@ def test_a_trailer_is_no_header() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 def test_a_body_without_a_length_ends_with_the_connection(body: bytes) -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     assert parser.feed(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n" + body) == []
 
-    assert parser.end() == [Answer(200, {b"a": b"b"}, body, False)]
+    assert parser.end() == [ApiResponse(200, {b"a": b"b"}, body, False)]
     assert parser.end() == []
 
 
 @pytest.mark.parametrize("whole", [EVENT, CHUNKED])
 def test_a_body_with_a_length_is_not_complete_before_it(whole: bytes) -> None:
     for size in range(len(whole)):
-        parser = AnswerParser()
+        parser = ApiResponseParser()
         assert parser.feed(whole[:size]) == []
         assert parser.end() == []
 
 
 def test_the_parser_knows_the_version_it_read_last() -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     parser.feed(ACCEPTED)
     assert not parser.speaks_1_0
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     parser.feed(b"HTTP/1.0 202 Accepted\r\nContent-Length: 0\r\n\r\n")
     assert parser.speaks_1_0
 
@@ -258,14 +258,14 @@ def test_the_parser_knows_the_version_it_read_last() -> None:
 def test_an_attempt_that_has_no_name_or_a_bad_one_is_not_echoed(attempt: bytes | None) -> None:
     named = {} if attempt is None else {b"lambda-runtime-invocation-id": attempt}
 
-    assert echo_of(named) == b""
+    assert echo_header(named) == b""
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [("a-1_.~Z", b"a-1_.~Z"), ("a b/é%\r", b"a%20b%2F%E9%25%0D")]
 )
 def test_a_segment_is_safe_in_a_path(value: str, said: bytes) -> None:
-    assert segment(value) == said
+    assert path_segment(value) == said
 
 
 def test_the_next_request_has_no_body_and_no_more_headers_than_it_needs() -> None:
@@ -307,7 +307,7 @@ def test_what_latin_1_cannot_say_is_replaced_in_a_header() -> None:
 
 
 def test_an_answer_that_was_given_is_not_kept() -> None:
-    parser = AnswerParser()
+    parser = ApiResponseParser()
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
     with traced() as held:
         for at in range(0, len(whole), 100_000):

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.serving.busy_poll import MOST, PRICE, BusyWait
+from okibi.runtime.serving.busy_poll import MOST, PRICE, BusyPoll
 from tests.support.played_api import ACCEPTED, NEXT, Passes, World, event, world
 
 LIMIT = 0.0003
@@ -32,22 +32,22 @@ class Waited:
     looks: int = 0
     waits: int = 0
     in_vain: list[int] = attrs.field(factory=list[int])
-    busy_wait: BusyWait = attrs.field(init=False)
+    busy_poll: BusyPoll = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.busy_wait = BusyWait(LIMIT, lambda: self.now)
+        self.busy_poll = BusyPoll(LIMIT, lambda: self.now)
 
     def event(self, gap: float) -> bool:
         """Have an event come so long after it could; whether it was found by looking."""
         due = self.now + gap
         began = self.looks
-        looked = self.busy_wait.begins()
-        found = looked and self.busy_wait.sees(lambda: self.look(due))
+        looked = self.busy_poll.begins()
+        found = looked and self.busy_poll.sees(lambda: self.look(due))
         if looked and not found:
             self.in_vain.append(self.looks - began)
         self.waits += not found
         self.now = max(self.now, due)
-        self.busy_wait.came()
+        self.busy_poll.came()
         return found
 
     def look(self, due: float) -> bool:
@@ -88,12 +88,12 @@ async def test_nobody_looks_longer_than_the_limit() -> None:
 async def test_a_look_that_goes_on_ends_with_the_first_one_s_limit() -> None:
     waited = Waited()
     waited.event(SOON)
-    assert waited.busy_wait.begins()
+    assert waited.busy_poll.begins()
     # A status has come, and the event is yet to come.
     waited.now += 2 * LIMIT
-    assert waited.busy_wait.begins()
+    assert waited.busy_poll.begins()
 
-    assert not waited.busy_wait.sees(lambda: waited.look(inf))
+    assert not waited.busy_poll.sees(lambda: waited.look(inf))
     assert waited.looks == 1
 
 
@@ -110,7 +110,7 @@ async def test_each_look_in_vain_is_to_be_made_good_for_by_more_that_come_soon()
     between: list[int] = []
     for _ in range(130):
         soon = 0
-        while not waited.busy_wait.begins():
+        while not waited.busy_poll.begins():
             waited.event(SOON)
             soon += 1
         waited.event(LATE)
@@ -128,10 +128,10 @@ async def test_each_that_is_found_makes_good_for_a_part_of_one_that_was_not() ->
         assert not waited.event(SOON)
     for _ in range(3):
         assert waited.event(SOON)
-    waited.busy_wait.came()
+    waited.busy_poll.came()
     waited.event(LATE)
     soon = 0
-    while not waited.busy_wait.begins():
+    while not waited.busy_poll.begins():
         waited.event(SOON)
         soon += 1
 
@@ -145,12 +145,12 @@ async def test_a_status_that_is_found_makes_good_for_nothing() -> None:
     for _ in range(1 + PRICE):
         waited.event(SOON)
     for _ in range(PRICE):
-        assert waited.busy_wait.begins()
-        assert waited.busy_wait.sees(lambda: True)
+        assert waited.busy_poll.begins()
+        assert waited.busy_poll.sees(lambda: True)
     assert waited.event(LATE) is False
     for _ in range(2 * PRICE):
         assert not waited.event(SOON)
-        assert not waited.busy_wait.begins()
+        assert not waited.busy_poll.begins()
 
 
 async def test_bursts_that_cost_more_than_they_save_are_not_looked_for() -> None:
@@ -166,7 +166,7 @@ async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
     waited = Waited()
     waited.event(SOON)
     waited.now += LATE
-    waited.busy_wait.came()
+    waited.busy_poll.came()
 
     assert waited.event(SOON)
 
@@ -176,7 +176,7 @@ async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
     waited.event(SOON)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.lowlevel.checkpoint)
-        assert not waited.busy_wait.begins()
+        assert not waited.busy_poll.begins()
         assert not waited.event(SOON)
     assert waited.looks == 0
 
@@ -184,14 +184,14 @@ async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
 
 
 async def test_a_limit_of_nothing_never_looks() -> None:
-    never = BusyWait(0.0, lambda: 1.0)
+    never = BusyPoll(0.0, lambda: 1.0)
     for _ in range(3):
         assert not never.begins()
         never.came()
 
 
 async def test_a_clock_that_stands_still_makes_no_endless_look(mock_clock: MockClock) -> None:
-    waiting = BusyWait(LIMIT)
+    waiting = BusyPoll(LIMIT)
     waiting.begins()
     waiting.came()
     assert waiting.begins()
@@ -213,14 +213,14 @@ def test_whatever_comes_what_is_looked_for_is_what_the_table_says(gaps: list[flo
     trio.run(main)
 
 
-class Never(BusyWait):
+class Never(BusyPoll):
     """Not to be asked to look."""
 
     def sees(self, pending: object) -> bool:
         raise AssertionError
 
 
-class Told(BusyWait):
+class Told(BusyPoll):
     """Tells of each look whether something was found."""
 
     def __init__(self) -> None:
@@ -243,10 +243,10 @@ async def waits(event: object, context: Context) -> object:
 
 @asynccontextmanager
 async def serving(
-    busy_wait: BusyWait, handler: Handler = echo, *, pipelined: bool = True
+    busy_wait: BusyPoll, handler: Handler = echo, *, pipelined: bool = True
 ) -> AsyncIterator[World]:
     """A world whose last event came soon."""
-    async with world(pipelined, busy_wait=busy_wait) as stage:
+    async with world(pipelined, busy_poll=busy_wait) as stage:
         await stage.serves(handler)
         busy_wait.begins()
         busy_wait.came()
@@ -262,7 +262,7 @@ async def follow(stage: World) -> None:
 
 @KNOWN
 async def test_an_event_that_follows_upon_its_answer_is_received_without_a_wait() -> None:
-    async with serving(BusyWait(LIMIT, lambda: 1.0)) as stage:
+    async with serving(BusyPoll(LIMIT, lambda: 1.0)) as stage:
         before = stage.wire.waits
         await follow(stage)
 
@@ -271,7 +271,7 @@ async def test_an_event_that_follows_upon_its_answer_is_received_without_a_wait(
 
 
 async def test_the_loop_makes_a_pass_between_two_events_even_so() -> None:
-    async with serving(BusyWait(LIMIT, lambda: 1.0)) as stage:
+    async with serving(BusyPoll(LIMIT, lambda: 1.0)) as stage:
         passes = Passes()
         trio.lowlevel.add_instrument(passes)
         await follow(stage)
@@ -368,7 +368,7 @@ async def test_nor_while_the_answer_waits_for_the_connection() -> None:
 async def test_nor_where_the_last_one_was_late(handler: Handler) -> None:
     now = 0.0
     async with serving(Never(LIMIT, lambda: now), handler) as stage:
-        stage.busy_wait.begins()
+        stage.busy_poll.begins()
         now += LATE
         await stage.say(event())
 
@@ -400,7 +400,7 @@ async def test_a_handler_s_own_time_is_not_the_next_event_s() -> None:
         now += LATE
         return event
 
-    async with serving(BusyWait(LIMIT, lambda: now), slow) as stage:
+    async with serving(BusyPoll(LIMIT, lambda: now), slow) as stage:
         before = stage.wire.waits
         await follow(stage)
 

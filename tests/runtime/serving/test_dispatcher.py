@@ -10,10 +10,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import start
 from okibi.runtime.errors.error_response import LATE
-from okibi.runtime.in_flight.delivery import Delivery, State
-from okibi.runtime.in_flight.handover import tell
+from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
+from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
-from okibi.runtime.in_flight.ledger import DISPATCHER, HANGS, NO_WORKER, Ledger
+from okibi.runtime.in_flight.ledger import DISPATCHER, HANG_SECONDS, NO_WORKER, Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Assign, Dispatcher, SettleLate, plan
 from tests.runtime.serving.test_dispatcher_plan import received
@@ -34,7 +34,7 @@ class World:
 
     async def inbox(self) -> Inbox:
         inbox = Inbox()
-        self.ledger.worker_ready(await start(self.nursery, lambda: inbox))
+        self.ledger.add_worker(await start(self.nursery, lambda: inbox))
         return inbox
 
     async def dispatcher(self) -> None:
@@ -42,7 +42,7 @@ class World:
         await wait_all_tasks_blocked()
 
     async def wake(self) -> None:
-        tell(DISPATCHER)
+        wake(DISPATCHER)
         await wait_all_tasks_blocked()
 
     @property
@@ -64,7 +64,7 @@ async def test_it_begins_by_looking(world: World) -> None:
     await world.dispatcher()
 
     assert inbox.mail == [place]
-    assert place[1].state is State.ASSIGNED
+    assert place[1].state is DeliveryState.ASSIGNED
 
 
 async def test_woken_by_a_delivery_it_gives_it_out(world: World) -> None:
@@ -72,7 +72,7 @@ async def test_woken_by_a_delivery_it_gives_it_out(world: World) -> None:
     await world.dispatcher()
 
     lane, made = world.place(delivery(due=1e9))
-    world.ledger.received(lane, made)
+    world.ledger.dispatch(lane, made)
     await wait_all_tasks_blocked()
 
     assert inbox.mail == [(lane, made)]
@@ -98,7 +98,7 @@ async def test_a_worker_has_one_event_at_a_time(world: World) -> None:
     await world.wake()
 
     assert inbox.mail == [first]
-    assert second[1].state is State.RECEIVED
+    assert second[1].state is DeliveryState.RECEIVED
 
 
 async def test_an_event_of_a_worker_that_dies_before_it_began_goes_to_another(
@@ -129,7 +129,7 @@ async def test_an_event_of_a_worker_that_dies_in_the_middle_is_answered_with_an_
     first.ref.kill()
     await wait_all_tasks_blocked()
 
-    assert made.state is State.SETTLED
+    assert made.state is DeliveryState.SETTLED
     assert made.outcome is not None
     assert made.outcome.error_type == "Runtime.WorkerExited"
     assert second.mail == []
@@ -139,7 +139,7 @@ async def test_an_event_of_a_worker_that_dies_in_the_middle_is_answered_with_an_
 async def test_a_new_worker_is_watched_also_while_another_has_no_instance(world: World) -> None:
     first = await world.inbox()
     await world.dispatcher()
-    world.ledger.worker_not_ready(first.ref)
+    world.ledger.remove_worker(first.ref)
     second = await world.inbox()
     await world.wake()
 
@@ -171,7 +171,7 @@ async def test_an_event_without_a_worker_in_all_its_time_says_what_the_others_ar
     inbox = await world.inbox()
     await world.dispatcher()
     inbox.doing = "in the init of a new instance"
-    world.ledger.worker_not_ready(inbox.ref)
+    world.ledger.remove_worker(inbox.ref)
     _, made = world.place(delivery(due=trio.current_time() - 1.0))
     await world.wake()
 
@@ -208,15 +208,15 @@ class Shielded(Inbox):
 
     async def run(self) -> None:
         with trio.CancelScope(shield=True):
-            await trio.sleep(HANGS + 5)
+            await trio.sleep(HANG_SECONDS + 5)
 
 
 async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
     shielded = await start(world.nursery, Shielded)
-    world.ledger.workers = 1
-    world.ledger.worker_ready(shielded)
+    world.ledger.worker_count = 1
+    world.ledger.add_worker(shielded)
     await world.dispatcher()
     _, made = world.place(delivery(due=trio.current_time() + 1.0))
     await world.wake()
@@ -225,7 +225,7 @@ async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
     await world.wake()
     world.place(delivery(due=trio.current_time() + 10.0))
 
-    await trio.sleep(HANGS - 0.1)
+    await trio.sleep(HANG_SECONDS - 0.1)
     await world.wake()
     assert world.failures == []
     await trio.sleep(0.2)
@@ -233,8 +233,10 @@ async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
     assert world.failures == [NO_WORKER]
 
 
-@pytest.mark.parametrize("state", [State.SETTLED, State.STAGED, State.ACKED])
-async def test_what_is_settled_is_none_of_its_business(world: World, state: State) -> None:
+@pytest.mark.parametrize(
+    "state", [DeliveryState.SETTLED, DeliveryState.STAGED, DeliveryState.ACKED]
+)
+async def test_what_is_settled_is_none_of_its_business(world: World, state: DeliveryState) -> None:
     inbox = await world.inbox()
     _, made = world.place(brought_to(state, worker(alive=False)))
 
@@ -246,12 +248,12 @@ async def test_what_is_settled_is_none_of_its_business(world: World, state: Stat
 
 async def test_what_the_watchdog_has_claimed_is_left_to_it(world: World) -> None:
     dead = worker(alive=False)
-    _, made = world.place(brought_to(State.RUNNING, dead))
+    _, made = world.place(brought_to(DeliveryState.RUNNING, dead))
     assert made.claim()
 
     await world.dispatcher()
 
-    assert made.state is State.RUNNING
+    assert made.state is DeliveryState.RUNNING
     assert world.watched == []
 
 
@@ -260,7 +262,7 @@ async def test_while_the_asyncio_loop_hangs_a_late_event_is_left_to_the_watchdog
 ) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
-    world.ledger.stuck = lambda: True
+    world.ledger.asyncio_stuck = lambda: True
     _, made = world.place(delivery(due=trio.current_time() + 1.0))
     await world.wake()
     assert made.begin(inbox.ref)
@@ -283,11 +285,15 @@ async def test_what_has_just_come_is_given_out_as_the_plan_says(
     await world.dispatcher()
     lane, made = world.place(delivery(due=trio.current_time() + (-1 if late else 10)))
     actions = plan([received(late=late)], workers)
-    world.ledger.received(lane, made)
+    world.ledger.dispatch(lane, made)
 
     settled = SettleLate(0) in actions
     assert made.state is (
-        State.SETTLED if settled else State.ASSIGNED if actions else State.RECEIVED
+        DeliveryState.SETTLED
+        if settled
+        else DeliveryState.ASSIGNED
+        if actions
+        else DeliveryState.RECEIVED
     )
     assert made.worker == next((each.worker for each in actions if isinstance(each, Assign)), None)
 
@@ -297,11 +303,11 @@ async def test_what_waits_is_not_overtaken_by_what_has_just_come(world: World) -
     (_, first), (lane, second) = (world.place(delivery(), n) for n in range(2))
     await world.wake()
     inbox = await world.inbox()
-    world.ledger.received(lane, second)
+    world.ledger.dispatch(lane, second)
     await wait_all_tasks_blocked()
 
     assert first.worker == inbox.ref
-    assert second.state is State.RECEIVED
+    assert second.state is DeliveryState.RECEIVED
 
 
 async def test_the_worker_that_became_idle_last_has_the_next_event(world: World) -> None:
@@ -310,18 +316,18 @@ async def test_the_worker_that_became_idle_last_has_the_next_event(world: World)
     for last in (second, first, first, second):
         lanes = [world.place(delivery(due=1e9), n) for n in range(2)]
         for lane, made in lanes:
-            world.ledger.received(lane, made)
+            world.ledger.dispatch(lane, made)
         for _, made in sorted(lanes, key=lambda place: place[1].worker == last.ref):
             assert made.worker is not None
             assert made.begin(made.worker)
             assert made.settle(Outcome(b"1"))
-            world.ledger.worker_idle(made.worker)
+            world.ledger.add_idle_worker(made.worker)
         lane, made = world.place(delivery(due=1e9))
-        world.ledger.received(lane, made)
+        world.ledger.dispatch(lane, made)
 
         assert made.worker == last.ref
         assert made.settle(Outcome(b"1"))
-        world.ledger.worker_idle(last.ref)
+        world.ledger.add_idle_worker(last.ref)
     assert len(world.ledger.idle) == 2
 
 
@@ -332,12 +338,12 @@ async def test_what_has_said_that_it_is_idle_is_not_believed(world: World, how: 
     if how == "killed":
         second.ref.kill()
     elif how == "without an instance":
-        world.ledger.worker_not_ready(second.ref)
+        world.ledger.remove_worker(second.ref)
     else:
-        world.ledger.ready[second.ref] = brought_to(State.RUNNING, second.ref)
-    world.ledger.worker_idle(second.ref)
+        world.ledger.ready[second.ref] = brought_to(DeliveryState.RUNNING, second.ref)
+    world.ledger.add_idle_worker(second.ref)
     lane, made = world.place(delivery(due=1e9))
-    world.ledger.received(lane, made)
+    world.ledger.dispatch(lane, made)
 
     assert made.worker == first.ref
 
@@ -347,21 +353,21 @@ async def test_an_idle_worker_wakes_the_dispatcher_only_where_an_event_may_wait(
 ) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
-    world.ledger.worker_idle(inbox.ref)
-    assert not world.ledger.woken
+    world.ledger.add_idle_worker(inbox.ref)
+    assert not world.ledger.dispatcher_woken
 
     (_, first), (_, second) = places = [world.place(delivery(due=1e9), n) for n in range(2)]
     for place in places:
-        world.ledger.received(*place)
-    assert (first.state, second.state) == (State.ASSIGNED, State.RECEIVED)
+        world.ledger.dispatch(*place)
+    assert (first.state, second.state) == (DeliveryState.ASSIGNED, DeliveryState.RECEIVED)
     assert first.settle(Outcome(b"1"))
-    world.ledger.worker_idle(inbox.ref)
+    world.ledger.add_idle_worker(inbox.ref)
     await wait_all_tasks_blocked()
-    assert second.state is State.ASSIGNED
+    assert second.state is DeliveryState.ASSIGNED
 
     assert second.settle(Outcome(b"1"))
-    world.ledger.worker_idle(inbox.ref)
-    assert not world.ledger.woken
+    world.ledger.add_idle_worker(inbox.ref)
+    assert not world.ledger.dispatcher_woken
 
 
 async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world: World) -> None:
@@ -385,17 +391,17 @@ async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> No
     DISPATCHER.process().kill()
     await wait_all_tasks_blocked()
     place = world.place(delivery())
-    world.ledger.received(*place)
+    world.ledger.dispatch(*place)
     world.ledger.wake_dispatcher()
-    assert world.ledger.woken
+    assert world.ledger.dispatcher_woken
 
     await world.dispatcher()
     assert inbox.mail == [place]
-    _, second = world.place(brought_to(State.RUNNING, worker(alive=False)), 1)
+    _, second = world.place(brought_to(DeliveryState.RUNNING, worker(alive=False)), 1)
     world.ledger.wake_dispatcher()
     await wait_all_tasks_blocked()
 
-    assert second.state is State.SETTLED
+    assert second.state is DeliveryState.SETTLED
 
 
 async def test_an_event_that_comes_while_it_is_woken_is_given_out_once(world: World) -> None:
@@ -405,7 +411,7 @@ async def test_an_event_that_comes_while_it_is_woken_is_given_out_once(world: Wo
     world.ledger.wake_dispatcher()
     places = [world.place(delivery(), n) for n in range(2)]
     for place in places:
-        world.ledger.received(*place)
+        world.ledger.dispatch(*place)
     await wait_all_tasks_blocked()
 
     assert [inbox.mail for inbox in inboxes] == [[place] for place in places]
@@ -417,7 +423,7 @@ async def test_a_worker_s_end_takes_no_wake_up_away(world: World) -> None:
     await world.wake()
     first.ref.kill()
     for n in range(2):
-        world.ledger.received(*world.place(delivery(), n))
+        world.ledger.dispatch(*world.place(delivery(), n))
     await wait_all_tasks_blocked()
 
     assert len(second.mail) == 1

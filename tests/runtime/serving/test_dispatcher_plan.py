@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from okibi.actors import Ref
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.serving.dispatcher import (
     Action,
     Assign,
@@ -22,19 +22,19 @@ W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
 
 
 def received(lane: int = 0, *, late: bool = False) -> Entry:
-    return Entry(lane, State.RECEIVED, False, late)
+    return Entry(lane, DeliveryState.RECEIVED, False, late)
 
 
 def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.ASSIGNED, lives, late)
+    return Entry(lane, DeliveryState.ASSIGNED, lives, late)
 
 
 def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.RUNNING, lives, late)
+    return Entry(lane, DeliveryState.RUNNING, lives, late)
 
 
 def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, State.STREAMING, lives, late)
+    return Entry(lane, DeliveryState.STREAMING, lives, late)
 
 
 TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [

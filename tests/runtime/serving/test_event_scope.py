@@ -18,7 +18,7 @@ from okibi.actors import trio_internals
 from okibi.runtime.deadlines.interrupt import Alarm
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, PlainHandler
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.serving.event_scope import EventScope
 from tests.support.worker_bench import LOG, answer, bench, fresh
 
@@ -199,7 +199,7 @@ async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there
         made = await stage.give(event, due=trio.current_time() + 6)
         await trio.sleep(2 if event == b"1" else 0)
         if event == b"9":
-            assert made.state is State.RUNNING
+            assert made.state is DeliveryState.RUNNING
             await trio.sleep(5.95)
         answers.append(answer(made))
 

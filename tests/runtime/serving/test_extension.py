@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
 from okibi.local import RuntimeApi
-from okibi.runtime.serving.extension import Extension, Registration
+from okibi.runtime.serving.extension import Extension, ExtensionConnection
 from tests.support.extensions_api import Extensions
 from tests.support.played_api import Played
 from tests.support.sandbox import process_of
@@ -21,14 +21,14 @@ ASKS = (
 UNASKED = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"eventType":"INVOKE"}'
 
 
-def registration() -> tuple[Registration, Played]:
+def registration() -> tuple[ExtensionConnection, Played]:
     """One that has been written and not been answered."""
-    made, played = Registration(b"api"), Played()
+    made, played = ExtensionConnection(b"api"), Played()
     made.transport = played
     return made, played
 
 
-async def extension(nursery: trio.Nursery, made: Registration) -> Ref[Extension]:
+async def extension(nursery: trio.Nursery, made: ExtensionConnection) -> Ref[Extension]:
     return await start(nursery, lambda: Extension(made), path="extension")
 
 
@@ -171,7 +171,7 @@ async def test_broken_before_it_is_registered_there_is_none(
 
 
 def test_where_nobody_listens_there_is_none() -> None:
-    made = Registration(b"api")
+    made = ExtensionConnection(b"api")
 
     made.begin(("127.0.0.1", 1))
 

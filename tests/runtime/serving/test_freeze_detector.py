@@ -68,13 +68,13 @@ class World:
 
     def receive(self) -> None:
         self.ledger.lanes[0].delivery = made = delivery()
-        self.ledger.received(self.ledger.lanes[0], made)
+        self.ledger.dispatch(self.ledger.lanes[0], made)
 
     def settle(self) -> None:
         lane = self.ledger.lanes[0]
         assert lane.delivery is not None
         assert lane.delivery.settle(Outcome(b"1"))
-        self.ledger.settled(lane)
+        self.ledger.respond(lane)
         lane.delivery = None
 
 
@@ -175,7 +175,7 @@ async def test_a_handler_that_holds_the_loop_is_no_freeze(mock_clock: MockClock)
 
 
 def looked_at(ledger: Ledger) -> bool:
-    return ledger.looks is not None
+    return ledger.check_freeze is not None
 
 
 async def test_without_interest_nothing_is_looked_at(mock_clock: MockClock) -> None:
@@ -203,8 +203,8 @@ async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockCl
         monitor = stage.heard.monitored
         mock_clock.jump(HOUR)
         stage.ledger.lanes[0].delivery = delivery()
-        assert stage.ledger.looks is not None
-        stage.ledger.looks(False)
+        assert stage.ledger.check_freeze is not None
+        stage.ledger.check_freeze(False)
         monitor.demonitor()
         await stage.run(3)
 

@@ -24,14 +24,14 @@ from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
 from okibi.runtime.handlers.response import Item
-from okibi.runtime.in_flight.delivery import State
-from okibi.runtime.in_flight.handover import tell
+from okibi.runtime.in_flight.delivery import DeliveryState
+from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import DISPATCHER, Ledger
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.settings import Settings
-from okibi.runtime.tree import Serving, tree
+from okibi.runtime.tree import ServedFunction, build_tree
 from okibi.supervisors import Supervisor
 from tests.support.memory_platform import (
     ALL,
@@ -137,7 +137,9 @@ class Town:
         """Serve for so long."""
         ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
         settings = Settings("api:80", "app.handler", Path())
-        flags = tree(Serving(Function(self.handler), settings, ledger, Alarm()), self.connect)
+        flags = build_tree(
+            ServedFunction(Function(self.handler), settings, ledger, Alarm()), self.connect
+        )
         async with trio.open_nursery() as nursery:
             top = partial(Supervisor, flags)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
@@ -209,7 +211,7 @@ async def test_a_lane_that_was_bad_for_a_while_serves_again(
 
     assert town.answered() == {0, 1, 2}
     assert not town.failures
-    assert not any(lane.lost for lane in town.lanes)
+    assert not any(lane.unavailable for lane in town.lanes)
 
 
 @pytest.mark.parametrize("trouble", ["refused", CRASH])
@@ -221,7 +223,7 @@ async def test_when_no_lane_serves_any_more_the_process_ends(
     await town.run(120)
 
     assert town.failures
-    assert all(lane.lost for lane in town.lanes)
+    assert all(lane.unavailable for lane in town.lanes)
 
 
 async def test_half_an_answer_costs_that_answer_alone(autojump_clock: MockClock) -> None:
@@ -269,12 +271,12 @@ async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its
         made = town.lanes[1].delivery
         assert made is not None
         assert made.worker is not None
-        assert made.state is State.STREAMING
+        assert made.state is DeliveryState.STREAMING
         assert town.answered() == {0, 2}
 
         # Half of the margin before the deadline, as the watchdog does.
         await trio.sleep(0.96)
-        tell(DISPATCHER)
+        wake(DISPATCHER)
         await trio.sleep(1)
 
         assert made.outcome is not None
@@ -294,7 +296,7 @@ async def test_a_500_to_one_lane_is_asked_again_with_a_pause(autojump_clock: Moc
 
     assert town.answered() == {0, 2}
     assert not town.failures
-    assert town.lanes[1].lost
+    assert town.lanes[1].unavailable
 
 
 @attrs.define(eq=False)
@@ -359,7 +361,9 @@ async def test_workers_that_are_abandoned_again_and_again_have_their_successors_
     failures: list[str] = []
     ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
-    flags = tree(Serving(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever)
+    flags = build_tree(
+        ServedFunction(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever
+    )
     async with trio.open_nursery() as nursery:
         top = partial(Supervisor, flags)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)

@@ -47,13 +47,13 @@ async def test_an_answer_is_begun_once_its_handler_waits() -> None:
 async def test_an_answer_whose_handler_does_not_wait_is_begun_when_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun, begin = list[Delivery](), Lane.begin_answer
+    begun, begin = list[Delivery](), Lane.prepare_head
 
     def noted(lane: Lane, delivery: Delivery) -> bytes:
         begun.append(delivery)
         return begin(lane, delivery)
 
-    monkeypatch.setattr(Lane, "begin_answer", noted)
+    monkeypatch.setattr(Lane, "prepare_head", noted)
     async with world() as stage:
 
         async def handler(_: object, __: object) -> int:
@@ -169,7 +169,7 @@ async def test_answers_that_nobody_has_asked_for_are_no_spin(autojump_clock: Moc
 
 async def test_a_next_refused_for_an_hour_is_still_asked_for(autojump_clock: MockClock) -> None:
     async with world() as stage:
-        stage.lane.refused = 5000
+        stage.lane.refusals = 5000
         await stage.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         stage.wire.taken()
         await trio.sleep(6)

@@ -2,7 +2,7 @@
 
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from tests.support.doubles import Watched
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 
@@ -11,7 +11,7 @@ async def test_pipelined_one_write_answers_and_asks() -> None:
     async with world() as stage:
         assert stage.wire.taken() == NEXT
         await stage.say(event())
-        assert stage.delivery.state is State.RECEIVED
+        assert stage.delivery.state is DeliveryState.RECEIVED
         assert isinstance(stage.ledger.watch, Watched)
         assert stage.ledger.watch.told == ["arm inf"]
         assert stage.wire.taken() == b""

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import ExitReason, StartError
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, Instance
-from okibi.runtime.in_flight.delivery import State
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
 from tests.support.doubles import delivery
@@ -70,7 +70,7 @@ async def test_at_the_deadline_it_is_answered_and_the_instance_replaced(
     made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
 
     await trio.sleep(0.89)
-    assert made.state is State.RUNNING
+    assert made.state is DeliveryState.RUNNING
     await trio.sleep(0.02)
 
     told = answer(made)
@@ -276,7 +276,7 @@ async def test_what_is_not_its_own_is_not_run(nursery: trio.Nursery) -> None:
     stage.worker.send_nowait((stage.lane, made))
     await wait_all_tasks_blocked()
 
-    assert made.state is State.RECEIVED
+    assert made.state is DeliveryState.RECEIVED
     assert made.begun == 0
 
 
@@ -301,7 +301,7 @@ async def test_killed_it_leaves_the_answer_to_the_dispatcher(nursery: trio.Nurse
     stage.worker.kill()
     await stage.worker.wait()
 
-    assert made.state is State.RUNNING
+    assert made.state is DeliveryState.RUNNING
     assert LOG == ["init 1", "task of 1 ends"]
     assert stage.worker not in stage.ledger.ready
 

@@ -29,7 +29,7 @@ from ....actors.frames import Frames, running_from
 from ...deadlines.where_it_stood import Elsewhere, frames_of_awaiting, frames_of_error
 from ...errors.error_response import calls_handler
 from ...process.forked_child import end_child, end_on_loop, forked_in
-from ...settings import threads_for
+from ...settings import thread_limit
 from ...system.unlisted_thread import start_unlisted_thread
 from .leftover_tasks import LeftoverTaskLog
 
@@ -407,7 +407,7 @@ def _give_threads(loop: asyncio.AbstractEventLoop, lanes: int) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     # The size of asyncio's own executor, per lane. A thread starts when needed.
-    count = threads_for(lanes, min(32, (os.cpu_count() or 1) + 4))
+    count = thread_limit(lanes, min(32, (os.cpu_count() or 1) + 4))
     loop.set_default_executor(ThreadPoolExecutor(count, "asyncio"))
 
 

@@ -10,7 +10,7 @@ from okibi.runtime import Handler
 from okibi.runtime.handlers.asyncio_loop.asyncio_handlers import AsyncioHandler
 from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop
 from okibi.runtime.handlers.streaming_handlers import GeneratorHandler
-from okibi.runtime.serving.instance_slot import InstanceSlot
+from okibi.runtime.serving.instance_lifecycle import InstanceLifecycle
 
 HOOKS = ["init", "terminate", "before_snapshot", "after_restore"]
 SNAPSHOT = HOOKS[2:]
@@ -49,7 +49,7 @@ async def test_a_hook_without_async_on_the_loop_is_named(nursery: trio.Nursery, 
     "wrap", [lambda inner: inner, lambda inner: GeneratorHandler(inner, inner.handle)]
 )
 async def test_a_snapshot_hook_without_async_on_trio_is_named(name: str, wrap: Any) -> None:
-    slot = InstanceSlot(lambda: wrap(Forgotten()))
+    slot = InstanceLifecycle(lambda: wrap(Forgotten()))
     slot.instance = slot.make()
 
     with pytest.raises(TypeError, match=f"Forgotten.{name} must be an `async def`"):

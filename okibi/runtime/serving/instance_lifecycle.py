@@ -26,7 +26,7 @@ def pause_after(unused: int) -> float:
     return PAUSES[min(unused, len(PAUSES)) - 1] if unused else 0.0
 
 
-class InstanceSlot:
+class InstanceLifecycle:
     """Holds one instance after the other.
 
     Args:

@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Ref
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.serving.instance_slot import PAUSES
+from okibi.runtime.serving.instance_lifecycle import PAUSES
 from okibi.runtime.serving.worker import Worker
 from tests.support.doubles import delivery
 from tests.support.worker_bench import LOG, Bench, Event, Player, answer, bench, fresh
