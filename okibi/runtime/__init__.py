@@ -1,7 +1,6 @@
-"""The AWS Lambda runtime made of actors.
+"""The AWS Lambda runtime made of actors: layer 3 of okibi.
 
-The third layer of okibi. `Function` and `Handler` are what a function is written with;
-`python -P -m okibi.runtime` serves it.
+A user's module defines a `Function` or a `Handler`; `python -P -m okibi.runtime` serves it.
 """
 
 from importlib import import_module
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
     from .handlers.response import Prelude, Response, streaming
     from .serving.freeze_detector import FREEZES, Freeze
     from .telemetry.invocation_context import xray_trace_id
-else:  # hidden from type checkers, which would believe in any name then
+else:  # hidden from type checkers: they would accept any name
 
     def __getattr__(name: str) -> object:
-        """A name of a room that is imported when it is first asked for."""
-        if name not in _ROOMS:
+        """Import a name when it is first used."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        value: object = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value
         return value
 
@@ -44,9 +43,9 @@ __all__ = [
     "xray_trace_id",
 ]
 
-# All of them: `python -m okibi.runtime` imports this room before `__main__`, which has to be the
-# first; and no start pays for what only a handler written for asyncio needs, or one that streams.
-_ROOMS = {
+# Every name is imported lazily. `python -m okibi.runtime` imports this package before `__main__`,
+# and `__main__` must control the first imports. A start also saves what the function does not use.
+_MODULES = {
     "Context": "handlers.context",
     "DeadlineExceeded": "errors.exceptions",
     "Function": "handlers.function",
@@ -64,5 +63,5 @@ _ROOMS = {
 
 
 def __dir__() -> list[str]:
-    """What a shell completes: also what has not been imported yet."""
+    """Include names that are not imported yet, for completion in a shell."""
     return sorted({*globals(), *__all__})

@@ -1,16 +1,15 @@
-"""`python -P -m okibi.runtime [HANDLER]`: what a bootstrap runs."""
+"""`python -P -m okibi.runtime [HANDLER]`: the command that a `bootstrap` file runs."""
 
 import gc
 import os
 import sys
 
-# What is imported stays: each collection on the way would look through all of it and find next to
-# nothing. `main` lets the collector begin where the user's own code does. Not where one process
-# takes many events at once: it starts rarely and lives long, and the garbage of imports, that
-# nobody would ever look at again, is 0.9 MB.
+# Imported modules stay alive, and collections during imports would find next to nothing: the
+# garbage collector is off until `main` loads the user's code. With several lanes it stays on. Such
+# a process starts rarely and lives long, and uncollected garbage of imports would keep 0.9 MB.
 one_lane = os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1") in ("", "1")
-rests = __name__ == "__main__" and one_lane and gc.isenabled()
-if rests:
+gc_paused = __name__ == "__main__" and one_lane and gc.isenabled()
+if gc_paused:
     gc.disable()
 
 try:
@@ -29,7 +28,10 @@ except Exception as error:
 
 
 def __getattr__(name: str) -> object:
-    """The official client's name for what libraries patch (`startup.official_client_names`)."""
+    """Provide the official client's `bootstrap`, which libraries patch.
+
+    See `startup.official_client_names`.
+    """
     if name != "bootstrap":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .startup import official_client_names
@@ -38,7 +40,7 @@ def __getattr__(name: str) -> object:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:], collect=rests)
-    # The interpreter waits for the threads that user code has left.
+    code = main(sys.argv[1:], enable_gc=gc_paused)
+    # The interpreter waits for threads that the user's code has left.
     end_within(STOP_LIMIT, code)
     sys.exit(code)

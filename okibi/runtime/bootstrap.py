@@ -1,4 +1,11 @@
-"""From process start to process end: environment, user code, tree, signals, exit code."""
+"""The life of the process: settings, user code, supervision tree, signals, exit code.
+
+1. Read the settings and configure logging.
+2. Register okibi as an extension; the response comes while the user's code is imported.
+3. Import the user's code (`startup.find_function`).
+4. Run trio: build the tree, start it, serve until a signal or a failure.
+5. Stop the tree and return the exit code.
+"""
 
 import gc
 import math
@@ -39,51 +46,53 @@ logger = logs.logger("okibi")
 
 
 CANCELLED = (
-    "trio has cancelled its whole run, as it does when a system task, or what run_sync_soon was "
-    "given, has crashed"
+    "trio cancelled its whole run, because a system task or a run_sync_soon callback crashed"
 )
 
 
-def main(arguments: Sequence[str], *, collect: bool = False) -> int:
-    """Serve until told to stop. The process's exit code: a death never looks like success.
+def main(arguments: Sequence[str], *, enable_gc: bool = False) -> int:
+    """Serve a function until a signal or a failure.
 
     Args:
-        arguments: the handler, if it is not in the environment.
-        collect: whether the garbage collector, which rests, is to begin with the user's code.
+        arguments: the handler, if `_HANDLER` is not set.
+        enable_gc: whether to enable the garbage collector before the user's code is imported.
+
+    Returns:
+        The exit code: 0 only after an orderly stop.
     """
-    # As glibc has it. musl gives a thread too little for deeply nested JSON: the process would end.
+    # glibc's default. musl's is too small for deeply nested JSON, and the process would crash.
     threading.stack_size(8 << 20)
     try:
         settings = read_settings(os.environ, arguments)
-    except InitError as wrong:
-        # First: nobody may read what is written.
+    except InitError as error:
+        # First, because writing may block.
         end_within(STOP_LIMIT, 1)
-        _report_setting(wrong)
-        print(f"okibi: {wrong.message}", file=sys.stderr)
+        _report_bad_setting(error)
+        print(f"okibi: {error.message}", file=sys.stderr)
         return 1
     configure(settings.log_level, os.environ, as_json=settings.log_json, lanes=settings.lanes)
     kind = Watchdog if settings.lanes == 1 else SharedWatchdog
     watchdog = kind(settings.address)
-    registration = None
-    if settings.graceful:
-        registration = ExtensionConnection(settings.api.encode())
-        registration.begin(settings.address)
-    # What okibi has imported lives for good: from here on the collector looks at the user's own.
+    extension = None
+    if settings.register_extension:
+        extension = ExtensionConnection(settings.api.encode())
+        extension.register(settings.address)
+    # okibi's modules live until the end: exclude them from garbage collection.
     gc.freeze()
-    if collect:
+    if enable_gc:
         gc.enable()
     try:
         with SlowImport(LIMIT if settings.on_demand else math.inf):
             function = load(settings.handler, settings.task_root)
         watchdog.start()
-        code, last = trio.run(serve, function, settings, watchdog, registration, clock=FineClock())
+        code, last = trio.run(serve, function, settings, watchdog, extension, clock=FineClock())
     except InitError as error:
         end_within(STOP_LIMIT, error.code)
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
         return error.code
     except BaseException:
-        # A thread of the user's must not hold a process that serves nobody.
+        # Threads of the user's code must not keep the process alive.
         end_within(STOP_LIMIT, 1)
         raise
     finally:
@@ -93,33 +102,35 @@ def main(arguments: Sequence[str], *, collect: bool = False) -> int:
     return code
 
 
-def _report_setting(wrong: InitError) -> None:
-    """Tell the invoker of a setting, as far as there is an address to tell it to."""
+def _report_bad_setting(error: InitError) -> None:
+    """Report an init error to the Runtime API, if its address is known."""
     with suppress(InitError):
-        report_init_error(split_address(read_api_address(os.environ)), wrong)
+        report_init_error(split_address(read_api_address(os.environ)), error)
 
 
 async def serve(
     function: Function,
     settings: Settings,
     watchdog: Watchdog,
-    registration: ExtensionConnection | None,
+    extension: ExtensionConnection | None,
 ) -> tuple[int, Callable[[], object] | None]:
-    """Build the tree, serve until a signal or a failure; the exit code, and what the user's code is
-    to have called when trio has ended.
+    """Build the tree and serve until a signal or a failure.
 
     Args:
-        function: what is served.
+        function: the function to serve.
         settings: the environment.
-        watchdog: ends what this run cannot.
-        registration: the extension's connection; None to be none.
+        watchdog: holds the deadlines when trio's loop cannot.
+        extension: the extension's connection; None for no extension.
+
+    Returns:
+        The exit code, and a callable of the user's code to run after trio has ended, or None.
 
     Raises:
-        InitError: something of the tree did not start.
+        InitError: an actor of the tree did not start.
     """
     host = settings.api.encode()
     lanes = [Lane(n, host, settings.pipelined, settings.margin) for n in range(settings.lanes)]
-    # Each of many events finds as many threads for `trio.to_thread` as it would find alone.
+    # Each lane gets as many threads of `trio.to_thread` as a single lane has.
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = thread_limit(len(lanes), int(limiter.total_tokens))
     alarm = Alarm()
@@ -128,29 +139,33 @@ async def serve(
     fine = [clock] if isinstance(clock, FineClock) else []
     forks = Forks(lanes, ending, alarm, *fine)
     ledger = Ledger(lanes, ending.fail, watchdog)
-    serving = ServedFunction(function, settings, ledger, alarm)
-    if serving.loop is not None:
-        forks.others.append(serving.loop)
-    flags = build_tree(serving, partial(connect, *settings.address), registration)
+    served = ServedFunction(function, settings, ledger, alarm)
+    if served.loop is not None:
+        forks.others.append(served.loop)
+    spec = build_tree(served, partial(connect, *settings.address), extension)
     watchdog.attach(ledger, alarm)
     with ending, alarm:
-        not_started, reason = await _live(flags, ending, fine)
+        not_started, reason = await _run_tree(spec, ending, fine)
     for lane in lanes:
         lane.close()
-    if registration is not None:
-        registration.close()
+    if extension is not None:
+        extension.close()
     if not_started is not None and ending.code is None:
         raise _init_error(not_started)
     code = ending.code if ending.code is not None else int(reason.error is not None)
     return code, ending.left_to_user()
 
 
-async def _live(
-    flags: SupervisorSpec, ending: Ending, clocks: Sequence[FineClock]
+async def _run_tree(
+    spec: SupervisorSpec, ending: Ending, clocks: Sequence[FineClock]
 ) -> tuple[StartError | None, ExitReason]:
-    """The tree from its start to its end: what did not start, if anything, and why it ended."""
+    """Start the tree and wait for its end.
+
+    Returns:
+        The error if an actor did not start, and the root's exit reason.
+    """
     async with trio.open_nursery() as nursery:
-        top = partial(Root, flags, ending)
+        top = partial(Root, spec, ending)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
         ending.root = root
         nursery.start_soon(ending.run)
@@ -159,12 +174,12 @@ async def _live(
         try:
             not_started = await _start_error(root)
             if not_started is None:
-                # What lives now lives for good: the collector need not look at it again.
+                # The tree lives until the end, too.
                 gc.freeze()
             reason = await root.wait_dead()
         except trio.Cancelled:
-            # Nobody else cancels this. The tree is shielded from it, and would serve on without
-            # whoever ends it.
+            # trio itself has cancelled the run. The tree is shielded and would serve on, but the
+            # tasks that end it are cancelled.
             ending.fail(CANCELLED)
             with trio.CancelScope(shield=True):
                 await ending.run()
@@ -182,7 +197,7 @@ async def _start_error(root: Process) -> StartError | None:
 
 
 def _init_error(error: StartError) -> InitError:
-    """The init error of the actor that did not start, by its path, whatever lies above it."""
+    """The init error of the innermost actor that did not start."""
     while is_a(error.reason.error, StartError):
         error = error.reason.error
     cause = error.reason.error
@@ -190,5 +205,6 @@ def _init_error(error: StartError) -> InitError:
         return cause
     if cause is None:
         return InitError("Runtime.StartError", str(error))
-    told = init_error(cause)
-    return InitError(told.kind, f"{error.path} did not start: {told.message}", told.stack)
+    described = init_error(cause)
+    message = f"{error.path} did not start: {described.message}"
+    return InitError(described.kind, message, described.stack)

@@ -1,4 +1,4 @@
-"""What the environment says, as one value. Everything but the address has a default."""
+"""Read the environment variables into one value. All but the address have defaults."""
 
 import math
 import os
@@ -11,17 +11,17 @@ from typing import NamedTuple
 from ..actors.safe_repr import CRASH_REPORTS
 from .errors.exceptions import InitError
 
-# The official client's rule: AWS's own runtimes escape up to Python 3.11, as do images and custom
-# runtimes, which have no such variable.
+# AWS's runtimes escape non-ASCII characters in JSON up to Python 3.11. Images and custom runtimes
+# escape always; they do not set AWS_EXECUTION_ENV. (The official client's rule.)
 _UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
 _ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
 
 
-UNSUPPORTED_SYSTEM = "functions are served on Linux and macOS; on Windows, in WSL (wsl --install)"
+UNSUPPORTED_SYSTEM = "functions run on Linux and macOS; on Windows, use WSL (wsl --install)"
 
 
 def is_supported_system() -> bool:
-    """Whether this system has what a sandbox is made of: its signals, and groups of processes."""
+    """Whether this system has the signals and process groups that a sandbox needs."""
     return sys.platform != "win32"
 
 
@@ -30,20 +30,20 @@ class Settings(NamedTuple):
 
     Attributes:
         api: `host:port` of the Runtime API.
-        handler: what to serve, `module.name`.
+        handler: the handler, as `module.name`.
         task_root: the folder of the user's code.
-        lanes: how many events may be in flight at once.
-        pipelined: whether the next GET leaves with the answer.
-        margin: seconds before the platform's deadline at which okibi answers itself.
-        busy_wait: seconds that the next event is looked for at most before its wait; 0 for none.
-        on_demand: whether the platform allows init only 10 s.
-        snap_start: whether a snapshot is taken after init.
-        escaped: whether the result of a plain `def` is sent as ASCII alone.
-        graceful: whether okibi registers as an extension, so that the platform announces the end.
-        log_level: the root logger's level, empty to leave it.
-        log_json: whether the log is JSON, one object a line.
-        loop: what async handlers run on, `trio` or `asyncio`, unless their Function says so.
-        function_name, function_version, memory, log_group, log_stream: of the context object.
+        lanes: number of lanes: how many events may be in flight at once.
+        pipelined: whether the next GET leaves with the response.
+        margin: seconds before the platform's deadline at which okibi times a handler out.
+        busy_wait: seconds to poll for the next event before waiting; 0 turns polling off.
+        on_demand: whether the platform limits init to 10 s.
+        snap_start: whether the platform takes a snapshot after init.
+        ascii_only: whether the JSON of a plain `def` handler is escaped to ASCII.
+        register_extension: whether okibi registers as an extension, to receive SIGTERM.
+        log_level: level of the root logger; empty to leave it.
+        log_json: whether to log JSON, one object per line.
+        loop: loop of async handlers, `trio` or `asyncio`; a Function may override it.
+        function_name, function_version, memory, log_group, log_stream: for the context object.
     """
 
     api: str
@@ -55,8 +55,8 @@ class Settings(NamedTuple):
     busy_wait: float = 0.0003
     on_demand: bool = True
     snap_start: bool = False
-    escaped: bool = True
-    graceful: bool = True
+    ascii_only: bool = True
+    register_extension: bool = True
     log_level: str = ""
     log_json: bool = False
     loop: str = "trio"
@@ -72,25 +72,25 @@ class Settings(NamedTuple):
         return split_address(self.api)
 
 
-# Lambda lets a sandbox have 1,024 processes and threads.
-_MOST_THREADS = 512
+# Lambda limits a sandbox to 1,024 processes and threads.
+_MAX_THREADS = 512
 
 
 def thread_limit(lanes: int, alone: int) -> int:
-    """How many threads the events in flight may have of a pool, each as many as one has alone.
+    """The size of a thread pool that all lanes share, each with as many threads as a single one.
 
     Args:
-        lanes: how many events there may be.
-        alone: what the pool has for one.
+        lanes: number of lanes.
+        alone: size of the pool with a single lane.
 
     >>> thread_limit(1, 40), thread_limit(10, 40), thread_limit(64, 40), thread_limit(64, 1000)
     (40, 400, 512, 1000)
     """
-    return max(alone, min(lanes * alone, _MOST_THREADS))
+    return max(alone, min(lanes * alone, _MAX_THREADS))
 
 
 def split_address(api: str) -> tuple[str, int]:
-    """Host and port in `host:port`.
+    """Split `host:port`; the default port is 80.
 
     >>> split_address("127.0.0.1:9001"), split_address("sandbox"), split_address(":9001")
     (('127.0.0.1', 9001), ('sandbox', 80), ('127.0.0.1', 9001))
@@ -100,18 +100,22 @@ def split_address(api: str) -> tuple[str, int]:
 
 
 def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
-    """Read the environment; the first argument, when given, is the handler.
+    """Read the environment variables.
+
+    Args:
+        environment: the variables.
+        arguments: the handler, which then replaces `_HANDLER`.
 
     Raises:
-        InitError: no address, or a number or a switch that is none, or Windows. To name no handler
-            is `load`'s error.
+        InitError: the address is missing, a variable has a bad value, or the system is Windows. A
+            missing handler is reported later, by `find_function.load`.
     """
     if not is_supported_system():
         raise InitError("Runtime.UnknownSystem", UNSUPPORTED_SYSTEM)
     api = read_api_address(environment)
     handler = arguments[0] if arguments else environment.get("_HANDLER", "")
     start = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-    # Read by the actors when there is something to show.
+    # The actors read the variable at each crash; a bad value is reported now.
     _choice(environment, CRASH_REPORTS, "types", "full")
     return Settings(
         api=api,
@@ -123,8 +127,8 @@ def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         busy_wait=_number(environment, "OKIBI_BUSY_WAIT_US", 300, least=0, most=10_000) / 1e6,
         on_demand=start == "on-demand",
         snap_start=start == "snap-start",
-        escaped=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
-        graceful=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
+        ascii_only=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
+        register_extension=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
         loop=_choice(environment, "OKIBI_LOOP", "trio", "asyncio"),
@@ -137,38 +141,41 @@ def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> S
 
 
 def read_api_address(environment: Mapping[str, str]) -> str:
-    """`host:port` of the Runtime API.
+    """Read `host:port` of the Runtime API.
 
     Raises:
-        InitError: there is none.
+        InitError: the variable is missing or bad.
     """
     api = environment.get("AWS_LAMBDA_RUNTIME_API", "")
     if not api:
         raise InitError(
             "Runtime.NoRuntimeApi",
-            "AWS_LAMBDA_RUNTIME_API is not set: Lambda sets it, and so does `okibi invoke`",
+            "AWS_LAMBDA_RUNTIME_API is not set: run the function on Lambda or with `okibi invoke`",
         )
-    read = _ADDRESS.fullmatch(api)
-    if read is None or int(read["port"] or 80) > 65535:
-        words = f"AWS_LAMBDA_RUNTIME_API is host:port, not {api!r}"
-        raise InitError("Runtime.BadSetting", words)
+    match = _ADDRESS.fullmatch(api)
+    if match is None or int(match["port"] or 80) > 65535:
+        raise _bad_setting("AWS_LAMBDA_RUNTIME_API", "host:port", api)
     return api
 
 
+def _bad_setting(name: str, rule: str, text: str) -> InitError:
+    return InitError("Runtime.BadSetting", f"{name} must be {rule}, got {text!r}")
+
+
 def _choice(environment: Mapping[str, str], name: str, default: str, other: str) -> str:
-    """Which of two words a variable has."""
+    """Read a variable with two possible words."""
     text = environment.get(name) or default
     if text not in (default, other):
-        raise InitError("Runtime.BadSetting", f"{name} is {default} or {other}, not {text!r}")
+        raise _bad_setting(name, f"{default} or {other}", text)
     return text
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:
-    """Whether what is on by default is left on."""
+    """Read a switch, which is on by default."""
     text = environment.get(name) or "1"
     if text not in ("0", "1"):
-        # Who writes `false` would not learn that it stays on.
-        raise InitError("Runtime.BadSetting", f"{name} is 0 or 1, not {text!r}")
+        # Refused, because a user who writes `false` would expect it to be off.
+        raise _bad_setting(name, "0 or 1", text)
     return text == "1"
 
 
@@ -186,6 +193,6 @@ def _number(
     except ValueError:
         number = math.nan
     if not least <= number <= most or math.isinf(number):
-        range_ = f"{least} to {most}" if most < math.inf else f"{least}"
-        raise InitError("Runtime.BadSetting", f"{name} is a number from {range_}, not {text!r}")
+        range_ = f"from {least} to {most}" if most < math.inf else f">= {least}"
+        raise _bad_setting(name, f"a number {range_}", text)
     return number

@@ -1,29 +1,29 @@
-"""The tree of a function, as data.
+"""The supervision tree of a function, as data.
 
     function (one_for_one)
-    ├─ children     the user's own, supervised as the Function says; first, so handlers find them
+    ├─ children     the user's children, supervised as the Function says; first, for the handlers
     └─ lambda (one_for_one)
-       ├─ asyncio         only if asked for: keeps the loop that asyncio's handlers run on
+       ├─ asyncio         if requested: keeps the loop for asyncio handlers running
        ├─ clock           notices that the sandbox was frozen
-       ├─ responder-0 …   one a lane
+       ├─ responder-0 …   one per lane
        ├─ workers (one_for_one)
        │  └─ worker-0 …
        ├─ dispatcher
-       ├─ extension       unless it is turned off; its registration must precede the first GET /next
-       ├─ snapstart       in a SnapStart sandbox, until it is restored
-       └─ poller-0 …      one a lane; last, so the first GET /next leaves when all else stands
+       ├─ extension       unless turned off; registers before the first GET /next
+       ├─ snapstart       in a SnapStart sandbox, until the restore
+       └─ poller-0 …      one per lane; last: the first GET /next leaves when all else has started
 
-Where many events may be in flight, responders and pollers stand under a supervisor each,
-`responders` and `pollers`: one lane's failures must not use up what all of them may do wrong. A
-lane's actor is restarted there with a pause that grows, so often that even all lanes at once never
-exceed that supervisor's intensity; whether enough has failed is the ledger's to say, which ends the
-process once no lane serves. So it is with the workers there, whose new instances may fail in their
-`init` for a while: the others are at events. One that was abandoned at a deadline has a successor
-at once. With one lane nothing is to be kept from it, and it is restarted at once.
+Start order is dependency order; stopping in reverse order drains the tree. The strategy is
+one_for_one: the truth is in the ledger, and no actor depends on another's incarnation. Rejected:
+rest_for_one, because restarting the workers with the dispatcher would lose good results.
 
-Start order is dependency order, so stopping in reverse is a drain. one_for_one and not
-rest_for_one: with the truth in the ledgers no actor depends on another's incarnation, and to
-restart the workers with the dispatcher would turn good results into errors.
+With several lanes, responders and pollers have supervisors, `responders` and `pollers`: one lane's
+failures must not exhaust the restart intensity of all. These supervisors, and `workers`, restart
+with a backoff that grows, and their intensity cannot be exceeded even if all children crash at
+once. Instead, the ledger ends the process: when no lane serves, or no worker becomes ready. The
+backoff starts over for a worker that was abandoned at a deadline; it is replaced at once.
+
+With a single lane a crashed actor is restarted at once, without backoff.
 """
 
 import math
@@ -56,8 +56,8 @@ from .protocol.outcome import Outcome
 from .protocol.transport import Connect
 from .serving.busy_poll import BusyPoll
 from .serving.dispatcher import Dispatcher
-from .serving.extension import Extension, ExtensionConnection
-from .serving.freeze_detector import Clock
+from .serving.extension import ExtensionConnection, InternalExtension
+from .serving.freeze_detector import FreezeDetector
 from .serving.poller import Poller
 from .serving.responder import Responder
 from .serving.worker import Worker
@@ -66,27 +66,27 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .handlers.asyncio_loop import loop as aio
 
-# The platform leaves 300 ms from SIGTERM to SIGKILL, for the whole tree.
+# Seconds for each actor to stop. The platform leaves 300 ms from SIGTERM to SIGKILL.
 GRACE = 0.05
 WORKER_GRACE = 0.1
-# What okibi's own actors may do wrong before a cold start is the better cure.
+# Restart intensity of okibi's actors: beyond it, a cold start is the better cure.
 INTENSITY, PERIOD = 5, 5.0
-# Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts a PERIOD, the first, which
-# is counted when its pause begins, among them.
+# Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts per PERIOD and child. A
+# restart counts when its pause begins.
 BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
-# Of many workers. One that was abandoned at a deadline has failed in nothing, and its successor is
-# needed at once: it has run for longer, since a time-out is a second at least.
+# For several workers: a worker that has run longer than this restarts at once. An abandoned worker
+# has, because Lambda's shortest time-out is 1 s.
 WORKERS_PERIOD = 0.5
 
 
 class ServedFunction:
-    """How the handler of a function is run: what a worker needs to know.
+    """A function with all that its workers need.
 
     Args:
-        function: what is served.
+        function: the function to serve.
         settings: the environment.
-        ledger: the lanes.
-        alarm: ends a plain handler on the main thread.
+        ledger: the lanes and the ready workers.
+        alarm: times out a plain `def` handler on the main thread.
     """
 
     def __init__(
@@ -103,31 +103,36 @@ class ServedFunction:
             loop = self.loop = AsyncioLoop(len(ledger.lanes))
             ledger.asyncio_stuck = lambda: loop.stuck
 
-    def worker(self) -> Worker:
-        """Make a worker: the factory of its child spec."""
+    def make_worker(self) -> Worker:
+        """Create a worker. The factory of the workers' child specs."""
         target: Any = self.function.handler.handler
-        instances = self._instances(target)
-        say: Callable[[object], Outcome]
+        create = self._instance_factory(target)
+        encode_result: Callable[[object], Outcome]
         if is_handler(target):
-            stateful, decoder, say = True, decoder_for(event_type(target)), encode_handler_result
+            stateful, decoder = True, decoder_for(event_type(target))
+            encode_result = encode_handler_result
         else:
             stateful, decoder = False, decoder_for(Any)
-            say = encode_official_escaped if self.settings.escaped else encode_official_unescaped
+            # The official client has no `async def` handlers; only `def` must match its escapes.
+            ascii_only = self.settings.ascii_only
+            encode_result = encode_official_escaped if ascii_only else encode_official_unescaped
             if is_async(target):
-                say = encode_async_def_result
+                encode_result = encode_async_def_result
         if streams(target):
             from .handlers import streaming_handlers
 
-            say = streaming_handlers.refuse_encoding
-        return Worker(self.ledger, self.settings, instances, decoder, stateful, say, self.loop)
+            encode_result = streaming_handlers.refuse_encoding
+        return Worker(
+            self.ledger, self.settings, create, decoder, stateful, encode_result, self.loop
+        )
 
-    def _instances(self, target: Any) -> Callable[[], Instance]:
+    def _instance_factory(self, target: Any) -> Callable[[], Instance]:
         if streams(target):
             from .handlers.streaming_handlers import instance_factory
 
             return instance_factory(target, self.ledger.count_abandoned, self.loop)
-        # Inline while nobody else needs the loop: module-level connections, `signal` and
-        # `asyncio.run` work as in the official client, and a thread would cost more than the rest.
+        # Inline if no other actor needs the loop: module-level connections, `signal` and
+        # `asyncio.run` work as in the official client, and a thread would cost more than the event.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
         alarm, abandon = self.alarm if inline else None, self.ledger.count_abandoned
         if self.loop is not None:
@@ -140,54 +145,54 @@ class ServedFunction:
             return lambda: AsyncHandler(target)
         return lambda: PlainHandler(target, alarm, abandon)
 
-    def count(self) -> int:
-        """How many workers: as the function says, else one a lane and a spare.
+    def worker_count(self) -> int:
+        """The number of workers: the function's `count`, by default one per lane and a spare.
 
-        Never less than one a lane: the platform hands out an event for each, and one without a
-        worker would only wait for its deadline.
+        At least one per lane: the platform sends an event to each lane, and an event without a
+        worker would wait until its deadline.
         """
         lanes = len(self.ledger.lanes)
         return max(self.function.handler.count or lanes + 1, lanes)
 
 
 def build_tree(
-    serving: ServedFunction, connect: Connect, registration: ExtensionConnection | None = None
+    served: ServedFunction, connect: Connect, extension: ExtensionConnection | None = None
 ) -> SupervisorSpec:
-    """Everything that lives while a function is served.
+    """Build the spec of the root supervisor.
 
     Args:
-        serving: how its handler is run.
-        connect: makes a connection to the Runtime API.
-        registration: the extension's connection; None to be none.
+        served: the function.
+        connect: opens a connection to the Runtime API.
+        extension: the extension's connection; None for no extension.
     """
-    dispatch = partial(Dispatcher, serving.ledger)
-    dispatcher = Child(dispatch, name=DISPATCHER, id="dispatcher", shutdown=GRACE)
-    served = SupervisorSpec(
+    create = partial(Dispatcher, served.ledger)
+    dispatcher = Child(create, name=DISPATCHER, id="dispatcher", shutdown=GRACE)
+    runtime = SupervisorSpec(
         [
-            *_asyncio(serving),
-            Child(partial(Clock, serving.ledger), id="clock", shutdown=GRACE),
-            *_responders(serving.ledger),
-            _workers(serving),
+            *_asyncio(served),
+            Child(partial(FreezeDetector, served.ledger), id="clock", shutdown=GRACE),
+            *_responders(served.ledger),
+            _workers(served),
             dispatcher,
-            *_extension(registration),
-            *_snapstart(serving, connect),
-            *_pollers(serving, connect),
+            *_extension(extension),
+            *_snapstart(served, connect),
+            *_pollers(served, connect),
         ],
         intensity=INTENSITY,
         period=PERIOD,
     )
-    children = serving.function.supervision
-    users = [Child(children, id="children")] if children.children else []
-    return SupervisorSpec([*users, Child(served, id="lambda")], intensity=1)
+    supervision = served.function.supervision
+    users = [Child(supervision, id="children")] if supervision.children else []
+    return SupervisorSpec([*users, Child(runtime, id="lambda")], intensity=1)
 
 
-def _asyncio(serving: ServedFunction) -> list[Child[Any]]:
-    if serving.loop is None:
+def _asyncio(served: ServedFunction) -> list[Child[Any]]:
+    if served.loop is None:
         return []
     from .handlers.asyncio_loop.loop_actor import LoopActor
 
-    # Stopped last: handlers are cancelled on it, and run their `terminate` there.
-    return [Child(partial(LoopActor, serving.loop), id="asyncio", shutdown=GRACE)]
+    # Stopped last: handlers are cancelled and run their `terminate` on this loop.
+    return [Child(partial(LoopActor, served.loop), id="asyncio", shutdown=GRACE)]
 
 
 def _responders(ledger: Ledger) -> list[Child[Any]]:
@@ -200,7 +205,7 @@ def _responders(ledger: Ledger) -> list[Child[Any]]:
         )
         for n, lane in enumerate(ledger.lanes)
     ]
-    return _lanes("responders", children)
+    return _per_lane("responders", children)
 
 
 def _responder(ledger: Ledger, lane: Lane) -> Responder:
@@ -208,70 +213,70 @@ def _responder(ledger: Ledger, lane: Lane) -> Responder:
     return Responder(lane, ledger.fail_interrupted_step)
 
 
-def _workers(serving: ServedFunction) -> Child[Any]:
-    ledger = serving.ledger
-    ledger.worker_count = serving.count()
+def _workers(served: ServedFunction) -> Child[Any]:
+    ledger = served.ledger
+    ledger.worker_count = served.worker_count()
     children = [
-        Child(partial(_worker, serving), id=f"worker-{n}", shutdown=WORKER_GRACE)
+        Child(partial(_worker, served), id=f"worker-{n}", shutdown=WORKER_GRACE)
         for n in range(ledger.worker_count)
     ]
     if len(ledger.lanes) > 1:
-        return Child(_apart(children, WORKERS_PERIOD), id="workers")
+        return Child(_with_backoff(children, WORKERS_PERIOD), id="workers")
     return Child(SupervisorSpec(children, intensity=INTENSITY, period=PERIOD), id="workers")
 
 
-def _worker(serving: ServedFunction) -> Worker:
-    serving.ledger.count_worker_start()
-    return serving.worker()
+def _worker(served: ServedFunction) -> Worker:
+    served.ledger.count_worker_start()
+    return served.make_worker()
 
 
-def _extension(registration: ExtensionConnection | None) -> list[Child[Any]]:
-    if registration is None:
+def _extension(connection: ExtensionConnection | None) -> list[Child[Any]]:
+    if connection is None:
         return []
-    return [Child(partial(Extension, registration), id="extension", shutdown=GRACE)]
+    return [Child(partial(InternalExtension, connection), id="extension", shutdown=GRACE)]
 
 
-def _snapstart(serving: ServedFunction, connect: Connect) -> list[Child[Any]]:
-    """What stands between all that serves and the first GET /next, where a snapshot is taken."""
-    if not serving.settings.snap_start:
+def _snapstart(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
+    """The actor that takes the tree through a snapshot, before the first GET /next."""
+    if not served.settings.snap_start:
         return []
     from .serving.snapstart import SnapStart
 
-    host = serving.settings.api.encode()
+    host = served.settings.api.encode()
     return [
         Child(
             partial(SnapStart, host, connect, list[None]()),
             id="snapstart",
             restart=Restart.TEMPORARY,
             shutdown=GRACE,
-            # A snapshot may lie for weeks between the request and its answer.
+            # Lambda may store a snapshot for weeks; `init` lasts as long.
             start_timeout=math.inf,
         )
     ]
 
 
-def _pollers(serving: ServedFunction, connect: Connect) -> list[Child[Any]]:
+def _pollers(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
     children = [
-        Child(partial(_poller, serving, lane, connect), id=f"poller-{n}", shutdown=GRACE)
-        for n, lane in enumerate(serving.ledger.lanes)
+        Child(partial(_poller, served, lane, connect), id=f"poller-{n}", shutdown=GRACE)
+        for n, lane in enumerate(served.ledger.lanes)
     ]
-    return _lanes("pollers", children)
+    return _per_lane("pollers", children)
 
 
-def _poller(serving: ServedFunction, lane: Lane, connect: Connect) -> Poller:
-    ledger, limit = serving.ledger, serving.settings.busy_wait
+def _poller(served: ServedFunction, lane: Lane, connect: Connect) -> Poller:
+    ledger, limit = served.ledger, served.settings.busy_wait
     ledger.count_start(lane)
     alone = len(ledger.lanes) == 1
     return Poller(ledger, lane, connect, BusyPoll(limit if alone else 0.0))
 
 
-def _lanes(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
-    """One kind of the lanes' actors: the only one as it is, many under a supervisor of theirs."""
-    return children if len(children) == 1 else [Child(_apart(children), id=name)]
+def _per_lane(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
+    """A single child as it is; several children under a supervisor."""
+    return children if len(children) == 1 else [Child(_with_backoff(children), id=name)]
 
 
-def _apart(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
-    """Children of which none's failures are to be another's."""
+def _with_backoff(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
+    """A supervisor whose children restart with backoff, and cannot exceed its intensity."""
     return SupervisorSpec(
         children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
     )

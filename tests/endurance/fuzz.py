@@ -138,7 +138,7 @@ def parse(pieces: list[bytes]) -> str:
             answers += len(parser.feed(piece))
         answers += len(parser.end())
     except WireError as error:
-        answers += len(error.answers)
+        answers += len(error.responses)
         return "refused as not HTTP"
     return f"{min(answers, 3)} answers" if answers != 1 else "1 answer"
 
@@ -160,8 +160,8 @@ def read(pieces: list[bytes]) -> LaneResult:
     _connect(lane)
     for piece in [*pieces, b""]:
         before = lane.serial
-        poller._take_all(piece)
-        poller._pass_on(before)
+        poller._take_data(piece)
+        poller._dispatch_event(before)
         delivery = lane.delivery
         if delivery is not None and delivery.unsettled:
             told.deliveries += 1

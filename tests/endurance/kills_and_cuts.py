@@ -63,7 +63,7 @@ NUMBERS = [number for number in range(EVENTS) if number not in SHORT]
 # Bytes that a connection accepts at once if it is to break inside a response.
 SMALL = 40
 # The reason with which the process may end.
-INSIDE = "the connection broke inside an answer"
+INSIDE = "the connection broke within a response"
 REQUEST_ID = re.compile(rb"(?i)aws-request-id: ([0-9a-f-]+)")
 
 

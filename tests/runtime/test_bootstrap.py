@@ -109,7 +109,8 @@ async def test_without_the_variable_there_is_one_sentence() -> None:
 
     assert code == 1
     assert said == (
-        "okibi: AWS_LAMBDA_RUNTIME_API is not set: Lambda sets it, and so does `okibi invoke`\n"
+        "okibi: AWS_LAMBDA_RUNTIME_API is not set: "
+        "run the function on Lambda or with `okibi invoke`\n"
     )
 
 
@@ -120,7 +121,7 @@ async def test_a_bad_setting_is_one_sentence() -> None:
     )
 
     assert code == 1
-    assert said == "okibi: AWS_LAMBDA_MAX_CONCURRENCY is a number from 1, not 'x'\n"
+    assert said == "okibi: AWS_LAMBDA_MAX_CONCURRENCY must be a number >= 1, got 'x'\n"
 
 
 async def test_the_invoker_is_told_of_a_bad_setting() -> None:
@@ -128,7 +129,7 @@ async def test_the_invoker_is_told_of_a_bad_setting() -> None:
         told = await sandbox.ask()
 
     assert told["errorType"] == "Runtime.BadSetting"
-    assert told["errorMessage"] == "OKIBI_LOOP is trio or asyncio, not 'uvloop'"
+    assert told["errorMessage"] == "OKIBI_LOOP must be trio or asyncio, got 'uvloop'"
 
 
 async def test_an_init_error_that_nobody_takes_still_ends_with_1() -> None:

@@ -57,7 +57,7 @@ def test_it_serves_200_invocations_and_one_process_survives_all_three_failures(
     ]
     assert failures[0]["errorMessage"] == "no"
     assert len(pids) == 1
-    assert "no longer sends the next request with an answer" not in function.log.read_text()
+    assert "no longer sends the next request with a response" not in function.log.read_text()
 
 
 def test_the_client_s_context_comes_through(executable: Path, tmp_path: Path) -> None:

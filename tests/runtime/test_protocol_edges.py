@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from okibi.local.http_requests import RequestReader
-from okibi.runtime.in_flight.lane import ANSWER_LIMIT
+from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT
 from tests.limits import HANG
 from tests.support.played_api import ACCEPTED, event
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
@@ -150,15 +150,15 @@ def breaks_after_the_event(how: Callable[[Peer], None], size: int = 0) -> Script
     [
         (Peer.close, 0, "app.plain"),
         (Peer.reset, 0, "waits_on_loop.handler"),
-        (Peer.close_half, ANSWER_LIMIT, "app.plain"),
+        (Peer.close_half, RESPONSE_JOIN_LIMIT, "app.plain"),
         slow(Peer.close, 0, "waits_on_loop.handler"),
         slow(Peer.close_half, 0, "app.plain"),
         slow(Peer.close_half, 0, "waits_on_loop.handler"),
         slow(Peer.reset, 0, "app.plain"),
         # A reset takes back what the kernel has not sent.
-        slow(Peer.close, ANSWER_LIMIT, "app.plain"),
-        slow(Peer.close, ANSWER_LIMIT, "waits_on_loop.handler"),
-        slow(Peer.close_half, ANSWER_LIMIT, "waits_on_loop.handler"),
+        slow(Peer.close, RESPONSE_JOIN_LIMIT, "app.plain"),
+        slow(Peer.close, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
+        slow(Peer.close_half, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
     ],
 )
 def test_an_event_that_has_come_is_answered_over_another_connection(
@@ -227,8 +227,8 @@ def test_an_answer_without_a_status_is_sent_once_more(
         "POST a/response",
         "POST b/response",
     ]
-    assert "the answer is sent once more" in said
-    assert said.count("no longer sends the next request with an answer") == 1
+    assert "the response is sent again" in said
+    assert said.count("no longer sends the next request with a response") == 1
 
 
 def test_noise_behind_a_status_does_not_repeat_the_answer() -> None:
@@ -301,5 +301,5 @@ def test_a_server_of_http_1_0_that_tells_no_length_is_served() -> None:
 
     assert answers == [f"id-{n}/response" for n in range(3)]
     assert started.returncode == 1
-    assert said.decode().count("no longer sends the next request with an answer") == 1
+    assert said.decode().count("no longer sends the next request with a response") == 1
     assert "may be lost" not in said.decode()

@@ -141,7 +141,7 @@ async def test_a_server_that_closes_after_each_answer_turns_the_lane_sequential_
         for n in range(5):
             assert (await sandbox.ask({"n": n}))["event"] == {"n": n}
 
-        assert sandbox.said("no longer sends the next request with an answer") == 1
+        assert sandbox.said("no longer sends the next request with a response") == 1
         assert sandbox.function.starts == 1
 
 

@@ -131,7 +131,7 @@ def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong(period: float) 
 def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_more(
     lanes: int, count: int | None, expected: int
 ) -> None:
-    assert serving(Function(Workers(Greeter, count)), lanes).count() == expected
+    assert serving(Function(Workers(Greeter, count)), lanes).worker_count() == expected
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_more(
 def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
     lanes: int, children: list[Child[Visits]], inline: bool
 ) -> None:
-    worker = serving(Function(plain, children), lanes).worker()
-    instance = worker._slot.make()
+    worker = serving(Function(plain, children), lanes).make_worker()
+    instance = worker._lifecycle.create()
 
     assert isinstance(instance, PlainHandler)
     assert (instance.alarm is not None) is inline
@@ -154,9 +154,9 @@ def test_a_plain_handler_s_result_is_escaped_as_the_runtime_says(
     escaped: bool, body: bytes
 ) -> None:
     told = serving(Function(plain))
-    told.settings = SETTINGS._replace(escaped=escaped)
+    told.settings = SETTINGS._replace(ascii_only=escaped)
 
-    assert told.worker().say(("é",)).body == body
+    assert told.make_worker().encode_result(("é",)).body == body
 
 
 def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> None:
@@ -179,10 +179,10 @@ def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> Non
 
 
 def test_a_handler_class_is_stateful_and_typed() -> None:
-    worker = serving(Function(Greeter)).worker()
+    worker = serving(Function(Greeter)).make_worker()
 
     assert worker.stateful
-    assert worker._slot.make is Greeter
+    assert worker._lifecycle.create is Greeter
     assert worker.decoder.decode(b"7") == 7
 
 
@@ -195,4 +195,4 @@ def test_a_handler_with_a_type_that_cannot_be_decoded_fails_the_worker_s_start()
             return Path()
 
     with pytest.raises(TypeError):
-        serving(Function(Wrong)).worker()
+        serving(Function(Wrong)).make_worker()

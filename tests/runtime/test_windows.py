@@ -128,7 +128,7 @@ def test_what_is_measured_or_invoked_is_refused_before_it_is_looked_at(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
 
-    with pytest.raises(BadInput, match="on Windows, in WSL"):
+    with pytest.raises(BadInput, match="on Windows, use WSL"):
         read()
 
 
@@ -138,8 +138,8 @@ async def test_the_local_lambda_and_the_bootstrap_are_refused_on_windows(
     settings = FunctionSettings("app.function")
     monkeypatch.setattr(sys, "platform", "win32")
 
-    with pytest.raises(OSError, match="on Windows, in WSL"):
+    with pytest.raises(OSError, match="on Windows, use WSL"):
         async with open_local_lambda(settings):
             pass  # pragma: no cover
-    with pytest.raises(InitError, match="on Windows, in WSL"):
+    with pytest.raises(InitError, match="on Windows, use WSL"):
         read_settings({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}, ["app.function"])

@@ -73,7 +73,7 @@ async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> A
     async with world() as made:
         made.ledger.lanes += [Lane(n, b"api") for n in range(1, lanes)]
         function = Function(handler)
-        factory = ServedFunction(function, SETTINGS, made.ledger, alarm or Alarm()).worker
+        factory = ServedFunction(function, SETTINGS, made.ledger, alarm or Alarm()).make_worker
         yield Stage(made, await start(made.nursery, factory, path="/worker"))
 
 

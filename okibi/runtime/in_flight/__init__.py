@@ -1,1 +1,1 @@
-"""The ledger: which events are in flight, on which connection, and how each ends."""
+"""The events in flight: the ledger, its lanes and deliveries, and how actors hand events over."""

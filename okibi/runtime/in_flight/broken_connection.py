@@ -1,32 +1,37 @@
-"""What a broken connection means: what of an answer has gone out, and what is still expected.
+"""Classify a broken connection: how much of a response was sent, and what the lane does next.
 
-    nothing expected                      connect anew and go on
-    NEXT expected, its GET not all written,  ask again: it was no request, and took no event
-    or the server said that it would close
-    NEXT expected, its GET written           ask again; an event that was on its way is lost
-                                             unless the server repeats it
-    STATUS expected, none of it written      stage it again
-    STATUS expected, all of it written       send it once more, sequentially: 202, 400 or 403 end
-                                             it (400 says that the first had arrived); with a
-                                             GET behind it an event may be lost, as above
-    the same, and it was sent once more      fatal: nobody can tell any more what has arrived
-    STATUS expected, cut half way            fatal: the Runtime API refuses everything from now on,
-                                             and only the end of the process tells the invoker now
-    STATUS expected, of a stream:
-      none of it written                     it is all in the outbox, and goes out there
-      its end written, and all before it     an error is sent in its place, as above: what a stream
-                                             has said is not kept. 202 says that none had arrived
-      anything between                       fatal, also between two of its pieces: a part is out,
-                                             which cannot be said again, and is half an answer
+NEXT is the event that answers `GET /next`. STATUS is the status that answers a posted response.
+The first expected item, and how much of the request was written, select a row:
 
-Where many events may be in flight the Runtime API keeps no state but each invocation's, and tells
-the invoker of half an answer at once: there the two fatal rows cost one answer, which is given up,
-and the lane goes on: at once where the answer had been made, and where it was still being streamed,
-when its delivery is settled.
+    nothing expected                     reconnect and go on
+    NEXT, and the GET was not written    ask again: the server saw no request and gave no event
+      in full, or the server had
+      announced the close
+    NEXT, and the GET was written        ask again; an event on its way is lost unless the server
+                                         repeats it
+    STATUS, none of the response         stage the response again
+      written
+    STATUS, all of it written            resend it, without pipelining: 202, 400 or 403 completes it
+                                         (400: the first copy had arrived). If a GET followed the
+                                         response, an event may be lost, as above
+    STATUS, and it was resent before     fatal: okibi cannot find out which copy arrived
+    STATUS, a part of it written         fatal: the Runtime API refuses every later request, and
+                                         only the end of the process tells the invoker now
+    STATUS of a streamed response:
+      none of it written                 the outbox holds all of it and sends it
+      all of it written, with its end    resend an error in its place: a stream is not kept once it
+                                         is sent. 202 means that nothing had arrived
+      any other part written             fatal: a part is out, and okibi cannot repeat it. A break
+                                         between two pieces belongs here
 
-All of an answer can be written, and half of it have arrived: what the kernel took is not what the
-other side got. The Runtime API then refuses the answer that is sent once more with 403, as it does
-one that it has; but it refuses the next GET as well, and that is fatal too.
+The fatal rows end the process if there is one lane. With several lanes, the Runtime API keeps state
+per invocation only, and reports half a response to the invoker at once. There a fatal row costs the
+one response, and the lane goes on. (A lane whose handler is still streaming goes on once the
+delivery is settled.)
+
+"Written" means that the kernel took the bytes; the server may have received half of them. The
+Runtime API answers the resent response with 403 in both cases, whether it has the first copy in
+full or in part. After a part it also refuses the next GET, which is fatal too.
 """
 
 import enum
@@ -34,23 +39,21 @@ from collections.abc import Sequence
 
 
 class Expected(enum.Enum):
-    """An answer that the Runtime API still has to give on this connection."""
+    """A response that the Runtime API still has to send on this connection."""
 
     NEXT = "next"
     STATUS = "status"
 
 
 class Loss(enum.Enum):
-    """What a broken connection means for the lane."""
+    """What a broken connection costs the lane. The values are log texts."""
 
-    NOTHING = "nothing"
-    MAYBE_EVENT = "an event that was on its way may be lost"
-    RESEND = "the answer is sent once more"
-    RESEND_MAYBE_EVENT = (
-        "the answer is sent once more, and an event that was on its way may be lost"
-    )
-    CUT = "an answer was cut half way"
-    SENT_TWICE = "an answer was sent twice, and what became of it is unknown"
+    NOTHING = "nothing is lost"
+    MAYBE_EVENT = "an event on its way may be lost"
+    RESEND = "the response is sent again"
+    RESEND_MAYBE_EVENT = "the response is sent again, and an event on its way may be lost"
+    CUT = "a part of the response had been sent"
+    SENT_TWICE = "the response was sent twice, and neither copy was confirmed"
 
 
 def classify_loss(
@@ -63,16 +66,16 @@ def classify_loss(
     resent: bool,
     announced: bool,
 ) -> Loss:
-    """Which row of the table it is. Pure.
+    """Select the row of the table. Pure.
 
     Args:
-        expected: what the Runtime API owes, in order.
-        size: of the answer as far as it has been made, in bytes.
-        left: how many of these have not been written.
-        waiting: whether there is anything to write, be it of the answer or a GET.
-        streams: whether it is a stream, with its end still to come.
-        resent: whether all of this answer has been written before, on another connection.
-        announced: whether the last answer said that no other would follow it.
+        expected: what the Runtime API still has to send, in order.
+        size: bytes of the response, as far as it has been made.
+        left: how many of these bytes have not been written.
+        waiting: whether the outbox holds anything, of the response or a GET.
+        streams: whether the response is a stream whose end is still to come.
+        resent: whether all of this response was written before, on an earlier connection.
+        announced: whether the last response of the server announced the close.
     """
     if not expected:
         return Loss.NOTHING

@@ -1,23 +1,24 @@
-"""A delivery: one event on its way to one answer. This table is the truth; mail is a wake-up.
+"""A delivery: the state machine of one event, from its arrival to the status of its response.
 
-    RECEIVED   the whole event has been read
-    ASSIGNED   a worker has been told
-    RUNNING    that worker has begun; a handler never begins twice for one delivery
-    STREAMING  the head of its answer is in the lane's outbox, and maybe a part of what follows
-    SETTLED    there is an answer, the handler's or an error
-    STAGED     the answer, or the end of a streamed one, is in the outbox, maybe partly written
-    ACKED      the Runtime API has given its final status
+    RECEIVED   the event has been read in full
+    ASSIGNED   the dispatcher has chosen a worker and sent it a message
+    RUNNING    the worker has begun; a handler begins at most once per delivery
+    STREAMING  the head of a streamed response is in the outbox, perhaps with first pieces
+    SETTLED    the outcome is known: the handler's result or an error
+    STAGED     the response, or the end of a streamed one, is in the outbox, perhaps partly written
+    ACKED      the Runtime API has sent its final status
 
-Every move is one synchronous function without a checkpoint, so an actor that is killed, which
-can only happen at a checkpoint, has moved a delivery or has not. Each move is fenced by the
-table: whoever comes late, or is not the worker it belongs to, gets False and changes nothing.
-So whoever dies leaves a ledger from which its successor can go on, by looking.
+Each transition is one synchronous method without a checkpoint. trio cancels at checkpoints only,
+and a killed actor therefore leaves a delivery before or after a transition, never within.
 
-A delivery is known by its object, never by its request id: that repeats when an asynchronous
-event is retried (Runtime API).
+Each transition checks the table. A late caller, or a worker that does not own the delivery, gets
+False and changes nothing. A restarted actor goes on from the state that it finds.
 
-Beyond the one thread of the tree only the watchdog touches a delivery, and only to settle it:
-the right to settle is a token taken with a single atomic operation.
+A delivery is identified by its object. The request id is not unique: the retry of an asynchronous
+event has the same one (Runtime API).
+
+All calls come from trio's thread, with one exception: the watchdog may settle a delivery from its
+own thread. `claim` takes the right to settle in one atomic operation.
 """
 
 import enum
@@ -30,7 +31,7 @@ from .stream import Stream
 
 
 class DeliveryState(enum.IntEnum):
-    """How far a delivery has come. Integers, since they are hashed a dozen times an event."""
+    """How far a delivery has come. An IntEnum, because each event hashes it a dozen times."""
 
     RECEIVED = 1
     ASSIGNED = 2
@@ -42,15 +43,15 @@ class DeliveryState(enum.IntEnum):
 
 
 class DeliveryTransition(enum.IntEnum):
-    """What moves it on."""
+    """A step from one state to the next, and the actor that takes it."""
 
     ASSIGN = 1  # dispatcher
-    RETURN = 2  # dispatcher: its worker died before it began
-    BEGIN = 3  # its worker, once
-    STREAM = 4  # its worker, with the first bytes of an answer that has others to come
-    SETTLE = 5  # its worker; the dispatcher or the watchdog, when it is dead or late
+    RETURN = 2  # dispatcher: the worker died before it began
+    BEGIN = 3  # the assigned worker, once
+    STREAM = 4  # the running worker, with the first piece of a streamed response
+    SETTLE = 5  # the running worker; dispatcher or watchdog if the worker is dead or late
     STAGE = 6  # responder
-    UNSTAGE = 7  # poller: the connection broke, and the answer may be sent once more
+    UNSTAGE = 7  # poller: the connection broke, and the response may be sent again
     ACK = 8  # poller
 
 
@@ -60,9 +61,9 @@ TRANSITIONS: Final[Mapping[tuple[DeliveryState, DeliveryTransition], DeliverySta
     (DeliveryState.ASSIGNED, DeliveryTransition.BEGIN): DeliveryState.RUNNING,
     (DeliveryState.RUNNING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
     (DeliveryState.RUNNING, DeliveryTransition.STREAM): DeliveryState.STREAMING,
-    # How it ended: from here on an error can only follow the bytes that are out.
+    # The end of a stream. An error can only follow the pieces that are out.
     (DeliveryState.STREAMING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    # Past its deadline, whether anybody has begun or not.
+    # Past the deadline, before a handler has begun.
     (DeliveryState.RECEIVED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
     (DeliveryState.ASSIGNED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
     (DeliveryState.SETTLED, DeliveryTransition.STAGE): DeliveryState.STAGED,
@@ -71,34 +72,31 @@ TRANSITIONS: Final[Mapping[tuple[DeliveryState, DeliveryTransition], DeliverySta
 }
 
 
-def _moves(move: DeliveryTransition) -> dict[DeliveryState, DeliveryState]:
-    """The table's rows of one move: a pair to look up would be made anew for each."""
-    return {before: after for (before, each), after in TRANSITIONS.items() if each is move}
+def _states_after(transition: DeliveryTransition) -> dict[DeliveryState, DeliveryState]:
+    """The rows of one transition: from state to state. A lookup then needs no new tuple."""
+    return {before: after for (before, each), after in TRANSITIONS.items() if each is transition}
 
 
-_ASSIGN, _RETURN, _BEGIN = (
-    _moves(DeliveryTransition.ASSIGN),
-    _moves(DeliveryTransition.RETURN),
-    _moves(DeliveryTransition.BEGIN),
-)
-_STREAM, _SETTLE = _moves(DeliveryTransition.STREAM), _moves(DeliveryTransition.SETTLE)
-_STAGE, _UNSTAGE, _ACK = (
-    _moves(DeliveryTransition.STAGE),
-    _moves(DeliveryTransition.UNSTAGE),
-    _moves(DeliveryTransition.ACK),
-)
+_ASSIGN = _states_after(DeliveryTransition.ASSIGN)
+_RETURN = _states_after(DeliveryTransition.RETURN)
+_BEGIN = _states_after(DeliveryTransition.BEGIN)
+_STREAM = _states_after(DeliveryTransition.STREAM)
+_SETTLE = _states_after(DeliveryTransition.SETTLE)
+_STAGE = _states_after(DeliveryTransition.STAGE)
+_UNSTAGE = _states_after(DeliveryTransition.UNSTAGE)
+_ACK = _states_after(DeliveryTransition.ACK)
 
 
 class Delivery:
-    """One event, who handles it, and how far it has come.
+    """One event, its worker, its outcome and its state.
 
     Args:
-        serial: which delivery of its lane this is, from 1.
-        request_id: what the Runtime API calls it.
-        headers: what came with it, names in lower case.
-        body: the event, undecoded; empty once it is decoded.
-        due: when the platform ends the sandbox over it, in seconds of trio's clock.
-        limit: when okibi answers in its handler's place, a margin before that.
+        serial: number of this delivery in its lane, from 1.
+        request_id: the Runtime API's id of the invocation.
+        headers: headers of the event, names in lower case.
+        body: the event, undecoded; cleared after decoding.
+        due: the platform's deadline, in seconds of trio's clock.
+        limit: when okibi times the handler out, a margin before `due`.
     """
 
     def __init__(
@@ -119,94 +117,97 @@ class Delivery:
         self.state = DeliveryState.RECEIVED
         self.worker: Ref[Any] | None = None
         self.outcome: Outcome | None = None
-        # Of a streamed answer, once its head is in the outbox.
+        # Set from STREAMING on, for a streamed response.
         self.stream: Stream | None = None
+        # How often a handler has begun: 0 or 1.
         self.begun = 0
-        # What its answer begins with, up to its length, if that is JSON; empty until it is written.
+        # The head of a JSON response, up to its length; empty until `Lane.prepare_head`.
         self.head = b""
-        self._token = [None]
+        self._settle_token = [None]
 
     def __repr__(self) -> str:
         return f"<Delivery {self.serial} {self.request_id} {self.state.name}>"
 
     @property
     def unsettled(self) -> bool:
-        """Whether nobody has answered it yet."""
+        """Whether the outcome is still open."""
         return self.state <= DeliveryState.STREAMING
 
     def is_overdue(self, now: float) -> bool:
-        """Whether others may answer it in its worker's place: halfway from limit to due, for the
-        worker's own scope, at the limit, comes first.
+        """Whether the dispatcher may settle this delivery in the worker's place.
+
+        True from halfway between `limit` and `due`, because the worker's own cancel scope, at
+        `limit`, goes first.
 
         Args:
-            now: in seconds of trio's clock.
+            now: seconds of trio's clock.
         """
         return now >= (self.limit + self.due) / 2
 
     def assign(self, worker: Ref[Any]) -> bool:
-        """Give it to a worker, who is to be told."""
+        """Assign the event to a worker. The caller then wakes the worker."""
         if not self._move(_ASSIGN):
             return False
         self.worker = worker
         return True
 
     def give_back(self) -> bool:
-        """Take it from a worker that has died before it began: still its first run."""
+        """Unassign the event from a worker that died before it began."""
         if not self._move(_RETURN):
             return False
         self.worker = None
         return True
 
     def begin(self, worker: Ref[Any]) -> bool:
-        """Begin to handle it. True once, for the worker it is assigned to."""
-        if not self._is_for(worker) or not self._move(_BEGIN):
+        """Begin to handle the event. True once, for the assigned worker."""
+        if not self._belongs_to(worker) or not self._move(_BEGIN):
             return False
         self.begun += 1
         return True
 
     def open_stream(self, stream: Stream, worker: Ref[Any] | None) -> bool:
-        """Begin to answer it in pieces. True once, for the worker that runs it."""
+        """Begin a streamed response. True once, for the running worker."""
         if self.worker != worker or not self._move(_STREAM):
             return False
         self.stream = stream
         return True
 
     def settle(self, outcome: Outcome, worker: Ref[Any] | None = None) -> bool:
-        """Answer it. The first answer wins; a worker's only while it is that worker's.
+        """Settle the delivery. The first call wins; a worker must own the delivery.
 
         Args:
-            outcome: the answer; of a streamed one, how it ended.
-            worker: who answers; None for the dispatcher, whose word always counts.
+            outcome: the response; for a stream, how it ended.
+            worker: the calling worker; None for the dispatcher, which needs no ownership.
         """
         begun = self.state is DeliveryState.RUNNING or self.state is DeliveryState.STREAMING
-        mine = worker is None or (begun and self._is_for(worker))
-        if not mine or self.state not in _SETTLE or not self.claim():
+        may_settle = worker is None or (begun and self._belongs_to(worker))
+        if not may_settle or self.state not in _SETTLE or not self.claim():
             return False
         self.outcome = outcome
         return self._move(_SETTLE)
 
     def claim(self) -> bool:
-        """Take the sole right to answer. True once, whichever thread asks."""
+        """Take the right to settle. True once, for the first thread."""
         try:
-            self._token.pop()
+            self._settle_token.pop()
         except IndexError:
             return False
         return True
 
     def stage(self) -> bool:
-        """Say that the answer is in the outbox."""
+        """Mark the response as staged."""
         return self._move(_STAGE)
 
     def unstage(self) -> bool:
-        """Say that the answer has to be put there once more."""
+        """Mark the response as settled again: it must be staged once more."""
         return self._move(_UNSTAGE)
 
     def ack(self) -> bool:
-        """Say that the Runtime API has given its final status."""
+        """Mark the final status as received."""
         return self._move(_ACK)
 
-    def _is_for(self, worker: Ref[Any]) -> bool:
-        # Nearly always it is the same object; to compare what two refer to takes a call.
+    def _belongs_to(self, worker: Ref[Any]) -> bool:
+        # Nearly always the same object; Ref.__eq__ is a call.
         return self.worker is worker or self.worker == worker
 
     def _move(self, moves: dict[DeliveryState, DeliveryState]) -> bool:

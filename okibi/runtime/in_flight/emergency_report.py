@@ -1,7 +1,6 @@
-"""Errors that must reach the platform when no lane can carry them: on a socket of their own.
+"""Report an error to the platform when no lane can: over a new, blocking connection.
 
-Blocking and plain, for it is used before the loop runs, after it has ended, and by the watchdog
-while it hangs.
+Used before trio's loop runs, after it has ended, and by the watchdog while the loop hangs.
 """
 
 from collections.abc import Sequence
@@ -21,15 +20,20 @@ from ..protocol.runtime_api import (
 )
 from .delivery import Delivery
 
+# Seconds for the whole report, because the end of the process waits for it.
 TIMEOUT = 2.0
 
 
 def report_init_error(address: tuple[str, int], error: InitError) -> int | None:
-    """`POST /runtime/init/error`, or where it belongs; the status, None when nobody answered."""
+    """POST to `/runtime/init/error`, or to `error.path`.
+
+    Returns:
+        The HTTP status; None without a response.
+    """
     body = error_json(error.kind, error.message, error.stack)
-    # The class of a user's exception may bear any name; the platform's own word for that.
-    sayable = error.kind.isprintable() and len(error.kind) <= TYPE_LIMIT
-    kind = error.header or (error.kind if sayable else "Runtime.Unknown")
+    # A user's exception class may have a name that no header can carry.
+    fits_header = error.kind.isprintable() and len(error.kind) <= TYPE_LIMIT
+    kind = error.header or (error.kind if fits_header else "Runtime.Unknown")
     head = error_head(_host(address), error.path, len(body), kind)
     return _post(address, head + body)
 
@@ -37,7 +41,11 @@ def report_init_error(address: tuple[str, int], error: InitError) -> int | None:
 def report_invocation_error(
     address: tuple[str, int], delivery: Delivery, outcome: Outcome
 ) -> int | None:
-    """`POST /runtime/invocation/{id}/error`; the status, None when nobody answered."""
+    """POST to `/runtime/invocation/{id}/error`.
+
+    Returns:
+        The HTTP status; None without a response.
+    """
     path = b"invocation/%s/error" % path_segment(delivery.request_id)
     kind = outcome.error_type or "Runtime.Unknown"
     echo = echo_header(delivery.headers)
@@ -48,32 +56,31 @@ def report_invocation_error(
 def _post(address: tuple[str, int], request: bytes) -> int | None:
     parser, until = ApiResponseParser(), monotonic() + TIMEOUT
 
-    def keep_to_it(connection: socket) -> None:
-        # Of all of it, not of each step: the process waits for this to end.
+    def limit_next_call(connection: socket) -> None:
         connection.settimeout(max(until - monotonic(), 0.001))
 
     try:
-        # Of the class that was there before the user's module: it may put a proxy's in its place.
+        # `socket` was imported before the user's module, which may replace `socket.socket`.
         with socket(AF_INET, SOCK_STREAM) as connection:
-            keep_to_it(connection)
+            limit_next_call(connection)
             connection.connect(address)
-            keep_to_it(connection)
+            limit_next_call(connection)
             connection.sendall(request)
-            keep_to_it(connection)
+            limit_next_call(connection)
             while data := connection.recv(4096):
-                for answer in parser.feed(data):
-                    return answer.status
-                keep_to_it(connection)
+                for response in parser.feed(data):
+                    return response.status
+                limit_next_call(connection)
             return _status(parser.end())
     except WireError as error:
-        return _status(error.answers)
+        return _status(error.responses)
     except OSError:
-        # There is nobody left to tell: the log has the error already.
+        # The error is in the log already.
         return None
 
 
-def _status(answers: Sequence[ApiResponse]) -> int | None:
-    return answers[0].status if answers else None
+def _status(responses: Sequence[ApiResponse]) -> int | None:
+    return responses[0].status if responses else None
 
 
 def _host(address: tuple[str, int]) -> bytes:

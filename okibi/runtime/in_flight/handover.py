@@ -1,18 +1,24 @@
-"""How poller, dispatcher, worker and responder pass an event on.
+"""The life of an event: how poller, dispatcher, worker and responder hand it over.
 
-    poller        reads the event into its lane        RECEIVED, tells the dispatcher
-    dispatcher    gives it to an idle worker           ASSIGNED, tells the worker
-    worker        runs the handler                     RUNNING, then SETTLED, tells the responder
-    responder     writes the answer and the next GET   STAGED; the poller reads its status: ACKED
+    actor       does                                           delivery            then wakes
+    ----------  ---------------------------------------------  ------------------  ----------
+    poller      reads the event from the lane's connection     RECEIVED            dispatcher
+    dispatcher  chooses an idle worker                         ASSIGNED            worker
+    worker      decodes the event, runs the handler            RUNNING, SETTLED    responder
+    responder   writes the response and the next GET           STAGED              -
+    poller      reads the status of the response               ACKED               -
 
-One rule: the ledger is the truth, mail is a wake-up. A message says that there is something to look
-at, and may say where. Who starts looks first, so a message to an actor that has ended is no loss.
+Poller and responder exist once per lane: a lane is one connection to the Runtime API with one event
+at a time. Dispatcher and ledger exist once. By default there is one worker more than lanes.
 
-One fast path: an actor that waits for mail can act inside the step of who tells it (`now`), so that
-an event passes all four in one pass of trio's loop (`actors.trio_internals`). Dispatcher and
-responder never wait over a message, so their turn is taken (`take_turn`); a worker's task is
-stepped (`step_reader`). The sender must have done all else that its own step has to do, and must
-not stand on a user's stack.
+One rule: the ledger is the truth, a message is a wake-up. A message says that there is work, and
+may say where. Each actor looks at the ledger when it starts; a message to a dead actor is no loss.
+
+One fast path: `wake(..., now=True)` runs the receiver inside the sender's step, and an event then
+passes all four actors in one pass of trio's loop. Dispatcher and responder handle a message without
+waiting, and their turn is called directly (`Mailbox.take_turn`). A worker's task is stepped
+(`Mailbox.step_reader`); see `actors.trio_internals`. The sender must have finished its own step,
+and must not run on a user's stack.
 """
 
 from typing import Any
@@ -21,15 +27,16 @@ from ...actors import ActorExited, Address, MailboxFull
 
 
 def wake(address: Address[Any], message: object = None, *, now: bool = False) -> bool:
-    """Tell an actor that something waits for it.
+    """Tell an actor that there is work.
 
     Args:
         address: the actor.
         message: where to look; None for everywhere.
-        now: whether it may act before this returns.
+        now: whether the actor may act before this call returns.
 
     Returns:
-        Whether it has acted; else it will, when it reads its mail or when its successor starts.
+        Whether the actor has acted. If not, it acts when it reads its mail, or its next incarnation
+        does when it starts.
     """
     try:
         if now:
@@ -38,6 +45,6 @@ def wake(address: Address[Any], message: object = None, *, now: bool = False) ->
                 return True
         address.send_nowait(message)
     except (ActorExited, MailboxFull):
-        # Its successor looks; and who has so much mail will.
+        # The next incarnation looks at the ledger; a full mailbox holds a wake-up already.
         pass
     return False

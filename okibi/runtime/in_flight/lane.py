@@ -1,31 +1,31 @@
-"""A lane: one keep-alive connection to the Runtime API, and what is expected on it.
+"""A lane: one keep-alive connection to the Runtime API, and the state of what passes over it.
 
-It outlives the actors that use it: a poller that is killed leaves the half-read bytes in the
-parser and the pending /next on the wire, a responder leaves the offset to which it had written.
-An abandoned /next would swallow the next event (Runtime API), so nobody ever abandons one.
+A lane outlives the actors that use it. A killed poller leaves half-read bytes in the parser and a
+pending `GET /next`; a killed responder leaves the offset of its writing. No actor abandons a
+pending `/next`, because that request would swallow the next event (Runtime API).
 
-    what was said last     what the Runtime API owes      what may be said next
-    nothing                nothing                        next
-    next                   NEXT                           nothing, until the event is settled
-    answer + next          ANSWER, NEXT                   nothing
-    answer                 ANSWER                         nothing; once it has come, next
+    sent last          the Runtime API still sends     may be sent now
+    nothing            nothing                         GET /next
+    GET /next          NEXT                            nothing, until the event is settled
+    response + GET     STATUS, NEXT                    nothing
+    response           STATUS                          nothing; after the status, GET /next
 
-Pipelined, the answer and the next GET leave in one write and are answered in order: one
-round trip an event. Any sign that a server does not answer two requests in one write (it closes
-after the first, speaks HTTP/1.0, says `Connection: close`) turns the lane sequential for good.
+Pipelining: response and next GET leave in one write, and the server answers them in order. An event
+then costs one round trip. A server may not support that: it closes after the first request, speaks
+HTTP/1.0, or sends `Connection: close`. Any of these signs turns pipelining off for the lane's life.
 
-What a connection that breaks means for all this is said by `in_flight.broken_connection`, and done
-here.
+`in_flight.broken_connection` has the table of what a broken connection means; `disconnect` acts
+on it.
 
-An answer that was refused leaves its event unanswered, and the Runtime API repeats that at once.
-The repeat is the same delivery, so no handler sees it: the first time it is answered with an
-error, which tells the invoker now; after that it is dropped, and asked for again with a pause.
-A retry of an asynchronous event has the same request id and another deadline: that is no repeat.
+A refused response leaves the event unanswered, and the Runtime API sends the same event again at
+once. No handler sees the repeat. The lane settles the first repeat with an error, which tells the
+invoker. It drops later repeats, and the poller asks again after a pause. The retry of an
+asynchronous event has the same request id but another deadline, and is no repeat.
 
-A stream whose final status comes before its end (413, or a refusal), or whose connection breaks
-inside it, is over: its handler is cancelled, what it still says is dropped, and the delivery stays
-in the lane until it is settled. For a cancelled handler may go on (shielded, or in a thread): its
-worker is not to be taken for an idle one, and its deadline is still to be held.
+A stream may end early: its status comes before its end (413 or a refusal), or the connection
+breaks. The handler is cancelled and later pieces are dropped. The delivery stays in the lane until
+it is settled, because a cancelled handler may run on (in a shield or a thread): its worker is not
+idle, and its deadline still holds.
 """
 
 from collections import deque
@@ -61,32 +61,32 @@ from .broken_connection import Expected, Loss, classify_loss
 from .delivery import Delivery, DeliveryState
 from .stream import Stream
 
-# Up to here pieces of a stream are joined into one write; above, copying costs more than another
-# call into the kernel. Above, too, is what the allocator would get from the kernel anew.
+# Pieces of a stream up to this size are joined into one write. Above, a copy costs more than a
+# system call, and the allocator asks the kernel for the memory.
 JOIN_LIMIT = 64 * 1024
-# Up to here header, body and the next GET: a write of its own for each would wake the server up.
-ANSWER_LIMIT = 256 * 1024
-STREAM_LOST = "The connection to the Runtime API broke, and with it the whole stream was lost"
-REFUSED = "The Runtime API refused the answer to this invocation; the log says with which words"
+# The same for head, body and next GET: separate writes would wake the server up for each.
+RESPONSE_JOIN_LIMIT = 256 * 1024
+STREAM_LOST = "the connection to the Runtime API broke, and the whole stream was lost"
+REFUSED = "the Runtime API refused the response to this invocation; the log has the reason"
 
 
 class Lane:
-    """One connection with its ledger.
+    """One connection to the Runtime API, its delivery and its outbox.
 
     Args:
-        index: which lane this is, from 0.
-        host: the Runtime API's address, as it stands in the Host header.
-        pipelined: whether the next GET leaves with the answer.
-        margin: seconds before the platform's deadline at which okibi answers itself; of a very
-            short time-out half is left to the handler.
+        index: number of the lane, from 0.
+        host: the Runtime API's address, for the Host header.
+        pipelined: whether the next GET leaves with the response.
+        margin: seconds before the platform's deadline at which okibi times a handler out. A handler
+            with less than twice the margin gets half of its time.
     """
 
     __slots__ = (
-        "_json_head", "_next", "_received_any", "_repeats", "_resent", "_response_left",
-        "_response_size", "_unanswered", "closing", "delivery", "expected", "host", "index",
-        "margin", "on_flushed", "outbox", "parser", "pipelined", "refusals",
-        "resend_refused", "responder", "responder_name", "serial", "starts_without_event",
-        "stream", "transport", "unavailable",
+        "_json_head", "_next_request", "_received_any", "_refused_delivery", "_repeats", "_resent",
+        "_response_left", "_response_size", "closing", "delivery", "expected", "host", "index",
+        "margin", "on_flushed", "outbox", "parser", "pipelined", "refusals", "resend_refused",
+        "responder", "responder_name", "serial", "starts_without_event", "stream", "transport",
+        "unavailable",
     )  # fmt: skip
 
     def __init__(
@@ -98,63 +98,64 @@ class Lane:
         self.margin = margin
         self.transport: Transport | None = None
         self.delivery: Delivery | None = None
+        # Bytes to write, in order. The responder writes from the front.
         self.outbox = deque[memoryview]()
+        # Responses that the Runtime API still has to send, in order.
         self.expected = deque[Expected]()
-        # Set once the process is to end: an event asked for now would be lost with it.
+        # Set when the process is to end: an event requested after that would be lost.
         self.closing = False
+        # Refused requests in a row; the poller pauses longer with each.
         self.refusals = 0
-        # It cannot serve: nobody takes its connections, or its actors fail. Until it is heard from.
+        # The lane cannot serve: no connection, or its actors keep failing.
         self.unavailable = False
-        # How often its actors have started since an event came.
+        # Starts of poller and responder since the last event.
         self.starts_without_event = 0
-        # The answer that is streamed, until its end is in the outbox.
+        # The streamed response, until its end is in the outbox.
         self.stream: Stream | None = None
-        self._received_any = False
         self.responder_name = Name(f"lambda.responder.{index}", Actor)
-        # Who is to be woken for what is to be said: the responder itself, once it has started.
+        # The responder's own ref once it has started; saves a lookup by name.
         self.responder: Address[Actor] = self.responder_name
-        # Told whenever all is out that there was to say: by then the next event may be asked for.
+        # Called when the outbox has been written: the next event can come.
         self.on_flushed: Callable[[], None] = lambda: None
-        self._next = next_request(host)
-        self._json_head = json_response_head(host)
-        # Of the connection, made with it.
+        # Made with each connection.
         self.parser: ApiResponseParser
-        # Of the last event.
+        # Serial of the last delivery.
         self.serial = 0
-        self._response_size = 0
-        self._response_left = 0
-        self._resent = False
-        # The delivery whose answer was refused, and how often it has been repeated since.
-        self._unanswered: Delivery | None = None
-        self._repeats = 0
-        # An answer that was sent once more was refused: half of it may have arrived
+        # A response was sent again, and the copy was refused: half of it may have arrived
         # (`in_flight.broken_connection`).
         self.resend_refused = False
+        self._next_request = next_request(host)
+        self._json_head = json_response_head(host)
+        # Whether this connection has brought any response.
+        self._received_any = False
+        self._response_size = 0
+        self._response_left = 0
+        # Whether all of the response was written before, on an earlier connection.
+        self._resent = False
+        # The delivery whose response was refused, and how often its event has come again.
+        self._refused_delivery: Delivery | None = None
+        self._repeats = 0
 
-    # -- what is to be said
+    # -- sending
 
     def stage(self) -> None:
-        """Put into the outbox what can be said now. Said already, or nothing to say: no change."""
+        """Put into the outbox what may be sent now: a settled response, or `GET /next`."""
         delivery = self.delivery
         if delivery is not None:
             if delivery.state is DeliveryState.SETTLED and delivery.outcome is not None:
-                self._stage_answer(delivery, delivery.outcome)
+                self._stage_response(delivery, delivery.outcome)
         elif not self.expected and not self.closing:
-            self._put([self._next], len(self._next))
+            self._put([self._next_request], len(self._next_request))
             self.expected.append(Expected.NEXT)
 
     def prepare_head(self, delivery: Delivery) -> bytes:
-        """Write what its answer begins with, if that is JSON: before there is one, if there is time
-        for it.
-        """
-        delivery.head = self._json_head % (
-            path_segment(delivery.request_id),
-            echo_header(delivery.headers),
-        )
+        """Build the head of a JSON response ahead of time, while the handler waits."""
+        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
+        delivery.head = self._json_head % (request_id, echo)
         return delivery.head
 
     def mark_written(self, size: int) -> None:
-        """Take from the outbox what has gone out."""
+        """Remove `size` written bytes from the outbox."""
         left = self._response_left - size
         self._response_left = left if left > 0 else 0
         outbox = self.outbox
@@ -164,13 +165,13 @@ class Lane:
             return
         outbox.popleft()
         if len(outbox) > 1:
-            self._join()
+            self._join_small_pieces()
 
-    def _join(self) -> None:
-        """Make one piece of the small ones whose turn it is.
+    def _join_small_pieces(self) -> None:
+        """Join the pieces at the front of the outbox, up to JOIN_LIMIT.
 
-        Not when they are put: a stream whose connection takes no more may have thousands waiting.
-        Done only when the one before them is out, so that no byte is joined twice.
+        A stream on a blocked connection may have thousands of pieces waiting. They are joined when
+        the piece before them is out, and no byte is copied twice.
         """
         size = count = 0
         for piece in self.outbox:
@@ -187,26 +188,26 @@ class Lane:
                 self.outbox.popleft()
             self.outbox.appendleft(memoryview(joined))
 
-    def _stage_answer(self, delivery: Delivery, outcome: Outcome) -> None:
+    def _stage_response(self, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.stream is not None:
-            self._stage_end(delivery, delivery.stream, outcome)
+            self._stage_stream_end(delivery, delivery.stream, outcome)
             return
         try:
             head = self._head(delivery, outcome)
         except ValueError as error:
-            # Raised here it would end the responder, and its successor, until the process ends.
+            # Raised from here, it would crash every responder in turn and end the process.
             outcome = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
             head = self._head(delivery, outcome)
-        body, following = outcome.body, self._next
+        body, following = outcome.body, self._next_request
         size = len(head) + len(body)
         if self.pipelined and not self.closing:
-            self._put([head, body, following], size + len(following), ANSWER_LIMIT)
+            self._put([head, body, following], size + len(following), RESPONSE_JOIN_LIMIT)
             self.expected.append(Expected.STATUS)
             self.expected.append(Expected.NEXT)
         else:
-            self._put([head, body], size, ANSWER_LIMIT)
+            self._put([head, body], size, RESPONSE_JOIN_LIMIT)
             self.expected.append(Expected.STATUS)
-        # Last: an answer whose making has failed is to be made by the next responder.
+        # Last: after an error in here, the next responder stages the response again.
         self._response_size = self._response_left = size
         delivery.stage()
 
@@ -229,10 +230,10 @@ class Lane:
             try:
                 self.outbox.append(memoryview(b"".join(parts)))
             except MemoryError:
-                # Apart they take no more than there is.
+                # Separate pieces need no further memory.
                 self._put(parts, size, 0)
 
-    # -- an answer that is streamed
+    # -- streamed responses
 
     def open_stream(
         self,
@@ -242,10 +243,10 @@ class Lane:
         content_type: bytes,
         first: list[bytes],
     ) -> bool:
-        """Begin to answer in pieces. True once, for the worker that runs the delivery.
+        """Begin a streamed response. True once, for the worker that runs the delivery.
 
         Raises:
-            ValueError: the content type is more than one line.
+            ValueError: the content type holds a line break.
         """
         request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
         head = stream_head(self.host, request_id, content_type, echo)
@@ -254,161 +255,167 @@ class Lane:
         self.stream = stream
         self.expected.append(Expected.STATUS)
         self._response_size = self._response_left = 0
-        self._say([head, *first])
+        self._append([head, *first])
         return True
 
     def append_to_stream(self, delivery: Delivery, parts: list[bytes]) -> bool:
-        """Put more of a streamed answer into the outbox; False where nobody takes it any more."""
+        """Put a piece of a streamed response into the outbox; False if the stream has ended."""
         stream = delivery.stream
         if stream is None or stream.end_reason or delivery.state is not DeliveryState.STREAMING:
             return False
-        self._say(parts)
+        self._append(parts)
         return True
 
     @property
     def unwritten(self) -> int:
-        """How many bytes of the answer lie in the outbox."""
+        """How many bytes of the response are in the outbox."""
         return self._response_left
 
-    def _say(self, parts: list[bytes], behind: bytes = b"") -> None:
+    def _append(self, parts: list[bytes], following: bytes = b"") -> None:
         size = sum(map(len, parts))
-        self._put([*parts, behind], size + len(behind))
+        self._put([*parts, following], size + len(following))
         self._response_size += size
         self._response_left += size
 
-    def _stage_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
+    def _stage_stream_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .stream_trailers import end_of_stream
 
-        over = stream.end_reason
-        if not over:
+        ended_early = stream.end_reason
+        if not ended_early:
             try:
                 end = end_of_stream(outcome)
             except ValueError as error:
                 wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
                 end = end_of_stream(wrong)
             asks = self.pipelined and not self.closing
-            self._say([end], self._next if asks else b"")
+            self._append([end], self._next_request if asks else b"")
             self.expected += [Expected.NEXT] * asks
         delivery.stage()
         self.stream = None
-        stream.end("its invocation has been answered")
-        if over:
-            self._leave(delivery, stream)
+        stream.end("the invocation has been answered")
+        if ended_early:
+            self._finish_ended_stream(delivery, stream)
 
-    def _leave(self, delivery: Delivery, stream: Stream) -> None:
-        """Be done with a stream whose status has come, or never will."""
+    def _finish_ended_stream(self, delivery: Delivery, stream: Stream) -> None:
+        """Close a stream whose status has come, or never will."""
         delivery.ack()
         self.delivery = None
         if stream.connected:
-            # The request must end, for another to begin.
+            # The request must end before the next one can begin.
             end = last_chunk()
             self._put([end], len(end))
         self.stage()
 
-    def _cut_short(self, stream: Stream, status: int) -> Delivery | None:
-        stream.end(f"the Runtime API has answered it with {status} before its end")
+    def _end_stream_early(self, stream: Stream, status: int) -> Delivery | None:
+        stream.end(f"the Runtime API sent status {status} before the end of the stream")
         if not (200 <= status < 300 or status == 413):
-            self._unanswered = self.delivery
+            self._refused_delivery = self.delivery
         return self.delivery
 
-    def _lose(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
+    def _break_stream(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
         stream.connected = False
         if loss in (Loss.CUT, Loss.SENT_TWICE):
-            stream.end("the connection broke inside the answer")
+            stream.end("the connection broke within the stream")
         elif loss is not Loss.NOTHING:
             delivery.stream = None
             error = platform_error("Runtime.StreamLost", STREAM_LOST, delivery.request_id)
             delivery.outcome = error
 
-    # -- what is heard
+    # -- receiving
 
     def attach(self, transport: Transport) -> None:
-        """Go on, over a new connection."""
+        """Use a new connection."""
         self.transport = transport
         self.unavailable = False
         self.parser = ApiResponseParser()
         self._received_any = False
 
     def parse(self, data: bytes) -> list[ApiResponse]:
-        """Parse what came; empty when the other side has closed. Interim answers pop nothing.
+        """Parse received bytes into the responses that they complete.
+
+        Args:
+            data: what was received; empty if the server has closed.
 
         Raises:
-            WireError: it is no HTTP.
+            WireError: the bytes are no HTTP.
         """
-        answers = self.parser.feed(data) if data else self.parser.end()
-        if answers and not self._received_any:
+        responses = self.parser.feed(data) if data else self.parser.end()
+        if responses and not self._received_any:
             self._received_any = True
             self.pipelined = self.pipelined and not self.parser.speaks_1_0
-        return answers
+        return responses
 
-    def take_event(self, answer: ApiResponse) -> Delivery | None:
-        """Take the answer to /next: the delivery it brings, None for one that was refused.
+    def take_event(self, response: ApiResponse) -> Delivery | None:
+        """Take the response to `GET /next`.
 
-        A repeat of what was not answered comes settled already, or not at all.
+        Returns:
+            The delivery of the event; None for a refusal. A repeat of a refused response's event
+            comes back settled the first time, as None later.
         """
         self.expected.popleft()
-        request_id = answer.headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
-        if answer.status != 200 or not request_id:
+        request_id = response.headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
+        if response.status != 200 or not request_id:
             self.refusals += 1
             return None
         self.resend_refused = False
-        repeated = self._unanswered is not None and self._is_repeat(request_id, answer)
+        repeated = self._refused_delivery is not None and self._is_repeat(request_id, response)
         if repeated and self._repeats > 1:
             self.refusals += 1
             return None
         self.refusals = self.starts_without_event = 0
         self.unavailable = False
         self.serial += 1
-        left = seconds_until(answer.headers.get(DEADLINE, b""))
+        left = seconds_until(response.headers.get(DEADLINE, b""))
         due = trio.current_time() + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
-        delivery = Delivery(self.serial, request_id, answer.headers, answer.body, due, limit)
+        delivery = Delivery(self.serial, request_id, response.headers, response.body, due, limit)
         self.delivery = delivery
         if repeated:
             delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
         return delivery
 
-    def _is_repeat(self, request_id: str, answer: ApiResponse) -> bool:
-        """Whether it is the event of an answer that was refused, come again."""
-        last = self._unanswered
+    def _is_repeat(self, request_id: str, response: ApiResponse) -> bool:
+        """Whether an event is the one whose response was refused."""
+        last = self._refused_delivery
         if (
             last is None
             or last.request_id != request_id
-            or attempt_key(last.headers) != attempt_key(answer.headers)
+            or attempt_key(last.headers) != attempt_key(response.headers)
         ):
-            self._unanswered, self._repeats = None, 0
+            self._refused_delivery, self._repeats = None, 0
             return False
         self._repeats += 1
         return True
 
     def take_status(self, status: int = 202) -> Delivery | None:
-        """Take the final status of the answer that was sent; give the delivery it belongs to."""
+        """Take the final status of a posted response, and return its delivery."""
         self.expected.popleft()
         if self.stream is not None:
-            return self._cut_short(self.stream, status)
+            return self._end_stream_early(self.stream, status)
         delivery, self.delivery = self.delivery, None
         self.resend_refused = self._resent and status == 403
         self._resent = False
-        # The first answer to an invocation of 6 MB and more is replaced by the platform's error.
+        # 413: the platform has answered with an error of its own, as the response exceeds 6 MB.
         if not (200 <= status < 300 or status == 413):
-            self._unanswered = delivery
-        elif self._unanswered is not None:
-            self._unanswered, self._repeats = None, 0
+            self._refused_delivery = delivery
+        elif self._refused_delivery is not None:
+            self._refused_delivery, self._repeats = None, 0
         if delivery is not None:
             delivery.ack()
-            # Of up to 6 MB, and the ledger has the delivery by its worker, which of many workers
-            # may never be given another.
+            # Up to 6 MB each, and the ledger keeps the delivery until its worker gets the next one.
             delivery.outcome = None
-            # What was not decoded is still there.
             delivery.body = b""
         return delivery
 
     def disconnect(self, announced: bool = False) -> Loss:
-        """Give up the connection, and say what that means.
+        """Close the broken connection, and prepare what the next one has to send.
 
         Args:
-            announced: the last answer said that no other would follow it.
+            announced: whether the last response announced the close.
+
+        Returns:
+            What is lost.
         """
         loss = classify_loss(
             self.expected,
@@ -421,18 +428,18 @@ class Lane:
         )
         self.close()
         if not self._received_any:
-            # Whoever takes a connection only to close it refuses, too.
+            # A server that accepts a connection only to close it refuses, too.
             self.refusals += 1
         asked = bool(self.expected) and self.expected[0] is Expected.NEXT
         if announced or (asked and self.serial):
-            # It closed after the first of two answers, as far as can be told from here.
+            # The server may have closed after the first of two pipelined requests.
             self.pipelined = False
         stream = self.delivery.stream if self.delivery is not None else None
         if self.delivery is not None and stream is not None:
             if loss is not Loss.NOTHING and self._response_left == self._response_size:
-                # All that it has said is still there, and what is expected for it.
+                # Nothing was written: outbox and expected items stay valid.
                 return loss
-            self._lose(self.delivery, stream, loss)
+            self._break_stream(self.delivery, stream, loss)
         self.outbox.clear()
         self.expected.clear()
         if self.delivery is not None and loss in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT):
@@ -442,7 +449,10 @@ class Lane:
         return loss
 
     def drop_response(self) -> Delivery | None:
-        """Give up the answer that is lost, and say whose; a stream's stays until it is settled."""
+        """Give up a lost response, and return its delivery.
+
+        The delivery of an open stream stays in the lane until it is settled.
+        """
         delivery = self.delivery
         if self.stream is None:
             self.delivery = None

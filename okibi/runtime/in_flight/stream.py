@@ -1,49 +1,53 @@
-"""A streamed answer as its delivery has it: whether it may go on, and who waits for room.
+"""The state of a streamed response that handler and lane share.
 
-The bytes themselves lie in the lane's outbox, so that whoever dies leaves them.
+The bytes are in the lane's outbox, where they outlive the worker and the responder.
 """
 
 from collections.abc import Callable
 
 from trio.lowlevel import ParkingLot
 
-# The attribute of a handler that `@streaming` has marked: it is given a response to write.
+# Attribute of a handler that `@streaming` has marked: okibi passes it a Response to write to.
 RESPONSE = "__okibi_response__"
 
 
 class Stream:
-    """What the handler's side and the lane's side of a streamed answer have in common.
+    """Backpressure and early end of one streamed response.
 
     Args:
-        cut: ends the handler, at its next checkpoint.
+        cut: cancels the handler.
 
     Attributes:
-        end_reason: why the Runtime API takes no more of it; empty while it does.
-        connected: whether the connection that it was begun on still stands.
-        blocked: whether the connection takes no more for now, so that the responder waits for it.
+        end_reason: why the stream has ended; empty while it goes on.
+        connected: whether the connection on which the stream began is still open.
+        blocked: whether the connection takes no more bytes now, and the responder waits.
     """
 
-    __slots__ = ("_cut", "_lot", "blocked", "connected", "end_reason")
+    __slots__ = ("_cancel_handler", "_writers", "blocked", "connected", "end_reason")
 
     def __init__(self, cut: Callable[[], None]) -> None:
         self.end_reason = ""
         self.connected = True
         self.blocked = False
-        self._cut = cut
-        self._lot = ParkingLot()
+        self._cancel_handler = cut
+        self._writers = ParkingLot()
 
     async def wait_written(self) -> None:
-        """Wait until the responder has written what the connection takes now."""
-        await self._lot.park()
+        """Wait until the responder has written again, or the stream has ended."""
+        await self._writers.park()
 
     def mark_written(self, *, blocked: bool) -> None:
-        """The responder has; whether the connection took less than there was."""
+        """Wake the writers after a write.
+
+        Args:
+            blocked: whether the connection took less than the outbox held.
+        """
         self.blocked = blocked
-        self._lot.unpark_all()
+        self._writers.unpark_all()
 
     def end(self, why: str) -> None:
-        """Nobody takes the rest: whoever makes it need not go on."""
+        """End the stream: cancel the handler and wake the writers. The first call counts."""
         if not self.end_reason:
             self.end_reason = why
-            self._cut()
-            self._lot.unpark_all()
+            self._cancel_handler()
+            self._writers.unpark_all()

@@ -1,6 +1,6 @@
-"""How a streamed answer ends: with its last chunk, and the error in the trailers if it failed.
+"""The end of a streamed response: the last chunk, with the error in trailers if the handler failed.
 
-Imported when the first one ends.
+Imported when the first stream ends.
 """
 
 from typing import Any
@@ -9,26 +9,27 @@ from ..errors.error_response import decode_body, encode_body
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import last_chunk
 
-# Go's HTTP server, and so the Runtime API, reads the trailers into a buffer of 4096 bytes and
-# refuses the whole answer where they do not fit. The error is sent as base64, four bytes for three.
+# Go's HTTP server, on which the Runtime API runs, reads trailers into a buffer of 4096 bytes and
+# refuses a response with longer ones. Base64 turns three bytes of the error into four.
 TRAILERS_LIMIT = 4000
 
 
 def end_of_stream(outcome: Outcome) -> bytes:
-    """The last chunk of a streamed answer, with what came of it.
+    """Build the last chunk of a streamed response.
 
     Raises:
-        ValueError: its error type is more than one line.
+        ValueError: the error type holds a line break.
     """
     if outcome.error_type is None:
         return last_chunk()
     room = TRAILERS_LIMIT - len(last_chunk(outcome.error_type))
-    return last_chunk(outcome.error_type, shortened(outcome.body, room // 4 * 3))
+    return last_chunk(outcome.error_type, shorten_error(outcome.body, room // 4 * 3))
 
 
-def shortened(error: bytes, limit: int) -> bytes:
-    """An error's JSON within a limit of bytes: of its stack the outermost entries go first, which
-    tell least, then the end of its message.
+def shorten_error(error: bytes, limit: int) -> bytes:
+    """Shorten an error's JSON to `limit` bytes.
+
+    Outermost stack entries go first, because they tell least; then the end of the message.
     """
     if len(error) <= limit:
         return error

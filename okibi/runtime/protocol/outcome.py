@@ -1,4 +1,4 @@
-"""What an invocation ended with."""
+"""The outcome of an invocation."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ from .runtime_api import JSON
 
 
 class Outcome(NamedTuple):
-    """What an invocation ended with, ready for the wire.
+    """A result or an error, encoded for the Runtime API.
 
     Args:
         body: the encoded result, or the error as JSON.
-        content_type: of a result.
-        error_type: set for an error: the `Lambda-Runtime-Function-Error-Type`.
-        cause: an error's X-Ray cause in one line, empty for none.
+        content_type: content type of a result.
+        error_type: the `Lambda-Runtime-Function-Error-Type` of an error; None for a result.
+        cause: the X-Ray cause of an error as one line of JSON; empty for none.
     """
 
     body: bytes

@@ -1,8 +1,8 @@
-"""Values to bytes and bytes to values: the Runtime API's HTTP, without a socket.
+"""The Runtime API's HTTP, without I/O: build requests, parse responses.
 
-httptools (llhttp) parses: about a microsecond an answer, chunked or not. `/next` comes chunked
-once the event passes 2 KB, so a parser that knows only Content-Length works in small tests and
-fails on every real event.
+httptools (llhttp) parses a response in about a microsecond, chunked or not. The response to `/next`
+is chunked once the event exceeds 2 KB: a parser of Content-Length alone would pass small tests and
+fail in production.
 """
 
 import binascii
@@ -26,25 +26,25 @@ ATTEMPT = b"lambda-runtime-invocation-id"
 TENANT = b"lambda-runtime-aws-tenant-id"
 TRACE = b"lambda-runtime-trace-id"
 OCTET_STREAM = b"application/octet-stream"
-# A streamed answer of this type begins with a prelude, whose end NULs mark (Runtime API).
+# A streamed response of this type begins with a prelude, which ends with NULs (Runtime API).
 HTTP_INTEGRATION = b"application/vnd.awslambda.http-integration-response"
 PRELUDE_END = b"\0" * 8
-# No invocation lasts so long: what says it does is no deadline, and too long for a thread's wait.
+# Longer than any invocation. A deadline beyond counts as none: no thread can wait that long.
 MAX_SECONDS = 10_000_000
-# What stands for itself in a path (RFC 3986); a request id is a UUID.
-_SEGMENT = re.compile(rb"[A-Za-z0-9._~-]+")
+# Characters that need no escape in a path (RFC 3986).
+_UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]+")
 _RESPONSE = (
     b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
     b"Content-Type: %s\r\n%sContent-Length: "
 )
 HEAD_END = b"%d\r\n\r\n"
-"""What ends a head: its body's length in bytes."""
-# What would end a header, or be refused in one.
-_BREAKS = re.compile(rb"[\r\n\0]")
+"""The end of a head: a template of the body's length in bytes."""
+# Bytes that would end a header, or that servers refuse.
+_FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 
 class ApiResponse(NamedTuple):
-    """One final answer of the Runtime API."""
+    """A final response of the Runtime API."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -53,104 +53,105 @@ class ApiResponse(NamedTuple):
 
 
 class WireError(Exception):
-    """What the Runtime API sent is no HTTP.
+    """The Runtime API sent bytes that are no HTTP.
 
     Args:
-        answers: those that were complete before it; what they say counts all the same.
+        message: what is wrong.
+        responses: responses that were complete before these bytes; they are valid.
     """
 
-    def __init__(self, message: str, answers: Sequence[ApiResponse] = ()) -> None:
+    def __init__(self, message: str, responses: Sequence[ApiResponse] = ()) -> None:
         super().__init__(message)
-        self.answers = answers
+        self.responses = responses
 
 
 def header_value(value: str) -> bytes:
-    """A value that is safe to stand in a header.
+    """Encode a header value.
 
     Raises:
-        ValueError: it holds a line break, with which it could pose as headers of its own.
+        ValueError: the value holds a line break, and could inject headers.
     """
     return _one_line(value.encode("latin-1", "replace"))
 
 
 def _one_line(value: bytes) -> bytes:
-    if _BREAKS.search(value):
-        raise ValueError("a header value must be one line: it holds a line break")
+    if _FORBIDDEN.search(value):
+        raise ValueError("a header value must be one line, got a line break or NUL in it")
     return value
 
 
 def path_segment(value: str) -> bytes:
-    """A value that is safe to stand in a path, whatever the Runtime API called an invocation."""
+    """Escape a request id for use in a path."""
     raw = value.encode("latin-1", "replace")
     if raw.replace(b"-", b"").isalnum():
-        # A UUID: an expression would take three times as long to say so.
+        # A UUID. A regular expression takes three times as long.
         return raw
-    return b"".join(b"%c" % b if _SEGMENT.fullmatch(b"%c" % b) else b"%%%02X" % b for b in raw)
+    return b"".join(b"%c" % b if _UNRESERVED.fullmatch(b"%c" % b) else b"%%%02X" % b for b in raw)
 
 
 def echo_header(headers: dict[bytes, bytes]) -> bytes:
-    """The header that names the attempt an answer belongs to; empty where the event named none."""
+    """The header that names a response's attempt; empty if the event named none."""
     attempt = headers.get(ATTEMPT, b"")
-    if not attempt or _BREAKS.search(attempt):
+    if not attempt or _FORBIDDEN.search(attempt):
         return b""
     return b"Lambda-Runtime-Invocation-Id: %s\r\n" % attempt
 
 
 def attempt_key(headers: Mapping[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
-    """What sets one attempt at an event apart from another, beside the request id."""
+    """What distinguishes attempts with the same request id."""
     return headers.get(DEADLINE), headers.get(ATTEMPT)
 
 
 def header_text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """A header's value; None without one. An empty header is an absent one (Runtime API: some modes
-    send them so).
-    """
+    """A header's value as text; None if absent or empty (Runtime API: some modes send it empty)."""
     value = headers.get(name)
     return value.decode("utf-8", "replace") if value else None
 
 
 def next_request(host: bytes) -> bytes:
-    """`GET /runtime/invocation/next`."""
+    """Build `GET /runtime/invocation/next`."""
     return b"GET %s/runtime/invocation/next HTTP/1.1\r\nHost: %s\r\n\r\n" % (VERSION, host)
 
 
 def response_head(
     host: bytes, request_id: bytes, length: int, content_type: bytes, echo: bytes = b""
 ) -> bytes:
-    """`POST /runtime/invocation/{id}/response`, up to its body.
+    """Build the head of `POST /runtime/invocation/{id}/response`.
 
     Args:
-        request_id: as `path_segment` gives it.
+        host: for the Host header.
+        request_id: from `path_segment`.
         length: bytes of the body.
-        content_type: of the body.
-        echo: as `echo_header` gives it.
+        content_type: content type of the body.
+        echo: from `echo_header`.
 
     Raises:
-        ValueError: the content type is more than one line.
+        ValueError: the content type holds a line break.
     """
     head = _RESPONSE % (VERSION, request_id, host, _one_line(content_type), echo)
     return head + HEAD_END % length
 
 
 def json_response_head(host: bytes) -> bytes:
-    """The same for JSON, up to its length: template of request id and echo; `HEAD_END` follows."""
+    """Build a template of `response_head` for JSON: insert request id and echo, append HEAD_END."""
     return _RESPONSE % (VERSION, b"%s", host.replace(b"%", b"%%"), JSON, b"%s")
 
 
 def error_head(
     host: bytes, path: bytes, length: int, error_type: str, cause: bytes = b"", echo: bytes = b""
 ) -> bytes:
-    """An error's POST, up to its body: of an invocation, or of `init` or `restore`.
+    """Build the head of an error's POST: of an invocation, of init or of restore.
 
     Args:
-        path: below `/runtime/`: `invocation/{id}/error` or `init/error`.
+        host: for the Host header.
+        path: below `/runtime/`: `invocation/{id}/error`, `init/error` or `restore/error`.
         length: bytes of the body.
         error_type: the `Lambda-Runtime-Function-Error-Type`.
-        cause: the X-Ray cause in one line, empty for none.
-        echo: as `echo_header` gives it.
+        cause: the X-Ray cause as one line; empty for none.
+        echo: from `echo_header`.
 
     Raises:
-        ValueError: the type or the cause is more than one line.
+        ValueError: the type or the cause holds a line break.
     """
     kind = header_value(error_type)
     xray = b"Lambda-Runtime-Function-XRay-Error-Cause: %s\r\n" % _one_line(cause) if cause else b""
@@ -162,17 +163,18 @@ def error_head(
 
 
 def stream_head(host: bytes, request_id: bytes, content_type: bytes, echo: bytes = b"") -> bytes:
-    """`POST /runtime/invocation/{id}/response` of an answer that is streamed, up to its body.
+    """Build the head of `POST /runtime/invocation/{id}/response` for a streamed response.
 
-    The trailers are declared beforehand: only an answer that fails half way has them.
+    The head declares the trailers. A response has them only if the handler fails within the stream.
 
     Args:
-        request_id: as `path_segment` gives it.
-        content_type: of the body.
-        echo: as `echo_header` gives it.
+        host: for the Host header.
+        request_id: from `path_segment`.
+        content_type: content type of the body.
+        echo: from `echo_header`.
 
     Raises:
-        ValueError: the content type is more than one line.
+        ValueError: the content type holds a line break.
     """
     return (
         b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
@@ -185,25 +187,25 @@ def stream_head(host: bytes, request_id: bytes, content_type: bytes, echo: bytes
 
 
 def chunk(data: bytes) -> list[bytes]:
-    """A piece of a streamed answer, as the parts to write one after the other.
+    """Encode a piece of a streamed response, as parts to write in order.
 
-    An empty piece has none: a chunk of no bytes would be the end.
+    An empty piece has no parts, because an empty chunk would end the stream.
     """
     return [b"%x\r\n" % len(data), data, b"\r\n"] if data else []
 
 
 def last_chunk(error_type: str = "", error: bytes = b"") -> bytes:
-    """The end of a streamed answer.
+    """Encode the end of a streamed response.
 
-    Go reads trailers into a buffer of 4 KB and gives up on longer ones, and the emulator with it;
-    a longer error is cut, to JSON still, where `in_flight.stream_trailers` does it.
+    Go's HTTP server accepts at most 4 KB of trailers, and so does AWS's emulator.
+    `in_flight.stream_trailers` shortens a longer error.
 
     Args:
-        error_type: the `Lambda-Runtime-Function-Error-Type`; empty for a good end.
-        error: its JSON.
+        error_type: the `Lambda-Runtime-Function-Error-Type`; empty if the handler succeeded.
+        error: the error's JSON.
 
     Raises:
-        ValueError: the type is more than one line.
+        ValueError: the type holds a line break.
     """
     if not error_type:
         return b"0\r\n\r\n"
@@ -215,7 +217,7 @@ def last_chunk(error_type: str = "", error: bytes = b"") -> bytes:
 
 
 def register_request(host: bytes, name: bytes) -> bytes:
-    """`POST /extension/register`, of an internal extension that takes no events."""
+    """Build `POST /extension/register` of an internal extension without event subscriptions."""
     body = b'{"events":[]}'
     return (
         b"POST %s/register HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Name: %s\r\n"
@@ -225,7 +227,7 @@ def register_request(host: bytes, name: bytes) -> bytes:
 
 
 def extension_event_request(host: bytes, identifier: bytes) -> bytes:
-    """`GET /extension/event/next`."""
+    """Build `GET /extension/event/next`."""
     return b"GET %s/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n" % (
         EXTENSIONS,
         host,
@@ -234,7 +236,7 @@ def extension_event_request(host: bytes, identifier: bytes) -> bytes:
 
 
 def seconds_until(deadline_ms: bytes) -> float:
-    """Seconds until a wall clock time; infinity for a header that tells none."""
+    """Seconds until a deadline in epoch milliseconds; infinity if the header has none."""
     try:
         left = int(deadline_ms) / 1000 - time.time()
     except (ValueError, OverflowError):
@@ -245,78 +247,80 @@ def seconds_until(deadline_ms: bytes) -> float:
 
 
 class ApiResponseParser:
-    """Bytes of one connection in, answers out. Half an answer stays in it until the rest comes.
+    """Parses the bytes of one connection into responses. An incomplete response stays in it.
 
-    A server accepts an answer in the same bytes each time, but for the second in its date. What
-    they say is kept, to be parsed once a second and not with each event, whether the next event
-    comes right behind them or later.
+    A server acknowledges each posted response with the same bytes, except for the seconds in the
+    Date header. The parser keeps the last 202 and its bytes, and compares instead of parsing: a 202
+    is parsed about once per second instead of once per event.
     """
 
     __slots__ = (
-        "_accepted", "_body", "_done", "_head", "_headers", "_parser", "_said", "half_read",
+        "_accepted", "_accepted_bytes", "_body", "_done", "_head", "_headers", "_parser",
+        "half_read",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
-        # Of an answer whose head is complete. What llhttp calls a header after that is a trailer,
-        # which must not pose as one (RFC 9110).
+        # Headers of a response whose head is complete. llhttp reports trailers as headers, and a
+        # trailer must not replace a header (RFC 9110).
         self._head: dict[bytes, bytes] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._done: list[ApiResponse] = []
+        # Whether a response has begun and is incomplete.
         self.half_read = False
-        # What was accepted last, and the bytes that said so.
-        self._said = b""
+        # The last 202 and its bytes.
         self._accepted: list[ApiResponse] = []
+        self._accepted_bytes = b""
 
     @property
     def speaks_1_0(self) -> bool:
-        """Whether the answer that was read last is one of HTTP/1.0, which knows no pipelining."""
+        """Whether the last response is HTTP/1.0, which has no pipelining."""
         old: bool = self._parser.get_http_version() == "1.0"
         return old
 
     def feed(self, data: bytes) -> list[ApiResponse]:
-        """Take what came, and give the answers that are complete with it.
+        """Parse received bytes into the responses that they complete.
 
-        Interim answers (1xx) are passed over.
+        Interim responses (1xx) are skipped.
 
         Raises:
-            WireError: it is no HTTP; the answers before that are in the error.
+            WireError: the bytes are no HTTP. The error has the responses before them.
         """
-        whole, said = not self.half_read, self._said
-        known = whole and said != b"" and data.startswith(said)
+        at_start, accepted_bytes = not self.half_read, self._accepted_bytes
+        known = at_start and accepted_bytes != b"" and data.startswith(accepted_bytes)
         if known:
-            if len(data) == len(said):
+            if len(data) == len(accepted_bytes):
                 return self._accepted
             self._done += self._accepted
-            data = data[len(said) :]
+            data = data[len(accepted_bytes) :]
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             text = f"the Runtime API sent no HTTP: {error!r}"
             raise WireError(text, self._take()) from error
         done = self._take()
-        if whole and not known and done and done[0].status == 202 and done[0].keep_alive:
-            self._keep(data, done[0])
+        if at_start and not known and done and done[0].status == 202 and done[0].keep_alive:
+            self._keep_accepted(data, done[0])
         return done
 
-    def _keep(self, data: bytes, answer: ApiResponse) -> None:
-        """Keep the bytes of an answer that these begin with, where it is plain which they are."""
+    def _keep_accepted(self, data: bytes, response: ApiResponse) -> None:
+        """Keep a 202 and its bytes, at the start of `data`, if its length is certain."""
         head, end, _ = data.partition(b"\r\n\r\n")
-        length = answer.headers.get(b"content-length")
-        if not (head.startswith(b"HTTP/1.1 202 ") and length == b"%d" % len(answer.body)):
+        length = response.headers.get(b"content-length")
+        if not (head.startswith(b"HTTP/1.1 202 ") and length == b"%d" % len(response.body)):
             return
-        self._said = data[: len(head) + len(end) + len(answer.body)]
-        self._accepted = [answer]
+        self._accepted_bytes = data[: len(head) + len(end) + len(response.body)]
+        self._accepted = [response]
 
     def end(self) -> list[ApiResponse]:
-        """The other side has closed: the answer whose body that was the end of, if there is one.
+        """Take the end of the connection: it completes a response without a length.
 
-        Servers of HTTP/1.0 leave the length out, Python's `http.server` among them.
+        HTTP/1.0 servers send no length, Python's `http.server` among them.
         """
         head = self._head
-        told = head is None or b"content-length" in head or b"transfer-encoding" in head
-        if not told:
+        has_length = head is None or b"content-length" in head or b"transfer-encoding" in head
+        if not has_length:
             self.on_message_complete()
         return self._take()
 
@@ -324,7 +328,7 @@ class ApiResponseParser:
         done, self._done = self._done, []
         return done
 
-    # -- what httptools calls
+    # -- callbacks of httptools
 
     def on_message_begin(self) -> None:
         self.half_read = True
@@ -344,7 +348,7 @@ class ApiResponseParser:
         head, self._head = self._head, None
         parser = self._parser
         status = parser.get_status_code()
-        # Not kept until the next answer begins: with the whole, it would be twice an event.
+        # Released now: parts and joined body would double the memory of an event.
         parts, self._body = self._body, []
         if status >= 200 and head is not None:
             body = parts[0] if len(parts) == 1 else _joined(parts)

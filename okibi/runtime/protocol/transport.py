@@ -1,10 +1,10 @@
-"""What carries a lane's bytes: a non-blocking socket, and the waits for it.
+"""A lane's connection: a non-blocking socket with synchronous reads and writes.
 
-`trio.SocketStream.send_all` is never used on a lane: cancelled, it leaves an unknown part of the
-bytes on the wire. Here a send is synchronous and says how much went out; only waiting awaits.
+Only the waits are async. `trio.SocketStream.send_all` is not used: after a cancellation, how much
+of the data was sent is unknown. `send` here returns the number of bytes sent.
 
-Nor does trio make the connection: it looks for the class when it does, and the user's module may
-have put a proxy's in its place (`socket.socket = socks.socksocket`).
+`trio.open_tcp_stream` is not used: it takes `socket.socket` when it connects, and the user's code
+may have replaced that class (`socket.socket = socks.socksocket`).
 """
 
 import errno
@@ -26,46 +26,46 @@ from typing import Protocol
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
-# The kernel's own limit is two minutes. Its second attempt, after a lost packet, comes at 1 s.
+# Seconds. The kernel gives up after two minutes; after a lost packet it tries again at 1 s.
 CONNECT_LIMIT = 3.0
 
 
 class Transport(Protocol):
-    """A connection of which each step is either done at once or refused with BlockingIOError."""
+    """A non-blocking connection: `receive` and `send` act at once or raise BlockingIOError."""
 
     def receive(self, limit: int, /) -> bytes:
-        """What has come, at most `limit` bytes; empty when the other side has closed."""
+        """Read at most `limit` bytes; empty if the other side has closed."""
         ...
 
     def send(self, data: memoryview, /) -> int:
-        """Write what the kernel takes now, and say how many bytes that were."""
+        """Write what the kernel takes now, and return the number of bytes."""
         ...
 
     def pending(self) -> bool:
-        """Whether `receive` would not be refused now: something has come, or the end."""
+        """Whether `receive` would return now: there is data, or the connection has ended."""
         ...
 
-    # Or `async def`.
+    # An implementation may make these two `async def`.
 
     def readable(self) -> Awaitable[None]:
-        """Wait until `receive` will not be refused."""
+        """Wait until `receive` would return."""
         ...
 
     def writable(self) -> Awaitable[None]:
-        """Wait until `send` will not be refused."""
+        """Wait until `send` would return."""
         ...
 
     def interrupt(self) -> None:
-        """End all waits for it with `trio.ClosedResourceError`, and leave it open."""
+        """End all waits with `trio.ClosedResourceError`, and leave the connection open."""
         ...
 
     def close(self) -> None:
-        """Close it; whoever waits for it is told."""
+        """Close the connection; all waits end with `trio.ClosedResourceError`."""
         ...
 
 
 class Connect(Protocol):
-    """Makes a new connection to the Runtime API; OSError when nobody listens."""
+    """Opens a connection to the Runtime API; raises OSError if the API cannot be reached."""
 
     async def __call__(self) -> Transport: ...
 
@@ -73,14 +73,14 @@ class Connect(Protocol):
 class SocketTransport:
     """A TCP connection to the Runtime API."""
 
-    __slots__ = ("_come", "connected")
+    __slots__ = ("_poll", "connected")
 
     def __init__(self, connected: socket) -> None:
         self.connected = connected
-        # Half a microsecond; to peek, which is refused by an exception, takes more than twice that.
-        come = select.poll()
-        come.register(connected, select.POLLIN)
-        self._come = come.poll
+        # Takes half a microsecond. `recv` with MSG_PEEK takes twice that, for its exception.
+        poll = select.poll()
+        poll.register(connected, select.POLLIN)
+        self._poll = poll.poll
 
     def receive(self, limit: int) -> bytes:
         return self.connected.recv(limit)
@@ -89,12 +89,12 @@ class SocketTransport:
         return self.connected.send(data)
 
     def pending(self) -> bool:
-        return bool(self._come(0))
+        return bool(self._poll(0))
 
-    # To be awaited; no `async def`, which would put one more frame on every event's way.
+    # Not `async def`: that would add a frame to every event.
 
     def readable(self) -> Awaitable[None]:
-        return wait_readable(self.connected)  # noqa: ASYNC105, whoever calls this awaits it
+        return wait_readable(self.connected)  # noqa: ASYNC105, the caller awaits it
 
     def writable(self) -> Awaitable[None]:
         return wait_writable(self.connected)  # noqa: ASYNC105
@@ -111,7 +111,7 @@ async def connect(host: str, port: int) -> Transport:
     """Connect to the Runtime API.
 
     Raises:
-        OSError: nobody listens there, or nobody takes the connection in CONNECT_LIMIT seconds.
+        OSError: the connection was refused, or took longer than CONNECT_LIMIT.
     """
     opening = socket(AF_INET, SOCK_STREAM)
     try:
@@ -119,7 +119,7 @@ async def connect(host: str, port: int) -> Transport:
         with trio.move_on_after(CONNECT_LIMIT) as limit:
             await _open(opening, await _resolved(host, port))
         if limit.cancelled_caught:
-            raise TimeoutError(f"{host}:{port} did not take a connection in {CONNECT_LIMIT:g} s")
+            raise TimeoutError(f"{host}:{port} did not accept a connection in {CONNECT_LIMIT:g} s")
         opening.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         return SocketTransport(opening)
     except BaseException:
@@ -137,7 +137,7 @@ async def _open(opening: socket, address: tuple[str, int]) -> None:
 
 
 async def _resolved(host: str, port: int) -> tuple[str, int]:
-    """The address in numbers, as it is on Lambda; a name is looked up in a thread."""
+    """Resolve a name in a thread. On Lambda the address is numeric already."""
     try:
         inet_pton(AF_INET, host)
     except OSError:

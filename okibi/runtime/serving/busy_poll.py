@@ -1,23 +1,21 @@
-"""Busy waiting: the next event looked for during a moment, before its poller's task is parked.
+"""Busy polling: after a response, check for the next event for a moment before the poller parks.
 
-To park a task and to wake it takes as long as an answer: the kernel puts a core to sleep and wakes
-it, whose caches are another's by then, and trio's loop makes two passes. Where an event follows
-upon an answer within microseconds, whoever looks for it meanwhile takes no more of the processor
-than that, and has it at once. (The BEAM's schedulers wait so before they sleep, `+sbwt`; so do
-Go's, and locks.) Where none follows it is for nothing. So it is done only as long as it pays:
+Parking and waking a task costs as much CPU time as a whole event: the kernel puts a core to sleep
+and wakes it with cold caches, and trio's loop makes two passes. When the next event follows within
+microseconds, polling is cheaper and faster. (The BEAM's schedulers do the same, `+sbwt`; Go's
+scheduler and locks, too.) When no event follows, polling is waste. The rule therefore adapts:
 
-    the last event came        what follows
-    within the limit           the next one is looked for once as many as are wanted have come so in
-                               a row: one, to begin with
-    later, not looked for      the next one is not looked for
-    later, looked for          nor is it, and PRICE more in a row are wanted from now on; one less
-                               for each that is found
+    the last event arrived      consequence
+    within the limit            poll again after the required number of such events in a row; the
+                                number is 1 at first
+    later, without polling      do not poll
+    later, after a vain poll    do not poll, and require PRICE more in a row; each event found by
+                                polling reduces the number by 1
 
-A function that is asked now and then looks for nothing. Where a handler waits, its poller is parked
-while the answer goes out, and is woken to look if that pays. The loop makes a pass before each
-look, and there is none while a task is to have its step; one that is woken in that very pass may
-have it after the look. With more than one lane nobody looks, for it would be kept from the others'
-events.
+A function with rare events never polls. If a handler waits, the poller is parked when the response
+goes out; it is woken to poll if that pays. The loop makes a pass before each poll, and no task that
+is ready has to wait. With several lanes no poller polls, because the other lanes' events would
+wait.
 """
 
 from collections.abc import Callable
@@ -28,68 +26,72 @@ import trio
 
 from ...actors.trio_internals import tasks_are_runnable
 
-# How many that are found make good for one that is looked for in vain: the limit, by what it takes
-# to be parked and woken.
+# A vain poll costs the limit; a found event saves one park and wake. The ratio of the two.
 PRICE: Final = 8
-# As many in a row are wanted at most.
-MOST: Final = 1024
+# Upper bound of the number of quick events in a row that are required.
+MAX_REQUIRED: Final = 1024
 
 
 class BusyPoll:
-    """Whether the next event is looked for, by what the last ones did; and the look.
+    """Decides whether to poll for the next event, and polls.
 
     Args:
-        limit: seconds that an event is looked for, from when it can come; 0 for not at all.
-        clock: what tells the time, in seconds.
+        limit: seconds to poll, counted from when the event can arrive; 0 turns polling off.
+        clock: the current time in seconds.
     """
 
-    __slots__ = ("_asked", "_clock", "_found", "_in_a_row", "_wanted", "limit")
+    __slots__ = ("_clock", "_found", "_quick_in_a_row", "_required", "_since", "limit")
 
     def __init__(self, limit: float, clock: Callable[[], float] = trio.current_time) -> None:
         self.limit = limit
         self._clock = clock
-        # Since when the event that is awaited can come.
-        self._asked: float | None = None
-        # What was seen of it last was found by looking.
+        # When the awaited event could arrive first; None if that is not known.
+        self._since: float | None = None
+        # Whether the last poll found something.
         self._found = False
-        self._in_a_row = 0
-        self._wanted = 1
+        # Events in a row that arrived within the limit.
+        self._quick_in_a_row = 0
+        self._required = 1
 
-    def begins(self) -> bool:
-        """From now on the next event can come; said before, nothing. Whether it is looked for."""
-        if self._asked is None and self.limit:
-            self._asked = self._clock()
-        return self._in_a_row >= self._wanted and not tasks_are_runnable()
+    def should_poll(self) -> bool:
+        """Whether to poll. The first call after an event also starts the clock."""
+        if self._since is None and self.limit:
+            self._since = self._clock()
+        return self._quick_in_a_row >= self._required and not tasks_are_runnable()
 
-    def sees(self, pending: Callable[[], bool]) -> bool:
-        """Look until something has come; False if it is to be waited for.
+    def poll(self, pending: Callable[[], bool]) -> bool:
+        """Poll until something arrives or the limit has passed.
 
         Args:
-            pending: whether it has.
+            pending: whether something has arrived.
+
+        Returns:
+            Whether something has arrived. If not, the caller parks.
         """
-        if self._asked is None or tasks_are_runnable():
+        if self._since is None or tasks_are_runnable():
             return False
-        now, until = -inf, self._asked + self.limit
+        now, until = -inf, self._since + self.limit
         while not pending():
             before, now = now, self._clock()
-            # A clock that stands still, as a test's does, would never say that it is enough.
+            # A test's clock may stand still, and would never reach the limit.
             if now >= until or now == before:
                 break
         else:
             self._found = True
             return True
         self._found = False
-        self._in_a_row = 0
-        self._wanted = min(self._wanted + PRICE, MOST)
+        self._quick_in_a_row = 0
+        self._required = min(self._required + PRICE, MAX_REQUIRED)
         return False
 
-    def came(self) -> None:
-        """Take note of an event that has come."""
+    def record_event(self) -> None:
+        """Record an event that has arrived."""
         if self._found:
             self._found = False
-            self._wanted = max(1, self._wanted - 1)
-        asked, self._asked = self._asked, None
-        if asked is None:
-            # The limit is 0; or a server has sent it before all of its GET was out.
+            self._required = max(1, self._required - 1)
+        since, self._since = self._since, None
+        if since is None:
+            # The limit is 0, or the server sent the event before it had the whole GET.
             return
-        self._in_a_row = self._in_a_row + 1 if self._clock() - asked < self.limit else 0
+        quick = self._clock() - since < self.limit
+        self._quick_in_a_row = self._quick_in_a_row + 1 if quick else 0

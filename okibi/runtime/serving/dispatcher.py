@@ -1,4 +1,7 @@
-"""The dispatcher: gives each delivery to an idle worker, settles what a dead or late one leaves."""
+"""The dispatcher: assigns events to idle workers, settles them for dead and late workers.
+
+`plan` decides, purely. `Dispatcher` performs the plan.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -19,9 +22,11 @@ from ..telemetry.logs import log_error
 
 logger = logs.logger("okibi")
 
+WORKER_EXITED = "the worker of this invocation ended before it responded"
 
-class Entry(NamedTuple):
-    """One lane's delivery as the plan sees it."""
+
+class DeliveryStatus(NamedTuple):
+    """One lane's delivery, as `plan` sees it."""
 
     lane: int
     state: DeliveryState
@@ -30,26 +35,26 @@ class Entry(NamedTuple):
 
 
 class Assign(NamedTuple):
-    """Give the lane's delivery to a worker."""
+    """Assign the delivery to a worker."""
 
     lane: int
     worker: Ref[Any]
 
 
 class GiveBack(NamedTuple):
-    """Its worker died before it began: it waits for another."""
+    """The worker died before it began: the delivery waits for another worker."""
 
     lane: int
 
 
 class SettleDead(NamedTuple):
-    """Its worker died in the middle: answer with an error; it is never run again."""
+    """The worker died while it ran the handler: respond with an error, never run it again."""
 
     lane: int
 
 
 class SettleLate(NamedTuple):
-    """Its time is over and nobody has answered: answer with an error, abandon the worker."""
+    """The deadline has passed: respond with an error, abandon the worker."""
 
     lane: int
 
@@ -57,16 +62,16 @@ class SettleLate(NamedTuple):
 Action = Assign | GiveBack | SettleDead | SettleLate
 
 
-def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
-    """What to do about the deliveries as they stand. Pure: it looks, and changes nothing.
+def plan(deliveries: Sequence[DeliveryStatus], idle: Sequence[Ref[Any]]) -> list[Action]:
+    """Decide what to do about the deliveries. Pure.
 
     Args:
-        entries: every lane's unsettled delivery.
-        idle: living workers with an instance and without a delivery, in the order to use them.
+        deliveries: every unsettled delivery.
+        idle: living workers with an instance and without a delivery, in the order of use.
     """
     actions: list[Action] = []
     free = iter(idle)
-    for lane, state, worker_lives, late in entries:
+    for lane, state, worker_lives, late in deliveries:
         if late:
             actions.append(SettleLate(lane))
             continue
@@ -84,14 +89,15 @@ def plan(entries: Sequence[Entry], idle: Sequence[Ref[Any]]) -> list[Action]:
 
 
 class Dispatcher(Actor):
-    """Performs the plan whenever it is woken: by a worker, an end, or the watchdog. A delivery that
-    has come it gives out without a look at the others, if a worker is idle.
+    """Assigns each event to an idle worker. Performs the plan when something may be wrong.
 
-    It holds nothing, and starts by looking at the ledgers. What is in flight stands in the lanes,
-    one delivery each: no more than `AWS_LAMBDA_MAX_CONCURRENCY`, since a lane asks for the next
-    event only with, or after, the answer to the last. So little mail waits: one wake-up of the
-    ledger's, for another says no more, one of each lane, and one of the watchdog's for each event
-    that is late while nothing else runs. A worker is told of one delivery at a time.
+    A new event goes to the idle worker that was used last, without a look at other lanes. The whole
+    plan is performed after a wake-up: a worker became ready or idle, a worker died, or the watchdog
+    found a delivery late.
+
+    The dispatcher has no state that matters: it starts by looking at the ledger. Its mailbox stays
+    short. The ledger keeps at most one wake-up pending, each lane has at most one event, and the
+    watchdog sends one wake-up per late event.
     """
 
     __slots__ = ("_watched", "ledger")
@@ -105,37 +111,39 @@ class Dispatcher(Actor):
         receive = make_receiver(self, self._turn)
         self._turn(None)
         while True:
-            # No name for the message: it would keep a delivery until the next one comes.
+            # No local name: it would keep a delivery alive until the next message.
             self._turn(await receive())
 
     def _turn(self, message: object) -> bool:
+        """Handle a message: a new event, a wake-up (None), or the end of a worker (Down)."""
         if isinstance(message, tuple):
-            self._give_out(*cast("tuple[Lane, Delivery]", message))
+            self._assign_new_event(*cast("tuple[Lane, Delivery]", message))
             return True
         if message is None:
-            # Before it looks: whatever changes from here on wakes it again.
+            # Before the look: each later change sends a wake-up again.
             self.ledger.dispatcher_woken = False
         elif isinstance(message, Down) and message.ref is not None:
             self._watched.discard(message.ref)
             self.ledger.remove_worker(message.ref)
         self._watch_workers()
-        self._look()
+        self._perform_plan()
         return True
 
-    def _give_out(self, lane: Lane, delivery: Delivery) -> None:
-        """Give out what has come, if a worker is idle: what the plan would say of this lane. Its
-        handler may begin in here, so nothing may follow.
+    def _assign_new_event(self, lane: Lane, delivery: Delivery) -> None:
+        """Assign a new event to an idle worker, or perform the whole plan.
 
-        Without a look at the others, since to look at sixty would take longer than all else here:
-        of what is late the watchdog tells, of a worker that ends itself and its Down.
+        Other lanes are not looked at: with sixty lanes, that would take longer than all the rest.
+        The watchdog reports late deliveries, and a Down reports a dead worker.
+
+        The handler may begin within this call. Nothing may follow it.
         """
         waits = delivery.worker is None and not delivery.is_overdue(trio.current_time())
         worker = self._last_idle() if waits else None
         if worker is None:
-            self._look()
+            self._perform_plan()
         else:
-            # What was woken before the event came, by a thaw or by the last one's handler, is not
-            # to fall behind it.
+            # Tasks that were woken before the event arrived go first, for example an actor that
+            # was notified of a freeze.
             self._assign(lane, delivery, worker, now=not tasks_are_runnable())
 
     def _watch_workers(self) -> None:
@@ -144,12 +152,10 @@ class Dispatcher(Actor):
                 self._watched.add(worker)
                 self.monitor(worker)
 
-    def _look(self) -> None:
-        """See about which deliveries there may be something to do, and do it: most are with a
-        living worker and have time.
-        """
+    def _perform_plan(self) -> None:
         now = trio.current_time()
-        entries: list[Entry] = []
+        # Only those that may need an action: most have a living worker and time left.
+        deliveries: list[DeliveryStatus] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
             if delivery is None or delivery.state > DeliveryState.STREAMING:
@@ -158,32 +164,32 @@ class Dispatcher(Actor):
             lives = worker is not None and worker.alive
             late = delivery.is_overdue(now)
             if late or not lives:
-                entries.append(Entry(lane.index, delivery.state, lives, late))
-        if entries:
-            for action in plan(entries, self._idle()):
+                deliveries.append(DeliveryStatus(lane.index, delivery.state, lives, late))
+        if deliveries:
+            for action in plan(deliveries, self._idle_workers()):
                 self._perform(action)
-        left = [self.ledger.lanes[entry.lane].delivery for entry in entries]
+        left = [self.ledger.lanes[each.lane].delivery for each in deliveries]
         self.ledger.backlog = any(d is not None and d.state is DeliveryState.RECEIVED for d in left)
-        self.ledger.idle = self._idle()[::-1]
+        self.ledger.idle = self._idle_workers()[::-1]
         if self.ledger.backlog:
             self.ledger.check_workers()
 
     def _last_idle(self) -> Ref[Any] | None:
-        """The worker that became idle last, without a look at all of them."""
+        """The worker that became idle last, without a look at all workers."""
         idle = self.ledger.idle
         while idle:
             if self._is_idle(worker := idle.pop()):
                 return worker
         return None
 
-    def _idle(self) -> list[Ref[Any]]:
+    def _idle_workers(self) -> list[Ref[Any]]:
         return [worker for worker in self.ledger.ready if self._is_idle(worker)]
 
     def _is_idle(self, worker: Ref[Any]) -> bool:
         try:
             last = self.ledger.ready[worker]
         except KeyError:
-            # It has no instance any more.
+            # Its instance is gone.
             return False
         return (last is None or not last.unsettled) and worker.alive
 
@@ -198,12 +204,11 @@ class Dispatcher(Actor):
             case GiveBack():
                 delivery.give_back()
             case SettleDead():
-                text = "The worker of this invocation ended before it answered"
-                error = platform_error("Runtime.WorkerExited", text, delivery.request_id)
-                self._settle(lane, delivery, error)
+                kind, request_id = "Runtime.WorkerExited", delivery.request_id
+                self._settle(lane, delivery, platform_error(kind, WORKER_EXITED, request_id))
             case SettleLate():
                 if self.ledger.asyncio_stuck():
-                    # No other event would fare better: the watchdog answers and ends the process.
+                    # The next event would fare no better: the watchdog ends the process.
                     return
                 self._settle(lane, delivery, late_at(delivery, self._watched))
                 if delivery.worker is not None:
@@ -217,14 +222,14 @@ class Dispatcher(Actor):
             wake(worker, (lane, delivery), now=now)
 
     def _abandon(self, worker: Ref[Any]) -> None:
-        logger.error("%s is abandoned: it did not end in time", worker.path)
+        logger.error("abandoning %s: it did not end in time", worker.path)
         self.ledger.remove_worker(worker)
         worker.kill()
-        let_go: Callable[[], Callable[[], bool]] | None
-        let_go = getattr(worker.process().actor, "let_go", None)
-        goes_on = let_go() if let_go is not None else lambda: worker.reason is None
+        abandon_task: Callable[[], Callable[[], bool]] | None
+        abandon_task = getattr(worker.process().actor, "abandon_task", None)
+        goes_on = abandon_task() if abandon_task is not None else lambda: worker.reason is None
         self.ledger.count_abandoned_worker(worker, goes_on)
-        # If an event waits then, and no worker ends, nothing else may wake this.
+        # An event may wait by then while all workers hang; no other message would come.
         self.send_after(HANG_SECONDS, None)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:

@@ -1,17 +1,17 @@
-"""okibi as an internal extension: without one, Lambda ends a sandbox with SIGKILL alone.
+"""okibi registers itself as an internal extension, which makes Lambda send SIGTERM.
 
-With any extension registered SIGTERM comes first, and the tree has 300 ms (Runtime API). The
-extension takes no events; it asks for one, as it must, and that request stays pending for ever
-on a connection of its own.
+Without extensions Lambda ends a sandbox with SIGKILL alone. With one, SIGTERM comes first and the
+tree has 300 ms (Runtime API). This extension subscribes to no events. It must request one all the
+same, and that request stays pending on its own connection.
 
-    POST extension/register     written before user code is imported, so that the answer is there
-                                when the tree has been built; behind the first GET /next none is
-                                taken
-    GET extension/event/next    once it is registered: the platform's init phase does not end
-                                before it
+    POST extension/register     written before user code is imported: the response is there when
+                                the tree has been built. After the first GET /next, the platform
+                                takes no registration
+    GET extension/event/next    written after the registration: the platform's init phase lasts
+                                until then
 
-Where there are no extensions (an emulator, ten others already), or the connection breaks, okibi
-goes on without: then nothing tells it of its end, as nothing tells the official client.
+Without extensions (an emulator, ten others already) or after a broken connection, okibi goes on
+without SIGTERM, like the official client.
 """
 
 import socket
@@ -30,43 +30,44 @@ from ..protocol.transport import SocketTransport, Transport
 logger = logs.logger("okibi")
 
 NAME = b"okibi"
-# Seconds for the connection, which on Lambda is one inside the machine, and for the answer: an
-# init that waits longer for its end to be announced is a bad bargain.
+# Seconds to connect (on Lambda, to the same machine), and to wait for the response to the
+# registration. A longer init costs more than an orderly shutdown is worth.
 CONNECT_LIMIT = 0.5
-PATIENCE = 1.0
-LIMIT = 64 * 1024
+REGISTRATION_LIMIT = 1.0
+# Bytes of one read.
+READ_SIZE = 64 * 1024
 
 
 class ExtensionConnection:
-    """The extension's connection and how far it has come. It outlives the actor that uses it.
+    """The extension's connection and state. It outlives the actor that uses it.
 
     Args:
-        host: the Runtime API's address, as it stands in the Host header.
+        host: the Runtime API's address, for the Host header.
     """
 
-    __slots__ = ("_address", "_parser", "host", "identifier", "refused", "transport")
+    __slots__ = ("_address", "_parser", "failure", "host", "identifier", "transport")
 
     def __init__(self, host: bytes) -> None:
         self.host = host
         self.transport: Transport | None = None
-        # What the platform knows the extension by; empty until it has said so.
+        # The platform's identifier of the extension; empty until it is registered.
         self.identifier = b""
-        # Why there is no extension, once that is certain.
-        self.refused = ""
+        # Why there is no extension; empty while there may be one.
+        self.failure = ""
         self._parser = ApiResponseParser()
         self._address = ("", 0)
 
-    def begin(self, address: tuple[str, int]) -> None:
-        """Connect and ask to be registered, without waiting for the answer."""
+    def register(self, address: tuple[str, int]) -> None:
+        """Connect and send the registration, without waiting for the response."""
         self._address = address
         try:
             self._send(register_request(self.host, NAME))
         except OSError as error:
-            self.refuse(str(error))
+            self.give_up(str(error))
 
     def _send(self, request: bytes) -> None:
         """Send a request over a new connection."""
-        # Not `create_connection`: it looks the address up as a name, and for that imports IDNA.
+        # `create_connection` would look the address up as a name, and import IDNA for it.
         connected = socket.socket()
         try:
             connected.settimeout(CONNECT_LIMIT)
@@ -79,10 +80,10 @@ class ExtensionConnection:
             raise
         self.transport = SocketTransport(connected)
 
-    def refuse(self, why: str) -> None:
-        """Go on without an extension, for good."""
-        logger.debug("no extension, so no SIGTERM from the platform: %s", why)
-        self.refused = why
+    def give_up(self, why: str) -> None:
+        """Go on without an extension."""
+        logger.debug("no extension, and no SIGTERM from the platform: %s", why)
+        self.failure = why
         self.close()
 
     def close(self) -> None:
@@ -91,77 +92,77 @@ class ExtensionConnection:
             self.transport.close()
             self.transport = None
 
-    def take(self, data: bytes) -> None:
-        """Take the answer to the registration, and ask for the event that never comes.
+    def feed(self, data: bytes) -> None:
+        """Take received bytes: after the registration, request the event that never comes.
 
         Raises:
-            OSError: it was closed, or speaks no HTTP.
+            OSError: the server has closed, or speaks no HTTP.
         """
         if not data:
-            raise ConnectionResetError("it was closed")
+            raise ConnectionResetError("the server closed the connection")
         try:
-            answers = self._parser.feed(data)
+            responses = self._parser.feed(data)
         except WireError as error:
             raise ConnectionAbortedError(str(error)) from error
-        for answer in answers:
-            if answer.status != 200:
-                text = answer.body.decode("utf-8", "replace").strip()
-                self.refuse(f"{answer.status} {text}")
+        for response in responses:
+            if response.status != 200:
+                text = response.body.decode("utf-8", "replace").strip()
+                self.give_up(f"{response.status} {text}")
                 return
             if self.identifier:
-                self.refuse("an event came that it has not subscribed to")
+                self.give_up("an event came, without a subscription")
                 return
-            self.identifier = answer.headers.get(b"lambda-extension-identifier", b"")
+            self.identifier = response.headers.get(b"lambda-extension-identifier", b"")
             if not self.identifier:
-                self.refuse("registered, but under no identifier")
+                self.give_up("the response to the registration has no identifier")
                 return
             request = extension_event_request(self.host, self.identifier)
-            if not answer.keep_alive:
-                # Lambda's own is; a registered extension that never asks would hold the init.
+            if not response.keep_alive:
+                # Lambda keeps it alive. A registered extension that never asks delays the init.
                 self.close()
                 self._parser = ApiResponseParser()
                 self._send(request)
-            # Two hundred bytes, on a connection with nothing under way: the kernel takes them.
+            # Two hundred bytes on an idle connection: the kernel takes them in one call.
             elif self.transport is None or self.transport.send(memoryview(request)) != len(request):
-                raise BrokenPipeError("it takes no request")
+                raise BrokenPipeError("the connection takes no request")
 
 
-class Extension(Actor):
-    """Keeps the extension's request pending.
+class InternalExtension(Actor):
+    """Keeps the extension's event request pending.
 
-    Its `init` is over when the registration has been answered, so that the pollers, which start
-    after it, ask for the first event behind that.
+    `init` ends with the response to the registration. The pollers start later, and their first
+    GET /next follows the registration.
 
     Args:
-        registration: its connection.
+        connection: the extension's connection.
     """
 
-    def __init__(self, registration: ExtensionConnection) -> None:
-        self.registration = registration
+    def __init__(self, connection: ExtensionConnection) -> None:
+        self.connection = connection
 
     async def init(self) -> None:
-        registration = self.registration
-        with trio.move_on_after(PATIENCE) as waiting:
-            while not registration.identifier and not registration.refused:
+        connection = self.connection
+        with trio.move_on_after(REGISTRATION_LIMIT) as waiting:
+            while not connection.identifier and not connection.failure:
                 await self._read()
         if waiting.cancelled_caught:
-            logger.debug("the registration of the extension takes longer than %g s", PATIENCE)
+            logger.debug("no response to the extension's registration in %g s", REGISTRATION_LIMIT)
 
     async def run(self) -> None:
-        while self.registration.transport is not None:
+        while self.connection.transport is not None:
             await self._read()
-        # Not its end: that would count as a crash, or be repeated.
+        # To end would count as a crash and be repeated.
         await trio.sleep_forever()
 
     async def _read(self) -> None:
-        registration = self.registration
-        transport = registration.transport
+        connection = self.connection
+        transport = connection.transport
         if transport is None:
             return
         try:
             await transport.readable()
-            registration.take(transport.receive(LIMIT))
+            connection.feed(transport.receive(READ_SIZE))
         except BlockingIOError:
             return
         except OSError as error:
-            registration.refuse(str(error))
+            connection.give_up(str(error))

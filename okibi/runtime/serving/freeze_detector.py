@@ -1,4 +1,4 @@
-"""The sandbox is frozen between two invocations, for seconds or for an hour: who must know is told.
+"""Notify actors after Lambda has frozen the sandbox between two events, for seconds or hours.
 
     class Pool(Server):
         async def init(self) -> None:
@@ -8,19 +8,19 @@
             if isinstance(message, Freeze) and message.seconds > 300:
                 self.drop_connections()
 
-It comes on the control lane, before anything that the handler of the event that thawed the
-sandbox asks of the actor. OTP has the form of it: `erlang:monitor(time_offset, clock_service)`.
+The message has priority: the actor handles it before any call from the handler of the event that
+ended the freeze. (OTP: `erlang:monitor(time_offset, clock_service)`.)
 
-How it is noticed. Between two looks, half a second apart as long as anybody cares, the process
-was planned to sleep that long. What the clocks say beyond that is the time for which it did not
-run: trio's clock where it runs on through a freeze (a stopped process, Lambda's cgroup freezer),
-the wall clock where that alone does (a stopped virtual machine). The longer of both, for either
-shows all of a freeze or nothing of it. It is looked at, too, as an event comes: the time spent in
-/next ends with it, and it began as the one before was answered. Between event and answer the
-sandbox is not frozen, but a handler may hold the loop: of that time only what the wall clock has
-gained on trio's counts.
+Detection. While any actor monitors freezes, the detector looks at two clocks every 0.5 s. The
+process meant to sleep 0.5 s; a longer time on a clock is a freeze. trio's clock advances during a
+freeze when the process is stopped (Lambda's cgroup freezer). Only the wall clock does when a
+virtual machine is stopped. Either shows the whole freeze or none of it, and the longer time counts.
 
-A freeze of less than a second is none: nothing has died of that.
+The ledger has both clocks checked as each event arrives and as each is settled. Between the two the
+sandbox is not frozen, but a handler may block the loop: of that time, only the wall clock's lead
+over trio's clock counts.
+
+A gap under 1 s is no freeze: a busy machine may cause it, and no connection dies in it.
 """
 
 import time
@@ -34,25 +34,25 @@ from ...actors import Actor
 from ...actors.process import Phase, Process
 from ..in_flight.ledger import Ledger
 
-LOOK_EVERY = 0.5
-# Seconds that it takes to be a freeze, and not a busy machine.
-LEAST = 1.0
+CHECK_INTERVAL = 0.5
+# Seconds: a shorter gap is no freeze.
+SHORTEST_FREEZE = 1.0
 
 
 class Freeze(NamedTuple):
-    """The sandbox has been frozen and goes on.
+    """Message to an actor that monitors FREEZES: the sandbox was frozen and runs again.
 
     Attributes:
-        seconds: for how long; exact to half a second.
-        monitor: which of one's monitors this is.
+        seconds: duration of the freeze, exact to 0.5 s.
+        monitor: the monitor that `self.monitor(FREEZES)` returned.
     """
 
     seconds: float
-    monitor: "SandboxMonitor"
+    monitor: "FreezeMonitor"
 
 
-class SandboxMonitor:
-    """One actor's interest in thaws; it ends with the actor."""
+class FreezeMonitor:
+    """One actor's monitor of freezes. It ends with the actor."""
 
     __slots__ = ("_watcher",)
 
@@ -60,27 +60,27 @@ class SandboxMonitor:
         self._watcher = watcher
 
     def demonitor(self) -> None:
-        """Lose interest. No message of this monitor is seen after it, not even a waiting one."""
-        freezes().monitors.pop(self, None)
+        """End the monitor, and discard its messages that the actor has not received yet."""
+        current_monitors().monitors.pop(self, None)
         self._watcher.watchers.pop(self, None)
         self._watcher.mailbox.remove_control(lambda m: isinstance(m, Freeze) and m.monitor is self)
 
-    def tell(self, seconds: float) -> None:
-        """Put the message on the watcher's control lane."""
+    def notify(self, seconds: float) -> None:
+        """Put a Freeze into the mailbox, ahead of ordinary messages."""
         self._watcher.mailbox.post(Freeze(seconds, self))
 
 
-class Sandbox:
-    """What `FREEZES` is: what an actor monitors to be told of each `Freeze`."""
+class FreezeSource:
+    """The type of FREEZES, which an actor passes to `self.monitor`."""
 
     __slots__ = ()
 
-    def add_monitor(self, watcher: Process) -> SandboxMonitor:
-        """Have `watcher` told of thaws: what an actor's `monitor` does."""
-        monitor = SandboxMonitor(watcher)
+    def add_monitor(self, watcher: Process) -> FreezeMonitor:
+        """Create a monitor for `watcher`. Called by `Actor.monitor`."""
+        monitor = FreezeMonitor(watcher)
         if watcher.phase is not Phase.DEAD:
-            freezes().tell(monitor)
-            # A short-lived watcher must leave nothing behind.
+            current_monitors().add(monitor)
+            # The monitor ends with the actor.
             watcher.watchers[monitor] = lambda _: monitor.demonitor()
         return monitor
 
@@ -88,112 +88,111 @@ class Sandbox:
         return "FREEZES"
 
 
-FREEZES = Sandbox()
+FREEZES = FreezeSource()
 
 
-class Moment(NamedTuple):
-    """What both clocks said."""
+class ClockReadings(NamedTuple):
+    """trio's clock and the wall clock at one moment, in seconds."""
 
-    ran: float
+    trio: float
     wall: float
 
 
-def frozen(last: Moment, now: Moment, planned: float, held: bool) -> float:
-    """For how many seconds the process did not run between two moments; 0 for less than LEAST.
+def frozen_seconds(last: ClockReadings, now: ClockReadings, planned: float, blocked: bool) -> float:
+    """How long the process was frozen between two readings; 0 if less than SHORTEST_FREEZE.
 
     Args:
-        last: then.
-        now: now.
-        planned: seconds that it was to sleep between them.
-        held: whether a handler may have held the loop.
+        last: the earlier reading.
+        now: the later reading.
+        planned: seconds that the process meant to sleep between them.
+        blocked: whether a handler may have blocked the loop between them.
 
-    >>> frozen(Moment(10, 500), Moment(70.5, 560.5), 0.5, held=False)
+    >>> frozen_seconds(ClockReadings(10, 500), ClockReadings(70.5, 560.5), 0.5, blocked=False)
     60.0
-    >>> frozen(Moment(10, 500), Moment(70.5, 560.5), 0.5, held=True)
+    >>> frozen_seconds(ClockReadings(10, 500), ClockReadings(70.5, 560.5), 0.5, blocked=True)
     0.0
-    >>> frozen(Moment(10, 500), Moment(10.5, 560.5), 0.5, held=True)
+    >>> frozen_seconds(ClockReadings(10, 500), ClockReadings(10.5, 560.5), 0.5, blocked=True)
     60.0
     """
-    ran, wall = now.ran - last.ran, now.wall - last.wall
-    seconds = wall - ran if held else max(ran, wall) - planned
-    return seconds if seconds >= LEAST else 0.0
+    on_trio, on_wall = now.trio - last.trio, now.wall - last.wall
+    seconds = on_wall - on_trio if blocked else max(on_trio, on_wall) - planned
+    return seconds if seconds >= SHORTEST_FREEZE else 0.0
 
 
-class Freezes:
-    """Who is told of thaws in this run of trio, and when it was last looked.
+class FreezeMonitors:
+    """The monitors of one run of trio, and the last reading of the clocks.
 
     Args:
         wall_clock: seconds since the epoch.
     """
 
-    __slots__ = ("_held", "_last", "_nobody", "monitors", "wall_clock")
+    __slots__ = ("_blocked", "_last", "_waiting", "monitors", "wall_clock")
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self.wall_clock = wall_clock
-        self.monitors: dict[SandboxMonitor, None] = {}
-        self._last: Moment | None = None
-        self._held = False
-        # Who waits for the first of them.
-        self._nobody = ParkingLot()
+        self.monitors: dict[FreezeMonitor, None] = {}
+        self._last: ClockReadings | None = None
+        self._blocked = False
+        self._waiting = ParkingLot()
 
-    def tell(self, monitor: SandboxMonitor) -> None:
-        """Have it told from now on."""
+    def add(self, monitor: FreezeMonitor) -> None:
+        """Notify a monitor from now on."""
         self.monitors[monitor] = None
-        self._nobody.unpark_all()
+        self._waiting.unpark_all()
 
-    async def until_wanted(self) -> None:
-        """Wait until anybody is to be told: nothing is known of the time until the next look."""
+    async def wait_for_monitors(self) -> None:
+        """Wait until there is a monitor. The next check only reads the clocks."""
         self._last = None
         while not self.monitors:
-            await self._nobody.park()
+            await self._waiting.park()
 
-    def look(self, held: bool) -> None:
-        """Tell who cares, if the process was frozen since the last look.
+    def check(self, blocked: bool) -> None:
+        """Notify all monitors if the process was frozen since the last check.
 
         Args:
-            held: whether a handler may hold the loop from now on.
+            blocked: whether a handler may block the loop from now on.
         """
-        last, self._last = self._last, Moment(trio.current_time(), self.wall_clock())
-        was_held, self._held = self._held, held
+        last, self._last = self._last, ClockReadings(trio.current_time(), self.wall_clock())
+        was_blocked, self._blocked = self._blocked, blocked
         if last is None:
             return
-        seconds = frozen(last, self._last, LOOK_EVERY, was_held)
+        seconds = frozen_seconds(last, self._last, CHECK_INTERVAL, was_blocked)
         if seconds:
             for monitor in list(self.monitors):
-                monitor.tell(seconds)
+                monitor.notify(seconds)
 
 
-_of_this_run: RunVar[Freezes] = RunVar("freezes")
+_monitors_of_run: RunVar[FreezeMonitors] = RunVar("freeze monitors")
 
 
-def freezes() -> Freezes:
-    """Those of this run of trio."""
+def current_monitors() -> FreezeMonitors:
+    """The monitors of this run of trio."""
     try:
-        return _of_this_run.get()
+        return _monitors_of_run.get()
     except LookupError:
-        made = Freezes()
-        _of_this_run.set(made)
-        return made
+        monitors = FreezeMonitors()
+        _monitors_of_run.set(monitors)
+        return monitors
 
 
-class Clock(Actor):
-    """Looks at the clocks as long as anybody wants to know, and has the ledger do so, too.
+class FreezeDetector(Actor):
+    """Checks the clocks every CHECK_INTERVAL while there are monitors.
 
     Args:
-        ledger: of what is in flight; looks as each event comes, and as each is settled.
+        ledger: has the clocks checked with each event as well.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
     async def run(self) -> None:
-        known, ledger = freezes(), self.ledger
+        monitors, ledger = current_monitors(), self.ledger
         while True:
-            if not known.monitors:
+            if not monitors.monitors:
                 ledger.check_freeze = None
-                await known.until_wanted()
+                await monitors.wait_for_monitors()
             if ledger.check_freeze is None:
-                ledger.check_freeze = known.look
-                known.look(ledger.in_flight())
-            await trio.sleep(LOOK_EVERY)
-            known.look(ledger.in_flight())
+                ledger.check_freeze = monitors.check
+                monitors.check(ledger.in_flight())
+            await trio.sleep(CHECK_INTERVAL)
+            monitors.check(ledger.in_flight())

@@ -1,4 +1,4 @@
-"""A worker's place for its instances: makes one, ends it, and waits before the next one."""
+"""The lifecycle of a worker's handler instances: `init`, `terminate`, and the pause between two."""
 
 import math
 from collections.abc import Callable
@@ -12,50 +12,54 @@ from ..handlers.handler import Instance
 
 logger = logs.logger("okibi")
 
-# Seconds before another instance is made where the last ones, one after the other, were each ended
-# by a task of their own before any event had been given to them: the first follows at once. Such a
-# task, which finds no database say, would crash a thousand times a second, each with its lines in
-# the log. The most is less than the shortest time-out, for an event may wait meanwhile.
+# Seconds to wait before the next instance, by how many instances in a row were ended by a crash of
+# their own background task before they received an event: no wait after the first, then 20 ms,
+# 100 ms, and 500 ms from the fourth on. Without pauses, a task that finds no database would crash
+# and log a thousand times per second. An event may wait meanwhile, and the longest pause is shorter
+# than Lambda's shortest time-out.
 PAUSES = (0.0, 0.02, 0.1, 0.5)
 _INIT, _TERMINATE = "in the init of a new instance", "in the terminate of an old instance"
-_PAUSE = "waiting to make a new instance, since a task of the last one's own ended it at once"
+_PAUSE = "waiting to create the next instance, because a background task crashed the last one"
 
 
 def pause_after(unused: int) -> float:
-    """Seconds to wait after so many instances in a row that ended before they had an event."""
+    """Seconds to wait after `unused` instances in a row that ended before their first event."""
     return PAUSES[min(unused, len(PAUSES)) - 1] if unused else 0.0
 
 
 class InstanceLifecycle:
-    """Holds one instance after the other.
+    """Creates and ends a worker's instances, one after the other.
 
     Args:
-        make: makes an instance.
+        create: creates an instance.
 
     Attributes:
-        instance: the one that serves; None while there is none.
-        doing: what the worker does instead of serving, in words; empty while an instance serves.
+        instance: the current instance; None while there is none.
+        doing: what the worker does instead of serving, for messages; empty while it serves.
     """
 
-    __slots__ = ("_unused", "doing", "instance", "make")
+    __slots__ = ("_unused_in_a_row", "create", "doing", "instance")
 
-    def __init__(self, make: Callable[[], Instance]) -> None:
-        self.make = make
+    def __init__(self, create: Callable[[], Instance]) -> None:
+        self.create = create
         self.instance: Instance | None = None
         self.doing = _INIT
-        # How many instances in a row have ended before they had an event.
-        self._unused = 0
+        # Instances in a row that ended before their first event.
+        self._unused_in_a_row = 0
 
-    async def fill(self, nursery: trio.Nursery) -> Instance:
-        """Make an instance, and run its `init`.
+    async def start_instance(self, nursery: trio.Nursery) -> Instance:
+        """Create an instance and run its `init`.
+
+        Args:
+            nursery: becomes the instance's `nursery`.
 
         Raises:
-            trio.TooSlowError: `init` has not ended in START_TIMEOUT seconds. (The supervisor limits
-                only the first one.)
+            trio.TooSlowError: `init` took longer than START_TIMEOUT. (The supervisor's own limit
+                covers only the worker's first instance.)
         """
         self.doing = _INIT
-        instance = self.make()
-        # Past the class's own __setattr__: it may be a frozen one.
+        instance = self.create()
+        # `object.__setattr__`, because the user's class may be frozen.
         object.__setattr__(instance, "nursery", nursery)
         with trio.fail_after(START_TIMEOUT):
             await require_awaitable(instance.init(), instance, "init")
@@ -63,18 +67,22 @@ class InstanceLifecycle:
         self.doing = ""
         return instance
 
-    def ended(self, *, unused: bool) -> None:
-        """The instance serves no more; whether no event was given to it."""
-        self.doing = _TERMINATE
-        self._unused = self._unused + 1 if unused else 0
-
-    async def empty(self, reason: ExitReason, path: str, grace: float = math.inf) -> None:
-        """Run the instance's `terminate`, if there is one.
+    def mark_ended(self, *, unused: bool) -> None:
+        """Record that the instance serves no more.
 
         Args:
-            reason: why.
-            path: the worker's, for the log.
-            grace: seconds that it may take.
+            unused: whether it received no event.
+        """
+        self.doing = _TERMINATE
+        self._unused_in_a_row = self._unused_in_a_row + 1 if unused else 0
+
+    async def stop_instance(self, reason: ExitReason, path: str, grace: float = math.inf) -> None:
+        """Run the instance's `terminate`, if there is an instance.
+
+        Args:
+            reason: passed to `terminate`.
+            path: the worker's path, for the log.
+            grace: seconds after which `terminate` is cancelled.
         """
         instance, self.instance = self.instance, None
         if instance is None:
@@ -86,15 +94,15 @@ class InstanceLifecycle:
             logger.exception("%s: terminate of its handler crashed", path)
 
     async def pause(self) -> None:
-        """Wait until the next instance may be made."""
-        seconds = pause_after(self._unused)
+        """Wait before the next instance, if the last ones ended unused."""
+        seconds = pause_after(self._unused_in_a_row)
         if seconds:
             self.doing = _PAUSE
             await trio.sleep(seconds)
 
     async def call_hook(self, name: str) -> None:
-        """Call a hook of the instance's around a snapshot, if it has one of that name."""
+        """Call a snapshot hook of the instance, if it has a method of that name."""
         hook = getattr(self.instance, name, None)
         if hook is not None:
-            # What wraps a Handler gives its own.
+            # A wrapper of a Handler passes the hook of the wrapped instance.
             await require_awaitable(hook(), getattr(hook, "__self__", self.instance), name)

@@ -1,4 +1,8 @@
-"""The poller: reads what the Runtime API says on one lane."""
+"""The poller: connects one lane to the Runtime API and reads events and statuses from it.
+
+It reconnects after a break (`in_flight.broken_connection` says what a break costs), and hands each
+event to the ledger, which has it dispatched.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -17,28 +21,28 @@ from .busy_poll import BusyPoll
 
 logger = logs.logger("okibi")
 
-# Bytes of one call into the kernel: few, since what is made of an event lies behind its buffer, and
-# spreads sixteen lanes over the heap; more, once so few were not enough, and at once, as long as
-# each is full. For 128 KB and more the allocator makes three calls of its own. With an end, so that
-# no server keeps the loop for itself.
-LIMITS = (8 * 1024, 64 * 1024, *[256 * 1024] * 23)
-# Of a refusal's body, in bytes; it goes into one line of the log.
-TOLD = 2000
-# Connections that nobody takes, before the lane is one that does not serve; some four seconds.
+# Sizes of successive reads. The first is small: an event's objects lie behind its buffer, and large
+# buffers would spread sixteen lanes over the heap. After each full buffer the next read is larger;
+# from 128 KB on, the allocator itself makes three system calls per buffer. The list ends, to keep a
+# fast server from holding the loop.
+READ_SIZES = (8 * 1024, 64 * 1024, *[256 * 1024] * 23)
+# Bytes of a refusal's body that go into the log.
+LOGGED_BODY = 2000
+# Failed attempts to connect, some four seconds, before the lane is unavailable.
 ATTEMPTS = 10
 
 
 class Poller(Actor):
-    """Reads one lane, and keeps its connection.
+    """Reads one lane and keeps it connected.
 
-    It waits on the descriptor first and receives then: on a lane there is nothing to receive
-    but after a wait, so to try first would cost one call into the kernel an event.
+    It waits for the socket before it reads: on a lane, a read without a wait would nearly always
+    fail and cost a system call per event.
 
     Args:
-        ledger: where its events stand.
-        lane: what it reads.
-        connect: makes a connection to the Runtime API.
-        busy_poll: how it looks for the next event before that wait.
+        ledger: gets the events.
+        lane: the lane to read.
+        connect: opens a connection to the Runtime API.
+        busy_poll: polls for the next event before the wait, where that pays.
     """
 
     def __init__(self, ledger: Ledger, lane: Lane, connect: Connect, busy_poll: BusyPoll) -> None:
@@ -46,20 +50,20 @@ class Poller(Actor):
         self.lane = lane
         self.connect = connect
         self.busy_poll = busy_poll
-        # The connection that it is parked on.
+        # The connection on which this poller is parked.
         self._parked: Transport | None = None
 
     async def run(self) -> None:
         lane = self.lane
         if self.busy_poll.limit:
-            lane.on_flushed = self._flushed
-        # What a predecessor that has crashed may have read, and nobody been told of.
+            lane.on_flushed = self._poll_if_parked
+        # An earlier incarnation may have read an event and crashed before it woke the dispatcher.
         self.ledger.wake_dispatcher()
         while True:
             if lane.transport is None:
                 await self._connect()
             if lane.refusals:
-                # A refusal can last as long as an invocation: ask again, but do not spin.
+                # A refusal may last as long as an invocation: pause 0.1 s, 0.2 s, 0.4 s, up to 5 s.
                 await trio.sleep(min(0.05 * 2 ** min(lane.refusals, 7), 5.0))
             wake(lane.responder)
             await self._read_until_idle()
@@ -80,159 +84,161 @@ class Poller(Actor):
                 self.ledger.mark_unavailable(self.lane, "the Runtime API cannot be reached")
 
     async def _read_until_idle(self) -> None:
-        """Read until the connection is gone, or nothing more can come before more is said."""
+        """Read until the connection is gone or the Runtime API has nothing left to send."""
         lane = self.lane
         while (transport := lane.transport) is not None:
-            found = self._looks()
-            if found:
-                # The loop's other work, while the server is at the answer anyway.
+            arrived = self._should_poll()
+            if arrived:
+                # A pass of the loop: other tasks run while the server works.
                 await checkpoint()
-                found = self.busy_poll.sees(transport.pending)
-            if not found:
+                arrived = self.busy_poll.poll(transport.pending)
+            if not arrived:
                 self._parked = transport
                 try:
                     await transport.readable()
                 except trio.ClosedResourceError:
-                    # To look, said `_flushed`.
+                    # `_poll_if_parked` has interrupted the wait.
                     continue
                 finally:
                     self._parked = None
             try:
                 if not self._read(transport):
                     return
-            except BaseException as torn:
-                if not self.ledger.fail_interrupted_step("as an event was read", torn):
-                    # Nor would the parser know what to make of what follows.
-                    self._broken("what has come over it is lost")
+            except BaseException as interruption:
+                if not self.ledger.fail_interrupted_step("reading an event", interruption):
+                    # The parser may have lost bytes; the connection is of no further use.
+                    self._disconnect("what came over it is lost")
                 raise
 
     def _read(self, transport: Transport) -> bool:
-        """Read what has come; False if the connection is gone, or nothing more can come.
+        """Read what has come. False if the connection is gone or nothing more is expected.
 
-        Synchronous: what was received is in the ledger before anything can kill.
+        Synchronous: what was received is in the ledger before a kill can take effect.
         """
-        for limit in LIMITS:
+        for size in READ_SIZES:
             try:
-                data = transport.receive(limit)
+                data = transport.receive(size)
             except BlockingIOError:
                 break
             except OSError as error:
-                self._broken(str(error))
+                self._disconnect(str(error))
                 return False
-            full, before = len(data) == limit, self.lane.serial
-            goes_on = not self._take_all(data)
-            # Not kept while a handler has it: the other lanes' buffers would begin behind it.
+            full, serial_before = len(data) == size, self.lane.serial
+            goes_on = not self._take_data(data)
+            # Freed before a handler runs: other lanes' buffers would lie behind this one.
             del data
-            passed_on = self._pass_on(before)
+            dispatched = self._dispatch_event(serial_before)
             if not goes_on:
                 return False
-            if passed_on or not full:
+            if dispatched or not full:
                 break
         return True
 
-    def _flushed(self) -> None:
-        """All is out. Where this was parked before the next event was asked for, as it is while a
-        handler waits, it is to look for that even so.
+    def _poll_if_parked(self) -> None:
+        """Poll after a response has gone out.
+
+        While a handler waits, the poller is parked already; if polling pays, its wait is ended.
         """
-        if self._parked is not None and self._looks():
+        if self._parked is not None and self._should_poll():
             self._parked.interrupt()
 
-    def _looks(self) -> bool:
-        """Whether to look for the next event: it can come, and that has paid."""
+    def _should_poll(self) -> bool:
+        """Whether the next event can arrive, and polling for it has paid lately."""
         lane = self.lane
-        # It is asked for once all is out; while a handler is at the last one, nothing is.
+        # GET /next is expected last and written; while a handler runs, no GET is out.
         asked = bool(lane.expected) and lane.expected[-1] is Expected.NEXT and not lane.outbox
-        return asked and self.busy_poll.begins()
+        return asked and self.busy_poll.should_poll()
 
-    def _take_all(self, data: bytes) -> bool:
-        """Take what was received. True when `run` has something to do about it."""
-        lane, why, was_pipelined = self.lane, "" if data else "it was closed", self.lane.pipelined
+    def _take_data(self, data: bytes) -> bool:
+        """Parse received bytes and take the responses. True if `run` has to act next."""
+        lane, was_pipelined = self.lane, self.lane.pipelined
+        problem = "" if data else "the server closed it"
         try:
-            answers: Sequence[ApiResponse] = lane.parse(data)
+            responses: Sequence[ApiResponse] = lane.parse(data)
         except WireError as error:
-            # What was complete before the noise counts: it may be the status of an answer.
-            answers, why = error.answers, str(error)
+            # Complete responses before the noise count; one may be a status.
+            responses, problem = error.responses, str(error)
         if was_pipelined and not lane.pipelined:
-            self._tell_sequential()
-        for answer in answers:
-            self._take(answer)
+            self._warn_sequential()
+        for response in responses:
+            self._take_response(response)
             if lane.transport is None:
                 return True
-            if not answer.keep_alive:
-                self._broken("the Runtime API does not keep it alive", announced=True)
+            if not response.keep_alive:
+                self._disconnect("the Runtime API does not keep it alive", announced=True)
                 return True
-        if why:
-            self._broken(why)
+        if problem:
+            self._disconnect(problem)
             return True
-        return bool(answers) and not lane.expected and lane.delivery is None
+        return bool(responses) and not lane.expected and lane.delivery is None
 
-    def _take(self, answer: ApiResponse) -> None:
+    def _take_response(self, response: ApiResponse) -> None:
         lane = self.lane
         if not lane.expected:
-            # Again and again, it must be no spin.
+            # Counted, to pause before the next attempt.
             lane.refusals += 1
-            self._broken(f"an answer nobody had asked for came ({answer.status})")
+            self._disconnect(f"an unexpected response came ({response.status})")
         elif lane.expected[0] is Expected.STATUS:
-            self._acknowledge(answer)
-        elif (delivery := lane.take_event(answer)) is None:
-            self._complain(answer, "/next")
-            if answer.status == 403 and lane.resend_refused:
-                self.ledger.mark_unavailable(
-                    lane, "half of an answer has arrived, and no more is accepted"
-                )
+            self._take_status(response)
+        elif (delivery := lane.take_event(response)) is None:
+            self._log_refusal(response, "/next")
+            if response.status == 403 and lane.resend_refused:
+                why = "the Runtime API received half of a response and accepts nothing more"
+                self.ledger.mark_unavailable(lane, why)
         elif not delivery.unsettled:
-            logger.error("%s came again: it is not run again", delivery.request_id)
+            logger.error("ignoring duplicate event %s", delivery.request_id)
             self.ledger.respond(lane)
 
-    def _pass_on(self, before: int) -> bool:
-        """Have an event served that has come since, once all is done about what it came with: its
-        handler may begin in here, and end.
+    def _dispatch_event(self, serial_before: int) -> bool:
+        """Dispatch an event that has come, after all responses around it are taken.
+
+        The handler may begin, and end, within this call.
 
         Args:
-            before: the serial of the lane's last event then.
+            serial_before: the lane's serial before the last read.
         """
-        came = self.lane.delivery
-        if came is None or came.serial == before or not came.unsettled:
+        delivery = self.lane.delivery
+        if delivery is None or delivery.serial == serial_before or not delivery.unsettled:
             return False
-        self.busy_poll.came()
-        self.ledger.dispatch(self.lane, came)
-        if came.unsettled:
-            # Its handler waits. What is to be done once it ends, others may have to wait for.
-            self.lane.prepare_head(came)
+        self.busy_poll.record_event()
+        self.ledger.dispatch(self.lane, delivery)
+        if delivery.unsettled:
+            # The handler waits. Work done now is not in the way when it ends.
+            self.lane.prepare_head(delivery)
         return True
 
-    def _acknowledge(self, answer: ApiResponse) -> None:
-        delivery = self.lane.take_status(answer.status)
-        if not 200 <= answer.status < 300 and delivery is not None:
-            self._complain(answer, f"the answer to {delivery.request_id}")
+    def _take_status(self, response: ApiResponse) -> None:
+        delivery = self.lane.take_status(response.status)
+        if not 200 <= response.status < 300 and delivery is not None:
+            self._log_refusal(response, f"the response to {delivery.request_id}")
 
-    def _complain(self, answer: ApiResponse, what: str) -> None:
-        text = answer.body[:TOLD].decode("utf-8", "replace").strip()
-        if answer.status == 200:
-            text = "it is no event, or one that was answered and came again"
-        logger.error("the Runtime API refused %s with %d: %s", what, answer.status, text)
-        if answer.status >= 500:
-            # It cannot recover (Runtime API): only the end of the process helps, unless other lanes
-            # are served.
-            why = f"the Runtime API answered {what} with {answer.status}: {text}"
+    def _log_refusal(self, response: ApiResponse, what: str) -> None:
+        text = response.body[:LOGGED_BODY].decode("utf-8", "replace").strip()
+        if response.status == 200:
+            text = "it has no event, or repeats one that was answered"
+        logger.error("the Runtime API refused %s with %d: %s", what, response.status, text)
+        if response.status >= 500:
+            # The Runtime API cannot recover (its documentation); only a new process can, unless
+            # other lanes are served.
+            why = f"the Runtime API answered {what} with {response.status}: {text}"
             self.ledger.mark_unavailable(self.lane, why)
 
-    def _broken(self, why: str, announced: bool = False) -> None:
+    def _disconnect(self, why: str, announced: bool = False) -> None:
         lane, was_pipelined = self.lane, self.lane.pipelined
         loss = lane.disconnect(announced)
         level = logging.INFO if loss is Loss.NOTHING else logging.WARNING
         logger.log(level, "lane %d lost its connection (%s): %s", lane.index, why, loss.value)
         if was_pipelined and not lane.pipelined:
-            self._tell_sequential()
+            self._warn_sequential()
         if loss in (Loss.CUT, Loss.SENT_TWICE):
-            self._lose_answer(f"the connection broke inside an answer ({why}): {loss.value}")
+            self._lose_response(f"the connection broke within a response ({why}): {loss.value}")
 
-    def _lose_answer(self, why: str) -> None:
+    def _lose_response(self, why: str) -> None:
         if len(self.ledger.lanes) == 1:
             self.ledger.fail(why)
         elif (delivery := self.lane.drop_response()) is not None:
-            logger.error("the answer to %s is lost: %s", delivery.request_id, why)
+            logger.error("the response to %s is lost: %s", delivery.request_id, why)
 
-    def _tell_sequential(self) -> None:
+    def _warn_sequential(self) -> None:
         number = self.lane.index
-        logger.warning("lane %d no longer sends the next request with an answer", number)
+        logger.warning("lane %d no longer sends the next request with a response", number)

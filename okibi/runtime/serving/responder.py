@@ -1,4 +1,4 @@
-"""The responder: writes what is to be said on one lane."""
+"""The responder: writes responses and `GET /next` on one lane."""
 
 import errno
 from collections.abc import Callable
@@ -14,28 +14,31 @@ from ..telemetry.logs import log_error
 
 logger = logs.logger("okibi")
 
-HOLDS_ON = "The process ends, and the handler did not when it was cancelled"
+STOPPED = "the process ends, and the handler did not end when it was cancelled"
 
 
 class Responder(Actor):
-    """Stages what can be said, writes it from where its predecessor had come, waits for mail.
+    """Stages what may be sent, writes it, waits for mail. Starts where its predecessor stopped.
 
-    A worker that answers gives it a turn for that (`okibi.actors.trio_internals`): its task is
-    woken only where the connection takes no more, or something has come over it while the handler
-    held the loop: its end, or a status before a streamed answer is over. The poller is to see that
-    first, lest the answer is lost. So, woken, it writes a pass later: behind what the poller sees,
-    and, of a whole answer, what the handler has set off.
+    The worker that settles a delivery runs the responder's turn itself
+    (`okibi.actors.trio_internals`). The responder's task wakes only if the connection takes no
+    more, or something came over it while the handler held the loop: the end of the connection, or a
+    status before the end of a stream. The poller must read that first, or the response is lost. The
+    woken task therefore waits one pass of the loop before it writes a whole response.
 
     Args:
-        lane: what it writes on.
-        torn: told of what leaves a write in its middle; whether the process ends by it.
+        lane: the lane to write on.
+        fail_interrupted_step: called if a write is interrupted; returns whether the process ends
+            (`Ledger.fail_interrupted_step`).
     """
 
     def __init__(
-        self, lane: Lane, torn: Callable[[str, BaseException], bool] = lambda step, error: False
+        self,
+        lane: Lane,
+        fail_interrupted_step: Callable[[str, BaseException], bool] = lambda step, error: False,
     ) -> None:
         self.lane = lane
-        self.torn = torn
+        self.fail_interrupted_step = fail_interrupted_step
 
     async def run(self) -> None:
         lane = self.lane
@@ -44,39 +47,40 @@ class Responder(Actor):
         while True:
             if self._write():
                 await receive()
-                if lane.stream is None or self._heard():
+                if lane.stream is None or self._has_input():
                     await checkpoint()
             else:
                 await self._writable()
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Write, within its grace, what its workers have left: what is cut here is lost."""
+        """Write what the workers have left, within the grace period. The rest is lost."""
         if reason.quiet:
-            self._answer_for_the_worker()
+            self._settle_stopped()
         while not self._write():
             await self._writable()
 
-    def _answer_for_the_worker(self) -> None:
-        """Answer an event whose worker could not be ended, or was killed, with its handler's last
-        chance gone and the dispatcher with it. (If the process goes on, the next one settles it.)
+    def _settle_stopped(self) -> None:
+        """Settle an event whose worker was killed or did not end, while the process ends.
+
+        The dispatcher has stopped already. If the process goes on, the next dispatcher settles it.
         """
         delivery = self.lane.delivery
         if delivery is None or not self.lane.closing:
             return
-        outcome = platform_error("Runtime.Stopped", HOLDS_ON, delivery.request_id)
+        outcome = platform_error("Runtime.Stopped", STOPPED, delivery.request_id)
         if delivery.settle(outcome):
             log_error(outcome.body)
 
     def _turn(self, _: object) -> bool:
-        return not self._heard() and self._write()
+        return not self._has_input() and self._write()
 
-    def _heard(self) -> bool:
-        """Whether something has come that the poller is to see first."""
+    def _has_input(self) -> bool:
+        """Whether something has come that the poller must read first."""
         transport = self.lane.transport
         return transport is not None and transport.pending()
 
     def _write(self) -> bool:
-        """Stage and write. True when there is no more to write, or nothing to write to."""
+        """Stage and write. False if the connection takes no more now."""
         lane = self.lane
         transport = lane.transport
         if transport is None:
@@ -89,13 +93,13 @@ class Responder(Actor):
             return False
         except OSError as error:
             if error.errno in (errno.EBADF, errno.ENOTSOCK):
-                # The function has closed it: epoll says nothing of that to who waits for it.
+                # The user's code has closed the socket; epoll does not wake the poller for that.
                 raise
-            # The poller sees the same from its side, and decides what it means.
+            # The poller gets the same error and decides.
             logger.debug("lane %d cannot be written to: %s", lane.index, error)
-        except BaseException as torn:
-            if self.torn("as an answer was written", torn):
-                # What has gone out is not known, so no more may follow it on this connection.
+        except BaseException as interruption:
+            if self.fail_interrupted_step("writing a response", interruption):
+                # How much has gone out is unknown: nothing may follow on this connection.
                 lane.disconnect()
             raise
         else:
@@ -107,7 +111,7 @@ class Responder(Actor):
 
     async def _writable(self) -> None:
         transport = self.lane.transport
-        assert transport is not None  # it has refused a write, and there was no checkpoint since
+        assert transport is not None  # it refused a write, and there was no checkpoint since
         try:
             await transport.writable()
         except trio.ClosedResourceError:

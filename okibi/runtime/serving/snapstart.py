@@ -1,19 +1,20 @@
-"""SnapStart: what runs before the snapshot of a sandbox is taken, and after it is restored.
+"""SnapStart: run hooks before Lambda takes the snapshot of a sandbox, and after each restore.
 
-Imported in such a sandbox alone (Runtime API: `AWS_LAMBDA_INITIALIZATION_TYPE=snap-start`). One
-actor of the tree, the last before the pollers, does it in its `init`:
+Imported only if `AWS_LAMBDA_INITIALIZATION_TYPE=snap-start` (Runtime API). One actor, the last
+before the pollers, runs the hooks in its `init`:
 
-    before   the tree's actors, the last started first; then the functions that were registered
-             with the package `snapshot_restore_py`, the last registered first
-    restore  GET /restore/next: the snapshot is taken while it waits, and restored when it returns
-    after    the registered functions in order; then the tree's actors in start order
+    before   actors of the tree, in reverse start order; then the functions registered with the
+             package `snapshot_restore_py`, the last registered first
+    restore  GET /restore/next: Lambda takes the snapshot during this request, and the response
+             comes after the restore
+    after    registered functions in order; then actors in start order
 
-What an actor has to do it says in `async def before_snapshot(self)` and `async def
-after_restore(self)`: of a Server they are messages like its others, handled in its own task; of
-any other actor they run beside its `run`. A Handler's own instance is asked too.
+An actor's hooks are `async def before_snapshot(self)` and `async def after_restore(self)`. A Server
+handles them as messages, in its own task. For any other actor they run beside its `run`. A
+Handler's instance may have them, too.
 
-A failure is final, with the official client's exit codes: 64 before, reported as an init error;
-65 after, reported to /restore/error.
+An error in a hook ends the process with the official client's exit codes: 64 before the snapshot,
+reported as an init error; 65 after the restore, reported to /restore/error.
 """
 
 import inspect
@@ -35,14 +36,14 @@ ENDPOINT: Final = b"%s/runtime/restore/next" % VERSION
 
 
 class BeforeSnapshotError(InitError):
-    """The snapshot is not to be taken: somebody did not get ready for it."""
+    """A hook failed before the snapshot; Lambda must not take it."""
 
     header = "Runtime.BeforeSnapshotError"
     code = 64
 
 
 class AfterRestoreError(InitError):
-    """The restored sandbox cannot serve: somebody did not find back."""
+    """A hook failed after the restore; the sandbox cannot serve."""
 
     header = "Runtime.AfterRestoreError"
     path = b"restore/error"
@@ -50,16 +51,17 @@ class AfterRestoreError(InitError):
 
 
 class LambdaRuntimeClientError(Exception):
-    """The Runtime API did not answer /restore/next as it should."""
+    """The Runtime API refused GET /restore/next. Name and message are the official client's."""
 
 
 class SnapStart(Actor):
-    """Takes the tree through a snapshot; started once, ended when that is done.
+    """Takes the tree through the snapshot, once.
 
     Args:
-        host: of the Runtime API, as it stands in a request.
-        connect: makes a connection to it.
-        begun: empty until it has been started; its supervisor may be restarted, a sandbox is not.
+        host: the Runtime API's address, for the Host header.
+        connect: opens a connection to the Runtime API.
+        begun: empty until the first start. A restarted supervisor passes the same list, and the
+            hooks do not run again.
     """
 
     def __init__(self, host: bytes, connect: Connect, begun: list[None]) -> None:
@@ -71,70 +73,70 @@ class SnapStart(Actor):
         if self.begun:
             raise Ignore
         self.begun.append(None)
-        await _or(BeforeSnapshotError, self._before)
-        await _or(AfterRestoreError, self._after)
+        await _run_or_raise(BeforeSnapshotError, self._run_before)
+        await _run_or_raise(AfterRestoreError, self._run_after)
 
     async def run(self) -> None:
-        """There is no more to do: its supervisor forgets it."""
+        """Return: the actor has done its work, and its supervisor removes it."""
 
-    async def _before(self) -> None:
+    async def _run_before(self) -> None:
         for process in reversed([*self._tree()]):
-            await _ask(process, BEFORE)
+            await _call_hook(process, BEFORE)
         for call in reversed(_registered("get_before_snapshot")):
             await call()
-        await self._restored()
+        await self._wait_restored()
 
-    async def _after(self) -> None:
+    async def _run_after(self) -> None:
         for call in _registered("get_after_restore"):
             await call()
         for process in self._tree():
-            await _ask(process, AFTER)
+            await _call_hook(process, AFTER)
 
     def _tree(self) -> Iterator[Process]:
         root = self._process
         while root.parent is not None:
             root = root.parent
-        return _below(root)
+        return _descendants(root)
 
-    async def _restored(self) -> None:
+    async def _wait_restored(self) -> None:
         transport = await self.connect()
         try:
-            answer = await _answer(transport, b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (
+            response = await _request(transport, b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (
                 ENDPOINT, self.host,
             ))  # fmt: skip
         finally:
             transport.close()
-        if answer.status != 200:
+        if response.status != 200:
             raise LambdaRuntimeClientError(
                 f"Request to Lambda Runtime '{ENDPOINT.decode()}' endpoint failed. "
-                f"Reason: '{answer.status}'. Response body: '{answer.body!r}'"
+                f"Reason: '{response.status}'. Response body: '{response.body!r}'"
             )
 
 
-async def _or(kind: type[InitError], what: Callable[[], Awaitable[None]]) -> None:
+async def _run_or_raise(kind: type[InitError], run_hooks: Callable[[], Awaitable[None]]) -> None:
     try:
-        await what()
+        await run_hooks()
     except BaseException as error:
         crash = crash_in(error)
         if crash is None:
-            # It is told to stop: no failure of anybody's.
+            # This actor is being stopped; no hook has failed.
             raise
         if isinstance(crash, ActorExited) and crash.reason.error is not None:
             crash = crash.reason.error
-        told = init_error(crash)
-        raise kind(told.kind, told.message, told.stack) from crash
+        described = init_error(crash)
+        raise kind(described.kind, described.message, described.stack) from crash
 
 
-def _below(process: Process) -> Iterator[Process]:
-    """An actor and all below it, in start order."""
+def _descendants(process: Process) -> Iterator[Process]:
+    """A process and all processes below it, in start order."""
     yield process
     if isinstance(process.actor, Parent):
         for place in process.actor.places:
             if place.process is not None:
-                yield from _below(place.process)
+                yield from _descendants(place.process)
 
 
-async def _ask(process: Process, hook: str) -> None:
+async def _call_hook(process: Process, hook: str) -> None:
     actor: Any = process.actor
     method: Any = getattr(actor.__class__, hook, None)
     if method is None or process.phase is Phase.DEAD:
@@ -143,31 +145,33 @@ async def _ask(process: Process, hook: str) -> None:
         ref: Ref[Any] = Ref(process)
         await ref.call(method)
     else:
-        await _awaited(method(actor))
+        await _await_if_needed(method(actor))
 
 
-def _registered(which: str) -> list[Callable[[], Awaitable[None]]]:
-    """What was registered with AWS's package, which nobody has used who has not imported it."""
+def _registered(getter: str) -> list[Callable[[], Awaitable[None]]]:
+    """The functions registered with AWS's package; none if the user's code has not imported it."""
     package: Any = sys.modules.get("snapshot_restore_py")
     if package is None:
         return []
 
-    def call(function: Callable[..., Any], args: Any, kwargs: Any) -> Callable[[], Awaitable[None]]:
+    def bind(function: Callable[..., Any], args: Any, kwargs: Any) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            await _awaited(function(*args, **kwargs))
+            await _await_if_needed(function(*args, **kwargs))
 
         return run
 
-    return [call(*entry) for entry in getattr(package, which)()]
+    return [bind(*entry) for entry in getattr(package, getter)()]
 
 
-async def _awaited(result: Any) -> None:
+async def _await_if_needed(result: Any) -> None:
     if inspect.isawaitable(result):
         await result
 
 
-async def _answer(transport: Transport, request: bytes) -> ApiResponse:
-    """Ask, and wait as long as it takes: for all the time that the snapshot lies in store."""
+async def _request(transport: Transport, request: bytes) -> ApiResponse:
+    """Send a request and wait for the response, without a time-out: a snapshot may be stored for
+    weeks.
+    """
     left, parser = memoryview(request), ApiResponseParser()
     while left:
         try:
@@ -182,5 +186,5 @@ async def _answer(transport: Transport, request: bytes) -> ApiResponse:
             continue
         if not data:
             raise WireError("the Runtime API closed the connection of /restore/next")
-        for answer in parser.feed(data):
-            return answer
+        for response in parser.feed(data):
+            return response

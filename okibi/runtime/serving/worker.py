@@ -1,4 +1,4 @@
-"""A worker: owns one handler instance across invocations, and runs it, one event at a time."""
+"""The worker: owns one handler instance across invocations, and runs it for one event at a time."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,12 @@ from ..codec.json import (
     encode_handler_result,
 )
 from ..deadlines.where_it_stood import late_by
-from ..errors.error_response import calls_handler as handles
-from ..errors.error_response import handler_error, platform_error, unwrap_stop_iteration
+from ..errors.error_response import (
+    calls_handler,
+    handler_error,
+    platform_error,
+    unwrap_stop_iteration,
+)
 from ..errors.exceptions import DeadlineExceeded, ProcessStopped, prefer_deadline
 from ..handlers.context import Context, check_context
 from ..handlers.handler import Instance, is_awaitable
@@ -44,122 +48,133 @@ if TYPE_CHECKING:
 
 logger = logs.logger("okibi")
 
-# What the official client calls these errors in their X-Ray cause.
-FAULT = "LambdaValidationError"
-# What a distrusted instance may take for its `terminate` while its worker could serve.
+# The official client's name for (un)marshal errors in an X-Ray cause.
+X_RAY_FAULT = "LambdaValidationError"
+# Seconds for the `terminate` of a discarded instance: its worker cannot serve meanwhile.
 REPLACED_GRACE = 1.0
-LEAKED = "The handler ended by a cancellation that none of its own scopes took"
+LEAKED = "Cancelled leaked from a cancel scope of the handler that has exited"
 
 
 class Worker(Actor):
     """Runs one handler instance, one event at a time.
 
     The instance lives in a nursery owned by the worker. After an exception or a timeout the worker
-    cancels that nursery, calls `terminate`, and creates a new instance; the worker itself keeps
-    running, so this does not count against the supervisor's restart intensity. If the new
-    instance's `init` fails, the worker exits.
+    cancels that nursery, calls `terminate`, and creates a new instance. The same happens when a
+    background task of the instance crashes. The worker itself keeps running, so this does not count
+    against the supervisor's restart intensity. If the new instance's `init` fails, the worker
+    exits.
+
+    If new instances keep crashing before their first event, the worker waits before each next one:
+    not at all after the first, then 20 ms, 100 ms, and 500 ms from then on
+    (`instance_lifecycle.PAUSES`).
 
     Args:
-        ledger: where its deliveries stand.
-        settings: what the context object tells.
-        make: makes an instance.
-        decoder: of the handler's event type.
-        stateful: whether an instance is to be replaced when it has failed.
-        say: makes of a result what goes on the wire.
-        loop: asyncio's, if asynchronous handlers run there.
+        ledger: holds the lanes and the ready workers.
+        settings: for the context object.
+        create: creates an instance.
+        decoder: decodes the handler's event type.
+        stateful: whether to replace an instance that has failed.
+        encode_result: encodes a handler's result.
+        loop: asyncio's loop, if the function's `async def` handlers run on it.
     """
 
     __slots__ = (
-        "_me", "_running", "_slot", "decoder", "ledger", "loop", "say", "settings", "stateful",
+        "_lifecycle", "_own_ref", "_running", "decoder", "encode_result", "ledger", "loop",
+        "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
         self,
         ledger: Ledger,
         settings: Settings,
-        make: Callable[[], Instance],
+        create: Callable[[], Instance],
         decoder: msgspec.json.Decoder[Any],
         stateful: bool,
-        say: Callable[[object], Outcome] = encode_handler_result,
+        encode_result: Callable[[object], Outcome] = encode_handler_result,
         loop: "AsyncioLoop | None" = None,
     ) -> None:
         self.ledger = ledger
         self.settings = settings
         self.decoder = decoder
         self.stateful = stateful
-        self.say = say
+        self.encode_result = encode_result
         self.loop = loop
-        # Made once: to make one, and to compare it with another, costs each event two calls.
-        self._me: Ref[Any]
-        self._slot = InstanceLifecycle(make)
-        # What its handler runs for, until that has its answer.
+        # Made once: `self.ref` is a new object each time, and costs two calls per event.
+        self._own_ref: Ref[Any]
+        self._lifecycle = InstanceLifecycle(create)
+        # The delivery that the handler runs for, until it is settled.
         self._running: tuple[Lane, Delivery] | None = None
 
     @property
     def doing(self) -> str:
-        """What keeps it from an event, in words; empty if nothing does."""
-        return "at another event" if self._running is not None else self._slot.doing
+        """What keeps the worker from taking an event, for messages; empty if nothing does."""
+        return "at another event" if self._running is not None else self._lifecycle.doing
 
-    def let_go(self) -> Callable[[], bool]:
-        """Wait no more for what its handler has on the asyncio loop: it is abandoned.
+    def abandon_task(self) -> Callable[[], bool]:
+        """Stop waiting for the handler's task on asyncio's loop.
 
         Returns:
-            How to see whether what it was at goes on.
+            A function: whether the abandoned task, or this worker, still runs.
         """
-        process = self._me.process()
+        process = self._own_ref.process()
         goes_on = self.loop.abandon(process.task) if self.loop and process.task else None
         return goes_on or (lambda: process.reason is None)
 
     async def live(self, started: Callable[[], None]) -> None:
-        self._me = self.ref
-        born = copy_context()
+        self._own_ref = self.ref
+        context_at_start = copy_context()
         while True:
-            await self._one_instance(started)
+            await self._run_one_instance(started)
             replaced = crashed(RuntimeError("its instance is replaced"))
-            await self._slot.empty(replaced, self.path, REPLACED_GRACE)
-            await self._slot.pause()
-            # What the next one begins for good, tasks and actors, is of no event, nor of a tenant.
-            await leave_behind(born.copy())
+            await self._lifecycle.stop_instance(replaced, self.path, REPLACED_GRACE)
+            await self._lifecycle.pause()
+            # Tasks and actors that the next instance starts must not inherit an event's context,
+            # or a tenant's.
+            await leave_behind(context_at_start.copy())
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.remove_worker(self.ref)
-        # What it was given and has not begun is another's.
+        # An assigned event that has not begun goes to another worker.
         self.ledger.wake_dispatcher()
-        self._answer_running(partial(_stopped, reason))
-        await self._slot.empty(reason, self.path)
+        self._settle_running(partial(_stopped, reason))
+        await self._lifecycle.stop_instance(reason, self.path)
 
     async def before_snapshot(self) -> None:
-        """Have the instance get ready for a snapshot, if it has a method of that name."""
-        await self._slot.call_hook("before_snapshot")
+        """Call the instance's `before_snapshot`, if it has one."""
+        await self._lifecycle.call_hook("before_snapshot")
 
     async def after_restore(self) -> None:
-        """Have the instance find back after a snapshot, if it has a method of that name."""
-        await self._slot.call_hook("after_restore")
+        """Call the instance's `after_restore`, if it has one."""
+        await self._lifecycle.call_hook("after_restore")
 
-    async def _one_instance(self, started: Callable[[], None]) -> None:
-        """The life of one instance, but for its `terminate`. Raises what ends the worker itself."""
+    async def _run_one_instance(self, started: Callable[[], None]) -> None:
+        """Create an instance and serve with it until it must be replaced.
+
+        Raises:
+            BaseException: the worker itself must end: `init` failed, or it is being stopped.
+        """
         serving = False
         try:
             async with trio.open_nursery() as nursery:
-                instance = await self._slot.fill(nursery)
+                instance = await self._lifecycle.start_instance(nursery)
                 started()
                 serving = True
-                self.ledger.add_worker(self._me)
+                self.ledger.add_worker(self._own_ref)
                 await self._serve(instance)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
             if not serving or crash_in(error) is None:
                 raise
-            # A task of the instance's own has crashed, maybe under the handler.
-            logger.exception("%s: a task of its handler crashed", self.path)
-            self._answer_running(partial(handler_error, crash_in(error) or error))
+            # A background task of the instance has crashed, perhaps while the handler ran.
+            logger.exception("%s: a background task of its handler crashed", self.path)
+            self._settle_running(partial(handler_error, crash_in(error) or error))
         finally:
-            self._slot.ended(unused=self.ledger.remove_worker(self._me))
-        # A Cancelled that was nobody's: of a scope of the handler's that had ended.
-        self._answer_running(partial(platform_error, "Runtime.HandlerCancelled", LEAKED))
+            self._lifecycle.mark_ended(unused=self.ledger.remove_worker(self._own_ref))
+        # `_serve` ended by a Cancelled that no scope has caught.
+        self._settle_running(partial(platform_error, "Runtime.HandlerCancelled", LEAKED))
 
     async def _serve(self, instance: Instance) -> None:
-        """Serve until the instance is not to be trusted any more."""
+        """Handle events until the instance must be replaced."""
         receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = make_receiver(self)
         async with EventScope() as scope:
             while True:
@@ -167,41 +182,45 @@ class Worker(Actor):
                 if message is LOOK:
                     continue
                 lane, delivery = message
-                if not delivery.begin(self._me):
+                if not delivery.begin(self._own_ref):
                     continue
                 self._running = message
                 enter(delivery.request_id, delivery.headers)
                 outcome, trusted = await self._handle(instance, lane, delivery, scope)
                 replaced = not trusted and self.stateful
                 if replaced:
-                    # Before the answer goes out: the next event must not be given to this instance.
-                    self.ledger.remove_worker(self._me)
+                    # Before the response goes out: this instance must not get the next event.
+                    self.ledger.remove_worker(self._own_ref)
                 self._settle(lane, delivery, outcome)
                 if replaced:
                     return
-                # An answer has up to 6 MB: the next event's handler is to have the memory.
+                # A response has up to 6 MB: free it before the next handler runs.
                 del message, lane, delivery, outcome
-                if scope.before is not None:
-                    await scope.leave()
+                if scope.context_before is not None:
+                    await scope.reset_context()
 
-    @handles
+    @calls_handler
     async def _handle(
         self, instance: Instance, lane: Lane, delivery: Delivery, scope: EventScope
     ) -> tuple[Outcome, bool]:
-        """Run the handler: its answer, and whether its instance may run again."""
+        """Run the handler.
+
+        Returns:
+            The outcome, and whether the instance may run again.
+        """
         request_id = delivery.request_id
         try:
             check_context(delivery)
             event = decode_event(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
-                # A `def` has held the loop meanwhile, which hears of no scope: the alarm ends it.
+                # A `def` handler blocks the loop, and no scope can end it: the alarm does.
                 with scope.until(delivery.limit):
                     result = await result
             try:
-                return self.say(result), True
+                return self.encode_result(result), True
             except ResultIsStream:
-                # Not sent from in here: an error of the stream's does not come of this one.
+                # Streamed below: within this block, its errors would have this one as context.
                 pass
             from ..handlers.streaming_handlers import send_stream
 
@@ -209,61 +228,61 @@ class Worker(Actor):
                 return await send_stream(result, instance, lane, delivery, self.loop)
         except (LambdaContextUnmarshalError, UnmarshalError, MarshalError) as error:
             kind = f"Runtime.{type(error).__name__}"
-            return platform_error(kind, str(error), request_id, FAULT), True
+            return platform_error(kind, str(error), request_id, X_RAY_FAULT), True
         except BaseException:
-            outcome = _outcome_of(_caught(), request_id)
+            outcome = _outcome_of(_current_error(), request_id)
             if outcome is not None:
                 return outcome, False
-            if scope.rang:
-                return late_by(_caught(), request_id), False
-            # The worker itself is stopped or killed: no business of the handler's.
+            if scope.timed_out:
+                return late_by(_current_error(), request_id), False
+            # The worker itself is being stopped or killed.
             raise
 
-    def _answer_running(self, outcome: Callable[[str], Outcome]) -> None:
-        """Answer what its handler runs for, if that has no answer yet.
+    def _settle_running(self, outcome: Callable[[str], Outcome]) -> None:
+        """Settle the delivery that the handler runs for, if there is one.
 
         Args:
-            outcome: makes the answer for a request id.
+            outcome: makes the outcome from a request id.
         """
         if self._running is not None:
             lane, delivery = self._running
             self._settle(lane, delivery, outcome(delivery.request_id))
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
-        """Answer, have it sent, and have whatever waits for a worker given out."""
+        """Settle a delivery, have the response sent, and report this worker as idle."""
         self._running = None
         try:
             if outcome.error_type is not None and delivery.unsettled:
                 log_error(outcome.body)
             flush()
         finally:
-            # Even if what stands in the place of standard output raises SystemExit.
+            # Also if the user's replacement of standard output raises SystemExit.
             try:
-                if delivery.settle(outcome, self._me):
-                    # Not before what the handler has set off, an actor's end and restart say: with
-                    # the answer the next event may be there, and is to find that done.
+                if delivery.settle(outcome, self._own_ref):
+                    # At once, unless tasks are ready that the handler has woken, for example an
+                    # actor that ends and restarts: the next event must find their work done.
                     self.ledger.respond(lane, at_once=not tasks_are_runnable())
-                self.ledger.add_idle_worker(self._me)
-            except BaseException as torn:
-                if not self.ledger.fail_interrupted_step("as an answer was given", torn):
-                    # It may be there, and nobody have been told.
+                self.ledger.add_idle_worker(self._own_ref)
+            except BaseException as interruption:
+                if not self.ledger.fail_interrupted_step("settling an event", interruption):
+                    # The delivery may be settled without a wake-up.
                     wake(lane.responder)
                 raise
 
 
-# An error's traceback holds the frame that catches it. A name for the error in that frame would
-# close a circle, which keeps event, instance and context until the collector runs. So would one
-# that is bound while the frame's variables are looked at, which keeps what they were.
+# A traceback holds the frame that catches the error. A local variable for the error would make a
+# reference cycle with that frame, which keeps event, instance and context alive until the garbage
+# collector runs. The same holds for a variable that is bound while the frame's locals are read.
 
 
-def _caught() -> BaseException:
+def _current_error() -> BaseException:
     error = sys.exception()
-    assert error is not None  # asked for where one is handled
+    assert error is not None  # called within an except block
     return error
 
 
 def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
-    """What a handler that raised answers with; None if it was the worker that was ended."""
+    """The outcome of a handler that raised; None if the worker itself was cancelled."""
     crash = crash_in(error)
     if crash is None:
         return None
@@ -274,12 +293,12 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     if is_a(first, DeadlineExceeded):
         return late_by(first, request_id)
     if issubclass(type(error), BaseExceptionGroup):
-        # The group is the handler's own, and is told as it is; what trio cancelled in it is not.
-        told = without_cancelled(error)
-        return handler_error(crash if told is None else told, request_id)
+        # The handler's own group is reported whole, without the Cancelled that trio added.
+        without_cancelled = uncancelled(error)
+        return handler_error(crash if without_cancelled is None else without_cancelled, request_id)
     return handler_error(crash, request_id)
 
 
 def _stopped(reason: ExitReason, request_id: str) -> Outcome:
-    text = f"The handler was stopped before it answered: {reason}"
+    text = f"the handler was stopped before it responded: {reason}"
     return platform_error("Runtime.Stopped", text, request_id)

@@ -16,7 +16,7 @@ from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, event_type
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.handover import wake
-from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
+from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, DISPATCHER
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Dispatcher
@@ -121,7 +121,7 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
 
 @pytest.mark.parametrize(
     ("length", "sets_off", "at_once"),
-    [(20, False, True), (ANSWER_LIMIT + 1, False, True), (20, True, False)],
+    [(20, False, True), (RESPONSE_JOIN_LIMIT + 1, False, True), (20, True, False)],
 )
 async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
     length: int, sets_off: bool, at_once: bool
@@ -154,7 +154,7 @@ async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("length", [20, ANSWER_LIMIT + 1])
+@pytest.mark.parametrize("length", [20, RESPONSE_JOIN_LIMIT + 1])
 @pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
 async def test_what_has_come_is_read_before_an_answer_is_written(
     end: bytes | OSError, length: int, at_once: bool

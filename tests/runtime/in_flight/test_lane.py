@@ -11,7 +11,7 @@ from okibi.runtime.in_flight import lane as module
 from okibi.runtime.in_flight import stream_trailers
 from okibi.runtime.in_flight.broken_connection import Expected
 from okibi.runtime.in_flight.delivery import DeliveryState
-from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
+from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import ApiResponse, WireError
 from tests.support.lanes import (
@@ -278,7 +278,7 @@ def test_what_there_is_no_memory_to_join_leaves_in_parts() -> None:
     assert done.stdout == "3 1\n", done.stderr
 
 
-@pytest.mark.parametrize("size", [0, 10, ANSWER_LIMIT * 2])
+@pytest.mark.parametrize("size", [0, 10, RESPONSE_JOIN_LIMIT * 2])
 @pytest.mark.parametrize("piece", [1, 7, 300])
 async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
     whole, cut = lane_of(), lane_of()

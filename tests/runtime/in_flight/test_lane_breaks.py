@@ -4,7 +4,7 @@ import pytest
 
 from okibi.runtime.in_flight.broken_connection import Expected, Loss
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
-from okibi.runtime.in_flight.lane import ANSWER_LIMIT, Lane
+from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import ApiResponse
 from tests.support.lanes import (
@@ -161,7 +161,7 @@ async def test_an_answer_that_had_been_made_is_given_up_at_once(
     assert write(lane) == NEXT
 
 
-@pytest.mark.parametrize("size", [10, ANSWER_LIMIT * 2])
+@pytest.mark.parametrize("size", [10, RESPONSE_JOIN_LIMIT * 2])
 async def test_an_answer_cut_anywhere_inside_is_fatal(size: int) -> None:
     for cut in (1, 50, -1):
         lane = lane_of(pipelined=False)

@@ -27,7 +27,10 @@ def test_too_much_that_does_not_end_ends_the_process() -> None:
     made.count_abandoned("the last thread", lambda: True)
 
     (why,) = failures
-    assert why == "the last thread is one of 9 that do not end in time"
+    assert (
+        why
+        == "9 abandoned threads or workers are still running (limit 8); the last is the last thread"
+    )
 
 
 def test_what_has_ended_by_itself_is_counted_no_more() -> None:

@@ -28,7 +28,7 @@ def rings(*_: object) -> None:
 
 
 def words(step: str) -> str:
-    return f"LeftTicking was raised in the middle of okibi's own work, {step}"
+    return f"LeftTicking was raised within okibi's own code while {step}"
 
 
 class Rings(Watched):
@@ -51,7 +51,7 @@ async def test_what_was_read_and_not_taken_ends_the_process(
 
     with pytest.raises(BaseExceptionGroup):
         await read()
-    assert failures == [words("as an event was read")]
+    assert failures == [words("reading an event")]
 
 
 async def test_so_does_an_answer_that_nobody_may_have_been_told_of(nursery: trio.Nursery) -> None:
@@ -60,7 +60,7 @@ async def test_so_does_an_answer_that_nobody_may_have_been_told_of(nursery: trio
     stage.ledger.fail, stage.ledger.watch = failures.append, Rings()
 
     await stage.tell("echo")
-    assert failures == [words("as an answer was given")]
+    assert failures == [words("settling an event")]
 
 
 async def torn_by(wire: Wire, lane: Lane, failures: list[str]) -> None:
@@ -90,7 +90,7 @@ async def test_and_one_of_which_nobody_knows_how_much_is_out_nor_does_more_of_it
     settled(lane)
     await torn_by(wire, lane, failures)
 
-    assert failures == [words("as an answer was written")]
+    assert failures == [words("writing a response")]
     assert written.count(b"POST ") == 1
     assert wire.closed
 
@@ -110,7 +110,7 @@ async def test_a_stream_of_which_a_piece_may_be_lost_has_no_good_end() -> None:
     made = streaming(lane)
     await torn_by(Tears(), lane, failures)
 
-    assert failures == [words("as an answer was written")]
+    assert failures == [words("writing a response")]
     assert not lane.append_to_stream(made, chunk(b"two"))
     assert write(ended(lane, made)) == NEXT
 
@@ -155,7 +155,5 @@ async def test_beside_other_lanes_an_answer_that_is_there_is_told_of(
 def test_beside_other_lanes_a_write_is_left_to_who_comes_next() -> None:
     failures = list[str]()
 
-    assert not ledger_of(2, failures).fail_interrupted_step(
-        "as an answer was written", LeftTicking()
-    )
+    assert not ledger_of(2, failures).fail_interrupted_step("writing a response", LeftTicking())
     assert failures == []

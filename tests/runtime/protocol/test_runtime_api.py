@@ -138,7 +138,7 @@ def test_what_was_said_before_in_the_same_bytes_counts_before_noise() -> None:
     with pytest.raises(WireError) as refused:
         parser.feed(accepted() + b"noise")
 
-    assert [answer.status for answer in refused.value.answers] == [202]
+    assert [answer.status for answer in refused.value.responses] == [202]
 
 
 def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same() -> None:
@@ -208,14 +208,14 @@ def test_what_was_complete_before_the_noise_is_in_the_error() -> None:
     with pytest.raises(WireError) as raised:
         parsed(ACCEPTED + EVENT + b"noise")
 
-    assert [answer.status for answer in raised.value.answers] == [202, 200]
+    assert [answer.status for answer in raised.value.responses] == [202, 200]
 
 
 def test_nothing_may_come_after_an_answer_that_said_it_was_the_last() -> None:
     with pytest.raises(WireError) as raised:
         parsed(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + EVENT)
 
-    (answer,) = raised.value.answers
+    (answer,) = raised.value.responses
     assert (answer.status, answer.keep_alive) == (202, False)
 
 

@@ -151,7 +151,7 @@ async def test_a_connection_that_nobody_takes_is_an_os_error_after_a_while(
     monkeypatch.setattr(transport, "CONNECT_LIMIT", 0.05)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
         first.connect(full.getsockname())
-        with pytest.raises(TimeoutError, match="did not take a connection"):
+        with pytest.raises(TimeoutError, match="did not accept a connection"):
             await connect(*full.getsockname())
 
 

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.handlers.context import Context
-from okibi.runtime.serving.busy_poll import MOST, PRICE, BusyPoll
+from okibi.runtime.serving.busy_poll import MAX_REQUIRED, PRICE, BusyPoll
 from tests.support.played_api import ACCEPTED, NEXT, Passes, World, event, world
 
 LIMIT = 0.0003
@@ -41,13 +41,13 @@ class Waited:
         """Have an event come so long after it could; whether it was found by looking."""
         due = self.now + gap
         began = self.looks
-        looked = self.busy_poll.begins()
-        found = looked and self.busy_poll.sees(lambda: self.look(due))
+        looked = self.busy_poll.should_poll()
+        found = looked and self.busy_poll.poll(lambda: self.look(due))
         if looked and not found:
             self.in_vain.append(self.looks - began)
         self.waits += not found
         self.now = max(self.now, due)
-        self.busy_poll.came()
+        self.busy_poll.record_event()
         return found
 
     def look(self, due: float) -> bool:
@@ -88,12 +88,12 @@ async def test_nobody_looks_longer_than_the_limit() -> None:
 async def test_a_look_that_goes_on_ends_with_the_first_one_s_limit() -> None:
     waited = Waited()
     waited.event(SOON)
-    assert waited.busy_poll.begins()
+    assert waited.busy_poll.should_poll()
     # A status has come, and the event is yet to come.
     waited.now += 2 * LIMIT
-    assert waited.busy_poll.begins()
+    assert waited.busy_poll.should_poll()
 
-    assert not waited.busy_poll.sees(lambda: waited.look(inf))
+    assert not waited.busy_poll.poll(lambda: waited.look(inf))
     assert waited.looks == 1
 
 
@@ -110,14 +110,14 @@ async def test_each_look_in_vain_is_to_be_made_good_for_by_more_that_come_soon()
     between: list[int] = []
     for _ in range(130):
         soon = 0
-        while not waited.busy_poll.begins():
+        while not waited.busy_poll.should_poll():
             waited.event(SOON)
             soon += 1
         waited.event(LATE)
         between.append(soon)
 
     assert between[:4] == [1, 1 + PRICE, 1 + 2 * PRICE, 1 + 3 * PRICE]
-    assert between[-1] == MOST
+    assert between[-1] == MAX_REQUIRED
 
 
 async def test_each_that_is_found_makes_good_for_a_part_of_one_that_was_not() -> None:
@@ -128,10 +128,10 @@ async def test_each_that_is_found_makes_good_for_a_part_of_one_that_was_not() ->
         assert not waited.event(SOON)
     for _ in range(3):
         assert waited.event(SOON)
-    waited.busy_poll.came()
+    waited.busy_poll.record_event()
     waited.event(LATE)
     soon = 0
-    while not waited.busy_poll.begins():
+    while not waited.busy_poll.should_poll():
         waited.event(SOON)
         soon += 1
 
@@ -145,12 +145,12 @@ async def test_a_status_that_is_found_makes_good_for_nothing() -> None:
     for _ in range(1 + PRICE):
         waited.event(SOON)
     for _ in range(PRICE):
-        assert waited.busy_poll.begins()
-        assert waited.busy_poll.sees(lambda: True)
+        assert waited.busy_poll.should_poll()
+        assert waited.busy_poll.poll(lambda: True)
     assert waited.event(LATE) is False
     for _ in range(2 * PRICE):
         assert not waited.event(SOON)
-        assert not waited.busy_poll.begins()
+        assert not waited.busy_poll.should_poll()
 
 
 async def test_bursts_that_cost_more_than_they_save_are_not_looked_for() -> None:
@@ -166,7 +166,7 @@ async def test_an_event_whose_wait_nobody_has_seen_begin_says_nothing() -> None:
     waited = Waited()
     waited.event(SOON)
     waited.now += LATE
-    waited.busy_poll.came()
+    waited.busy_poll.record_event()
 
     assert waited.event(SOON)
 
@@ -176,7 +176,7 @@ async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
     waited.event(SOON)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.lowlevel.checkpoint)
-        assert not waited.busy_poll.begins()
+        assert not waited.busy_poll.should_poll()
         assert not waited.event(SOON)
     assert waited.looks == 0
 
@@ -186,17 +186,17 @@ async def test_nothing_is_looked_for_while_a_task_is_to_have_its_step() -> None:
 async def test_a_limit_of_nothing_never_looks() -> None:
     never = BusyPoll(0.0, lambda: 1.0)
     for _ in range(3):
-        assert not never.begins()
-        never.came()
+        assert not never.should_poll()
+        never.record_event()
 
 
 async def test_a_clock_that_stands_still_makes_no_endless_look(mock_clock: MockClock) -> None:
     waiting = BusyPoll(LIMIT)
-    waiting.begins()
-    waiting.came()
-    assert waiting.begins()
+    waiting.should_poll()
+    waiting.record_event()
+    assert waiting.should_poll()
 
-    assert not waiting.sees(lambda: False)
+    assert not waiting.poll(lambda: False)
 
 
 @given(st.lists(st.sampled_from([SOON, LATE]), max_size=400))
@@ -207,7 +207,7 @@ def test_whatever_comes_what_is_looked_for_is_what_the_table_says(gaps: list[flo
             looks, soon = in_a_row >= wanted, gap is SOON
             assert waited.event(gap) == (looks and soon)
             if looks:
-                wanted = max(1, wanted - 1) if soon else min(wanted + PRICE, MOST)
+                wanted = max(1, wanted - 1) if soon else min(wanted + PRICE, MAX_REQUIRED)
             in_a_row = in_a_row + 1 if soon else 0
 
     trio.run(main)
@@ -216,7 +216,7 @@ def test_whatever_comes_what_is_looked_for_is_what_the_table_says(gaps: list[flo
 class Never(BusyPoll):
     """Not to be asked to look."""
 
-    def sees(self, pending: object) -> bool:
+    def poll(self, pending: object) -> bool:
         raise AssertionError
 
 
@@ -227,8 +227,8 @@ class Told(BusyPoll):
         super().__init__(LIMIT, lambda: 1.0)
         self.looks = list[bool]()
 
-    def sees(self, pending: Callable[[], bool]) -> bool:
-        self.looks.append(super().sees(pending))
+    def poll(self, pending: Callable[[], bool]) -> bool:
+        self.looks.append(super().poll(pending))
         return self.looks[-1]
 
 
@@ -248,8 +248,8 @@ async def serving(
     """A world whose last event came soon."""
     async with world(pipelined, busy_poll=busy_wait) as stage:
         await stage.serves(handler)
-        busy_wait.begins()
-        busy_wait.came()
+        busy_wait.should_poll()
+        busy_wait.record_event()
         yield stage
 
 
@@ -285,10 +285,10 @@ async def test_so_is_one_whose_handler_has_waited_while_the_poller_was_parked() 
     class Follows(Told):
         """The next event comes while it is looked for."""
 
-        def sees(self, pending: Callable[[], bool]) -> bool:
+        def poll(self, pending: Callable[[], bool]) -> bool:
             if len(self.looks) < 10:
                 stage.wire.say(ACCEPTED + event(f"id-{len(self.looks) + 2}"))
-            return super().sees(pending)
+            return super().poll(pending)
 
     told = Follows()
     async with serving(told, waits) as stage:
@@ -368,7 +368,7 @@ async def test_nor_while_the_answer_waits_for_the_connection() -> None:
 async def test_nor_where_the_last_one_was_late(handler: Handler) -> None:
     now = 0.0
     async with serving(Never(LIMIT, lambda: now), handler) as stage:
-        stage.busy_poll.begins()
+        stage.busy_poll.should_poll()
         now += LATE
         await stage.say(event())
 

@@ -10,7 +10,7 @@ from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.serving.dispatcher import (
     Action,
     Assign,
-    Entry,
+    DeliveryStatus,
     GiveBack,
     SettleDead,
     SettleLate,
@@ -21,23 +21,23 @@ from tests.support.doubles import worker
 W1, W2, W3 = worker("/w1"), worker("/w2"), worker("/w3")
 
 
-def received(lane: int = 0, *, late: bool = False) -> Entry:
-    return Entry(lane, DeliveryState.RECEIVED, False, late)
+def received(lane: int = 0, *, late: bool = False) -> DeliveryStatus:
+    return DeliveryStatus(lane, DeliveryState.RECEIVED, False, late)
 
 
-def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, DeliveryState.ASSIGNED, lives, late)
+def assigned(lane: int = 0, *, lives: bool = True, late: bool = False) -> DeliveryStatus:
+    return DeliveryStatus(lane, DeliveryState.ASSIGNED, lives, late)
 
 
-def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, DeliveryState.RUNNING, lives, late)
+def running(lane: int = 0, *, lives: bool = True, late: bool = False) -> DeliveryStatus:
+    return DeliveryStatus(lane, DeliveryState.RUNNING, lives, late)
 
 
-def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Entry:
-    return Entry(lane, DeliveryState.STREAMING, lives, late)
+def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> DeliveryStatus:
+    return DeliveryStatus(lane, DeliveryState.STREAMING, lives, late)
 
 
-TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
+TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
     ("nothing in flight", [], [W1], []),
     ("an event and a worker", [received()], [W1, W2], [Assign(0, W1)]),
     ("an event and no worker", [received()], [], []),
@@ -73,7 +73,9 @@ TABLE: list[tuple[str, list[Entry], list[Ref[Any]], list[Action]]] = [
 @pytest.mark.parametrize(
     ("entries", "idle", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
-def test_the_plan(entries: list[Entry], idle: list[Ref[Any]], actions: list[Action]) -> None:
+def test_the_plan(
+    entries: list[DeliveryStatus], idle: list[Ref[Any]], actions: list[Action]
+) -> None:
     assert plan(entries, idle) == actions
 
 

@@ -125,15 +125,15 @@ async def test_only_a_block_that_its_own_deadline_ends_has_rung(
             for seconds in (9, 1, 9, 9):
                 with suppress(trio.Cancelled), scope.until(trio.current_time() + 5):
                     await trio.sleep(seconds)
-                rang.append(scope.rang)
+                rang.append(scope.timed_out)
             with suppress(ValueError), scope.until(trio.current_time() + 5):
                 raise ValueError
-            rang.append(scope.rang)
+            rang.append(scope.timed_out)
             outer.cancel()
             with scope.until(trio.current_time() - 5):
                 await trio.sleep_forever()
 
-    assert [*rang, scope.rang] == [True, False, True, True, False, False]
+    assert [*rang, scope.timed_out] == [True, False, True, True, False, False]
     assert outer.cancelled_caught
 
 

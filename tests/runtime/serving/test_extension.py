@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
 from okibi.local import RuntimeApi
-from okibi.runtime.serving.extension import Extension, ExtensionConnection
+from okibi.runtime.serving.extension import ExtensionConnection, InternalExtension
 from tests.support.extensions_api import Extensions
 from tests.support.played_api import Played
 from tests.support.sandbox import process_of
@@ -28,8 +28,8 @@ def registration() -> tuple[ExtensionConnection, Played]:
     return made, played
 
 
-async def extension(nursery: trio.Nursery, made: ExtensionConnection) -> Ref[Extension]:
-    return await start(nursery, lambda: Extension(made), path="extension")
+async def extension(nursery: trio.Nursery, made: ExtensionConnection) -> Ref[InternalExtension]:
+    return await start(nursery, lambda: InternalExtension(made), path="extension")
 
 
 # -- in a process
@@ -65,7 +65,7 @@ async def test_where_there_are_no_extensions_it_serves_without(status: int) -> N
     lines = b"".join(said).decode().splitlines()
     (told,) = [line for line in lines if "no extension" in line]
     assert told.startswith("[DEBUG]")
-    assert told.endswith(f"no extension, so no SIGTERM from the platform: {status} {{}}")
+    assert told.endswith(f"no extension, and no SIGTERM from the platform: {status} {{}}")
 
 
 async def test_it_can_be_turned_off() -> None:
@@ -151,7 +151,7 @@ async def test_where_its_connection_breaks_it_goes_on_without(
     played.say(broken)
     await trio.sleep(600)
 
-    assert made.refused
+    assert made.failure
     assert played.closed
     assert actor.alive
 
@@ -165,7 +165,7 @@ async def test_broken_before_it_is_registered_there_is_none(
 
     actor = await extension(nursery, made)
 
-    assert made.refused
+    assert made.failure
     assert played.closed
     assert actor.alive
 
@@ -173,6 +173,6 @@ async def test_broken_before_it_is_registered_there_is_none(
 def test_where_nobody_listens_there_is_none() -> None:
     made = ExtensionConnection(b"api")
 
-    made.begin(("127.0.0.1", 1))
+    made.register(("127.0.0.1", 1))
 
-    assert "refused" in made.refused
+    assert "refused" in made.failure

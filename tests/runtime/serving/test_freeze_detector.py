@@ -14,7 +14,13 @@ from okibi.actors import Actor, Ref, Server, start
 from okibi.runtime import FREEZES, Freeze
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.serving.freeze_detector import LEAST, LOOK_EVERY, Clock, SandboxMonitor, freezes
+from okibi.runtime.serving.freeze_detector import (
+    CHECK_INTERVAL,
+    SHORTEST_FREEZE,
+    FreezeDetector,
+    FreezeMonitor,
+    current_monitors,
+)
 from tests.support.doubles import delivery, ledger_of
 from tests.support.sandbox import Running, running
 
@@ -25,7 +31,7 @@ HOUR = 3600.0
 class Listener(Server):
     thaws: list[float] = attrs.Factory(list[float])
     asked: list[str] = attrs.Factory(list[str])
-    monitored: SandboxMonitor = attrs.field(init=False)
+    monitored: FreezeMonitor = attrs.field(init=False)
 
     async def init(self) -> None:
         self.monitored = self.monitor(FREEZES)
@@ -85,7 +91,7 @@ async def world(clock: MockClock) -> AsyncIterator[World]:
         # Before the clock, as a user's children start.
         ref = await start(nursery, lambda: listener, path="listener")
         made = World(ledger, ref, listener, clock)
-        freezes().wall_clock = made.wall
+        current_monitors().wall_clock = made.wall
         made.looking = await looking(nursery, ledger)
         await wait_all_tasks_blocked()
         yield made
@@ -93,7 +99,7 @@ async def world(clock: MockClock) -> AsyncIterator[World]:
 
 
 async def looking(nursery: trio.Nursery, ledger: Ledger) -> Ref[Actor]:
-    return await start(nursery, partial(Clock, ledger), path="clock")
+    return await start(nursery, partial(FreezeDetector, ledger), path="clock")
 
 
 # -- what is a freeze
@@ -106,7 +112,7 @@ async def test_who_cares_is_told_for_how_long(mock_clock: MockClock) -> None:
         await stage.run(3)
 
         (seconds,) = stage.heard.thaws
-        assert HOUR - LOOK_EVERY <= seconds <= HOUR
+        assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
 async def test_a_virtual_machine_s_clock_that_stood_still_is_seen_by_the_wall_clock(
@@ -118,7 +124,7 @@ async def test_a_virtual_machine_s_clock_that_stood_still_is_seen_by_the_wall_cl
         await stage.run(3)
 
         (seconds,) = stage.heard.thaws
-        assert HOUR - LOOK_EVERY <= seconds <= HOUR
+        assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
 async def test_a_wall_clock_that_is_put_back_is_no_freeze(mock_clock: MockClock) -> None:
@@ -132,7 +138,7 @@ async def test_a_wall_clock_that_is_put_back_is_no_freeze(mock_clock: MockClock)
 async def test_less_than_a_second_is_none(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         await stage.run(3)
-        await stage.freeze(LEAST - 0.1)
+        await stage.freeze(SHORTEST_FREEZE - 0.1)
         await stage.run(3)
 
         assert stage.heard.thaws == []
@@ -152,7 +158,7 @@ async def test_frozen_right_behind_an_answer_it_is_told_before_the_next_event(
         assert await stage.listener.call(Listener.ask) == ["thawed", "asked"]
         await stage.run(3)
         (seconds,) = stage.heard.thaws
-        assert HOUR - LOOK_EVERY <= seconds <= HOUR
+        assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
 async def test_a_handler_that_holds_the_loop_is_no_freeze(mock_clock: MockClock) -> None:
@@ -209,7 +215,7 @@ async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockCl
         await stage.run(3)
 
         assert stage.heard.thaws == []
-        assert freezes().monitors == {}
+        assert current_monitors().monitors == {}
 
 
 class Odd:
@@ -226,7 +232,7 @@ async def test_a_demonitor_asks_no_message_of_the_users_for_its_eq(mock_clock: M
         await stage.run(1)
         mailbox, odd = stage.listener.process().mailbox, Odd()
         mailbox.post(odd)
-        stage.heard.monitored.tell(HOUR)
+        stage.heard.monitored.notify(HOUR)
         stage.heard.monitored.demonitor()
 
         [left] = mailbox.control
@@ -246,7 +252,7 @@ async def test_who_comes_and_goes_beside_one_who_stays_leaves_nothing_with_the_c
 
         assert stage.looking is not None
         assert stage.looking.process().mailbox.statistics().length == 0
-        assert list(freezes().monitors) == [stage.heard.monitored]
+        assert list(current_monitors().monitors) == [stage.heard.monitored]
         await stage.freeze(HOUR)
         assert len(stage.heard.thaws) == 1
 

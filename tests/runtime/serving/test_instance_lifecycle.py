@@ -110,7 +110,7 @@ async def test_an_event_that_comes_in_a_pause_is_served_behind_it(
 ) -> None:
     stage = await in_a_pause(nursery)
     assert stage.worker not in stage.ledger.ready
-    assert doing(stage.worker).startswith("waiting to make a new instance")
+    assert doing(stage.worker).startswith("waiting to create the next instance")
 
     Vain.serves = True
     await trio.sleep(PAUSES[-1])

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
-from okibi.runtime.serving.poller import LIMITS, Poller
+from okibi.runtime.serving.poller import READ_SIZES, Poller
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 
 
@@ -67,7 +67,7 @@ async def test_an_answer_whose_handler_does_not_wait_is_begun_when_it_is_said(
 
 async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
     async with world() as stage:
-        text = "x" * 3 * max(LIMITS)
+        text = "x" * 3 * max(READ_SIZES)
         whole = event(body=b'"%s"' % text.encode())
         waits = stage.wire.waits
         await stage.say(*pieces(whole))
@@ -111,7 +111,7 @@ async def test_a_small_event_is_read_into_a_small_buffer() -> None:
 
 def pieces(whole: bytes) -> list[bytes]:
     """What a server has sent, as full reads of it."""
-    stream, limits = io.BytesIO(whole), itertools.cycle(LIMITS)
+    stream, limits = io.BytesIO(whole), itertools.cycle(READ_SIZES)
     return [*iter(lambda: stream.read(next(limits)), b"")]
 
 
@@ -127,7 +127,7 @@ async def test_an_answer_that_is_refused_is_logged_and_over(
         await stage.say(answer + b"Content-Length: 3\r\n\r\nwhy" + event("id-2"))
 
         assert stage.delivery.request_id == "id-2"
-        assert "refused the answer to id-1 with 4" in caplog.text
+        assert "refused the response to id-1 with 4" in caplog.text
         assert not stage.failures
 
 
@@ -215,7 +215,7 @@ async def test_a_server_that_closes_after_the_first_answer_is_asked_one_by_one(
                 b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b""
             )
 
-        assert caplog.text.count("no longer sends the next request with an answer") == 1
+        assert caplog.text.count("no longer sends the next request with a response") == 1
         assert stage.wire.taken() == NEXT
 
 
@@ -228,7 +228,7 @@ async def test_an_answer_cut_half_way_ends_the_process() -> None:
         await stage.say(b"")
 
         (why,) = stage.failures
-        assert why.startswith("the connection broke inside an answer")
+        assert why.startswith("the connection broke within a response")
 
 
 async def test_nobody_listens_at_first(autojump_clock: MockClock) -> None:
@@ -334,7 +334,8 @@ async def test_half_an_answer_that_arrived_is_known_by_two_refusals() -> None:
 
         await stage.say(refusal)
 
-        assert stage.failures == ["half of an answer has arrived, and no more is accepted"]
+        why = "the Runtime API received half of a response and accepts nothing more"
+        assert stage.failures == [why]
 
 
 async def test_interim_answers_pop_nothing() -> None:

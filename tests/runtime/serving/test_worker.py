@@ -136,7 +136,7 @@ async def test_the_answer_does_not_wait_for_the_new_instance(
             await trio.sleep_forever()
 
     stage = await bench(nursery)
-    stage.worker.process().actor._slot.make = Slow  # type: ignore[union-attr]
+    stage.worker.process().actor._lifecycle.create = Slow  # type: ignore[union-attr]
     await stage.tell("raise")
     made = await stage.give(b'{"do": "raise"}')
 
@@ -314,7 +314,7 @@ async def test_a_terminate_that_raises_is_logged_and_no_more(
             raise OSError("cannot close")
 
     stage = await bench(nursery)
-    stage.worker.process().actor._slot.make = Bad  # type: ignore[union-attr]
+    stage.worker.process().actor._lifecycle.create = Bad  # type: ignore[union-attr]
     await stage.tell("raise")
     await stage.tell("raise")
 

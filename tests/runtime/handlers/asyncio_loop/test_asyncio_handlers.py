@@ -50,7 +50,7 @@ async def test_a_hook_without_async_on_the_loop_is_named(nursery: trio.Nursery, 
 )
 async def test_a_snapshot_hook_without_async_on_trio_is_named(name: str, wrap: Any) -> None:
     slot = InstanceLifecycle(lambda: wrap(Forgotten()))
-    slot.instance = slot.make()
+    slot.instance = slot.create()
 
     with pytest.raises(TypeError, match=f"Forgotten.{name} must be an `async def`"):
         await slot.call_hook(name)
