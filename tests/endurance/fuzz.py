@@ -34,7 +34,7 @@ from okibi.runtime.serving.busy_poll import BusyPoll
 from okibi.runtime.serving.poller import Poller
 from tests.endurance.verdict import verdict
 from tests.support.doubles import SETTINGS, ledger_of
-from tests.support.lanes import Wire
+from tests.support.lanes import SilentConnection
 
 # Seconds per hundred cases, which take microseconds each: beyond this the run hangs.
 HANGS = 60
@@ -180,7 +180,7 @@ def read(pieces: list[bytes]) -> LaneResult:
 
 
 def _connect(lane: Lane) -> None:
-    lane.attach(Wire())
+    lane.attach(SilentConnection())
     _say(lane)
 
 

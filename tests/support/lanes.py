@@ -1,4 +1,4 @@
-"""Lanes without a socket, brought into the state that a test needs."""
+"""Lanes without a socket, and steps that bring them into a state."""
 
 import math
 import time
@@ -16,14 +16,14 @@ from tests.support.doubles import worker
 HOST = b"api:80"
 NEXT = next_request(HOST)
 ACCEPTED = ApiResponse(202, {}, b"", True)
-ME = worker()
+WORKER = worker()
 LATE = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
 GOOD = Outcome(b"")
 
 
 @attrs.define(eq=False)
-class Wire:
-    """A connection on which nothing moves."""
+class SilentConnection:
+    """A connection that neither brings nor takes bytes."""
 
     closed: bool = False
 
@@ -46,18 +46,18 @@ class Wire:
         self.closed = True
 
 
-def lane_of(**fields: bool) -> Lane:
+def open_lane(**fields: bool) -> Lane:
     lane = Lane(0, HOST, **fields)
-    lane.attach(Wire())
+    lane.attach(SilentConnection())
     return lane
 
 
 def event(deadline: float = math.nan, **headers: bytes) -> ApiResponse:
-    told = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    told.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
+    fields = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+    fields.setdefault(b"lambda-runtime-aws-request-id", b"id-1")
     if not math.isnan(deadline):
-        told[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
-    return ApiResponse(200, told, b"{}", True)
+        fields[b"lambda-runtime-deadline-ms"] = b"%d" % ((time.time() + deadline) * 1000)
+    return ApiResponse(200, fields, b"{}", True)
 
 
 def write(lane: Lane, size: int = 1 << 30) -> bytes:
@@ -70,49 +70,49 @@ def write(lane: Lane, size: int = 1 << 30) -> bytes:
     return written
 
 
-def asked(lane: Lane) -> Lane:
+def request_next(lane: Lane) -> Lane:
     lane.stage()
     write(lane)
     return lane
 
 
-def given(lane: Lane, answer: ApiResponse | None = None) -> Delivery:
-    """Put an event into the lane."""
-    made = asked(lane).take_event(answer or event())
-    assert made is not None
-    return made
+def receive_event(lane: Lane, message: ApiResponse | None = None) -> Delivery:
+    """Request and receive an event."""
+    delivery = request_next(lane).take_event(message or event())
+    assert delivery is not None
+    return delivery
 
 
-def settled(lane: Lane, outcome: Outcome | None = None) -> Delivery:
-    made = given(lane)
-    assert made.assign(ME)
-    assert made.begin(ME)
-    assert made.settle(outcome or Outcome(b'"yes"'), ME)
-    return made
+def settle_event(lane: Lane, outcome: Outcome | None = None) -> Delivery:
+    delivery = receive_event(lane)
+    assert delivery.assign(WORKER)
+    assert delivery.begin(WORKER)
+    assert delivery.settle(outcome or Outcome(b'"yes"'), WORKER)
+    return delivery
 
 
-def sent(lane: Lane, outcome: Outcome | None = None) -> Delivery:
-    """Send a whole response, and the request after it."""
-    made = settled(lane, outcome)
+def send_response(lane: Lane, outcome: Outcome | None = None) -> Delivery:
+    """Settle an event and write the response, with what leaves with it."""
+    delivery = settle_event(lane, outcome)
     lane.stage()
     write(lane)
-    return made
+    return delivery
 
 
-def streaming(lane: Lane, *pieces: bytes) -> Delivery:
-    """Put an event into the lane, with a response that has begun."""
-    made = given(lane)
-    assert made.assign(ME)
-    assert made.begin(ME)
+def begin_stream(lane: Lane, *pieces: bytes) -> Delivery:
+    """Receive an event and begin a streamed response."""
+    delivery = receive_event(lane)
+    assert delivery.assign(WORKER)
+    assert delivery.begin(WORKER)
     first, *rest = pieces or (b"one",)
-    assert lane.open_stream(made, ME, Stream(lambda: None), b"text/csv", chunk(first))
+    assert lane.open_stream(delivery, WORKER, Stream(lambda: None), b"text/csv", chunk(first))
     for piece in rest:
-        assert lane.append_to_stream(made, chunk(piece))
-    return made
+        assert lane.append_to_stream(delivery, chunk(piece))
+    return delivery
 
 
-def ended(lane: Lane, made: Delivery, outcome: Outcome = GOOD) -> Lane:
-    """End a stream."""
-    assert made.settle(outcome, ME)
+def end_stream(lane: Lane, delivery: Delivery, outcome: Outcome = GOOD) -> Lane:
+    """Settle a stream and stage its end."""
+    assert delivery.settle(outcome, WORKER)
     lane.stage()
     return lane

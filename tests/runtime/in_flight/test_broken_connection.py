@@ -1,14 +1,14 @@
-"""What a broken connection means, row by row of the table, without a lane."""
+"""Every row of the table of classify connections."""
 
 import pytest
 
 from okibi.runtime.in_flight.broken_connection import Expected, Loss, classify_loss
 
-NEXT, ANSWER = Expected.NEXT, Expected.STATUS
+NEXT, STATUS = Expected.NEXT, Expected.STATUS
 SIZE = 100
 
 
-def broken(
+def classify(
     *expected: Expected,
     left: int = 0,
     waiting: bool = False,
@@ -29,8 +29,8 @@ def broken(
 
 @pytest.mark.parametrize("waiting", [False, True])
 @pytest.mark.parametrize("streams", [False, True])
-def test_with_nothing_owed_nothing_is_lost(waiting: bool, streams: bool) -> None:
-    assert broken(left=SIZE if waiting else 0, waiting=waiting, streams=streams) is Loss.NOTHING
+def test_nothing_is_lost_if_nothing_is_expected(waiting: bool, streams: bool) -> None:
+    assert classify(left=SIZE if waiting else 0, waiting=waiting, streams=streams) is Loss.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ def test_with_nothing_owed_nothing_is_lost(waiting: bool, streams: bool) -> None
         (True, True, Loss.NOTHING),
     ],
 )
-def test_an_event_is_lost_only_to_a_request_that_was_written_and_would_be_answered(
+def test_an_event_may_be_lost_only_after_a_written_get(
     waiting: bool, announced: bool, loss: Loss
 ) -> None:
-    assert broken(NEXT, waiting=waiting, announced=announced) is loss
+    assert classify(NEXT, waiting=waiting, announced=announced) is loss
 
 
 @pytest.mark.parametrize("resent", [False, True])
-@pytest.mark.parametrize("expected", [(ANSWER,), (ANSWER, NEXT)])
+@pytest.mark.parametrize("expected", [(STATUS,), (STATUS, NEXT)])
 @pytest.mark.parametrize("streams", [False, True])
-def test_an_answer_of_which_nothing_is_out_is_sent_whatever_was_before(
+def test_an_unwritten_response_is_sent_again(
     expected: tuple[Expected, ...], resent: bool, streams: bool
 ) -> None:
-    loss = broken(*expected, left=SIZE, waiting=True, resent=resent, streams=streams)
+    loss = classify(*expected, left=SIZE, waiting=True, resent=resent, streams=streams)
 
     assert loss is Loss.RESEND
 
@@ -62,26 +62,26 @@ def test_an_answer_of_which_nothing_is_out_is_sent_whatever_was_before(
 @pytest.mark.parametrize(
     ("expected", "waiting", "loss"),
     [
-        ((ANSWER,), False, Loss.RESEND),
-        # The GET behind it is not all out, so it was no request.
-        ((ANSWER, NEXT), True, Loss.RESEND),
-        ((ANSWER, NEXT), False, Loss.RESEND_MAYBE_EVENT),
+        ((STATUS,), False, Loss.RESEND),
+        # The GET after the response was not written in full, and is no request.
+        ((STATUS, NEXT), True, Loss.RESEND),
+        ((STATUS, NEXT), False, Loss.RESEND_MAYBE_EVENT),
     ],
 )
 @pytest.mark.parametrize("announced", [False, True])
-def test_an_answer_that_is_all_out_is_sent_once_more_but_not_twice(
+def test_a_written_response_is_sent_again_but_only_once(
     expected: tuple[Expected, ...], waiting: bool, loss: Loss, announced: bool
 ) -> None:
-    assert broken(*expected, waiting=waiting, announced=announced) is loss
-    assert broken(*expected, waiting=waiting, announced=announced, resent=True) is Loss.SENT_TWICE
+    assert classify(*expected, waiting=waiting, announced=announced) is loss
+    assert classify(*expected, waiting=waiting, announced=announced, resent=True) is Loss.SENT_TWICE
 
 
 @pytest.mark.parametrize("left", [1, 50, SIZE - 1])
 @pytest.mark.parametrize("resent", [False, True])
 @pytest.mark.parametrize("streams", [False, True])
-def test_an_answer_of_which_a_part_is_out_is_cut(left: int, resent: bool, streams: bool) -> None:
-    assert broken(ANSWER, left=left, waiting=True, resent=resent, streams=streams) is Loss.CUT
+def test_a_response_written_in_part_is_cut(left: int, resent: bool, streams: bool) -> None:
+    assert classify(STATUS, left=left, waiting=True, resent=resent, streams=streams) is Loss.CUT
 
 
-def test_a_stream_that_may_go_on_is_cut_also_between_two_of_its_pieces() -> None:
-    assert broken(ANSWER, streams=True) is Loss.CUT
+def test_an_open_stream_is_cut_between_two_pieces_too() -> None:
+    assert classify(STATUS, streams=True) is Loss.CUT

@@ -1,4 +1,4 @@
-"""The table of a delivery, cell by cell, and its fences."""
+"""Every state and transition of a delivery, and who may take it."""
 
 import threading
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import brought_to, delivery, worker
 
-ME, OTHER = worker("/me"), worker("/other")
+WORKER, OTHER_WORKER = worker("/me"), worker("/other")
 
 PERFORM: dict[DeliveryTransition, Callable[[Delivery], bool]] = {
-    DeliveryTransition.ASSIGN: lambda d: d.assign(ME),
+    DeliveryTransition.ASSIGN: lambda d: d.assign(WORKER),
     DeliveryTransition.RETURN: Delivery.give_back,
-    DeliveryTransition.BEGIN: lambda d: d.begin(ME),
-    DeliveryTransition.STREAM: lambda d: d.open_stream(Stream(print), ME),
+    DeliveryTransition.BEGIN: lambda d: d.begin(WORKER),
+    DeliveryTransition.STREAM: lambda d: d.open_stream(Stream(print), WORKER),
     DeliveryTransition.SETTLE: lambda d: d.settle(Outcome(b"late")),
     DeliveryTransition.STAGE: Delivery.stage,
     DeliveryTransition.UNSTAGE: Delivery.unstage,
@@ -44,84 +44,87 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))
-@pytest.mark.parametrize("move", list(DeliveryTransition))
-def test_a_move_is_made_exactly_where_the_table_has_it(
-    state: DeliveryState, move: DeliveryTransition
+@pytest.mark.parametrize("transition", list(DeliveryTransition))
+def test_a_transition_is_taken_only_if_the_table_allows_it(
+    state: DeliveryState, transition: DeliveryTransition
 ) -> None:
-    made = brought_to(state, ME)
+    made = brought_to(state, WORKER)
 
-    moved = PERFORM[move](made)
+    moved = PERFORM[transition](made)
 
-    assert moved is ((state, move) in ALLOWED)
-    assert made.state is ALLOWED.get((state, move), state)
+    assert moved is ((state, transition) in ALLOWED)
+    assert made.state is ALLOWED.get((state, transition), state)
 
 
-def test_the_table_holds_these_moves_and_no_others() -> None:
+def test_the_table_has_these_transitions_and_no_others() -> None:
     assert dict(TRANSITIONS) == ALLOWED
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))
-def test_it_waits_for_an_answer_until_it_is_settled(state: DeliveryState) -> None:
+def test_a_delivery_is_unsettled_until_the_state_settled(state: DeliveryState) -> None:
     assert brought_to(state).unsettled is (state < DeliveryState.SETTLED)
 
 
-def test_only_the_worker_it_is_assigned_to_begins_it() -> None:
-    made = brought_to(DeliveryState.ASSIGNED, ME)
+def test_only_the_assigned_worker_begins_a_delivery() -> None:
+    made = brought_to(DeliveryState.ASSIGNED, WORKER)
 
-    assert not made.begin(OTHER)
-    assert made.begin(ME)
+    assert not made.begin(OTHER_WORKER)
+    assert made.begin(WORKER)
 
 
-def test_it_is_begun_once() -> None:
-    made = brought_to(DeliveryState.ASSIGNED, ME)
+def test_a_delivery_begins_once() -> None:
+    made = brought_to(DeliveryState.ASSIGNED, WORKER)
 
-    assert [made.begin(ME), made.begin(ME)] == [True, False]
+    assert [made.begin(WORKER), made.begin(WORKER)] == [True, False]
     assert made.begun == 1
 
 
-def test_given_back_it_is_nobody_s_and_its_old_worker_cannot_begin_it() -> None:
-    made = brought_to(DeliveryState.ASSIGNED, ME)
+def test_the_old_worker_cannot_begin_a_delivery_given_back() -> None:
+    made = brought_to(DeliveryState.ASSIGNED, WORKER)
 
     assert made.give_back()
 
     assert made.worker is None
-    assert not made.begin(ME)
-    assert made.assign(OTHER)
-    assert not made.begin(ME)
-    assert made.begin(OTHER)
+    assert not made.begin(WORKER)
+    assert made.assign(OTHER_WORKER)
+    assert not made.begin(WORKER)
+    assert made.begin(OTHER_WORKER)
 
 
 @pytest.mark.parametrize("state", [DeliveryState.RUNNING, DeliveryState.STREAMING])
-def test_once_begun_it_is_never_given_back(state: DeliveryState) -> None:
-    assert not brought_to(state, ME).give_back()
+def test_a_delivery_that_has_begun_cannot_be_given_back(state: DeliveryState) -> None:
+    assert not brought_to(state, WORKER).give_back()
 
 
-def test_only_the_worker_that_runs_it_answers_in_pieces_and_once() -> None:
-    made, first, second = brought_to(DeliveryState.RUNNING, ME), Stream(print), Stream(print)
+def test_only_the_running_worker_opens_a_stream_and_once() -> None:
+    made, first, second = brought_to(DeliveryState.RUNNING, WORKER), Stream(print), Stream(print)
 
-    assert not made.open_stream(first, OTHER)
+    assert not made.open_stream(first, OTHER_WORKER)
     assert not made.open_stream(first, None)
-    assert made.open_stream(first, ME)
-    assert not made.open_stream(second, ME)
+    assert made.open_stream(first, WORKER)
+    assert not made.open_stream(second, WORKER)
 
     assert made.stream is first
 
 
-def test_how_a_stream_ended_is_said_once_by_its_worker_or_in_its_place() -> None:
-    mine, others = brought_to(DeliveryState.STREAMING, ME), brought_to(DeliveryState.STREAMING, ME)
+def test_a_stream_is_settled_once_by_its_worker_or_the_dispatcher() -> None:
+    mine, others = (
+        brought_to(DeliveryState.STREAMING, WORKER),
+        brought_to(DeliveryState.STREAMING, WORKER),
+    )
 
-    assert not mine.settle(Outcome(b"not mine"), OTHER)
-    assert mine.settle(Outcome(b""), ME)
+    assert not mine.settle(Outcome(b"not mine"), OTHER_WORKER)
+    assert mine.settle(Outcome(b""), WORKER)
     assert not mine.settle(Outcome(b"late"))
     assert others.settle(Outcome(b"its worker died"))
-    assert not others.settle(Outcome(b""), ME)
+    assert not others.settle(Outcome(b""), WORKER)
 
 
-def test_the_first_answer_wins() -> None:
-    made = brought_to(DeliveryState.RUNNING, ME)
+def test_the_first_outcome_wins() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
 
-    assert made.settle(Outcome(b"first"), ME)
-    assert not made.settle(Outcome(b"second"), ME)
+    assert made.settle(Outcome(b"first"), WORKER)
+    assert not made.settle(Outcome(b"second"), WORKER)
     assert not made.settle(Outcome(b"third"))
 
     assert made.outcome is not None
@@ -129,40 +132,40 @@ def test_the_first_answer_wins() -> None:
 
 
 @pytest.mark.parametrize("state", [DeliveryState.RECEIVED, DeliveryState.ASSIGNED])
-def test_a_worker_answers_only_what_it_has_begun(state: DeliveryState) -> None:
-    assert not brought_to(state, ME).settle(Outcome(b"early"), ME)
+def test_a_worker_settles_only_a_delivery_that_it_has_begun(state: DeliveryState) -> None:
+    assert not brought_to(state, WORKER).settle(Outcome(b"early"), WORKER)
 
 
-def test_a_worker_answers_only_what_is_its_own() -> None:
-    made = brought_to(DeliveryState.RUNNING, ME)
+def test_a_worker_settles_only_its_own_delivery() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
 
-    assert not made.settle(Outcome(b"not mine"), OTHER)
-    assert made.settle(Outcome(b"mine"), ME)
-
-
-def test_a_refused_answer_leaves_the_right_to_answer_where_it_was() -> None:
-    made = brought_to(DeliveryState.RUNNING, ME)
-    made.settle(Outcome(b"not mine"), OTHER)
-
-    assert made.claim()
+    assert not made.settle(Outcome(b"not mine"), OTHER_WORKER)
+    assert made.settle(Outcome(b"mine"), WORKER)
 
 
-def test_what_is_claimed_can_be_settled_by_nobody_else() -> None:
-    made = brought_to(DeliveryState.RUNNING, ME)
+def test_a_refused_settle_does_not_take_the_right_to_settle() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
+    made.settle(Outcome(b"not mine"), OTHER_WORKER)
 
     assert made.claim()
 
-    assert not made.settle(Outcome(b"too late"), ME)
+
+def test_a_claimed_delivery_cannot_be_settled() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
+
+    assert made.claim()
+
+    assert not made.settle(Outcome(b"too late"), WORKER)
     assert not made.settle(Outcome(b"too late"))
     assert made.unsettled
 
 
-def test_of_many_threads_that_claim_it_one_gets_it() -> None:
-    made, got, start = delivery(), list[bool](), threading.Barrier(8)
+def test_one_of_many_claiming_threads_succeeds() -> None:
+    made, claims, start = delivery(), list[bool](), threading.Barrier(8)
 
     def claim() -> None:
         start.wait()
-        got.append(made.claim())
+        claims.append(made.claim())
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
@@ -170,11 +173,11 @@ def test_of_many_threads_that_claim_it_one_gets_it() -> None:
     for thread in threads:
         thread.join()
 
-    assert sorted(got) == [False] * 7 + [True]
+    assert sorted(claims) == [False] * 7 + [True]
 
 
-def test_an_answer_sent_once_more_is_the_same_answer() -> None:
-    made = brought_to(DeliveryState.STAGED, ME)
+def test_a_response_staged_again_keeps_its_outcome() -> None:
+    made = brought_to(DeliveryState.STAGED, WORKER)
     outcome = made.outcome
 
     assert made.unstage()
@@ -184,7 +187,7 @@ def test_an_answer_sent_once_more_is_the_same_answer() -> None:
     assert made.begun == 1
 
 
-def test_two_deliveries_of_one_request_id_are_two() -> None:
+def test_deliveries_with_the_same_request_id_are_distinct() -> None:
     first, second = delivery(request_id="again"), delivery(request_id="again")
 
     assert first != second

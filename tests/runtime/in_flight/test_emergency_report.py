@@ -1,4 +1,4 @@
-"""Errors on a socket of their own, with whatever the other side does."""
+"""Errors reported over a new connection, to servers of all kinds."""
 
 import json
 import socket
@@ -17,9 +17,9 @@ from tests.support.doubles import another_socket, delivery
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
-    """A server that reads one request and writes answers."""
-    seen: list[bytes] = []
+def server_sending(*pieces: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
+    """A server that reads one request and writes these pieces."""
+    requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -28,16 +28,16 @@ def answering(*answers: bytes) -> Iterator[tuple[tuple[str, int], list[bytes]]]:
                 request = connection.recv(1 << 20)
                 while b"\r\n\r\n" not in request or not request.endswith(b"}"):
                     request += connection.recv(1 << 20)
-                seen.append(request)
-                # Who asks may leave before the end.
+                requests.append(request)
+                # The client may close before the end.
                 with suppress(OSError):
-                    for answer in answers:
-                        connection.sendall(answer)
+                    for piece in pieces:
+                        connection.sendall(piece)
                         time.sleep(0.005)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield server.getsockname(), seen
+        yield server.getsockname(), requests
         thread.join()
 
 
@@ -58,13 +58,16 @@ def invocation(address: tuple[str, int]) -> int | None:
         (invocation, b"invocation/id-1/error", b"Runtime.DeadlineExceeded"),
     ],
 )
-def test_it_posts_the_error_and_gives_the_status(
+def test_the_error_is_posted_and_the_status_returned(
     send: Callable[[tuple[str, int]], int | None], path: bytes, kind: bytes
 ) -> None:
-    with answering(b"HTTP/1.1 202 Accepted\r\nContent-", b"Length: 0\r\n\r\n") as (address, seen):
+    with server_sending(b"HTTP/1.1 202 Accepted\r\nContent-", b"Length: 0\r\n\r\n") as (
+        address,
+        requests,
+    ):
         assert send(address) == 202
 
-    head, body = seen[0].split(b"\r\n\r\n", 1)
+    head, body = requests[0].split(b"\r\n\r\n", 1)
     assert head.startswith(b"POST /2018-06-01/runtime/%s HTTP/1.1\r\n" % path)
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % address[1] in head
     assert b"\r\nLambda-Runtime-Function-Error-Type: %s\r\n" % kind in head
@@ -72,60 +75,62 @@ def test_it_posts_the_error_and_gives_the_status(
     assert (b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in head) is (send is invocation)
 
 
-def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into_socket_s_place(
+def test_a_replaced_socket_class_does_not_matter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with answering(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, _):
+    with server_sending(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, _):
         another_socket(monkeypatch)
 
         assert init(address) == 202
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\nnoise",
         b"HTTP/1.0 202 Accepted\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
     ],
 )
-def test_a_status_counts_whatever_comes_before_it_or_after(answer: bytes) -> None:
-    with answering(answer) as (address, _):
+def test_the_status_is_found_among_other_bytes(response: bytes) -> None:
+    with server_sending(response) as (address, _):
         assert init(address) == 202
 
 
-@pytest.mark.parametrize("answer", [b"", b"noise\r\n\r\n", b"HTTP/1.1 202 Acc"])
-def test_an_answer_that_is_none_is_none(answer: bytes) -> None:
-    with answering(answer) as (address, _):
+@pytest.mark.parametrize("response", [b"", b"noise\r\n\r\n", b"HTTP/1.1 202 Acc"])
+def test_without_a_complete_response_the_status_is_none(response: bytes) -> None:
+    with server_sending(response) as (address, _):
         assert init(address) is None
 
 
-def test_nobody_there_is_none() -> None:
+def test_without_a_server_the_status_is_none() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         assert init(bound.getsockname()) is None
 
 
-def test_a_server_that_says_nothing_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emergency_report, "TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert init(server.getsockname()) is None
 
 
-def test_nor_is_one_waited_for_that_says_a_byte_now_and_then(
+def test_a_server_that_sends_single_bytes_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(emergency_report, "TIMEOUT", 0.05)
-    with answering(*[b"H"] * 100) as (address, _):
+    with server_sending(*[b"H"] * 100) as (address, _):
         began = time.monotonic()
         assert init(address) is None
         assert time.monotonic() - began < 0.4
 
 
-def test_nor_one_that_takes_it_late_and_then_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_reads_late_and_never_responds_times_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     limit = 0.4
     monkeypatch.setattr(emergency_report, "TIMEOUT", limit)
-    # More than the kernel takes before anybody reads.
+    # More than the kernel buffers.
     monkeypatch.setattr(emergency_report, "error_json", lambda *_: b"x" * 8_000_000)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -147,9 +152,12 @@ def test_nor_one_that_takes_it_late_and_then_says_nothing(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", ["X\r\nEvil: 1", "X" * 1_100_000])
-def test_a_type_that_cannot_stand_in_a_header_is_reported_as_unknown(kind: str) -> None:
-    with answering(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (address, seen):
+def test_a_type_that_fits_no_header_is_reported_as_unknown(kind: str) -> None:
+    with server_sending(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (
+        address,
+        requests,
+    ):
         assert report_init_error(address, InitError(kind, "why")) == 202
 
-    assert b"\r\nEvil" not in seen[0].split(b"\r\n\r\n")[0]
-    assert b"\r\nLambda-Runtime-Function-Error-Type: Runtime.Unknown\r\n" in seen[0]
+    assert b"\r\nEvil" not in requests[0].split(b"\r\n\r\n")[0]
+    assert b"\r\nLambda-Runtime-Function-Error-Type: Runtime.Unknown\r\n" in requests[0]

@@ -1,4 +1,4 @@
-"""Where a turn is given on an event's way, or its step, and where it is not."""
+"""How actors hand an event over: at once within one step, or by a message."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ from tests.support.played_api import ACCEPTED, NEXT, event, world
 from tests.support.worker_bench import Player
 
 
-async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
+async def test_an_event_is_assigned_within_the_step_that_read_it(
     nursery: trio.Nursery,
 ) -> None:
     ledger = ledger_of()
@@ -40,9 +40,9 @@ async def test_an_event_is_with_a_worker_when_the_step_that_has_read_it_ends(
     assert made.state is DeliveryState.ASSIGNED
 
 
-@pytest.mark.skipif(CONTEXT is None, reason="trio's loop is another than is known")
+@pytest.mark.skipif(CONTEXT is None, reason="okibi does not know this release of trio")
 @pytest.mark.parametrize("seconds", [0, 1])
-async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
+async def test_a_handler_begins_within_the_step_that_read_its_event(
     seconds: int, autojump_clock: MockClock
 ) -> None:
     async def handler(event: object, context: Context) -> object:
@@ -62,8 +62,8 @@ async def test_a_handler_has_its_first_step_in_the_one_that_has_read_its_event(
         assert made.state is DeliveryState.STAGED
 
 
-async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() -> None:
-    """An actor that is told of a thaw, say."""
+async def test_tasks_woken_before_the_event_run_before_its_handler() -> None:
+    """For example an actor that is notified of a freeze."""
     begun: list[str] = []
 
     async def handler(event: object, context: Context) -> None:
@@ -83,7 +83,7 @@ async def test_what_was_woken_before_the_event_came_does_not_fall_behind_it() ->
         assert begun == ["handler"]
 
 
-async def test_nobody_holds_an_event_that_its_handler_has_nor_the_answer_before() -> None:
+async def test_no_frame_keeps_the_event_or_the_last_response_alive() -> None:
     held: list[str] = []
 
     async def handler(event: object, context: Context) -> None:
@@ -109,7 +109,7 @@ async def test_nobody_holds_an_event_that_its_handler_has_nor_the_answer_before(
         assert held == []
 
 
-async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None:
+async def test_a_response_is_written_within_the_step_that_settled_it() -> None:
     async with world() as stage:
         await stage.say(event())
         stage.wire.taken()
@@ -123,7 +123,7 @@ async def test_an_answer_is_out_when_the_step_that_has_settled_it_ends() -> None
     ("length", "sets_off", "at_once"),
     [(20, False, True), (RESPONSE_JOIN_LIMIT + 1, False, True), (20, True, False)],
 )
-async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
+async def test_a_worker_writes_its_response_at_once_if_no_task_waits(
     length: int, sets_off: bool, at_once: bool
 ) -> None:
     out: list[bool] = []
@@ -156,14 +156,14 @@ async def test_a_worker_s_answer_is_out_when_it_goes_on_if_nothing_comes_first(
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("length", [20, RESPONSE_JOIN_LIMIT + 1])
 @pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
-async def test_what_has_come_is_read_before_an_answer_is_written(
+async def test_a_broken_connection_is_seen_before_a_response_is_written(
     end: bytes | OSError, length: int, at_once: bool
 ) -> None:
-    for _ in range(20):  # trio takes either of two tasks first
+    for _ in range(20):  # trio picks the order of two ready tasks at random
         async with world() as stage:
             await stage.say(event())
             stage.wire.taken()
-            # In one step, as where a handler has held the loop.
+            # In one step, as when a handler has blocked the loop.
             stage.wire.say(end)
             assert stage.delivery.settle(Outcome(b"x" * length))
             stage.ledger.respond(stage.lane, at_once=at_once)
@@ -175,7 +175,7 @@ async def test_what_has_come_is_read_before_an_answer_is_written(
             assert not stage.failures
 
 
-async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None:
+async def test_the_next_event_sees_an_actor_restarted_that_was_killed() -> None:
     name = Name("beside", Inbox)
     found: list[str] = []
 
@@ -187,24 +187,24 @@ async def test_the_next_event_finds_done_what_the_last_one_has_set_off() -> None
         else:
             found.append("there")
 
-    for _ in range(20):  # trio takes either of two tasks first
+    for _ in range(20):  # trio picks the order of two ready tasks at random
         async with world() as stage:
             await supervise(stage.nursery, SupervisorSpec([Child(Inbox, name=name)], intensity=9))
             await stage.serves(handler)
-            # The next one comes as the answer to the first is written.
+            # The next event arrives as the first response is written.
             stage.wire.answers = [ACCEPTED + event("id-2")]
             await stage.say(event())
 
     assert found == ["there"] * 40
 
 
-async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
+async def test_a_failing_process_responds_without_a_further_get(
     autojump_clock: MockClock,
 ) -> None:
     async with world() as stage:
 
         def fail(why: str) -> None:
-            # No event is asked for by a process that is to end.
+            # A process that ends requests no event.
             stage.failures.append(why)
             stage.lane.closing = True
             assert stage.wire.taken() == b""
@@ -229,7 +229,7 @@ async def test_what_the_dispatcher_answers_goes_out_when_all_is_done_about_it(
         assert not said.endswith(NEXT)
 
 
-async def test_what_a_worker_that_is_stopped_has_not_begun_goes_to_another(
+async def test_an_event_of_a_stopping_worker_goes_to_another_worker(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Slow(Player):
@@ -250,7 +250,7 @@ async def test_what_a_worker_that_is_stopped_has_not_begun_goes_to_another(
     assert not made.unsettled
 
 
-async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
+async def test_a_waiting_event_is_not_given_to_a_crashed_instance(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Crashes(Player):
@@ -263,7 +263,7 @@ async def test_what_waits_is_not_given_to_an_instance_that_has_crashed(
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
     await wait_all_tasks_blocked()
     for lane in ledger.lanes:
-        # Both at once: the second waits while the first runs, and crashes in a task of its own.
+        # Both at once: the second waits while the first runs and its background task crashes.
         lane.delivery = delivery(b'{"do": "crash beside"}', due=trio.current_time() + 30)
         ledger.dispatch(lane, lane.delivery)
     first, second = (lane.delivery for lane in ledger.lanes)

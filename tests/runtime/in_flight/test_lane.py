@@ -1,4 +1,4 @@
-"""A lane without a socket: what is said when, and what is heard."""
+"""A lane without a socket: what it sends, and what it does with responses."""
 
 import math
 import subprocess
@@ -16,29 +16,29 @@ from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import ApiResponse, WireError
 from tests.support.lanes import (
     HOST,
-    ME,
     NEXT,
-    Wire,
-    asked,
-    ended,
+    WORKER,
+    SilentConnection,
+    begin_stream,
+    end_stream,
     event,
-    given,
-    lane_of,
-    settled,
-    streaming,
+    open_lane,
+    receive_event,
+    request_next,
+    settle_event,
     write,
 )
 
-# Of memory the process has what it has: each block of 1 KB and more that there may be is taken.
+# A process that can allocate no further block of 1 KB or more.
 FULL = """
 import resource, trio
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.lanes import lane_of, settled, streaming, write
+from tests.support.lanes import open_lane, settle_event, begin_stream, write
 
 async def main():
-    whole, begun = lane_of(), lane_of()
-    settled(whole, Outcome(b"x" * 200_000))
-    made = streaming(begun, b"y" * 1000, *[b"z" * 5000] * 4)
+    whole, begun = open_lane(), open_lane()
+    settle_event(whole, Outcome(b"x" * 200_000))
+    delivery = begin_stream(begun, b"y" * 1000, *[b"z" * 5000] * 4)
     held, size = [], 100_000
     resource.setrlimit(resource.RLIMIT_AS, (1, 1))
     while size > 1000:
@@ -56,11 +56,11 @@ async def main():
 trio.run(main)
 """
 
-# -- what is staged when
+# -- sending
 
 
-async def test_at_first_the_next_event_is_asked_for() -> None:
-    lane = lane_of()
+async def test_the_first_request_is_get_next() -> None:
+    lane = open_lane()
 
     lane.stage()
 
@@ -68,8 +68,8 @@ async def test_at_first_the_next_event_is_asked_for() -> None:
     assert list(lane.expected) == [Expected.NEXT]
 
 
-async def test_what_is_owed_already_is_not_asked_for_again() -> None:
-    lane = asked(lane_of())
+async def test_a_pending_get_next_is_not_repeated() -> None:
+    lane = request_next(open_lane())
 
     lane.stage()
 
@@ -80,52 +80,52 @@ async def test_what_is_owed_already_is_not_asked_for_again() -> None:
 @pytest.mark.parametrize(
     "state", [DeliveryState.RECEIVED, DeliveryState.ASSIGNED, DeliveryState.RUNNING]
 )
-async def test_while_an_event_is_unsettled_nothing_is_said(state: DeliveryState) -> None:
-    lane = lane_of()
-    made = given(lane)
+async def test_nothing_is_sent_while_the_event_is_unsettled(state: DeliveryState) -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
     if state > DeliveryState.RECEIVED:
-        made.assign(ME)
+        delivery.assign(WORKER)
     if state > DeliveryState.ASSIGNED:
-        made.begin(ME)
+        delivery.begin(WORKER)
 
     lane.stage()
 
-    assert made.state is state
+    assert delivery.state is state
     assert not lane.outbox
     assert not lane.expected
 
 
-async def test_pipelined_the_answer_and_the_next_request_leave_in_one_piece() -> None:
-    lane = lane_of()
-    made = settled(lane)
+async def test_a_pipelined_response_leaves_with_the_next_get() -> None:
+    lane = open_lane()
+    delivery = settle_event(lane)
 
     lane.stage()
 
     assert len(lane.outbox) == 1
-    said = write(lane)
-    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
-    assert said.endswith(b'\r\n\r\n"yes"' + NEXT)
+    written = write(lane)
+    assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
+    assert written.endswith(b'\r\n\r\n"yes"' + NEXT)
     assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
-    assert made.state is DeliveryState.STAGED
+    assert delivery.state is DeliveryState.STAGED
 
 
-async def test_sequential_the_next_request_waits_for_the_status() -> None:
-    lane = lane_of(pipelined=False)
-    made = settled(lane)
+async def test_without_pipelining_the_next_get_waits_for_the_status() -> None:
+    lane = open_lane(pipelined=False)
+    delivery = settle_event(lane)
 
     lane.stage()
     assert write(lane).endswith(b'"yes"')
     lane.stage()
     assert not lane.outbox
 
-    assert lane.take_status() is made
+    assert lane.take_status() is delivery
     lane.stage()
     assert write(lane) == NEXT
 
 
-async def test_an_answer_is_staged_once() -> None:
-    lane = lane_of()
-    settled(lane)
+async def test_a_response_is_staged_once() -> None:
+    lane = open_lane()
+    settle_event(lane)
 
     lane.stage()
     lane.stage()
@@ -133,23 +133,23 @@ async def test_an_answer_is_staged_once() -> None:
     assert write(lane).count(b"POST ") == 1
 
 
-async def test_an_error_goes_to_error_with_its_type_and_cause() -> None:
-    lane = lane_of()
-    settled(lane, Outcome(b"{}", error_type="Function.Boom", cause=b'{"x":1}'))
+async def test_an_error_is_posted_with_type_and_x_ray_cause() -> None:
+    lane = open_lane()
+    settle_event(lane, Outcome(b"{}", error_type="Function.Boom", cause=b'{"x":1}'))
 
     lane.stage()
 
-    said = write(lane)
-    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
-    assert b"\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n" in said
-    assert b'\r\nLambda-Runtime-Function-XRay-Error-Cause: {"x":1}\r\n' in said
+    written = write(lane)
+    assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
+    assert b"\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n" in written
+    assert b'\r\nLambda-Runtime-Function-XRay-Error-Cause: {"x":1}\r\n' in written
 
 
 @pytest.mark.parametrize("kind", [None, "Function.Boom"])
-async def test_the_attempt_s_id_is_echoed_where_there_is_one(kind: str | None) -> None:
-    lane = lane_of()
-    made = given(lane, event(lambda_runtime_invocation_id=b"attempt-7"))
-    assert made.settle(Outcome(b"1", error_type=kind))
+async def test_the_attempt_id_is_echoed(kind: str | None) -> None:
+    lane = open_lane()
+    delivery = receive_event(lane, event(lambda_runtime_invocation_id=b"attempt-7"))
+    assert delivery.settle(Outcome(b"1", error_type=kind))
 
     lane.stage()
 
@@ -165,30 +165,30 @@ async def test_the_attempt_s_id_is_echoed_where_there_is_one(kind: str | None) -
         Outcome(b"{}", error_type="Function.Boom"),
     ],
 )
-async def test_an_answer_that_was_begun_before_is_the_same(
+async def test_a_prepared_head_makes_the_same_response(
     outcome: Outcome, answer: ApiResponse
 ) -> None:
-    said = list[bytes]()
+    written = list[bytes]()
     for begun in (False, True):
-        lane = lane_of()
-        made = given(lane, answer)
+        lane = open_lane()
+        delivery = receive_event(lane, answer)
         if begun:
-            lane.prepare_head(made)
-        assert made.settle(outcome)
+            lane.prepare_head(delivery)
+        assert delivery.settle(outcome)
         lane.stage()
-        said.append(write(lane))
+        written.append(write(lane))
 
-    assert said[0] == said[1]
+    assert written[0] == written[1]
 
 
-async def test_what_an_answer_begins_with_is_its_own_delivery_s() -> None:
-    lane = lane_of()
+async def test_a_prepared_head_belongs_to_its_own_delivery() -> None:
+    lane = open_lane()
     for attempt in (b"attempt-1", b"attempt-2"):
-        made = given(lane, event(lambda_runtime_invocation_id=attempt))
+        delivery = receive_event(lane, event(lambda_runtime_invocation_id=attempt))
         if attempt == b"attempt-1":
-            # The other handler does not wait.
-            lane.prepare_head(made)
-        assert made.settle(Outcome(b"1"))
+            # The other handler does not wait, and its head is not prepared.
+            lane.prepare_head(delivery)
+        assert delivery.settle(Outcome(b"1"))
         lane.stage()
 
         assert b"\r\nLambda-Runtime-Invocation-Id: %s\r\n" % attempt in write(lane)
@@ -196,28 +196,28 @@ async def test_what_an_answer_begins_with_is_its_own_delivery_s() -> None:
         lane.expected.clear()
 
 
-async def test_a_host_is_no_template() -> None:
+async def test_percent_signs_in_the_host_are_kept() -> None:
     lane = Lane(0, b"[fe80::1%25eth0]:80")
-    lane.attach(Wire())
-    settled(lane)
+    lane.attach(SilentConnection())
+    settle_event(lane)
 
     lane.stage()
 
     assert b"\r\nHost: [fe80::1%25eth0]:80\r\n" in write(lane)
 
 
-async def test_without_an_attempt_s_id_there_is_none_to_echo() -> None:
-    lane = lane_of()
-    settled(lane)
+async def test_no_attempt_id_is_echoed_without_one() -> None:
+    lane = open_lane()
+    settle_event(lane)
 
     lane.stage()
 
     assert b"Invocation-Id" not in write(lane)
 
 
-async def test_an_answer_of_6_mb_is_not_copied() -> None:
-    lane, body = lane_of(), b"x" * 6_291_556
-    settled(lane, Outcome(body))
+async def test_a_response_of_6_mb_is_not_copied() -> None:
+    lane, body = open_lane(), b"x" * 6_291_556
+    settle_event(lane, Outcome(body))
 
     lane.stage()
 
@@ -226,9 +226,9 @@ async def test_an_answer_of_6_mb_is_not_copied() -> None:
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
 
 
-async def test_an_answer_of_100_kb_leaves_in_one_write_with_what_is_asked_behind_it() -> None:
-    lane, body = lane_of(), b"x" * 100_000
-    settled(lane, Outcome(body))
+async def test_a_response_of_100_kb_leaves_in_one_write_with_the_next_get() -> None:
+    lane, body = open_lane(), b"x" * 100_000
+    settle_event(lane, Outcome(body))
 
     lane.stage()
 
@@ -240,16 +240,20 @@ def _fails() -> None:
     raise MemoryError
 
 
-async def test_an_answer_whose_making_has_failed_is_staged_by_the_next_responder(
+async def test_after_a_failed_stage_the_next_one_stages_the_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lane, body = lane_of(), b"x" * 100_000
-    made = settled(lane, Outcome(body))
+    lane, body = open_lane(), b"x" * 100_000
+    delivery = settle_event(lane, Outcome(body))
     with monkeypatch.context() as patched:
         patched.setattr(module, "keep_what_is_freed", _fails)
         with pytest.raises(MemoryError):
             lane.stage()
-    assert (made.state, list(lane.outbox), list(lane.expected)) == (DeliveryState.SETTLED, [], [])
+    assert (delivery.state, list(lane.outbox), list(lane.expected)) == (
+        DeliveryState.SETTLED,
+        [],
+        [],
+    )
 
     lane.stage()
 
@@ -257,13 +261,15 @@ async def test_an_answer_whose_making_has_failed_is_staged_by_the_next_responder
     assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
 
 
-async def test_so_is_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_after_a_failed_stage_the_next_one_ends_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     with monkeypatch.context() as patched:
         patched.setattr(stream_trailers, "end_of_stream", lambda _: _fails())
         with pytest.raises(MemoryError):
-            ended(lane, made)
+            end_stream(lane, delivery)
 
     lane.stage()
 
@@ -271,7 +277,7 @@ async def test_so_is_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
-def test_what_there_is_no_memory_to_join_leaves_in_parts() -> None:
+def test_without_memory_to_join_parts_are_sent_separately() -> None:
     full = [sys.executable, "-c", FULL]
     done = subprocess.run(full, capture_output=True, text=True, timeout=20, check=False)
 
@@ -280,10 +286,10 @@ def test_what_there_is_no_memory_to_join_leaves_in_parts() -> None:
 
 @pytest.mark.parametrize("size", [0, 10, RESPONSE_JOIN_LIMIT * 2])
 @pytest.mark.parametrize("piece", [1, 7, 300])
-async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
-    whole, cut = lane_of(), lane_of()
+async def test_a_response_written_in_pieces_is_the_same(size: int, piece: int) -> None:
+    whole, cut = open_lane(), open_lane()
     for lane in (whole, cut):
-        settled(lane, Outcome(b"x" * size))
+        settle_event(lane, Outcome(b"x" * size))
         lane.stage()
 
     pieces = list[bytes]()
@@ -294,13 +300,13 @@ async def test_written_in_pieces_it_is_the_same(size: int, piece: int) -> None:
     assert b"".join(pieces) + rest == write(whole)
 
 
-# -- what is heard
+# -- receiving
 
 
-async def test_an_event_is_a_delivery_with_a_serial_of_its_own() -> None:
-    lane = lane_of()
+async def test_each_event_is_a_delivery_with_the_next_serial() -> None:
+    lane = open_lane()
 
-    first = settled(lane)
+    first = settle_event(lane)
     lane.stage()
     lane.take_status()
     second = lane.take_event(event())
@@ -311,24 +317,24 @@ async def test_an_event_is_a_delivery_with_a_serial_of_its_own() -> None:
     assert lane.delivery is second
 
 
-async def test_the_final_status_ends_a_delivery_whatever_it_is() -> None:
-    lane = lane_of()
-    made = settled(lane)
+async def test_the_status_ends_the_delivery() -> None:
+    lane = open_lane()
+    delivery = settle_event(lane)
     lane.stage()
 
-    assert lane.take_status() is made
-    assert made.state is DeliveryState.ACKED
+    assert lane.take_status() is delivery
+    assert delivery.state is DeliveryState.ACKED
     assert lane.delivery is None
 
 
-async def test_what_is_acknowledged_keeps_neither_answer_nor_event() -> None:
-    lane = lane_of()
-    made = settled(lane)
-    made.body = b"an event that was not decoded"
+async def test_an_acknowledged_delivery_keeps_no_outcome_and_no_event() -> None:
+    lane = open_lane()
+    delivery = settle_event(lane)
+    delivery.body = b"an event that was not decoded"
     lane.stage()
     lane.take_status()
 
-    assert (made.outcome, made.body) == (None, b"")
+    assert (delivery.outcome, delivery.body) == (None, b"")
 
 
 @pytest.mark.parametrize(
@@ -340,30 +346,30 @@ async def test_what_is_acknowledged_keeps_neither_answer_nor_event() -> None:
         ApiResponse(200, {b"lambda-runtime-aws-request-id": b""}, b"{}", True),
     ],
 )
-async def test_an_answer_without_an_event_is_a_refusal_and_is_counted(answer: ApiResponse) -> None:
-    lane = lane_of()
+async def test_a_response_without_an_event_counts_as_a_refusal(answer: ApiResponse) -> None:
+    lane = open_lane()
 
     for times in (1, 2):
-        assert asked(lane).take_event(answer) is None
+        assert request_next(lane).take_event(answer) is None
         assert lane.refusals == times
-    assert asked(lane).take_event(event()) is not None
+    assert request_next(lane).take_event(event()) is not None
     assert lane.refusals == 0
 
 
-async def test_half_an_answer_stays_in_the_lane() -> None:
-    lane = asked(lane_of())
+async def test_half_a_response_stays_in_the_lane() -> None:
+    lane = request_next(open_lane())
 
     assert lane.parse(b"HTTP/1.1 202 Accepted\r\nConte") == []
     assert [a.status for a in lane.parse(b"nt-Length: 0\r\n\r\n")] == [202]
 
 
-async def test_noise_is_refused_and_a_new_connection_starts_afresh() -> None:
-    lane = asked(lane_of())
+async def test_noise_is_refused_and_a_new_connection_has_a_new_parser() -> None:
+    lane = request_next(open_lane())
     with pytest.raises(WireError):
         lane.parse(b"noise")
 
     lane.disconnect()
-    lane.attach(Wire())
+    lane.attach(SilentConnection())
 
     assert len(lane.parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
 
@@ -375,29 +381,29 @@ async def test_noise_is_refused_and_a_new_connection_starts_afresh() -> None:
     ("left", "margin", "for_the_handler"),
     [(10.0, 0.1, 9.9), (0.1, 0.1, 0.05), (0.02, 0.1, 0.01), (3.0, 0.0, 3.0)],
 )
-async def test_okibi_answers_a_margin_before_the_platform_at_most_half_way(
+async def test_the_limit_is_a_margin_before_the_deadline_at_most_half(
     left: float, margin: float, for_the_handler: float
 ) -> None:
     lane = Lane(0, HOST, margin=margin)
 
-    made = given(lane, event(left))
+    delivery = receive_event(lane, event(left))
 
     now = trio.current_time()
-    assert made.due - now == pytest.approx(left, abs=0.02)
-    assert made.limit - now == pytest.approx(for_the_handler, abs=0.02)
-    assert made.limit <= made.due
+    assert delivery.due - now == pytest.approx(left, abs=0.02)
+    assert delivery.limit - now == pytest.approx(for_the_handler, abs=0.02)
+    assert delivery.limit <= delivery.due
 
 
-async def test_a_deadline_that_is_past_leaves_no_time() -> None:
-    made = given(lane_of(), event(-5.0))
+async def test_a_past_deadline_leaves_no_time() -> None:
+    delivery = receive_event(open_lane(), event(-5.0))
 
-    assert made.limit == made.due
-    assert made.due < trio.current_time()
+    assert delivery.limit == delivery.due
+    assert delivery.due < trio.current_time()
 
 
 @pytest.mark.parametrize("text", [b"", b"soon", b"9" * 400, b"9" * 5000])
-async def test_a_deadline_that_is_no_time_is_none(text: bytes) -> None:
-    made = given(lane_of(), event(lambda_runtime_deadline_ms=text))
+async def test_an_unreadable_deadline_is_no_deadline(text: bytes) -> None:
+    delivery = receive_event(open_lane(), event(lambda_runtime_deadline_ms=text))
 
-    assert made.due == math.inf
-    assert made.limit == math.inf
+    assert delivery.due == math.inf
+    assert delivery.limit == math.inf

@@ -1,4 +1,4 @@
-"""What goes on past its deadline is counted while it does; what nobody serves ends the process."""
+"""The counts of abandoned threads, hanging workers and unavailable lanes."""
 
 import pytest
 import trio
@@ -8,7 +8,7 @@ from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, HANG_SECONDS, STARTS_LIMIT, Ledger
 from tests.support.doubles import worker
-from tests.support.lanes import Wire
+from tests.support.lanes import SilentConnection
 from tests.support.memory_platform import NoWatchdog
 
 
@@ -18,7 +18,7 @@ def ledger(lanes: int = 1) -> tuple[Ledger, list[str]]:
     return Ledger(made, failures.append, NoWatchdog()), failures
 
 
-def test_too_much_that_does_not_end_ends_the_process() -> None:
+def test_too_many_abandoned_threads_end_the_process() -> None:
     made, failures = ledger()
 
     for _ in range(ABANDON_LIMIT):
@@ -33,7 +33,7 @@ def test_too_much_that_does_not_end_ends_the_process() -> None:
     )
 
 
-def test_what_has_ended_by_itself_is_counted_no_more() -> None:
+def test_an_abandoned_thread_that_has_ended_is_not_counted() -> None:
     made, failures = ledger()
 
     for _ in range(5 * ABANDON_LIMIT):
@@ -42,7 +42,7 @@ def test_what_has_ended_by_itself_is_counted_no_more() -> None:
     assert not failures
 
 
-def test_each_lane_may_leave_as_much_behind_as_a_single_one() -> None:
+def test_the_limit_of_abandoned_threads_is_per_lane() -> None:
     made, failures = ledger(2)
 
     for _ in range(2 * ABANDON_LIMIT):
@@ -53,7 +53,7 @@ def test_each_lane_may_leave_as_much_behind_as_a_single_one() -> None:
     assert failures
 
 
-def test_the_process_ends_when_the_last_worker_is_abandoned_and_the_others_hang(
+def test_the_process_ends_when_all_workers_hang(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, failures = ledger()
@@ -72,7 +72,7 @@ def test_the_process_ends_when_the_last_worker_is_abandoned_and_the_others_hang(
     assert "no worker is left" in failures[0]
 
 
-def test_workers_that_are_abandoned_at_once_have_the_time_to_end(
+def test_workers_abandoned_at_the_same_time_get_time_to_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, failures = ledger()
@@ -90,7 +90,7 @@ def test_workers_that_are_abandoned_at_once_have_the_time_to_end(
     assert len(failures) == 1
 
 
-def test_a_worker_that_has_ended_has_left_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_abandoned_worker_that_has_ended_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     made, failures = ledger()
     made.worker_count = 2
     at = [0.0]
@@ -104,7 +104,7 @@ def test_a_worker_that_has_ended_has_left_its_place(monkeypatch: pytest.MonkeyPa
     assert not failures
 
 
-def test_the_only_worker_may_be_abandoned_again_and_again(
+def test_abandoning_the_only_worker_does_not_end_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, failures = ledger()
@@ -115,10 +115,10 @@ def test_the_only_worker_may_be_abandoned_again_and_again(
     assert not failures
 
 
-# -- lanes that do not serve
+# -- unavailable lanes
 
 
-def test_a_single_lane_that_is_lost_ends_the_process() -> None:
+def test_an_unavailable_single_lane_ends_the_process() -> None:
     made, failures = ledger()
 
     made.mark_unavailable(made.lanes[0], "no connection")
@@ -126,7 +126,7 @@ def test_a_single_lane_that_is_lost_ends_the_process() -> None:
     assert failures == ["no connection"]
 
 
-def test_of_many_the_last_lane_that_is_lost_ends_the_process() -> None:
+def test_the_last_of_several_unavailable_lanes_ends_the_process() -> None:
     made, failures = ledger(3)
     first, second, third = made.lanes
 
@@ -139,17 +139,17 @@ def test_of_many_the_last_lane_that_is_lost_ends_the_process() -> None:
     assert failures == ["three"]
 
 
-def test_a_lane_that_has_a_connection_again_counts_as_one_that_serves() -> None:
+def test_a_lane_with_a_new_connection_is_available_again() -> None:
     made, failures = ledger(2)
     made.mark_unavailable(made.lanes[0], "one")
 
-    made.lanes[0].attach(Wire())
+    made.lanes[0].attach(SilentConnection())
     made.mark_unavailable(made.lanes[1], "two")
 
     assert not failures
 
 
-def test_actors_that_start_again_and_again_without_an_event_are_a_lost_lane() -> None:
+def test_repeated_starts_without_an_event_make_a_lane_unavailable() -> None:
     made, failures = ledger(2)
 
     for lane in made.lanes:
@@ -163,7 +163,7 @@ def test_actors_that_start_again_and_again_without_an_event_are_a_lost_lane() ->
     assert "have started 11 times without an event" in failures[0]
 
 
-def test_workers_that_start_again_and_again_and_never_get_ready_end_the_process() -> None:
+def test_workers_that_never_become_ready_end_the_process() -> None:
     made, failures = ledger(2)
 
     for _ in range(2 * STARTS_LIMIT):
@@ -174,14 +174,14 @@ def test_workers_that_start_again_and_again_and_never_get_ready_end_the_process(
     assert failures == ["workers have started 21 times, and none has become ready"]
 
 
-async def test_as_long_as_one_serves_the_others_starts_are_not_counted() -> None:
+async def test_starts_are_not_counted_while_one_worker_serves() -> None:
     made, failures = ledger(2)
     serving = worker()
     made.add_worker(serving)
 
     for _ in range(10 * STARTS_LIMIT):
         made.count_worker_start()
-    # For the moment in which it replaces its instance there is none.
+    # While the worker replaces its instance, no worker is ready.
     made.remove_worker(serving)
     made.count_worker_start()
     made.add_worker(serving)
@@ -192,7 +192,7 @@ async def test_as_long_as_one_serves_the_others_starts_are_not_counted() -> None
     assert not failures
 
 
-def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
+def test_with_a_single_lane_the_supervisor_counts_starts() -> None:
     made, failures = ledger()
 
     for _ in range(5 * STARTS_LIMIT):
@@ -201,5 +201,5 @@ def test_a_single_lane_s_starts_are_its_supervisor_s_to_count() -> None:
     assert not failures
 
 
-async def test_a_wake_up_for_nobody_is_no_error() -> None:
+async def test_waking_an_unregistered_name_is_no_error() -> None:
     wake(Name("nobody", Actor))

@@ -1,4 +1,4 @@
-"""A streamed answer on a lane without a socket: what is said when, and who takes it."""
+"""Streamed responses on a lane without a socket."""
 
 from itertools import pairwise
 
@@ -14,62 +14,62 @@ from tests.support.doubles import worker
 from tests.support.lanes import (
     GOOD,
     LATE,
-    ME,
     NEXT,
-    Wire,
-    asked,
-    ended,
+    WORKER,
+    SilentConnection,
+    begin_stream,
+    end_stream,
     event,
-    given,
-    lane_of,
-    settled,
-    streaming,
+    open_lane,
+    receive_event,
+    request_next,
+    settle_event,
     write,
 )
 from tests.support.streaming_worker import joined
 
-# -- what is said when
+# -- sending
 
 
-async def test_the_head_leaves_with_the_first_piece_and_no_request_behind_it() -> None:
-    lane = lane_of()
+async def test_the_head_leaves_with_the_first_piece_and_no_get() -> None:
+    lane = open_lane()
 
-    made = streaming(lane, b"one")
+    delivery = begin_stream(lane, b"one")
 
-    assert made.state is DeliveryState.STREAMING
+    assert delivery.state is DeliveryState.STREAMING
     assert len(lane.outbox) == 1
-    said = write(lane)
-    assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
-    assert said.endswith(b"\r\n\r\n3\r\none\r\n")
+    written = write(lane)
+    assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
+    assert written.endswith(b"\r\n\r\n3\r\none\r\n")
     assert list(lane.expected) == [Expected.STATUS]
 
 
-async def test_the_attempt_s_id_is_echoed() -> None:
-    lane = lane_of()
-    made = given(lane, event(lambda_runtime_invocation_id=b"attempt-7"))
-    made.assign(ME)
-    made.begin(ME)
+async def test_the_attempt_id_of_a_stream_is_echoed() -> None:
+    lane = open_lane()
+    delivery = receive_event(lane, event(lambda_runtime_invocation_id=b"attempt-7"))
+    delivery.assign(WORKER)
+    delivery.begin(WORKER)
 
-    assert lane.open_stream(made, ME, Stream(print), b"text/csv", [])
+    assert lane.open_stream(delivery, WORKER, Stream(print), b"text/csv", [])
 
     assert b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in write(lane)
 
 
 async def test_a_piece_of_6_mb_is_not_copied() -> None:
-    lane, piece = lane_of(), b"x" * 6_000_000
-    made = streaming(lane, b"one")
+    lane, piece = open_lane(), b"x" * 6_000_000
+    delivery = begin_stream(lane, b"one")
     write(lane)
 
-    assert lane.append_to_stream(made, chunk(piece))
+    assert lane.append_to_stream(delivery, chunk(piece))
 
     assert lane.outbox[1].obj is piece
 
 
-async def test_behind_the_piece_that_is_written_small_ones_are_joined_up_to_the_limit() -> None:
-    lane, half, large = lane_of(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
-    made = streaming(lane, b"one")
+async def test_small_pieces_are_joined_up_to_the_limit() -> None:
+    lane, half, large = open_lane(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
+    delivery = begin_stream(lane, b"one")
     for data in (b"1", b"x" * half, b"2", b"x" * half, b"3", large, b"4", b"5"):
-        assert lane.append_to_stream(made, chunk(data))
+        assert lane.append_to_stream(delivery, chunk(data))
     before = b"".join(lane.outbox)
 
     pieces = list[memoryview]()
@@ -84,194 +84,194 @@ async def test_behind_the_piece_that_is_written_small_ones_are_joined_up_to_the_
     assert all(len(one) + len(two) > JOIN_LIMIT for one, two in pairwise(behind))
 
 
-async def test_what_has_been_joined_is_not_copied_again() -> None:
-    lane = lane_of()
-    made = streaming(lane, b"one", b"two", b"three")
+async def test_joined_pieces_are_not_copied_again() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane, b"one", b"two", b"three")
     write(lane, len(lane.outbox[0]))
     once = lane.outbox[0].obj
     assert joined(bytes(lane.outbox[0])) == b"twothree"
 
     for _ in range(3):
         write(lane, 1)
-        assert lane.append_to_stream(made, chunk(b"four"))
+        assert lane.append_to_stream(delivery, chunk(b"four"))
         assert lane.outbox[0].obj is once
 
 
 @pytest.mark.parametrize("outcome", [GOOD, LATE])
-async def test_with_its_end_the_next_request_leaves_in_the_same_write(outcome: Outcome) -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_the_end_of_a_stream_leaves_with_the_next_get(outcome: Outcome) -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
 
-    ended(lane, made, outcome)
+    end_stream(lane, delivery, outcome)
 
     assert len(lane.outbox) == 1
     error = outcome.error_type or ""
     assert write(lane) == last_chunk(error, outcome.body if error else b"") + NEXT
     assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
-    assert lane.take_status() is made
-    assert made.state is DeliveryState.ACKED
+    assert lane.take_status() is delivery
+    assert delivery.state is DeliveryState.ACKED
 
 
-async def test_sequential_the_next_request_waits_for_the_status() -> None:
-    lane = lane_of(pipelined=False)
-    made = streaming(lane)
+async def test_without_pipelining_the_next_get_waits_for_the_status() -> None:
+    lane = open_lane(pipelined=False)
+    delivery = begin_stream(lane)
     write(lane)
 
-    ended(lane, made)
+    end_stream(lane, delivery)
 
     assert write(lane) == last_chunk()
-    assert lane.take_status() is made
-    assert write(asked(lane)) == b""
+    assert lane.take_status() is delivery
+    assert write(request_next(lane)) == b""
     assert list(lane.expected) == [Expected.NEXT]
 
 
-async def test_once_the_process_is_to_end_no_request_follows() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_no_get_follows_the_stream_of_a_closing_lane() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
     lane.closing = True
 
-    assert write(ended(lane, made)) == last_chunk()
+    assert write(end_stream(lane, delivery)) == last_chunk()
 
 
-async def test_before_its_head_is_out_an_error_is_an_error_like_any_other() -> None:
-    lane = lane_of()
-    settled(lane, LATE)
+async def test_an_error_before_the_first_piece_is_a_plain_error() -> None:
+    lane = open_lane()
+    settle_event(lane, LATE)
 
     lane.stage()
 
     assert write(lane).startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
 
 
-async def test_an_error_type_that_could_pose_as_trailers_is_replaced() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_an_error_type_that_would_inject_trailers_is_replaced() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
 
-    ended(lane, made, Outcome(b"{}", error_type="Function.A\r\nX: y"))
+    end_stream(lane, delivery, Outcome(b"{}", error_type="Function.A\r\nX: y"))
 
-    said = write(lane)
-    assert said.startswith(b"0\r\nLambda-Runtime-Function-Error-Type: Runtime.InvalidHeader\r\n")
-    assert b"X: y" not in said
-
-
-# -- whose it is
+    written = write(lane)
+    assert written.startswith(b"0\r\nLambda-Runtime-Function-Error-Type: Runtime.InvalidHeader\r\n")
+    assert b"X: y" not in written
 
 
-async def test_nobody_but_its_worker_begins_it_and_a_bad_content_type_changes_nothing() -> None:
-    lane = lane_of()
-    made = given(lane)
-    made.assign(ME)
-    made.begin(ME)
+# -- ownership
+
+
+async def test_only_the_running_worker_opens_a_stream() -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
+    delivery.assign(WORKER)
+    delivery.begin(WORKER)
     stream = Stream(print)
 
     with pytest.raises(ValueError, match="one line"):
-        lane.open_stream(made, ME, stream, b"a\r\nb", [])
-    assert not lane.open_stream(made, worker("/other"), stream, b"a", [])
+        lane.open_stream(delivery, WORKER, stream, b"a\r\nb", [])
+    assert not lane.open_stream(delivery, worker("/other"), stream, b"a", [])
 
-    assert made.state is DeliveryState.RUNNING
+    assert delivery.state is DeliveryState.RUNNING
     assert not lane.outbox
     assert not lane.expected
 
 
-async def test_once_it_has_ended_nothing_more_is_taken_of_it() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_an_ended_stream_takes_no_more_pieces() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
 
-    ended(lane, made, LATE)
+    end_stream(lane, delivery, LATE)
     write(lane)
 
-    assert not lane.append_to_stream(made, chunk(b"late"))
+    assert not lane.append_to_stream(delivery, chunk(b"late"))
     assert not lane.outbox
 
 
-async def test_settled_and_its_end_not_staged_yet_nothing_more_is_taken_of_it() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_a_settled_stream_takes_no_more_pieces() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
 
-    assert made.settle(LATE)
+    assert delivery.settle(LATE)
 
-    assert not lane.append_to_stream(made, chunk(b"late"))
+    assert not lane.append_to_stream(delivery, chunk(b"late"))
     assert not lane.outbox
 
 
-async def test_one_delivery_s_stream_does_not_get_into_another_s_answer() -> None:
-    lane = lane_of()
-    old = streaming(lane)
-    ended(lane, old)
+async def test_a_late_piece_does_not_reach_the_next_response() -> None:
+    lane = open_lane()
+    old = begin_stream(lane)
+    end_stream(lane, old)
     write(lane)
     lane.take_status()
     lane.take_event(event(lambda_runtime_aws_request_id=b"id-2"))
 
     assert not lane.append_to_stream(old, chunk(b"late"))
-    assert not lane.open_stream(old, ME, Stream(print), b"a", [])
+    assert not lane.open_stream(old, WORKER, Stream(print), b"a", [])
 
 
-# -- a final status before its end
+# -- a status before the end of the stream
 
 
 @pytest.mark.parametrize("status", [202, 400, 403, 410, 413])
-async def test_a_status_before_its_end_cuts_it_and_the_delivery_waits_for_its_worker(
+async def test_a_status_before_the_end_cancels_the_handler(
     status: int,
 ) -> None:
-    lane, cut = lane_of(), list[str]()
-    made = given(lane)
-    made.assign(ME)
-    made.begin(ME)
-    stream = Stream(lambda: cut.append("cut"))
-    lane.open_stream(made, ME, stream, b"a", chunk(b"one"))
+    lane, cancelled = open_lane(), list[str]()
+    delivery = receive_event(lane)
+    delivery.assign(WORKER)
+    delivery.begin(WORKER)
+    stream = Stream(lambda: cancelled.append("handler"))
+    lane.open_stream(delivery, WORKER, stream, b"a", chunk(b"one"))
     write(lane)
 
-    assert lane.take_status(status) is made
+    assert lane.take_status(status) is delivery
 
-    assert cut == ["cut"]
+    assert cancelled == ["handler"]
     assert str(status) in stream.end_reason
-    assert not lane.append_to_stream(made, chunk(b"two"))
-    assert lane.delivery is made
-    assert made.state is DeliveryState.STREAMING
+    assert not lane.append_to_stream(delivery, chunk(b"two"))
+    assert lane.delivery is delivery
+    assert delivery.state is DeliveryState.STREAMING
 
 
-async def test_cut_so_its_request_is_ended_before_the_next_one() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_after_an_early_status_the_request_ends_before_the_next_get() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
     lane.take_status(413)
 
-    ended(lane, made, LATE)
+    end_stream(lane, delivery, LATE)
 
     assert write(lane) == last_chunk() + NEXT
     assert list(lane.expected) == [Expected.NEXT]
-    assert made.state is DeliveryState.ACKED
+    assert delivery.state is DeliveryState.ACKED
     assert lane.delivery is None
 
 
-async def test_cut_so_and_the_connection_closed_only_the_next_request_is_said() -> None:
-    lane = lane_of()
-    made = streaming(lane)
+async def test_after_an_early_status_and_a_close_only_the_next_get_is_sent() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
     write(lane)
     lane.take_status(413)
     assert lane.disconnect(announced=True) is Loss.NOTHING
-    lane.attach(Wire())
+    lane.attach(SilentConnection())
 
-    ended(lane, made, LATE)
+    end_stream(lane, delivery, LATE)
 
     assert write(lane) == NEXT
-    assert made.state is DeliveryState.ACKED
+    assert delivery.state is DeliveryState.ACKED
 
 
-async def test_the_event_of_a_stream_that_was_refused_comes_again_settled() -> None:
-    lane, told = lane_of(), event(10.0)
-    made = given(lane, told)
-    made.assign(ME)
-    made.begin(ME)
-    lane.open_stream(made, ME, Stream(print), b"a", chunk(b"one"))
+async def test_the_repeat_after_a_refused_stream_is_settled_at_once() -> None:
+    lane, message = open_lane(), event(10.0)
+    delivery = receive_event(lane, message)
+    delivery.assign(WORKER)
+    delivery.begin(WORKER)
+    lane.open_stream(delivery, WORKER, Stream(print), b"a", chunk(b"one"))
     write(lane)
     lane.take_status(403)
-    write(ended(lane, made, LATE))
+    write(end_stream(lane, delivery, LATE))
 
-    repeat = lane.take_event(told)
+    repeat = lane.take_event(message)
 
     assert repeat is not None
     assert repeat.state is DeliveryState.SETTLED

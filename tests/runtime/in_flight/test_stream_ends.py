@@ -1,4 +1,4 @@
-"""Streams that others end: the deadline, the Runtime API, a supervisor, a kill; where they run."""
+"""Streams ended by a deadline, the Runtime API, a supervisor or a kill; where generators run."""
 
 import threading
 import time
@@ -28,12 +28,12 @@ def fresh() -> None:
     LOG.clear()
 
 
-# -- its end by others
+# -- ends
 
 
 @attrs.define(eq=False)
 class Endless(Handler[Any]):
-    """Says one piece, and no other."""
+    """Sends one piece and waits for ever."""
 
     async def init(self) -> None:
         LOG.append("init")
@@ -50,7 +50,7 @@ class Endless(Handler[Any]):
         LOG.append("terminate")
 
 
-async def test_at_the_deadline_it_is_closed_in_its_own_task_and_the_trailer_says_so(
+async def test_at_the_deadline_a_stream_ends_with_an_error_trailer(
     autojump_clock: MockClock,
 ) -> None:
     async with serving(Endless) as stage:
@@ -65,7 +65,7 @@ async def test_at_the_deadline_it_is_closed_in_its_own_task_and_the_trailer_says
 
 
 @pytest.mark.parametrize("status", [b"413 Too Large", b"403 Forbidden"])
-async def test_a_status_before_its_end_cancels_it_and_the_next_event_is_served(
+async def test_after_an_early_status_the_next_event_is_served(
     status: bytes,
 ) -> None:
     async with serving(Endless) as stage:
@@ -83,7 +83,7 @@ async def test_a_status_before_its_end_cancels_it_and_the_next_event_is_served(
         assert stage.read().endswith(b"one\r\n")
 
 
-async def test_refused_with_a_closed_connection_the_next_event_is_asked_for_on_another() -> None:
+async def test_after_a_refusal_and_a_close_the_lane_reconnects() -> None:
     async with serving(Endless) as stage:
         await stage.give()
 
@@ -96,7 +96,7 @@ async def test_refused_with_a_closed_connection_the_next_event_is_asked_for_on_a
         assert not stage.world.failures
 
 
-async def test_a_connection_that_breaks_inside_it_ends_the_process() -> None:
+async def test_a_break_within_a_stream_ends_a_process_with_one_lane() -> None:
     async with serving(Endless) as stage:
         await stage.give()
 
@@ -106,7 +106,7 @@ async def test_a_connection_that_breaks_inside_it_ends_the_process() -> None:
         assert "closed" in LOG
 
 
-async def test_beside_other_lanes_it_costs_that_one_answer_and_the_lane_goes_on() -> None:
+async def test_with_several_lanes_a_break_costs_the_one_stream() -> None:
     async with serving(Endless, lanes=2) as stage:
         await stage.give()
 
@@ -124,7 +124,7 @@ async def test_beside_other_lanes_it_costs_that_one_answer_and_the_lane_goes_on(
         assert stage.lane.delivery is None
 
 
-async def test_stopped_its_worker_says_so_behind_what_is_out() -> None:
+async def test_a_stopped_worker_ends_its_stream_with_an_error_trailer() -> None:
     async with serving(Endless) as stage:
         await stage.give()
 
@@ -135,7 +135,7 @@ async def test_stopped_its_worker_says_so_behind_what_is_out() -> None:
         assert trailer(stage.read())["errorType"] == "Runtime.Stopped"
 
 
-async def test_killed_its_worker_leaves_the_end_to_the_dispatcher() -> None:
+async def test_a_killed_worker_leaves_its_stream_unsettled() -> None:
     async with serving(Endless) as stage:
         made = await stage.give()
 
@@ -146,7 +146,7 @@ async def test_killed_its_worker_leaves_the_end_to_the_dispatcher() -> None:
         assert made.unsettled
 
 
-async def test_a_responder_that_dies_leaves_what_was_said_and_the_next_writes_on() -> None:
+async def test_the_next_responder_continues_a_stream_where_it_stopped() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield b"x" * 1000
         yield b"y" * 1000
@@ -163,10 +163,10 @@ async def test_a_responder_that_dies_leaves_what_was_said_and_the_next_writes_on
         assert body(stage.read()) == b"x" * 1000 + b"y" * 1000
 
 
-# -- where it runs
+# -- where a generator runs
 
 
-async def test_what_runs_in_it_knows_its_invocation() -> None:
+async def test_a_streaming_handler_knows_its_request_id() -> None:
     async def handler(event: object, context: Context) -> AsyncIterator[Item]:
         yield request_id()
         await trio.lowlevel.checkpoint()
@@ -179,7 +179,7 @@ async def test_what_runs_in_it_knows_its_invocation() -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-async def test_a_plain_generator_runs_where_a_plain_def_does_all_of_it_in_one_thread(
+async def test_all_steps_of_a_plain_generator_run_in_one_thread(
     lanes: int,
 ) -> None:
     done, steps = threading.Event(), list[tuple[threading.Thread, str]]()
@@ -203,7 +203,7 @@ async def test_a_plain_generator_runs_where_a_plain_def_does_all_of_it_in_one_th
 
 
 @pytest.mark.parametrize("swallows", [False, True])
-async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any_of_its_steps(
+async def test_the_alarm_ends_a_plain_generator_in_any_step(
     swallows: bool,
 ) -> None:
     alarm = Alarm()
@@ -233,7 +233,7 @@ async def test_a_plain_generator_on_the_main_thread_is_ended_by_the_alarm_in_any
     assert LOG == ["closed"]
 
 
-async def test_a_plain_generator_that_waits_for_the_connection_is_closed_at_the_deadline(
+async def test_a_blocked_plain_generator_is_closed_at_the_deadline(
     autojump_clock: MockClock,
 ) -> None:
     def handler(event: object, context: Context) -> Iterator[Item]:
