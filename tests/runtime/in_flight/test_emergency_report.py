@@ -47,8 +47,8 @@ def init(address: tuple[str, int]) -> int | None:
 
 def invocation(address: tuple[str, int]) -> int | None:
     outcome = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
-    told = delivery(headers={"lambda-runtime-invocation-id": "attempt-7"})
-    return report_invocation_error(address, told, outcome)
+    late = delivery(headers={"lambda-runtime-invocation-id": "attempt-7"})
+    return report_invocation_error(address, late, outcome)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ async def test_all_steps_of_a_plain_generator_run_in_one_thread(
     threads = {thread for thread, _ in steps}
     assert len(threads) == 1
     assert (threads == {threading.main_thread()}) is (lanes == 1)
-    assert {told for _, told in steps} == {"id-1"}
+    assert {each for _, each in steps} == {"id-1"}
 
 
 @pytest.mark.parametrize("swallows", [False, True])

@@ -1,4 +1,4 @@
-"""The Runtime API's HTTP: requests byte for byte, answers however they are cut."""
+"""The Runtime API's HTTP: requests byte for byte, responses in any pieces."""
 
 import tracemalloc
 from collections.abc import Callable, Generator
@@ -37,28 +37,28 @@ CHUNKED = (
 
 def parsed(*pieces: bytes) -> list[ApiResponse]:
     parser = ApiResponseParser()
-    return [answer for piece in pieces for answer in parser.feed(piece)]
+    return [response for piece in pieces for response in parser.feed(piece)]
 
 
-# -- answers
+# -- responses
 
 
-def test_header_names_are_in_lower_case_and_values_as_they_came() -> None:
-    (answer,) = parsed(EVENT)
+def test_header_names_are_lower_case_and_values_unchanged() -> None:
+    (response,) = parsed(EVENT)
 
-    assert answer.status == 200
-    assert answer.headers[b"lambda-runtime-aws-request-id"] == b"one"
-    assert answer.body == b'{"n": 1234}'
-    assert answer.keep_alive
-
-
-def test_an_event_of_more_than_2_kb_comes_chunked() -> None:
-    (answer,) = parsed(CHUNKED)
-
-    assert answer.body == b"x" * 2048 + b"yyy"
+    assert response.status == 200
+    assert response.headers[b"lambda-runtime-aws-request-id"] == b"one"
+    assert response.body == b'{"n": 1234}'
+    assert response.keep_alive
 
 
-def test_two_answers_in_one_read_are_two_in_order() -> None:
+def test_a_chunked_event_is_parsed() -> None:
+    (response,) = parsed(CHUNKED)
+
+    assert response.body == b"x" * 2048 + b"yyy"
+
+
+def test_two_responses_in_one_read_are_two_in_order() -> None:
     first, second = parsed(ACCEPTED + EVENT)
 
     assert (first.status, second.status) == (202, 200)
@@ -66,7 +66,7 @@ def test_two_answers_in_one_read_are_two_in_order() -> None:
 
 
 @pytest.mark.parametrize("stream", [EVENT, CHUNKED, ACCEPTED + EVENT + CHUNKED])
-def test_answers_are_the_same_wherever_the_bytes_are_cut(stream: bytes) -> None:
+def test_responses_are_the_same_wherever_the_bytes_are_split(stream: bytes) -> None:
     whole = parsed(stream)
 
     for cut in range(1, len(stream)):
@@ -74,7 +74,7 @@ def test_answers_are_the_same_wherever_the_bytes_are_cut(stream: bytes) -> None:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
-def test_answers_are_the_same_in_any_pieces(sizes: list[int]) -> None:
+def test_responses_are_the_same_in_any_pieces(sizes: list[int]) -> None:
     stream, pieces = ACCEPTED + CHUNKED + EVENT, list[bytes]()
     for size in sizes:
         pieces.append(stream[:size])
@@ -83,7 +83,7 @@ def test_answers_are_the_same_in_any_pieces(sizes: list[int]) -> None:
     assert parsed(*pieces, stream) == parsed(ACCEPTED + CHUNKED + EVENT)
 
 
-def test_half_an_answer_is_none_and_the_parser_says_that_it_has_it() -> None:
+def test_an_incomplete_response_sets_half_read() -> None:
     parser = ApiResponseParser()
 
     assert parser.feed(EVENT[:-1]) == []
@@ -102,18 +102,18 @@ def accepted(*headers: bytes) -> bytes:
     [
         [accepted(), EVENT, accepted(), EVENT, accepted()],
         [accepted(b"Date: 1"), accepted(b"Date: 2"), accepted(b"Date: 1"), accepted(b"Date: 1")],
-        # In pieces of which one looks like a whole one.
+        # In pieces; one looks like a whole response.
         [accepted(), accepted()[:30], accepted()[30:], accepted()],
         [accepted(), accepted() + accepted(), accepted(), accepted() + EVENT],
         [accepted(), accepted() + b"HTTP/1.1 2", b"02 Accepted\r\nContent-Length: 0\r\n\r\n"],
-        # The next event right behind it, whole and in part.
+        # Followed by the next event, whole and in part.
         [accepted() + EVENT] * 3,
         [accepted() + EVENT, accepted() + CHUNKED[:200], CHUNKED[200:], accepted() + EVENT],
         [accepted(b"Date: 1") + EVENT, accepted(b"Date: 2") + EVENT, accepted(b"Date: 2") + EVENT],
-        # What stands before it is no part of it.
+        # Bytes before the response do not belong to it.
         [b"HTTP/1.1 100 Continue\r\n\r\n" + accepted() + EVENT] * 2,
         [b"\r\n" + accepted() + EVENT] * 2,
-        # It ends elsewhere than its head says, or says nothing of it.
+        # The length is not certain: odd whitespace, or chunked.
         [accepted(b"X: a \t") + EVENT] * 2,
         [b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + EVENT] * 2,
         [
@@ -123,25 +123,25 @@ def accepted(*headers: bytes) -> bytes:
         ],
     ],
 )
-def test_what_is_said_again_in_the_same_bytes_means_the_same(stream: list[bytes]) -> None:
-    parser, told = ApiResponseParser(), list[ApiResponse]()
+def test_repeated_202_responses_are_parsed_the_same(stream: list[bytes]) -> None:
+    parser, parsed_later = ApiResponseParser(), list[ApiResponse]()
     for data in stream:
-        told += parser.feed(data)
+        parsed_later += parser.feed(data)
 
-    assert told == ApiResponseParser().feed(b"".join(stream))
+    assert parsed_later == ApiResponseParser().feed(b"".join(stream))
 
 
-def test_what_was_said_before_in_the_same_bytes_counts_before_noise() -> None:
+def test_a_repeated_202_before_noise_is_in_the_error() -> None:
     parser = ApiResponseParser()
     parser.feed(accepted() + EVENT)
 
     with pytest.raises(WireError) as refused:
         parser.feed(accepted() + b"noise")
 
-    assert [answer.status for answer in refused.value.responses] == [202]
+    assert [response.status for response in refused.value.responses] == [202]
 
 
-def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same() -> None:
+def test_a_repeated_202_after_connection_close_is_refused() -> None:
     parser = ApiResponseParser()
     parser.feed(accepted(b"Connection: close"))
 
@@ -149,35 +149,39 @@ def test_nor_does_an_answer_follow_one_that_was_the_last_because_it_is_the_same(
         parser.feed(accepted(b"Connection: close"))
 
 
-def test_interim_answers_are_passed_over() -> None:
-    (answer,) = parsed(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED)
+def test_interim_responses_are_skipped() -> None:
+    (response,) = parsed(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED
+    )
 
-    assert answer.status == 202
+    assert response.status == 202
 
 
-def test_an_empty_header_is_there_and_empty() -> None:
-    (answer,) = parsed(
+def test_an_empty_header_is_kept() -> None:
+    (response,) = parsed(
         b"HTTP/1.1 200 OK\r\nLambda-Runtime-Client-Context:\r\nContent-Length: 0\r\n\r\n"
     )
 
-    assert answer.headers[b"lambda-runtime-client-context"] == b""
-    assert answer.body == b""
+    assert response.headers[b"lambda-runtime-client-context"] == b""
+    assert response.body == b""
 
 
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n"]
 )
-def test_a_server_that_will_close_is_no_longer_kept_alive(head: bytes) -> None:
-    (answer,) = parsed(head + b"Content-Length: 2\r\n\r\n{}")
+def test_a_response_that_announces_a_close_is_not_kept_alive(head: bytes) -> None:
+    (response,) = parsed(head + b"Content-Length: 2\r\n\r\n{}")
 
-    assert answer.body == b"{}"
-    assert not answer.keep_alive
+    assert response.body == b"{}"
+    assert not response.keep_alive
 
 
-def test_http_1_0_that_says_so_is_kept_alive() -> None:
-    (answer,) = parsed(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}")
+def test_http_1_0_with_keep_alive_is_kept_alive() -> None:
+    (response,) = parsed(
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
+    )
 
-    assert answer.keep_alive
+    assert response.keep_alive
 
 
 @pytest.mark.parametrize(
@@ -191,38 +195,40 @@ def test_http_1_0_that_says_so_is_kept_alive() -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc",
     ],
 )
-def test_what_is_no_http_is_refused(noise: bytes) -> None:
+def test_bytes_that_are_no_http_are_refused(noise: bytes) -> None:
     with pytest.raises(WireError, match="no HTTP"):
         parsed(noise)
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_break_the_parser_otherwise(noise: bytes) -> None:
+def test_any_bytes_raise_wire_error_or_nothing(noise: bytes) -> None:
     try:
         parsed(noise)
     except WireError:
         return
 
 
-def test_what_was_complete_before_the_noise_is_in_the_error() -> None:
+def test_responses_before_the_noise_are_in_the_error() -> None:
     with pytest.raises(WireError) as raised:
         parsed(ACCEPTED + EVENT + b"noise")
 
-    assert [answer.status for answer in raised.value.responses] == [202, 200]
+    assert [response.status for response in raised.value.responses] == [202, 200]
 
 
-def test_nothing_may_come_after_an_answer_that_said_it_was_the_last() -> None:
+def test_a_response_after_connection_close_is_refused() -> None:
     with pytest.raises(WireError) as raised:
         parsed(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + EVENT)
 
-    (answer,) = raised.value.responses
-    assert (answer.status, answer.keep_alive) == (202, False)
+    (response,) = raised.value.responses
+    assert (response.status, response.keep_alive) == (202, False)
 
 
-def test_a_trailer_is_no_header() -> None:
-    (answer,) = parsed(CHUNKED.removesuffix(b"\r\n") + b"Lambda-Runtime-Aws-Request-Id: no\r\n\r\n")
+def test_a_trailer_does_not_replace_a_header() -> None:
+    (response,) = parsed(
+        CHUNKED.removesuffix(b"\r\n") + b"Lambda-Runtime-Aws-Request-Id: no\r\n\r\n"
+    )
 
-    assert answer.headers[b"lambda-runtime-aws-request-id"] == b"two"
+    assert response.headers[b"lambda-runtime-aws-request-id"] == b"two"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
@@ -242,7 +248,7 @@ def test_a_body_with_a_length_is_not_complete_before_it(whole: bytes) -> None:
         assert parser.end() == []
 
 
-def test_the_parser_knows_the_version_it_read_last() -> None:
+def test_the_parser_knows_the_http_version() -> None:
     parser = ApiResponseParser()
     parser.feed(ACCEPTED)
     assert not parser.speaks_1_0
@@ -255,26 +261,26 @@ def test_the_parser_knows_the_version_it_read_last() -> None:
 
 
 @pytest.mark.parametrize("attempt", [None, b"", b"a\r\nX: y", b"a\nb", b"a\0"])
-def test_an_attempt_that_has_no_name_or_a_bad_one_is_not_echoed(attempt: bytes | None) -> None:
+def test_a_missing_or_bad_attempt_id_is_not_echoed(attempt: bytes | None) -> None:
     named = {} if attempt is None else {b"lambda-runtime-invocation-id": attempt}
 
     assert echo_header(named) == b""
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [("a-1_.~Z", b"a-1_.~Z"), ("a b/é%\r", b"a%20b%2F%E9%25%0D")]
+    ("value", "escaped"), [("a-1_.~Z", b"a-1_.~Z"), ("a b/é%\r", b"a%20b%2F%E9%25%0D")]
 )
-def test_a_segment_is_safe_in_a_path(value: str, said: bytes) -> None:
-    assert path_segment(value) == said
+def test_a_path_segment_is_escaped(value: str, escaped: bytes) -> None:
+    assert path_segment(value) == escaped
 
 
-def test_the_next_request_has_no_body_and_no_more_headers_than_it_needs() -> None:
+def test_get_next_is_as_short_as_possible() -> None:
     assert next_request(b"localhost:9001") == (
         b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: localhost:9001\r\n\r\n"
     )
 
 
-def test_a_response_s_head_ends_where_its_body_begins() -> None:
+def test_the_head_of_a_response_is_as_documented() -> None:
     echo = b"Lambda-Runtime-Invocation-Id: attempt\r\n"
 
     assert response_head(b"h:1", b"id-1", 17, b"application/json", echo) == (
@@ -284,7 +290,7 @@ def test_a_response_s_head_ends_where_its_body_begins() -> None:
     )
 
 
-def test_an_error_s_head_names_its_type_and_its_cause() -> None:
+def test_the_head_of_an_error_has_type_and_cause() -> None:
     assert error_head(b"h:1", b"invocation/id-1/error", 3, "Function.Boom", b'{"a":1}') == (
         b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\nHost: h:1\r\n"
         b"Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n"
@@ -292,21 +298,21 @@ def test_an_error_s_head_names_its_type_and_its_cause() -> None:
     )
 
 
-def test_without_a_cause_there_is_no_header_for_it() -> None:
+def test_an_error_without_a_cause_has_no_cause_header() -> None:
     assert b"XRay" not in error_head(b"h:1", b"init/error", 3, "Runtime.X")
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\rb", "a\0b"])
-def test_a_header_value_cannot_pose_as_more_headers(value: str) -> None:
+def test_a_header_value_cannot_inject_headers(value: str) -> None:
     with pytest.raises(ValueError, match="must be one line"):
         header_value(value)
 
 
-def test_what_latin_1_cannot_say_is_replaced_in_a_header() -> None:
+def test_characters_outside_latin_1_are_replaced_in_a_header() -> None:
     assert header_value("Größe €") == b"Gr\xf6\xdfe ?"
 
 
-def test_an_answer_that_was_given_is_not_kept() -> None:
+def test_the_parser_does_not_keep_a_body() -> None:
     parser = ApiResponseParser()
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
     with traced() as held:
@@ -318,7 +324,7 @@ def test_an_answer_that_was_given_is_not_kept() -> None:
 
 @contextmanager
 def traced() -> Generator[Callable[[], int]]:
-    """Bytes that are allocated within."""
+    """Measure the bytes allocated within the block."""
     tracemalloc.start()
     try:
         yield lambda: tracemalloc.get_traced_memory()[0]
@@ -326,10 +332,10 @@ def traced() -> Generator[Callable[[], int]]:
         tracemalloc.stop()
 
 
-# -- streamed answers
+# -- streamed responses
 
 
-def test_a_stream_s_head_declares_its_trailers_as_node_s_does() -> None:
+def test_the_head_of_a_stream_declares_trailers_like_node_s_client() -> None:
     echo = b"Lambda-Runtime-Invocation-Id: attempt\r\n"
 
     assert stream_head(b"h:1", b"id-1", b"text/csv", echo) == (
@@ -342,21 +348,21 @@ def test_a_stream_s_head_declares_its_trailers_as_node_s_does() -> None:
     )
 
 
-def test_a_content_type_cannot_pose_as_more_headers() -> None:
+def test_a_content_type_cannot_inject_headers() -> None:
     with pytest.raises(ValueError, match="must be one line"):
         stream_head(b"h:1", b"id-1", b"text/csv\r\nX: y")
 
 
-def test_a_piece_is_a_chunk_and_none_is_no_end() -> None:
+def test_a_piece_is_a_chunk_and_an_empty_one_is_nothing() -> None:
     assert b"".join(chunk(b"x" * 26)) == b"1a\r\n" + b"x" * 26 + b"\r\n"
     assert chunk(b"") == []
 
 
-def test_a_good_end_has_no_trailers() -> None:
+def test_the_end_without_an_error_has_no_trailers() -> None:
     assert last_chunk() == b"0\r\n\r\n"
 
 
-def test_an_error_at_the_end_stands_in_the_trailers_its_json_in_base64() -> None:
+def test_an_error_at_the_end_is_base64_in_the_trailers() -> None:
     assert last_chunk("Function.Boom", b'{"a":1}') == (
         b"0\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n"
         b"Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==\r\n\r\n"

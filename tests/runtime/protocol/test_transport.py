@@ -1,4 +1,4 @@
-"""A lane's socket: each step is done at once or refused, and only waiting awaits."""
+"""A lane's connection: `receive` and `send` act at once or raise BlockingIOError."""
 
 import socket
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def pair() -> Iterator[tuple[SocketTransport, socket.socket]]:
         here.close()
 
 
-async def test_nothing_there_is_refused_and_waited_for(
+async def test_receive_without_data_raises_and_readable_waits(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, there = pair
@@ -35,7 +35,7 @@ async def test_nothing_there_is_refused_and_waited_for(
     assert transport.receive(10) == b"lo"
 
 
-async def test_a_full_kernel_is_refused_and_waited_for(
+async def test_send_to_a_full_buffer_raises_and_writable_waits(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, there = pair
@@ -63,7 +63,7 @@ def _fill(transport: SocketTransport, data: memoryview) -> int:
         return sent
 
 
-async def test_the_other_side_s_close_is_empty_bytes(
+async def test_a_closed_connection_is_received_as_empty_bytes(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, there = pair
@@ -74,7 +74,7 @@ async def test_the_other_side_s_close_is_empty_bytes(
     assert transport.receive(10) == b""
 
 
-async def test_an_interruption_ends_a_wait_and_not_the_connection(
+async def test_interrupt_ends_a_wait_but_not_the_connection(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, there = pair
@@ -89,7 +89,7 @@ async def test_an_interruption_ends_a_wait_and_not_the_connection(
     assert transport.receive(10) == b"hello"
 
 
-async def test_what_has_come_is_pending_until_it_is_received(
+async def test_data_is_pending_until_it_is_received(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, there = pair
@@ -105,7 +105,7 @@ async def test_what_has_come_is_pending_until_it_is_received(
     assert transport.pending()
 
 
-async def test_whoever_waits_is_told_of_the_close(
+async def test_close_ends_a_wait(
     pair: tuple[SocketTransport, socket.socket],
 ) -> None:
     transport, _ = pair
@@ -120,7 +120,7 @@ async def test_whoever_waits_is_told_of_the_close(
         transport.close()
 
 
-async def test_it_connects_without_delay_of_small_writes() -> None:
+async def test_connect_turns_nagle_s_algorithm_off() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         transport = await connect("127.0.0.1", server.getsockname()[1])
         accepted, _ = server.accept()
@@ -134,7 +134,7 @@ async def test_it_connects_without_delay_of_small_writes() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into_socket_s_place(
+async def test_connect_works_with_a_replaced_socket_class(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -145,7 +145,7 @@ async def test_it_connects_by_itself_whatever_class_a_user_s_module_has_put_into
         transport.close()
 
 
-async def test_a_connection_that_nobody_takes_is_an_os_error_after_a_while(
+async def test_connect_times_out_if_the_server_does_not_accept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transport, "CONNECT_LIMIT", 0.05)
@@ -155,7 +155,7 @@ async def test_a_connection_that_nobody_takes_is_an_os_error_after_a_while(
             await connect(*full.getsockname())
 
 
-async def test_nobody_there_is_an_os_error() -> None:
+async def test_connect_raises_os_error_if_nothing_listens() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="refused"):

@@ -1,4 +1,4 @@
-"""What the dispatcher does when it is woken, and for whom it looks."""
+"""The dispatcher as an actor: what it does when it is woken."""
 
 from functools import partial
 from itertools import product
@@ -22,15 +22,15 @@ from tests.support.doubles import Inbox, Watched, brought_to, delivery, ledger_o
 
 @attrs.define(eq=False)
 class World:
-    """A dispatcher, its ledger, and workers that do nothing."""
+    """A dispatcher, its ledger, and workers that only collect their mail."""
 
     nursery: trio.Nursery
     ledger: Ledger
     failures: list[str]
 
-    def place(self, made: Delivery, lane: int = 0) -> tuple[Lane, Delivery]:
-        self.ledger.lanes[lane].delivery = made
-        return self.ledger.lanes[lane], made
+    def place(self, placed: Delivery, lane: int = 0) -> tuple[Lane, Delivery]:
+        self.ledger.lanes[lane].delivery = placed
+        return self.ledger.lanes[lane], placed
 
     async def inbox(self) -> Inbox:
         inbox = Inbox()
@@ -57,7 +57,7 @@ def world(nursery: trio.Nursery) -> World:
     return World(nursery, ledger_of(2, failures), failures)
 
 
-async def test_it_begins_by_looking(world: World) -> None:
+async def test_a_new_dispatcher_assigns_waiting_events(world: World) -> None:
     inbox = await world.inbox()
     place = world.place(delivery())
 
@@ -67,19 +67,19 @@ async def test_it_begins_by_looking(world: World) -> None:
     assert place[1].state is DeliveryState.ASSIGNED
 
 
-async def test_woken_by_a_delivery_it_gives_it_out(world: World) -> None:
+async def test_a_new_event_is_assigned(world: World) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
 
-    lane, made = world.place(delivery(due=1e9))
-    world.ledger.dispatch(lane, made)
+    lane, placed = world.place(delivery(due=1e9))
+    world.ledger.dispatch(lane, placed)
     await wait_all_tasks_blocked()
 
-    assert inbox.mail == [(lane, made)]
+    assert inbox.mail == [(lane, placed)]
     assert world.watched == ["arm 1e+09"]
 
 
-async def test_woken_by_a_worker_it_gives_out_what_waits(world: World) -> None:
+async def test_a_new_worker_gets_the_waiting_event(world: World) -> None:
     await world.dispatcher()
     place = world.place(delivery())
     await world.wake()
@@ -90,7 +90,7 @@ async def test_woken_by_a_worker_it_gives_out_what_waits(world: World) -> None:
     assert inbox.mail == [place]
 
 
-async def test_a_worker_has_one_event_at_a_time(world: World) -> None:
+async def test_a_worker_gets_one_event_at_a_time(world: World) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
     first, second = world.place(delivery(), 0), world.place(delivery(), 1)
@@ -101,7 +101,7 @@ async def test_a_worker_has_one_event_at_a_time(world: World) -> None:
     assert second[1].state is DeliveryState.RECEIVED
 
 
-async def test_an_event_of_a_worker_that_dies_before_it_began_goes_to_another(
+async def test_an_event_that_had_not_begun_goes_to_another_worker(
     world: World,
 ) -> None:
     first, second = await world.inbox(), await world.inbox()
@@ -117,110 +117,110 @@ async def test_an_event_of_a_worker_that_dies_before_it_began_goes_to_another(
     assert place[1].begun == 0
 
 
-async def test_an_event_of_a_worker_that_dies_in_the_middle_is_answered_with_an_error(
+async def test_an_event_of_a_dead_worker_is_settled_with_an_error(
     world: World,
 ) -> None:
     first, second = await world.inbox(), await world.inbox()
     await world.dispatcher()
-    _, made = world.place(delivery())
+    _, placed = world.place(delivery())
     await world.wake()
-    assert made.begin(first.ref)
+    assert placed.begin(first.ref)
 
     first.ref.kill()
     await wait_all_tasks_blocked()
 
-    assert made.state is DeliveryState.SETTLED
-    assert made.outcome is not None
-    assert made.outcome.error_type == "Runtime.WorkerExited"
+    assert placed.state is DeliveryState.SETTLED
+    assert placed.outcome is not None
+    assert placed.outcome.error_type == "Runtime.WorkerExited"
     assert second.mail == []
     assert world.watched == ["settled"]
 
 
-async def test_a_new_worker_is_watched_also_while_another_has_no_instance(world: World) -> None:
+async def test_a_new_worker_is_monitored_while_another_is_not_ready(world: World) -> None:
     first = await world.inbox()
     await world.dispatcher()
     world.ledger.remove_worker(first.ref)
     second = await world.inbox()
     await world.wake()
 
-    _, made = world.place(delivery())
+    _, placed = world.place(delivery())
     await world.wake()
-    assert made.begin(second.ref)
+    assert placed.begin(second.ref)
     second.ref.kill()
     await trio.testing.wait_all_tasks_blocked()
 
-    assert made.outcome is not None
-    assert made.outcome.error_type == "Runtime.WorkerExited"
+    assert placed.outcome is not None
+    assert placed.outcome.error_type == "Runtime.WorkerExited"
 
 
-async def test_an_event_that_comes_too_late_is_no_sign_of_stuck_workers(world: World) -> None:
+async def test_late_events_do_not_end_the_process(world: World) -> None:
     await world.inbox()
     await world.dispatcher()
     for _ in range(5):
-        _, made = world.place(delivery(due=trio.current_time() - 1.0))
+        _, placed = world.place(delivery(due=trio.current_time() - 1.0))
         await world.wake()
-        assert made.outcome is not None
-        assert b": it came too late for its handler to begin" in made.outcome.body
+        assert placed.outcome is not None
+        assert b": it came too late for its handler to begin" in placed.outcome.body
 
     assert not world.failures
 
 
-async def test_an_event_without_a_worker_in_all_its_time_says_what_the_others_are_at(
+async def test_an_event_that_got_no_worker_says_what_the_workers_did(
     world: World,
 ) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
     inbox.doing = "in the init of a new instance"
     world.ledger.remove_worker(inbox.ref)
-    _, made = world.place(delivery(due=trio.current_time() - 1.0))
+    _, placed = world.place(delivery(due=trio.current_time() - 1.0))
     await world.wake()
 
-    assert made.outcome is not None
+    assert placed.outcome is not None
     said = f": no worker became free for it: {inbox.path} was in the init of a new instance, in "
-    assert said.encode() in made.outcome.body
+    assert said.encode() in placed.outcome.body
 
 
-async def test_a_late_event_is_answered_and_its_worker_abandoned(
+async def test_a_late_event_is_settled_and_its_worker_abandoned(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
-    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    _, placed = world.place(delivery(due=trio.current_time() + 1.0))
     await world.wake()
-    assert made.begin(inbox.ref)
+    assert placed.begin(inbox.ref)
 
     await trio.sleep(0.94)
     await world.wake()
-    assert made.unsettled
+    assert placed.unsettled
     await trio.sleep(0.02)
     await world.wake()
 
-    assert made.outcome is not None
-    assert made.outcome.error_type == "Runtime.DeadlineExceeded"
-    assert LATE.encode() in made.outcome.body
-    assert b", in run" in made.outcome.body
+    assert placed.outcome is not None
+    assert placed.outcome.error_type == "Runtime.DeadlineExceeded"
+    assert LATE.encode() in placed.outcome.body
+    assert b", in run" in placed.outcome.body
     assert not inbox.ref.alive
     assert inbox.ref not in world.ledger.ready
 
 
 class Shielded(Inbox):
-    """A worker that does not end when it is killed, for a while."""
+    """A worker that goes on for a while when it is killed."""
 
     async def run(self) -> None:
         with trio.CancelScope(shield=True):
             await trio.sleep(HANG_SECONDS + 5)
 
 
-async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
+async def test_abandoned_workers_are_checked_after_hang_seconds(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
     shielded = await start(world.nursery, Shielded)
     world.ledger.worker_count = 1
     world.ledger.add_worker(shielded)
     await world.dispatcher()
-    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    _, placed = world.place(delivery(due=trio.current_time() + 1.0))
     await world.wake()
-    assert made.begin(shielded)
+    assert placed.begin(shielded)
     await trio.sleep(0.96)
     await world.wake()
     world.place(delivery(due=trio.current_time() + 10.0))
@@ -236,69 +236,71 @@ async def test_it_looks_again_when_an_abandoned_worker_has_had_its_time_to_end(
 @pytest.mark.parametrize(
     "state", [DeliveryState.SETTLED, DeliveryState.STAGED, DeliveryState.ACKED]
 )
-async def test_what_is_settled_is_none_of_its_business(world: World, state: DeliveryState) -> None:
+async def test_a_settled_delivery_is_left_alone(world: World, state: DeliveryState) -> None:
     inbox = await world.inbox()
-    _, made = world.place(brought_to(state, worker(alive=False)))
+    _, placed = world.place(brought_to(state, worker(alive=False)))
 
     await world.dispatcher()
 
-    assert made.state is state
+    assert placed.state is state
     assert inbox.mail == []
 
 
-async def test_what_the_watchdog_has_claimed_is_left_to_it(world: World) -> None:
+async def test_a_delivery_claimed_by_the_watchdog_is_left_alone(world: World) -> None:
     dead = worker(alive=False)
-    _, made = world.place(brought_to(DeliveryState.RUNNING, dead))
-    assert made.claim()
+    _, placed = world.place(brought_to(DeliveryState.RUNNING, dead))
+    assert placed.claim()
 
     await world.dispatcher()
 
-    assert made.state is DeliveryState.RUNNING
+    assert placed.state is DeliveryState.RUNNING
     assert world.watched == []
 
 
-async def test_while_the_asyncio_loop_hangs_a_late_event_is_left_to_the_watchdog(
+async def test_a_late_event_is_left_alone_while_asyncio_hangs(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
     world.ledger.asyncio_stuck = lambda: True
-    _, made = world.place(delivery(due=trio.current_time() + 1.0))
+    _, placed = world.place(delivery(due=trio.current_time() + 1.0))
     await world.wake()
-    assert made.begin(inbox.ref)
+    assert placed.begin(inbox.ref)
 
     await trio.sleep(0.96)
     await world.wake()
 
-    assert made.unsettled
+    assert placed.unsettled
     assert inbox.ref.alive
 
 
-# -- what it holds
+# -- new events and wake-ups
 
 
 @pytest.mark.parametrize(("idle", "late"), [*product(range(3), (False, True))])
-async def test_what_has_just_come_is_given_out_as_the_plan_says(
+async def test_a_new_event_is_assigned_as_the_plan_says(
     world: World, idle: int, late: bool
 ) -> None:
     workers = [(await world.inbox()).ref for _ in range(idle)]
     await world.dispatcher()
-    lane, made = world.place(delivery(due=trio.current_time() + (-1 if late else 10)))
+    lane, placed = world.place(delivery(due=trio.current_time() + (-1 if late else 10)))
     actions = plan([received(late=late)], workers)
-    world.ledger.dispatch(lane, made)
+    world.ledger.dispatch(lane, placed)
 
     settled = SettleLate(0) in actions
-    assert made.state is (
+    assert placed.state is (
         DeliveryState.SETTLED
         if settled
         else DeliveryState.ASSIGNED
         if actions
         else DeliveryState.RECEIVED
     )
-    assert made.worker == next((each.worker for each in actions if isinstance(each, Assign)), None)
+    assert placed.worker == next(
+        (each.worker for each in actions if isinstance(each, Assign)), None
+    )
 
 
-async def test_what_waits_is_not_overtaken_by_what_has_just_come(world: World) -> None:
+async def test_a_new_event_does_not_overtake_a_waiting_one(world: World) -> None:
     await world.dispatcher()
     (_, first), (lane, second) = (world.place(delivery(), n) for n in range(2))
     await world.wake()
@@ -310,29 +312,29 @@ async def test_what_waits_is_not_overtaken_by_what_has_just_come(world: World) -
     assert second.state is DeliveryState.RECEIVED
 
 
-async def test_the_worker_that_became_idle_last_has_the_next_event(world: World) -> None:
+async def test_the_worker_that_became_idle_last_gets_the_next_event(world: World) -> None:
     first, second = [await world.inbox() for _ in range(2)]
     await world.dispatcher()
     for last in (second, first, first, second):
         lanes = [world.place(delivery(due=1e9), n) for n in range(2)]
-        for lane, made in lanes:
-            world.ledger.dispatch(lane, made)
-        for _, made in sorted(lanes, key=lambda place: place[1].worker == last.ref):
-            assert made.worker is not None
-            assert made.begin(made.worker)
-            assert made.settle(Outcome(b"1"))
-            world.ledger.add_idle_worker(made.worker)
-        lane, made = world.place(delivery(due=1e9))
-        world.ledger.dispatch(lane, made)
+        for lane, placed in lanes:
+            world.ledger.dispatch(lane, placed)
+        for _, placed in sorted(lanes, key=lambda place: place[1].worker == last.ref):
+            assert placed.worker is not None
+            assert placed.begin(placed.worker)
+            assert placed.settle(Outcome(b"1"))
+            world.ledger.add_idle_worker(placed.worker)
+        lane, placed = world.place(delivery(due=1e9))
+        world.ledger.dispatch(lane, placed)
 
-        assert made.worker == last.ref
-        assert made.settle(Outcome(b"1"))
+        assert placed.worker == last.ref
+        assert placed.settle(Outcome(b"1"))
         world.ledger.add_idle_worker(last.ref)
     assert len(world.ledger.idle) == 2
 
 
 @pytest.mark.parametrize("how", ["killed", "without an instance", "at an event"])
-async def test_what_has_said_that_it_is_idle_is_not_believed(world: World, how: str) -> None:
+async def test_an_idle_hint_is_checked(world: World, how: str) -> None:
     first, second = [await world.inbox() for _ in range(2)]
     await world.dispatcher()
     if how == "killed":
@@ -342,13 +344,13 @@ async def test_what_has_said_that_it_is_idle_is_not_believed(world: World, how: 
     else:
         world.ledger.ready[second.ref] = brought_to(DeliveryState.RUNNING, second.ref)
     world.ledger.add_idle_worker(second.ref)
-    lane, made = world.place(delivery(due=1e9))
-    world.ledger.dispatch(lane, made)
+    lane, placed = world.place(delivery(due=1e9))
+    world.ledger.dispatch(lane, placed)
 
-    assert made.worker == first.ref
+    assert placed.worker == first.ref
 
 
-async def test_an_idle_worker_wakes_the_dispatcher_only_where_an_event_may_wait(
+async def test_an_idle_worker_wakes_the_dispatcher_only_if_an_event_waits(
     world: World,
 ) -> None:
     inbox = await world.inbox()
@@ -370,7 +372,7 @@ async def test_an_idle_worker_wakes_the_dispatcher_only_where_an_event_may_wait(
     assert not world.ledger.dispatcher_woken
 
 
-async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world: World) -> None:
+async def test_many_wake_ups_are_one_message(world: World) -> None:
     inboxes = [await world.inbox() for _ in range(2)]
     await world.dispatcher()
     mailbox = DISPATCHER.process().mailbox
@@ -385,7 +387,7 @@ async def test_of_many_wake_ups_one_waits_and_it_sees_all_that_has_changed(world
     assert [inbox.mail for inbox in inboxes] == [[place] for place in places]
 
 
-async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> None:
+async def test_a_wake_up_without_a_dispatcher_is_no_loss(world: World) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
     DISPATCHER.process().kill()
@@ -404,10 +406,10 @@ async def test_a_wake_up_that_finds_no_dispatcher_is_no_loss(world: World) -> No
     assert second.state is DeliveryState.SETTLED
 
 
-async def test_an_event_that_comes_while_it_is_woken_is_given_out_once(world: World) -> None:
+async def test_an_event_that_arrives_during_a_wake_up_is_assigned_once(world: World) -> None:
     inboxes = [await world.inbox() for _ in range(2)]
     await world.dispatcher()
-    # Woken, it does not wait when the events come: its look gives them out, and their mail is late.
+    # The woken dispatcher has not run yet: its plan assigns the events before their messages.
     world.ledger.wake_dispatcher()
     places = [world.place(delivery(), n) for n in range(2)]
     for place in places:
@@ -417,7 +419,7 @@ async def test_an_event_that_comes_while_it_is_woken_is_given_out_once(world: Wo
     assert [inbox.mail for inbox in inboxes] == [[place] for place in places]
 
 
-async def test_a_worker_s_end_takes_no_wake_up_away(world: World) -> None:
+async def test_a_dead_worker_s_down_does_not_replace_a_wake_up(world: World) -> None:
     first, second = await world.inbox(), await world.inbox()
     await world.dispatcher()
     await world.wake()

@@ -43,26 +43,26 @@ TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
     ("an event and no worker", [received()], [], []),
     ("two of both", [received(0), received(2)], [W2, W1], [Assign(0, W2), Assign(2, W1)]),
     ("two events, one worker", [received(0), received(1)], [W1], [Assign(0, W1)]),
-    ("told already", [assigned()], [W1], []),
-    ("told one that died", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
-    ("told one that died, no other", [assigned(lives=False)], [], [GiveBack(0)]),
-    ("being handled", [running()], [W1], []),
-    ("being answered in pieces", [streaming()], [W1], []),
-    ("its worker died between two pieces", [streaming(lives=False)], [W1], [SettleDead(0)]),
-    ("late, and half answered", [streaming(late=True)], [W1], [SettleLate(0)]),
-    ("its worker died in the middle", [running(lives=False)], [W1], [SettleDead(0)]),
-    ("late, and nobody has it", [received(late=True)], [W1], [SettleLate(0)]),
-    ("late, and told", [assigned(late=True)], [W1], [SettleLate(0)]),
-    ("late, and handled", [running(late=True)], [W1], [SettleLate(0)]),
-    ("late, and its worker died", [running(lives=False, late=True)], [W1], [SettleLate(0)]),
+    ("assigned already", [assigned()], [W1], []),
+    ("assigned to a dead worker", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
+    ("assigned to a dead worker, no other idle", [assigned(lives=False)], [], [GiveBack(0)]),
+    ("running", [running()], [W1], []),
+    ("streaming", [streaming()], [W1], []),
+    ("streaming, its worker died", [streaming(lives=False)], [W1], [SettleDead(0)]),
+    ("streaming, late", [streaming(late=True)], [W1], [SettleLate(0)]),
+    ("running, its worker died", [running(lives=False)], [W1], [SettleDead(0)]),
+    ("received, late", [received(late=True)], [W1], [SettleLate(0)]),
+    ("assigned, late", [assigned(late=True)], [W1], [SettleLate(0)]),
+    ("running, late", [running(late=True)], [W1], [SettleLate(0)]),
+    ("running, late, its worker died", [running(lives=False, late=True)], [W1], [SettleLate(0)]),
     (
-        "a late one takes no worker",
+        "a late delivery takes no worker",
         [received(0, late=True), received(1)],
         [W1],
         [SettleLate(0), Assign(1, W1)],
     ),
     (
-        "a dead one's takes no worker",
+        "a delivery of a dead worker takes no worker",
         [running(0, lives=False), received(1)],
         [W1],
         [SettleDead(0), Assign(1, W1)],
@@ -71,17 +71,17 @@ TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
 
 
 @pytest.mark.parametrize(
-    ("entries", "idle", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+    ("deliveries", "idle", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
-def test_the_plan(
-    entries: list[DeliveryStatus], idle: list[Ref[Any]], actions: list[Action]
+def test_the_plan_of_each_row(
+    deliveries: list[DeliveryStatus], idle: list[Ref[Any]], actions: list[Action]
 ) -> None:
-    assert plan(entries, idle) == actions
+    assert plan(deliveries, idle) == actions
 
 
 @pytest.mark.parametrize(("waiting", "idle"), [*product(range(4), repeat=2)])
-def test_what_waits_and_has_time_is_given_out_in_its_order(waiting: int, idle: int) -> None:
-    """Of one lane the dispatcher does the same without asking the plan."""
-    entries, workers = [received(lane) for lane in range(waiting)], [W1, W2, W3][:idle]
+def test_waiting_events_are_assigned_in_order(waiting: int, idle: int) -> None:
+    """For a single new event the dispatcher does the same without the plan."""
+    deliveries, workers = [received(lane) for lane in range(waiting)], [W1, W2, W3][:idle]
 
-    assert plan(entries, workers) == list(map(Assign, range(waiting), workers))
+    assert plan(deliveries, workers) == list(map(Assign, range(waiting), workers))

@@ -1,5 +1,5 @@
-"""The worker's scope of many events: it rings for nobody but whom it is for, and what a handler
-leaves open is that handler's own error.
+"""The reused cancel scope: it cancels only its own event, and a scope that a handler leaves open
+fails only that handler's event.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ UNRAISABLE = "ignore::pytest.PytestUnraisableExceptionWarning"
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
 
-async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
+async def test_a_deadline_between_two_events_cancels_nothing(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage = await bench(nursery)
@@ -39,8 +39,8 @@ async def test_a_deadline_that_passes_while_no_event_is_there_ends_nothing(
     assert LOG == ["init 1"]
 
 
-def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
-    """A handler that leaves what a generator has open around its `yield`."""
+def leaves_scope_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
+    """A handler that leaves a generator with an open scope around its `yield`."""
 
     async def numbers() -> AsyncIterator[int]:
         with trio.move_on_after(5, shield=how == "shield"):
@@ -60,11 +60,11 @@ def left_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
 
 @pytest.mark.parametrize("how", ["scope", "shield"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", UNRAISABLE)
-async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_s(
+async def test_a_scope_left_open_fails_only_its_own_event(
     how: str, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     kept: list[object] = []
-    stage = await bench(nursery, lambda: AsyncHandler(left_open(how, kept)))
+    stage = await bench(nursery, lambda: AsyncHandler(leaves_scope_open(how, kept)))
 
     guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
     assert answer(guilty)["errorType"] == "RuntimeError"
@@ -81,29 +81,29 @@ async def test_what_a_handler_leaves_open_is_its_own_event_s_error_and_no_other_
         await stage.worker.wait()
 
 
-def told_by_trio(began: float) -> list[float]:
-    """When trio will cancel the running task, and when any: in seconds since `began`."""
+def deadlines_of_trio(began: float) -> list[float]:
+    """When trio will cancel this task, and when any task: in seconds since `began`."""
     rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
     times = trio.current_effective_deadline(), trio.current_time() + rings_in
     return [round(when - began, 6) for when in times]
 
 
 async def history(blocks: Callable[[float], Any], clock: MockClock) -> list[object]:
-    """What trio tells of blocks with a deadline each, inside of them and between them."""
+    """What trio reports within and between blocks that each have a deadline."""
     chance, began, seen = random.Random(1), trio.current_time(), list[object]()
-    # So many that trio drops those that are out of date: it counts them then.
+    # So many that trio prunes outdated deadlines.
     for _ in range(1100):
         deadline = trio.current_time() + chance.choice((50.0, 100.0, 100.0, math.inf))
         with blocks(deadline):
             clock.jump(chance.choice((0.0, 0.01)))
             await trio.lowlevel.checkpoint()
-            seen.append(told_by_trio(began))
-        seen.append(told_by_trio(began))
+            seen.append(deadlines_of_trio(began))
+        seen.append(deadlines_of_trio(began))
         await trio.lowlevel.checkpoint()
     return seen
 
 
-async def test_blocks_of_one_scope_are_to_trio_as_scopes_of_their_own(
+async def test_to_trio_reused_blocks_are_like_new_scopes(
     mock_clock: MockClock,
 ) -> None:
     expected = await history(lambda deadline: trio.CancelScope(deadline=deadline), mock_clock)
@@ -112,34 +112,36 @@ async def test_blocks_of_one_scope_are_to_trio_as_scopes_of_their_own(
         assert await history(scope.until, mock_clock) == expected
 
 
-@pytest.mark.parametrize("read", [True, False])
-async def test_only_a_block_that_its_own_deadline_ends_has_rung(
-    read: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("known", [True, False])
+async def test_only_a_block_past_its_own_deadline_has_timed_out(
+    known: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not read:
+    if not known:
         monkeypatch.setattr("okibi.actors.trio_internals.CONTEXT", None)
-    rang = list[bool]()
+    timed_out = list[bool]()
     scope = EventScope()
     with trio.CancelScope() as outer:
         async with scope:
             for seconds in (9, 1, 9, 9):
                 with suppress(trio.Cancelled), scope.until(trio.current_time() + 5):
                     await trio.sleep(seconds)
-                rang.append(scope.timed_out)
+                timed_out.append(scope.timed_out)
             with suppress(ValueError), scope.until(trio.current_time() + 5):
                 raise ValueError
-            rang.append(scope.timed_out)
+            timed_out.append(scope.timed_out)
             outer.cancel()
             with scope.until(trio.current_time() - 5):
                 await trio.sleep_forever()
 
-    assert [*rang, scope.timed_out] == [True, False, True, True, False, False]
+    assert [*timed_out, scope.timed_out] == [True, False, True, True, False, False]
     assert outer.cancelled_caught
 
 
-@pytest.mark.skipif(trio_internals.CONTEXT is None, reason="nothing of this release is used")
-def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
-    """If this fails, see what has changed in it, and whether `EventScope` is to do the same."""
+@pytest.mark.skipif(
+    trio_internals.CONTEXT is None, reason="no private attribute of this release is used"
+)
+def test_trio_s_deadline_code_is_the_version_that_was_read() -> None:
+    """If this fails, read what has changed, and whether `EventScope` must change, too."""
     core: Any = trio._core
     scope, deadlines = trio.CancelScope, core._run.Deadlines
     parts = (scope._might_change_registered_deadline, deadlines.add, deadlines.remove)
@@ -148,7 +150,7 @@ def test_how_trio_moves_a_deadline_is_what_has_been_read() -> None:
     assert digest[:16] == "5caa71d0360aa06d"
 
 
-async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_own(
+async def test_with_an_unknown_trio_each_event_has_a_new_scope(
     nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okibi.actors.trio_internals.CONTEXT", None)
@@ -161,7 +163,7 @@ async def test_where_trio_keeps_its_scopes_elsewhere_each_event_has_one_of_its_o
     assert answer(made)["errorType"] == "Runtime.DeadlineExceeded"
 
 
-async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
+async def test_every_event_of_a_function_has_its_own_deadline(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def waits(event: Any, context: Context) -> object:
@@ -180,7 +182,7 @@ async def test_a_plain_function_is_held_to_its_deadline_again_and_again(
     assert all("trio.sleep(event)" in k["stackTrace"][-1] for k in kinds if k != 0)
 
 
-async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there_is_the_answer(
+async def test_an_awaitable_result_of_a_plain_def_has_the_deadline(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def waits(seconds: int) -> int:
@@ -189,7 +191,7 @@ async def test_what_a_plain_def_returns_is_awaited_in_its_time_and_what_is_there
 
     def handler(event: int, context: Context) -> object:
         if event < 0:
-            # It holds the loop, past the deadline of the event before it.
+            # It blocks the loop past the deadline of the event before it.
             autojump_clock.jump(-event)
         return waits(event) if event > 0 else event
 

@@ -1,4 +1,4 @@
-"""The extension: registered before the first /next, and nothing that is missing holds the start."""
+"""The extension is registered before the first /next, and its failure stops nothing."""
 
 import signal
 
@@ -14,7 +14,7 @@ from tests.support.played_api import Played
 from tests.support.sandbox import process_of
 
 REGISTERED = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: x1\r\nContent-Length: 2\r\n\r\n{}"
-ASKS = (
+EVENT_REQUEST = (
     b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: api\r\n"
     b"Lambda-Extension-Identifier: x1\r\n\r\n"
 )
@@ -22,20 +22,22 @@ UNASKED = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"eventType":"INVOKE"}'
 
 
 def registration() -> tuple[ExtensionConnection, Played]:
-    """One that has been written and not been answered."""
-    made, played = ExtensionConnection(b"api"), Played()
-    made.transport = played
-    return made, played
+    """A connection whose registration is sent and has no response yet."""
+    connection, wire = ExtensionConnection(b"api"), Played()
+    connection.transport = wire
+    return connection, wire
 
 
-async def extension(nursery: trio.Nursery, made: ExtensionConnection) -> Ref[InternalExtension]:
-    return await start(nursery, lambda: InternalExtension(made), path="extension")
+async def extension(
+    nursery: trio.Nursery, connection: ExtensionConnection
+) -> Ref[InternalExtension]:
+    return await start(nursery, lambda: InternalExtension(connection), path="extension")
 
 
 # -- in a process
 
 
-async def test_it_is_registered_before_the_first_next_on_a_connection_of_its_own() -> None:
+async def test_the_extension_is_registered_before_the_first_next() -> None:
     extensions = Extensions(RuntimeApi(timeout=30))
     async with process_of("tree.function", extensions=extensions) as (process, api, _):
         await api.invoke(b'{"name": "a"}')
@@ -49,7 +51,7 @@ async def test_it_is_registered_before_the_first_next_on_a_connection_of_its_own
 @pytest.mark.parametrize(
     "status", [403, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 500))]
 )
-async def test_where_there_are_no_extensions_it_serves_without(status: int) -> None:
+async def test_a_refused_registration_does_not_stop_the_function(status: int) -> None:
     extensions = Extensions(RuntimeApi(timeout=30), status)
     async with process_of("tree.function", extensions=extensions, AWS_LAMBDA_LOG_LEVEL="DEBUG") as (
         process,
@@ -63,12 +65,12 @@ async def test_where_there_are_no_extensions_it_serves_without(status: int) -> N
 
     assert extensions.seen == ["register", "runtime"]
     lines = b"".join(said).decode().splitlines()
-    (told,) = [line for line in lines if "no extension" in line]
-    assert told.startswith("[DEBUG]")
-    assert told.endswith(f"no extension, and no SIGTERM from the platform: {status} {{}}")
+    (line,) = [each for each in lines if "no extension" in each]
+    assert line.startswith("[DEBUG]")
+    assert line.endswith(f"no extension, and no SIGTERM from the platform: {status} {{}}")
 
 
-async def test_it_can_be_turned_off() -> None:
+async def test_the_extension_can_be_turned_off() -> None:
     extensions = Extensions(RuntimeApi(timeout=30))
     async with process_of("tree.function", extensions=extensions, OKIBI_GRACEFUL_SHUTDOWN="0") as (
         _,
@@ -80,7 +82,7 @@ async def test_it_can_be_turned_off() -> None:
         assert extensions.seen == ["runtime"]
 
 
-async def test_a_registration_that_nobody_answers_holds_the_start_for_a_second_only() -> None:
+async def test_a_registration_without_a_response_delays_init_by_1_s() -> None:
     extensions = Extensions(RuntimeApi(timeout=30), 0)
     async with process_of("tree.function", extensions=extensions) as (_, api, _):
         result = await api.invoke(b'{"name": "a"}')
@@ -92,87 +94,87 @@ async def test_a_registration_that_nobody_answers_holds_the_start_for_a_second_o
 # -- the actor
 
 
-async def test_its_start_is_over_when_the_registration_is_answered(
+async def test_init_ends_with_the_response_to_the_registration(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    made, played = registration()
-    played.say(REGISTERED[:30])
-    nursery.start_soon(extension, nursery, made)
+    connection, wire = registration()
+    wire.say(REGISTERED[:30])
+    nursery.start_soon(extension, nursery, connection)
     await wait_all_tasks_blocked()
-    assert played.taken() == b""
+    assert wire.taken() == b""
 
-    played.say(REGISTERED[30:])
+    wire.say(REGISTERED[30:])
     await wait_all_tasks_blocked()
 
-    assert made.identifier == b"x1"
-    assert played.taken() == ASKS
+    assert connection.identifier == b"x1"
+    assert wire.taken() == EVENT_REQUEST
 
 
-async def test_an_answer_that_comes_late_is_taken_all_the_same(
+async def test_a_late_response_to_the_registration_is_taken(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    # Lambda waits for the event/next of whoever is registered.
-    made, played = registration()
-    await extension(nursery, made)
-    assert played.taken() == b""
+    # Lambda waits for the event/next of each registered extension.
+    connection, wire = registration()
+    await extension(nursery, connection)
+    assert wire.taken() == b""
 
-    played.say(REGISTERED)
+    wire.say(REGISTERED)
     await wait_all_tasks_blocked()
 
-    assert played.taken() == ASKS
+    assert wire.taken() == EVENT_REQUEST
 
 
-async def test_a_killed_one_s_successor_goes_on_where_it_was(
+async def test_a_restarted_extension_keeps_the_pending_request(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    made, played = registration()
-    played.say(REGISTERED)
-    first = await extension(nursery, made)
+    connection, wire = registration()
+    wire.say(REGISTERED)
+    first = await extension(nursery, connection)
     await wait_all_tasks_blocked()
-    assert played.taken() == ASKS
+    assert wire.taken() == EVENT_REQUEST
     first.kill()
 
-    await extension(nursery, made)
+    await extension(nursery, connection)
     await wait_all_tasks_blocked()
 
-    assert played.taken() == b""
+    assert wire.taken() == b""
 
 
 @pytest.mark.parametrize(
     "broken", [b"", b"no http\r\n\r\n", UNASKED, ConnectionResetError("reset")]
 )
-async def test_where_its_connection_breaks_it_goes_on_without(
+async def test_after_a_broken_connection_the_actor_lives_on(
     nursery: trio.Nursery, autojump_clock: object, broken: bytes | OSError
 ) -> None:
-    made, played = registration()
-    played.say(REGISTERED)
-    actor = await extension(nursery, made)
+    connection, wire = registration()
+    wire.say(REGISTERED)
+    actor = await extension(nursery, connection)
 
-    played.say(broken)
+    wire.say(broken)
     await trio.sleep(600)
 
-    assert made.failure
-    assert played.closed
+    assert connection.failure
+    assert wire.closed
     assert actor.alive
 
 
 @pytest.mark.parametrize("broken", [b"", b"no http\r\n\r\n", ConnectionResetError("reset")])
-async def test_broken_before_it_is_registered_there_is_none(
+async def test_a_break_before_the_registration_means_no_extension(
     nursery: trio.Nursery, autojump_clock: object, broken: bytes | OSError
 ) -> None:
-    made, played = registration()
-    played.say(broken)
+    connection, wire = registration()
+    wire.say(broken)
 
-    actor = await extension(nursery, made)
+    actor = await extension(nursery, connection)
 
-    assert made.failure
-    assert played.closed
+    assert connection.failure
+    assert wire.closed
     assert actor.alive
 
 
-def test_where_nobody_listens_there_is_none() -> None:
-    made = ExtensionConnection(b"api")
+def test_a_refused_connection_means_no_extension() -> None:
+    connection = ExtensionConnection(b"api")
 
-    made.register(("127.0.0.1", 1))
+    connection.register(("127.0.0.1", 1))
 
-    assert "refused" in made.failure
+    assert "refused" in connection.failure

@@ -1,4 +1,4 @@
-"""Freeze and thaw: who cares is told in time, once, and of nothing that was none."""
+"""Freeze messages: they arrive in time, once, and only for real freezes."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ HOUR = 3600.0
 
 @attrs.define(eq=False)
 class Listener(Server):
-    thaws: list[float] = attrs.Factory(list[float])
+    freezes: list[float] = attrs.Factory(list[float])
     asked: list[str] = attrs.Factory(list[str])
     monitored: FreezeMonitor = attrs.field(init=False)
 
@@ -39,8 +39,8 @@ class Listener(Server):
     async def handle_info(self, message: object) -> None:
         assert isinstance(message, Freeze)
         assert message.monitor is self.monitored
-        self.thaws.append(message.seconds)
-        self.asked.append("thawed")
+        self.freezes.append(message.seconds)
+        self.asked.append("freeze")
 
     async def ask(self) -> list[str]:
         self.asked.append("asked")
@@ -49,25 +49,25 @@ class Listener(Server):
 
 @attrs.define(eq=False)
 class World:
-    """One actor that cares, a clock, and time that is made here."""
+    """A listener, the detector, and simulated clocks."""
 
     ledger: Ledger
     listener: Ref[Listener]
     heard: Listener
     clock: MockClock
-    looking: Ref[Actor] | None = None
+    detector: Ref[Actor] | None = None
     ahead: float = 0.0
 
     def wall(self) -> float:
         return trio.current_time() + self.ahead
 
     async def freeze(self, seconds: float) -> None:
-        """Both clocks run on; whoever has waited for them finds them late."""
+        """Advance both clocks while the process does not run."""
         self.clock.jump(seconds)
         await wait_all_tasks_blocked()
 
     async def run(self, seconds: float) -> None:
-        """Let time go by, with nothing frozen."""
+        """Advance time in small steps, without a freeze."""
         for _ in range(round(seconds / 0.25)):
             self.clock.jump(0.25)
             await wait_all_tasks_blocked()
@@ -88,34 +88,34 @@ class World:
 async def world(clock: MockClock) -> AsyncIterator[World]:
     listener, ledger = Listener(), ledger_of()
     async with trio.open_nursery() as nursery:
-        # Before the clock, as a user's children start.
+        # Before the detector, like the user's children.
         ref = await start(nursery, lambda: listener, path="listener")
         made = World(ledger, ref, listener, clock)
         current_monitors().wall_clock = made.wall
-        made.looking = await looking(nursery, ledger)
+        made.detector = await start_detector(nursery, ledger)
         await wait_all_tasks_blocked()
         yield made
         nursery.cancel_scope.cancel()
 
 
-async def looking(nursery: trio.Nursery, ledger: Ledger) -> Ref[Actor]:
+async def start_detector(nursery: trio.Nursery, ledger: Ledger) -> Ref[Actor]:
     return await start(nursery, partial(FreezeDetector, ledger), path="clock")
 
 
 # -- what is a freeze
 
 
-async def test_who_cares_is_told_for_how_long(mock_clock: MockClock) -> None:
+async def test_a_freeze_message_has_the_duration(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         await stage.run(3)
         await stage.freeze(HOUR)
         await stage.run(3)
 
-        (seconds,) = stage.heard.thaws
+        (seconds,) = stage.heard.freezes
         assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
-async def test_a_virtual_machine_s_clock_that_stood_still_is_seen_by_the_wall_clock(
+async def test_a_freeze_that_only_the_wall_clock_shows_is_detected(
     mock_clock: MockClock,
 ) -> None:
     async with world(mock_clock) as stage:
@@ -123,31 +123,31 @@ async def test_a_virtual_machine_s_clock_that_stood_still_is_seen_by_the_wall_cl
         stage.ahead += HOUR
         await stage.run(3)
 
-        (seconds,) = stage.heard.thaws
+        (seconds,) = stage.heard.freezes
         assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
-async def test_a_wall_clock_that_is_put_back_is_no_freeze(mock_clock: MockClock) -> None:
+async def test_a_wall_clock_set_back_is_no_freeze(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         stage.ahead -= HOUR
         await stage.run(3)
 
-        assert stage.heard.thaws == []
+        assert stage.heard.freezes == []
 
 
-async def test_less_than_a_second_is_none(mock_clock: MockClock) -> None:
+async def test_a_gap_of_less_than_a_second_is_no_freeze(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         await stage.run(3)
         await stage.freeze(SHORTEST_FREEZE - 0.1)
         await stage.run(3)
 
-        assert stage.heard.thaws == []
+        assert stage.heard.freezes == []
 
 
-async def test_frozen_right_behind_an_answer_it_is_told_before_the_next_event(
+async def test_the_message_comes_before_the_next_event_s_call(
     mock_clock: MockClock,
 ) -> None:
-    # As Lambda does it: no look falls between the answer and the freeze.
+    # As on Lambda: no check happens between the response and the freeze.
     async with world(mock_clock) as stage:
         stage.receive()
         mock_clock.jump(0.01)
@@ -155,55 +155,55 @@ async def test_frozen_right_behind_an_answer_it_is_told_before_the_next_event(
         mock_clock.jump(HOUR)
         stage.receive()
 
-        assert await stage.listener.call(Listener.ask) == ["thawed", "asked"]
+        assert await stage.listener.call(Listener.ask) == ["freeze", "asked"]
         await stage.run(3)
-        (seconds,) = stage.heard.thaws
+        (seconds,) = stage.heard.freezes
         assert HOUR - CHECK_INTERVAL <= seconds <= HOUR
 
 
-async def test_a_handler_that_holds_the_loop_is_no_freeze(mock_clock: MockClock) -> None:
+async def test_a_handler_that_blocks_the_loop_is_no_freeze(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         stage.receive()
         mock_clock.jump(HOUR)
         stage.settle()
         await stage.run(3)
-        # And one that awaits in between.
+        # The same with a handler that awaits in between.
         stage.receive()
         await stage.run(1)
         await stage.freeze(HOUR)
         stage.settle()
         await stage.run(3)
 
-        assert stage.heard.thaws == []
+        assert stage.heard.freezes == []
 
 
-# -- who is told
+# -- monitors
 
 
-def looked_at(ledger: Ledger) -> bool:
+def is_checking(ledger: Ledger) -> bool:
     return ledger.check_freeze is not None
 
 
-async def test_without_interest_nothing_is_looked_at(mock_clock: MockClock) -> None:
+async def test_without_monitors_the_clocks_are_not_checked(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
-        assert looked_at(stage.ledger)
+        assert is_checking(stage.ledger)
         stage.listener.stop()
         await stage.run(3)
-        assert not looked_at(stage.ledger)
+        assert not is_checking(stage.ledger)
 
         await stage.freeze(HOUR)
         second = Listener()
         async with trio.open_nursery() as nursery:
             await start(nursery, lambda: second, path="second")
             await stage.run(3)
-            # What was before is nobody's; what comes after is.
-            assert second.thaws == []
+            # Only the freeze after the monitor counts.
+            assert second.freezes == []
             await stage.freeze(HOUR)
-            assert len(second.thaws) == 1
+            assert len(second.freezes) == 1
             nursery.cancel_scope.cancel()
 
 
-async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockClock) -> None:
+async def test_demonitor_discards_waiting_messages(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         await stage.run(1)
         monitor = stage.heard.monitored
@@ -214,12 +214,12 @@ async def test_after_demonitor_not_even_a_waiting_one_is_seen(mock_clock: MockCl
         monitor.demonitor()
         await stage.run(3)
 
-        assert stage.heard.thaws == []
+        assert stage.heard.freezes == []
         assert current_monitors().monitors == {}
 
 
 class Odd:
-    """A message of the user's that cannot be compared, as an array cannot."""
+    """A user's message whose `==` raises, like an array's."""
 
     def __eq__(self, other: object) -> bool:
         raise ValueError("ambiguous")
@@ -227,7 +227,7 @@ class Odd:
     __hash__ = None  # type: ignore[assignment]
 
 
-async def test_a_demonitor_asks_no_message_of_the_users_for_its_eq(mock_clock: MockClock) -> None:
+async def test_demonitor_does_not_compare_the_user_s_messages(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage:
         await stage.run(1)
         mailbox, odd = stage.listener.process().mailbox, Odd()
@@ -240,7 +240,7 @@ async def test_a_demonitor_asks_no_message_of_the_users_for_its_eq(mock_clock: M
         mailbox.control.clear()
 
 
-async def test_who_comes_and_goes_beside_one_who_stays_leaves_nothing_with_the_clock(
+async def test_short_lived_actors_leave_no_monitor_behind(
     mock_clock: MockClock,
 ) -> None:
     async with world(mock_clock) as stage, trio.open_nursery() as nursery:
@@ -250,27 +250,27 @@ async def test_who_comes_and_goes_beside_one_who_stays_leaves_nothing_with_the_c
             await short.wait()
         await stage.run(3)
 
-        assert stage.looking is not None
-        assert stage.looking.process().mailbox.statistics().length == 0
+        assert stage.detector is not None
+        assert stage.detector.process().mailbox.statistics().length == 0
         assert list(current_monitors().monitors) == [stage.heard.monitored]
         await stage.freeze(HOUR)
-        assert len(stage.heard.thaws) == 1
+        assert len(stage.heard.freezes) == 1
 
 
-async def test_a_killed_clock_s_successor_goes_on(mock_clock: MockClock) -> None:
+async def test_a_restarted_detector_goes_on(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage, trio.open_nursery() as nursery:
-        assert stage.looking is not None
-        stage.looking.kill()
+        assert stage.detector is not None
+        stage.detector.kill()
         await wait_all_tasks_blocked()
-        await looking(nursery, stage.ledger)
+        await start_detector(nursery, stage.ledger)
         await stage.run(1)
         await stage.freeze(HOUR)
 
-        assert len(stage.heard.thaws) == 1
+        assert len(stage.heard.freezes) == 1
         nursery.cancel_scope.cancel()
 
 
-def test_it_says_what_it_is() -> None:
+def test_freezes_has_a_readable_repr() -> None:
     assert repr(FREEZES) == "FREEZES"
 
 
@@ -283,7 +283,7 @@ async def frozen_for(sandbox: Running, seconds: float) -> None:
     os.killpg(sandbox.pid, signal.SIGCONT)
 
 
-async def test_a_frozen_process_knows_it_makes_up_no_ticks_and_opens_a_new_window() -> None:
+async def test_a_stopped_process_detects_the_freeze() -> None:
     async with running("thaws.function") as sandbox:
         await sandbox.ask()
         pid = sandbox.pid
@@ -295,13 +295,13 @@ async def test_a_frozen_process_knows_it_makes_up_no_ticks_and_opens_a_new_windo
 
         (seconds,) = after["thaws"]
         assert seconds >= 2.0
-        # Fifty would have come.
+        # Without the freeze there would be fifty.
         assert after["ticks"] - before <= 25
-        # The second crash within a second would have ended it.
+        # Two crashes within a second would have ended the process.
         assert sandbox.pid == pid
 
 
-async def test_a_long_invocation_is_no_freeze() -> None:
+async def test_a_long_invocation_in_a_process_is_no_freeze() -> None:
     async with running("thaws.function") as sandbox:
         await sandbox.ask()
         for what in ("block", "seconds"):

@@ -1,4 +1,4 @@
-"""Instances that a task of their own ends before any event is theirs: how soon another follows."""
+"""The pauses between instances whose background task crashes before their first event."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -17,8 +17,8 @@ from tests.support.worker_bench import LOG, Bench, Event, Player, answer, bench,
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
 
-class Vain(Player):
-    """Has a task that crashes at once; or, if it is to, with the event that it is given."""
+class Crashing(Player):
+    """Its background task crashes: at once, or with its first event if `serves`."""
 
     serves: ClassVar[bool] = False
     cancels: ClassVar[bool] = False
@@ -26,11 +26,11 @@ class Vain(Player):
 
     async def init(self) -> None:
         await super().init()
-        Vain.began.append(trio.current_time())
-        # Without pauses no other task's time would ever come.
-        assert len(Vain.began) < 100, "they spin"
-        if not Vain.serves:
-            self.nursery.start_soon(self._cancel if Vain.cancels else self._crash)
+        Crashing.began.append(trio.current_time())
+        # Without pauses this would loop for ever.
+        assert len(Crashing.began) < 100, "instances are replaced without a pause"
+        if not Crashing.serves:
+            self.nursery.start_soon(self._cancel if Crashing.cancels else self._crash)
 
     async def _cancel(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -42,30 +42,30 @@ class Vain(Player):
 
 
 @pytest.fixture(autouse=True)
-def anew() -> None:
-    Vain.serves = Vain.cancels = False
-    Vain.began = []
+def reset_crashing() -> None:
+    Crashing.serves = Crashing.cancels = False
+    Crashing.began = []
 
 
 def pauses() -> list[float]:
-    return [after - before for before, after in pairwise(Vain.began)]
+    return [after - before for before, after in pairwise(Crashing.began)]
 
 
 async def in_a_pause(nursery: trio.Nursery) -> Bench:
-    """A worker that will be in its longest pause for a while."""
-    stage = await bench(nursery, Vain, stateful=True)
+    """A worker at the beginning of its longest pause."""
+    stage = await bench(nursery, Crashing, stateful=True)
     await trio.sleep(sum(PAUSES) + PAUSES[-1] / 10)
     return stage
 
 
 async def served(stage: Bench) -> object:
-    """Have it serve an event, given out as the dispatcher does it."""
-    made = stage.lane.delivery = delivery(b"{}")
-    assert made.assign(stage.worker)
-    stage.ledger.ready[stage.worker] = made
-    stage.worker.send_nowait((stage.lane, made))
+    """Have the worker serve an event, assigned as the dispatcher does."""
+    assigned = stage.lane.delivery = delivery(b"{}")
+    assert assigned.assign(stage.worker)
+    stage.ledger.ready[stage.worker] = assigned
+    stage.worker.send_nowait((stage.lane, assigned))
     await wait_all_tasks_blocked()
-    return answer(made)
+    return answer(assigned)
 
 
 def doing(worker: Ref[Worker]) -> str:
@@ -75,50 +75,50 @@ def doing(worker: Ref[Worker]) -> str:
 
 
 @pytest.mark.parametrize("cancels", [False, True])
-async def test_those_that_end_one_after_the_other_are_made_with_pauses_that_grow(
+async def test_instances_that_crash_unused_are_replaced_with_growing_pauses(
     cancels: bool, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    Vain.cancels = cancels
-    stage = await bench(nursery, Vain, stateful=True)
+    Crashing.cancels = cancels
+    stage = await bench(nursery, Crashing, stateful=True)
     await trio.sleep(10)
 
     assert pauses()[: len(PAUSES) + 2] == pytest.approx([*PAUSES, PAUSES[-1], PAUSES[-1]])
-    assert len(Vain.began) < 10 / PAUSES[-1] + len(PAUSES)
+    assert len(Crashing.began) < 10 / PAUSES[-1] + len(PAUSES)
     assert LOG[:3] == ["init 1", "task of 1 ends", "terminate 1 crashed"]
     assert stage.worker.alive
 
 
-async def test_one_that_had_an_event_is_followed_at_once_and_they_are_counted_anew(
+async def test_an_instance_with_an_event_resets_the_pauses(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage = await in_a_pause(nursery)
-    Vain.serves = True
+    Crashing.serves = True
     await trio.sleep(PAUSES[-1])
-    Vain.began.clear()
+    Crashing.began.clear()
     for _ in range(5):
         await served(stage)
     assert pauses() == [0] * 4
 
-    Vain.serves = False
+    Crashing.serves = False
     await served(stage)
     await trio.sleep(10)
     assert pauses()[4 : 5 + len(PAUSES)] == pytest.approx([0, *PAUSES])
 
 
-async def test_an_event_that_comes_in_a_pause_is_served_behind_it(
+async def test_an_event_during_a_pause_is_served_after_it(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage = await in_a_pause(nursery)
     assert stage.worker not in stage.ledger.ready
     assert doing(stage.worker).startswith("waiting to create the next instance")
 
-    Vain.serves = True
+    Crashing.serves = True
     await trio.sleep(PAUSES[-1])
     assert stage.worker in stage.ledger.ready
     assert await served(stage) == Player.made - 1
 
 
-async def test_a_pause_does_not_hold_the_end(
+async def test_a_pause_does_not_delay_the_stop(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage = await in_a_pause(nursery)

@@ -1,5 +1,6 @@
-"""Many lanes in memory, of which some do not serve, or some of whose workers get no new instance:
-the others do, and nothing spins.
+"""Several lanes in memory, some without a connection, some whose workers fail in `init`.
+
+The other lanes serve on, and retries pause.
 """
 
 import json
@@ -45,7 +46,7 @@ from tests.support.memory_platform import (
 from tests.support.played_api import ACCEPTED, Played, event
 
 LANES = 3
-# An event that is none of the platform's own.
+# Number of an event that the simulated platform does not send.
 LONG = -1
 FAULT = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
@@ -53,7 +54,7 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 @attrs.define(eq=False)
 class Crashing(MemoryTransport):
-    """Whoever reads it crashes, by a fault that no room has foreseen."""
+    """A connection whose reader crashes with an unforeseen error."""
 
     async def readable(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -61,8 +62,8 @@ class Crashing(MemoryTransport):
 
 
 @attrs.define(eq=False)
-class Asked(Played):
-    """A connection whose other side answers a GET, one after the other, always alike."""
+class SameResponse(Played):
+    """A connection whose server answers every GET with the same response."""
 
     answer: bytes = b""
 
@@ -79,29 +80,29 @@ class Asked(Played):
 
     def close(self) -> None:
         super().close()
-        # Whoever waits for it is told.
+        # Wake the waiting writer.
         self.room = 1
         self.drained.set()
 
 
-def said(*answers: bytes | OSError) -> Played:
-    """A connection whose other side says something at once, whatever it is asked."""
+def sends(*data: bytes | OSError) -> Played:
+    """A connection whose server sends something at once."""
     made = Played()
-    made.say(*answers)
+    made.say(*data)
     return made
 
 
 @attrs.define(eq=False)
-class Town:
-    """A platform with a sandbox API for each lane, and a say in what each connection is."""
+class Platform:
+    """A platform with an API per lane; `bad` may replace a lane's connections."""
 
     bad: Callable[[int], Transport | None] = lambda lane: None
     handler: type[Handler[dict[str, int]]] = Echo
     failures: list[str] = attrs.field(factory=list[str])
     world: World = attrs.field(init=False)
     lanes: list[Lane] = attrs.field(init=False)
-    asked: Counter[int] = attrs.field(factory=Counter[int], init=False)
-    # Two at a time would be given the connection of one lane.
+    connects: Counter[int] = attrs.field(factory=Counter[int], init=False)
+    # Two at a time would get the connection of the same lane.
     connecting: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -109,11 +110,11 @@ class Town:
         self.lanes = [Lane(n, b"api") for n in range(LANES)]
 
     async def connect(self) -> Transport:
-        # Which lane asks is the one whose poller runs in this task.
+        # The lane is that of the poller in this task.
         await trio.lowlevel.checkpoint()
         name = trio.lowlevel.current_task().name.rpartition("-")[2]
         number = int(name) if name.isdigit() else 0
-        self.asked[number] += 1
+        self.connects[number] += 1
         made = self.bad(number)
         if made is not None:
             return made
@@ -128,20 +129,20 @@ class Town:
         }
         return {n for n in range(LANES) if {*range(n * EVENTS, (n + 1) * EVENTS)} <= numbers}
 
-    def own(self) -> set[int]:
-        """The events that have been answered with what their handler has made of them."""
-        told = [it.outcome.payload for it in self.world.invocations if it.outcome is not None]
-        return {json.loads(each)["own"] for each in told if b'"own":' in each}
+    def own_results(self) -> set[int]:
+        """The events that were answered with their handler's own result."""
+        payloads = [it.outcome.payload for it in self.world.invocations if it.outcome is not None]
+        return {json.loads(each)["own"] for each in payloads if b'"own":' in each}
 
     async def run(self, seconds: float) -> None:
-        """Serve for so long."""
+        """Serve for some seconds."""
         ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
         settings = Settings("api:80", "app.handler", Path())
-        flags = build_tree(
+        spec = build_tree(
             ServedFunction(Function(self.handler), settings, ledger, Alarm()), self.connect
         )
         async with trio.open_nursery() as nursery:
-            top = partial(Supervisor, flags)
+            top = partial(Supervisor, spec)
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             await wait_started(root, math.inf)
             try:
@@ -165,89 +166,89 @@ def refuse() -> Transport:
     raise ConnectionRefusedError("nobody listens")
 
 
-CRASH = "its reader crashes"
+CRASH = "the poller crashes"
 BAD: dict[str, Callable[[], Transport]] = {
     "refused": refuse,
-    "closed at once": lambda: said(b""),
-    "reset": lambda: said(ConnectionResetError("reset")),
-    "garbage": lambda: said(b"noise\r\n\r\n"),
-    "answers nobody asked for": lambda: said(ACCEPTED + ACCEPTED),
-    "403": lambda: Asked(answer=REFUSAL),
+    "closed at once": lambda: sends(b""),
+    "reset": lambda: sends(ConnectionResetError("reset")),
+    "garbage": lambda: sends(b"noise\r\n\r\n"),
+    "unexpected responses": lambda: sends(ACCEPTED + ACCEPTED),
+    "403": lambda: SameResponse(answer=REFUSAL),
     CRASH: lambda: Crashing(ALL),
 }
 
 
-def of_lane(number: int, make: Callable[[], Transport]) -> Callable[[int], Transport | None]:
+def only_lane(number: int, make: Callable[[], Transport]) -> Callable[[int], Transport | None]:
     return lambda lane: make() if lane == number else None
 
 
 @pytest.mark.parametrize("trouble", BAD)
-async def test_one_lane_that_is_bad_for_an_hour_leaves_the_others_alone(
+async def test_a_lane_that_fails_for_an_hour_does_not_affect_others(
     trouble: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts = counted(monkeypatch)
-    town = Town(of_lane(1, BAD[trouble]))
+    starts = count_starts(monkeypatch)
+    platform = Platform(only_lane(1, BAD[trouble]))
 
-    await town.run(3600)
+    await platform.run(3600)
 
-    assert town.answered() == {0, 2}
-    assert not town.failures
-    # Not a spin, and not given up.
-    assert town.asked[1] + starts[1] < 4000
+    assert platform.answered() == {0, 2}
+    assert not platform.failures
+    # Retried, with pauses.
+    assert platform.connects[1] + starts[1] < 4000
     assert starts[0] == starts[2] == 1
 
 
-# The other two never give their connection up.
+# The other two keep their connection.
 @pytest.mark.parametrize("trouble", [each for each in BAD if each not in ("403", CRASH)])
-async def test_a_lane_that_was_bad_for_a_while_serves_again(
+async def test_a_lane_serves_again_after_a_while_of_failures(
     trouble: str, autojump_clock: MockClock
 ) -> None:
     def bad(lane: int) -> Transport | None:
         return BAD[trouble]() if lane == 1 and trio.current_time() < mended else None
 
     mended = trio.current_time() + 60
-    town = Town(bad)
-    await town.run(120)
+    platform = Platform(bad)
+    await platform.run(120)
 
-    assert town.answered() == {0, 1, 2}
-    assert not town.failures
-    assert not any(lane.unavailable for lane in town.lanes)
+    assert platform.answered() == {0, 1, 2}
+    assert not platform.failures
+    assert not any(lane.unavailable for lane in platform.lanes)
 
 
 @pytest.mark.parametrize("trouble", ["refused", CRASH])
-async def test_when_no_lane_serves_any_more_the_process_ends(
+async def test_the_process_ends_when_no_lane_serves(
     trouble: str, autojump_clock: MockClock
 ) -> None:
-    town = Town(lambda _: BAD[trouble]())
+    platform = Platform(lambda _: BAD[trouble]())
 
-    await town.run(120)
+    await platform.run(120)
 
-    assert town.failures
-    assert all(lane.unavailable for lane in town.lanes)
+    assert platform.failures
+    assert all(lane.unavailable for lane in platform.lanes)
 
 
-async def test_half_an_answer_costs_that_answer_alone(autojump_clock: MockClock) -> None:
-    cut = Asked(room=300, answer=event(body=b'{"n": 1}'))
+async def test_half_a_response_costs_that_response_alone(autojump_clock: MockClock) -> None:
+    cut = SameResponse(room=300, answer=event(body=b'{"n": 1}'))
     connections = iter([cut])
-    town = Town(lambda lane: next(connections, None) if lane == 1 else None)
+    platform = Platform(lambda lane: next(connections, None) if lane == 1 else None)
 
     async def break_it() -> None:
-        while cut.room and not cut.closed:  # noqa: ASYNC110, nobody tells of it
+        while cut.room and not cut.closed:  # noqa: ASYNC110, there is no event to wait for
             await trio.sleep(0.1)
         cut.say(b"")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(break_it)
-        await town.run(60)
+        await platform.run(60)
 
-    assert town.answered() == {0, 1, 2}
-    assert not town.failures
+    assert platform.answered() == {0, 1, 2}
+    assert not platform.failures
     assert cut.closed
 
 
 @attrs.define(eq=False)
 class Shielded(Handler[dict[str, int]]):
-    """Streams; of one event it goes on for long, whoever cancels it."""
+    """Streams; with the event LONG it goes on for 30 s in a shield."""
 
     async def handle(self, event: dict[str, int], context: Context) -> AsyncIterator[Item]:
         yield b"own"
@@ -256,23 +257,23 @@ class Shielded(Handler[dict[str, int]]):
                 await trio.sleep_forever()
 
 
-async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its_lane_serves_then(
+async def test_a_shielded_broken_stream_ends_at_its_deadline(
     autojump_clock: MockClock,
 ) -> None:
     deadline = b"Lambda-Runtime-Deadline-Ms: %d\r\n" % ((time.time() + 10) * 1000)
-    cut = Asked(answer=event(body=b'{"n": %d}' % LONG, head=deadline))
+    cut = SameResponse(answer=event(body=b'{"n": %d}' % LONG, head=deadline))
     connections = iter([cut])
-    town = Town(lambda lane: next(connections, None) if lane == 1 else None, Shielded)
+    platform = Platform(lambda lane: next(connections, None) if lane == 1 else None, Shielded)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(town.run, 60)
+        nursery.start_soon(platform.run, 60)
         await trio.sleep(5)
         cut.say(b"")
         await trio.sleep(4)
-        made = town.lanes[1].delivery
+        made = platform.lanes[1].delivery
         assert made is not None
         assert made.worker is not None
         assert made.state is DeliveryState.STREAMING
-        assert town.answered() == {0, 2}
+        assert platform.answered() == {0, 2}
 
         # Half of the margin before the deadline, as the watchdog does.
         await trio.sleep(0.96)
@@ -282,26 +283,26 @@ async def test_a_stream_that_was_cut_and_goes_on_is_held_to_its_deadline_and_its
         assert made.outcome is not None
         assert made.outcome.error_type == "Runtime.DeadlineExceeded"
         assert not made.worker.alive
-        assert town.answered() == {0, 1, 2}
+        assert platform.answered() == {0, 1, 2}
 
     assert made.worker.reason is KILLED
-    assert not town.failures
-    assert town.asked == {0: 1, 1: 2, 2: 1}
+    assert not platform.failures
+    assert platform.connects == {0: 1, 1: 2, 2: 1}
 
 
-async def test_a_500_to_one_lane_is_asked_again_with_a_pause(autojump_clock: MockClock) -> None:
-    town = Town(of_lane(1, lambda: Asked(answer=FAULT)))
+async def test_a_500_to_one_lane_is_retried_with_pauses(autojump_clock: MockClock) -> None:
+    platform = Platform(only_lane(1, lambda: SameResponse(answer=FAULT)))
 
-    await town.run(60)
+    await platform.run(60)
 
-    assert town.answered() == {0, 2}
-    assert not town.failures
-    assert town.lanes[1].unavailable
+    assert platform.answered() == {0, 2}
+    assert not platform.failures
+    assert platform.lanes[1].unavailable
 
 
 @attrs.define(eq=False)
 class Shaky(Echo):
-    """One event raises; from then on, and for a while, no new instance can be made."""
+    """One event raises; after that, `init` fails for a while."""
 
     lasts: ClassVar[float]
     bad_until: ClassVar[float]
@@ -324,18 +325,18 @@ def shaky(lasts: float) -> type[Shaky]:
 
 
 @pytest.mark.parametrize("lasts", [0.2, 5, 60])
-async def test_a_worker_that_gets_no_new_instance_for_a_while_leaves_the_others_alone(
+async def test_a_worker_without_an_instance_does_not_affect_others(
     lasts: float, autojump_clock: MockClock
 ) -> None:
-    town = Town(handler=shaky(lasts))
+    platform = Platform(handler=shaky(lasts))
 
-    await town.run(200)
+    await platform.run(200)
 
-    assert town.own() == {*range(LANES * EVENTS)} - {EVENTS}
-    assert not town.failures
+    assert platform.own_results() == {*range(LANES * EVENTS)} - {EVENTS}
+    assert not platform.failures
 
 
-async def test_while_one_worker_serves_the_others_are_tried_again(
+async def test_failing_workers_retry_while_one_worker_serves(
     autojump_clock: MockClock,
 ) -> None:
     made: list[float] = []
@@ -345,32 +346,30 @@ async def test_while_one_worker_serves_the_others_are_tried_again(
             made.append(trio.current_time())
             await super().init()
 
-    town = Town(handler=Shakier)
-    await town.run(300)
+    platform = Platform(handler=Shakier)
+    await platform.run(300)
 
-    # Of four workers three are left, and no event raises any more.
-    assert town.own() == {*range(LANES * EVENTS)} - {EVENTS}
-    assert not town.failures
+    # Three of four workers are left, and no further event raises.
+    assert platform.own_results() == {*range(LANES * EVENTS)} - {EVENTS}
+    assert not platform.failures
     assert len([at for at in made if at > 200]) in range(10, 30)
 
 
 @pytest.mark.parametrize("lanes", [2, pytest.param(64, marks=pytest.mark.slow)])
-async def test_workers_that_are_abandoned_again_and_again_have_their_successors_at_once(
+async def test_repeatedly_abandoned_workers_are_replaced_at_once(
     lanes: int, autojump_clock: MockClock
 ) -> None:
     failures: list[str] = []
     ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
-    flags = build_tree(
-        ServedFunction(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever
-    )
+    spec = build_tree(ServedFunction(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever)
     async with trio.open_nursery() as nursery:
-        top = partial(Supervisor, flags)
+        top = partial(Supervisor, spec)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
         await wait_started(root, math.inf)
         short: list[int] = []
         for _ in range(60):
-            # Each of the shortest time-out that Lambda knows, with the widest margin.
+            # Lambda's shortest time-out with the widest margin.
             await trio.sleep(0.75)
             for worker in [*ledger.ready]:
                 worker.kill()
@@ -382,7 +381,7 @@ async def test_workers_that_are_abandoned_again_and_again_have_their_successors_
     assert not failures
 
 
-async def test_when_no_worker_gets_ready_any_more_the_process_ends(
+async def test_the_process_ends_when_no_worker_becomes_ready(
     autojump_clock: MockClock,
 ) -> None:
     class Broken(shaky(3600)):  # type: ignore[misc]
@@ -390,14 +389,14 @@ async def test_when_no_worker_gets_ready_any_more_the_process_ends(
             type(self).bad_until = math.inf
             raise OSError("the database is gone")
 
-    town = Town(handler=Broken)
-    await town.run(120)
+    platform = Platform(handler=Broken)
+    await platform.run(120)
 
-    assert any("none has become ready" in why for why in town.failures)
+    assert any("none has become ready" in why for why in platform.failures)
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How often each lane's poller starts."""
+def count_starts(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """Count the starts of each lane's poller."""
     starts: Counter[int] = Counter()
     init = Poller.__init__
 

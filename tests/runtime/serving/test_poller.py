@@ -1,4 +1,4 @@
-"""The poller: what it makes of what comes, and of what does not."""
+"""The poller: events, refusals, broken connections."""
 
 import io
 import itertools
@@ -17,7 +17,7 @@ from okibi.runtime.serving.poller import READ_SIZES, Poller
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 
 
-async def test_an_event_that_comes_in_pieces_is_one() -> None:
+async def test_an_event_that_arrives_in_pieces_is_one_event() -> None:
     async with world() as stage:
         whole = event(body=b'"' + b"x" * 5000 + b'"')
         for at in range(0, len(whole), 997):
@@ -27,7 +27,7 @@ async def test_an_event_that_comes_in_pieces_is_one() -> None:
         assert json.loads(stage.delivery.body) == "x" * 5000
 
 
-async def test_an_answer_is_begun_once_its_handler_waits() -> None:
+async def test_the_head_is_prepared_once_the_handler_waits() -> None:
     async with world() as stage:
         heads, ends = list[bytes](), trio.Event()
 
@@ -44,14 +44,14 @@ async def test_an_answer_is_begun_once_its_handler_waits() -> None:
         ends.set()
 
 
-async def test_an_answer_whose_handler_does_not_wait_is_begun_when_it_is_said(
+async def test_the_head_is_built_at_the_end_if_the_handler_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun, begin = list[Delivery](), Lane.prepare_head
+    prepared, prepare = list[Delivery](), Lane.prepare_head
 
     def noted(lane: Lane, delivery: Delivery) -> bytes:
-        begun.append(delivery)
-        return begin(lane, delivery)
+        prepared.append(delivery)
+        return prepare(lane, delivery)
 
     monkeypatch.setattr(Lane, "prepare_head", noted)
     async with world() as stage:
@@ -62,10 +62,10 @@ async def test_an_answer_whose_handler_does_not_wait_is_begun_when_it_is_said(
         await stage.serves(handler)
         await stage.say(event())
 
-        assert [each.outcome is not None for each in begun] == [True]
+        assert [each.outcome is not None for each in prepared] == [True]
 
 
-async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between() -> None:
+async def test_a_large_event_is_read_without_a_wait_in_between() -> None:
     async with world() as stage:
         text = "x" * 3 * max(READ_SIZES)
         whole = event(body=b'"%s"' % text.encode())
@@ -76,7 +76,7 @@ async def test_what_has_come_of_a_large_event_is_read_without_a_wait_in_between(
         assert stage.wire.waits == waits + 1
 
 
-async def test_a_server_that_has_always_more_to_say_does_not_keep_the_loop_for_itself() -> None:
+async def test_a_very_large_event_does_not_hold_the_loop() -> None:
     async with world() as stage:
         whole = event(body=b"x" * 20_000_000)
         waits = stage.wire.waits
@@ -85,7 +85,7 @@ async def test_a_server_that_has_always_more_to_say_does_not_keep_the_loop_for_i
         assert stage.wire.waits - waits >= 3
 
 
-async def test_what_was_received_is_not_kept_while_more_is_waited_for() -> None:
+async def test_received_bytes_are_freed_before_the_next_wait() -> None:
     gone: list[int] = []
 
     class Received(bytes):
@@ -110,28 +110,28 @@ async def test_a_small_event_is_read_into_a_small_buffer() -> None:
 
 
 def pieces(whole: bytes) -> list[bytes]:
-    """What a server has sent, as full reads of it."""
+    """The bytes of a server as full reads."""
     stream, limits = io.BytesIO(whole), itertools.cycle(READ_SIZES)
     return [*iter(lambda: stream.read(next(limits)), b"")]
 
 
 @pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 %d No\r\n" % status for status in (400, 403, 410, 413)]
+    "refusal", [b"HTTP/1.1 %d No\r\n" % status for status in (400, 403, 410, 413)]
 )
-async def test_an_answer_that_is_refused_is_logged_and_over(
-    answer: bytes, caplog: pytest.LogCaptureFixture
+async def test_a_refused_response_is_logged_and_the_next_event_served(
+    refusal: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with world() as stage:
         await stage.say(event())
         await stage.settle()
-        await stage.say(answer + b"Content-Length: 3\r\n\r\nwhy" + event("id-2"))
+        await stage.say(refusal + b"Content-Length: 3\r\n\r\nwhy" + event("id-2"))
 
         assert stage.delivery.request_id == "id-2"
         assert "refused the response to id-1 with 4" in caplog.text
         assert not stage.failures
 
 
-async def test_a_refused_next_is_asked_for_again_with_growing_pauses(
+async def test_a_refused_next_is_retried_with_growing_pauses(
     autojump_clock: MockClock,
 ) -> None:
     async with world() as stage:
@@ -145,14 +145,14 @@ async def test_a_refused_next_is_asked_for_again_with_growing_pauses(
         assert not stage.failures
 
 
-async def test_answers_that_nobody_has_asked_for_are_no_spin(autojump_clock: MockClock) -> None:
+async def test_unexpected_responses_lead_to_pauses(autojump_clock: MockClock) -> None:
     async with world() as stage:
         await stage.say(event())
         connect = stage.connect
 
         async def rogue() -> Transport:
             made = await connect()
-            # With an end, lest a spin were one for good.
+            # With a limit, for the test to end if there were no pauses.
             if len(stage.connections) < 100:
                 stage.wire.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
             return made
@@ -167,7 +167,7 @@ async def test_answers_that_nobody_has_asked_for_are_no_spin(autojump_clock: Moc
         assert stage.wire.taken().startswith(b"POST ")
 
 
-async def test_a_next_refused_for_an_hour_is_still_asked_for(autojump_clock: MockClock) -> None:
+async def test_a_next_refused_for_an_hour_is_still_retried(autojump_clock: MockClock) -> None:
     async with world() as stage:
         stage.lane.refusals = 5000
         await stage.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
@@ -187,7 +187,7 @@ async def test_a_500_ends_the_process() -> None:
 @pytest.mark.parametrize(
     "trouble", [b"", b"noise\r\n\r\n", ConnectionResetError("reset"), ACCEPTED + ACCEPTED]
 )
-async def test_while_the_handler_runs_a_lost_connection_costs_nothing(
+async def test_a_connection_lost_while_a_handler_runs_costs_nothing(
     trouble: bytes | OSError,
 ) -> None:
     async with world() as stage:
@@ -203,7 +203,7 @@ async def test_while_the_handler_runs_a_lost_connection_costs_nothing(
         assert not stage.failures
 
 
-async def test_a_server_that_closes_after_the_first_answer_is_asked_one_by_one(
+async def test_a_server_that_closes_after_a_response_ends_pipelining(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -219,7 +219,7 @@ async def test_a_server_that_closes_after_the_first_answer_is_asked_one_by_one(
         assert stage.wire.taken() == NEXT
 
 
-async def test_an_answer_cut_half_way_ends_the_process() -> None:
+async def test_a_break_within_a_response_ends_the_process() -> None:
     async with world() as stage:
         await stage.say(event())
         stage.wire.room = 20
@@ -231,7 +231,7 @@ async def test_an_answer_cut_half_way_ends_the_process() -> None:
         assert why.startswith("the connection broke within a response")
 
 
-async def test_nobody_listens_at_first(autojump_clock: MockClock) -> None:
+async def test_connecting_is_retried(autojump_clock: MockClock) -> None:
     async with world(refusals=5) as stage:
         await trio.sleep(0.4)
 
@@ -239,14 +239,14 @@ async def test_nobody_listens_at_first(autojump_clock: MockClock) -> None:
         assert not stage.failures
 
 
-async def test_nobody_listens_ever(autojump_clock: MockClock) -> None:
+async def test_the_process_ends_if_connecting_keeps_failing(autojump_clock: MockClock) -> None:
     async with world(refusals=1000) as stage:
         await trio.sleep(5)
 
         assert stage.failures == ["the Runtime API cannot be reached"]
 
 
-async def test_a_new_poller_reads_on_where_the_old_one_stood() -> None:
+async def test_a_new_poller_reads_on_where_the_old_one_stopped() -> None:
     async with world() as stage:
         first = event()
         await stage.say(first[:30])
@@ -264,7 +264,7 @@ async def test_a_new_poller_reads_on_where_the_old_one_stood() -> None:
 # -- edges of the protocol
 
 
-async def test_a_close_that_was_announced_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_announced_close_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with world() as stage:
         await stage.say(event())
         await stage.settle()
@@ -276,7 +276,7 @@ async def test_a_close_that_was_announced_loses_nothing(caplog: pytest.LogCaptur
         assert "may be lost" not in caplog.text
 
 
-async def test_a_status_counts_though_noise_comes_behind_it() -> None:
+async def test_a_status_counts_even_if_noise_follows() -> None:
     async with world(pipelined=False) as stage:
         await stage.say(event())
         await stage.settle()
@@ -288,7 +288,7 @@ async def test_a_status_counts_though_noise_comes_behind_it() -> None:
         assert not stage.failures
 
 
-async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+async def test_a_response_without_a_length_ends_with_the_connection() -> None:
     async with world() as stage:
         head = b"HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: old\r\n\r\n"
         await stage.say(head + b'{"n":', b" 1}", b"")
@@ -303,25 +303,25 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_the_event_of_a_refused_answer_is_not_run_again(status: int) -> None:
+async def test_the_repeat_after_a_refused_response_is_not_run(status: int) -> None:
     async with world() as stage:
-        told = event(head=b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\n")
-        await stage.say(told)
+        message = event(head=b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\n")
+        await stage.say(message)
         await stage.settle()
         stage.wire.taken()
 
-        await stage.say(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status + told)
+        await stage.say(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status + message)
 
-        said = stage.wire.taken()
-        assert said.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
-        assert b"Runtime.AnswerRefused" in said
+        written = stage.wire.taken()
+        assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
+        assert b"Runtime.AnswerRefused" in written
         assert stage.delivery.begun == 0
         await stage.say(ACCEPTED + event("id-2"))
         assert stage.delivery.unsettled
         assert not stage.failures
 
 
-async def test_half_an_answer_that_arrived_is_known_by_two_refusals() -> None:
+async def test_two_refusals_after_a_resend_end_the_process() -> None:
     async with world() as stage:
         await stage.say(event())
         await stage.settle()
@@ -338,7 +338,7 @@ async def test_half_an_answer_that_arrived_is_known_by_two_refusals() -> None:
         assert stage.failures == [why]
 
 
-async def test_interim_answers_pop_nothing() -> None:
+async def test_interim_responses_are_not_counted() -> None:
     async with world() as stage:
         await stage.say(b"HTTP/1.1 102 Processing\r\n\r\n" + event())
         await stage.settle()
@@ -348,7 +348,7 @@ async def test_interim_answers_pop_nothing() -> None:
         assert len(stage.connections) == 1
 
 
-async def test_what_a_refusal_says_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refusal_s_body_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with world() as stage:
         await stage.say(event())
         await stage.settle()

@@ -1,4 +1,4 @@
-"""The responder: what it writes, when, and from where."""
+"""The responder: what it writes, when, and after a restart."""
 
 from trio.testing import wait_all_tasks_blocked
 
@@ -7,7 +7,7 @@ from tests.support.doubles import Watched
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 
 
-async def test_pipelined_one_write_answers_and_asks() -> None:
+async def test_a_pipelined_response_and_get_are_one_write() -> None:
     async with world() as stage:
         assert stage.wire.taken() == NEXT
         await stage.say(event())
@@ -18,15 +18,15 @@ async def test_pipelined_one_write_answers_and_asks() -> None:
 
         await stage.settle()
 
-        said = stage.wire.taken()
-        assert said.startswith(b"POST ")
-        assert said.endswith(b"\r\n\r\n1" + NEXT)
+        written = stage.wire.taken()
+        assert written.startswith(b"POST ")
+        assert written.endswith(b"\r\n\r\n1" + NEXT)
         await stage.say(ACCEPTED + event("id-2"))
         assert stage.delivery.request_id == "id-2"
         assert len(stage.connections) == 1
 
 
-async def test_sequential_the_next_request_follows_the_status() -> None:
+async def test_without_pipelining_the_get_follows_the_status() -> None:
     async with world(pipelined=False) as stage:
         await stage.say(event())
         stage.wire.taken()
@@ -38,7 +38,7 @@ async def test_sequential_the_next_request_follows_the_status() -> None:
         assert stage.wire.taken() == NEXT
 
 
-async def test_what_does_not_go_out_at_once_goes_out_later() -> None:
+async def test_the_rest_of_a_response_is_written_when_possible() -> None:
     async with world() as stage:
         stage.wire.taken()
         await stage.say(event())
@@ -53,7 +53,7 @@ async def test_what_does_not_go_out_at_once_goes_out_later() -> None:
         assert stage.wire.taken().endswith(b"x" * 100 + NEXT)
 
 
-async def test_asked_to_end_it_writes_what_is_left_first() -> None:
+async def test_a_stopped_responder_writes_the_rest_first() -> None:
     async with world() as stage:
         stage.lane.closing = True
         await stage.say(event())
@@ -72,7 +72,7 @@ async def test_asked_to_end_it_writes_what_is_left_first() -> None:
         assert str(stage.responders[0].reason) == "shutdown"
 
 
-async def test_a_new_responder_writes_on_where_the_old_one_stood() -> None:
+async def test_a_new_responder_writes_on_where_the_old_one_stopped() -> None:
     async with world() as stage:
         await stage.say(event())
         stage.wire.taken()
@@ -84,12 +84,12 @@ async def test_a_new_responder_writes_on_where_the_old_one_stood() -> None:
 
         await stage.responder()
 
-        said = stage.wire.taken()
-        assert said.count(b"POST ") == 1
-        assert said.endswith(b"\r\n\r\n1" + NEXT)
+        written = stage.wire.taken()
+        assert written.count(b"POST ") == 1
+        assert written.endswith(b"\r\n\r\n1" + NEXT)
 
 
-async def test_a_new_responder_stages_what_was_settled_meanwhile() -> None:
+async def test_a_new_responder_stages_a_delivery_settled_meanwhile() -> None:
     async with world() as stage:
         await stage.say(event())
         stage.wire.taken()

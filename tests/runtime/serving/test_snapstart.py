@@ -1,4 +1,4 @@
-"""SnapStart: who is asked before the snapshot and after, and what a failure does."""
+"""SnapStart: the hooks before and after the snapshot, and their errors."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ from tests.limits import HANG
 from tests.support.sandbox import COMMAND, without_lambda
 from tests.support.side_by_side import official_path
 
-# The registry of AWS's package, as its clients use it.
+# The registry of AWS's package, as clients use it.
 PACKAGE = """
 before, after = [], []
 
@@ -102,7 +102,7 @@ def plain(event, context):
 
 @attrs.define(eq=False)
 class Restoring:
-    """A Runtime API that takes snapshots, beside one that does all the rest."""
+    """A Runtime API with /restore, in front of one for all other requests."""
 
     api: RuntimeApi
     status: int = 200
@@ -112,7 +112,7 @@ class Restoring:
     restored: trio.Event = attrs.Factory(trio.Event)
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """Serve a connection; by its first bytes it is one of a snapshot's, or not."""
+        """Serve a connection: the first bytes tell whether it is for /restore."""
         head = (await stream.socket.recv(4096, socket.MSG_PEEK)).decode()
         path = head.split(" ")[1].removeprefix("/2018-06-01/runtime/")
         self.asked.append(path)
@@ -155,7 +155,7 @@ async def started(
     platform = Restoring(RuntimeApi(timeout=10))
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
-    told = {
+    variables = {
         "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}",
         "OKIBI_GRACEFUL_SHUTDOWN": "0",
         "_HANDLER": handler,
@@ -166,7 +166,7 @@ async def started(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, platform.serve, listeners)
             process = await trio.lowlevel.open_process(
-                command, cwd=root, env={**without_lambda(), **told}, stderr=subprocess.STDOUT
+                command, cwd=root, env={**without_lambda(), **variables}, stderr=subprocess.STDOUT
             )
             try:
                 yield platform, process
@@ -178,16 +178,16 @@ async def started(
 
 
 @pytest.mark.parametrize("environment", [{}, {"OKIBI_LOOP": "asyncio"}])
-async def test_each_is_asked_before_and_after_in_its_order(
+async def test_hooks_run_before_and_after_the_snapshot_in_order(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     async with started(tmp_path, "app.function", environment) as (platform, _):
         await platform.waits.wait()
         assert platform.asked == ["restore/next"]
         platform.restored.set()
-        told = json.loads((await platform.api.invoke(b"{}")).payload)
+        calls = json.loads((await platform.api.invoke(b"{}")).payload)
 
-    assert told == [
+    assert calls == [
         "before handler", "before two", "before one", "registered before 2", "registered before 1",
         "registered after 1", "registered after 2", "after one", "after two", "after plain",
     ]  # fmt: skip
@@ -203,7 +203,9 @@ async def test_each_is_asked_before_and_after_in_its_order(
         pytest.param("registered before 1", marks=pytest.mark.slow),
     ],
 )
-async def test_a_failure_before_is_an_init_error_with_code_64(who: str, tmp_path: Path) -> None:
+async def test_a_hook_failing_before_is_an_init_error_with_code_64(
+    who: str, tmp_path: Path
+) -> None:
     async with started(tmp_path, "app.function", {"FAILS": who}) as (platform, process):
         assert await process.wait() == 64
 
@@ -222,7 +224,9 @@ async def test_a_failure_before_is_an_init_error_with_code_64(who: str, tmp_path
         "after plain",
     ],
 )
-async def test_a_failure_after_is_a_restore_error_with_code_65(who: str, tmp_path: Path) -> None:
+async def test_a_hook_failing_after_is_a_restore_error_with_code_65(
+    who: str, tmp_path: Path
+) -> None:
     async with started(tmp_path, "app.function", {"FAILS": who}) as (platform, process):
         platform.restored.set()
         assert await process.wait() == 65
@@ -256,17 +260,17 @@ async def test_a_refused_snapshot_ends_the_process(tmp_path: Path) -> None:
         pytest.param("registered after 1", 65, marks=pytest.mark.slow),
     ],
 )
-async def test_the_official_client_does_the_same(
+async def test_the_official_client_runs_hooks_the_same_way(
     fails: str, code: int | None, tmp_path: Path
 ) -> None:
-    told = {"PYTHONPATH": official_path(), "FAILS": fails}
+    variables = {"PYTHONPATH": official_path(), "FAILS": fails}
     seen: list[Any] = []
     for command in (COMMAND, (sys.executable, "-m", "awslambdaric", "app.plain")):
-        async with started(tmp_path, "app.plain", told, command) as (platform, process):
+        async with started(tmp_path, "app.plain", variables, command) as (platform, process):
             platform.restored.set()
             if code is None:
                 said = json.loads((await platform.api.invoke(b"{}")).payload)
-                # It calls an `async def`, and never awaits it.
+                # The official client calls an `async def` hook and never awaits it.
                 seen.append([each for each in said if each != "registered after 2"])
             else:
                 assert await process.wait() == code

@@ -1,4 +1,4 @@
-"""A worker and its instances: what is replaced, what is answered, what counts."""
+"""A worker: its instances, the outcomes of its events, its context variables."""
 
 import gc
 from collections.abc import AsyncIterator, Awaitable
@@ -21,12 +21,12 @@ from tests.support.worker_bench import LOG, Event, Player, answer, bench, fresh
 
 pytestmark = pytest.mark.usefixtures(fresh.__name__)
 
-LARGE = b"a large answer" * 100
+LARGE = b"a large response" * 100
 USER = ContextVar[object]("USER", default="nobody")
 
 
 async def serve_three(made: World) -> None:
-    """Have it serve three events, and take what is answered."""
+    """Serve three events and accept their responses."""
     for n in range(3):
         await made.say(event(f"id-{n}"))
         made.wire.taken()
@@ -50,7 +50,7 @@ async def test_one_instance_serves_many_events(nursery: trio.Nursery) -> None:
         ("interrupt", "KeyboardInterrupt"),
     ],
 )
-async def test_after_an_error_the_instance_is_replaced_and_the_worker_lives(
+async def test_after_an_error_the_instance_is_replaced_not_the_worker(
     do: str, kind: str, nursery: trio.Nursery
 ) -> None:
     stage = await bench(nursery)
@@ -63,7 +63,7 @@ async def test_after_an_error_the_instance_is_replaced_and_the_worker_lives(
     assert await stage.tell("echo") == 2
 
 
-async def test_at_the_deadline_it_is_answered_and_the_instance_replaced(
+async def test_at_the_deadline_the_event_is_settled_and_the_instance_replaced(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     stage = await bench(nursery)
@@ -73,15 +73,15 @@ async def test_at_the_deadline_it_is_answered_and_the_instance_replaced(
     assert made.state is DeliveryState.RUNNING
     await trio.sleep(0.02)
 
-    told = answer(made)
-    assert told["errorType"] == "Runtime.DeadlineExceeded"
-    assert told["errorMessage"].endswith(", in handle")
-    assert told["stackTrace"][-1].endswith("    await trio.sleep_forever()\n")
+    error = answer(made)
+    assert error["errorType"] == "Runtime.DeadlineExceeded"
+    assert error["errorMessage"].endswith(", in handle")
+    assert error["stackTrace"][-1].endswith("    await trio.sleep_forever()\n")
     assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
     assert await stage.tell("echo") == 2
 
 
-async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
+async def test_a_result_returned_despite_the_cancellation_counts(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def stubborn(event: object, context: Context) -> object:
@@ -97,7 +97,7 @@ async def test_what_it_answers_although_it_was_cancelled_is_the_answer(
     assert answer(made) == "at last"
 
 
-async def test_it_says_what_keeps_it_from_an_event(
+async def test_doing_says_what_keeps_a_worker_from_an_event(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Slow(Player):
@@ -128,7 +128,7 @@ async def test_it_says_what_keeps_it_from_an_event(
     assert worker.doing == ""
 
 
-async def test_the_answer_does_not_wait_for_the_new_instance(
+async def test_the_response_does_not_wait_for_the_new_instance(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     class Slow(Player):
@@ -147,19 +147,19 @@ async def test_the_answer_does_not_wait_for_the_new_instance(
     assert await stage.tell("echo") == 3
 
 
-async def test_a_task_of_the_instance_s_own_that_crashes_answers_what_runs_and_ends_the_instance(
+async def test_a_crashed_background_task_fails_the_event_and_the_instance(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
 
-    told = await stage.tell("crash beside")
+    error = await stage.tell("crash beside")
 
-    assert (told["errorType"], told["errorMessage"]) == ("LookupError", "beside")
+    assert (error["errorType"], error["errorMessage"]) == ("LookupError", "beside")
     assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
     assert await stage.tell("echo") == 2
 
 
-async def test_a_failing_init_at_the_start_fails_the_start(nursery: trio.Nursery) -> None:
+async def test_an_error_in_the_first_init_fails_the_worker_s_start(nursery: trio.Nursery) -> None:
     Player.fails = {1}
 
     with pytest.raises(StartError, match=r"/worker did not start: crashed.*no database"):
@@ -167,16 +167,18 @@ async def test_a_failing_init_at_the_start_fails_the_start(nursery: trio.Nursery
     assert LOG == []
 
 
-async def test_an_init_that_gives_nothing_to_await_is_named(nursery: trio.Nursery) -> None:
+async def test_an_init_without_async_is_named(nursery: trio.Nursery) -> None:
     class Forgotten(Player):
         def init(self) -> None:  # type: ignore[override]
-            """Without its `async`."""
+            """`async` was forgotten."""
 
     with pytest.raises(StartError, match=r"Forgotten\.init must be an `async def`"):
         await bench(nursery, cast("Any", Forgotten))
 
 
-async def test_so_is_a_terminate(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_terminate_without_async_is_named(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
     class Forgotten(Player):
         async def handle(self, event: Event, context: Context) -> object:
             raise ValueError
@@ -191,7 +193,7 @@ async def test_so_is_a_terminate(nursery: trio.Nursery, caplog: pytest.LogCaptur
     assert "Forgotten.terminate must be an `async def`" in caplog.text
 
 
-async def test_a_plain_def_may_give_what_is_awaited(nursery: trio.Nursery) -> None:
+async def test_an_init_may_be_a_def_that_returns_an_awaitable(nursery: trio.Nursery) -> None:
     class Indirect(Player):
         def init(self) -> Awaitable[None]:  # type: ignore[override]
             return super().init()
@@ -201,7 +203,7 @@ async def test_a_plain_def_may_give_what_is_awaited(nursery: trio.Nursery) -> No
     assert LOG == ["init 1"]
 
 
-async def test_a_failing_init_at_a_replacement_ends_the_worker() -> None:
+async def test_an_error_in_a_later_init_ends_the_worker() -> None:
     Player.fails = {2}
 
     async def life() -> None:
@@ -215,40 +217,40 @@ async def test_a_failing_init_at_a_replacement_ends_the_worker() -> None:
     assert caught.group_contains(ConnectionError, match="no database")
 
 
-async def test_a_context_header_that_is_no_json_is_refused_and_the_instance_stays(
+async def test_a_bad_context_header_keeps_the_instance(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
 
-    told = await stage.tell("echo", headers={"lambda-runtime-client-context": "{"})
+    error = await stage.tell("echo", headers={"lambda-runtime-client-context": "{"})
 
-    assert told["errorType"] == "Runtime.LambdaContextUnmarshalError"
-    assert told["errorMessage"].startswith("Unable to parse Client Context JSON: ")
-    assert told["stackTrace"] == []
+    assert error["errorType"] == "Runtime.LambdaContextUnmarshalError"
+    assert error["errorMessage"].startswith("Unable to parse Client Context JSON: ")
+    assert error["stackTrace"] == []
     assert await stage.tell("echo") == 1
 
 
-async def test_an_event_that_does_not_fit_is_refused_and_the_instance_stays(
+async def test_an_event_of_the_wrong_type_keeps_the_instance(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
 
-    told = answer(await stage.give(b'{"do": 5}'))
+    error = answer(await stage.give(b'{"do": 5}'))
 
-    assert told["errorType"] == "Runtime.UnmarshalError"
-    assert "$.do" in told["errorMessage"]
+    assert error["errorType"] == "Runtime.UnmarshalError"
+    assert "$.do" in error["errorMessage"]
     assert await stage.tell("echo") == 1
 
 
-async def test_a_result_that_is_no_json_is_refused_and_the_instance_stays(
+async def test_a_result_that_is_no_json_keeps_the_instance(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
 
-    told = await stage.tell("object")
+    error = await stage.tell("object")
 
-    assert told["errorType"] == "Runtime.MarshalError"
-    assert "Unable to marshal response" in told["errorMessage"]
+    assert error["errorType"] == "Runtime.MarshalError"
+    assert "Unable to marshal response" in error["errorMessage"]
     assert await stage.tell("echo") == 1
 
 
@@ -269,7 +271,7 @@ async def test_a_plain_function_is_not_replaced(nursery: trio.Nursery) -> None:
     assert len(made) == 1
 
 
-async def test_what_is_not_its_own_is_not_run(nursery: trio.Nursery) -> None:
+async def test_a_delivery_that_is_not_assigned_is_not_run(nursery: trio.Nursery) -> None:
     stage = await bench(nursery)
     made = delivery(b"{}")
 
@@ -280,7 +282,7 @@ async def test_what_is_not_its_own_is_not_run(nursery: trio.Nursery) -> None:
     assert made.begun == 0
 
 
-async def test_stopped_it_answers_what_runs_and_terminates_its_instance(
+async def test_a_stopped_worker_settles_its_event_and_calls_terminate(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
@@ -294,7 +296,7 @@ async def test_stopped_it_answers_what_runs_and_terminates_its_instance(
     assert stage.worker not in stage.ledger.ready
 
 
-async def test_killed_it_leaves_the_answer_to_the_dispatcher(nursery: trio.Nursery) -> None:
+async def test_a_killed_worker_leaves_its_event_unsettled(nursery: trio.Nursery) -> None:
     stage = await bench(nursery)
     made = await stage.give(b'{"do": "sleep"}')
 
@@ -306,7 +308,7 @@ async def test_killed_it_leaves_the_answer_to_the_dispatcher(nursery: trio.Nurse
     assert stage.worker not in stage.ledger.ready
 
 
-async def test_a_terminate_that_raises_is_logged_and_no_more(
+async def test_an_error_in_terminate_is_only_logged(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Bad(Player):
@@ -322,7 +324,7 @@ async def test_a_terminate_that_raises_is_logged_and_no_more(
     assert "/worker: terminate of its handler crashed" in caplog.text
 
 
-async def test_an_event_for_an_instance_that_is_replaced_meanwhile_goes_to_its_successor(
+async def test_an_event_assigned_during_a_replacement_gets_the_new_instance(
     nursery: trio.Nursery,
 ) -> None:
     stage = await bench(nursery)
@@ -337,7 +339,7 @@ async def test_an_event_for_an_instance_that_is_replaced_meanwhile_goes_to_its_s
     assert answer(second) == 2
 
 
-async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs() -> None:
+async def test_the_last_response_is_freed_before_the_next_handler_runs() -> None:
     def kept() -> int:
         return sum(LARGE in each.body for each in gc.get_objects() if type(each) is Outcome)
 
@@ -356,7 +358,7 @@ async def test_the_last_answer_is_not_kept_while_the_next_event_s_handler_runs()
 
 
 class NeverEqual:
-    """A value that cannot be compared, as an array is."""
+    """A value whose `==` raises, like an array's."""
 
     def __eq__(self, other: object) -> bool:
         raise ValueError("ambiguous")
@@ -366,7 +368,7 @@ class NeverEqual:
 
 @pytest.mark.parametrize("set_to", ["alice", NeverEqual()])
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_a_handler_sets_in_its_context_is_of_its_event(
+async def test_context_variables_of_a_handler_end_with_its_event(
     set_to: object, fails: bool, nursery: trio.Nursery
 ) -> None:
     seen = list[object]()
@@ -386,7 +388,7 @@ async def test_what_a_handler_sets_in_its_context_is_of_its_event(
     assert [each is before for each in seen] == [True] * 3
 
 
-async def test_a_replaced_instance_leaves_nothing_in_the_context_of_its_successor(
+async def test_context_variables_do_not_reach_the_next_instance(
     nursery: trio.Nursery,
 ) -> None:
     seen = list[object]()
@@ -409,7 +411,7 @@ async def test_a_replaced_instance_leaves_nothing_in_the_context_of_its_successo
     assert seen == ["nobody"] * 5
 
 
-async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nursery) -> None:
+async def test_context_variables_set_in_init_are_there_at_each_event(nursery: trio.Nursery) -> None:
     seen = list[object]()
 
     class Named(Player):
@@ -428,7 +430,7 @@ async def test_what_its_init_has_set_is_there_at_each_event(nursery: trio.Nurser
     assert seen == ["of init"] * 3
 
 
-async def test_what_a_stream_sets_in_its_context_is_of_its_event() -> None:
+async def test_context_variables_of_a_stream_end_with_its_event() -> None:
     seen = list[object]()
 
     async def handler(event: object, context: Context) -> AsyncIterator[str]:
