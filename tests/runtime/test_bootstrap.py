@@ -1,6 +1,4 @@
-"""From process start to process end: init errors, signals, exit codes. A death never looks like
-success.
-"""
+"""The life of the process: init errors, signals, exit codes."""
 
 import json
 import signal
@@ -37,7 +35,7 @@ sys.exit(okibi.runtime.bootstrap.main(sys.argv[1:]))
 
 
 async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Run a bootstrap that finds no Lambda; its exit code and what it said."""
+    """Run a bootstrap without a platform; return its exit code and its output."""
     process = await trio.run_process(
         [*COMMAND, *arguments],
         env={**without_lambda(), "_HANDLER": handler, **environment},
@@ -49,7 +47,7 @@ async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[in
     return process.returncode, (process.stdout + process.stderr).decode()
 
 
-# -- what is wrong at the start
+# -- init errors
 
 
 @pytest.mark.parametrize(
@@ -68,43 +66,43 @@ async def exit_of(handler: str, *arguments: str, **environment: str) -> tuple[in
         ),
     ],
 )
-async def test_what_fails_at_init_is_told_by_name_and_ends_the_process(
+async def test_an_init_error_is_reported_and_ends_the_process(
     handler: str, kind: str, words: str
 ) -> None:
     async with running(handler) as sandbox:
         result = await sandbox.invoke()
 
-        told = json.loads(result.payload)
-        assert (told["errorType"], told["errorMessage"]) == (kind, words)
+        error = json.loads(result.payload)
+        assert (error["errorType"], error["errorMessage"]) == (kind, words)
         assert result.function_error == "Unhandled"
         assert sandbox.said(words) >= 1
 
 
-async def test_where_an_actor_fails_to_start_those_before_it_are_stopped() -> None:
+async def test_when_an_actor_does_not_start_earlier_ones_are_stopped() -> None:
     async with running("tree.failing") as sandbox:
-        told = await sandbox.ask()
+        error = await sandbox.ask()
 
-        assert told["errorMessage"] == "/function/children/database did not start: no database"
-        # The stack begins in the user's file.
-        (line,) = told["stackTrace"]
+        assert error["errorMessage"] == "/function/children/database did not start: no database"
+        # The stack trace begins in the user's file.
+        (line,) = error["stackTrace"]
         assert 'tree.py", line ' in line
         assert "in init" in line
         assert sandbox.said("visits end: shutdown") >= 1
 
 
-async def test_an_import_that_takes_long_is_told_by_its_line_and_serves(tmp_path: Path) -> None:
-    """Lambda begins an init of over ten seconds anew, in the function's own time."""
+async def test_a_slow_import_is_logged_with_its_line_and_serves(tmp_path: Path) -> None:
+    """Lambda restarts an init of over 10 s, within the function's time-out."""
     handler = "def handler(event, context):\n    return threads\n"
     threads = "import threading\nthreads = [t.name for t in threading.enumerate()]\n"
     (tmp_path / "app.py").write_text(f"import time\n\ntime.sleep(1.4)\n{threads}{handler}")
     command = (sys.executable, "-P", "-c", SLOW_IMPORT)
     async with running("app.handler", command=command, task_root=tmp_path) as sandbox:
-        # And alone, as in the official client.
+        # As in the official client, there is no other thread.
         assert await sandbox.ask() == ["MainThread"]
         assert sandbox.said(f'File "{tmp_path}/app.py", line 3 in <module>') == 1
 
 
-async def test_without_the_variable_there_is_one_sentence() -> None:
+async def test_a_missing_address_is_one_sentence_on_stderr() -> None:
     code, said = await exit_of("app.plain")
 
     assert code == 1
@@ -115,7 +113,7 @@ async def test_without_the_variable_there_is_one_sentence() -> None:
 
 
 @pytest.mark.slow
-async def test_a_bad_setting_is_one_sentence() -> None:
+async def test_a_bad_setting_is_one_sentence_on_stderr() -> None:
     code, said = await exit_of(
         "app.plain", AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001", AWS_LAMBDA_MAX_CONCURRENCY="x"
     )
@@ -124,15 +122,15 @@ async def test_a_bad_setting_is_one_sentence() -> None:
     assert said == "okibi: AWS_LAMBDA_MAX_CONCURRENCY must be a number >= 1, got 'x'\n"
 
 
-async def test_the_invoker_is_told_of_a_bad_setting() -> None:
+async def test_a_bad_setting_is_reported_to_the_invoker() -> None:
     async with running("app.plain", environment={"OKIBI_LOOP": "uvloop"}) as sandbox:
-        told = await sandbox.ask()
+        error = await sandbox.ask()
 
-    assert told["errorType"] == "Runtime.BadSetting"
-    assert told["errorMessage"] == "OKIBI_LOOP must be trio or asyncio, got 'uvloop'"
+    assert error["errorType"] == "Runtime.BadSetting"
+    assert error["errorMessage"] == "OKIBI_LOOP must be trio or asyncio, got 'uvloop'"
 
 
-async def test_an_init_error_that_nobody_takes_still_ends_with_1() -> None:
+async def test_an_init_error_without_a_runtime_api_exits_with_1() -> None:
     code, said = await exit_of("app.nobody", AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{free_port()}")
 
     assert code == 1
@@ -146,7 +144,7 @@ def free_port() -> int:
         return port
 
 
-# -- the end
+# -- stops and exit codes
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
@@ -168,9 +166,7 @@ async def test_a_signal_stops_the_tree_in_order_and_exits_with_0(number: signal.
     ]
 
 
-async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_holds_the_end() -> (
-    None
-):
+async def test_a_stuck_handler_or_thread_or_a_missing_api_delay_no_exit() -> None:
     async def ends(handler: str, event: bytes, code: int) -> None:
         async with (
             process_of(handler) as (process, api, _),
@@ -185,10 +181,10 @@ async def test_neither_a_handler_that_holds_on_nor_a_thread_nor_a_missing_api_ho
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        # Whose event was not answered has not ended well.
+        # An event without a response makes the exit code 1.
         nursery.start_soon(ends, "app.asynchronous", b'{"do": "swallow"}', 1)
         nursery.start_soon(ends, "odd.threads", b"{}", 0)
-        # It takes as long, and waits no less.
+        # Beside the others, because it takes as long.
         nursery.start_soon(_cannot_reach_the_runtime_api)
 
 
@@ -200,7 +196,7 @@ async def _cannot_reach_the_runtime_api() -> None:
     assert "Traceback" not in said
 
 
-async def test_a_tree_that_gives_up_ends_the_process_with_another_code_than_0() -> None:
+async def test_a_tree_that_gives_up_exits_with_1() -> None:
     async with process_of("tree.dying") as (process, _, said):
         assert await process.wait() == 1
     assert b"again and again" in b"".join(said)
@@ -238,22 +234,20 @@ function = Function(handler, children=[Child(Kept)])
 
 
 @pytest.mark.parametrize("what", ["task", slow("callback")])
-async def test_what_crashes_beside_the_tree_and_cancels_all_of_it_ends_the_process_in_order(
-    what: str, tmp_path: Path
-) -> None:
+async def test_a_crash_outside_the_tree_stops_the_tree_in_order(what: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(BESIDE)
     async with process_of("app.function", task_root=tmp_path) as (process, api, said):
         await api.invoke(b'"%s"' % what.encode())
-        # It served on, and its end was nobody's: no actor had its terminate.
+        # Without the handling, the tree would serve on and no actor would terminate.
         with trio.fail_after(HANG):
             assert await process.wait() == 1
-    told = b"".join(said).decode()
-    assert "kept ends: shutdown" in told
-    assert CANCELLED in told
-    assert "LookupError: beside the tree" in told
+    error = b"".join(said).decode()
+    assert "kept ends: shutdown" in error
+    assert CANCELLED in error
+    assert "LookupError: beside the tree" in error
 
 
-async def test_a_runtime_api_that_says_500_ends_the_process_with_another_code_than_0() -> None:
+async def test_a_500_of_the_runtime_api_exits_with_1() -> None:
     async def answer(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\nbad\n")
@@ -270,7 +264,7 @@ async def test_a_runtime_api_that_says_500_ends_the_process_with_another_code_th
     assert "the Runtime API answered /next with 500: bad" in said
 
 
-async def test_told_to_end_while_it_starts_it_ends_well_and_reports_nothing() -> None:
+async def test_a_signal_during_init_exits_with_0_and_reports_nothing() -> None:
     async with process_of("tree.hanging") as (process, api, said):
         while not any(b"init has begun" in part for part in said):  # noqa: ASYNC110, of a process
             await trio.sleep(0.01)
@@ -281,7 +275,7 @@ async def test_told_to_end_while_it_starts_it_ends_well_and_reports_nothing() ->
 
 
 @pytest.mark.slow
-async def test_told_to_end_it_answers_and_asks_for_no_event_that_would_be_lost() -> None:
+async def test_a_stopping_process_responds_and_requests_no_event() -> None:
     async with process_of("app.asynchronous") as (process, api, _), trio.open_nursery() as nursery:
         nursery.start_soon(api.invoke, b'{"do": "sleep"}')
         await until_handed_out(api)
@@ -294,7 +288,7 @@ async def test_told_to_end_it_answers_and_asks_for_no_event_that_would_be_lost()
     assert len(api.journal.times(EntryKind.DELIVERED)) == 1
 
 
-async def test_events_that_come_past_their_deadline_do_not_end_the_process() -> None:
+async def test_events_past_their_deadline_do_not_end_the_process() -> None:
     late = RuntimeApi(wall_clock=lambda: time.time() - 60)
     async with running("odd.pid", api=late) as function:
         answers = [await function.invoke() for _ in range(20)]

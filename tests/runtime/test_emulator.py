@@ -1,4 +1,4 @@
-"""AWS's own emulator drives `python -P -m okibi.runtime`: what it serves, and what it survives."""
+"""`python -P -m okibi.runtime` under AWS's own emulator."""
 
 import json
 import time
@@ -31,7 +31,7 @@ def executable() -> Path:
 @pytest.mark.parametrize(
     "handler", ["app.asynchronous", pytest.param("app.plain", marks=pytest.mark.slow)]
 )
-def test_it_serves_200_invocations_and_one_process_survives_all_three_failures(
+def test_one_process_serves_200_invocations_and_three_failures(
     executable: Path, handler: str, tmp_path: Path
 ) -> None:
     limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "1"}
@@ -60,18 +60,18 @@ def test_it_serves_200_invocations_and_one_process_survives_all_three_failures(
     assert "no longer sends the next request with a response" not in function.log.read_text()
 
 
-def test_the_client_s_context_comes_through(executable: Path, tmp_path: Path) -> None:
+def test_the_client_context_reaches_the_handler(executable: Path, tmp_path: Path) -> None:
     context = "eyJjdXN0b20iOiB7ImNvbG91ciI6ICJyZWQifX0="
     with emulated(executable, "context.told", FUNCTIONS, tmp_path / "log", {}) as function:
-        told = json.loads(function.invoke(b"{}", **{"X-Amz-Client-Context": context}))
+        context_seen = json.loads(function.invoke(b"{}", **{"X-Amz-Client-Context": context}))
 
-    assert told["custom"] == {"colour": "red"}
-    assert 0 < told["remaining"] <= 300_000
-    assert told["arn"].startswith("arn:aws:lambda:")
+    assert context_seen["custom"] == {"colour": "red"}
+    assert 0 < context_seen["remaining"] <= 300_000
+    assert context_seen["arn"].startswith("arn:aws:lambda:")
 
 
 @pytest.mark.parametrize("graceful", ["1", pytest.param("0", marks=pytest.mark.slow)])
-def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
+def test_a_registered_extension_gets_sigterm(
     executable: Path, tmp_path: Path, graceful: str
 ) -> None:
     log = tmp_path / "log"
@@ -79,7 +79,7 @@ def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
     with emulated(executable, "ends.orderly", FUNCTIONS, log, variables) as function:
         assert function.invoke(b"{}") == b'"xx"'
 
-    # The emulator may be gone before its runtime is.
+    # The emulator may end before the runtime.
     for _ in range(100 if graceful == "1" else 20):
         if "member 0\n" in log.read_text():
             break
@@ -93,9 +93,7 @@ def test_told_to_end_it_announces_that_to_whoever_is_an_extension(
 
 
 @pytest.mark.slow
-def test_what_fails_at_init_is_the_answer_to_the_first_event(
-    executable: Path, tmp_path: Path
-) -> None:
+def test_an_init_error_is_the_response_to_the_first_event(executable: Path, tmp_path: Path) -> None:
     with emulated(executable, "app.nobody", FUNCTIONS, tmp_path / "log", {}) as function:
         answer = json.loads(function.invoke(b"{}"))
 
@@ -106,8 +104,8 @@ def test_what_fails_at_init_is_the_answer_to_the_first_event(
     )
 
 
-# The emulator hands a stream to its invoker in one piece, and ignores its trailers.
-def test_streams_are_taken_also_those_that_fail_and_are_too_long_and_one_process_serves_all(
+# The emulator passes a stream to the invoker in one piece and ignores trailers.
+def test_one_process_serves_streams_that_succeed_fail_or_are_too_long(
     executable: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -118,7 +116,7 @@ def test_streams_are_taken_also_those_that_fail_and_are_too_long_and_one_process
         assert (json.loads(prelude)["statusCode"], body) == (201, whole)
         assert function.invoke(b'{"do": "bytes", "size": 1048576}') == bytes(1 << 20)
         assert json.loads(function.invoke(b'{"do": "early"}'))["errorType"] == "ValueError"
-        # A trailer longer than 4 KB would be refused with the whole of the answer.
+        # With a trailer of over 4 KB, the emulator would refuse the whole response.
         for length in (1, 100_000):
             event = json.dumps({"do": "late", "text": "x" * length}).encode()
             assert function.invoke(event) == whole

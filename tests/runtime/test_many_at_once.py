@@ -1,4 +1,4 @@
-"""Many events at once in a real process, on the local Lambda in its multi-concurrency."""
+"""Several events at once in a real process, on the local Lambda with multi-concurrency."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -30,19 +30,19 @@ JSON = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
 
 @attrs.define(eq=False)
 class Many:
-    """A function that takes many events at once."""
+    """A function that takes several events at once."""
 
     function: LocalLambda
     lines: list[str]
 
     async def at_once(self, count: int, timeout: float = 30, **fields: object) -> list[Any]:
-        """Invoke it so often at once; what each is answered, with the trace it was sent."""
+        """Invoke the function `count` times at once; return the answers."""
         answers: list[Any] = [None] * count
 
         async def invoke(n: int) -> None:
             event = json.dumps({"n": n, "of": count, **fields}).encode()
             while answers[n] is None or answers[n] == UNAVAILABLE:
-                # A lane that is about to ask for its event is no idle slot yet.
+                # A lane that has not requested its event yet is no free slot.
                 await trio.sleep(0.01)
                 made = Invocation(event, timeout, trace_id=f"Root=1-{n}")
                 answers[n] = json.loads((await self.function.run_invocation(made)).payload)
@@ -53,12 +53,12 @@ class Many:
         return answers
 
     def logged(self, word: str) -> dict[str, str]:
-        """Each log line that begins with a word: the request id of what follows it."""
+        """The request ids of the log lines `word N`, by N."""
         records = [json.loads(line) for line in self.lines if line.startswith("{")]
-        told = [(r.get("message"), r.get("requestId")) for r in records]
+        lines = [(r.get("message"), r.get("requestId")) for r in records]
         return {
             message.split()[1]: said
-            for message, said in told
+            for message, said in lines
             if isinstance(message, str) and message.startswith(word + " ")
         }
 
@@ -84,13 +84,13 @@ async def many(
             yield Many(function, lines)
 
 
-async def test_n_events_run_at_once_in_one_process_with_one_tree() -> None:
+async def test_n_events_run_at_once_in_one_process() -> None:
     async with many("many.few") as sandbox:
         answers = await sandbox.at_once(LANES)
 
         assert {answer["pid"] for answer in answers} == {sandbox.function.pid}
         assert [answer["n"] for answer in answers] == list(range(LANES))
-        # The Function says two.
+        # The Function asks for two workers.
         assert {answer["made"] for answer in answers} == {LANES}
         assert sandbox.function.journal.refusals() == []
 
@@ -104,7 +104,7 @@ async def test_n_events_run_at_once_in_one_process_with_one_tree() -> None:
         pytest.param("many.in_thread", ["plain"], "asyncio", marks=pytest.mark.slow),
     ],
 )
-async def test_log_lines_and_traces_are_each_event_s_own(
+async def test_log_lines_and_trace_ids_belong_to_their_event(
     handler: str, words: list[str], loop: str
 ) -> None:
     environment = {**JSON, "_X_AMZN_TRACE_ID": "from outside", "OKIBI_LOOP": loop}
@@ -122,14 +122,14 @@ async def test_log_lines_and_traces_are_each_event_s_own(
             assert answer["variable"] == "from outside"
 
 
-async def test_with_a_concurrency_of_one_the_variable_is_the_event_s() -> None:
+async def test_with_one_lane_the_trace_variable_is_the_event_s() -> None:
     async with many("many.in_thread", lanes=1) as sandbox:
         (answer,) = await sandbox.at_once(1)
 
         assert answer["variable"] == answer["trace"] == "Root=1-0"
 
 
-async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler() -> None:
+async def test_a_child_forked_in_a_thread_ends_with_its_handler() -> None:
     async with many("odd.forks") as sandbox:
         for do, code in (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
             answers = await sandbox.at_once(3, do=do)
@@ -137,17 +137,17 @@ async def test_a_child_that_is_forked_in_a_thread_ends_with_its_handler() -> Non
         assert sandbox.function.starts == 1
 
 
-async def test_a_child_that_is_forked_on_the_loop_ends_before_another_event_runs_in_it() -> None:
+async def test_a_child_forked_on_the_loop_runs_no_other_event() -> None:
     async with many("many.forks") as sandbox:
         assert await sandbox.at_once(LANES) == [[sandbox.function.pid, 7, 0]] * LANES
 
 
-async def test_a_child_that_a_stream_s_thread_forks_ends_with_its_first_piece() -> None:
+async def test_a_child_forked_in_a_stream_ends_with_its_first_piece() -> None:
     async with many("odd.forks_in_a_stream") as sandbox:
         assert await sandbox.at_once(2, timeout=20) == [0, 0]
 
 
-async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
+async def test_more_plain_handlers_run_at_once_than_trio_s_thread_limit() -> None:
     lanes = 48
     async with many("many.in_thread", lanes) as sandbox:
         answers = await sandbox.at_once(lanes)
@@ -163,9 +163,7 @@ async def test_more_plain_handlers_run_at_once_than_trio_has_threads() -> None:
         pytest.param("many.in_asyncio_s_thread", "asyncio", marks=pytest.mark.slow),
     ],
 )
-async def test_each_event_has_a_thread_of_to_thread_whatever_the_others_have(
-    handler: str, loop: str
-) -> None:
+async def test_each_event_gets_a_thread_of_to_thread(handler: str, loop: str) -> None:
     lanes = 48
     async with many(handler, lanes, environment={"OKIBI_LOOP": loop}) as sandbox:
         answers = await sandbox.at_once(lanes)
@@ -174,23 +172,23 @@ async def test_each_event_has_a_thread_of_to_thread_whatever_the_others_have(
         assert max(answer["threads"] for answer in answers) > lanes
 
 
-async def test_what_would_end_a_thread_or_a_generator_ends_its_own_event() -> None:
+async def test_stop_iteration_and_system_exit_fail_only_their_event() -> None:
     async with many("many.ends_its_thread", 2) as sandbox:
         for do, error in (
             ("stop iteration", "StopIteration"),
             ("generator exit", "GeneratorExit"),
             ("thread exit", "SystemExit"),
         ):
-            (told,) = await sandbox.at_once(1, do=do)
+            (lines,) = await sandbox.at_once(1, do=do)
 
-            assert told["errorType"] == error
+            assert lines["errorType"] == error
             assert await sandbox.at_once(2, do="nothing") == [sandbox.function.pid] * 2
         assert sandbox.function.starts == 1
 
 
-async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
+async def test_an_event_past_its_deadline_does_not_affect_others() -> None:
     async with many("many.on_loop") as sandbox:
-        # One more is waited for than comes.
+        # This event waits for more events than arrive.
         async with trio.open_nursery() as nursery:
             late: list[Any] = []
 
@@ -206,7 +204,7 @@ async def test_an_event_past_its_deadline_leaves_the_others_alone() -> None:
         assert sandbox.function.starts == 1
 
 
-async def test_an_asyncio_loop_that_is_held_is_answered_for_in_time() -> None:
+async def test_an_event_on_a_blocked_asyncio_loop_times_out() -> None:
     async with many("loops.here") as sandbox:
         [answer] = await sandbox.at_once(1, timeout=1.0, do="block")
 
@@ -214,9 +212,9 @@ async def test_an_asyncio_loop_that_is_held_is_answered_for_in_time() -> None:
 
 
 @pytest.mark.slow
-async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -> None:
-    # Eight turns of 5 ms. With more, on a shared core, the loop waits so long for its turn that it
-    # is taken for held.
+async def test_many_handlers_computing_past_their_deadline_do_not_exit() -> None:
+    # Eight turns of 5 ms. With more threads on a shared core, the loop would wait so long for its
+    # turn that the watchdog takes it for blocked.
     async with many("many.computes") as sandbox:
         answers = await sandbox.at_once(LANES, timeout=1.0, seconds=0.3)
         await sandbox.at_once(1)
@@ -233,10 +231,8 @@ async def test_many_that_compute_past_their_deadlines_do_not_end_the_process() -
         pytest.param(320, ["Runtime.TruncatedResponse"], id="body"),
     ],
 )
-async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serves_on(
-    byte: int, lost: list[str]
-) -> None:
-    # Behind each lane's first GET /next, and what the extension asks.
+async def test_a_cut_response_costs_at_most_that_response(byte: int, lost: list[str]) -> None:
+    # The first request after each lane's GET /next and the extension's two requests.
     cut = Fault(Direction.FROM_RUNTIME, LANES + 2, byte)
     api = RuntimeApi(max_concurrency=LANES, faults=Faults([cut]))
     async with many("many.on_loop", api=api) as sandbox:
@@ -250,7 +246,7 @@ async def test_an_answer_that_is_cut_costs_that_answer_at_most_and_the_lane_serv
         assert sandbox.function.starts == 1
 
 
-async def test_an_error_at_init_is_the_answer_to_the_first_event() -> None:
+async def test_an_init_error_is_the_response_to_the_first_event() -> None:
     async with many("many.nobody") as sandbox:
         (answer,) = await sandbox.at_once(1)
 

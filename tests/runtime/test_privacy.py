@@ -1,7 +1,7 @@
-"""No secret leaves the process, however an actor ends: each byte that leaves it is searched.
+"""No secret leaves the process, however an actor ends: every byte that leaves it is searched.
 
-Secrets are planted in an actor's fields, in what it is sent and in what it is to reply; and in the
-texts of its exceptions, where its `format_status` hides the reason.
+Secrets are in an actor's fields, messages and replies, and in the texts of its exceptions if its
+`format_status` hides the reason.
 """
 
 import json
@@ -64,13 +64,13 @@ SECRETS = (SSN, PASSWORD, TOKEN)
 CARD = {"ssn": SSN, "password": PASSWORD, "nested": [(TOKEN,)]}
 
 
-class Told(Exception):
-    """Says a secret, where the actor's `format_status` is to hide that."""
+class Indiscreet(Exception):
+    """An error with a secret in its text, which `format_status` must hide."""
 
 
 @attrs.define(eq=False)
 class Payments(Server):
-    """Ends in whichever way it is asked to, with secrets all over it."""
+    """An actor full of secrets, which ends in any way it is asked to."""
 
     ssn: str = SSN
     password: str = PASSWORD
@@ -80,8 +80,8 @@ class Payments(Server):
     says: str = ""
     gate: trio.Event = attrs.Factory(trio.Event)
 
-    def _error(self) -> Exception:
-        error = Told(self.says) if self.says else Told()
+    def error(self) -> Exception:
+        error = Indiscreet(self.says) if self.says else Indiscreet()
         if self.says:
             error.add_note(self.says)
             error.__cause__ = KeyError(self.says)
@@ -144,7 +144,7 @@ GROUP = Group("group", Payments)
 
 
 class Marked(Payments):
-    """The same, with marks."""
+    """The same with secrets marked by annotations."""
 
     ssn: Secret[str]
     card: Annotated[dict[str, Any], "of a customer"] | Secret[str]  # type: ignore[assignment]
@@ -154,7 +154,7 @@ class Marked(Payments):
 
 
 class Discreet(Payments):
-    """The same, with a redaction that hides all."""
+    """The same with a `format_status` that hides everything."""
 
     def format_status(self, status: Status) -> Status:
         gone = None if status.reason is None else "it failed"
@@ -162,7 +162,7 @@ class Discreet(Payments):
 
 
 class Formal(Payments):
-    """The same, with a redaction that puts a reason of its own in the place."""
+    """The same with a `format_status` that replaces the reason."""
 
     def format_status(self, status: Status) -> Status:
         gone = None if status.reason is None else crashed(ValueError("it failed"))
@@ -170,7 +170,7 @@ class Formal(Payments):
 
 
 class Broken(Payments):
-    """The same, with a redaction that fails, and says a secret in that."""
+    """The same with a `format_status` that raises an error with a secret."""
 
     def format_status(self, status: Status) -> Status:
         raise RuntimeError(SSN)
@@ -193,14 +193,14 @@ KIND = pytest.mark.parametrize("kind", KINDS)
 
 
 class Searched:
-    """What has left the process by now."""
+    """Collects everything that leaves the process."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
         self.texts: list[str] = []
 
     def raised(self, error: BaseException) -> None:
-        """An exception reaches a caller, who may show it in any way, or let it pass."""
+        """Collect every form in which a caller may show an exception."""
         outcome, init = handler_error(error, "id"), init_error(error)
         printed = "".join(traceback.format_exception(error))
         told = outcome.body, outcome.cause, outcome.error_type, init.message, init.stack
@@ -240,7 +240,7 @@ def scenario(act: Scenario) -> Scenario:
 
 @asynccontextmanager
 async def tree(kind: type[Payments], says: str, **spec: Any) -> AsyncIterator[Any]:
-    """A tree in which one lives, looked into by all that looks into one."""
+    """A tree with such an actor, traced and logged by all debug tools."""
     async with trio.open_nursery() as nursery:
         child = Child(lambda: kind(says=says), name=SAYS, **spec)
         top = await supervise(nursery, SupervisorSpec([child], intensity=9), path="/top")
@@ -263,7 +263,7 @@ def scenario_of(method: Any, *kinds: type[BaseException]) -> Scenario:
             await trio.sleep(1)
             await SAYS.cast(named, SSN, **GIVEN)
             await trio.sleep(1)
-            with trio.move_on_after(1):  # one that hangs answers nobody
+            with trio.move_on_after(1):  # a hanging actor does not answer
                 searched.shown(await debug.get_status(SAYS))
                 searched.shown(await debug.log(SAYS))
         searched.shown(stop_report(top))
@@ -477,7 +477,7 @@ async def a_monitor_and_a_nursery(searched: Searched, kind: type[Payments], says
 @scenario
 async def a_task(searched: Searched, kind: type[Payments], says: str) -> None:
     async def fail(ssn: str, *, password: str) -> None:
-        raise Told
+        raise Indiscreet
 
     async def last(ssn: str) -> None:
         await trio.sleep_forever()
@@ -519,7 +519,7 @@ async def test_no_secret_leaves_the_process_however_an_actor_ends(
 
 
 @KIND
-async def test_what_is_secret_by_a_mark_or_by_name_is_not_shown_to_who_asks_for_values(
+async def test_full_crash_reports_hide_marked_and_named_secrets(
     kind: str,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
@@ -544,14 +544,14 @@ async def test_what_is_secret_by_a_mark_or_by_name_is_not_shown_to_who_asks_for_
 
 
 class Overheard(RuntimeApi):
-    """A Runtime API that keeps each byte that the process sends."""
+    """A Runtime API that keeps every byte that the process sends."""
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
         await super().serve_connection(Kept(stream))
 
 
 class Kept(trio.abc.Stream):
-    """A stream of which what comes is kept."""
+    """A stream that keeps what it receives."""
 
     received = bytearray()
 
@@ -590,7 +590,7 @@ async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
 
     told = "\n".join([*sandbox.lines, Kept.received.decode(), *map(bytes.decode, payloads)])
     assert [secret for secret in SECRETS if secret in told] == []
-    # All that is searched is there.
+    # The searched text is complete.
     for text in ("no such plan", "Caused by ", "lambda-runtime-function-xray-error-cause", "***"):
         assert text.lower() in told.lower()
 

@@ -1,4 +1,4 @@
-"""The edges of the protocol over real sockets: servers that misbehave, and a real process."""
+"""A real process against servers that misbehave, over real sockets."""
 
 import os
 import signal
@@ -26,27 +26,27 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 class Peer:
-    """The Runtime API's side, one connection after the other, as a test's script says."""
+    """A Runtime API that follows a test's script, one connection after the other."""
 
     def __init__(self, server: socket.socket, runtime: int) -> None:
         server.settimeout(HANG)
         self._server = server
         self._runtime = runtime
         self.requests: list[str] = []
-        # Of the last one.
+        # Body of the last request.
         self.body = b""
         self.connections: list[socket.socket] = []
         self.accept()
 
     def accept(self) -> None:
-        """Take the next connection."""
+        """Accept the next connection."""
         self._connection, _ = self._server.accept()
         self._connection.settimeout(HANG)
         self.connections.append(self._connection)
         self._reader = RequestReader(1 << 24)
 
     def read(self) -> str:
-        """The next request: its method, and what is asked for."""
+        """Read the next request; return its method and the end of its path."""
         requests = self._reader.requests
         while not (requests and requests[0].complete):
             data = self._connection.recv(1 << 16)
@@ -63,7 +63,7 @@ class Peer:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """The runtime finds all at once that is said and done in here."""
+        """Stop the runtime meanwhile: it then finds all bytes and closes at once."""
         os.kill(self._runtime, signal.SIGSTOP)
         try:
             os.waitid(os.P_PID, self._runtime, os.WSTOPPED)
@@ -75,7 +75,7 @@ class Peer:
         self._connection.close()
 
     def close_half(self) -> None:
-        """Say that no more comes, and go on reading."""
+        """Close the sending side, and go on reading."""
         self._connection.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
@@ -83,20 +83,20 @@ class Peer:
         self._connection.close()
 
     def end(self) -> None:
-        """Have the process end: the Runtime API says that it is beyond help."""
+        """Send a 500, which ends the process."""
         self.read()
         self.say(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
 
 
 @contextmanager
 def process(port: int, handler: str) -> Iterator[subprocess.Popen[bytes]]:
-    told = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "_HANDLER": handler}
-    # These servers know one connection, and no extensions.
-    told["OKIBI_GRACEFUL_SHUTDOWN"] = "0"
+    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "_HANDLER": handler}
+    # These servers accept one connection and know no extensions.
+    variables["OKIBI_GRACEFUL_SHUTDOWN"] = "0"
     with subprocess.Popen(
         COMMAND,
         cwd=FUNCTIONS,
-        env={**without_lambda(), **told},
+        env={**without_lambda(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as started:
@@ -107,7 +107,7 @@ def process(port: int, handler: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def play(script: Script, handler: str = "app.plain") -> tuple[list[str], int, str]:
-    """Let a process meet a script: what it asked for, how it ended, what it logged."""
+    """Run a process against a script; return its requests, exit code and log."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         process(server.getsockname()[1], handler) as started,
@@ -155,13 +155,13 @@ def breaks_after_the_event(how: Callable[[Peer], None], size: int = 0) -> Script
         slow(Peer.close_half, 0, "app.plain"),
         slow(Peer.close_half, 0, "waits_on_loop.handler"),
         slow(Peer.reset, 0, "app.plain"),
-        # A reset takes back what the kernel has not sent.
+        # Not with a reset: it discards what the kernel has not sent.
         slow(Peer.close, RESPONSE_JOIN_LIMIT, "app.plain"),
         slow(Peer.close, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
         slow(Peer.close_half, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
     ],
 )
-def test_an_event_that_has_come_is_answered_over_another_connection(
+def test_an_event_is_answered_over_a_new_connection_after_a_break(
     how: Callable[[Peer], None], handler: str, size: int
 ) -> None:
     requests, code, said = play(breaks_after_the_event(how, size), handler)
@@ -172,7 +172,7 @@ def test_an_event_that_has_come_is_answered_over_another_connection(
 
 
 @pytest.mark.parametrize("how", [slow(Peer.close), Peer.close_half])
-def test_a_forked_child_ends_without_an_answer_of_its_own_though_the_connection_has(
+def test_a_forked_child_sends_no_response(
     how: Callable[[Peer], None],
 ) -> None:
     def script(peer: Peer) -> None:
@@ -205,7 +205,7 @@ def test_a_forked_child_ends_without_an_answer_of_its_own_though_the_connection_
         *(slow(how, INVALID) for how in (Peer.close, Peer.close_half, Peer.reset)),
     ],
 )
-def test_an_answer_without_a_status_is_sent_once_more(
+def test_a_response_without_a_status_is_sent_again(
     how: Callable[[Peer], None], status: bytes
 ) -> None:
     def script(peer: Peer) -> None:
@@ -231,7 +231,7 @@ def test_an_answer_without_a_status_is_sent_once_more(
     assert said.count("no longer sends the next request with a response") == 1
 
 
-def test_noise_behind_a_status_does_not_repeat_the_answer() -> None:
+def test_noise_after_a_status_does_not_repeat_the_response() -> None:
     def script(peer: Peer) -> None:
         peer.read()
         peer.say(event("a"))
@@ -249,7 +249,7 @@ def test_noise_behind_a_status_does_not_repeat_the_answer() -> None:
     assert requests.count("POST a/response") == requests.count("POST b/response") == 1
 
 
-def test_an_answer_in_single_bytes_is_an_answer() -> None:
+def test_responses_in_single_bytes_are_parsed() -> None:
     def script(peer: Peer) -> None:
         peer.read()
         peer.say(event("a", b'"' + b"x" * 300 + b'"'), piece=1)
@@ -266,12 +266,12 @@ def test_an_answer_in_single_bytes_is_an_answer() -> None:
     assert code == 1
 
 
-def test_a_server_of_http_1_0_that_tells_no_length_is_served() -> None:
+def test_an_http_1_0_server_without_lengths_is_supported() -> None:
     answers: list[str] = []
     done = threading.Event()
 
     class Old(BaseHTTPRequestHandler):
-        """What `http.server` makes of a Runtime API: HTTP/1.0, a connection a request."""
+        """A Runtime API on `http.server`: HTTP/1.0, one connection per request."""
 
         def do_GET(self) -> None:
             if len(answers) == 3:

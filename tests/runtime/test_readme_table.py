@@ -29,7 +29,7 @@ MEMORY = re.compile(r"Max Memory Used: ([0-9]+) MB")
 
 
 async def fates(do: str, handler: str = "table.handler", **options: Any) -> tuple[Fate, Fate]:
-    """The official client's and okibi's."""
+    """Run both clients: the official one and okibi."""
     return await both(handler, partial(fate, do=do), **options)
 
 
@@ -44,7 +44,7 @@ async def test_a_def_past_its_deadline() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one, "sleep")
         nursery.start_soon(one, "swallow")
-    # By itself: it leaves nobody else a processor.
+    # Alone, because it uses a whole processor.
     await one("spin")
 
 
@@ -71,7 +71,7 @@ async def test_c_code_that_holds_the_interpreter_past_the_deadline() -> None:
     official, okibi = await fates("hold", **DEADLINE)
 
     assert official == TIMED_OUT
-    # The platform's time-out or the process's own end, whichever comes first.
+    # The platform's time-out or the end of the process, whichever is first.
     assert okibi in (TIMED_OUT, EXITED)
 
 
@@ -151,14 +151,14 @@ async def test_a_process_that_aborts() -> None:
 
 async def test_a_connection_that_breaks_under_an_event() -> None:
     def breaking() -> RuntimeApi:
-        # The first answer never gets through.
+        # The first response never arrives.
         return RuntimeApi(faults=Faults([Fault(Direction.FROM_RUNTIME, 1, 0)]))
 
     async def scenario(sandbox: Running) -> tuple[object, int]:
         told = await sandbox.ask()
         return told.get("errorType") or told["served"], sandbox.function.starts
 
-    environment = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}  # its calls would be counted too
+    environment = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}  # its requests would be counted, too
     official, okibi = await both("table.handler", scenario, api=breaking, environment=environment)
 
     assert official == ("Runtime.ExitError", 1)
@@ -262,7 +262,7 @@ async def test_a_client_of_asyncio_s_kept_between_events() -> None:
 
     assert json.loads(official[0]) == {"requests": 1}
     assert "Event loop is closed" in official[1]
-    # One connection for all three.
+    # One connection for all three events.
     assert [json.loads(each) for each in okibi] == [{"requests": n} for n in (1, 2, 3)]
 
 
@@ -350,7 +350,7 @@ async def test_nan_in_a_result() -> None:
 async def test_an_exception_group() -> None:
     async def scenario(sandbox: Running) -> tuple[str, str]:
         told = await sandbox.ask({"do": "group"})
-        # Behind the source line that the stack quotes.
+        # After the source line that the stack trace quotes.
         return told["errorType"], "".join(told["stackTrace"]).partition("[KeyError")[2]
 
     official, okibi = await both("table.handler", scenario)

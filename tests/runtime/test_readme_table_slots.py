@@ -1,4 +1,4 @@
-"""The rows of the README's table about many events at once (`AWS_LAMBDA_MAX_CONCURRENCY`)."""
+"""Rows of the README's table about several events at once (`AWS_LAMBDA_MAX_CONCURRENCY`)."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ SLOTS = 2
 
 
 async def slots(scenario: Callable[[Running], Awaitable[T]], **options: Any) -> tuple[T, T]:
-    """With the official client, and with okibi, once all slots wait for events."""
+    """Run both clients until all slots wait for events."""
 
     async def ready(sandbox: Running) -> T:
         await all_slots(sandbox, SLOTS)
@@ -34,7 +34,7 @@ async def test_sys_exit_in_one_of_n_slots() -> None:
 
     official, okibi = await slots(scenario, timeout=1)
 
-    # Its invoker waits until the time is up, and the slot is gone for good.
+    # The invoker waits until the time-out, and the slot stays lost.
     assert official == ("Sandbox.Timedout", SLOTS - 1)
     assert okibi == ("SystemExit", SLOTS)
 
@@ -123,7 +123,7 @@ async def test_the_request_id_in_a_thread_beside_other_events() -> None:
 
 
 def processes_of(group: int) -> int:
-    """How many processes a sandbox is."""
+    """Count the processes of a sandbox."""
     stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
-    # The fields behind the name, which may hold anything: state, parent, group.
+    # Fields after the name, which may hold any character: state, parent, group.
     return sum(int(stat.rpartition(")")[2].split()[2]) == group for stat in stats)

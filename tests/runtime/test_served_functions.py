@@ -19,7 +19,7 @@ RAISED = {"raise": "ValueError", "exit": "SystemExit"}
         ("app.plain", RAISED),
     ],
 )
-async def test_what_a_handler_raises_is_its_answer_and_the_process_goes_on(
+async def test_an_error_of_a_handler_is_its_response_and_the_process_goes_on(
     handler: str, raised: dict[str, str]
 ) -> None:
     async with running(handler) as sandbox:
@@ -29,9 +29,9 @@ async def test_what_a_handler_raises_is_its_answer_and_the_process_goes_on(
         for what, kind in raised.items():
             result = await sandbox.invoke({"do": what})
             assert result.function_error == "Unhandled"
-            told = json.loads(result.payload)
-            assert told["errorType"] == kind
-            assert what != "group" or any("SystemExit: 4" in each for each in told["stackTrace"])
+            answer = json.loads(result.payload)
+            assert answer["errorType"] == kind
+            assert what != "group" or any("SystemExit: 4" in each for each in answer["stackTrace"])
             assert (await sandbox.ask())["pid"] == pid
         for size in (20, 3_000, 1_000_000, 6_000_000):
             event = {"text": "x" * size}
@@ -40,7 +40,7 @@ async def test_what_a_handler_raises_is_its_answer_and_the_process_goes_on(
         assert sandbox.function.journal.refusals() == []
 
 
-async def test_a_server_keeps_its_state_unless_it_crashes_itself() -> None:
+async def test_a_server_keeps_its_state_when_a_handler_crashes() -> None:
     async with running("tree.function") as sandbox:
         first = await sandbox.ask({"name": "a"})
         assert first == {"name": "a", "visit": 1, "served": 1, "pid": sandbox.pid}
@@ -64,19 +64,19 @@ async def test_a_server_keeps_its_state_unless_it_crashes_itself() -> None:
         assert sandbox.function.starts == 1
 
 
-async def test_beside_children_a_plain_def_runs_in_a_thread() -> None:
+async def test_with_children_a_plain_def_runs_in_a_thread() -> None:
     async with running("tree.plain") as sandbox:
         assert await sandbox.ask() == {"pid": sandbox.pid, "main": False}
 
 
-async def test_a_connection_that_the_function_has_closed_does_not_hang_its_event() -> None:
+async def test_a_function_that_closes_okibi_s_socket_does_not_hang() -> None:
     async with running("closes.handler", timeout=60) as sandbox:
         before = await sandbox.ask({})
-        # Closed, and another file's since.
+        # The descriptor is closed, or closed and reused for another file.
         for taken in (False, True):
-            told = await sandbox.ask({"taken": taken})
+            answer = await sandbox.ask({"taken": taken})
 
-            assert told["errorType"] == "Runtime.ExitError", taken
+            assert answer["errorType"] == "Runtime.ExitError", taken
             after = await sandbox.ask({})
             assert after != before, taken
             before = after
@@ -100,7 +100,7 @@ def handler(event, context):
 """
 
 
-async def test_a_handler_that_has_left_no_descriptor_is_served_whatever_the_size(
+async def test_a_handler_that_uses_up_all_descriptors_is_served(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "app.py").write_text(HOLDS_ALL)
@@ -118,11 +118,11 @@ async def test_a_handler_that_has_left_no_descriptor_is_served_whatever_the_size
         assert sandbox.function.starts == 1
 
 
-async def test_an_answer_that_is_too_large_costs_its_own_invocation_only() -> None:
+async def test_a_response_that_is_too_large_fails_its_own_event_only() -> None:
     async with running("odd.huge") as sandbox:
-        told = await sandbox.ask({"size": 6_291_557})
+        answer = await sandbox.ask({"size": 6_291_557})
 
-        assert told["errorType"] == "Function.ResponseSizeTooLarge"
+        assert answer["errorType"] == "Function.ResponseSizeTooLarge"
         assert await sandbox.ask({"size": 10}) == "x" * 10
         assert sandbox.function.starts == 1
 
@@ -136,7 +136,7 @@ async def test_pipelining_can_be_turned_off() -> None:
         assert sandbox.said("no longer sends") == 0
 
 
-async def test_a_server_that_closes_after_each_answer_turns_the_lane_sequential_once() -> None:
+async def test_a_server_that_closes_after_each_response_ends_pipelining() -> None:
     async with running("app.plain", api=RuntimeApi(keep_alive=False)) as sandbox:
         for n in range(5):
             assert (await sandbox.ask({"n": n}))["event"] == {"n": n}
@@ -145,20 +145,20 @@ async def test_a_server_that_closes_after_each_answer_turns_the_lane_sequential_
         assert sandbox.function.starts == 1
 
 
-async def test_empty_headers_are_absent_ones() -> None:
+async def test_empty_headers_count_as_absent() -> None:
     async with running("context.told", api=RuntimeApi(empty_headers=True)) as sandbox:
-        told = await sandbox.ask()
+        answer = await sandbox.ask()
 
-        assert told["custom"] is None
-        assert told["name"] == "function"
-        assert told["version"] == "$LATEST"
-        assert told["memory"] == "128"
-
-
-# -- what user code may be called
+        assert answer["custom"] is None
+        assert answer["name"] == "function"
+        assert answer["version"] == "$LATEST"
+        assert answer["memory"] == "128"
 
 
-async def test_modules_named_like_the_standard_library_s_break_nothing_of_okibi_s(
+# -- names of user modules
+
+
+async def test_user_modules_may_shadow_the_standard_library(
     tmp_path: Path,
 ) -> None:
     for name in ("http", "email", "token", "queue", "random", "select", "tokenize", "stringprep"):
@@ -168,15 +168,15 @@ async def test_modules_named_like_the_standard_library_s_break_nothing_of_okibi_
     )
     async with running("app.handler", task_root=tmp_path) as sandbox:
         assert await sandbox.ask({"n": 1}) == 1.0
-        told = await sandbox.ask({"n": 0})
+        answer = await sandbox.ask({"n": 0})
 
-        assert told["errorType"] == "ZeroDivisionError"
-        assert "return 1 / event['n']" in told["stackTrace"][-1]
+        assert answer["errorType"] == "ZeroDivisionError"
+        assert "return 1 / event['n']" in answer["stackTrace"][-1]
         assert await sandbox.ask({"n": 2}) == 0.5
         assert sandbox.function.starts == 1
 
 
-async def test_modules_of_the_function_may_have_the_names_of_okibi_s_packages(
+async def test_user_modules_may_have_the_names_of_okibi_s_packages(
     tmp_path: Path,
 ) -> None:
     for name in ("actors", "supervisors", "runtime"):
@@ -189,7 +189,7 @@ async def test_modules_of_the_function_may_have_the_names_of_okibi_s_packages(
         assert await sandbox.ask() == ["actors", "supervisors", "runtime"]
 
 
-async def test_okibi_vendored_into_the_task_root_serves(tmp_path: Path) -> None:
+async def test_okibi_in_the_task_root_is_used(tmp_path: Path) -> None:
     os.symlink(ROOT / "okibi", tmp_path / "okibi")
     (tmp_path / "app.py").write_text(
         "import okibi.runtime\ndef handler(event, context):\n    return okibi.runtime.__file__\n"

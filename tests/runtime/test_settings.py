@@ -1,4 +1,4 @@
-"""What the environment says, and what holds where it says nothing."""
+"""The settings: how variables are read, and their defaults."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import pytest
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.settings import Settings, read_settings
 
-LEAST = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
+MINIMUM = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "_HANDLER": "app.handler"}
 
 
-def test_all_but_the_address_and_the_handler_has_a_default(
+def test_every_variable_but_address_and_handler_has_a_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert read_settings(LEAST, []) == Settings(
+    assert read_settings(MINIMUM, []) == Settings(
         api="127.0.0.1:9001",
         handler="app.handler",
         task_root=tmp_path,
@@ -33,9 +33,9 @@ def test_all_but_the_address_and_the_handler_has_a_default(
     )
 
 
-def test_everything_can_be_said() -> None:
-    said = {
-        **LEAST,
+def test_every_variable_is_read() -> None:
+    variables = {
+        **MINIMUM,
         "LAMBDA_TASK_ROOT": "/var/task",
         "AWS_LAMBDA_MAX_CONCURRENCY": "16",
         "OKIBI_PIPELINE": "0",
@@ -50,7 +50,7 @@ def test_everything_can_be_said() -> None:
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
     }
 
-    settings = read_settings(said, [])
+    settings = read_settings(variables, [])
 
     assert settings.task_root == Path("/var/task")
     assert settings.lanes == 16
@@ -66,11 +66,11 @@ def test_everything_can_be_said() -> None:
     assert settings.log_stream == "stream"
 
 
-def test_the_argument_is_the_handler_before_the_variable() -> None:
-    assert read_settings(LEAST, ["other.handler"]).handler == "other.handler"
+def test_the_argument_takes_precedence_over_the_handler_variable() -> None:
+    assert read_settings(MINIMUM, ["other.handler"]).handler == "other.handler"
 
 
-def test_without_the_address_the_sentence_says_who_sets_it() -> None:
+def test_the_error_of_a_missing_address_says_how_to_run_a_function() -> None:
     with pytest.raises(InitError, match=r"AWS_LAMBDA_RUNTIME_API is not set: .*okibi invoke"):
         read_settings({"_HANDLER": "app.handler"}, [])
 
@@ -79,30 +79,30 @@ def test_without_the_address_the_sentence_says_who_sets_it() -> None:
     "name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS", "OKIBI_BUSY_WAIT_US"]
 )
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf", "-inf", "0x10"])
-def test_a_number_that_is_none_is_named(name: str, text: str) -> None:
+def test_a_bad_number_is_refused_with_its_variable(name: str, text: str) -> None:
     with pytest.raises(
         InitError, match=rf"{name} must be a number (>= \d+|from \d+ to \d+), got '{text}'"
     ):
-        read_settings({**LEAST, name: text}, [])
+        read_settings({**MINIMUM, name: text}, [])
 
 
 @pytest.mark.parametrize(
     "name", ["AWS_LAMBDA_MAX_CONCURRENCY", "OKIBI_DEADLINE_MARGIN_MS", "OKIBI_BUSY_WAIT_US"]
 )
-def test_an_empty_number_is_none_said(name: str) -> None:
-    assert read_settings({**LEAST, name: ""}, []) == read_settings(LEAST, [])
+def test_an_empty_number_means_the_default(name: str) -> None:
+    assert read_settings({**MINIMUM, name: ""}, []) == read_settings(MINIMUM, [])
 
 
-def test_no_lane_is_too_few() -> None:
+def test_a_concurrency_of_zero_is_refused() -> None:
     with pytest.raises(
         InitError, match="AWS_LAMBDA_MAX_CONCURRENCY must be a number >= 1, got '0'"
     ):
-        read_settings({**LEAST, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
+        read_settings({**MINIMUM, "AWS_LAMBDA_MAX_CONCURRENCY": "0"}, [])
 
 
-def test_no_busy_wait_is_longer_than_ten_milliseconds() -> None:
+def test_a_busy_wait_of_over_ten_milliseconds_is_refused() -> None:
     with pytest.raises(InitError, match="OKIBI_BUSY_WAIT_US must be a number from 0 to 10000, got"):
-        read_settings({**LEAST, "OKIBI_BUSY_WAIT_US": "10001"}, [])
+        read_settings({**MINIMUM, "OKIBI_BUSY_WAIT_US": "10001"}, [])
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,18 @@ def test_no_busy_wait_is_longer_than_ten_milliseconds() -> None:
         (":9001", ("127.0.0.1", 9001)),
     ],
 )
-def test_the_address_is_host_and_port(api: str, address: tuple[str, int]) -> None:
-    assert read_settings({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, []).address == address
+def test_the_address_is_split_into_host_and_port(api: str, address: tuple[str, int]) -> None:
+    assert read_settings({**MINIMUM, "AWS_LAMBDA_RUNTIME_API": api}, []).address == address
 
 
 @pytest.mark.parametrize("api", ["host:99999", "host:", "host:http", "http://host:80", "a b:80"])
-def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> None:
+def test_a_bad_address_is_refused(api: str) -> None:
     with pytest.raises(InitError, match="AWS_LAMBDA_RUNTIME_API must be host:port, got"):
-        read_settings({**LEAST, "AWS_LAMBDA_RUNTIME_API": api}, [])
+        read_settings({**MINIMUM, "AWS_LAMBDA_RUNTIME_API": api}, [])
 
 
 @pytest.mark.parametrize(
-    ("runtime", "escaped"),
+    ("runtime", "ascii_only"),
     [
         ("", True),
         ("AWS_Lambda_python3.11", True),
@@ -136,36 +136,36 @@ def test_an_address_that_is_none_is_refused_with_what_it_should_be(api: str) -> 
         ("AWS_Lambda_nodejs22.x", True),
     ],
 )
-def test_text_is_escaped_but_in_aws_s_own_runtimes_from_python_3_12_on(
-    runtime: str, escaped: bool
+def test_json_is_ascii_except_in_aws_runtimes_from_python_3_12(
+    runtime: str, ascii_only: bool
 ) -> None:
-    assert read_settings({**LEAST, "AWS_EXECUTION_ENV": runtime}, []).ascii_only is escaped
+    assert read_settings({**MINIMUM, "AWS_EXECUTION_ENV": runtime}, []).ascii_only is ascii_only
 
 
-def test_a_snapshot_is_taken_where_the_initialization_type_says_so() -> None:
-    told = {**LEAST, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+def test_the_initialization_type_turns_snap_start_on() -> None:
+    variables = {**MINIMUM, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
 
-    assert read_settings(told, []).snap_start
-    assert not read_settings(told, []).on_demand
-    assert not read_settings(LEAST, []).snap_start
+    assert read_settings(variables, []).snap_start
+    assert not read_settings(variables, []).on_demand
+    assert not read_settings(MINIMUM, []).snap_start
 
 
-def test_the_loop_is_trio_s_unless_the_variable_says_asyncio() -> None:
-    assert read_settings(LEAST, []).loop == "trio"
-    assert read_settings({**LEAST, "OKIBI_LOOP": ""}, []).loop == "trio"
-    assert read_settings({**LEAST, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
+def test_the_loop_is_trio_unless_the_variable_says_asyncio() -> None:
+    assert read_settings(MINIMUM, []).loop == "trio"
+    assert read_settings({**MINIMUM, "OKIBI_LOOP": ""}, []).loop == "trio"
+    assert read_settings({**MINIMUM, "OKIBI_LOOP": "asyncio"}, []).loop == "asyncio"
     with pytest.raises(InitError, match="OKIBI_LOOP must be trio or asyncio, got 'uvloop'"):
-        read_settings({**LEAST, "OKIBI_LOOP": "uvloop"}, [])
+        read_settings({**MINIMUM, "OKIBI_LOOP": "uvloop"}, [])
 
 
 @pytest.mark.parametrize("name", ["OKIBI_PIPELINE", "OKIBI_GRACEFUL_SHUTDOWN"])
-def test_a_switch_that_is_none_is_named_and_not_taken_for_on(name: str) -> None:
+def test_a_switch_other_than_0_or_1_is_refused(name: str) -> None:
     with pytest.raises(InitError, match=f"{name} must be 0 or 1, got 'false'"):
-        read_settings({**LEAST, name: "false"}, [])
+        read_settings({**MINIMUM, name: "false"}, [])
 
-    assert read_settings({**LEAST, name: ""}, []) == read_settings({**LEAST, name: "1"}, [])
+    assert read_settings({**MINIMUM, name: ""}, []) == read_settings({**MINIMUM, name: "1"}, [])
 
 
-def test_what_a_crash_report_shows_is_one_of_two_words() -> None:
+def test_crash_reports_must_be_types_or_full() -> None:
     with pytest.raises(InitError, match="OKIBI_CRASH_REPORTS must be types or full, got 'all'"):
-        read_settings({**LEAST, "OKIBI_CRASH_REPORTS": "all"}, ())
+        read_settings({**MINIMUM, "OKIBI_CRASH_REPORTS": "all"}, ())

@@ -1,4 +1,4 @@
-"""The tree as data: who is in it, in which order, and how many workers."""
+"""The tree as data: its children, their order, and the number of workers."""
 
 from pathlib import Path
 
@@ -40,22 +40,22 @@ def plain(event: object, context: object) -> object:
     return event
 
 
-def serving(function: Function, lanes: int = 1) -> ServedFunction:
+def serve(function: Function, lanes: int = 1) -> ServedFunction:
     return ServedFunction(function, SETTINGS, ledger_of(lanes), Alarm())
 
 
-def shape(flags: SupervisorSpec) -> list[object]:
-    """Ids in start order, supervisors with what is below them."""
+def shape(spec: SupervisorSpec) -> list[object]:
+    """Ids in start order; of a supervisor, with its children."""
     return [
         (child.id, shape(child.start)) if isinstance(child.start, SupervisorSpec) else child.id
-        for child in flags.children
+        for child in spec.children
     ]
 
 
-def test_without_children_there_is_the_lambda_s_part_only() -> None:
-    flags = build_tree(serving(Function(Greeter)), connect)
+def test_a_function_without_children_has_the_lambda_subtree_only() -> None:
+    spec = build_tree(serve(Function(Greeter)), connect)
 
-    assert shape(flags) == [
+    assert shape(spec) == [
         (
             "lambda",
             [
@@ -69,10 +69,10 @@ def test_without_children_there_is_the_lambda_s_part_only() -> None:
     ]
 
 
-def test_the_user_s_children_come_first_as_the_function_says() -> None:
+def test_the_user_s_children_start_first() -> None:
     children = [Child(Visits, id="a"), Child(Visits, id="b")]
     function = Function(Greeter, children, Strategy.REST_FOR_ONE, 7, 2.0)
-    first = build_tree(serving(function), connect).children[0]
+    first = build_tree(serve(function), connect).children[0]
 
     assert first.id == "children"
     assert first.start == function.supervision
@@ -80,8 +80,8 @@ def test_the_user_s_children_come_first_as_the_function_says() -> None:
     assert first.start.strategy is Strategy.REST_FOR_ONE
 
 
-def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() -> None:
-    (only,) = shape(build_tree(serving(Function(Greeter), lanes=3), connect))
+def test_several_lanes_have_supervised_responders_and_pollers() -> None:
+    (only,) = shape(build_tree(serve(Function(Greeter), lanes=3), connect))
 
     assert only == (
         "lambda",
@@ -96,26 +96,26 @@ def test_each_lane_has_a_responder_and_a_poller_each_kind_with_a_supervisor() ->
 
 
 @pytest.mark.parametrize(("lanes", "limit"), [(1, SETTINGS.busy_wait), (2, 0.0)])
-def test_only_the_poller_of_one_lane_looks_for_its_next_event(lanes: int, limit: float) -> None:
+def test_only_the_poller_of_a_single_lane_polls_busily(lanes: int, limit: float) -> None:
     pollers: list[Poller] = []
 
-    def find(flags: SupervisorSpec) -> None:
-        for child in flags.children:
+    def find(spec: SupervisorSpec) -> None:
+        for child in spec.children:
             if isinstance(child.start, SupervisorSpec):
                 find(child.start)
             elif str(child.id).startswith("poller-"):
                 pollers.append(child.start())  # type: ignore[operator]
 
-    find(build_tree(serving(Function(Greeter), lanes), connect))
+    find(build_tree(serve(Function(Greeter), lanes), connect))
 
     assert [poller.busy_poll.limit for poller in pollers] == [limit] * lanes
 
 
 @pytest.mark.parametrize("period", [PERIOD, WORKERS_PERIOD])
-def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong(period: float) -> None:
+def test_one_child_s_crashes_cannot_exceed_the_restart_intensity(period: float) -> None:
     pause, now, restarts = BACKOFF.first, 0.0, list[float]()
     while now < 100:
-        # Counted as it crashes; then comes the pause.
+        # A restart counts when its pause begins.
         restarts.append(now)
         now += pause
         pause = min(pause * BACKOFF.factor, BACKOFF.maximum)
@@ -128,20 +128,20 @@ def test_none_of_many_s_crashes_can_use_up_what_all_may_do_wrong(period: float) 
 @pytest.mark.parametrize(
     ("lanes", "count", "expected"), [(1, None, 2), (3, None, 4), (1, 1, 1), (3, 1, 3), (3, 9, 9)]
 )
-def test_there_is_a_worker_a_lane_and_a_spare_unless_the_function_says_more(
+def test_there_is_one_worker_per_lane_and_a_spare_by_default(
     lanes: int, count: int | None, expected: int
 ) -> None:
-    assert serving(Function(Workers(Greeter, count)), lanes).worker_count() == expected
+    assert serve(Function(Workers(Greeter, count)), lanes).worker_count() == expected
 
 
 @pytest.mark.parametrize(
     ("lanes", "children", "inline"),
     [(1, [], True), (2, [], False), (1, [Child(Visits)], False)],
 )
-def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
+def test_a_plain_handler_runs_inline_if_no_other_actor_needs_the_loop(
     lanes: int, children: list[Child[Visits]], inline: bool
 ) -> None:
-    worker = serving(Function(plain, children), lanes).make_worker()
+    worker = serve(Function(plain, children), lanes).make_worker()
     instance = worker._lifecycle.create()
 
     assert isinstance(instance, PlainHandler)
@@ -149,21 +149,23 @@ def test_a_plain_handler_runs_inline_while_nobody_else_needs_the_loop(
     assert not worker.stateful
 
 
-@pytest.mark.parametrize(("escaped", "body"), [(True, b'["\\u00e9"]'), (False, '["é"]'.encode())])
-def test_a_plain_handler_s_result_is_escaped_as_the_runtime_says(
-    escaped: bool, body: bytes
+@pytest.mark.parametrize(
+    ("ascii_only", "body"), [(True, b'["\\u00e9"]'), (False, '["é"]'.encode())]
+)
+def test_a_plain_handler_s_result_is_ascii_if_the_settings_say_so(
+    ascii_only: bool, body: bytes
 ) -> None:
-    told = serving(Function(plain))
-    told.settings = SETTINGS._replace(ascii_only=escaped)
+    served = serve(Function(plain))
+    served.settings = SETTINGS._replace(ascii_only=ascii_only)
 
-    assert told.make_worker().encode_result(("é",)).body == body
+    assert served.make_worker().encode_result(("é",)).body == body
 
 
-def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> None:
-    told = serving(Function(Greeter))
-    told.settings = SETTINGS._replace(snap_start=True)
+def test_the_snapshot_is_taken_before_the_pollers_start() -> None:
+    served = serve(Function(Greeter))
+    served.settings = SETTINGS._replace(snap_start=True)
 
-    assert shape(build_tree(told, connect)) == [
+    assert shape(build_tree(served, connect)) == [
         (
             "lambda",
             [
@@ -178,15 +180,15 @@ def test_a_snapshot_is_taken_between_all_that_serves_and_the_first_next() -> Non
     ]
 
 
-def test_a_handler_class_is_stateful_and_typed() -> None:
-    worker = serving(Function(Greeter)).make_worker()
+def test_a_handler_class_is_stateful_and_its_events_typed() -> None:
+    worker = serve(Function(Greeter)).make_worker()
 
     assert worker.stateful
     assert worker._lifecycle.create is Greeter
     assert worker.decoder.decode(b"7") == 7
 
 
-def test_a_handler_with_a_type_that_cannot_be_decoded_fails_the_worker_s_start() -> None:
+def test_an_event_type_that_cannot_be_decoded_raises_type_error() -> None:
     class Odd:
         pass
 
@@ -195,4 +197,4 @@ def test_a_handler_with_a_type_that_cannot_be_decoded_fails_the_worker_s_start()
             return Path()
 
     with pytest.raises(TypeError):
-        serving(Function(Wrong)).make_worker()
+        serve(Function(Wrong)).make_worker()

@@ -1,7 +1,7 @@
-"""Windows, where functions are written and their actors tested, but not served.
+"""Windows: functions can be written and their actors tested, but not served.
 
-A process of this system stands in for it, without what Windows lacks; but for what trio has instead
-there, and needs here.
+Windows is simulated by a process of this system without the modules and functions that Windows
+lacks, except those that trio needs here and replaces there.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from okibi.runtime.settings import UNSUPPORTED_SYSTEM, read_settings
 
 WINDOWS = """
 import os, select, signal, sys, time
-import asyncio, sysconfig, trio, zoneinfo  # of which Windows has others
+import asyncio, sysconfig, trio, zoneinfo  # Windows has other implementations
 
 KEPT = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM", "SIG_DFL", "SIG_IGN"}
 for name in [name for name in vars(signal) if name.startswith("SIG")]:
@@ -41,11 +41,11 @@ sys.platform = "win32"
 
 
 def on_windows(code: str, before: str = "") -> "subprocess.CompletedProcess[str]":
-    """What a process says and ends with that has what Windows has.
+    """Run code in a process that simulates Windows.
 
     Args:
-        code: what it runs.
-        before: what it imports while it still has what this system has.
+        code: the code.
+        before: code to run first, before the simulation begins.
     """
     command = [sys.executable, "-c", before + WINDOWS + code]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -89,7 +89,7 @@ trio.run(main)
 """
 
 
-def test_a_function_is_imported_and_its_actors_are_tested_on_windows() -> None:
+def test_a_function_can_be_imported_and_its_actors_tested_on_windows() -> None:
     done = on_windows(APP)
 
     assert (done.stdout, done.stderr) == ("1 1\n", "")
@@ -109,7 +109,7 @@ for arguments in (["invoke", "app.function"], ["bench", "app.function"], ["--ver
 
 
 @pytest.mark.slow
-def test_the_command_says_on_windows_in_one_sentence_what_it_cannot_do() -> None:
+def test_commands_on_windows_fail_with_one_sentence() -> None:
     imported = "import httpx, rich.console, rich.progress, rich.table, typer"
     done = on_windows(COMMANDS, before=imported)
 
@@ -123,7 +123,7 @@ def test_the_command_says_on_windows_in_one_sentence_what_it_cannot_do() -> None
         lambda: order_of_bench("app.function", None, {}),
     ],
 )
-def test_what_is_measured_or_invoked_is_refused_before_it_is_looked_at(
+def test_invoke_and_bench_are_refused_on_windows(
     read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")

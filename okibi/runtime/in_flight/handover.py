@@ -8,8 +8,10 @@
     responder   writes the response and the next GET           STAGED              -
     poller      reads the status of the response               ACKED               -
 
-Poller and responder exist once per lane: a lane is one connection to the Runtime API with one event
-at a time. Dispatcher and ledger exist once. By default there is one worker more than lanes.
+Each actor is the module of that name in `serving`; `tree` starts them. `delivery` explains the
+states. Poller and responder exist once per lane; a lane is one connection to the Runtime API, with
+one event at a time. Dispatcher and ledger exist once. By default there is one worker more than
+lanes.
 
 One rule: the ledger is the truth, a message is a wake-up. A message says that there is work, and
 may say where. Each actor looks at the ledger when it starts; a message to a dead actor is no loss.

@@ -3,7 +3,8 @@
 Parking and waking a task costs as much CPU time as a whole event: the kernel puts a core to sleep
 and wakes it with cold caches, and trio's loop makes two passes. When the next event follows within
 microseconds, polling is cheaper and faster. (The BEAM's schedulers do the same, `+sbwt`; Go's
-scheduler and locks, too.) When no event follows, polling is waste. The rule therefore adapts:
+scheduler and locks, too.) When no event follows, polling is waste. `OKIBI_BUSY_WAIT_US` sets the
+limit, and the rule adapts:
 
     the last event arrived      consequence
     within the limit            poll again after the required number of such events in a row; the
