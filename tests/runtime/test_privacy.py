@@ -80,7 +80,7 @@ class Payments(Server):
     says: str = ""
     gate: trio.Event = attrs.Factory(trio.Event)
 
-    def error(self) -> Exception:
+    def _error(self) -> Exception:
         error = Indiscreet(self.says) if self.says else Indiscreet()
         if self.says:
             error.add_note(self.says)

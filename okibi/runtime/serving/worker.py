@@ -294,8 +294,8 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         return late_by(first, request_id)
     if issubclass(type(error), BaseExceptionGroup):
         # The handler's own group is reported whole, without the Cancelled that trio added.
-        without_cancelled = uncancelled(error)
-        return handler_error(crash if without_cancelled is None else without_cancelled, request_id)
+        own_group = without_cancelled(error)
+        return handler_error(crash if own_group is None else own_group, request_id)
     return handler_error(crash, request_id)
 
 
