@@ -82,9 +82,9 @@ def run_trio() -> None:
     """Run a task per connection."""
     import trio
 
-    from okibi.runtime.system.precise_clock import FineClock
+    from okibi.runtime.system.precise_clock import PreciseClock
 
-    clock = FineClock()
+    clock = PreciseClock()
 
     async def serve(lane: socket.socket) -> None:
         while True:
@@ -95,7 +95,7 @@ def run_trio() -> None:
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(clock.ring)
+            nursery.start_soon(clock.run_timer)
             for lane in open_lanes():
                 nursery.start_soon(serve, lane)
 
@@ -106,10 +106,10 @@ def run_threads() -> None:
     """Run a thread per connection, woken as precisely as a plain `def`'s."""
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-    from okibi.runtime.system.scheduling import wake_on_time
+    from okibi.runtime.system.scheduling import remove_timer_slack
 
     def serve(lane: socket.socket) -> None:
-        wake_on_time()
+        remove_timer_slack()
         lane.setblocking(True)
         while True:
             if answer := answer_to(lane.recv(8192) or sys.exit("the server has gone")):

@@ -250,6 +250,25 @@ def wake_loop_on(descriptor: int) -> bool:
 # -- threads
 
 
+def watch_steps() -> Callable[[], object]:
+    """How another thread sees which step of a task this thread's run is at.
+
+    Returns:
+        A function for any thread: the task and how often it has yielded, equal for two calls in
+        the same step; None between two steps, or where trio's loop is not known.
+    """
+    if CONTEXT is None:
+        return lambda: None
+    # `CONTEXT` is a threading.local: these are this thread's attributes.
+    attributes = vars(CONTEXT)
+
+    def current_step() -> object:
+        task: Any = attributes.get("task")
+        return None if task is None else (task, task._schedule_points)
+
+    return current_step
+
+
 def task_waiting_for_thread() -> Task | None:
     """The task that waits for this thread; None if trio did not start or has abandoned the thread.
 

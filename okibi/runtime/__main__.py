@@ -19,7 +19,7 @@ try:
     import_msgspec()
 
     from .bootstrap import main
-    from .process.shutdown import STOP_LIMIT, end_within
+    from .process_end.shutdown import STOP_LIMIT, exit_within
 except Exception as error:
     from .startup.wrong_build import end_if_wrong_build
 
@@ -42,5 +42,5 @@ def __getattr__(name: str) -> object:
 if __name__ == "__main__":
     code = main(sys.argv[1:], enable_gc=gc_paused)
     # The interpreter waits for threads that the user's code has left.
-    end_within(STOP_LIMIT, code)
+    exit_within(STOP_LIMIT, code)
     sys.exit(code)

@@ -23,7 +23,7 @@ from ..actors.exits import is_a
 from ..actors.process import Process
 from ..actors.start import spawn, wait_started
 from ..supervisors import SupervisorSpec
-from .deadlines.interrupt import Alarm
+from .deadlines.interrupt import DeadlineInterrupt
 from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
 from .errors.error_response import error_json, init_error
@@ -32,13 +32,13 @@ from .handlers.function import Function
 from .in_flight.emergency_report import report_init_error
 from .in_flight.lane import Lane
 from .in_flight.ledger import Ledger
-from .process.at_fork import Forks
-from .process.shutdown import STOP_LIMIT, Ending, Root, end_within
+from .process_end.at_fork import ForkGuard
+from .process_end.shutdown import STOP_LIMIT, RootSupervisor, Shutdown, exit_within
 from .protocol.transport import connect
 from .serving.extension import ExtensionConnection
 from .settings import Settings, read_api_address, read_settings, split_address, thread_limit
 from .startup.find_function import load
-from .system.precise_clock import FineClock
+from .system.precise_clock import PreciseClock
 from .telemetry.logs import configure, log_error
 from .tree import ServedFunction, build_tree
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str], *, enable_gc: bool = False) -> int:
         settings = read_settings(os.environ, arguments)
     except InitError as error:
         # First, because writing may block.
-        end_within(STOP_LIMIT, 1)
+        exit_within(STOP_LIMIT, 1)
         _report_bad_setting(error)
         print(f"okibi: {error.message}", file=sys.stderr)
         return 1
@@ -85,15 +85,15 @@ def main(arguments: Sequence[str], *, enable_gc: bool = False) -> int:
         with SlowImport(LIMIT if settings.on_demand else math.inf):
             function = load(settings.handler, settings.task_root)
         watchdog.start()
-        code, last = trio.run(serve, function, settings, watchdog, extension, clock=FineClock())
+        code, last = trio.run(serve, function, settings, watchdog, extension, clock=PreciseClock())
     except InitError as error:
-        end_within(STOP_LIMIT, error.code)
+        exit_within(STOP_LIMIT, error.code)
         log_error(error_json(error.kind, error.message, error.stack))
         report_init_error(settings.address, error)
         return error.code
     except BaseException:
         # Threads of the user's code must not keep the process alive.
-        end_within(STOP_LIMIT, 1)
+        exit_within(STOP_LIMIT, 1)
         raise
     finally:
         watchdog.close()
@@ -133,31 +133,31 @@ async def serve(
     # Each lane gets as many threads of `trio.to_thread` as a single lane has.
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = thread_limit(len(lanes), int(limiter.total_tokens))
-    alarm = Alarm()
-    ending = Ending(lanes, alarm, watchdog.turn_to)
+    interrupt = DeadlineInterrupt()
+    shutdown = Shutdown(lanes, interrupt, watchdog.run_instead)
     clock = trio.lowlevel.current_clock()
-    fine = [clock] if isinstance(clock, FineClock) else []
-    forks = Forks(lanes, ending, alarm, *fine)
-    ledger = Ledger(lanes, ending.fail, watchdog)
-    served = ServedFunction(function, settings, ledger, alarm)
+    fine = [clock] if isinstance(clock, PreciseClock) else []
+    fork_guard = ForkGuard(lanes, shutdown, interrupt, *fine)
+    ledger = Ledger(lanes, shutdown.fail, watchdog)
+    served = ServedFunction(function, settings, ledger, interrupt)
     if served.loop is not None:
-        forks.others.append(served.loop)
+        fork_guard.others.append(served.loop)
     spec = build_tree(served, partial(connect, *settings.address), extension)
-    watchdog.attach(ledger, alarm)
-    with ending, alarm:
-        not_started, reason = await _run_tree(spec, ending, fine)
+    watchdog.attach(ledger, interrupt)
+    with shutdown, interrupt:
+        not_started, reason = await _run_tree(spec, shutdown, fine)
     for lane in lanes:
         lane.close()
     if extension is not None:
         extension.close()
-    if not_started is not None and ending.code is None:
+    if not_started is not None and shutdown.code is None:
         raise _init_error(not_started)
-    code = ending.code if ending.code is not None else int(reason.error is not None)
-    return code, ending.left_to_user()
+    code = shutdown.code if shutdown.code is not None else int(reason.error is not None)
+    return code, shutdown.users_sigterm_handler()
 
 
 async def _run_tree(
-    spec: SupervisorSpec, ending: Ending, clocks: Sequence[FineClock]
+    spec: SupervisorSpec, shutdown: Shutdown, clocks: Sequence[PreciseClock]
 ) -> tuple[StartError | None, ExitReason]:
     """Start the tree and wait for its end.
 
@@ -165,12 +165,12 @@ async def _run_tree(
         The error if an actor did not start, and the root's exit reason.
     """
     async with trio.open_nursery() as nursery:
-        top = partial(Root, spec, ending)
+        top = partial(RootSupervisor, spec, shutdown)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
-        ending.root = root
-        nursery.start_soon(ending.run)
+        shutdown.root = root
+        nursery.start_soon(shutdown.run)
         for clock in clocks:
-            nursery.start_soon(clock.ring)
+            nursery.start_soon(clock.run_timer)
         try:
             not_started = await _start_error(root)
             if not_started is None:
@@ -180,9 +180,9 @@ async def _run_tree(
         except trio.Cancelled:
             # trio itself has cancelled the run. The tree is shielded and would serve on, but the
             # tasks that end it are cancelled.
-            ending.fail(CANCELLED)
+            shutdown.fail(CANCELLED)
             with trio.CancelScope(shield=True):
-                await ending.run()
+                await shutdown.run()
             raise
         nursery.cancel_scope.cancel()
     return not_started, reason

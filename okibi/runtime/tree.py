@@ -39,7 +39,7 @@ from .codec.json import (
     encode_official_escaped,
     encode_official_unescaped,
 )
-from .deadlines.interrupt import Alarm
+from .deadlines.interrupt import DeadlineInterrupt
 from .handlers.function import Function
 from .handlers.handler import (
     AsyncHandler,
@@ -86,16 +86,16 @@ class ServedFunction:
         function: the function to serve.
         settings: the environment.
         ledger: the lanes and the ready workers.
-        alarm: times out a plain `def` handler on the main thread.
+        interrupt: times out a plain `def` handler on the main thread.
     """
 
     def __init__(
-        self, function: Function, settings: Settings, ledger: Ledger, alarm: Alarm
+        self, function: Function, settings: Settings, ledger: Ledger, interrupt: DeadlineInterrupt
     ) -> None:
         self.function = function
         self.settings = settings
         self.ledger = ledger
-        self.alarm = alarm
+        self.interrupt = interrupt
         self.loop: aio.AsyncioLoop | None = None
         if (function.loop or settings.loop) == "asyncio":
             from .handlers.asyncio_loop.loop import AsyncioLoop
@@ -134,16 +134,16 @@ class ServedFunction:
         # Inline if no other actor needs the loop: module-level connections, `signal` and
         # `asyncio.run` work as in the official client, and a thread would cost more than the event.
         inline = len(self.ledger.lanes) == 1 and not self.function.children
-        alarm, abandon = self.alarm if inline else None, self.ledger.count_abandoned
+        interrupt, abandon = self.interrupt if inline else None, self.ledger.count_abandoned
         if self.loop is not None:
             from .handlers.asyncio_loop import asyncio_handlers
 
-            return asyncio_handlers.instance_factory(target, alarm, abandon, self.loop)
+            return asyncio_handlers.instance_factory(target, interrupt, abandon, self.loop)
         if is_handler(target):
             return target  # type: ignore[no-any-return]
         if is_async(target):
             return lambda: AsyncHandler(target)
-        return lambda: PlainHandler(target, alarm, abandon)
+        return lambda: PlainHandler(target, interrupt, abandon)
 
     def worker_count(self) -> int:
         """The number of workers: the function's `count`, by default one per lane and a spare.

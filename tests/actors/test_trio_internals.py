@@ -145,3 +145,21 @@ async def test_without_trios_private_name_no_task_waits_for_a_thread(
     monkeypatch.delattr(trio, "_threads")
 
     assert await trio.to_thread.run_sync(task_waiting_for_thread) is None
+
+
+@known
+async def test_another_thread_sees_whether_a_step_is_still_the_same() -> None:
+    current_step = trio_internals.watch_steps()
+    from_thread = [await trio.to_thread.run_sync(current_step)]
+    within = [current_step(), current_step()]
+    await trio.lowlevel.checkpoint()
+
+    assert from_thread == [None]
+    assert within[0] == within[1] != current_step()
+    assert within[0] is not None
+
+
+async def test_without_a_known_loop_no_step_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_internals, "CONTEXT", None)
+
+    assert trio_internals.watch_steps()() is None

@@ -33,7 +33,7 @@ from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind, Journal
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
@@ -281,7 +281,10 @@ async def _main(kind: type[CutWorld], shape: Shape, cut: Cut | None) -> CutWorld
     world = kind(shape, cut)
     ledger = RecordingLedger([world.lane], world.fail, NoWatchdog())
     serving = ServedFunction(
-        Function(world.handler()), Settings("api:80", "app.handler", Path()), ledger, Alarm()
+        Function(world.handler()),
+        Settings("api:80", "app.handler", Path()),
+        ledger,
+        DeadlineInterrupt(),
     )
     flags = build_tree(serving, world.connect)
     handler = Recorder(world.said)

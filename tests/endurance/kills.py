@@ -138,7 +138,10 @@ class BusyWorld(World):
 
     def is_own(self, number: int, payload: bytes) -> bool:
         if number in SHORT:
-            return b'"errorType": "Runtime.DeadlineExceeded"' in payload and b"it stood" in payload
+            return (
+                b'"errorType": "Runtime.DeadlineExceeded"' in payload
+                and b"the handler was" in payload
+            )
         return super().is_own(number, payload)
 
 

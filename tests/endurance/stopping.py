@@ -25,7 +25,7 @@ LONG = 30.0
 # Time limits so long that no other load makes the shutdown hurry.
 UNHURRIED = """
 import sys
-from okibi.runtime.process import shutdown
+from okibi.runtime.process_end import shutdown
 from okibi.runtime.bootstrap import main
 shutdown.DRAIN, shutdown.HASTE, shutdown.LIMIT, shutdown.STOP_LIMIT = {drain}, 10, 12, 15
 sys.exit(main(sys.argv[1:]))

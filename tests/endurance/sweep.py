@@ -26,7 +26,7 @@ import trio
 import trio.testing
 
 from okibi.actors.start import spawn, wait_started
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
 from okibi.runtime.in_flight.lane import Lane
@@ -96,7 +96,7 @@ async def _main(
 
     ledger = RecordingLedger(lanes, fail, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
-    serving = ServedFunction(Function(handler), settings, ledger, Alarm())
+    serving = ServedFunction(Function(handler), settings, ledger, DeadlineInterrupt())
     flags = build_tree(serving, world.connect, world.registration)
     async with trio.open_nursery() as nursery:
         root = spawn(

@@ -13,7 +13,7 @@ import trio
 
 from okibi.local import EntryKind, RuntimeApi
 from okibi.runtime.bootstrap import CANCELLED
-from okibi.runtime.process.shutdown import STOP_LIMIT
+from okibi.runtime.process_end.shutdown import STOP_LIMIT
 from tests.limits import HANG
 from tests.support.sandbox import (
     COMMAND,

@@ -1,4 +1,4 @@
-"""No secret leaves the process, however an actor ends: every byte that leaves it is searched.
+"""No secret leaves the process at any end of an actor: all output is searched.
 
 Secrets are in an actor's fields, messages and replies, and in the texts of its exceptions if its
 `format_status` hides the reason.
@@ -43,7 +43,7 @@ from okibi.actors import (
 )
 from okibi.local import RuntimeApi
 from okibi.runtime.errors.error_response import handler_error, init_error
-from okibi.runtime.telemetry.json_format import JsonLines
+from okibi.runtime.telemetry.json_format import JsonFormatter
 from okibi.supervisors import (
     Child,
     Restart,
@@ -64,13 +64,13 @@ SECRETS = (SSN, PASSWORD, TOKEN)
 CARD = {"ssn": SSN, "password": PASSWORD, "nested": [(TOKEN,)]}
 
 
-class Indiscreet(Exception):
-    """An error with a secret in its text, which `format_status` must hide."""
+class SecretError(Exception):
+    """Contains a secret if the actor's `format_status` hides the reason."""
 
 
 @attrs.define(eq=False)
 class Payments(Server):
-    """An actor full of secrets, which ends in any way it is asked to."""
+    """Has secrets everywhere, and ends in the requested way."""
 
     ssn: str = SSN
     password: str = PASSWORD
@@ -81,7 +81,7 @@ class Payments(Server):
     gate: trio.Event = attrs.Factory(trio.Event)
 
     def _error(self) -> Exception:
-        error = Indiscreet(self.says) if self.says else Indiscreet()
+        error = SecretError(self.says) if self.says else SecretError()
         if self.says:
             error.add_note(self.says)
             error.__cause__ = KeyError(self.says)
@@ -144,7 +144,7 @@ GROUP = Group("group", Payments)
 
 
 class Marked(Payments):
-    """The same with secrets marked by annotations."""
+    """A Payments with marked secrets."""
 
     ssn: Secret[str]
     card: Annotated[dict[str, Any], "of a customer"] | Secret[str]  # type: ignore[assignment]
@@ -154,7 +154,7 @@ class Marked(Payments):
 
 
 class Discreet(Payments):
-    """The same with a `format_status` that hides everything."""
+    """A Payments whose `format_status` hides everything."""
 
     def format_status(self, status: Status) -> Status:
         gone = None if status.reason is None else "it failed"
@@ -162,7 +162,7 @@ class Discreet(Payments):
 
 
 class Formal(Payments):
-    """The same with a `format_status` that replaces the reason."""
+    """A Payments whose `format_status` replaces the reason."""
 
     def format_status(self, status: Status) -> Status:
         gone = None if status.reason is None else crashed(ValueError("it failed"))
@@ -170,7 +170,7 @@ class Formal(Payments):
 
 
 class Broken(Payments):
-    """The same with a `format_status` that raises an error with a secret."""
+    """A Payments whose `format_status` raises an error that contains a secret."""
 
     def format_status(self, status: Status) -> Status:
         raise RuntimeError(SSN)
@@ -192,15 +192,15 @@ KINDS: dict[str, tuple[type[Payments], str]] = {
 KIND = pytest.mark.parametrize("kind", KINDS)
 
 
-class Searched:
-    """Collects everything that leaves the process."""
+class Output:
+    """Collects everything that has left the process."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
         self.texts: list[str] = []
 
     def raised(self, error: BaseException) -> None:
-        """Collect every form in which a caller may show an exception."""
+        """Add an exception in every form in which a caller may show it."""
         outcome, init = handler_error(error, "id"), init_error(error)
         printed = "".join(traceback.format_exception(error))
         told = outcome.body, outcome.cause, outcome.error_type, init.message, init.stack
@@ -210,7 +210,7 @@ class Searched:
         self.texts += [str(value), repr(value)]
 
     def search(self, capsys: pytest.CaptureFixture[str]) -> None:
-        text, lines = logging.Formatter("%(message)s"), JsonLines()
+        text, lines = logging.Formatter("%(message)s"), JsonFormatter()
         for record in self._caplog.records:
             self.texts += [text.format(record), lines.format(record)]
             self.texts += [repr(record.__dict__.get("report"))]
@@ -219,17 +219,17 @@ class Searched:
 
 
 @asynccontextmanager
-async def raises(searched: Searched, *kinds: type[BaseException]) -> AsyncIterator[None]:
+async def raises(output: Output, *kinds: type[BaseException]) -> AsyncIterator[None]:
     try:
         yield
     except kinds as error:
-        searched.raised(error)
+        output.raised(error)
     else:
         pytest.fail("nothing was raised")
 
 
 GIVEN: Any = {"password": PASSWORD}
-Scenario = Callable[[Searched, type[Payments], str], Awaitable[None]]
+Scenario = Callable[[Output, type[Payments], str], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -240,7 +240,7 @@ def scenario(act: Scenario) -> Scenario:
 
 @asynccontextmanager
 async def tree(kind: type[Payments], says: str, **spec: Any) -> AsyncIterator[Any]:
-    """A tree with such an actor, traced and logged by all debug tools."""
+    """A tree with one actor, traced and logged."""
     async with trio.open_nursery() as nursery:
         child = Child(lambda: kind(says=says), name=SAYS, **spec)
         top = await supervise(nursery, SupervisorSpec([child], intensity=9), path="/top")
@@ -251,22 +251,22 @@ async def tree(kind: type[Payments], says: str, **spec: Any) -> AsyncIterator[An
 
 
 def scenario_of(method: Any, *kinds: type[BaseException]) -> Scenario:
-    async def act(searched: Searched, kind: type[Payments], says: str) -> None:
+    async def act(output: Output, kind: type[Payments], says: str) -> None:
         async with tree(kind, says) as top:
             ref, named = SAYS.process(), getattr(kind, method.__name__)
-            searched.shown(await debug.get_status(SAYS))
-            async with raises(searched, *kinds):
+            output.shown(await debug.get_status(SAYS))
+            async with raises(output, *kinds):
                 with trio.fail_after(HANG):
                     await SAYS.call(named, SSN, **GIVEN)
-            searched.shown(snapshot(top))
-            searched.shown(ref.reason)
+            output.shown(snapshot(top))
+            output.shown(ref.reason)
             await trio.sleep(1)
             await SAYS.cast(named, SSN, **GIVEN)
             await trio.sleep(1)
-            with trio.move_on_after(1):  # a hanging actor does not answer
-                searched.shown(await debug.get_status(SAYS))
-                searched.shown(await debug.log(SAYS))
-        searched.shown(stop_report(top))
+            with trio.move_on_after(1):  # a hanging actor does not reply
+                output.shown(await debug.get_status(SAYS))
+                output.shown(await debug.log(SAYS))
+        output.shown(stop_report(top))
 
     SCENARIOS[method.__name__] = act
     return act
@@ -283,60 +283,58 @@ scenario_of(Payments.lose, ReplyLost)
 
 
 @scenario
-async def a_crash_in_init(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_crash_in_init(output: Output, kind: type[Payments], says: str) -> None:
     class Unready(kind):  # type: ignore[misc,valid-type]
         async def init(self) -> None:
             raise self._error()
 
     async with trio.open_nursery() as nursery:
-        async with raises(searched, StartError):
+        async with raises(output, StartError):
             await start(nursery, lambda: Unready(says=says))
         top = await supervise(nursery, SupervisorSpec([]))
         spec: Child[Any] = Child(lambda: Unready(says=says), id="unready")
-        async with raises(searched, Refusal):
+        async with raises(output, Refusal):
             await top.call(Supervisor.start_child, spec)
         top.stop()
 
 
 @scenario
-async def a_crash_in_handle_info(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_crash_in_handle_info(output: Output, kind: type[Payments], says: str) -> None:
     async with tree(kind, says):
         pending = await SAYS.request(Payments.hang, SSN, **GIVEN)
-        searched.shown(pending)
+        output.shown(pending)
     async with tree(kind, says):
         SAYS.send_nowait(CARD)
         unread = await SAYS.request(Payments.echo, SSN, **GIVEN)
-        async with raises(searched, ActorExited):
+        async with raises(output, ActorExited):
             await unread.result()
-        searched.shown(unread)
+        output.shown(unread)
 
 
 @scenario
-async def a_crash_in_handle_continue(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_crash_in_handle_continue(output: Output, kind: type[Payments], says: str) -> None:
     async with tree(kind, says) as top:
         await SAYS.call(Payments.go_on, SSN, **GIVEN)
         await trio.sleep(1)
-        searched.shown(snapshot(top))
+        output.shown(snapshot(top))
 
 
 @scenario
-async def a_crash_in_terminate(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_crash_in_terminate(output: Output, kind: type[Payments], says: str) -> None:
     class Untidy(kind):  # type: ignore[misc,valid-type]
         async def terminate(self, reason: ExitReason) -> None:
             raise self._error()
 
-    async with tree(Untidy, says), raises(searched, ActorExited):
+    async with tree(Untidy, says), raises(output, ActorExited):
         await SAYS.call(Payments.crash, SSN, **GIVEN)
     async with trio.open_nursery() as nursery:
-        async with raises(searched, ExceptionGroup), trio.open_nursery() as linked:
+        async with raises(output, ExceptionGroup), trio.open_nursery() as linked:
             await stop(await start(linked, lambda: Untidy(says=says)))
         nursery.cancel_scope.cancel()
 
 
 @scenario
-async def a_terminate_that_does_not_end(
-    searched: Searched, kind: type[Payments], says: str
-) -> None:
+async def a_terminate_that_does_not_end(output: Output, kind: type[Payments], says: str) -> None:
     class Slow(kind):  # type: ignore[misc,valid-type]
         async def terminate(self, reason: ExitReason) -> None:
             await trio.sleep_forever()
@@ -344,27 +342,27 @@ async def a_terminate_that_does_not_end(
     async with tree(Slow, says) as top:
         pending = await SAYS.request(Payments.crash, SSN, **GIVEN)
         await wait_all_tasks_blocked()
-        # It is dying: what it is asked now is refused with the reason.
-        async with raises(searched, ActorExited):
+        # The actor is ending: calls are refused with the reason.
+        async with raises(output, ActorExited):
             await SAYS.call(Payments.echo, SSN, **GIVEN)
-        searched.shown(snapshot(top))
-        async with raises(searched, ActorExited):
+        output.shown(snapshot(top))
+        async with raises(output, ActorExited):
             await pending.result()
 
 
 @scenario
-async def a_kill(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_kill(output: Output, kind: type[Payments], says: str) -> None:
     async with tree(kind, says) as top:
         pending = await SAYS.request(Payments.hang, SSN, **GIVEN)
         await wait_all_tasks_blocked()
-        searched.shown(snapshot(top))
+        output.shown(snapshot(top))
         SAYS.process().kill()
-        async with raises(searched, ActorExited):
+        async with raises(output, ActorExited):
             await pending.result()
 
 
 @scenario
-async def a_mailbox_that_is_full(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_mailbox_that_is_full(output: Output, kind: type[Payments], says: str) -> None:
     for policy in WhenFull:
 
         class Small(kind):  # type: ignore[misc,valid-type]
@@ -380,28 +378,28 @@ async def a_mailbox_that_is_full(searched: Searched, kind: type[Payments], says:
             if policy is WhenFull.DROP_OLDEST:
                 await SAYS.cast(Payments.echo, SSN, **GIVEN)
                 await SAYS.send(CARD)
-                async with raises(searched, MailboxFull):
+                async with raises(output, MailboxFull):
                     await first.result()
             else:
                 for send in (SAYS.cast_nowait, SAYS.send_nowait):
-                    async with raises(searched, MailboxFull):
+                    async with raises(output, MailboxFull):
                         if send == SAYS.send_nowait:
                             SAYS.send_nowait(SSN)
                         else:
                             SAYS.cast_nowait(Payments.echo, SSN, **GIVEN)
                 await GROUP.dispatch(Payments.echo, SSN, **GIVEN)
-            searched.shown(snapshot(top))
+            output.shown(snapshot(top))
 
 
 @scenario
-async def a_circle_of_calls(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_circle_of_calls(output: Output, kind: type[Payments], says: str) -> None:
     other = Name("other", Payments)
 
     class Second(kind):  # type: ignore[misc,valid-type]
         async def echo(self, ssn: str, *, password: str) -> Any:
             with pytest.raises(CallCycle) as circle:
                 await SAYS.call(Payments.echo, ssn, password=password)
-            searched.raised(circle.value)
+            output.raised(circle.value)
 
     class First(kind):  # type: ignore[misc,valid-type]
         async def hang(self, ssn: str, *, password: str) -> None:
@@ -415,69 +413,67 @@ async def a_circle_of_calls(searched: Searched, kind: type[Payments], says: str)
 
 
 @scenario
-async def a_message_that_fits_no_method(
-    searched: Searched, kind: type[Payments], says: str
-) -> None:
+async def a_message_that_fits_no_method(output: Output, kind: type[Payments], says: str) -> None:
     async with tree(kind, says):
         for given in ((SSN, TOKEN), ()):
-            async with raises(searched, TypeError):
+            async with raises(output, TypeError):
                 await SAYS.call(Payments.echo, *given, **GIVEN)
             await SAYS.cast(Payments.echo, *given, **GIVEN)
-        async with raises(searched, TypeError):
+        async with raises(output, TypeError):
             await SAYS.call(SSN)  # type: ignore[arg-type]
         await SAYS.call(Payments.echo, SSN, **GIVEN)
 
 
 @scenario
-async def a_late_reply(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_late_reply(output: Output, kind: type[Payments], says: str) -> None:
     async with tree(kind, says) as top:
         with trio.move_on_after(0.5):
             await SAYS.call(Payments.put_off, SSN, **GIVEN)
-        searched.shown(snapshot(top))
+        output.shown(snapshot(top))
         await trio.sleep(1)
-        searched.shown(await debug.log(SAYS))
+        output.shown(await debug.log(SAYS))
 
 
 @scenario
-async def a_supervisor_that_gives_up(searched: Searched, kind: type[Payments], says: str) -> None:
-    async with raises(searched, ExceptionGroup), trio.open_nursery() as nursery:
+async def a_supervisor_that_gives_up(output: Output, kind: type[Payments], says: str) -> None:
+    async with raises(output, ExceptionGroup), trio.open_nursery() as nursery:
         inner = SupervisorSpec([Child(lambda: kind(says=says), name=SAYS)], intensity=0, period=1)
         tree = SupervisorSpec([Child(inner, id="inner", restart=Restart.PERMANENT)], intensity=0)
         await supervise(nursery, tree, path="/top")
         with trio.CancelScope(shield=True):
-            async with raises(searched, ActorExited):
+            async with raises(output, ActorExited):
                 await SAYS.call(Payments.crash, SSN, **GIVEN)
         await trio.sleep(5)
 
 
 @scenario
-async def a_monitor_and_a_nursery(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_monitor_and_a_nursery(output: Output, kind: type[Payments], says: str) -> None:
     class Watcher(Server):
         async def watch(self) -> None:
             self.monitor(SAYS)
 
         async def handle_info(self, message: object) -> None:
             assert isinstance(message, Down)
-            searched.shown(message)
+            output.shown(message)
             if message.reason.error is not None:
-                searched.raised(message.reason.error)
+                output.raised(message.reason.error)
 
     async with trio.open_nursery() as outer:
         watcher = await start(outer, Watcher)
-        async with raises(searched, ExceptionGroup), trio.open_nursery() as nursery:
+        async with raises(output, ExceptionGroup), trio.open_nursery() as nursery:
             await start(nursery, lambda: kind(says=says), name=SAYS)
             with trio.CancelScope(shield=True):
                 await watcher.call(Watcher.watch)
-                async with raises(searched, ActorExited):
+                async with raises(output, ActorExited):
                     await SAYS.call(Payments.crash, SSN, card=CARD, **GIVEN)
         await wait_all_tasks_blocked()
         watcher.stop()
 
 
 @scenario
-async def a_task(searched: Searched, kind: type[Payments], says: str) -> None:
+async def a_task(output: Output, kind: type[Payments], says: str) -> None:
     async def fail(ssn: str, *, password: str) -> None:
-        raise Indiscreet
+        raise SecretError
 
     async def last(ssn: str) -> None:
         await trio.sleep_forever()
@@ -489,20 +485,20 @@ async def a_task(searched: Searched, kind: type[Payments], says: str) -> None:
         await trio.sleep(1)
         task = await tasks.call(TaskSupervisor.start_task, last, SSN)
         await wait_all_tasks_blocked()
-        searched.shown(task)
-        searched.shown(snapshot(tasks))
+        output.shown(task)
+        output.shown(snapshot(tasks))
         task.kill()
-        async with raises(searched, ActorExited):
+        async with raises(output, ActorExited):
             await task.result()
         stream = TaskStream(tasks, last, [SSN], max_concurrency=1, timeout=1)
-        async with raises(searched, TimeoutError), stream:
+        async with raises(output, TimeoutError), stream:
             await anext(stream)
         tasks.stop()
 
 
 @KIND
 @pytest.mark.parametrize("way", SCENARIOS)
-async def test_no_secret_leaves_the_process_however_an_actor_ends(
+async def test_no_secret_leaves_the_process_at_any_end_of_an_actor(
     way: str,
     kind: str,
     autojump_clock: MockClock,
@@ -510,16 +506,16 @@ async def test_no_secret_leaves_the_process_however_an_actor_ends(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    searched = Searched(caplog)
+    output = Output(caplog)
 
-    await SCENARIOS[way](searched, *KINDS[kind])
+    await SCENARIOS[way](output, *KINDS[kind])
 
-    assert searched.texts or caplog.records
-    searched.search(capsys)
+    assert output.texts or caplog.records
+    output.search(capsys)
 
 
 @KIND
-async def test_full_crash_reports_hide_marked_and_named_secrets(
+async def test_marked_and_named_secrets_are_hidden_in_shown_values(
     kind: str,
     autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
@@ -527,14 +523,14 @@ async def test_full_crash_reports_hide_marked_and_named_secrets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OKIBI_CRASH_REPORTS", "full")
-    searched = Searched(caplog)
+    output = Output(caplog)
 
-    await a_monitor_and_a_nursery(searched, *KINDS[kind])
-    await SCENARIOS["crash"](searched, *KINDS[kind])
+    await a_monitor_and_a_nursery(output, *KINDS[kind])
+    await SCENARIOS["crash"](output, *KINDS[kind])
 
     for record in caplog.records:
-        searched.texts += [record.getMessage(), JsonLines().format(record)]
-    told = "".join([*searched.texts, *capsys.readouterr()])
+        output.texts += [record.getMessage(), JsonFormatter().format(record)]
+    told = "".join([*output.texts, *capsys.readouterr()])
     assert PASSWORD not in told
     assert kind != "marks" or SSN not in told
     assert kind != "types" or SSN in told
@@ -543,14 +539,14 @@ async def test_full_crash_reports_hide_marked_and_named_secrets(
 # -- in a real process
 
 
-class Overheard(RuntimeApi):
-    """A Runtime API that keeps every byte that the process sends."""
+class RecordingApi(RuntimeApi):
+    """A Runtime API that keeps every byte from the process."""
 
     async def serve_connection(self, stream: trio.abc.Stream) -> None:
-        await super().serve_connection(Kept(stream))
+        await super().serve_connection(RecordingStream(stream))
 
 
-class Kept(trio.abc.Stream):
+class RecordingStream(trio.abc.Stream):
     """A stream that keeps what it receives."""
 
     received = bytearray()
@@ -560,7 +556,7 @@ class Kept(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         data = bytes(await self._stream.receive_some(max_bytes))
-        Kept.received += data
+        RecordingStream.received += data
         return data
 
     async def send_all(self, data: Any) -> None:
@@ -578,32 +574,34 @@ WAYS = ["look", "crash", "beside", "exit", "beside the handler", "kill", "crash"
 
 @pytest.mark.parametrize("log_format", [pytest.param("Text", marks=pytest.mark.slow), "JSON"])
 async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
-    Kept.received.clear()
+    RecordingStream.received.clear()
     payloads = list[bytes]()
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format, "AWS_LAMBDA_LOG_LEVEL": "DEBUG"}
     async with running(
-        "private.function", environment=environment, api=Overheard(timeout=10)
+        "private.function", environment=environment, api=RecordingApi(timeout=10)
     ) as sandbox:
         for who in ("plain", "discreet", "broken"):
             for way in WAYS:
                 payloads.append((await sandbox.invoke({"who": who, "way": way})).payload)
 
-    told = "\n".join([*sandbox.lines, Kept.received.decode(), *map(bytes.decode, payloads)])
+    told = "\n".join(
+        [*sandbox.lines, RecordingStream.received.decode(), *map(bytes.decode, payloads)]
+    )
     assert [secret for secret in SECRETS if secret in told] == []
-    # The searched text is complete.
+    # The searched text contains every kind of output.
     for text in ("no such plan", "Caused by ", "lambda-runtime-function-xray-error-cause", "***"):
         assert text.lower() in told.lower()
 
 
 @pytest.mark.parametrize("log_format", ["Text", pytest.param("JSON", marks=pytest.mark.slow)])
-async def test_no_secret_leaves_a_process_whose_actor_does_not_start(log_format: str) -> None:
-    Kept.received.clear()
+async def test_no_secret_leaves_a_process_with_a_failed_start(log_format: str) -> None:
+    RecordingStream.received.clear()
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format}
     async with running(
-        "private.unready", environment=environment, api=Overheard(timeout=10)
+        "private.unready", environment=environment, api=RecordingApi(timeout=10)
     ) as sandbox:
         told = await sandbox.ask({"who": "plain", "way": "crash"})
 
     assert "payments did not start: it failed" in json.dumps(told)
-    everything = "\n".join([*sandbox.lines, Kept.received.decode(), json.dumps(told)])
+    everything = "\n".join([*sandbox.lines, RecordingStream.received.decode(), json.dumps(told)])
     assert [secret for secret in SECRETS if secret in everything] == []

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from okibi.actors import Server
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function, Workers
 from okibi.runtime.handlers.handler import Handler, PlainHandler
@@ -41,7 +41,7 @@ def plain(event: object, context: object) -> object:
 
 
 def serve(function: Function, lanes: int = 1) -> ServedFunction:
-    return ServedFunction(function, SETTINGS, ledger_of(lanes), Alarm())
+    return ServedFunction(function, SETTINGS, ledger_of(lanes), DeadlineInterrupt())
 
 
 def shape(spec: SupervisorSpec) -> list[object]:
@@ -145,7 +145,7 @@ def test_a_plain_handler_runs_inline_if_no_other_actor_needs_the_loop(
     instance = worker._lifecycle.create()
 
     assert isinstance(instance, PlainHandler)
-    assert (instance.alarm is not None) is inline
+    assert (instance.interrupt is not None) is inline
     assert not worker.stateful
 
 

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
 from okibi.runtime import Function
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.serving.worker import Worker
@@ -68,12 +68,16 @@ class Stage:
 
 
 @asynccontextmanager
-async def serving(handler: Any, alarm: Alarm | None = None, lanes: int = 1) -> AsyncIterator[Stage]:
+async def serving(
+    handler: Any, interrupt: DeadlineInterrupt | None = None, lanes: int = 1
+) -> AsyncIterator[Stage]:
     """Serve a function with one worker."""
     async with world() as made:
         made.ledger.lanes += [Lane(n, b"api") for n in range(1, lanes)]
         function = Function(handler)
-        factory = ServedFunction(function, SETTINGS, made.ledger, alarm or Alarm()).make_worker
+        factory = ServedFunction(
+            function, SETTINGS, made.ledger, interrupt or DeadlineInterrupt()
+        ).make_worker
         yield Stage(made, await start(made.nursery, factory, path="/worker"))
 
 

@@ -1,1 +1,1 @@
-"""The end of a handler at its deadline, and where it stood."""
+"""The end of a handler at its deadline, and the line of code that it was in."""

@@ -1,37 +1,36 @@
 """Interrupt a plain `def` on the main thread that is past its deadline.
 
-The event loop does not run while such a handler does. The watchdog's thread sends the main thread a
-signal every 10 ms until the handler has left. The signal's handler raises DeadlineExceeded where
-the user's code stands. Python runs a signal's handler also out of an interrupted system call or
-lock: a sleep, a recv and a deadlock end as a busy loop does. C code that holds the interpreter is
-beyond it. The kernel's timer (`system.signal_timer`) signals too, in case the watchdog has no core
-in time.
+The event loop does not run while such a handler runs. The watchdog's thread sends the main thread a
+signal every 10 ms until the handler has returned. The signal handler raises DeadlineExceeded in the
+user's code. Python also runs signal handlers out of an interrupted system call or lock, so a sleep,
+a recv, a deadlock and a busy loop all end. C code that holds the interpreter does not. The kernel's
+timer (`system.signal_timer`) sends the signal too, in case the watchdog has no core in time.
 
-The rules are those of Ctrl-C, and of the soft time limit of Celery:
+The rules are those of Ctrl-C and of Celery's soft time limit:
 
 * DeadlineExceeded is a BaseException. `except Exception` does not catch it.
-* Code that it has set off, an `except`, a `finally` or the end of a `with`, is not interrupted:
-  half a rollback would harm the next event. Clean-up that takes too long costs the process, by the
-  watchdog. Only at SIGTERM, when no event follows, is it interrupted as well.
-* What the handler returns after it does not count. Most code that catches it does not know of it:
-  `except BaseException` around each record of a batch. Half of an answer would be a success to
-  Lambda, and the batch would be gone. Rejected: to look for the name DeadlineExceeded in the
-  module; Lambda's own way to a partial answer is `context.get_remaining_time_in_millis()`.
+* Clean-up that it caused (an `except`, a `finally`, the end of a `with`) is not interrupted: half a
+  rollback would harm the next event. If clean-up takes too long, the watchdog ends the process.
+  Only at SIGTERM, when no event follows, is clean-up interrupted too.
+* A result that the handler returns afterwards is ignored. Code that catches the exception usually
+  does not expect it: `except BaseException` around each record of a batch. Lambda would take half a
+  result for success, and the batch would be lost. Rejected: to look for the name DeadlineExceeded
+  in the module. Lambda's own way to a partial result is `context.get_remaining_time_in_millis()`.
 
-The process serves on, but for two cases, in which no clean-up of the user's helps the next event.
-The error is answered, and then the process ends:
+The process continues to serve, except in two cases in which no clean-up can help the next event.
+Then the process answers the event with the error, and exits:
 
-* A module was being imported. Python takes back that one, but not those that it has imported until
-  then, and C code initialises once. pandas could not be imported again.
-* A loop of asyncio's was running and is still open, as Mangum's is. The tasks would go on in the
-  next event. `asyncio.run` closes its loop.
+* A module was being imported. Python removes that module, but not the modules that it had imported,
+  and C code initialises only once. pandas could not be imported again.
+* An asyncio loop was running and is still open, as with Mangum. Its tasks would continue in the
+  next event. (`asyncio.run` closes its loop.)
 
-An `async def` that holds the loop is not interrupted: an exception at the wrong instruction, as a
-nursery closes, breaks trio. The watchdog answers, and ends the process.
+An `async def` that holds the loop is not interrupted: an exception at the wrong instruction, for
+example while a nursery closes, breaks trio. The watchdog answers, and ends the process.
 
-C code may wait on when a signal cuts its wait short, and as long again, before it lets Python look:
-psycopg's does, for a tenth of a second. Signals every 10 ms would hold it there for ever. So
-signals that have not been taken are at most UNTAKEN.
+C code may resume a wait that a signal cut short, for its full length, before it lets Python handle
+the signal: psycopg waits 0.1 s. Signals every 10 ms would keep it there for ever. Therefore at most
+UNTAKEN signals are sent that Python has not handled.
 """
 
 import signal
@@ -45,121 +44,129 @@ import trio
 
 from ..errors.error_response import calls_handler
 from ..errors.exceptions import DeadlineExceeded
-from ..system.signal_timer import Ring
-from .where_it_stood import awaited_in
+from ..system.signal_timer import SignalTimer
+from .where_it_stood import frames_of_asyncio_task
 
-# By which trio says that it runs in this thread. A trio without sniffio says it to nobody.
+# trio sets this to tell libraries that they run on trio. A trio without sniffio does not.
 try:
     from sniffio import thread_local as sniffio
 except ImportError:
     sniffio = SimpleNamespace(name=None)  # type: ignore[assignment]
 
-# Not SIGALRM, which user code uses; not SIGUSR1 or SIGUSR2, which profilers and servers do. Where
-# there are no real-time signals (macOS), the one that nobody takes and that does no harm. Windows
-# has neither, and serves nobody; but handlers are written and tested there.
+# Not SIGALRM, which user code uses, nor SIGUSR1 and SIGUSR2, which profilers and servers use. macOS
+# has no real-time signals: SIGURG is harmless and hardly used. Windows has neither. It serves no
+# events, but handlers are written and tested there.
 SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGURG", 0)
-# More than one: a signal may come just before the call that it is to cut short.
+# More than one: a signal may arrive just before the system call that it must interrupt.
 UNTAKEN = 3
-# Whose frame says that a module is being made.
-_IMPORTS, _LOADS = "<frozen importlib._bootstrap>", "_load_unlocked"
+# The frame that executes a module.
+_IMPORT_FILE, _IMPORT_FUNCTION = "<frozen importlib._bootstrap>", "_load_unlocked"
 
-IMPORT_CUT = "a deadline has cut an import short: what it has left may fail in each event"
-LOOP_LEFT = (
-    "a deadline has cut a run of an asyncio loop short: its tasks would go on in the next event"
+IMPORT_INTERRUPTED = (
+    "a deadline interrupted an import: the modules that it left behind may fail in every event"
+)
+LOOP_LEFT_OPEN = (
+    "a deadline interrupted an asyncio loop that is still open: its tasks would continue in the"
+    " next event"
 )
 
 
-class Alarm:
-    """Takes the signal while it is entered, and raises while a plain handler runs."""
+class DeadlineInterrupt:
+    """Handles the signal while entered. Raises only while `run` runs a plain handler.
+
+    Attributes:
+        run_count: how many handlers have run, the current one included.
+        target_run: the run to interrupt; None for any. A sender may lose the core between its look
+            at an event and its signal, and the next event may have begun.
+        error_type: what is raised.
+        request_exit: called on the main thread with the reason why the process must serve no other
+            event.
+    """
 
     __slots__ = (
-        "_armed", "_cleans_too", "_entered", "_lock", "_looks", "_loops", "_raised", "_ring",
-        "_untaken", "meant", "raises", "runs", "spoiled",
+        "_armed", "_entered", "_in_handler", "_interrupts_cleanup", "_lock", "_loops", "_raised",
+        "_timer", "_untaken", "error_type", "request_exit", "run_count", "target_run",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._armed = False
         self._entered = False
-        # Whether clean-up is interrupted, too.
-        self._cleans_too = False
-        # A signal's handler is looking at the stack.
-        self._looks = False
-        # The first that was raised in the handler which runs, and the loops that ran then.
+        self._interrupts_cleanup = False
+        # Whether a signal handler is inspecting the stack.
+        self._in_handler = False
+        # The first error raised in the current run, and the asyncio loops that ran at each error.
         self._raised: DeadlineExceeded | None = None
         self._loops = list[Any]()
-        self._ring = Ring(SIGNAL)
+        self._timer = SignalTimer(SIGNAL)
         self._lock = threading.Lock()
         self._untaken = 0
-        # How many have run, and which of them is meant; None for whichever it is. Who signals may
-        # lose the core between its look at an event and the signal, and the next event be there.
-        self.runs = 0
-        self.meant: int | None = None
-        self.raises: type[DeadlineExceeded] = DeadlineExceeded
-        # Called on the main thread with the reason why the process is to serve no other event.
-        self.spoiled: Callable[[str], None] = lambda why: None
+        self.run_count = 0
+        self.target_run: int | None = None
+        self.error_type: type[DeadlineExceeded] = DeadlineExceeded
+        self.request_exit: Callable[[str], None] = lambda why: None
 
     @property
     def armed(self) -> bool:
-        """Whether a plain handler runs."""
+        """Whether a plain handler is running."""
         return self._armed
 
     @calls_handler
     def run(self, handler: Callable[[Any, Any], Any], event: Any, context: Any) -> Any:
-        """Run a plain handler that can be interrupted.
+        """Run a plain handler so that it can be interrupted.
 
         Raises:
-            DeadlineExceeded: it was, whether it has let that out or not.
+            DeadlineExceeded: the handler was interrupted, even if it caught the exception.
         """
-        # A handler that calls `asyncio.run` must not be told that it is on trio: httpx and anyio
-        # would believe it.
+        # In a handler that calls `asyncio.run`, httpx and anyio must not detect trio.
         library, sniffio.name = sniffio.name, None
-        self.runs += 1
+        self.run_count += 1
         try:
             self._armed = True
             try:
                 result = handler(event, context)
             finally:
-                # First: a signal that comes when the handler has left must not hit the runtime.
+                # First: a signal that arrives after the handler must not interrupt the runtime.
                 self._armed = False
                 sniffio.name = library
             if self._raised is not None:
-                # Without a name: its traceback holds this frame.
+                # No local variable: the traceback refers to this frame.
                 raise self._raised
             return result
         finally:
             if self._raised is not None:
-                self._forget()
+                self._end_interrupted_run()
 
-    def _forget(self) -> None:
+    def _end_interrupted_run(self) -> None:
         self._raised = None
         loops, self._loops = self._loops, []
         if not all(loop.is_closed() for loop in loops):
-            self.spoiled(LOOP_LEFT)
+            self.request_exit(LOOP_LEFT_OPEN)
 
-    def send(self) -> None:
-        """Signal the main thread, from any other, if a plain handler runs; clean-up is let be."""
+    def send_signal(self) -> None:
+        """Signal the main thread if a plain handler runs; from any other thread."""
         if self._armed:
-            self._signal()
+            self._signal_main_thread()
 
-    def interrupt(self) -> None:
-        """The same, and clean-up is interrupted from now on: the process is to end."""
-        self._cleans_too = True
-        self.send()
+    def interrupt_cleanup(self) -> None:
+        """Signal, and interrupt clean-up too from now on: the process is about to end."""
+        self._interrupts_cleanup = True
+        self.send_signal()
 
-    def ring_in(self, seconds: float) -> None:
-        """Have the kernel signal the main thread once, from any other, if a plain handler runs:
-        whoever watches may not have a core by then.
+    def signal_in(self, seconds: float) -> None:
+        """Have the kernel signal the main thread once, if a plain handler runs.
+
+        The kernel needs no core for the thread that asks. Call it from any other thread.
         """
         with self._lock:
             if self._entered and self._armed:
-                self._ring.set(seconds)
+                self._timer.set(seconds)
 
-    def ring_not(self) -> None:
-        """What it was to ring for has its answer."""
-        self._ring.take_back()
+    def cancel_signal(self) -> None:
+        """Cancel the signal of `signal_in`: its event is settled."""
+        self._timer.cancel()
 
-    def _signal(self) -> None:
-        # Where nobody takes it, the signal would end the process.
+    def _signal_main_thread(self) -> None:
+        # Without a handler the signal would end the process.
         with self._lock:
             if not self._entered or self._untaken >= UNTAKEN:
                 return
@@ -167,67 +174,67 @@ class Alarm:
             try:
                 signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             except OSError:
-                # Too many wait already: one of them will do.
+                # The signal queue is full. One of the pending signals suffices.
                 return
 
-    def _take(self, _: int, frame: FrameType | None) -> None:
+    def _handle_signal(self, _: int, frame: FrameType | None) -> None:
         self._untaken = 0
-        # The next one may come while this one looks at a deep stack.
-        if not self._armed or self._looks:
+        # The next signal may arrive while this one inspects a deep stack.
+        if not self._armed or self._in_handler:
             return
-        self._looks = True
+        self._in_handler = True
         try:
-            if self._is_meant() and (self._cleans_too or not _is_cleaning_up()):
-                raise self._error_at(frame)
+            if self._is_target() and (self._interrupts_cleanup or not _is_cleaning_up()):
+                raise self._make_error(frame)
         finally:
-            self._looks = False
+            self._in_handler = False
 
-    def _is_meant(self) -> bool:
-        # At the end of the process each of them is.
-        return self.meant in (None, self.runs) or self.raises is not DeadlineExceeded
+    def _is_target(self) -> bool:
+        # At the end of the process every run is.
+        return self.target_run in (None, self.run_count) or self.error_type is not DeadlineExceeded
 
-    def _error_at(self, frame: FrameType | None) -> DeadlineExceeded:
-        """What is raised in a frame; its loop and its import are noted."""
-        error = self.raises()
+    def _make_error(self, frame: FrameType | None) -> DeadlineExceeded:
+        """Create the error to raise in a frame; note a running asyncio loop and an import."""
+        error = self.error_type()
         if self._raised is None:
             self._raised = error
-        loop = _running_loop()
+        loop = _running_asyncio_loop()
         if loop is not None:
             self._loops.append(loop)
-            # Now: `asyncio.run` ends its task before anybody asks.
-            error.awaited = awaited_in(frame)
-        if _is_importing(frame):
-            self.spoiled(IMPORT_CUT)
+            # Now: `asyncio.run` ends its task before the error is read.
+            error.awaited = frames_of_asyncio_task(frame)
+        if is_importing(frame):
+            self.request_exit(IMPORT_INTERRUPTED)
         return error
 
-    def forked(self) -> None:
-        """In a child of this process nobody sends the signal."""
+    def after_fork_in_child(self) -> None:
+        """Restore the default action: no thread of the child sends the signal."""
         self._entered = False
         signal.signal(SIGNAL, signal.SIG_DFL)
 
     def __enter__(self) -> None:
-        signal.signal(SIGNAL, self._take)
+        signal.signal(SIGNAL, self._handle_signal)
         self._entered = True
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._entered = False
-            self._ring.take_back()
+            self._timer.cancel()
             drop_signal()
 
 
 def drop_signal(number: int = SIGNAL) -> None:
-    """Have nobody take the signal any more, nor the process end by one that is on its way."""
+    """Remove the handler, and discard a pending signal: its default action ends the process."""
     signal.signal(number, signal.SIG_IGN)
     signal.signal(number, signal.SIG_DFL)
 
 
 def _is_cleaning_up() -> bool:
-    """Whether the code that was interrupted is what a DeadlineExceeded has set off; or what the
-    worker's scope has, of a `def` that yields.
+    """Whether the interrupted code handles a DeadlineExceeded, or a Cancelled of the worker's scope
+    (a `def` that yields).
     """
     error = sys.exception()
-    # A circle of the user's making would have no end.
+    # Bounded: user code can make the chain circular.
     for _ in range(100):
         if error is None or isinstance(error, DeadlineExceeded | trio.Cancelled):
             break
@@ -235,16 +242,17 @@ def _is_cleaning_up() -> bool:
     return isinstance(error, DeadlineExceeded | trio.Cancelled)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether a frame, or one that called it, executes a module."""
     while frame is not None:
-        if frame.f_code.co_name == _LOADS and frame.f_code.co_filename == _IMPORTS:
+        if frame.f_code.co_name == _IMPORT_FUNCTION and frame.f_code.co_filename == _IMPORT_FILE:
             return True
         frame = frame.f_back
     return False
 
 
-def _running_loop() -> Any:
-    """The loop of asyncio's that runs in this thread, if any."""
+def _running_asyncio_loop() -> Any:
+    """The asyncio loop that runs in this thread, if any."""
     events = sys.modules.get("asyncio.events")
     try:
         return None if events is None else events.get_running_loop()

@@ -1,25 +1,25 @@
-"""The kernel's timer that ends the process, with or without the interpreter.
+"""The kernel's timer that ends the process without the help of the interpreter.
 
 C code can hold the interpreter for ever: a regular expression that backtracks, a power of large
-numbers, a call by ctypes.PyDLL. No thread of Python's runs then, and no signal's handler of
-Python's. The kernel's timer needs neither.
+integers, a call by ctypes.PyDLL. No Python thread and no Python signal handler runs then. The
+kernel's timer needs neither.
 
-Its signal goes to faulthandler, whose handler is in C: it writes all stacks to the log, and then
-lets the signal do what it does by default, which ends the process. The log's reader may have
-stopped, and the write of the stacks block. So the timer rings again after AGAIN seconds; the second
-signal comes inside of the handler, finds it at work, and ends the process at once.
+The timer's signal goes to faulthandler, whose C handler writes all stacks to the log and then lets
+the signal's default action end the process. If the log has no reader, the write blocks. Therefore
+the timer fires again after AGAIN seconds: the second signal interrupts the handler and ends the
+process at once.
 
-To set the timer and to take it back are two calls into the kernel, 2 to 3 us of an event's 50.
-`Deadline` does without them where okibi's C code is compiled: it notes when the process is to end,
-and the kernel's timer, which rings once in the length of a time-out, looks at that note. It rings
-on the watchdog's thread, where a signal cuts no call short that user code waits for. A signal that
-comes over 50 ms late says that the whole process was stopped, or had no core, and not that C code
-holds the interpreter. It grants LEAST seconds more, once.
+Setting and cancelling a timer are two system calls, 2 to 3 us of an event's 50. With the compiled
+module, `ProcessDeadline` needs none: it stores when the process must end, and a timer that fires
+once per time-out compares. That timer signals the watchdog's thread, where a signal interrupts no
+system call of user code. A signal that arrives over 50 ms late means that the whole process was
+stopped or had no core, not that C code holds the interpreter: the process gets LEAST seconds more,
+once.
 
-A child process inherits no timer. A program that is executed has the signal's default disposition.
+A forked child inherits no timer. An executed program has the signal's default action.
 
-On 64-bit Linux; on another system nothing ends such a process but its platform. The log says so
-where a Linux has no timer to give.
+Only 64-bit Linux has these timers. Elsewhere the platform's kill ends such a process. A Linux that
+gives no timer is logged.
 """
 
 import faulthandler
@@ -28,67 +28,69 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
-from ..system.signal_timer import Ring
+from ..system.signal_timer import SignalTimer
 from ..telemetry.logs import STDERR, write_raw
 
-# Beside the alarm's, and as unlikely to be anybody's; and that of the timer that looks.
+# Next to the interrupt's signal, and as unlikely to be used; LOOKS is for the comparing timer.
 SIGNAL = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else 0
 LOOKS = SIGNAL and SIGNAL + 2
-# Seconds that the log has for the stacks.
+# Seconds for writing the stacks.
 AGAIN = 0.025
-# Seconds by which it may be late: an event's time is known to the millisecond.
+# Seconds that the timer may be late: deadlines are known to the millisecond.
 LATE = 0.002
-NO_TIMER = "the kernel gives no timer: C code that holds the interpreter is not ended at a deadline"
-# Seconds that the process has at least: an event that has come too late is told so.
+NO_TIMER = (
+    "the kernel gives no timer: C code that holds the interpreter will not be ended at a deadline"
+)
+# Least seconds until the process ends: enough to answer an event that arrived too late.
 LEAST = 0.1
 
 
-class KillTimer(Ring):
-    """Ends the process once it rings."""
+class KillTimer(SignalTimer):
+    """Ends the process when it fires."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
         super().__init__(SIGNAL, AGAIN, LATE)
 
-    def make(self) -> bool:
-        """Get the timer from the kernel, and have faulthandler take its signal."""
-        if self.made:
+    def create(self) -> bool:
+        """Get the timer from the kernel and let faulthandler handle its signal."""
+        if self.created:
             return True
-        if not super().make():
+        if not super().create():
             return False
-        _take_signal()
+        _register_faulthandler()
         return True
 
 
-class Deadline:
-    """Ends the process at a time, unless that is moved or let go of. One for the whole process.
+class ProcessDeadline:
+    """The time at which the kernel ends the process. One per process.
 
-    One thread holds it and lets it go. Another one puts it off, which changes nothing that `hold`
-    and `let_go` change: so neither thread can undo what the other has just done.
+    One thread sets and clears the time. Another thread postpones it, which changes a value of its
+    own: neither thread can undo what the other has just done.
 
     Attributes:
-        hold: end the process at this time of the monotonic clock, and at no other; without effect
-            for one that is infinite, or no number.
-        let_go: do not end it.
-        put_off: whatever it is held to, end it at this time of the monotonic clock at the soonest.
+        set_at: end the process at this time of the monotonic clock, instead of an earlier setting;
+            no effect for infinity and NaN.
+        clear: do not end the process.
+        postpone: whatever is set, do not end the process before this time of the monotonic clock.
     """
 
-    __slots__ = ("_ends_at", "_not_before", "_timer", "hold", "let_go", "put_off")
+    __slots__ = ("_ends_at", "_not_before", "_timer", "clear", "postpone", "set_at")
 
     def __init__(self) -> None:
         self._timer = KillTimer()
         self._ends_at = math.inf
         self._not_before = -math.inf
-        self.hold: Callable[[float], None] = self._hold
-        self.let_go: Callable[[], None] = self._let_go
-        self.put_off: Callable[[float], None] = self._put_off
+        self.set_at: Callable[[float], None] = self._set_at
+        self.clear: Callable[[], None] = self._clear
+        self.postpone: Callable[[float], None] = self._postpone
 
-    def make(self, thread: int) -> None:
+    def create(self, thread: int) -> None:
         """Get the timer from the kernel.
 
         Args:
-            thread: the native id of the thread that is signalled, which blocks neither signal.
+            thread: native id of the thread to signal; it must block neither signal.
         """
         try:
             from ..codec import encoder
@@ -96,28 +98,28 @@ class Deadline:
             pass
         else:
             if encoder.guard(LOOKS, SIGNAL, thread):
-                _take_signal()
-                self.hold, self.let_go = encoder.hold, encoder.let_go
-                self.put_off = encoder.put_off
+                _register_faulthandler()
+                self.set_at, self.clear = encoder.hold, encoder.let_go
+                self.postpone = encoder.put_off
                 return
-        if not self._timer.make() and SIGNAL:
+        if not self._timer.create() and SIGNAL:
             write_raw(NO_TIMER)
 
-    # -- without the compiled part
+    # -- without the compiled module
 
-    def _hold(self, at: float) -> None:
+    def _set_at(self, at: float) -> None:
         if at - monotonic() < 1e9:
             self._ends_at = at
             self._set(at)
 
-    def _let_go(self) -> None:
+    def _clear(self) -> None:
         self._ends_at = math.inf
-        self._timer.take_back()
+        self._timer.cancel()
 
-    def _put_off(self, until: float) -> None:
+    def _postpone(self, until: float) -> None:
         self._not_before = until
         at = math.nan
-        # The other thread may have held it, or let it go, before this one has set the timer.
+        # Repeat if the other thread set or cleared the time meanwhile.
         while at != self._ends_at:
             at = self._ends_at
             self._set(at)
@@ -126,8 +128,8 @@ class Deadline:
         if at < math.inf:
             self._timer.set(max(max(at, self._not_before) - monotonic(), LEAST))
         else:
-            self._timer.take_back()
+            self._timer.cancel()
 
 
-def _take_signal() -> None:
+def _register_faulthandler() -> None:
     faulthandler.register(SIGNAL, file=STDERR, all_threads=True, chain=True)

@@ -1,39 +1,40 @@
-"""The watchdog: holds the deadline when the loop cannot.
+"""Enforce the deadline where the event loop cannot.
 
-A handler's own cancel scope ends it a margin before the platform would. Behind that stand, each
-at its share of the margin before the deadline, as long as the delivery is unsettled:
+A handler's own cancel scope ends the handler at its limit, one margin before the platform would end
+the sandbox. Four steps follow, each at a share of the margin before the deadline, while the
+delivery is unsettled:
 
-    1      the alarm: a plain `def` on the main thread is signalled, again and again unless what
-           that has set off in it is at work, a `finally` or the end of a `with`
-    1/2    the dispatcher is asked to settle what is late and abandon its worker (a shielded
+    1      interrupt a plain `def` on the main thread by a signal, repeatedly, except while clean-up
+           that the signal caused is running: a `finally`, the end of a `with`
+    1/2    ask the dispatcher to settle late deliveries and to abandon their workers (a shielded
            handler, no idle worker, a worker still in `init`)
-    1/4    the loop has not answered (an `async def` holds it, or a `def` that nothing ends): claim
-           the delivery, post the error on a socket of its own (not of an answer that streams: its
-           cut is the error), log all stacks, end the process
+    1/4    the loop has not answered, because an `async def` or an uninterruptible `def` holds it:
+           claim the delivery, post the error on another connection, log all stacks, end the
+           process. A streaming response gets no error: its truncation is the error
     1/8    C code holds the interpreter: the kernel's timer ends the process
            (`deadlines.kill_timer`)
 
-The first three are a thread's, which wakes a few times in the length of a time-out and looks at the
-ledgers; only an event that is due before it would look wakes it. Who computes on a part of a core
-leaves this thread none of it for longer than a margin. So the kernel's own timer signals the main
-thread besides, once, when the alarm is to (`system.signal_timer`).
+A thread takes the first three steps. It wakes a few times per time-out and reads the ledgers. An
+event wakes the thread only if the event is due before the thread's next look. On a fraction of a
+core, a handler that computes may keep the thread from running for longer than a margin. For that
+case, the kernel's timer also signals the main thread once at step 1 (`system.signal_timer`).
 
-The last one needs no thread, and is set on the loop's own: when an event comes, before its handler
-begins. It is taken back before the last event in flight is answered, since a sandbox may be frozen
-as soon as the answer is out, and a timer that is overdue at the thaw goes off at once. Many events
-share the timer: it goes off BEHIND the deadline of the earliest event in flight or up to SLACK
-later, and is set anew only when no event in flight is due so long before it. A process that was
-stopped in the middle of an event, and past its deadline, has a tenth of a second to answer
-(`deadlines.kill_timer`).
+Step four needs no thread. The loop sets the timer when an event arrives, before the handler begins,
+and cancels the timer before the last response goes out: a sandbox may freeze as soon as the
+response is sent, and an overdue timer fires at once after the thaw. Many events share the timer. It
+fires between KILL_AFTER and KILL_AFTER + SLACK seconds after the earliest deadline in flight, and
+is set again only if no event in flight is due that early. A process that was stopped in the middle
+of an event until after its deadline gets 0.1 s to answer (`deadlines.kill_timer`).
 
-Where many events may be in flight, threads that compute take the interpreter in turn, and none is
-to be ended for that. So the last two wait longer: the loop has STARVED seconds, unless user code
-holds it. The kernel's timer is put off with each turn that this thread has past a limit. If this
-thread has no turn for BEHIND seconds, the timer goes off. The loop alone decides what the timer
-guards; this thread only says when the process may end at the soonest, so they need no lock. (A lock
-would stay locked for ever if a signal's handler of the user's raised on the main thread in there.)
+With many events in flight, computing threads take turns with the interpreter, and the process must
+not end for that. Steps three and four therefore wait longer: the loop has STARVED seconds unless
+user code holds it, and each turn of the thread past a limit postpones the kernel's timer. The timer
+fires once the thread has had no turn for KILL_AFTER seconds. The loop alone decides what the timer
+guards. The thread only decides how early the process may end. Therefore the two need no lock, which
+a user's signal handler could leave locked for ever by raising on the main thread.
 
-Nothing that goes wrong in a look is the last of them: not even that no memory is left.
+The thread also looks for code that holds the loop (`deadlines.held_loop`). It survives every error
+in a look, also MemoryError.
 """
 
 import faulthandler
@@ -54,30 +55,37 @@ from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
 from ..system.unlisted_thread import start_unlisted_thread
 from ..telemetry.logs import STDERR, write_raw
-from .interrupt import Alarm
-from .kill_timer import LOOKS, SIGNAL, Deadline
-from .where_it_stood import late_held, loop_is_held
+from .held_loop import INTERVAL, HeldLoop
+from .interrupt import DeadlineInterrupt
+from .kill_timer import LOOKS, SIGNAL, ProcessDeadline
+from .where_it_stood import deadline_error_from_loop, user_code_holds_loop
 
 SIGNAL_EVERY = 0.01
-# Seconds after which who waits for the interpreter asks for it, while an event is past its limit.
-# Each thread that waits wakes up as often to ask: a few that compute would come to nothing else,
-# nor would the loop, which has the answers to make.
-OFTEN, OFTEN_TO_MANY = 1e-5, 1e-3
-# Seconds that the loop has at least, before it is said not to answer.
+# How many events wake the thread so that it sees code that holds the loop. A wake-up costs an event
+# about 3 %. Later events are seen by the thread's scheduled looks.
+CLOSE_WATCHES = 10
+# The interpreter's switch interval in seconds while an event is past its limit: with one lane, and
+# with many. Each waiting thread wakes up once per interval. With many computing threads, a shorter
+# interval would leave no time for them or for the loop.
+SWITCH_INTERVAL, SWITCH_INTERVAL_OF_MANY = 1e-5, 1e-3
+# Seconds that the loop has to answer before it counts as held.
 PATIENCE = 0.02
-# Seconds that the loop has where many events may be in flight: handlers that compute take the
-# interpreter in turn, 5 ms each, and the platform ends no sandbox over one event.
+# The same with many events in flight. Computing handlers take the interpreter in turn, 5 ms each,
+# and the platform ends no sandbox over one event.
 STARVED = 2.0
-# Seconds between the deadline of one of many events and the kernel's timer at least, up to SLACK
-# later: as patient as can be, where the process is to have ended by the deadline plus 0.2 s. With
-# more than 30 events it is a TURN for each: all their threads may compute, and have theirs first.
-BEHIND, SLACK, TURN = 0.15, 0.02, 0.005
-# Seconds that the thread has for its report, once it is to end the process.
-REPORT = 0.15
+# Seconds from the earliest of many deadlines to the kernel's timer, at least, and up to SLACK more:
+# the process must have ended 0.2 s after the deadline. With more than 30 lanes it is TURN seconds
+# per lane, so that all computing threads can have a turn first.
+KILL_AFTER, SLACK, TURN = 0.15, 0.02, 0.005
+# Seconds that the thread has to report, once it ends the process.
+REPORT_LIMIT = 0.15
 
 
-class Bell:
-    """Wakes one thread: an event that a signal's handler may set, also in the middle of a `set`."""
+class SignalSafeEvent:
+    """Wakes one thread. A signal handler may call `set`, also in the middle of another `set`.
+
+    `threading.Event` takes a lock in `set`, so a signal handler that calls it can deadlock.
+    """
 
     __slots__ = ("_lock",)
 
@@ -86,145 +94,152 @@ class Bell:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Wake the thread, now or when it is to wait."""
-        # It may be set already.
+        """Wake the thread, now or at its next `wait`."""
+        # RuntimeError: it is set already.
         with suppress(RuntimeError):
             self._lock.release()
 
     def is_set(self) -> bool:
-        """Whether the thread has still to hear of it."""
+        """Whether the next `wait` returns at once."""
         return not self._lock.locked()
 
     def clear(self) -> None:
-        """Forget that it was set."""
+        """Reset it."""
         self._lock.acquire(blocking=False)
 
-    def wait(self, seconds: float) -> None:
-        """Wait until it is set, for so many seconds at most, and clear it."""
-        self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, at most this long, and clear it. Return whether it was set."""
+        return self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
 
 
 class Watchdog:
-    """Holds the deadline of one event at a time.
+    """Enforces the deadline of one event at a time.
 
     Args:
-        address: of the Runtime API.
+        address: host and port of the Runtime API.
     """
 
-    _often = OFTEN
+    _switch_interval = SWITCH_INTERVAL
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
         self._ledger: Ledger | None = None
-        self._alarm: Alarm | None = None
+        self._interrupt: DeadlineInterrupt | None = None
         self._token: trio.lowlevel.TrioToken | None = None
+        # Seconds that the monotonic clock is ahead of trio's.
         self._offset = 0.0
-        self._length = math.inf
-        self._looks_at = math.inf
+        # The longest time-out seen, in seconds; infinity until the first event.
+        self._time_out = math.inf
+        # When the thread looks next, by the monotonic clock.
+        self._next_look = math.inf
         # The limit of the event that woke the thread last, by the monotonic clock.
         self._woken_for = -math.inf
         self._closed = False
-        # What the thread does once it watches no more.
-        self._errand: Callable[[], None] = lambda: None
-        # The kernel's timer.
-        self._deadline = Deadline()
-        # The thread's native id, once it runs; the main thread's where none was started.
+        self._after_watch: Callable[[], None] = lambda: None
+        # Ends the process by the kernel's timer.
+        self._deadline = ProcessDeadline()
+        # The thread's native id once it runs; the main thread's without a thread.
         self._native_id = threading.get_native_id()
-        self._runs = Bell()
-        self._runs.set()
-        # Whether the alarm has been told to ring.
-        self._rings = False
-        self._look = Bell()
+        self._thread_runs = SignalSafeEvent()
+        self._thread_runs.set()
+        # Whether the kernel is to signal the main thread for the interrupt.
+        self._signal_is_set = False
+        self._wake_up = SignalSafeEvent()
+        self._held_loop: HeldLoop | None = None
+        # How many more events wake the thread for `_held_loop`, whenever they are due.
+        self._close_watches = CLOSE_WATCHES
 
     def start(self) -> None:
-        """Begin to watch."""
-        self._runs.clear()
-        start_unlisted_thread(self._apart)
+        """Start the thread."""
+        self._thread_runs.clear()
+        start_unlisted_thread(self._run_thread)
 
     def close(self) -> None:
-        """End it; nothing is watched any more."""
+        """Stop watching."""
         self._closed = True
-        self._look.set()
+        self._wake_up.set()
         self.settled()
 
-    def turn_to(self, errand: Callable[[], None]) -> None:
-        """Have the thread do something else from now on: the process is to end, and to start
-        another thread may take memory that there is not.
+    def run_instead(self, function: Callable[[], None]) -> None:
+        """Stop watching and run this function in the thread: the process is about to end.
+
+        Starting another thread may need memory that the process does not have.
         """
-        self._errand = errand
+        self._after_watch = function
         self._closed = True
-        self._look.set()
+        self._wake_up.set()
 
     # -- called on the loop
 
-    def attach(self, ledger: Ledger, alarm: Alarm) -> None:
-        """Take what it is to watch, before the tree starts."""
+    def attach(self, ledger: Ledger, interrupt: DeadlineInterrupt) -> None:
+        """Set what to watch, before the tree starts."""
         self._token = trio.lowlevel.current_trio_token()
-        self._offset = _offset()
-        self._ledger, self._alarm = ledger, alarm
-        # It does by now: much has been done since it was started.
-        self._runs.wait(math.inf)
-        self._deadline.make(self._native_id)
+        self._offset = _clock_offset()
+        self._ledger, self._interrupt = ledger, interrupt
+        self._held_loop = HeldLoop(interrupt)
+        # Returns at once: the thread was started long before.
+        self._thread_runs.wait(math.inf)
+        self._deadline.create(self._native_id)
 
     def arm(self, delivery: Delivery) -> None:
-        """An event has come."""
+        """An event has arrived."""
         due, limit = delivery.due, delivery.limit
-        self._deadline.hold(due - (due - limit) / 8 + self._offset)
-        if limit + self._offset < self._looks_at:
+        self._deadline.set_at(due - (due - limit) / 8 + self._offset)
+        if limit + self._offset < self._next_look:
             self._woken_for = limit + self._offset
-            self._look.set()
+            self._wake_up.set()
 
     def settled(self) -> None:
-        """A delivery has been settled: take the kernel's timer back before its answer goes out."""
-        self._deadline.let_go()
-        if self._rings:
-            self._ring_not()
+        """Cancel the kernel's timers: a delivery is settled, and its response not yet sent."""
+        self._deadline.clear()
+        if self._signal_is_set:
+            self._cancel_signal()
 
-    # -- called on the loop, and in the thread
+    # -- called on the loop and in the thread
 
-    def _ring_not(self) -> None:
-        self._rings = False
-        if self._alarm is not None:
-            self._alarm.ring_not()
+    def _cancel_signal(self) -> None:
+        self._signal_is_set = False
+        if self._interrupt is not None:
+            self._interrupt.cancel_signal()
 
     def _unsettled(self) -> list[Delivery]:
-        """What is in flight and has a deadline."""
+        """The unsettled deliveries that have a deadline."""
         lanes = self._ledger.lanes if self._ledger is not None else []
-        waiting = [lane.delivery for lane in lanes]
-        return [d for d in waiting if d is not None and d.unsettled and math.isfinite(d.due)]
+        deliveries = [lane.delivery for lane in lanes]
+        return [d for d in deliveries if d is not None and d.unsettled and math.isfinite(d.due)]
 
     # -- the thread
 
-    def _apart(self) -> None:
-        # A signal that the main thread blocks, to wait for it, must not end the process here. The
-        # mask of the thread that starts this one is not kept: it may block both of okibi's.
+    def _run_thread(self) -> None:
+        # A signal that user code waits for, blocked in the main thread, must not end the process by
+        # arriving here. This thread must take both of okibi's, whatever its starter blocks.
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - {SIGNAL, LOOKS})
         self._native_id = threading.get_native_id()
-        self._runs.set()
-        self._live()
-        self._errand()
+        self._thread_runs.set()
+        self._watch_until_closed()
+        self._after_watch()
 
-    def _live(self) -> None:
+    def _watch_until_closed(self) -> None:
         while not self._closed:
             try:
                 self._watch()
             except Exception as error:
-                # Without memory there may be none for the words either.
+                # Without memory, writing the message may fail too.
                 with suppress(Exception):
-                    write_raw(f"the watchdog goes on after {error!r}")
+                    write_raw(f"the watchdog continues after {error!r}")
                 sleep(PATIENCE)
 
     def _watch(self) -> None:
         while not self._closed:
-            self._look.clear()
-            # What comes while it looks is due before its next look, whenever that is.
-            self._looks_at = math.inf
+            self._wake_up.clear()
+            # An event that arrives during the look must cause another look.
+            self._next_look = math.inf
             delivery = self._earliest()
             if delivery is None:
-                # What woke it may be settled by now, as the next ones will be: how long they may
-                # take is all it has to know of them.
-                self._expect(self._woken_for - monotonic())
-                self._sleep(self._length / 4)
+                # The event that woke the thread may be settled already. Its time-out still tells
+                # how often to look.
+                self._note_time_out(self._woken_for - monotonic())
+                self._sleep(self._time_out / 4)
             else:
                 self._watch_delivery(delivery)
 
@@ -235,155 +250,170 @@ class Watchdog:
         now = monotonic() - self._offset
         until_limit, until_due = delivery.limit - now, delivery.due - now
         if until_limit <= 0:
-            # A busy loop gives the interpreter away every 5 ms, and this thread waits for that
-            # after each sleep and each call into the kernel: a margin is not long enough for it.
+            # A busy loop gives up the interpreter every 5 ms, and this thread waits for that after
+            # each sleep and each system call. A margin is too short for that.
             interval = sys.getswitchinterval()
-            sys.setswitchinterval(self._often)
+            sys.setswitchinterval(self._switch_interval)
             try:
                 self._end_delivery(delivery)
             finally:
                 sys.setswitchinterval(interval)
             return
-        self._expect(until_due)
-        if self._alarm is not None and _means(self._alarm, delivery):
-            self._rings = True
-            self._alarm.ring_in(until_limit)
+        self._note_time_out(until_due)
+        if self._interrupt is not None and _aim(self._interrupt, delivery):
+            self._signal_is_set = True
+            self._interrupt.signal_in(until_limit)
         if not delivery.unsettled:
-            # Settled while it was set: that may have found nothing to take back.
-            self._ring_not()
-        self._sleep(min(until_limit, self._length / 4))
+            # It was settled meanwhile, perhaps before the signal was set.
+            self._cancel_signal()
+        self._sleep_beside(delivery, min(until_limit, self._time_out / 4))
 
-    def _expect(self, left: float) -> None:
-        """Take the most that is left of any event for their time-out: a look may be a late one."""
+    def _note_time_out(self, left: float) -> None:
+        """Keep the longest remaining time seen: a look may come late in an event."""
         if left > 0:
-            self._length = left if math.isinf(self._length) else max(self._length, left)
+            self._time_out = left if math.isinf(self._time_out) else max(self._time_out, left)
 
     def _end_delivery(self, delivery: Delivery) -> None:
-        alarm = self._alarm
-        assert alarm is not None  # what is watched was attached with it
+        interrupt = self._interrupt
+        assert interrupt is not None  # `attach` set it before any delivery arrived
         margin = delivery.due - delivery.limit
         asked = math.inf
-        while _means(alarm, delivery) and not self._closed:
+        while _aim(interrupt, delivery) and not self._closed:
             now = monotonic()
             left = delivery.due + self._offset - now
-            self._put_off(now)
-            alarm.send()
+            self._postpone(now)
+            interrupt.send_signal()
             if left <= margin / 2 and self._token is not None:
-                # Again and again: by the loop's clock the first may come too early.
+                # Repeatedly: by the loop's clock the first request may come too early.
                 asked = min(asked, now)
-                self._ask(self._token)
-            # However late the event came: the loop is given time to answer what it is asked.
+                self._ask_dispatcher(self._token)
+            # However late the event arrived, the loop has time to answer the request.
             if left <= margin / 4 and now - asked >= self._patience() and delivery.claim():
                 self._end_process(delivery)
-            self._look.clear()
-            self._look.wait(SIGNAL_EVERY)
+            self._wake_up.clear()
+            self._wake_up.wait(SIGNAL_EVERY)
 
-    def _put_off(self, now: float) -> None:
-        """This thread has a turn past a limit: the interpreter is not held."""
-        # It ends the process itself, sooner than the kernel's timer.
+    def _postpone(self, now: float) -> None:
+        """Note that this thread runs past a limit, so no C code holds the interpreter."""
+        # With one lane this thread ends the process before the kernel's timer would.
 
     def _patience(self) -> float:
         return PATIENCE
 
-    def _ask(self, token: trio.lowlevel.TrioToken) -> None:
+    def _ask_dispatcher(self, token: trio.lowlevel.TrioToken) -> None:
         try:
             token.run_sync_soon(wake, DISPATCHER)
         except trio.RunFinishedError:
             self._closed = True
 
     def _end_process(self, delivery: Delivery) -> None:
-        # So long the process lives at most, whoever holds the interpreter or the report up.
-        self._deadline.hold(monotonic() + REPORT)
+        # The process ends after this time, whatever holds the interpreter or the report.
+        self._deadline.set_at(monotonic() + REPORT_LIMIT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
+            # The Runtime API would refuse an /error for a response that is streaming.
             if delivery.state is not DeliveryState.STREAMING:
-                # (Where one has begun an /error would be refused, and its cut is the error.)
-                report_invocation_error(self.address, delivery, late_held(delivery))
+                report_invocation_error(self.address, delivery, deadline_error_from_loop(delivery))
             write_raw(words, delivery.request_id)
             faulthandler.dump_traceback(STDERR)
         finally:
-            # It is claimed: nobody else can answer it, or end this.
+            # The delivery is claimed, so only this thread can answer and end the process.
             os._exit(1)
 
     def _sleep(self, seconds: float) -> None:
-        self._looks_at = monotonic() + seconds
-        self._look.wait(seconds)
+        self._next_look = monotonic() + seconds if self._close_watches == 0 else math.inf
+        if self._wake_up.wait(seconds) and self._close_watches > 0:
+            self._close_watches -= 1
+
+    def _sleep_beside(self, delivery: Delivery, seconds: float) -> None:
+        """Sleep, at most until the delivery is settled, and look for a held loop meanwhile."""
+        self._next_look = until = monotonic() + seconds
+        while (left := until - monotonic()) > 0 and delivery.unsettled:
+            if self._wake_up.wait(min(left, INTERVAL)):
+                return
+            if left >= INTERVAL and self._held_loop is not None and self._held_loop.look():
+                self._close_watches = CLOSE_WATCHES
 
 
 class SharedWatchdog(Watchdog):
-    """Holds the deadlines of many events at once, which share the kernel's timer."""
+    """Enforces the deadlines of many events at once, which share the kernel's timer.
 
-    _often = OFTEN_TO_MANY
+    Args:
+        address: host and port of the Runtime API.
+    """
+
+    _switch_interval = SWITCH_INTERVAL_OF_MANY
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address)
-        # When the kernel's timer goes off, by trio's clock, unless it is put off.
+        # When the kernel's timer fires, by trio's clock, unless postponed.
         self._kills_at = math.inf
-        # A delivery that is due before that; None where nothing is in flight.
+        # A delivery that is due before that time; None if none is in flight.
         self._guarded: Delivery | None = None
-        # Seconds between a deadline and the timer at least.
-        self._behind = BEHIND
+        # Least seconds from a deadline to the timer.
+        self._kill_after = KILL_AFTER
 
-    def attach(self, ledger: Ledger, alarm: Alarm) -> None:
-        super().attach(ledger, alarm)
-        self._behind = max(BEHIND, TURN * len(ledger.lanes))
+    def attach(self, ledger: Ledger, interrupt: DeadlineInterrupt) -> None:
+        super().attach(ledger, interrupt)
+        self._kill_after = max(KILL_AFTER, TURN * len(ledger.lanes))
 
     def arm(self, delivery: Delivery) -> None:
-        earliest = delivery.due + self._behind
+        earliest = delivery.due + self._kill_after
         if self._kills_at > earliest + SLACK:
             self._guarded = delivery
             self._kill_at(earliest + SLACK)
         elif self._kills_at >= earliest:
             self._guarded = delivery
-        if delivery.limit + self._offset < self._looks_at:
+        if delivery.limit + self._offset < self._next_look:
             self._woken_for = delivery.limit + self._offset
-            self._look.set()
+            self._wake_up.set()
 
     def settled(self) -> None:
-        """A delivery has been settled: see to the kernel's timer before its answer goes out."""
+        """Adjust the kernel's timer: a delivery is settled, and its response not yet sent."""
         guarded = self._guarded
         if guarded is not None and not guarded.unsettled:
             self._guard_next()
 
     def close(self) -> None:
         super().close()
-        self._take_back()
+        self._cancel_timer()
 
     def _guard_next(self) -> None:
-        """Have the kernel's timer guard what is in flight, and take it back where nothing is."""
+        """Set the kernel's timer for the deliveries in flight; cancel it if there are none."""
         unsettled = self._unsettled()
         if not unsettled:
-            self._take_back()
+            self._cancel_timer()
             return
         unsettled.sort(key=_due)
-        first = unsettled[0].due + self._behind
+        first = unsettled[0].due + self._kill_after
         if not first <= self._kills_at <= first + SLACK:
             self._kill_at(first + SLACK)
-        # The one that came last is in flight for longest: until it is settled nothing is to do.
-        before = [each for each in unsettled if each.due + self._behind <= self._kills_at]
-        self._guarded = before[-1]
+        # Guard the delivery that is due last: it is probably settled last, and nothing is to do
+        # until then.
+        guarded = [each for each in unsettled if each.due + self._kill_after <= self._kills_at]
+        self._guarded = guarded[-1]
 
     def _kill_at(self, at: float) -> None:
-        # In this order: if a signal's handler of the user's raises in between, it is set again.
-        self._deadline.hold(at + self._offset)
+        # In this order: if a user's signal handler raises in between, the timer is set again.
+        self._deadline.set_at(at + self._offset)
         self._kills_at = at
 
-    def _take_back(self) -> None:
+    def _cancel_timer(self) -> None:
         self._kills_at = math.inf
         super().settled()
         self._guarded = None
 
-    def _put_off(self, now: float) -> None:
-        self._deadline.put_off(now + self._behind)
+    def _postpone(self, now: float) -> None:
+        self._deadline.postpone(now + self._kill_after)
 
     def _patience(self) -> float:
-        # asyncio's loop, which has a thread of its own, is asked by somebody who waits for it.
-        held = loop_is_held() or (self._ledger is not None and self._ledger.asyncio_stuck())
+        # `stuck`: the asyncio loop, which has its own thread, does not answer its task on trio.
+        held = user_code_holds_loop() or (self._ledger is not None and self._ledger.asyncio_stuck())
         return PATIENCE if held else STARVED
 
     def _end_process(self, delivery: Delivery) -> None:
-        # It stays unsettled, so nobody takes the timer back. The loop may set it to go off sooner.
-        self._deadline.put_off(monotonic() + REPORT)
+        # The delivery stays unsettled, so the timer is not cancelled. The loop may set it sooner.
+        self._deadline.postpone(monotonic() + REPORT_LIMIT)
         super()._end_process(delivery)
 
 
@@ -391,20 +421,22 @@ def _due(delivery: Delivery) -> float:
     return delivery.due
 
 
-def _means(alarm: Alarm, delivery: Delivery) -> bool:
-    """Whether it is unsettled. If so the alarm means the handler that runs now, and none that
-    begins once this thread has lost the core.
+def _aim(interrupt: DeadlineInterrupt, delivery: Delivery) -> bool:
+    """Aim the interrupt at the handler that runs now, if the delivery is unsettled; say if it is.
+
+    The interrupt then spares a handler that begins after this thread has lost the core.
     """
-    runs = alarm.runs
+    run = interrupt.run_count
     if not delivery.unsettled:
         return False
-    alarm.meant = runs
+    interrupt.target_run = run
     return True
 
 
-def _offset() -> float:
-    """What the monotonic clock is ahead of trio's. Between two looks another thread may have the
-    interpreter: of some readings the one that took least is right.
+def _clock_offset() -> float:
+    """How many seconds the monotonic clock is ahead of trio's.
+
+    Another thread may run between two readings, so the fastest of five pairs counts.
     """
     readings = list[tuple[float, float]]()
     for _ in range(5):

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from ...actors import ExitReason
-from ..deadlines.interrupt import Alarm
+from ..deadlines.interrupt import DeadlineInterrupt
 from ..in_flight.stream import RESPONSE
 from ..telemetry.invocation_context import request_id
 from .context import Context
@@ -94,28 +94,28 @@ class PlainHandler(Handler[Any]):
     Args:
         target: `handler(event, context)`. An awaitable result is awaited. For a coroutine function
             see `AsyncHandler`.
-        alarm: interrupts a plain `def` on the main thread at the deadline. None: run the target in
-            a thread of this handler, which cannot be ended, only abandoned.
+        interrupt: interrupts a plain `def` on the main thread at the deadline. None: run the
+            target in a thread of this handler, which cannot be ended, only abandoned.
         abandon: called for each abandoned thread, and for each thread that could not be started.
     """
 
-    __slots__ = ("_thread", "abandon", "alarm", "target")
+    __slots__ = ("_thread", "abandon", "interrupt", "target")
 
     def __init__(
         self,
         target: Callable[[Any, Context], Any],
-        alarm: Alarm | None,
+        interrupt: DeadlineInterrupt | None,
         abandon: Abandon,
     ) -> None:
         self.target = target
-        self.alarm = alarm
+        self.interrupt = interrupt
         self.abandon = abandon
         self._thread: HandlerThread | None = None
 
     def handle(self, event: Any, context: Context) -> object:  # type: ignore[override]
-        if self.alarm is None:
+        if self.interrupt is None:
             return self._in_thread(event, context)
-        return self.convert_result(self.alarm.run(self.target, event, context))
+        return self.convert_result(self.interrupt.run(self.target, event, context))
 
     def convert_result(self, result: object) -> object:
         """Convert the target's result for the worker, which awaits an awaitable."""

@@ -29,9 +29,9 @@ from typing import Any
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule, wait_task_rescheduled
 
-from ..deadlines.where_it_stood import InThread
-from ..process.forked_child import end_child
-from ..system.scheduling import wake_behind_the_loop, wake_on_time
+from ..deadlines.where_it_stood import ThreadFrameSource
+from ..process_end.forked_child import exit_child
+from ..system.scheduling import remove_timer_slack, use_batch_scheduling
 from .thread_calls import Call, get_thread_calls
 
 # One thread per event in flight. trio's limit of forty threads is too low for many lanes, and a
@@ -41,7 +41,7 @@ THREADS = trio.CapacityLimiter(math.inf)
 _begun_count = [0]
 
 
-class HandlerThread(InThread):
+class HandlerThread(ThreadFrameSource):
     """One thread of a handler, until the thread is abandoned or its nursery ends.
 
     Args:
@@ -104,7 +104,7 @@ class HandlerThread(InThread):
                 errors.append(error)
             if os.getpid() != self._process:
                 # The call forked, and this is the child.
-                end_child(errors.pop() if errors else None)
+                exit_child(errors.pop() if errors else None)
 
         self._has_call = True
         self._thread_calls.hand_out(self._calls, run)
@@ -156,8 +156,8 @@ class HandlerThread(InThread):
     def _serve(self) -> None:
         self._begun = True
         _begun_count[0] += 1
-        wake_on_time()
-        wake_behind_the_loop()
+        remove_timer_slack()
+        use_batch_scheduling()
         _local.loop, loop_offered = None, False
         try:
             while True:

@@ -4,8 +4,8 @@ Imported for a streaming handler, or when a handler returns an async iterator or
 
 An async generator is iterated and closed in the worker's own task, so that its cancel scopes and
 nurseries nest correctly. A plain generator runs where a plain `def` runs: each step on the main
-thread, under the alarm; or all steps in one thread, because the generator may hold an object that
-belongs to the thread (a database cursor).
+thread, under the interrupt; or all steps in one thread, because the generator may hold an object
+that belongs to the thread (a database cursor).
 """
 
 import os
@@ -24,7 +24,7 @@ from ..codec.json import ResultIsStream
 from ..errors.error_response import calls_handler, platform_error
 from ..in_flight.delivery import Delivery
 from ..in_flight.lane import Lane
-from ..process.forked_child import end_child
+from ..process_end.forked_child import exit_child
 from ..protocol.outcome import Outcome
 from .context import Context
 from .handler import Abandon, Handler, Instance, PlainHandler, is_handler, takes_response
@@ -173,7 +173,7 @@ async def _send_all(result: Any, instance: Instance, response: Response) -> None
     response.at_once = True
     if not isgenerator(result):
         await _iterate(items, response)
-    elif isinstance(instance, PlainHandler) and instance.alarm is None:
+    elif isinstance(instance, PlainHandler) and instance.interrupt is None:
         await instance.in_thread(partial(_iterate_in_thread, items, response))
     else:
         await _step(items, response, instance)
@@ -213,8 +213,8 @@ async def _throw(items: Any, error: BaseException) -> Any:
 
 async def _step(items: Generator[Item], response: Response, instance: Instance) -> None:
     def run(act: Callable[[], Any]) -> Any:
-        alarm = instance.alarm if isinstance(instance, PlainHandler) else None
-        return act() if alarm is None else alarm.run(_without_event(act), None, None)
+        interrupt = instance.interrupt if isinstance(instance, PlainHandler) else None
+        return act() if interrupt is None else interrupt.run(_without_event(act), None, None)
 
     try:
         item = run(lambda: next(items, END))
@@ -247,7 +247,7 @@ def _iterate_in_thread(items: Generator[Item], response: Response) -> None:
         while item is not END:
             if os.getpid() != own:
                 # The generator forked, and this is the child, which has no loop.
-                end_child(None)
+                exit_child(None)
             try:
                 # Not AsyncioResponse.write, which needs a thread of the asyncio loop.
                 trio.from_thread.run(Response.write, response, item)

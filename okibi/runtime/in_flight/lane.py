@@ -56,7 +56,7 @@ from ..protocol.runtime_api import (
     stream_head,
 )
 from ..protocol.transport import Transport
-from ..system.allocator import keep_what_is_freed
+from ..system.allocator import retain_freed_memory
 from .broken_connection import Expected, Loss, classify_loss
 from .delivery import Delivery, DeliveryState
 from .stream import Stream
@@ -223,7 +223,7 @@ class Lane:
 
     def _put(self, parts: list[bytes], size: int, limit: int = JOIN_LIMIT) -> None:
         if size > JOIN_LIMIT:
-            keep_what_is_freed()
+            retain_freed_memory()
         if size > limit:
             self.outbox.extend([memoryview(part) for part in parts if part])
         elif size:

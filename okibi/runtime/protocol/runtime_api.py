@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
-from ..system.allocator import keep_what_is_freed
+from ..system.allocator import retain_freed_memory
 
 VERSION = b"/2018-06-01"
 EXTENSIONS = b"/2020-01-01/extension"
@@ -358,5 +358,5 @@ class ApiResponseParser:
 
 def _joined(parts: list[bytes]) -> bytes:
     if parts:
-        keep_what_is_freed()
+        retain_freed_memory()
     return b"".join(parts)

@@ -11,7 +11,7 @@ import trio
 from ...actors import Actor, Down, Ref, logs
 from ...actors.actor import make_receiver
 from ...actors.trio_internals import tasks_are_runnable
-from ..deadlines.where_it_stood import late_at
+from ..deadlines.where_it_stood import deadline_error_from_worker
 from ..errors.error_response import platform_error
 from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.handover import wake
@@ -210,7 +210,7 @@ class Dispatcher(Actor):
                 if self.ledger.asyncio_stuck():
                     # The next event would fare no better: the watchdog ends the process.
                     return
-                self._settle(lane, delivery, late_at(delivery, self._watched))
+                self._settle(lane, delivery, deadline_error_from_worker(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
 

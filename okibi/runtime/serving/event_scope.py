@@ -16,7 +16,7 @@ import trio
 
 from ...actors import trio_internals
 from ...actors.exits import crash_in
-from ..telemetry.invocation_context import leave_behind
+from ..telemetry.invocation_context import restore_context
 
 
 class EventScope:
@@ -97,7 +97,7 @@ class EventScope:
         """Restore the context variables from before the first block."""
         before, self.context_before = self.context_before, None
         if before is not None:
-            await leave_behind(before)
+            await restore_context(before)
 
     async def __aenter__(self) -> "EventScope":
         return self

@@ -22,7 +22,7 @@ from ..codec.json import (
     decode_event,
     encode_handler_result,
 )
-from ..deadlines.where_it_stood import late_by
+from ..deadlines.where_it_stood import deadline_error_from_exception
 from ..errors.error_response import (
     calls_handler,
     handler_error,
@@ -38,7 +38,7 @@ from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.outcome import Outcome
 from ..settings import Settings
-from ..telemetry.invocation_context import enter, leave_behind
+from ..telemetry.invocation_context import enter_invocation, restore_context
 from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
@@ -130,7 +130,7 @@ class Worker(Actor):
             await self._lifecycle.pause()
             # Tasks and actors that the next instance starts must not inherit an event's context,
             # or a tenant's.
-            await leave_behind(context_at_start.copy())
+            await restore_context(context_at_start.copy())
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.remove_worker(self.ref)
@@ -185,7 +185,7 @@ class Worker(Actor):
                 if not delivery.begin(self._own_ref):
                     continue
                 self._running = message
-                enter(delivery.request_id, delivery.headers)
+                enter_invocation(delivery.request_id, delivery.headers)
                 outcome, trusted = await self._handle(instance, lane, delivery, scope)
                 replaced = not trusted and self.stateful
                 if replaced:
@@ -214,7 +214,7 @@ class Worker(Actor):
             event = decode_event(delivery, self.decoder)
             result = instance.handle(event, Context(delivery, self.settings))
             if is_awaitable(result):
-                # A `def` handler blocks the loop, and no scope can end it: the alarm does.
+                # A `def` handler blocks the loop, and no scope can end it: the interrupt does.
                 with scope.until(delivery.limit):
                     result = await result
             try:
@@ -234,7 +234,7 @@ class Worker(Actor):
             if outcome is not None:
                 return outcome, False
             if scope.timed_out:
-                return late_by(_current_error(), request_id), False
+                return deadline_error_from_exception(_current_error(), request_id), False
             # The worker itself is being stopped or killed.
             raise
 
@@ -291,7 +291,7 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     if is_a(first, ProcessStopped):
         return _stopped(SHUTDOWN, request_id)
     if is_a(first, DeadlineExceeded):
-        return late_by(first, request_id)
+        return deadline_error_from_exception(first, request_id)
     if issubclass(type(error), BaseExceptionGroup):
         # The handler's own group is reported whole, without the Cancelled that trio added.
         own_group = without_cancelled(error)

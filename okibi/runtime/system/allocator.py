@@ -1,30 +1,30 @@
-"""What the C library's allocator is told once an event or an answer is large.
+"""Let glibc keep large freed blocks, once an event or a response is large.
 
-glibc takes a block of 128 KB and more from the kernel, and gives it back when it is freed, so each
-page of it is a fault anew. An event of 6 MB is such a block many times over, in pieces, whole,
-decoded, encoded: 3 ms of faults each, where to decode it takes 1.5. The limit grows to the largest
-block that was ever freed, and what glibc keeps for itself to twice as much (mallopt(3),
-M_MMAP_THRESHOLD). So a large one is freed, of which no page was touched: two calls into the kernel.
+glibc takes a block of 128 KB or more from the kernel and returns the block when it is freed, so
+each page is a new fault. An event of 6 MB needs several such blocks: read, decoded, encoded. That
+is 3 ms of faults, where decoding takes 1.5 ms. glibc raises its limit to the largest block ever
+freed, and keeps up to twice as much for itself (mallopt(3), M_MMAP_THRESHOLD). Therefore this
+module frees a large block without touching its pages: two system calls.
 
-Rejected: a buffer of one's own in each lane (it spares one block of the five, and holds the memory
-for good), `mallopt` through ctypes (more to read, for the same), variables of the environment
-(every process that a handler starts would have them). To musl's allocator it says nothing.
+Rejected: a buffer in each lane (avoids one block of five, and holds the memory for ever); `mallopt`
+through ctypes (more code for the same effect); environment variables (inherited by every process
+that a handler starts). musl's allocator ignores this.
 
-Imported with the rooms that call it: where it is called, the handler may have left no descriptor to
-import anything with.
+The modules that call this import it at their start: later, the handler may have left no descriptor
+to import with.
 """
 
 import functools
 from contextlib import suppress
 
-# Bytes. With what is kept, it is room for the largest event and its answer; glibc's own limit is
+# Bytes: with what glibc keeps, enough for the largest event and its response. glibc's maximum is
 # 32 MB.
 BLOCK = 16 << 20
 
 
 @functools.cache
-def keep_what_is_freed() -> None:
-    """Have large blocks come from what was freed before, once and for all."""
-    # Where there is no room for it, there still may be for what is to be sent or read.
+def retain_freed_memory() -> None:
+    """Make glibc serve large blocks from freed memory. Only the first call has an effect."""
+    # Without memory for this block there may still be enough for the event.
     with suppress(MemoryError):
         bytes(BLOCK)

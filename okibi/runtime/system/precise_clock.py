@@ -1,24 +1,21 @@
-"""The run's clock: trio's own with a finer grain, so that a `sleep` ends when it is over.
+"""A clock for trio with a finer grain, so that a sleep ends on time.
 
-epoll counts in whole milliseconds, and Python rounds up, lest it spins: a wait ends half a
-millisecond late in the mean. Where one process serves many events that costs more than the half.
-What ends in the same millisecond goes on together, each behind the work of all the others, is
-answered together and asked for again together: such a bunch grows and never parts.
+epoll waits in whole milliseconds, and Python rounds up, so a wait ends 0.5 ms late on average. With
+many events in one process this costs more: tasks that wake in the same millisecond run one after
+the other, answer together and ask for new events together. Such a group grows and never separates.
 
-Linux's timerfd rings to the microsecond, and is a descriptor, of which trio's epoll is told once:
-that its wait ends is all that is needed, for the loop looks at its deadlines then
-(`okibi.actors.trio_internals` says with which releases). With others, and on another system, the
-grain is trio's.
+Linux's timerfd is precise to a microsecond, and is a descriptor that trio's epoll can watch. Ending
+the wait is enough: the loop checks its deadlines after each wait (`okibi.actors.trio_internals`
+lists the releases of trio). With other releases, and on other systems, the grain is trio's.
 
-A process that sleeps is late, too, and the later the longer it has slept: a core that has nothing
-else to do sleeps with it, and a virtual one has been given to somebody else. Until it runs again
-takes 0.1 to 0.2 ms there, and hardly anything after a short sleep. So an early timer rings, at
-which the loop makes one pass and sleeps again; and then the timer itself, a moment before the
-deadline, from where on the loop makes its passes without a wait, as if there were something to do.
-What the handler's end then runs through is at hand in the core's caches, and whatever else comes in
-that moment is served at once. A task that never sleeps for longer than that keeps its core busy.
+A process that slept long also wakes late: the core sleeps too, or the hypervisor has lent it to
+another machine. Waking takes 0.1 to 0.2 ms then, and almost nothing after a short sleep. Therefore
+an early timer fires first: the loop makes one pass and sleeps again. The second timer fires just
+before the deadline, and the loop then makes passes without waiting until the deadline. The code
+that runs next is in the core's caches, and events that arrive in this moment are served at once. A
+task that sleeps only for such short times keeps its core busy.
 
-It is read without a frame of Python's between: a pass of the loop does so twice.
+`current_time` is a C function, not a Python one: each pass of the loop calls it twice.
 """
 
 import os
@@ -35,22 +32,22 @@ from trio.lowlevel import notify_closing
 from ...actors import trio_internals
 from .timerfd import timerfd
 
-# Of a longer wait a millisecond is a hundredth. So the deadlines of events, which are each the
-# next one's while nobody sleeps, take no call into the kernel, unless a function has so little
-# time.
+# Seconds. For longer waits a millisecond is at most 1 %. Therefore the deadlines of events, which
+# are the loop's next deadline while no task sleeps, cost no system call unless the time-out is
+# short.
 NEAR = 0.1
-# The moment before a deadline in which the loop does not sleep.
+# Seconds before a deadline in which the loop does not sleep.
 AWAKE = 7e-5
-# Before a deadline, too: then a core that sleeps is woken, that will sleep but shortly.
+# Seconds before a deadline at which the early timer wakes the core.
 EARLY = 3e-4
-# None at all would disarm the timer.
+# Zero would disarm the timer.
 NEAREST = 1e-9
 
 
-class FineClock(Clock):
-    """A clock for `trio.run`; its grain is fine while `ring` runs."""
+class PreciseClock(Clock):
+    """A clock for `trio.run`. Precise while `run_timer` runs."""
 
-    __slots__ = ("_rings_at", "_set", "_set_early", "_timer")
+    __slots__ = ("_set", "_set_early", "_timer", "_timer_at")
 
     if TYPE_CHECKING:
 
@@ -62,7 +59,7 @@ class FineClock(Clock):
     def __init__(self) -> None:
         self._timer: int | None = None
         self._set_early: Callable[[float], None] | None = None
-        self._rings_at = 0.0
+        self._timer_at = 0.0
 
     def start_clock(self) -> None:
         pass
@@ -72,42 +69,42 @@ class FineClock(Clock):
         if left < NEAR and self._timer is not None:
             if left < AWAKE + NEAREST:
                 return min(left, 0.0)
-            if deadline != self._rings_at:
-                self._rings_at = deadline
-                # Nothing may be raised in the loop's own work.
+            if deadline != self._timer_at:
+                self._timer_at = deadline
+                # The loop must not get an exception.
                 with suppress(OSError):
                     self._set(self._timer, left - AWAKE)
-                    # Less is no long sleep.
+                    # A shorter sleep needs no early wake-up.
                     if left > EARLY + AWAKE and self._set_early is not None:
                         self._set_early(left - EARLY)
         return left
 
-    async def ring(self) -> None:
-        """Wake the loop at each near deadline, until this is cancelled."""
-        # No descriptor is left, or there is no timerfd here: the grain is trio's.
+    async def run_timer(self) -> None:
+        """Wake the loop at each near deadline until cancelled."""
+        # No descriptor is left, or the system has no timerfd: the grain stays trio's.
         with suppress(OSError, AttributeError):
             create, self._set = timerfd()
-            await self._ring(create(), create)
+            await self._run(create(), create)
 
-    def forked(self) -> None:
-        """In a child of this process: the timer is its parent's."""
+    def after_fork_in_child(self) -> None:
+        """Do not set the parent's timer."""
         self._timer = None
 
-    async def _ring(self, timer: int, create: Callable[[], int]) -> None:
+    async def _run(self, timer: int, create: Callable[[], int]) -> None:
         timers = [timer]
         try:
             if trio_internals.wake_loop_on(timer):
                 self._timer = timer
-                # No descriptor is left for it: whoever has slept long is late.
+                # No descriptor is left: long sleeps end late.
                 with suppress(OSError):
                     timers.append(create())
                     if trio_internals.wake_loop_on(timers[-1]):
                         self._set_early = partial(self._set, timers[-1])
-            # They are never read, for to set one anew takes back that it has rung.
+            # Never read: setting a timer again clears its expiration.
             await trio.sleep_forever()
         finally:
             self._timer = self._set_early = None
             for each in timers:
-                # It would ring on if a child that a handler has forked has it, too.
+                # First: if a forked child holds a copy, closing would not remove it from epoll.
                 notify_closing(each)
                 os.close(each)

@@ -1,20 +1,19 @@
-"""How Linux wakes the thread of a plain handler: when it has asked for it, and behind the loop.
+"""How Linux wakes the thread of a plain handler: on time, and without preempting the loop.
 
-    timer slack    how much later than asked for its sleeps and time-outs may end: 50 us, so that
-                   one interrupt serves for several (prctl(2), PR_SET_TIMERSLACK). What waits on the
-                   loop has none, for a timerfd has none; nor has this thread, so that a `def` is
-                   woken as exactly as an `async def`
-    SCHED_BATCH    who is woken with it takes no core from who runs (sched(7)), but waits until that
-                   one waits or its slice is over. Else a thread takes the loop's core, to wait for
-                   the interpreter, which the loop has. Its share of the cores is the same
+    timer slack    How much later than requested sleeps and time-outs may end: 50 us, so that one
+                   interrupt serves several (prctl(2), PR_SET_TIMERSLACK). The loop's timerfd has no
+                   slack. Without slack in the thread, a `def` wakes as exactly as an `async def`.
+    SCHED_BATCH    A woken thread does not preempt a running one (sched(7)): it waits until that
+                   one sleeps or its slice ends. Otherwise the thread would take the loop's core,
+                   only to wait for the interpreter, which the loop holds. Its share of the core
+                   stays the same.
 
-Threads and processes that it starts have both from it (SCHED_RESET_ON_FORK takes back nothing but a
-real-time policy): what computes is run as ever. Where the kernel allows neither, or the C library
-has no call for it (musl), it stays as it is.
+Threads and processes that this thread starts inherit both (SCHED_RESET_ON_FORK resets only
+real-time policies). Computing code runs as before. If the kernel forbids either, or the C library
+lacks the call (musl), nothing changes.
 
-What SCHED_BATCH costs: where every core is taken by something that computes (a library's own
-threads, another process), such a thread waits for a slice to end, some milliseconds, whenever it is
-woken.
+The cost of SCHED_BATCH: if every core is busy (a library's threads, another process), such a thread
+waits some milliseconds for a slice to end at each wake-up.
 """
 
 import os
@@ -24,37 +23,37 @@ from contextlib import suppress
 from functools import cache, partial
 
 _PR_SET_TIMERSLACK = 29
-# Nanoseconds; to ask for none at all is to ask for what was there at the start.
+# Nanoseconds. Zero would restore the default.
 _LEAST_SLACK = 1
 
 
-def wake_on_time() -> None:
-    """Take this thread's timer slack from it."""
+def remove_timer_slack() -> None:
+    """Set this thread's timer slack to the minimum."""
     if sys.platform == "linux":
-        # An interpreter without ctypes, or a C library without it.
+        # Without ctypes, or without prctl in the C library.
         with suppress(ImportError, AttributeError, OSError):
-            _take_slack()()
+            _slack_setter()()
 
 
 @cache
-def _take_slack() -> Callable[[], object]:
-    # Once: each library that ctypes opens leaves a circle for the collector.
+def _slack_setter() -> Callable[[], object]:
+    # Cached: each library that ctypes opens leaves a reference cycle.
     import ctypes
 
     return partial(ctypes.PyDLL(None).prctl, _PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
 
 
-def wake_behind_the_loop() -> None:
-    """Have this thread take nobody's core as it is woken, unless it has a policy of its own."""
+def use_batch_scheduling() -> None:
+    """Give this thread SCHED_BATCH, unless its policy was changed already."""
     if sys.platform != "linux":
         return
-    # musl has but an error in its place.
+    # musl's function only returns an error.
     with suppress(OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def yield_core() -> None:
-    """Have those who wait for this core run first, and for the interpreter meanwhile."""
+    """Let other threads have this core, and the interpreter meanwhile."""
     if sys.platform == "linux":
         os.sched_yield()

@@ -1,11 +1,11 @@
-"""The kernel's timer that signals the main thread: to ring it needs no thread, and no interpreter.
+"""The kernel's timer that signals the main thread. It needs no thread and no interpreter to fire.
 
-A function with little memory has a part of a core, one of 128 MB a fourteenth: 1.4 ms of each 20.
-A handler that computes takes all of it, and holds the interpreter. A thread that is to signal it
-waits then for several such turns until it runs at all, which is longer than a margin. The kernel's
-timer goes by the clock: what computes has the signal as soon as it goes on.
+A function with little memory gets a part of a core: with 128 MB a fourteenth, 1.4 ms of every 20. A
+handler that computes uses all of that and holds the interpreter. A thread that must signal it would
+wait for several such slices, longer than a margin. The kernel's timer follows the clock: the signal
+arrives as soon as the computing thread runs.
 
-On 64-bit Linux, by the C library; on another system there is none.
+Only on 64-bit Linux, through the C library. Elsewhere `create` returns False.
 """
 
 import sys
@@ -14,21 +14,21 @@ from functools import cache
 from struct import pack
 from typing import Any
 
-# <signal.h>: the signal is for one thread, whose id is given.
+# <signal.h>: signal the thread with a given id.
 _SIGEV_THREAD_ID = 4
 _CLOCK_MONOTONIC = 1
-# struct itimerspec: seconds and nanoseconds of the interval, then those of the first time.
+# struct itimerspec: seconds and nanoseconds of the interval, then of the first expiration.
 _NEVER = bytes(32)
 
 
-class Ring:
-    """One such timer, which rings once each time it is set.
+class SignalTimer:
+    """One timer. It fires once each time it is set.
 
     Args:
-        number: of the signal.
-        every: seconds after which it rings again, and again; 0 for once.
-        late: seconds by which it may ring late. A call to `set` within them of the last one packs
-            no new itimerspec, which is a third of its cost.
+        number: the signal's number.
+        every: seconds between repetitions; 0 for none.
+        late: seconds that it may fire late. `set` reuses the packed itimerspec of an earlier call
+            within that range, which saves a third of its cost.
     """
 
     __slots__ = ("_every", "_late", "_number", "_packed", "_settime", "_timer")
@@ -37,20 +37,20 @@ class Ring:
         self._number = number
         self._every = every
         self._late = late
-        # For how many seconds an itimerspec was packed last, and that. In one, for two threads.
+        # The last seconds and their itimerspec; one tuple, since two threads may call `set`.
         self._packed = 0.0, _NEVER
         self._settime: Any = None
-        # The kernel's, once it has been made.
+        # The kernel's timer, once created.
         self._timer: Any = None
 
     @property
-    def made(self) -> bool:
-        """Whether it has been set before, and the kernel had one to give."""
+    def created(self) -> bool:
+        """Whether the kernel has given a timer."""
         return self._timer is not None
 
     def set(self, seconds: float) -> None:
-        """Have it ring in so many seconds, more than none, and not as it was set before."""
-        if self._timer is None and not self.make():
+        """Fire in so many seconds (> 0), instead of an earlier setting."""
+        if self._timer is None and not self.create():
             return
         packed = self._packed
         if not 0.0 <= packed[0] - seconds <= self._late:
@@ -59,29 +59,29 @@ class Ring:
             packed = self._packed = seconds, times
         self._settime(self._timer, 0, packed[1], None)
 
-    def take_back(self) -> None:
-        """Have it not ring."""
+    def cancel(self) -> None:
+        """Do not fire."""
         if self._timer is not None:
             self._settime(self._timer, 0, _NEVER, None)
 
-    def make(self) -> bool:
-        """Get the timer from the kernel, if it has one to give."""
+    def create(self) -> bool:
+        """Get the timer from the kernel. Return whether there is one."""
         if self._timer is not None:
             return True
         if sys.platform != "linux" or sys.maxsize < 2**32:
             return False
         import ctypes
 
-        # None of its calls waits, so they keep the interpreter, as those of `system.timerfd`.
+        # PyDLL: no call blocks, so each keeps the interpreter, as in `system.timerfd`.
         library, timer = _library(), ctypes.c_void_p()
         if library is None:
             return False
-        # struct sigevent, 64 bytes: a value of eight, then ints. (As bytes: an array of ctypes' has
-        # a class of its own, which would be left to the garbage collector.)
+        # struct sigevent, 64 bytes: a value of eight, then ints. As bytes, because a ctypes array
+        # creates a class, and with it a reference cycle.
         main = threading.main_thread().native_id or 0
         event = pack("8x3i44x", self._number, _SIGEV_THREAD_ID, main)
         if library.timer_create(_CLOCK_MONOTONIC, event, ctypes.byref(timer)) < 0:
-            # Too many signals wait; another time.
+            # Too many signals are pending. A later call may succeed.
             return False
         self._settime, self._timer = library.timer_settime, timer
         return True
@@ -93,7 +93,7 @@ def _parts(seconds: float) -> tuple[int, int]:
 
 @cache
 def _library() -> Any:
-    """What has the timers: the C library, or librt beside an older one; None if neither does."""
+    """The library with the timers: the C library, or librt beside an old one, or None."""
     import ctypes
 
     for name in (None, "librt.so.1"):

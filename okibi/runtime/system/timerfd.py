@@ -1,7 +1,7 @@
-"""Linux's timerfd: a descriptor that can be read once a time is over.
+"""Linux's timerfd: a descriptor that becomes readable at a time.
 
-The C library's is called by ctypes, which trio has imported by then. Python's `os` has it from 3.13
-on, and lets go of the interpreter meanwhile.
+The functions of the C library are called through ctypes, which trio has imported already. Python's
+`os` has them since 3.13, but releases the interpreter in each call.
 """
 
 import os
@@ -13,26 +13,24 @@ Timerfd = tuple[Callable[[], int], Callable[[int, float], None]]
 
 
 def timerfd() -> Timerfd:
-    """What makes a timer, and what sets one: to be readable once, in so many seconds.
+    """Two functions: `create()` returns a timer, `settime(timer, seconds)` sets it to expire once.
 
-    A timer is a descriptor, which belongs to the caller: it does not block, and no child process
-    gets it.
+    A timer is a non-blocking descriptor that the caller owns. Executed programs do not inherit it.
 
     Raises:
-        OSError: from either.
-        AttributeError: here, or as a timer is made: it is another system's, or the C library has
-            none of these.
+        OSError: from either function.
+        AttributeError: from this function or `create`: not Linux, or not in the C library.
     """
     if sys.platform != "linux":
         raise AttributeError("only Linux has timerfd")
     import ctypes
 
-    # Neither call waits, so they keep the interpreter (PyDLL): who lets go of it beside a busy
-    # thread may be without it for milliseconds. Declared argument types took a quarter more.
+    # PyDLL: neither call blocks, so both keep the interpreter. Beside a busy thread, getting it
+    # back could take milliseconds. Declared argument types would cost a quarter more.
     library = ctypes.PyDLL(None, use_errno=True)
     timerfd_create, timerfd_settime = library.timerfd_create, library.timerfd_settime
-    # struct itimerspec: seconds and nanoseconds of the interval, then those of the first time. On
-    # 64 bits each is a long.
+    # struct itimerspec: seconds and nanoseconds of the interval, then of the first expiration; each
+    # a long on 64 bits.
     itimerspec = (ctypes.c_long * 4)()
     address = ctypes.byref(itimerspec)
 
@@ -41,7 +39,7 @@ def timerfd() -> Timerfd:
         return OSError(number, os.strerror(number))
 
     def create() -> int:
-        # What the kernel calls TFD_NONBLOCK and TFD_CLOEXEC.
+        # TFD_NONBLOCK and TFD_CLOEXEC have these values.
         timer: int = timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
         if timer < 0:
             raise error()

@@ -1,13 +1,12 @@
 """Start a daemon thread that `threading` does not list.
 
-With AWS's own client a handler is alone in its process: `for thread in threading.enumerate()` joins
-the threads that the function has started, and `while threading.active_count() > 1` ends. A thread
-of okibi's in that list never ends, so each such event would run out of time.
+With AWS's client no other thread exists, so handlers may join every thread of
+`threading.enumerate()`, or wait while `threading.active_count() > 1`. A listed thread of okibi
+would never end, and each such event would time out.
 
-`threading` learns of such a thread once code in it calls `threading.current_thread()`, as `logging`
-does for each record. Code that runs in one writes with `logs.write_raw` instead of a logger. The
-thread of the asyncio loop is listed from the first handler on that runs there: it is that
-handler's own.
+`threading` lists a thread as soon as code in it calls `threading.current_thread()`, as `logging`
+does for each record. Therefore code in such a thread writes with `logs.write_raw` instead of a
+logger. The thread of the asyncio loop is listed once a handler runs there.
 """
 
 import _thread
@@ -15,16 +14,16 @@ from collections.abc import Callable
 
 
 def start_unlisted_thread(act: Callable[[], None]) -> int:
-    """Start a thread.
+    """Start a daemon thread.
 
     Args:
-        act: what the thread runs. The end of the process does not wait for it.
+        act: the function that the thread runs. The process does not wait for its end.
 
     Returns:
-        The thread's identifier, as `threading.get_ident` gives it in that thread.
+        The thread's identifier, as from `threading.get_ident` in that thread.
 
     Raises:
-        RuntimeError: the process cannot have another thread.
+        RuntimeError: the process can have no further thread.
     """
-    # By the module's name: a debugger replaces the function there, to see what runs in threads.
+    # As an attribute of the module: debuggers replace the function there.
     return _thread.start_new_thread(act, ())

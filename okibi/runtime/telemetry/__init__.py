@@ -1,1 +1,1 @@
-"""Logs, and the invocation that a log line belongs to."""
+"""Logs, and the invocation that a log record belongs to."""

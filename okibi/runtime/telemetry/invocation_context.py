@@ -1,21 +1,20 @@
-"""Which invocation a piece of code runs for: what a log line is marked with.
+"""The invocation that the current code runs for: log records are marked with it.
 
-A context variable of the worker's task says it. Whatever the handler starts inherits it: trio's
-tasks, asyncio's, a function in `trio.to_thread`. So it is right with many events in flight, and
-in a task that goes on after its event was answered, where the official client's one global names
-whichever event came last.
+A context variable of the worker's task holds the invocation. Whatever the handler starts inherits
+it: trio tasks, asyncio tasks, functions in `trio.to_thread`. Therefore it is right with many events
+in flight, and in a task that outlives its event. The official client has one global, which names
+the last event.
 
-A thread of the user's own (`threading.Thread`, an executor) inherits no context. While only one
-event can be in flight it is marked with that one, as in the official client; with more it could
-only be guessed, and is not marked.
+A thread of the user's own (`threading.Thread`, an executor) inherits no context. With one event at
+a time it gets the last invocation, as in the official client. With more it gets none.
 
-What an `async def` sets of its own, a tenant say, is of its event too, as `asyncio.run` in a plain
-`def` would have it: its worker's task goes on without it (`leave_behind`). A plain `def` on the
-main thread keeps it, as in the official client.
+A context variable that an `async def` sets, such as a tenant, also ends with the event, as with
+`asyncio.run` in a plain `def`: the worker's task goes back to its earlier context
+(`restore_context`). A plain `def` on the main thread keeps its settings, as in the official client.
 
-The X-Ray trace is told likewise. `_X_AMZN_TRACE_ID` in the environment, where tracers look for it,
-is the whole process's: it is set, or deleted, at each event as in the official client while only
-one can be in flight, and never touched with more.
+The X-Ray trace works the same way. `_X_AMZN_TRACE_ID` in the environment, where tracers look for
+the trace, belongs to the whole process. With one event at a time it is set or deleted for each
+event, as in the official client. With more it is never touched.
 """
 
 from collections.abc import Mapping
@@ -25,78 +24,79 @@ from types import MappingProxyType
 from trio.lowlevel import cancel_shielded_checkpoint, current_task
 
 from ..protocol.runtime_api import TENANT, TRACE, header_text
-from .xray_variable import set_trace
+from .xray_variable import export_trace
 
 Invocation = tuple[str, Mapping[bytes, bytes]]
 
-NOBODY: Invocation = ("", MappingProxyType({}))
+NO_INVOCATION: Invocation = ("", MappingProxyType({}))
 
 _invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
-# Of the whole process; in the module, where to set a name costs least.
-_last: Invocation = NOBODY
+# Of the whole process. Module globals are the cheapest to set.
+_last: Invocation = NO_INVOCATION
 _one_at_a_time = True
 
 
-def expect(lanes: int) -> None:
-    """Say how many events may be in flight at once."""
+def set_lanes(lanes: int) -> None:
+    """Set how many events may be in flight at once, before the first one."""
     global _last, _one_at_a_time
     _one_at_a_time = lanes == 1
-    _last = NOBODY
+    _last = NO_INVOCATION
 
 
-def enter(request_id: str, headers: Mapping[bytes, bytes]) -> None:
-    """From here on the running task works for this invocation."""
+def enter_invocation(request_id: str, headers: Mapping[bytes, bytes]) -> None:
+    """Mark the current task as working for this invocation."""
     global _last
-    _last = here = (request_id, headers)
-    _invocation.set(here)
+    _last = current = (request_id, headers)
+    _invocation.set(current)
     if _one_at_a_time:
-        # Each time: the function may have set it itself.
-        set_trace(headers.get(TRACE))
+        # For each event: the function may have changed the variable.
+        export_trace(headers.get(TRACE))
 
 
-async def leave_behind(before: Context) -> None:
-    """Have the running task go on as it was, in another context: a token that was taken before is
-    of no use there.
+async def restore_context(before: Context) -> None:
+    """Continue the current task in an earlier copy of its context.
 
-    Rejected: a context for each event, which trio would have to be given before the handler's first
-    step: a pass of its loop more.
+    Does nothing if no context variable has changed. Tokens of `ContextVar.set` from before the call
+    cannot be used afterwards. Rejected: a new context for each event, which would cost a pass of
+    trio's loop before the handler's first step.
 
     Args:
-        before: a copy of its context, from when nothing had been set.
+        before: a copy of the task's context.
     """
     try:
         if before == copy_context():
             return
     except Exception:
-        # What was set is a value of the user's, whose `__eq__` has raised: so it was set.
+        # A user's value raised in `__eq__`, so a variable was set.
         pass
     current_task().context = before
-    # What is to be without it is the next step.
+    # The new context takes effect with the next step.
     await cancel_shielded_checkpoint()
 
 
 def invocation() -> Invocation:
-    """The request id and the headers of the invocation this code runs for; empty for none."""
-    here = _invocation.get(None)
-    if here is None:
-        return _last if _one_at_a_time else NOBODY
-    return here
+    """Request id and headers of the current invocation; both empty for none."""
+    found = _invocation.get(None)
+    if found is None:
+        return _last if _one_at_a_time else NO_INVOCATION
+    return found
 
 
 def request_id() -> str:
-    """The invocation's id; empty outside of any."""
+    """The request id of the current invocation; empty for none."""
     return invocation()[0]
 
 
 def tenant_id() -> str | None:
-    """The tenant the invocation is for; None without one."""
+    """The tenant of the current invocation, or None."""
     return header_text(invocation()[1], TENANT)
 
 
 def xray_trace_id() -> str | None:
-    """The X-Ray trace header of the invocation this code runs for; None without one.
+    """The X-Ray trace header of the current invocation, or None.
 
-    A tracer reads it from `_X_AMZN_TRACE_ID` in the environment. With many events in flight there
-    is no such variable, and this tells it in any task and any `trio.to_thread` of the event's own.
+    Tracers read the header from `_X_AMZN_TRACE_ID` in the environment. With many events in flight
+    that variable does not exist; this function works in every task and every `trio.to_thread` of
+    the event (Runtime API: `Lambda-Runtime-Trace-Id`).
     """
     return header_text(invocation()[1], TRACE)

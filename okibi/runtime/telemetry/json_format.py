@@ -1,8 +1,8 @@
-"""Log records as JSON, one object a line. Imported when the platform asks for that format.
+"""Log records as JSON, one object a line. Imported only if the platform asks for JSON.
 
-Keys, their order and the encoder are the official client's: what is None is left out, a dict
-given as the message stays an object, and what JSON cannot say becomes its `str`. But the report of
-an actor's crash is an object too, so that its path, its reason and its state can be asked for.
+Keys, their order and the encoder are those of the official client: None is left out, a dict as
+message stays an object, other values become their `str`. One addition: the crash report of an actor
+is an object too, so that log queries can select its path, reason and state.
 """
 
 import json
@@ -20,25 +20,25 @@ from .sinks import JSON
 
 TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
-# What every record has; whatever else stands in one is an `extra` of the user's. The official
-# list is older than `taskName`: asyncio's tasks are named there too, and the rest have none.
-ORDINARY: Final = frozenset(
+# The attributes of every record. All others come from `extra`. As in the official client's list,
+# `taskName` is missing, so the names of asyncio tasks are logged.
+STANDARD_ATTRIBUTES: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "aws_request_id", "tenant_id", "_frame_type"} - {"taskName"}
 )
 
 
-def _other(value: object) -> object:
-    """What stands for a value that JSON cannot say."""
-    # Late, as it is in the actors: a start that goes well makes no class for it.
+def _replacement(value: object) -> object:
+    """Replace a value that JSON cannot represent."""
+    # Imported late: a successful start needs no such class.
     from ...actors.crash_report import CrashReport
 
     if isinstance(value, CrashReport):
-        return attrs.asdict(value, filter=_told, value_serializer=_as_dict)
+        return attrs.asdict(value, filter=_is_logged, value_serializer=_as_dict)
     return str(value)
 
 
-def _told(field: "attrs.Attribute[Any]", value: object) -> bool:
-    # Its traceback is the record's own.
+def _is_logged(field: "attrs.Attribute[Any]", value: object) -> bool:
+    # The record has the traceback already.
     return bool(value) and field.name != "traceback"
 
 
@@ -47,11 +47,11 @@ def _as_dict(_: object, __: object, value: object) -> object:
     return dict(cast("Mapping[str, object]", value)) if proxied else value
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=_other).encode
+_encode = json.JSONEncoder(ensure_ascii=False, default=_replacement).encode
 
 
-class JsonLines(logging.Formatter):
-    """Formats a record as a line of JSON."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
 
     frames: int = JSON
 
@@ -63,7 +63,7 @@ class JsonLines(logging.Formatter):
         if not isinstance(message, dict) or record.args:
             message = record.getMessage()
         level = min(50, max(0, record.levelno)) // 10 * 10
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "timestamp": self.formatTime(record, self.datefmt),
             "level": logging.getLevelName(level),
             "message": message,
@@ -74,20 +74,25 @@ class JsonLines(logging.Formatter):
             "requestId": getattr(record, "aws_request_id", None),
             "location": None,
         }
-        # Outside an `except` block `logger.exception` gives a triple of None.
+        # Outside an `except` block, `logger.exception` passes a triple of None.
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
-            told["stackTrace"] = _stack_trace(record.name, trace)
-            told["errorType"] = class_name(kind)
-            told["errorMessage"] = error_text(error, TEXT_LIMIT)
-            told["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+            fields["stackTrace"] = _stack_trace(record.name, trace)
+            fields["errorType"] = class_name(kind)
+            fields["errorMessage"] = error_text(error, TEXT_LIMIT)
+            fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         tenant = getattr(record, "tenant_id", None)
         if tenant is not None:
-            told["tenantId"] = tenant
+            fields["tenantId"] = tenant
         for name, value in record.__dict__.items():
-            if name not in ORDINARY and name not in told:
-                told[name] = value
-        return json_line(told)
+            if name not in STANDARD_ATTRIBUTES and name not in fields:
+                fields[name] = value
+        return json_line(fields)
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """An object as a line of JSON, without the values that are None."""
+    return _encode({name: value for name, value in fields.items() if value is not None}) + "\n"
 
 
 def _stack_trace(logger: str, trace: TracebackType | None) -> list[str]:
@@ -99,8 +104,3 @@ def _stack_trace(logger: str, trace: TracebackType | None) -> list[str]:
 
     lines, left_out = format_frames(trace)
     return [*lines, TRACE_HINT] if left_out else lines
-
-
-def json_line(told: Mapping[str, Any]) -> str:
-    """One object as a line, without what is None."""
-    return _encode({name: value for name, value in told.items() if value is not None}) + "\n"

@@ -1,19 +1,20 @@
-"""The function's log, in the official client's format: records, errors, what is printed.
+"""The function's log in the official client's format: records, errors, printed text.
 
     [LEVEL]\\t2026-01-31T12:00:00.000Z\\t<request id>\\tmessage
 
-or one JSON object a line where `AWS_LAMBDA_LOG_FORMAT` says so. okibi's own loggers (`okibi`,
-`actors`, `supervisors`) are ordinary ones and take part in it.
+or one JSON object a line with `AWS_LAMBDA_LOG_FORMAT=JSON`. okibi's own loggers (`okibi`, `actors`,
+`supervisors`) are ordinary loggers.
 
-Where okibi departs from the official client, on purpose:
+Deliberate differences from the official client:
 
-    an entry on standard output always ends its line   there the next entry follows a traceback,
-                                                       or a formatter of the user's, in the same
-    a record that cannot be formatted is told of on    there it raises into the handler
-    standard error, and the handler goes on
-    no LAMBDA_WARNING before an init error             there 600 characters precede each
+    okibi                                              the official client
+    an entry on standard output ends its line          after a traceback, or with a user's
+                                                       formatter, the next entry is on that line
+    a record that cannot be formatted is reported      raises into the handler
+    on standard error, and the handler continues
+    no LAMBDA_WARNING before an init error             600 characters before each
     JSON of errors is not escaped to ASCII             as on the managed runtimes since 3.12
-    the text of an exception is cut after 65,536       there it is written whole
+    an exception's text is cut after 65,536            writes the whole text
     characters
 """
 
@@ -32,54 +33,54 @@ from ...actors import logs
 from ...actors.safe_repr import class_name
 from ..errors.error_response import decode_body, to_json
 from . import invocation_context
-from .sinks import JSON, TEXT, FramedSink, Sink, StandardSink, frame_type, sink_from
+from .sinks import JSON, TEXT, FramedSink, LogSink, StandardSink, frame_type, sink_from
 
 FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 TIME = "%Y-%m-%dT%H:%M:%S"
-# U+00A0 for each space that a line of a traceback begins with: else whoever shows it drops them.
+# U+00A0 for each leading space of a traceback's line: log viewers drop ordinary spaces.
 INDENT = "\u00a0"
-# The descriptor, not `sys.stderr`, which user code may have closed.
+# The descriptor: user code may have closed `sys.stderr`.
 STDERR = 2
-# Bytes that a pipe takes at once where it takes any (pipe(7): PIPE_BUF); and the seconds that its
-# reader has, in all, where it takes none.
-PIECE, PATIENCE = 4096, 0.01
-# As it is here: gevent puts its own into its place. Windows has none.
+# Bytes that a writable pipe takes at once (pipe(7): PIPE_BUF), and the seconds to wait in all for a
+# pipe that takes none.
+PIPE_BUFFER, PIPE_PATIENCE = 4096, 0.01
+# Read now, before gevent replaces it. Windows has none.
 _poll = getattr(select, "poll", None)
 
 
-class _Log:
-    """Where the process's log goes, and how."""
+class _LogTarget:
+    """Where the process's log goes, and in which format."""
 
-    sink: Sink = StandardSink()
+    sink: LogSink = StandardSink()
     as_json = False
-    # What was put in the place of standard output and error: user code may wrap them in its own.
+    # The replacements of standard output and error. User code may wrap them.
     streams: tuple[Any, ...] = ()
 
 
 def configure(
     level: str, environment: MutableMapping[str, str], *, as_json: bool = False, lanes: int = 1
 ) -> None:
-    """Give the root logger its handler, and a level, if the platform names one.
+    """Give the root logger its handler, and its level if the platform names one.
 
     Args:
-        level: a level's name, as `AWS_LAMBDA_LOG_LEVEL` has it.
-        environment: says where entries go, and is rid of the descriptor.
-        as_json: one JSON object a line.
+        level: a level's name, from `AWS_LAMBDA_LOG_LEVEL`; empty for none.
+        environment: names the sink; the descriptor's variable is removed.
+        as_json: write one JSON object a line.
         lanes: how many events may be in flight.
     """
-    invocation_context.expect(lanes)
-    _Log.sink, fault = sink_from(environment)
-    _Log.as_json = as_json
-    sys.stdout = _at_once(sys.stdout, lanes)
-    sys.stderr = _at_once(sys.stderr, lanes)
-    _Log.streams = (sys.stdout, sys.stderr)
+    invocation_context.set_lanes(lanes)
+    _LogTarget.sink, fault = sink_from(environment)
+    _LogTarget.as_json = as_json
+    sys.stdout = _replace_stream(sys.stdout, lanes)
+    sys.stderr = _replace_stream(sys.stderr, lanes)
+    _LogTarget.streams = (sys.stdout, sys.stderr)
     logging.Formatter.converter = time.gmtime
-    # Frames bear a level once the platform has said that it looks at levels.
+    # Frames carry a level only if the platform filters by level.
     levels = as_json or bool(level)
     named = LambdaLoggerHandlerWithFrameType if levels else LambdaLoggerHandler
-    handler = named(_Log.sink, levels=levels)
+    handler = named(_LogTarget.sink, levels=levels)
     handler.setFormatter(_formatter(as_json))
-    handler.addFilter(_mark)
+    handler.addFilter(_mark_with_invocation)
     logs.SafeLogger.write_fallback = staticmethod(write_raw)
     root = logging.getLogger()
     root.addHandler(handler)
@@ -94,11 +95,11 @@ class LambdaHandler(logging.Handler):
     """Formats records for the sink.
 
     Args:
-        sink: where they go.
-        levels: whether their frames bear a level.
+        sink: where entries go.
+        levels: whether frames carry a level.
     """
 
-    def __init__(self, sink: Sink, *, levels: bool) -> None:
+    def __init__(self, sink: LogSink, *, levels: bool) -> None:
         super().__init__()
         self.log_sink = sink
         self._levels = levels
@@ -115,22 +116,22 @@ class LambdaHandler(logging.Handler):
         try:
             super().handleError(record)
         except ValueError:
-            # User code has closed standard error: there is nobody to tell.
+            # User code has closed standard error.
             return
 
 
-# Libraries find the log's handler by the official client's name for its class: Datadog puts the
-# trace's id into its format.
+# Libraries find the handler by the official client's class names: Datadog adds the trace's id to
+# its format.
 class LambdaLoggerHandler(LambdaHandler):
-    """One whose frames bear no level."""
+    """A handler whose frames carry no level."""
 
 
 class LambdaLoggerHandlerWithFrameType(LambdaHandler):
-    """One whose frames bear a level."""
+    """A handler whose frames carry a level."""
 
 
-def _mark(record: logging.LogRecord) -> bool:
-    """Mark a record with the invocation it belongs to."""
+def _mark_with_invocation(record: logging.LogRecord) -> bool:
+    """Add request id and tenant to a record. Keeps every record."""
     record.aws_request_id = invocation_context.request_id()
     record.tenant_id = invocation_context.tenant_id()
     return True
@@ -138,11 +139,11 @@ def _mark(record: logging.LogRecord) -> bool:
 
 def _formatter(as_json: bool) -> logging.Formatter:
     if as_json:
-        from .json_format import JsonLines
+        from .json_format import JsonFormatter
 
-        return JsonLines()
+        return JsonFormatter()
     formatter: Any = logging.Formatter(FORMAT, TIME)
-    # No subclass: libraries look for this very class, which the official client has.
+    # Not a subclass: libraries look for this exact class, as in the official client.
     formatter.formatException = logs.exception_text
     return cast("logging.Formatter", formatter)
 
@@ -151,27 +152,27 @@ def _formatter(as_json: bool) -> logging.Formatter:
 
 
 def log_error(body: bytes) -> None:
-    """Write an error as the official client writes what a handler raised.
+    """Write an error in the official client's format.
 
     Args:
-        body: of the error's answer; the log says what the invoker is told.
+        body: the error response; the log shows what the invoker gets.
     """
     try:
         _log_error(decode_body(body))
     except Exception as error:
-        # User code has put something into the place of standard output that fails.
-        write_raw(f"the log cannot be written to: {class_name(type(error))}")
+        # User code has replaced standard output, and the replacement fails.
+        write_raw(f"cannot write to the log: {class_name(type(error))}")
     flush()
 
 
-def _log_error(told: dict[str, Any]) -> None:
-    if _Log.as_json:
+def _log_error(error: dict[str, Any]) -> None:
+    if _LogTarget.as_json:
         stamp = time.strftime(TIME + "Z", time.gmtime())
-        lines = [to_json({"timestamp": stamp, "level": "ERROR", **told})]
+        lines = [to_json({"timestamp": stamp, "level": "ERROR", **error})]
     else:
-        lines = error_lines(told["errorType"], told["errorMessage"], told["stackTrace"])
-    base = JSON if _Log.as_json else TEXT
-    _Log.sink.log_error(lines, frame_type(base, logging.ERROR))
+        lines = error_lines(error["errorType"], error["errorMessage"], error["stackTrace"])
+    base = JSON if _LogTarget.as_json else TEXT
+    _LogTarget.sink.log_error(lines, frame_type(base, logging.ERROR))
 
 
 def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
@@ -191,26 +192,25 @@ def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
 
 
 def write_raw(words: str, request_id: str = "") -> None:
-    """Write a critical entry to standard error without logging's and the stream's locks, which may
-    be what the process hangs in.
+    """Write a critical entry to standard error without the locks of logging and the stream.
 
-    Its reader may have stopped, and the end of the process may wait for this: what a full pipe does
-    not take within PATIENCE is left out.
+    The process may hang in one of those locks. Text that a full pipe does not take within
+    PIPE_PATIENCE is dropped: the pipe may have no reader, and the end of the process must not wait.
 
     Args:
-        words: of the entry.
-        request_id: of the event that it is about.
+        words: the message.
+        request_id: the event that the message is about; empty for none.
     """
     entry = _raw_line(words, request_id)
-    until = monotonic() + PATIENCE
-    # It may have closed that, too.
+    until = monotonic() + PIPE_PATIENCE
+    # User code may have closed the descriptor too.
     with suppress(OSError):
-        while entry and _takes_more(until):
-            entry = entry[os.write(STDERR, entry[:PIECE]) :]
+        while entry and _is_writable(until):
+            entry = entry[os.write(STDERR, entry[:PIPE_BUFFER]) :]
 
 
-def _takes_more(until: float) -> bool:
-    """Whether standard error takes more without a wait, or does so in time."""
+def _is_writable(until: float) -> bool:
+    """Whether standard error takes more bytes before this time."""
     if _poll is None:
         return True
     poll = _poll()
@@ -221,10 +221,10 @@ def _takes_more(until: float) -> bool:
 
 def _raw_line(words: str, request_id: str) -> bytes:
     now = time.time()
-    if _Log.as_json:
+    if _LogTarget.as_json:
         stamp = time.strftime(TIME + "Z", time.gmtime(now))
-        told = {"timestamp": stamp, "level": "CRITICAL", "message": words, "logger": "okibi"}
-        line = to_json({**told, "requestId": request_id})
+        fields = {"timestamp": stamp, "level": "CRITICAL", "message": words, "logger": "okibi"}
+        line = to_json({**fields, "requestId": request_id})
     else:
         stamp = f"{time.strftime(TIME, time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         line = f"[CRITICAL]\t{stamp}\t{request_id}\t{words}"
@@ -235,27 +235,28 @@ def _raw_line(words: str, request_id: str) -> bytes:
 
 
 class _Stream(TextIOWrapper):
-    """In the place of a standard stream, on the same descriptor.
+    """Replaces a standard stream, on the same descriptor.
 
     Args:
-        wrapped: that stream.
-        by_line: whether what is written goes out with the end of its line.
+        wrapped: the standard stream.
+        by_line: whether to flush at each line end.
     """
 
     def __init__(self, wrapped: "TextIOWrapper[Any]", *, by_line: bool = False) -> None:
         buffer: Any = wrapped.buffer
         if by_line and isinstance(buffer, RawIOBase):
-            # The process is told to buffer nothing (PYTHONUNBUFFERED): this has no lock.
+            # PYTHONUNBUFFERED: the raw stream has no lock.
             buffer = BufferedWriter(buffer)
         super().__init__(buffer, wrapped.encoding, wrapped.errors, "\n", by_line)
-        # It would close the descriptor if nobody held it.
+        # Without a reference, `wrapped` would be collected and close the descriptor.
         self._held: list[object] = [wrapped]
 
-    def forked(self) -> None:
-        """In a child of this process: another buffer, for a thread that the child does not have may
-        hold the lock of this one. What is left in it is its parent's to write.
+    def after_fork_in_child(self) -> None:
+        """Replace the buffer, whose lock a thread of the parent may hold.
+
+        The parent writes what is left in the old buffer.
         """
-        # User code may have detached it, or closed it.
+        # ValueError: user code has detached or closed the stream.
         with suppress(ValueError):
             raw = getattr(self.buffer, "raw", None)
             if raw is not None:
@@ -265,12 +266,12 @@ class _Stream(TextIOWrapper):
 
     @property
     def mode(self) -> str:
-        """What the wrapped stream has, and only streams that `open` made have by themselves."""
+        """As the wrapped stream. Only streams made by `open` have this attribute."""
         return "w"
 
 
-class Unbuffered(_Stream):
-    """Writes each piece at once, like the official client's streams."""
+class UnbufferedStream(_Stream):
+    """Flushes each write, like the official client's streams."""
 
     def write(self, text: str, /) -> int:
         size = super().write(text)
@@ -278,55 +279,54 @@ class Unbuffered(_Stream):
         return size
 
     def __exit__(self, *_: object) -> None:
-        """Stay open, as the official client's does: `with argparse.FileType("w")("-") as out`."""
+        """Stay open, as in the official client: `with argparse.FileType("w")("-") as out`."""
 
 
-class Lines(_Stream):
+class LineStream(_Stream):
     """Writes each line in one call, for many events in flight.
 
-    `print` writes its end of line apart: the lines of two threads would run into each other. A line
-    at once is then better than a piece at once, however long it is: what is longer than the
-    stream's chunk would be written before its end has come, and other threads begin meanwhile.
+    `print` writes the line end separately, so the lines of two threads would mix. Lines longer than
+    the stream's chunk would be written in pieces, so the chunk is unlimited.
     """
 
     def __init__(self, wrapped: "TextIOWrapper[Any]") -> None:
         super().__init__(wrapped, by_line=True)
-        self._keep_whole()
+        self._set_unlimited_chunk()
 
-    def forked(self) -> None:
-        super().forked()
+    def after_fork_in_child(self) -> None:
+        super().after_fork_in_child()
         with suppress(ValueError):
-            self._keep_whole()
+            self._set_unlimited_chunk()
 
-    def _keep_whole(self) -> None:
+    def _set_unlimited_chunk(self) -> None:
         self._CHUNK_SIZE = sys.maxsize
 
 
-def _at_once(stream: Any, lanes: int) -> Any:
-    # Not there at all when the process was started with the descriptor closed.
+def _replace_stream(stream: Any, lanes: int) -> Any:
+    # None if the process was started with the descriptor closed.
     if not hasattr(stream, "reconfigure"):
         return stream
     stream.reconfigure(line_buffering=True)
-    return Unbuffered(stream) if lanes == 1 else Lines(stream)
+    return UnbufferedStream(stream) if lanes == 1 else LineStream(stream)
 
 
-def forked() -> None:
-    """In a child of this process no thread of its parent's holds what the log is written with."""
-    for stream in _Log.streams:
+def after_fork_in_child() -> None:
+    """Replace the locks of the log's streams: a thread of the parent may hold them."""
+    for stream in _LogTarget.streams:
         if isinstance(stream, _Stream):
-            stream.forked()
-    if isinstance(_Log.sink, FramedSink):
-        _Log.sink.forked()
+            stream.after_fork_in_child()
+    if isinstance(_LogTarget.sink, FramedSink):
+        _LogTarget.sink.after_fork_in_child()
 
 
 def flush() -> None:
-    """Write out what was printed: behind an answer the sandbox may freeze at once."""
+    """Flush the standard streams. Do this before a response: the sandbox may freeze after it."""
     out, error = sys.stdout, sys.stderr
     try:
-        # In an unbuffered stream no text waits, only what was written to its buffer; a flush of a
-        # class of one's own costs twice that of the buffer's.
-        (out.buffer if type(out) is Unbuffered else out).flush()
-        (error.buffer if type(error) is Unbuffered else error).flush()
+        # An UnbufferedStream holds no text, but user code may have written to its buffer. Flushing
+        # a subclass costs twice as much as flushing the buffer.
+        (out.buffer if type(out) is UnbufferedStream else out).flush()
+        (error.buffer if type(error) is UnbufferedStream else error).flush()
     except Exception:
-        # User code has closed or replaced them: what is in their place may raise anything.
+        # User code has closed or replaced a stream. A replacement may raise anything.
         return

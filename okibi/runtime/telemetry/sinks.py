@@ -1,8 +1,8 @@
-"""Where log entries go: standard output, or the descriptor that the platform reads frames from.
+"""Where log entries go: standard output, or the descriptor from which the platform reads frames.
 
-On the descriptor (Runtime API: framed telemetry) each entry keeps its bounds and its level; on
-standard output an entry is as many lines as it has, so each is given the line's end that it may
-lack. An error's lines are held together there by `\\r`, which the platform takes for no end.
+On the descriptor (Runtime API: framed telemetry) each entry keeps its bounds and level. On standard
+output an entry is one or more lines, so a missing line end is added. `\\r` joins the lines of an
+error there, because the platform does not split at `\\r`.
 """
 
 import os
@@ -18,8 +18,8 @@ SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 TEXT, JSON = 0xA55A0003, 0xA55A0002
 
 
-class Sink(Protocol):
-    """Takes entries; the names are the official client's, where `context.log` looks for them."""
+class LogSink(Protocol):
+    """Takes entries; the method names are the official client's."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None: ...
 
@@ -27,7 +27,7 @@ class Sink(Protocol):
 
 
 def frame_type(base: int, level: int) -> bytes:
-    """The type of an entry's frame.
+    """The type of an entry's frame, by format and log level.
 
     >>> frame_type(TEXT, 20).hex(), frame_type(JSON, 40).hex(), frame_type(TEXT, 0).hex()
     ('a55a000f', 'a55a0016', 'a55a0003')
@@ -37,7 +37,7 @@ def frame_type(base: int, level: int) -> bytes:
 
 
 class StandardSink:
-    """Writes to whatever `sys.stdout` is at that moment, in one call an entry."""
+    """Writes to the current `sys.stdout`, one call an entry."""
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
         """Write an entry."""
@@ -45,10 +45,10 @@ class StandardSink:
         try:
             sys.stdout.write(line)
         except UnicodeEncodeError as error:
-            # Half of a surrogate pair, say. The official client raises this into the handler.
+            # A lone surrogate, for example. The official client raises this into the handler.
             sys.stdout.write(line.encode(error.encoding, "backslashreplace").decode(error.encoding))
         except (AttributeError, ValueError):
-            # User code has closed or removed it: there is nobody to tell.
+            # User code has closed or removed `sys.stdout`.
             return
 
     def log_error(self, message_lines: Sequence[str], frame_type: bytes | None = None) -> None:
@@ -57,15 +57,15 @@ class StandardSink:
 
 
 class FramedSink:
-    """Writes frames: type, length, microseconds since the epoch, text; numbers are big endian.
+    """Writes frames: type, length, microseconds since the epoch, text. Numbers are big endian.
 
     Args:
-        descriptor: which the platform has opened.
+        descriptor: opened by the platform.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        # Frames of two threads must not run into each other.
+        # Frames of two threads must not mix.
         self._lock = threading.Lock()
 
     def log(self, msg: str, frame_type: bytes | None = None) -> None:
@@ -79,8 +79,8 @@ class FramedSink:
         """Write an error as one entry."""
         self.log("\n".join(message_lines), frame_type)
 
-    def forked(self) -> None:
-        """In a child of this process: a thread that it does not have may hold the lock."""
+    def after_fork_in_child(self) -> None:
+        """Replace the lock: a thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def _write(self, frame: bytes) -> None:
@@ -90,10 +90,10 @@ class FramedSink:
                 rest = rest[os.write(self._descriptor, rest) :]
 
 
-def sink_from(environment: MutableMapping[str, str]) -> tuple[Sink, str]:
-    """The sink that the environment asks for, and what was wrong with it, empty for nothing.
+def sink_from(environment: MutableMapping[str, str]) -> tuple[LogSink, str]:
+    """The sink that the environment asks for, and what is wrong with it, or an empty string.
 
-    The descriptor's variable is taken away: what the function starts must not write there.
+    Removes the descriptor's variable: child processes must not write there.
     """
     asked = environment.pop(DESCRIPTOR, None)
     provider = environment.get(SOCKET)
@@ -105,14 +105,14 @@ def sink_from(environment: MutableMapping[str, str]) -> tuple[Sink, str]:
         descriptor = int(asked)
         os.fstat(descriptor)
     except (ValueError, OverflowError, OSError) as error:
-        return StandardSink(), f"{DESCRIPTOR}={asked} is no open descriptor ({error})"
+        return StandardSink(), f"{DESCRIPTOR}={asked} is not an open descriptor ({error})"
     return FramedSink(descriptor), ""
 
 
 def _redirect(provider: str) -> str:
     """Connect standard output and standard error to the platform's socket, one connection each.
 
-    So the official client's serving processes do where many events may be in flight.
+    The official client does this in each of its processes when many events may be in flight.
     """
     import socket
 

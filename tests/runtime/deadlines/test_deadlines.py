@@ -1,8 +1,7 @@
-"""Whatever a handler hangs in, the invoker is answered before the platform's time-out.
+"""A late handler is answered before the platform's time-out, in whatever call it hangs.
 
-Real processes and a real second for each. They run side by side, but for those that end their
-process in the last part of the margin: what starts a process holds up this one, and with it the
-platform's clock, until that one runs.
+Each test runs a real process for a real second, several side by side. Handlers that end their
+process late in the margin run alone: starting a process delays this one and the platform's clock.
 """
 
 import json
@@ -19,17 +18,17 @@ import trio
 from okibi.local import EntryKind, InvokeResult
 from okibi.runtime.codec.json import COMPILED
 from okibi.runtime.deadlines.kill_timer import SIGNAL as KILLS
-from okibi.runtime.process.shutdown import STOP_LIMIT
+from okibi.runtime.process_end.shutdown import STOP_LIMIT
 from tests.endurance.held import CODES, HANDLERS, PLATFORM, SLOTS, held
 from tests.support.sandbox import DEFAULT_MARGIN, Running, is_gone, process_of, running, until_idle
 
-# Seconds behind a deadline that tell an end from none, on a busy machine too. `make held` measures
-# the bar of 0.2 s.
+# Seconds after a deadline by which the process must have ended, on a busy machine too. `make held`
+# measures the goal of 0.2 s.
 ENDED = 5.0
-# Since 3.14 a `pass` is an instruction of its own: either line.
+# Since 3.14 `pass` is an instruction, so either line may be named.
 LOOP = "while True:\npass" if sys.version_info >= (3, 14) else "while True:"
-# The handler, what it does, and the line it then stands in, with the function around it. Of each
-# handler what is abandoned comes last: it keeps a worker.
+# Handler, what it does, the function it is in at its deadline, and the line. Each handler's
+# abandoned case comes last, because it occupies a worker.
 SURVIVABLE = [
     ("app.asynchronous", "sleep", "asynchronous", "await trio.sleep_forever()"),
     ("app.asynchronous", "clean up", "asynchronous", "await trio.sleep(60)"),
@@ -50,13 +49,13 @@ SURVIVABLE = [
     ("loops.keeps", "sleep", "handle", "await asyncio.sleep(60)"),
 ]
 FATAL = [
-    ("app.asynchronous", "block", "it stood", "time.sleep(60)"),
-    ("app.plain", "clean up", "it stood", "time.sleep(61)"),
+    ("app.asynchronous", "block", "the handler was", "time.sleep(60)"),
+    ("app.plain", "clean up", "the handler was", "time.sleep(61)"),
     ("tree.function", "block the server", "the loop was held", "time.sleep(60)"),
     ("app.plain", "gil", "", ""),
 ]
 
-# Five times the default, or six: what a busy machine takes of it must not make it the platform's
+# Milliseconds: five and six times the default, so that a busy machine does not reach the platform's
 # time-out.
 MARGIN = 500
 LONG_MARGIN = 600
@@ -72,8 +71,8 @@ Case = tuple[str, str, str, str]
 Check = Callable[[Running, Case], Awaitable[None]]
 
 
-async def each(check: Check, cases: list[Case], margin: int, at_once: int) -> None:
-    """Check those of each handler in one sandbox, so many at once, for they mostly wait."""
+async def check_each_handler(check: Check, cases: list[Case], margin: int, at_once: int) -> None:
+    """Check all cases of a handler in one sandbox, several at once: they mostly wait."""
     failed = list[str]()
     turns = trio.CapacityLimiter(at_once)
     environment = {"OKIBI_DEADLINE_MARGIN_MS": str(margin)}
@@ -97,8 +96,8 @@ async def each(check: Check, cases: list[Case], margin: int, at_once: int) -> No
     assert not failed, "\n".join(failed)
 
 
-def stands(payload: bytes, words: str, function: str, line: str) -> None:
-    """Its last frame is the user's line, and its message names the same place."""
+def check_place(payload: bytes, words: str, function: str, line: str) -> None:
+    """Check that the last frame is this line and that the message names the same place."""
     told = json.loads(payload)
     place, source, *_ = told["stackTrace"][-1].strip().split("\n")
     assert source.strip().startswith(tuple(line.split("\n"))), told
@@ -116,7 +115,7 @@ async def survives(sandbox: Running, case: Case) -> None:
         result = await sandbox.invoke(event)
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
         assert json.loads(result.payload)["requestId"] == result.request_id
-        stands(result.payload, "it stood", function, line)
+        check_place(result.payload, "the handler was", function, line)
         assert 450 < result.duration_ms < 1000
         answer = await sandbox.invoke({"name": "a"})
         assert answer.function_error is None, answer.payload
@@ -134,29 +133,29 @@ async def ends(sandbox: Running, case: Case) -> None:
     took = result.duration_ms
     if line:
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
-        stands(result.payload, words, "", line)
+        check_place(result.payload, words, "", line)
     else:
         assert result.error_type == "Runtime.ExitError", result.payload
         assert b"Runtime exited with error: signal: " in result.payload
-    # The loop has until a quarter of the margin is left, the interpreter until an eighth is.
+    # The loop has until a quarter of the margin is left, the interpreter until an eighth.
     assert 1000 - LONG_MARGIN / (4 if line else 8) - 10 < took < 1000
     assert (await sandbox.ask({"name": "a"}))["pid"] != pid
     assert is_gone(pid)
     assert sandbox.function.starts == starts + 1
     assert sandbox.said("the loop does not answer at the deadline") == bool(line)
-    # The stacks, of the kernel's end too.
+    # Both ends log the stacks.
     assert sandbox.said(", line ") > 1
 
 
-async def test_what_can_be_ended_is_answered_and_the_same_process_serves_the_next_event() -> None:
-    await each(survives, SURVIVABLE, MARGIN, at_once=3)
+async def test_a_late_handler_is_answered_and_the_process_serves_on() -> None:
+    await check_each_handler(survives, SURVIVABLE, MARGIN, at_once=3)
 
 
-async def test_what_cannot_be_ended_ends_the_process_before_the_platform_does() -> None:
-    await each(ends, FATAL, LONG_MARGIN, at_once=1)
+async def test_a_handler_that_cannot_be_ended_ends_the_process_in_time() -> None:
+    await check_each_handler(ends, FATAL, LONG_MARGIN, at_once=1)
 
 
-async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is() -> None:
+async def test_the_error_names_the_awaited_actor_and_its_line() -> None:
     async with running("tree.function", timeout=1.0) as sandbox:
         told = await sandbox.ask({"name": "a", "do": "wait for the server"})
         _, words = told["errorMessage"].split(", waiting for ")
@@ -165,7 +164,7 @@ async def test_one_that_waits_for_an_actor_says_for_whom_and_where_that_one_is()
 
 
 @pytest.mark.parametrize("handler", ["tree.plain", slow("tree.looped")])
-async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: str) -> None:
+async def test_the_error_names_the_awaited_actor_in_threads_and_on_asyncio(handler: str) -> None:
     async with running(handler, timeout=1.0) as sandbox:
         told = await sandbox.ask({"name": "a", "do": "wait for the server"})
         _, words = told["errorMessage"].split(", waiting for ")
@@ -173,17 +172,17 @@ async def test_so_does_one_that_waits_in_a_thread_or_on_asyncio_s_loop(handler: 
         assert "functions/tree.py:" in words
 
 
-async def test_an_event_that_no_worker_became_free_for_says_what_the_worker_was_at() -> None:
+async def test_an_event_without_a_worker_names_what_the_worker_did() -> None:
     async with running("tree.returning", timeout=1.0) as sandbox:
         await sandbox.ask({"name": "a", "do": "raise"})
         told = await sandbox.ask({"name": "a"})
-        words = "no worker became free for it: /function/lambda/workers/worker-0 was"
+        words = "no worker became free: /function/lambda/workers/worker-0 was"
         place = told["stackTrace"][-1].strip().split("\n")[0]
         assert f"{words} in the init of a new instance, in {place}" in told["errorMessage"]
         assert place.endswith(", in init")
 
 
-async def test_a_handler_that_holds_the_loop_past_its_deadline_costs_all_in_flight() -> None:
+async def test_a_handler_that_holds_the_loop_fails_all_events_in_flight() -> None:
     async with running("app.asynchronous", timeout=1.0, max_concurrency=2) as sandbox:
         answers: dict[str, InvokeResult] = {}
 
@@ -203,7 +202,7 @@ async def test_a_handler_that_holds_the_loop_past_its_deadline_costs_all_in_flig
         assert (await sandbox.ask())["pid"] != pid
 
 
-async def test_a_held_loop_ends_at_the_first_deadline_in_flight_whoever_holds_it() -> None:
+async def test_a_held_loop_ends_at_the_first_deadline_in_flight() -> None:
     async with running("app.asynchronous", timeout=1.0, max_concurrency=3) as sandbox:
         answers: dict[str, InvokeResult] = {}
 
@@ -219,22 +218,22 @@ async def test_a_held_loop_ends_at_the_first_deadline_in_flight_whoever_holds_it
             nursery.start_soon(invoke, "other", "sleep")
 
         assert answers["first"].error_type == "Runtime.DeadlineExceeded"
-        stands(answers["first"].payload, "the loop was held", "asynchronous", "time.sleep(60)")
+        check_place(answers["first"].payload, "the loop was held", "asynchronous", "time.sleep(60)")
         for name in ("holds", "other"):
             assert answers[name].error_type == "Runtime.ExitError"
 
 
-async def test_an_asyncio_loop_that_stays_open_ends_with_the_event_s_process() -> None:
+async def test_an_asyncio_loop_left_open_ends_the_process() -> None:
     async with running("official.kept_loop", timeout=1.0) as sandbox:
         await sandbox.ask()
         pid = sandbox.pid
         result = await sandbox.invoke({"do": "sleep"})
 
         assert result.error_type == "Runtime.DeadlineExceeded"
-        stands(result.payload, "it stood", "inner", "await asyncio.sleep(60 if")
+        check_place(result.payload, "the handler was", "inner", "await asyncio.sleep(60 if")
         assert await sandbox.ask() == {"asyncio": {}}
         assert sandbox.pid != pid
-        assert sandbox.said("has cut a run of an asyncio loop short") == 1
+        assert sandbox.said("interrupted an asyncio loop that is still open") == 1
 
 
 IMPORTS = """
@@ -242,7 +241,7 @@ def handler(event, context):
     import told_once
     return told_once.api
 """
-TOLD_ONCE = """
+FAILS_ONCE = """
 import pathlib, time
 from . import c_code
 mark = pathlib.Path(__file__).with_name("mark")
@@ -253,13 +252,13 @@ api
 """
 
 
-async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_next_event(
+async def test_an_import_interrupted_by_a_deadline_ends_the_process(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "told_once").mkdir()
     (tmp_path / "app.py").write_text(IMPORTS)
-    (tmp_path / "told_once" / "__init__.py").write_text(TOLD_ONCE)
-    # It stays imported when the package is taken back, as C code does.
+    (tmp_path / "told_once" / "__init__.py").write_text(FAILS_ONCE)
+    # This module stays imported when Python removes the package, as C code does.
     c_code = 'import sys\nsys.modules["told_once"].api = "its api"'
     (tmp_path / "told_once" / "c_code.py").write_text(c_code)
 
@@ -268,25 +267,25 @@ async def test_a_deadline_that_cuts_an_import_short_leaves_no_half_of_it_to_the_
         assert await sandbox.ask() == "its api"
         assert await sandbox.ask() == "its api"
 
-        assert sandbox.said("has cut an import short") == 1
+        assert sandbox.said("interrupted an import") == 1
 
 
-async def test_a_handler_that_lets_no_other_thread_run_is_ended_by_the_kernel_s_timer() -> None:
+async def test_the_kernel_ends_a_handler_that_holds_the_interpreter() -> None:
     environment = {"OKIBI_DEADLINE_MARGIN_MS": str(MARGIN)}
     async with running("app.plain", timeout=1.0, environment=environment) as sandbox:
         pid = (await sandbox.ask())["pid"]
         result = await sandbox.invoke({"do": "keep the interpreter"})
 
         assert result.error_type == "Runtime.DeadlineExceeded", result.payload
-        stands(result.payload, "it stood", "plain", LOOP)
+        check_place(result.payload, "the handler was", "plain", LOOP)
         assert 450 < result.duration_ms < 1000
         assert (await sandbox.ask())["pid"] == pid
 
 
-async def told_and_ended(handler: str, code: str, slots: int = 1, module: str = "holds") -> str:
-    """What it writes at its end, which comes in time."""
+async def output_at_end(handler: str, code: str, slots: int = 1, module: str = "holds") -> str:
+    """Run a handler to the end of its process, check the time, and return what it wrote."""
     said = ""
-    # The stacks have 25 ms, which a busy machine may take.
+    # Writing the stacks has 25 ms, too few on a very busy machine.
     for _ in range(5):
         seconds, said = await held(handler, code, slots, module)
         assert seconds <= ENDED
@@ -297,12 +296,10 @@ async def told_and_ended(handler: str, code: str, slots: int = 1, module: str = 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 @pytest.mark.parametrize(("handler", "code", "slots"), HELD)
-async def test_c_code_that_holds_the_interpreter_of_a_warm_sandbox_is_ended(
-    handler: str, code: str, slots: int
-) -> None:
-    said = await told_and_ended(handler, code, slots)
+async def test_c_code_in_a_warm_sandbox_is_ended(handler: str, code: str, slots: int) -> None:
+    said = await output_at_end(handler, code, slots)
 
-    # All stacks tell where it stood.
+    # The stacks contain the handler's line.
     assert 'functions/holds.py", line ' in said
     assert "in keep" in said
 
@@ -313,30 +310,28 @@ compiled = pytest.mark.skipif(
 
 
 @compiled
-async def test_c_code_behind_a_mask_of_all_signals_is_ended_too() -> None:
-    assert "in keep" in await told_and_ended("blocked", CODES[0])
+async def test_c_code_that_blocks_all_signals_is_ended() -> None:
+    assert "in keep" in await output_at_end("blocked", CODES[0])
 
 
 @compiled
 @pytest.mark.parametrize(
     ("handler", "slots"), [("plain", 1), slow("plain", 8), slow("asynchronous", 8)]
 )
-async def test_c_code_of_a_module_that_blocks_all_signals_is_ended(
-    handler: str, slots: int
-) -> None:
-    assert "in keep" in await told_and_ended(handler, CODES[0], slots, "masked")
+async def test_c_code_is_ended_if_its_module_blocks_all_signals(handler: str, slots: int) -> None:
+    assert "in keep" in await output_at_end(handler, CODES[0], slots, "masked")
 
 
 @compiled
-async def test_the_timer_of_an_earlier_event_cuts_no_wait_of_a_later_one_short() -> None:
+async def test_an_earlier_event_s_timer_interrupts_no_later_wait() -> None:
     async with running("holds.polls", timeout=2.0, environment=DEFAULT_MARGIN) as sandbox:
         assert await sandbox.ask({"for": 0}) == 0
         await trio.sleep(1.5)
-        # The first one's time is over in the middle of it.
+        # The first event's deadline passes in the middle of the second.
         assert await sandbox.ask({"for": 700}) == 0
 
 
-async def test_a_sandbox_that_was_frozen_past_the_last_deadline_serves_on() -> None:
+async def test_a_sandbox_frozen_past_the_last_deadline_serves_on() -> None:
     async with running("app.plain", timeout=1.5) as sandbox:
         pid = (await sandbox.ask())["pid"]
         sandbox.function.freeze()
@@ -345,13 +340,13 @@ async def test_a_sandbox_that_was_frozen_past_the_last_deadline_serves_on() -> N
 
 
 @pytest.mark.parametrize("slots", [None, slow(8)])
-async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | None) -> None:
+async def test_an_unread_log_does_not_delay_the_end_at_a_deadline(slots: int | None) -> None:
     async with process_of("short_of.reader", read=False, max_concurrency=slots) as (
         process,
         api,
         _,
     ):
-        # The event's deadline comes after a second, while the platform waits on.
+        # The deadline is after one second; the platform waits longer.
         api.wall_clock = lambda: time.time() - PLATFORM + 1.0
         await api.invoke(b"{}")
         result: InvokeResult | None = None
@@ -367,7 +362,7 @@ async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | 
             assert trio.current_time() - began <= 1.0 + ENDED
             nursery.cancel_scope.cancel()
 
-    # On a busy machine the kernel's timer may end the process before the report is out.
+    # On a busy machine the kernel's timer may end the process before the report is written.
     assert code in (1, -KILLS)
     if code == 1:
         assert result is not None
@@ -375,7 +370,7 @@ async def test_a_log_without_a_reader_holds_no_end_at_the_deadline(slots: int | 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
+async def test_an_unread_log_does_not_delay_a_failed_start() -> None:
     async with process_of("fails_unread.handler", read=False) as (process, _, _):
         with trio.fail_after(STOP_LIMIT + ENDED):
             assert await process.wait() == 1
@@ -383,23 +378,23 @@ async def test_a_log_without_a_reader_holds_no_start_that_fails() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 @pytest.mark.parametrize("behind", ["a mask of all signals", slow("no timer")])
-async def test_a_thread_of_a_module_that_fails_does_not_hold_the_end(behind: str) -> None:
+async def test_a_thread_of_a_module_that_fails_does_not_delay_the_end(behind: str) -> None:
     async with process_of("fails_held.handler", BEHIND=behind) as (process, _, said):
         with trio.move_on_after(STOP_LIMIT + ENDED):
             await process.wait()
         assert process.returncode == 1
-    assert b"the process does not end by itself in 2 s" in b"".join(said)
+    assert b"the process has not ended within 2 s: exiting now" in b"".join(said)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-async def test_where_there_is_no_timer_the_log_says_what_is_not_ended() -> None:
+async def test_a_kernel_without_timers_is_logged() -> None:
     async with running("no_timer.handler") as sandbox:
         assert await sandbox.ask() == "ok"
         assert sandbox.said("the kernel gives no timer: C code that holds") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-async def test_without_memory_a_process_that_is_told_to_end_ends_within_its_limit() -> None:
+async def test_a_signalled_process_without_memory_ends_within_its_limit() -> None:
     async with process_of("short_of.memory") as (process, api, _):
         await api.invoke(b"{}")
         async with trio.open_nursery() as nursery:
@@ -412,13 +407,13 @@ async def test_without_memory_a_process_that_is_told_to_end_ends_within_its_limi
             nursery.cancel_scope.cancel()
 
 
-async def test_a_handler_s_own_timer_of_faulthandler_is_its_own() -> None:
+async def test_a_handler_s_faulthandler_timer_is_left_alone() -> None:
     async with running("timed.handler") as sandbox:
         for _ in range(2):
             assert "timed.py" in await sandbox.ask()
 
 
-async def test_two_handlers_that_never_end_cost_no_later_event_its_time() -> None:
+async def test_two_handlers_that_never_end_delay_no_later_event() -> None:
     async with running("app.asynchronous", timeout=3.0) as sandbox:
         pid = (await sandbox.ask())["pid"]
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""The kernel's timer that ends the process, without the interpreter and without a reader."""
+"""The kernel's timer ends the process without the interpreter and without a reader of the log."""
 
 import os
 import signal
@@ -12,89 +12,89 @@ from shutil import which
 import pytest
 
 from okibi.runtime.codec.json import COMPILED
-from okibi.runtime.deadlines.kill_timer import SIGNAL, Deadline, KillTimer
+from okibi.runtime.deadlines.kill_timer import SIGNAL, KillTimer, ProcessDeadline
 from tests.limits import HANG
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
-# Without the compiled part, calls into the kernel do the same.
-MADE = """
+# Without the compiled module, system calls do the same.
+CREATE = """
 import re, sys, threading, time
 if {compiled} is False:
     sys.modules["okibi.runtime.codec.encoder"] = None
-from okibi.runtime.deadlines.kill_timer import Deadline
-deadline = Deadline()
-deadline.make(threading.get_native_id())
+from okibi.runtime.deadlines.kill_timer import ProcessDeadline
+deadline = ProcessDeadline()
+deadline.create(threading.get_native_id())
 print("made", flush=True)
 """
 HOLDS = (
-    MADE
+    CREATE
     + """
-deadline.hold(time.monotonic() + 0.2)
+deadline.set_at(time.monotonic() + 0.2)
 re.match("(a+)+$", "a" * 40 + "b")
 """
 )
-# A time that ended the process all the same would do so before the next is told of.
+# If a cleared time ended the process, it would do so before the next line is printed.
 SPARES = {
     "let go": """
-deadline.hold(time.monotonic() + 0.2)
-deadline.let_go()
+deadline.set_at(time.monotonic() + 0.2)
+deadline.clear()
 time.sleep(0.3)
 """,
     "moved": """
-deadline.hold(time.monotonic() + 0.2)
-deadline.hold(time.monotonic() + 60)
+deadline.set_at(time.monotonic() + 0.2)
+deadline.set_at(time.monotonic() + 60)
 time.sleep(0.3)
 """,
     "let go, and held again": """
-deadline.hold(time.monotonic() + 0.2)
-deadline.let_go()
-deadline.hold(time.monotonic() + 20)
+deadline.set_at(time.monotonic() + 0.2)
+deadline.clear()
+deadline.set_at(time.monotonic() + 20)
 time.sleep(0.3)
-deadline.let_go()
+deadline.clear()
 """,
     "put off": """
-deadline.hold(time.monotonic() + 0.2)
-deadline.put_off(time.monotonic() + 60)
+deadline.set_at(time.monotonic() + 0.2)
+deadline.postpone(time.monotonic() + 60)
 time.sleep(0.3)
 """,
     "put off, and let go": """
-deadline.hold(time.monotonic() + 0.2)
-deadline.let_go()
-deadline.put_off(time.monotonic() + 0.2)
+deadline.set_at(time.monotonic() + 0.2)
+deadline.clear()
+deadline.postpone(time.monotonic() + 0.2)
 time.sleep(0.3)
 """,
     "endless": """
-deadline.hold(float("inf"))
-deadline.hold(float("nan"))
+deadline.set_at(float("inf"))
+deadline.set_at(float("nan"))
 time.sleep(0.2)
 """,
 }
-# Frozen with nothing to guard, past the time of the last event.
+# Stopped without a time set, until after the last event's time.
 FROZEN = (
-    MADE
+    CREATE
     + """
-deadline.hold(time.monotonic() + 0.3)
-deadline.let_go()
+deadline.set_at(time.monotonic() + 0.3)
+deadline.clear()
 print("idle", flush=True)
 sys.stdin.read()
 """
 )
-# Stopped past the time of an event, which is answered, or not, when the process goes on.
+# Stopped until after an event's time; the event is answered, or not, when the process continues.
 STOPPED = (
-    MADE
+    CREATE
     + """
-deadline.hold(time.monotonic() + 0.3)
+deadline.set_at(time.monotonic() + 0.3)
 print("held", flush=True)
 if sys.stdin.readline() == "answer\\n":
-    deadline.let_go()
+    deadline.clear()
 time.sleep(0.5)
 """
 )
-# The timer of an event that was answered long ago rings beside many short ones.
+# The timer of an event answered long ago fires beside many short events.
 BESIDE_SHORT_ONES = """
 import sys, threading, time, _thread
-from okibi.runtime.deadlines.kill_timer import Deadline
+from okibi.runtime.deadlines.kill_timer import ProcessDeadline
 thread, started = [], threading.Event()
 def rest():
     thread.append(threading.get_native_id())
@@ -102,19 +102,19 @@ def rest():
     time.sleep(60)
 _thread.start_new_thread(rest, ())
 started.wait()
-deadline = Deadline()
-deadline.make(thread[0])
+deadline = ProcessDeadline()
+deadline.create(thread[0])
 began = time.monotonic()
-deadline.hold(began + 0.2)
-deadline.let_go()
+deadline.set_at(began + 0.2)
+deadline.clear()
 while time.monotonic() < began + 0.4:
-    deadline.hold(time.monotonic() + 0.9)
-    deadline.let_go()
+    deadline.set_at(time.monotonic() + 0.9)
+    deadline.clear()
     time.sleep(0.001)
-deadline.hold(time.monotonic() + 0.9)
+deadline.set_at(time.monotonic() + 0.9)
 time.sleep(3)
 """
-# Its child, by fork and by a program of its own, sleeps past the time.
+# A forked child and an executed program sleep past the time.
 CHILDREN = """
 import os, subprocess, sys, time
 from okibi.runtime.deadlines.kill_timer import KillTimer, SIGNAL
@@ -127,7 +127,7 @@ child = os.fork()
 if child == 0:
     time.sleep(1.2)
     os._exit(7)
-timer.take_back()
+timer.cancel()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -138,9 +138,9 @@ compiled = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("compiled", [COMPILED, False])
-def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written(compiled: bool) -> None:
+def test_c_code_is_ended_and_its_stack_is_logged(compiled: bool) -> None:
     code = HOLDS.format(compiled=compiled)
-    # The stacks have 25 ms, which a busy machine may take.
+    # Writing the stacks has 25 ms, too few on a very busy machine.
     for _ in range(5):
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
@@ -152,7 +152,7 @@ def test_c_code_that_holds_the_interpreter_is_ended_and_its_stack_written(compil
 
 
 @compiled
-def test_a_log_that_nobody_reads_does_not_hold_the_end(compiled: bool) -> None:
+def test_an_unread_log_does_not_delay_the_kill(compiled: bool) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
@@ -167,10 +167,10 @@ def test_a_log_that_nobody_reads_does_not_hold_the_end(compiled: bool) -> None:
 
 
 @compiled
-def test_a_time_that_is_taken_back_or_moved_ends_nothing(compiled: bool) -> None:
-    code = MADE.format(compiled=compiled)
+def test_a_cleared_or_moved_time_does_not_end_the_process(compiled: bool) -> None:
+    code = CREATE.format(compiled=compiled)
     for how, does in SPARES.items():
-        code += f"{does}deadline.let_go()\nprint({how!r}, flush=True)\n"
+        code += f"{does}deadline.clear()\nprint({how!r}, flush=True)\n"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
@@ -180,9 +180,9 @@ def test_a_time_that_is_taken_back_or_moved_ends_nothing(compiled: bool) -> None
 
 
 @compiled
-def test_a_time_that_is_over_already_leaves_a_tenth_of_a_second(compiled: bool) -> None:
-    late = "deadline.hold(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
-    code = MADE.format(compiled=compiled) + late
+def test_a_time_in_the_past_leaves_a_tenth_of_a_second(compiled: bool) -> None:
+    late = "deadline.set_at(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
+    code = CREATE.format(compiled=compiled) + late
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
@@ -191,7 +191,7 @@ def test_a_time_that_is_over_already_leaves_a_tenth_of_a_second(compiled: bool) 
 
 
 @compiled
-def test_a_process_that_was_frozen_with_nothing_to_guard_goes_on(compiled: bool) -> None:
+def test_an_idle_process_survives_a_freeze(compiled: bool) -> None:
     code = FROZEN.format(compiled=compiled)
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -208,9 +208,7 @@ def test_a_process_that_was_frozen_with_nothing_to_guard_goes_on(compiled: bool)
 
 @pytest.mark.skipif(not COMPILED, reason="only the compiled part tells late from held")
 @pytest.mark.parametrize(("does", "code"), [("answer", 0), ("go on", -SIGNAL)])
-def test_a_process_that_was_stopped_past_a_deadline_has_the_time_to_answer(
-    does: str, code: int
-) -> None:
+def test_a_process_stopped_past_a_deadline_has_time_to_answer(does: str, code: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STOPPED.format(compiled=True)],
         stdin=subprocess.PIPE,
@@ -230,16 +228,16 @@ def test_a_process_that_was_stopped_past_a_deadline_has_the_time_to_answer(
 
 
 @compiled
-def test_a_time_that_is_put_off_ends_the_process_no_sooner(compiled: bool) -> None:
+def test_a_postponed_time_ends_the_process_later(compiled: bool) -> None:
     held = """
 began = time.monotonic()
-deadline.hold(began + 0.2)
-deadline.put_off(began + 0.5)
+deadline.set_at(began + 0.2)
+deadline.postpone(began + 0.5)
 time.sleep(0.4)
 print("told", flush=True)
 time.sleep(10)
 """
-    code = MADE.format(compiled=compiled) + held
+    code = CREATE.format(compiled=compiled) + held
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
     )
@@ -248,32 +246,32 @@ time.sleep(10)
 
 
 @pytest.mark.parametrize("comes", [False, True])
-def test_without_the_compiled_part_what_is_done_beside_a_put_off_stands(
+def test_postpone_keeps_what_another_thread_sets_meanwhile(
     comes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deadline, set_for = Deadline(), [0.0]
+    deadline, set_for = ProcessDeadline(), [0.0]
     began = [time.monotonic()]
 
     def meanwhile(seconds: float) -> None:
         if began:
-            # The thread that answers has the interpreter before the kernel is called.
+            # The answering thread runs before the system call.
             began.clear()
-            deadline.let_go()
+            deadline.clear()
             if comes:
-                deadline.hold(time.monotonic() + 20)
+                deadline.set_at(time.monotonic() + 20)
         set_for[0] = seconds
 
     monkeypatch.setattr(KillTimer, "set", lambda _, seconds: meanwhile(seconds))
-    monkeypatch.setattr(KillTimer, "take_back", lambda _: meanwhile(0.0))
+    monkeypatch.setattr(KillTimer, "cancel", lambda _: meanwhile(0.0))
     deadline._ends_at = time.monotonic() + 1
-    deadline.put_off(time.monotonic() + 2)
+    deadline.postpone(time.monotonic() + 2)
 
     assert set_for == [pytest.approx(20.0 if comes else 0.0, abs=0.5)]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILED or not which("cc"), reason="only the compiled part has notes")
-def test_a_timer_that_comes_to_rest_as_events_come_and_go_is_set_again(tmp_path: Path) -> None:
+def test_a_timer_that_finds_no_time_is_set_again_for_the_next(tmp_path: Path) -> None:
     slow = tmp_path / "slow.so"
     source = Path(__file__).parents[2] / "support" / "slow_to_disarm.c"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)
@@ -283,7 +281,7 @@ def test_a_timer_that_comes_to_rest_as_events_come_and_go_is_set_again(tmp_path:
     assert done.returncode == -SIGNAL
 
 
-def test_a_child_process_is_not_ended_and_a_program_finds_the_default_disposition() -> None:
+def test_child_processes_are_not_ended_and_get_the_default_action() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=HANG
     )

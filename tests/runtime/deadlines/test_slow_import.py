@@ -1,4 +1,4 @@
-"""Where an import stands that takes too long."""
+"""A slow import is logged with all stacks."""
 
 import io
 import math
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 
 @pytest.fixture(autouse=True)
-def given_back() -> Iterator[None]:
+def restored_handler() -> Iterator[None]:
     yield
     assert signal.getsignal(SIGNAL) is signal.SIG_DFL
 
 
-def test_all_stacks_are_told_the_main_thread_s_last(capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_stacks_are_logged_the_main_thread_s_last(capfd: pytest.CaptureFixture[str]) -> None:
     over = threading.Event()
     other = threading.Thread(target=over.wait)
     other.start()
@@ -45,7 +45,7 @@ def test_all_stacks_are_told_the_main_thread_s_last(capfd: pytest.CaptureFixture
     assert f'File "{__file__}", line ' in mine
 
 
-def test_an_import_that_ends_before_is_not_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_import_within_the_limit_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     with SlowImport(0.05):
         pass
     time.sleep(0.1)
@@ -53,19 +53,19 @@ def test_an_import_that_ends_before_is_not_told_of(capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
-def test_where_there_is_no_limit_nothing_is_set() -> None:
+def test_an_infinite_limit_sets_no_timer() -> None:
     with SlowImport(math.inf):
         assert signal.getsignal(SIGNAL) is signal.SIG_DFL
 
 
-def test_what_goes_wrong_in_the_telling_is_not_raised_in_the_import(
+def test_an_error_in_the_log_is_not_raised_in_the_import(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks(*_: object, **__: object) -> None:
         raise RecursionError
 
     with SlowImport(60):
-        # It has no descriptor.
+        # This stream has no descriptor.
         monkeypatch.setattr(sys, "stderr", io.StringIO())
         signal.raise_signal(SIGNAL)
         monkeypatch.setattr(slow_import, "write_raw", breaks)

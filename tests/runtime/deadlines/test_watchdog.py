@@ -1,4 +1,4 @@
-"""The watchdog's own rules, without a process to end. `test_deadlines` has it in real ones."""
+"""The watchdog's rules, without a real process; `test_deadlines` has real ones."""
 
 import math
 import os
@@ -17,14 +17,14 @@ import trio
 
 from okibi.actors import KILLED, ActorExited
 from okibi.runtime.deadlines import watchdog as module
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.deadlines.watchdog import (
-    BEHIND,
-    REPORT,
+    KILL_AFTER,
+    REPORT_LIMIT,
     SLACK,
     TURN,
-    Bell,
     SharedWatchdog,
+    SignalSafeEvent,
     Watchdog,
 )
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
@@ -39,42 +39,42 @@ NOWHERE = ("127.0.0.1", 1)
 
 
 @attrs.define(eq=False)
-class Timer:
-    """The kernel's timer, without what it does."""
+class RecordingDeadline:
+    """Records what a ProcessDeadline is told; ends nothing."""
 
     ends_at: list[float] = attrs.field(factory=list[float])
     ticking: bool = False
     not_before: float = -math.inf
 
-    def make(self, thread: int) -> None: ...
+    def create(self, thread: int) -> None: ...
 
-    def put_off(self, until: float) -> None:
+    def postpone(self, until: float) -> None:
         self.not_before = until
 
-    def hold(self, at: float) -> None:
+    def set_at(self, at: float) -> None:
         if math.isfinite(at):
             self.ends_at.append(at)
             self.ticking = True
 
-    def let_go(self) -> None:
+    def clear(self) -> None:
         self.ticking = False
 
     @property
     def set_for(self) -> list[float]:
-        """For how many seconds it was set, by a clock that stands still."""
+        """The seconds from now of each time that was set; for frozen clocks."""
         return [at - module.monotonic() for at in self.ends_at]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
-def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
-    made = Timer()
-    monkeypatch.setattr(module, "Deadline", lambda: made)
+def timer(monkeypatch: pytest.MonkeyPatch) -> RecordingDeadline:
+    made = RecordingDeadline()
+    monkeypatch.setattr(module, "ProcessDeadline", lambda: made)
     return made
 
 
 @pytest.fixture
-async def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both clocks stand still: what is left of a delivery's time is what the test has said."""
+async def frozen_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Freeze both clocks."""
     at, now = time.monotonic(), trio.current_time()
     monkeypatch.setattr(module, "monotonic", lambda: at)
     monkeypatch.setattr(trio, "current_time", lambda: now)
@@ -82,7 +82,7 @@ async def still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Where the process would have ended."""
+    """The exit codes with which the process would have ended."""
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     yield codes
@@ -90,13 +90,13 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def watching(*made: Delivery) -> Watchdog:
-    """A watchdog whose thread the test plays, and these in flight, each in a lane."""
+    """A watchdog without its thread, with these deliveries in flight, one a lane."""
     watchdog = (Watchdog if len(made) == 1 else SharedWatchdog)(NOWHERE)
     ledger = ledger_of(len(made))
     for lane, each in zip(ledger.lanes, made, strict=True):
         lane.delivery = each
-    watchdog.attach(ledger, Alarm())
-    watchdog._look.set()
+    watchdog.attach(ledger, DeadlineInterrupt())
+    watchdog._wake_up.set()
     return watchdog
 
 
@@ -104,8 +104,8 @@ def due_in(seconds: float) -> Delivery:
     return delivery(due=trio.current_time() + seconds)
 
 
-async def test_the_kernel_s_timer_is_set_when_an_event_comes_for_an_eighth_of_its_margin(
-    timer: Timer, still: None
+async def test_an_event_sets_the_kill_an_eighth_of_the_margin_before_due(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     made = due_in(1.0)
     watching(made).arm(made)
@@ -113,9 +113,9 @@ async def test_the_kernel_s_timer_is_set_when_an_event_comes_for_an_eighth_of_it
     assert timer.set_for == [pytest.approx(1.0 - 0.1 / 8, abs=0.001)]
 
 
-@pytest.mark.parametrize(("lanes", "behind"), [(8, BEHIND), (30, BEHIND), (64, 64 * TURN)])
-async def test_the_timer_of_many_goes_off_behind_the_deadline(
-    lanes: int, behind: float, timer: Timer, still: None
+@pytest.mark.parametrize(("lanes", "behind"), [(8, KILL_AFTER), (30, KILL_AFTER), (64, 64 * TURN)])
+async def test_the_timer_of_many_lanes_fires_after_the_deadline(
+    lanes: int, behind: float, timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     first = due_in(1.0)
     watching(first, *[due_in(2)] * (lanes - 1)).arm(first)
@@ -123,7 +123,9 @@ async def test_the_timer_of_many_goes_off_behind_the_deadline(
     assert timer.set_for == [pytest.approx(1.0 + behind + SLACK, abs=0.001)]
 
 
-async def test_the_timer_is_taken_back_before_the_last_answer_goes_out(timer: Timer) -> None:
+async def test_the_timer_is_cleared_before_the_last_response_is_sent(
+    timer: RecordingDeadline,
+) -> None:
     made = due_in(1.0)
     watchdog = watching(made)
     watchdog.arm(made)
@@ -144,8 +146,8 @@ async def test_the_timer_is_taken_back_before_the_last_answer_goes_out(timer: Ti
     assert ticks[0] is False
 
 
-async def test_events_that_come_within_the_slack_set_the_timer_once(
-    timer: Timer, still: None
+async def test_events_within_the_slack_set_the_timer_once(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     first, second = due_in(1.0), due_in(1.0 + SLACK)
     watchdog = watching(first, second)
@@ -161,8 +163,8 @@ async def test_events_that_come_within_the_slack_set_the_timer_once(
     assert not timer.ticking
 
 
-async def test_the_timer_moves_once_no_event_in_flight_is_due_before_it(
-    timer: Timer, still: None
+async def test_the_timer_moves_if_no_event_in_flight_is_due_before_it(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     first, second, last = due_in(1.0), due_in(1.0 + SLACK / 2), due_in(5.0)
     watchdog = watching(first, second, last)
@@ -174,22 +176,22 @@ async def test_the_timer_moves_once_no_event_in_flight_is_due_before_it(
     assert len(timer.set_for) == 1
     second.settle(Outcome(b"1"))
     watchdog.settled()
-    assert timer.set_for[1:] == [pytest.approx(5.0 + BEHIND + SLACK, abs=0.001)]
+    assert timer.set_for[1:] == [pytest.approx(5.0 + KILL_AFTER + SLACK, abs=0.001)]
     assert timer.ticking
 
 
-async def test_an_event_that_is_due_sooner_has_the_timer_go_off_sooner(
-    timer: Timer, still: None
+async def test_an_event_due_sooner_moves_the_timer_forward(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     long, short = due_in(5.0), due_in(1.0)
     watchdog = watching(long, short)
     watchdog.arm(long)
     watchdog.arm(short)
 
-    assert timer.set_for[1:] == [pytest.approx(1.0 + BEHIND + SLACK, abs=0.001)]
+    assert timer.set_for[1:] == [pytest.approx(1.0 + KILL_AFTER + SLACK, abs=0.001)]
 
 
-async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: Timer) -> None:
+async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: RecordingDeadline) -> None:
     made = delivery()
     watchdog = watching(made)
     watchdog.arm(made)
@@ -199,7 +201,7 @@ async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: Timer) -> 
     assert timer.set_for == []
 
 
-async def test_no_timer_ticks_beside_an_event_without_a_deadline(timer: Timer) -> None:
+async def test_an_event_without_a_deadline_keeps_no_timer(timer: RecordingDeadline) -> None:
     made, endless = due_in(10), delivery()
     watchdog = watching(made, endless)
     watchdog.arm(endless)
@@ -210,28 +212,30 @@ async def test_no_timer_ticks_beside_an_event_without_a_deadline(timer: Timer) -
     assert not timer.ticking
 
 
-async def test_a_turn_of_the_thread_past_a_limit_puts_the_timer_of_many_events_off(
-    timer: Timer, still: None
+async def test_a_running_thread_postpones_the_timer_of_many_lanes(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     watchdog = watching(due_in(0.05), due_in(10))
 
     for seconds in (0.05, 0.06):
-        watchdog._put_off(seconds)
-        assert timer.not_before == pytest.approx(seconds + BEHIND)
+        watchdog._postpone(seconds)
+        assert timer.not_before == pytest.approx(seconds + KILL_AFTER)
 
 
-async def test_a_turn_of_the_thread_does_not_put_the_only_event_s_timer_off(timer: Timer) -> None:
+async def test_a_running_thread_does_not_postpone_a_single_lane_s_timer(
+    timer: RecordingDeadline,
+) -> None:
     watchdog = watching(due_in(0.05))
-    watchdog._put_off(time.monotonic())
+    watchdog._postpone(time.monotonic())
 
     assert timer.not_before == -math.inf
 
 
 def call_in_between(do: Callable[[], None], meanwhile: Callable[[], None], line: int) -> bool:
-    """Call a function, and another one before so many lines of it and of what it calls have run.
+    """Call `do`, and `meanwhile` before its n-th line, lines of called functions included.
 
     Returns:
-        Whether the first one has so many lines.
+        Whether `do` ran that many lines.
     """
     left = line
 
@@ -253,8 +257,8 @@ def call_in_between(do: Callable[[], None], meanwhile: Callable[[], None], line:
 
 
 @pytest.mark.parametrize("comes", [False, True])
-async def test_the_timer_guards_what_is_in_flight_wherever_the_loop_cuts_the_thread_short(
-    comes: bool, timer: Timer, still: None
+async def test_the_timer_survives_any_interleaving_of_loop_and_thread(
+    comes: bool, timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     reached, line = True, 0
     while reached:
@@ -280,52 +284,52 @@ async def test_the_timer_guards_what_is_in_flight_wherever_the_loop_cuts_the_thr
                 watchdog.arm(new)
 
         now = module.monotonic()  # type: ignore[attr-defined]
-        reached = call_in_between(partial(watchdog._put_off, now), go_on, line)
+        reached = call_in_between(partial(watchdog._postpone, now), go_on, line)
         if reached:
             assert timer.ticking is comes, line
         if reached and comes:
-            assert timer.set_for[-1] == pytest.approx(20 + BEHIND + SLACK, abs=0.001), line
+            assert timer.set_for[-1] == pytest.approx(20 + KILL_AFTER + SLACK, abs=0.001), line
     assert line > 1
 
 
-async def test_the_thread_has_a_limit_for_the_report_of_a_process_that_it_ends(
-    timer: Timer, still: None, exits: list[int]
+async def test_the_report_of_an_ending_process_has_a_time_limit(
+    timer: RecordingDeadline, frozen_clocks: None, exits: list[int]
 ) -> None:
     made = due_in(0.025)
     watchdog = watching(made)
     watchdog.arm(made)
     watchdog._end_process(made)
 
-    assert timer.set_for[-1] == pytest.approx(REPORT)
+    assert timer.set_for[-1] == pytest.approx(REPORT_LIMIT)
     assert timer.ticking
     assert exits == [1]
 
 
-async def test_an_event_that_runs_long_does_not_make_it_look_more_often(
-    timer: Timer, still: None
+async def test_a_long_running_event_does_not_shorten_the_interval(
+    timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     watchdog = watching(delivery())
     for left in (10, 0.15):
-        watchdog._look.set()
+        watchdog._wake_up.set()
         watchdog._watch_delivery(due_in(left))
 
-    assert watchdog._length == pytest.approx(10, abs=0.1)
+    assert watchdog._time_out == pytest.approx(10, abs=0.1)
 
 
-async def test_what_comes_while_it_looks_has_it_look_again(
-    timer: Timer, monkeypatch: pytest.MonkeyPatch
+async def test_an_event_that_arrives_during_a_look_causes_another_look(
+    timer: RecordingDeadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = delivery(due=trio.current_time() + 1)
     watchdog = watching(made)
-    watchdog._length = 1000
-    # It has just woken, as it had meant to.
-    watchdog._looks_at = time.monotonic() - 1
+    watchdog._time_out = 1000
+    # The thread has just woken on schedule.
+    watchdog._next_look = time.monotonic() - 1
     looks: list[Delivery | None] = []
 
     def look(_: Watchdog) -> Delivery | None:
         looks.append(None if len(looks) == 0 else made)
         if len(looks) == 1:
-            # Not yet in its lane, when the lanes are looked at.
+            # The delivery is in its lane only after the lanes were read.
             watchdog.arm(made)
         watchdog._closed = len(looks) == 2
         return looks[-1]
@@ -338,7 +342,7 @@ async def test_what_comes_while_it_looks_has_it_look_again(
     assert looks == [None, made]
 
 
-async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_it(
+async def test_an_event_settled_before_the_look_still_sets_the_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watchdog = watching(brought_to(DeliveryState.ACKED))
@@ -349,30 +353,30 @@ async def test_what_is_settled_before_it_looks_does_not_have_the_next_one_wake_i
         watchdog._closed = True
 
     monkeypatch.setattr(Watchdog, "_sleep", sleep)
-    watchdog._look.clear()
+    watchdog._wake_up.clear()
     watchdog.arm(due_in(60))
-    assert watchdog._look.is_set()
+    assert watchdog._wake_up.is_set()
     watchdog._watch()
 
     assert slept == [pytest.approx(15, abs=0.1)]
 
 
-async def test_only_what_is_due_before_its_next_look_wakes_the_thread() -> None:
+async def test_only_an_event_due_before_the_next_look_wakes_the_thread() -> None:
     watchdog = watching(delivery())
-    watchdog._look.clear()
-    watchdog._looks_at = time.monotonic() + 10
+    watchdog._wake_up.clear()
+    watchdog._next_look = time.monotonic() + 10
 
     watchdog.arm(due_in(20))
-    assert not watchdog._look.is_set()
+    assert not watchdog._wake_up.is_set()
     watchdog.arm(due_in(5))
-    assert watchdog._look.is_set()
+    assert watchdog._wake_up.is_set()
 
 
 async def test_an_event_without_a_deadline_is_not_watched() -> None:
     assert watching(delivery())._earliest() is None
 
 
-async def test_what_is_settled_is_not_watched() -> None:
+async def test_a_settled_event_is_not_watched() -> None:
     made = delivery(due=trio.current_time() + 1.0)
     watchdog = watching(made)
     assert watchdog._earliest() is made
@@ -382,8 +386,8 @@ async def test_what_is_settled_is_not_watched() -> None:
     assert watchdog._earliest() is None
 
 
-async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_process_ended(
-    timer: Timer,
+async def test_a_loop_that_does_not_answer_ends_the_process(
+    timer: RecordingDeadline,
     exits: list[int],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -408,8 +412,8 @@ async def test_when_the_loop_does_not_answer_the_delivery_is_claimed_and_the_pro
 @pytest.mark.parametrize(
     ("state", "reports"), [(DeliveryState.RUNNING, 1), (DeliveryState.STREAMING, 0)]
 )
-async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
-    timer: Timer,
+async def test_a_streaming_response_gets_no_error_response(
+    timer: RecordingDeadline,
     exits: list[int],
     monkeypatch: pytest.MonkeyPatch,
     state: DeliveryState,
@@ -424,21 +428,21 @@ async def test_a_stream_that_has_begun_is_not_answered_with_an_error_it_is_cut(
     assert (len(told), exits) == (reports, [1])
 
 
-async def test_the_alarm_means_the_handler_that_runs_when_it_is_found_late(
+async def test_the_interrupt_targets_the_handler_that_was_found_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = delivery(due=trio.current_time() + 0.1)
     watchdog = watching(made)
-    assert watchdog._alarm is not None
-    watchdog._alarm.runs = 7
-    monkeypatch.setattr(Alarm, "send", lambda _: made.settle(Outcome(b"1")))
+    assert watchdog._interrupt is not None
+    watchdog._interrupt.run_count = 7
+    monkeypatch.setattr(DeadlineInterrupt, "send_signal", lambda _: made.settle(Outcome(b"1")))
 
     watchdog._end_delivery(made)
 
-    assert watchdog._alarm.meant == 7
+    assert watchdog._interrupt.target_run == 7
 
 
-async def test_the_dispatcher_is_asked_until_it_is_settled(exits: list[int]) -> None:
+async def test_the_dispatcher_is_asked_until_the_delivery_is_settled(exits: list[int]) -> None:
     made = delivery(due=trio.current_time() + 0.2)
     made.limit = made.due - 0.4
     watchdog = watching(made)
@@ -449,13 +453,13 @@ async def test_the_dispatcher_is_asked_until_it_is_settled(exits: list[int]) -> 
         if len(asked) == 3:
             made.settle(Outcome(b"1"))
 
-    watchdog._ask = settle  # type: ignore[method-assign]
+    watchdog._ask_dispatcher = settle  # type: ignore[method-assign]
     watchdog._end_delivery(made)
 
     assert (len(asked), exits) == (3, [])
 
 
-async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -> None:
+async def test_a_delivery_settled_in_time_ends_nothing(exits: list[int]) -> None:
     made = delivery(due=trio.current_time() + 10)
     watchdog = watching(made)
     threading.Timer(0.02, made.settle, (Outcome(b"1"),)).start()
@@ -465,7 +469,7 @@ async def test_when_the_loop_settles_it_in_time_nothing_ends(exits: list[int]) -
     assert exits == []
 
 
-def test_what_the_watchdog_s_thread_says_does_not_list_that_thread() -> None:
+def test_a_raw_log_entry_does_not_list_its_thread() -> None:
     listed, said = threading.enumerate(), threading.Event()
 
     def say() -> None:
@@ -478,7 +482,7 @@ def test_what_the_watchdog_s_thread_says_does_not_list_that_thread() -> None:
     assert threading.enumerate() == listed
 
 
-def test_whatever_goes_wrong_in_a_look_there_is_another(
+def test_an_error_in_a_look_does_not_end_the_watch(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     watchdog = Watchdog(NOWHERE)
@@ -492,13 +496,13 @@ def test_whatever_goes_wrong_in_a_look_there_is_another(
         raise MemoryError
 
     monkeypatch.setattr(Watchdog, "_watch", look)
-    watchdog._live()
+    watchdog._watch_until_closed()
 
     assert len(looks) == 3
-    assert capfd.readouterr().err.count("the watchdog goes on after MemoryError()") == 2
+    assert capfd.readouterr().err.count("the watchdog continues after MemoryError()") == 2
 
 
-def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = ends_of_threads(monkeypatch, module)
     watchdog = Watchdog(NOWHERE)
     watchdog.start()
@@ -509,8 +513,8 @@ def test_closed_its_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.wait(HANG)
 
 
-def test_a_bell_that_is_set_twice_rings_once() -> None:
-    bell = Bell()
+def test_an_event_set_twice_wakes_once() -> None:
+    bell = SignalSafeEvent()
     bell.set()
     bell.set()
     assert bell.is_set()
@@ -521,10 +525,10 @@ def test_a_bell_that_is_set_twice_rings_once() -> None:
     assert not bell.is_set()
 
 
-async def test_what_the_thread_is_to_do_instead_it_does_once_it_watches_no_more() -> None:
+async def test_run_instead_runs_after_the_watch() -> None:
     watchdog, done = Watchdog(NOWHERE), threading.Event()
     watchdog.start()
-    watchdog.attach(ledger_of(), Alarm())
-    watchdog.turn_to(done.set)
+    watchdog.attach(ledger_of(), DeadlineInterrupt())
+    watchdog.run_instead(done.set)
 
     assert await trio.to_thread.run_sync(done.wait, 5)

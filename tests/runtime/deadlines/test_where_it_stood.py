@@ -1,4 +1,4 @@
-"""Where a handler stood: read off an exception, a task, a thread."""
+"""The line that a handler was in, found from an exception, a task or a thread."""
 
 import asyncio
 import json
@@ -13,27 +13,27 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Actor, start
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.deadlines.where_it_stood import (
     UNKNOWN,
-    Elsewhere,
-    InThread,
-    frames_of_awaiting,
+    FrameSource,
+    ThreadFrameSource,
+    deadline_error_from_exception,
+    deadline_error_from_loop,
+    deadline_error_from_worker,
+    frames_of_coroutine,
     frames_of_error,
-    late_at,
-    late_by,
-    late_held,
 )
 from okibi.runtime.errors.error_response import LATE
 from okibi.runtime.errors.exceptions import DeadlineExceeded
 from okibi.runtime.protocol.outcome import Outcome
 from tests.limits import HANG
-from tests.runtime.deadlines.test_interrupt import ringing
+from tests.runtime.deadlines.test_interrupt import signalling
 from tests.support.doubles import delivery, worker
 
 
 def told(outcome: Outcome) -> tuple[str, list[str]]:
-    """The message behind the words that all have, and the functions of the stack."""
+    """The message after its common beginning, and the function names of the stack."""
     assert outcome.error_type == "Runtime.DeadlineExceeded"
     body = json.loads(outcome.body)
     assert body["errorType"] == "Runtime.DeadlineExceeded"
@@ -48,14 +48,14 @@ def names(frames: list[tuple[Any, int]]) -> list[str]:
     return [frame.f_code.co_name for frame, _ in frames]
 
 
-class Untellable(asyncio.Future[None]):
+class UnreadableFuture(asyncio.Future[None]):
     @property
     def get_coro(self) -> Any:
         raise LookupError
 
 
 async def cancelled(act: Callable[[], Any]) -> BaseException:
-    """What the end of a scope raises in something."""
+    """The Cancelled that a scope raises in a function."""
     raised: list[BaseException] = []
     with trio.move_on_after(1):
         try:
@@ -74,15 +74,15 @@ async def outer() -> None:
     await inner()
 
 
-async def test_a_cancelled_tells_of_the_user_s_innermost_line(autojump_clock: MockClock) -> None:
-    words, functions = told(late_by(await cancelled(outer), "id-1"))
+async def test_a_cancelled_names_the_user_s_innermost_line(autojump_clock: MockClock) -> None:
+    words, functions = told(deadline_error_from_exception(await cancelled(outer), "id-1"))
 
-    assert words.startswith(f'it stood in File "{__file__}", line ')
+    assert words.startswith(f'the handler was in File "{__file__}", line ')
     assert words.endswith(", in inner")
     assert functions[-2:] == ["outer", "inner"]
 
 
-async def test_one_that_cleans_up_is_told_of_where_it_stood_before(
+async def test_the_line_before_the_clean_up_is_named(
     autojump_clock: MockClock,
 ) -> None:
     async def cleans_up() -> None:
@@ -91,29 +91,36 @@ async def test_one_that_cleans_up_is_told_of_where_it_stood_before(
         finally:
             await trio.sleep(1)
 
-    assert told(late_by(await cancelled(cleans_up), "id-1"))[1][-2:] == ["cleans_up", "inner"]
+    assert told(deadline_error_from_exception(await cancelled(cleans_up), "id-1"))[1][-2:] == [
+        "cleans_up",
+        "inner",
+    ]
 
 
-async def test_one_that_waits_for_its_tasks_is_where_they_are(autojump_clock: MockClock) -> None:
+async def test_a_handler_that_awaits_its_tasks_is_at_their_line(autojump_clock: MockClock) -> None:
     async def parent() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outer)
 
-    assert told(late_by(await cancelled(parent), "id-1"))[1][-3:] == ["parent", "outer", "inner"]
+    assert told(deadline_error_from_exception(await cancelled(parent), "id-1"))[1][-3:] == [
+        "parent",
+        "outer",
+        "inner",
+    ]
 
 
-def test_an_exception_without_a_frame_of_the_user_s_is_told_of_plainly() -> None:
-    assert told(late_by(DeadlineExceeded(), "id-1")) == (UNKNOWN, [])
+def test_an_exception_without_user_frames_names_no_place() -> None:
+    assert told(deadline_error_from_exception(DeadlineExceeded(), "id-1")) == (UNKNOWN, [])
 
 
-def test_a_circle_of_exceptions_comes_to_an_end() -> None:
+def test_a_cycle_of_exceptions_is_followed_finitely() -> None:
     first, second = DeadlineExceeded(), DeadlineExceeded()
     first.__context__, second.__context__ = second, first
 
-    assert told(late_by(first, "id-1")) == (UNKNOWN, [])
+    assert told(deadline_error_from_exception(first, "id-1")) == (UNKNOWN, [])
 
 
-def test_a_line_of_the_user_s_own_comes_before_one_that_is_installed() -> None:
+def test_the_user_s_own_line_precedes_an_installed_library_s() -> None:
     code: dict[str, Any] = {}
     file = "/opt/python/lib/python3.13/site-packages/client.py"
     exec(compile("def get():\n raise error\n", file, "exec"), code)
@@ -121,15 +128,17 @@ def test_a_line_of_the_user_s_own_comes_before_one_that_is_installed() -> None:
 
     with pytest.raises(DeadlineExceeded) as caught:
         code["get"]()
-    words, functions = told(late_by(caught.value, "id-1"))
+    words, functions = told(deadline_error_from_exception(caught.value, "id-1"))
 
-    assert words.endswith(", in test_a_line_of_the_user_s_own_comes_before_one_that_is_installed")
+    assert words.endswith(", in test_the_user_s_own_line_precedes_an_installed_library_s")
     assert functions[-1] == "get"
 
 
 @pytest.mark.parametrize("file", ["client.py", "asyncpg/protocol.pyx"])
-def test_so_it_does_where_that_lies_beside_his_or_is_compiled(tmp_path: Path, file: str) -> None:
-    """As `pip install --target` has it, for a package of Lambda's."""
+def test_libraries_beside_the_user_s_code_and_compiled_ones_count_less(
+    tmp_path: Path, file: str
+) -> None:
+    """The layout of `pip install --target`, as in a package for Lambda."""
     (tmp_path / "client-1.0.dist-info").mkdir()
     code: dict[str, Any] = {"error": DeadlineExceeded()}
     name = str(tmp_path / file) if file == "client.py" else file
@@ -137,29 +146,31 @@ def test_so_it_does_where_that_lies_beside_his_or_is_compiled(tmp_path: Path, fi
 
     with pytest.raises(DeadlineExceeded) as caught:
         code["get"]()
-    words, _ = told(late_by(caught.value, "id-1"))
+    words, _ = told(deadline_error_from_exception(caught.value, "id-1"))
 
-    assert words.endswith(", in test_so_it_does_where_that_lies_beside_his_or_is_compiled")
+    assert words.endswith(", in test_libraries_beside_the_user_s_code_and_compiled_ones_count_less")
 
 
-def test_of_what_has_called_his_innermost_line_nobody_asks_whether_it_is_installed(
+def test_callers_of_the_user_s_innermost_line_are_not_examined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """To tell takes time, which there is little of at a deadline."""
+    """Asking takes time, and little is left at a deadline."""
     asked = list[str]()
 
-    def is_his(name: str) -> bool:
+    def is_written_by_user(name: str) -> bool:
         asked.append(name)
         return True
 
-    monkeypatch.setattr("okibi.runtime.deadlines.where_it_stood.is_written_by_user", is_his)
+    monkeypatch.setattr(
+        "okibi.runtime.deadlines.where_it_stood.is_written_by_user", is_written_by_user
+    )
 
     def within() -> None:
         raise DeadlineExceeded
 
     with pytest.raises(DeadlineExceeded) as caught:
         within()
-    words, _ = told(late_by(caught.value, "id-1"))
+    words, _ = told(deadline_error_from_exception(caught.value, "id-1"))
 
     assert words.endswith(", in within")
     assert asked == [__file__]
@@ -200,35 +211,43 @@ def by_its_own_loop(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
 @pytest.mark.parametrize(
     ("task", "line"), [(waits, "on_nothing"), (holds, "holds"), (gathers, "gathers")]
 )
-def test_a_def_that_runs_a_loop_of_asyncio_s_stands_where_its_task_does(
+def test_a_def_that_runs_asyncio_is_at_its_task_s_line(
     run: Callable[[Any], None], task: Callable[[], Coroutine[Any, Any, None]], line: str
 ) -> None:
-    with (alarm := Alarm()), ringing(alarm), pytest.raises(DeadlineExceeded) as caught:
-        alarm.run(lambda *_: run(task), {}, None)
-    words, functions = told(late_by(caught.value, "id-1"))
+    with (
+        (interrupt := DeadlineInterrupt()),
+        signalling(interrupt),
+        pytest.raises(DeadlineExceeded) as caught,
+    ):
+        interrupt.run(lambda *_: run(task), {}, None)
+    words, functions = told(deadline_error_from_exception(caught.value, "id-1"))
 
     assert words.endswith(f", in {line}")
     assert functions[-1] == line
     assert run.__name__ in functions
 
 
-@pytest.mark.parametrize("what", [asyncio.Future, Untellable])
-def test_one_that_waits_for_what_is_no_task_stands_at_its_own_line(
+@pytest.mark.parametrize("what", [asyncio.Future, UnreadableFuture])
+def test_a_def_that_runs_asyncio_without_a_task_is_at_its_own_line(
     what: type["asyncio.Future[None]"],
 ) -> None:
     def handler(event: object, context: object) -> None:
         loop.run_until_complete(what(loop=loop))
 
     loop = asyncio.new_event_loop()
-    with (alarm := Alarm()), ringing(alarm), pytest.raises(DeadlineExceeded) as caught:
-        alarm.run(handler, {}, None)
+    with (
+        (interrupt := DeadlineInterrupt()),
+        signalling(interrupt),
+        pytest.raises(DeadlineExceeded) as caught,
+    ):
+        interrupt.run(handler, {}, None)
     loop.close()
-    words, _ = told(late_by(caught.value, "id-1"))
+    words, _ = told(deadline_error_from_exception(caught.value, "id-1"))
 
     assert words.endswith(", in handler")
 
 
-def test_in_a_thread_of_its_own_it_stands_there_too() -> None:
+def test_a_def_that_runs_asyncio_in_a_thread_is_at_its_task_s_line() -> None:
     async def says() -> None:
         begun.set()
         await until_over()
@@ -237,11 +256,11 @@ def test_in_a_thread_of_its_own_it_stands_there_too() -> None:
         while not over.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    thread, begun, over = InThread(), threading.Event(), threading.Event()
+    thread, begun, over = ThreadFrameSource(), threading.Event(), threading.Event()
     runner = threading.Thread(target=thread.run, args=(lambda: asyncio.run(says()),))
     runner.start()
     assert begun.wait(HANG)
-    # Now and then its task is at work, and waits for nothing.
+    # Sometimes the task is running and awaits nothing.
     seen, enough = names(thread.frames()), time.monotonic() + 5
     while "until_over" not in seen and time.monotonic() < enough:
         seen = names(thread.frames())
@@ -254,8 +273,8 @@ def test_in_a_thread_of_its_own_it_stands_there_too() -> None:
 # -- elsewhere
 
 
-def test_a_thread_s_frames_are_there_while_it_runs() -> None:
-    thread, begun, over = InThread(), threading.Event(), threading.Event()
+def test_a_thread_has_frames_while_it_runs() -> None:
+    thread, begun, over = ThreadFrameSource(), threading.Event(), threading.Event()
 
     def runs() -> None:
         begun.set()
@@ -272,21 +291,21 @@ def test_a_thread_s_frames_are_there_while_it_runs() -> None:
     assert thread.frames() == []
 
 
-def test_what_runs_elsewhere_is_followed_only_from_okibi_s_own_frames() -> None:
-    class Nowhere(Elsewhere):
+def test_frame_sources_count_only_in_okibi_s_frames() -> None:
+    class Nowhere(FrameSource):
         def frames(self) -> Any:
             raise AssertionError
 
-    def of_the_user_s(here: Elsewhere) -> None:
+    def user_frame(here: FrameSource) -> None:
         raise DeadlineExceeded
 
     with pytest.raises(DeadlineExceeded) as caught:
-        of_the_user_s(Nowhere())
+        user_frame(Nowhere())
 
-    assert names(frames_of_error(caught.value))[-1] == "of_the_user_s"
+    assert names(frames_of_error(caught.value))[-1] == "user_frame"
 
 
-async def test_a_coroutine_that_waits_is_followed_to_what_it_awaits() -> None:
+async def test_a_suspended_coroutine_is_followed_to_what_it_awaits() -> None:
     async def waits() -> None:
         await on_future()
 
@@ -297,9 +316,9 @@ async def test_a_coroutine_that_waits_is_followed_to_what_it_awaits() -> None:
     coroutine = waits()
     coroutine.send(None)
 
-    assert names(frames_of_awaiting(coroutine)) == ["waits", "on_future"]
+    assert names(frames_of_coroutine(coroutine)) == ["waits", "on_future"]
     coroutine.close()
-    assert frames_of_awaiting(coroutine) == []
+    assert frames_of_coroutine(coroutine) == []
     loop.close()
 
 
@@ -315,53 +334,60 @@ class Shielded(Actor):
         await inner()
 
 
-async def test_one_that_could_not_be_ended_stands_where_its_task_is(nursery: trio.Nursery) -> None:
+async def test_a_handler_that_could_not_be_ended_is_at_its_task_s_line(
+    nursery: trio.Nursery,
+) -> None:
     made, ref = delivery(), await start(nursery, Shielded)
     await wait_all_tasks_blocked()
     made.assign(ref)
     made.begin(ref)
 
-    words, functions = told(late_at(made))
+    words, functions = told(deadline_error_from_worker(made))
 
     assert words.endswith(", in inner")
     assert functions == ["run", "inner"]
 
 
-async def test_one_that_its_worker_has_not_begun_says_what_that_is_at(
+async def test_an_event_not_begun_names_what_its_worker_does(
     nursery: trio.Nursery,
 ) -> None:
     made, ref = delivery(), await start(nursery, Shielded, path="/w")
     await wait_all_tasks_blocked()
     made.assign(ref)
 
-    words, functions = told(late_at(made))
+    words, functions = told(deadline_error_from_worker(made))
 
-    assert words.startswith("no worker became free for it: /w was at another event, in File ")
+    assert words.startswith("no worker became free: /w was at another event, in File ")
     assert functions == ["run", "inner"]
 
 
-async def test_one_without_a_worker_says_so(nursery: trio.Nursery) -> None:
-    words = "no worker became free for it"
-    assert told(late_at(delivery(), [])) == (words, [])
-    # One that is dead says nothing more.
-    assert told(late_at(delivery(), [worker(alive=False)])) == (words, [])
+async def test_an_event_without_a_worker_says_so(nursery: trio.Nursery) -> None:
+    words = "no worker became free"
+    assert told(deadline_error_from_worker(delivery(), [])) == (words, [])
+    # A dead worker says nothing.
+    assert told(deadline_error_from_worker(delivery(), [worker(alive=False)])) == (words, [])
 
     busy = await start(nursery, Shielded, path="/w")
     await wait_all_tasks_blocked()
-    assert told(late_at(delivery(), [busy]))[0].startswith(f"{words}: /w was at another event, in ")
+    assert told(deadline_error_from_worker(delivery(), [busy]))[0].startswith(
+        f"{words}: /w was at another event, in "
+    )
 
 
-async def test_one_that_finds_an_idle_worker_has_come_too_late(nursery: trio.Nursery) -> None:
+async def test_an_event_with_an_idle_worker_came_too_late(nursery: trio.Nursery) -> None:
     class Idle(Actor):
         async def run(self) -> None:
             await self.receive()
 
     idle = await start(nursery, Idle)
 
-    assert told(late_at(delivery(), [idle])) == ("it came too late for its handler to begin", [])
+    assert told(deadline_error_from_worker(delivery(), [idle])) == (
+        "the event arrived too late for its handler to begin",
+        [],
+    )
 
 
-async def test_when_somebody_else_holds_the_loop_that_line_is_named(nursery: trio.Nursery) -> None:
+async def test_the_line_that_holds_the_loop_is_named(nursery: trio.Nursery) -> None:
     made, ref = delivery(), await start(nursery, Shielded)
     await wait_all_tasks_blocked()
     made.assign(ref)
@@ -369,9 +395,9 @@ async def test_when_somebody_else_holds_the_loop_that_line_is_named(nursery: tri
     outcomes: list[Outcome] = []
 
     def ask() -> None:
-        outcomes.append(late_held(made))
+        outcomes.append(deadline_error_from_loop(made))
 
-    # This task holds the loop, for the thread to see.
+    # This task holds the loop; the thread reads its frames.
     thread = threading.Thread(target=ask)
     thread.start()
     thread.join()
@@ -379,15 +405,15 @@ async def test_when_somebody_else_holds_the_loop_that_line_is_named(nursery: tri
 
     words, functions = told(outcome)
     assert words.startswith(f'the loop was held in File "{__file__}", line ')
-    assert functions[-1].startswith("test_when_somebody_else")
+    assert functions[-1].startswith("test_the_line_that_holds")
 
 
-async def test_what_cannot_be_read_does_not_keep_the_answer(
+async def test_unreadable_frames_do_not_prevent_the_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks(*_: object) -> None:
         raise RuntimeError("it changed meanwhile")
 
-    monkeypatch.setattr("okibi.runtime.deadlines.where_it_stood._frames_in_loop", breaks)
+    monkeypatch.setattr("okibi.runtime.deadlines.where_it_stood.frames_in_loop", breaks)
 
-    assert told(late_held(delivery())) == (UNKNOWN, [])
+    assert told(deadline_error_from_loop(delivery())) == (UNKNOWN, [])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.errors.error_response import (
     BODY_LIMIT,
     CAUSE_LIMIT,
@@ -274,7 +274,7 @@ def test_a_plain_def_s_asyncio_error_is_the_official_client_s() -> None:
     def handler(event: object, context: object) -> None:
         raise RuntimeError("no running event loop")
 
-    error = raised(lambda: Alarm().run(handler, {}, None))
+    error = raised(lambda: DeadlineInterrupt().run(handler, {}, None))
 
     assert response_to(error)[0]["errorMessage"] == "no running event loop"
 

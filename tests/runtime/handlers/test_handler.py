@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 import trio
 
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import (
     AsyncHandler,
@@ -20,7 +20,7 @@ from okibi.runtime.handlers.handler import (
     is_awaitable,
     is_handler,
 )
-from okibi.runtime.telemetry.invocation_context import enter
+from okibi.runtime.telemetry.invocation_context import enter_invocation
 from tests.limits import HANG
 from tests.support.doubles import SETTINGS, delivery
 
@@ -172,7 +172,7 @@ async def test_any_callable_is_served(
 ) -> None:
     abandoned = list[str]()
     plain = PlainHandler(
-        target, Alarm() if inline else None, lambda what, _: abandoned.append(what)
+        target, DeadlineInterrupt() if inline else None, lambda what, _: abandoned.append(what)
     )
     object.__setattr__(plain, "nursery", nursery)
     handler: Instance = AsyncHandler(target) if is_async(target) else plain
@@ -198,8 +198,8 @@ async def test_the_error_of_a_plain_def_is_raised_to_the_worker(
     def broken(event: object, context: object) -> None:
         raise KeyError(event)
 
-    for alarm in (Alarm(), None):
-        plain = PlainHandler(broken, alarm, print)
+    for interrupt in (DeadlineInterrupt(), None):
+        plain = PlainHandler(broken, interrupt, print)
         object.__setattr__(plain, "nursery", nursery)
         with pytest.raises(KeyError, match="7"):
             await answer_of(plain)
@@ -238,7 +238,7 @@ async def test_a_thread_past_the_deadline_is_reported_as_abandoned(nursery: trio
         trio.from_thread.run(release.wait, trio_token=token)
 
     token = trio.lowlevel.current_trio_token()
-    enter("id-1", {})
+    enter_invocation("id-1", {})
     with trio.CancelScope() as scope:
         plain = PlainHandler(waits, None, lambda *told: abandoned.append(told))
         object.__setattr__(plain, "nursery", nursery)
@@ -267,7 +267,7 @@ async def test_a_refused_thread_is_reported_until_a_thread_can_start(
         object.__setattr__(made, "nursery", nursery)
         return made
 
-    enter("id-1", {})
+    enter_invocation("id-1", {})
     with monkeypatch.context() as patch:
         patch.setattr(trio.to_thread, "run_sync", refuses)
         for _ in range(2):

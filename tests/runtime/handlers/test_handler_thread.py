@@ -308,7 +308,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An event that every thread waits for before its first call."""
     gate = threading.Event()
     monkeypatch.setattr(
-        "okibi.runtime.handlers.handler_thread.wake_on_time", lambda: gate.wait(HANG)
+        "okibi.runtime.handlers.handler_thread.remove_timer_slack", lambda: gate.wait(HANG)
     )
     return gate
 

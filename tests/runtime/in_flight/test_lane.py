@@ -246,7 +246,7 @@ async def test_after_a_failed_stage_the_next_one_stages_the_response(
     lane, body = open_lane(), b"x" * 100_000
     delivery = settle_event(lane, Outcome(body))
     with monkeypatch.context() as patched:
-        patched.setattr(module, "keep_what_is_freed", _fails)
+        patched.setattr(module, "retain_freed_memory", _fails)
         with pytest.raises(MemoryError):
             lane.stage()
     assert (delivery.state, list(lane.outbox), list(lane.expected)) == (

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import ExitReason
 from okibi.runtime import Context, Handler
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.telemetry.invocation_context import request_id
@@ -206,7 +206,7 @@ async def test_all_steps_of_a_plain_generator_run_in_one_thread(
 async def test_the_alarm_ends_a_plain_generator_in_any_step(
     swallows: bool,
 ) -> None:
-    alarm = Alarm()
+    interrupt = DeadlineInterrupt()
 
     def handler(event: object, context: Context) -> Iterator[Item]:
         try:
@@ -221,12 +221,12 @@ async def test_the_alarm_ends_a_plain_generator_in_any_step(
             LOG.append("closed")
 
     def alarm_rings() -> None:
-        assert alarm.armed
-        threading.Thread(target=alarm.send).start()
+        assert interrupt.armed
+        threading.Thread(target=interrupt.send_signal).start()
         time.sleep(5)
 
-    with alarm:
-        async with serving(handler, alarm) as stage:
+    with interrupt:
+        async with serving(handler, interrupt) as stage:
             await stage.give()
 
             assert trailer(stage.read())["errorType"] == "Runtime.DeadlineExceeded"

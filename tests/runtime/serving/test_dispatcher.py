@@ -160,7 +160,7 @@ async def test_late_events_do_not_end_the_process(world: World) -> None:
         _, placed = world.place(delivery(due=trio.current_time() - 1.0))
         await world.wake()
         assert placed.outcome is not None
-        assert b": it came too late for its handler to begin" in placed.outcome.body
+        assert b": the event arrived too late for its handler to begin" in placed.outcome.body
 
     assert not world.failures
 
@@ -176,7 +176,7 @@ async def test_an_event_that_got_no_worker_says_what_the_workers_did(
     await world.wake()
 
     assert placed.outcome is not None
-    said = f": no worker became free for it: {inbox.path} was in the init of a new instance, in "
+    said = f": no worker became free: {inbox.path} was in the init of a new instance, in "
     assert said.encode() in placed.outcome.body
 
 

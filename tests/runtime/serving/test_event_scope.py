@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from okibi.actors import trio_internals
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, PlainHandler
 from okibi.runtime.in_flight.delivery import DeliveryState
@@ -195,7 +195,7 @@ async def test_an_awaitable_result_of_a_plain_def_has_the_deadline(
             autojump_clock.jump(-event)
         return waits(event) if event > 0 else event
 
-    stage = await bench(nursery, lambda: PlainHandler(handler, Alarm(), print))
+    stage = await bench(nursery, lambda: PlainHandler(handler, DeadlineInterrupt(), print))
     answers: list[Any] = []
     for event in (b"9", b"1", b"-5", b"9", b"0", b"-5", b"-5", b"1"):
         made = await stage.give(event, due=trio.current_time() + 6)

@@ -20,7 +20,7 @@ from trio.testing import MockClock
 
 from okibi.actors import KILLED
 from okibi.actors.start import spawn, wait_started
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function
 from okibi.runtime.handlers.handler import Handler
@@ -139,7 +139,8 @@ class Platform:
         ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
         settings = Settings("api:80", "app.handler", Path())
         spec = build_tree(
-            ServedFunction(Function(self.handler), settings, ledger, Alarm()), self.connect
+            ServedFunction(Function(self.handler), settings, ledger, DeadlineInterrupt()),
+            self.connect,
         )
         async with trio.open_nursery() as nursery:
             top = partial(Supervisor, spec)
@@ -362,7 +363,9 @@ async def test_repeatedly_abandoned_workers_are_replaced_at_once(
     failures: list[str] = []
     ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, NoWatchdog())
     settings = Settings("api:80", "app.handler", Path())
-    spec = build_tree(ServedFunction(Function(Echo), settings, ledger, Alarm()), trio.sleep_forever)
+    spec = build_tree(
+        ServedFunction(Function(Echo), settings, ledger, DeadlineInterrupt()), trio.sleep_forever
+    )
     async with trio.open_nursery() as nursery:
         top = partial(Supervisor, spec)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)

@@ -1,4 +1,4 @@
-"""What the C library's allocator is told: counted in page faults, by a process of its own."""
+"""The allocator keeps large freed blocks: page faults counted in a separate process."""
 
 import platform
 import subprocess
@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-# 6 MB, four times at once, as in an event and its answer; a page has 4 KB or more.
+# Four blocks of 6 MB, as for an event and its response; a page has 4 KB or more.
 FAULTS = """
 import resource
-from okibi.runtime.system.allocator import keep_what_is_freed
+from okibi.runtime.system.allocator import retain_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -23,28 +23,28 @@ faults()
 print(faults())
 """
 
-# Of its address space the process has all that it may have.
+# The process has used up its address space.
 FULL = """
 import resource
-from okibi.runtime.system.allocator import keep_what_is_freed
+from okibi.runtime.system.allocator import retain_freed_memory
 
 resource.setrlimit(resource.RLIMIT_AS, (1, 1))
-keep_what_is_freed()
+retain_freed_memory()
 """
 
 
 def faults(first: str) -> int:
-    """How many pages ten rounds take from the kernel anew."""
+    """Count the page faults of ten rounds."""
     source = FAULTS.format(first=first)
     said = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
     return int(said.stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a rule of glibc's allocator")
-def test_what_a_large_event_has_freed_the_next_one_takes_without_the_kernel() -> None:
+def test_large_freed_blocks_are_reused_without_page_faults() -> None:
     assert faults("") > 5000
-    assert faults("keep_what_is_freed()") < 100
+    assert faults("retain_freed_memory()") < 100
 
 
-def test_where_there_is_no_room_for_that_nothing_fails() -> None:
+def test_a_lack_of_memory_is_ignored() -> None:
     subprocess.run([sys.executable, "-c", FULL], check=True)

@@ -1,4 +1,4 @@
-"""The run's clock: near deadlines ring to the microsecond where the kernel can."""
+"""The precise clock meets near deadlines to the microsecond where the kernel can."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from trio.lowlevel import Task
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import trio_internals
-from okibi.runtime.system.precise_clock import AWAKE, EARLY, NEAR, FineClock
+from okibi.runtime.system.precise_clock import AWAKE, EARLY, NEAR, PreciseClock
 from okibi.runtime.system.timerfd import timerfd
 from tests.limits import HANG
 from tests.support.fdinfo import rings_in
@@ -29,8 +29,8 @@ known = pytest.mark.skipif(
 )
 
 
-def waited_for() -> list[int]:
-    """The descriptors that end this run's wait."""
+def watched_descriptors() -> list[int]:
+    """The descriptors that this run's epoll watches."""
     epoll = trio_internals.epoll()
     assert epoll is not None
     told = Path(f"/proc/self/fdinfo/{epoll.fileno()}").read_text()
@@ -38,21 +38,22 @@ def waited_for() -> list[int]:
 
 
 @asynccontextmanager
-async def ringing(clock: FineClock) -> AsyncGenerator[None]:
-    """Have it ring, in a task of that name."""
+async def precise(clock: PreciseClock) -> AsyncGenerator[None]:
+    """Run the clock's timer in a task named `timer`."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(clock.ring, name="ring")
+        nursery.start_soon(clock.run_timer, name="timer")
         await wait_all_tasks_blocked()
         yield
         nursery.cancel_scope.cancel()
 
 
-def run(test: Callable[[FineClock], object]) -> None:
-    """Have it look at a clock that rings; anew where this process has waited for a core meanwhile:
-    the kernel's timers run on, between two looks too.
+def run(test: Callable[[PreciseClock], object]) -> None:
+    """Run a test with a precise clock. Repeat a failure if this process waited for a core.
+
+    The kernel's timers run between two lines of the test too.
     """
     for last in (*[False] * 9, True):
-        clock, before = FineClock(), waited(os.getpid())
+        clock, before = PreciseClock(), waited(os.getpid())
         try:
             trio.run(look, test, clock, clock=clock)
         except ExceptionGroup:
@@ -62,28 +63,28 @@ def run(test: Callable[[FineClock], object]) -> None:
             return
 
 
-async def look(test: Callable[[FineClock], object], clock: FineClock) -> None:
-    async with ringing(clock):
+async def look(test: Callable[[PreciseClock], object], clock: PreciseClock) -> None:
+    async with precise(clock):
         test(clock)
 
 
-def timer_of(clock: FineClock) -> int:
+def timer_of(clock: PreciseClock) -> int:
     timer = clock._timer
     assert timer is not None
     return timer
 
 
-def early_of(clock: FineClock) -> int:
+def early_of(clock: PreciseClock) -> int:
     early: Any = clock._set_early
     descriptor: int = early.args[0]
     return descriptor
 
 
-each_timer = pytest.mark.parametrize("its", [timer_of, early_of])
+each_timer = pytest.mark.parametrize("timer_of_kind", [timer_of, early_of])
 
 
-async def sleep_and_see_that_no_task_rings(seconds: float) -> None:
-    """Three sleeps, each of which ends soon; meanwhile the task `ring` has no step."""
+async def check_sleep_wakes_no_timer_task(seconds: float) -> None:
+    """Check that three sleeps end soon, and that the task `timer` has no step."""
     stepped = list[str]()
 
     class Steps(Instrument):
@@ -95,12 +96,12 @@ async def sleep_and_see_that_no_task_rings(seconds: float) -> None:
         before = trio.current_time()
         await trio.sleep(seconds)
         assert trio.current_time() - before < 30
-    assert "ring" not in stepped
+    assert "timer" not in stepped
 
 
 @known
-def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() -> None:
-    def test(clock: FineClock) -> None:
+def test_a_near_deadline_is_met_within_a_millisecond() -> None:
+    def test(clock: PreciseClock) -> None:
         left = clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
         assert left - 0.08 < rings_in(timer_of(clock)) <= left
@@ -109,8 +110,8 @@ def test_a_near_deadline_is_rung_when_it_is_there_and_not_a_millisecond_after() 
 
 
 @known
-def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
-    def test(clock: FineClock) -> None:
+def test_a_far_or_past_deadline_sets_no_timer() -> None:
+    def test(clock: PreciseClock) -> None:
         now = clock.current_time()
         for left in (float("inf"), NEAR + 1, -1.0):
             assert clock.deadline_to_sleep_time(now + left) == pytest.approx(left, abs=0.1)
@@ -120,10 +121,10 @@ def test_a_deadline_that_is_far_or_over_sets_nothing() -> None:
 
 
 @known
-def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
+def test_the_timer_fires_before_the_deadline_and_the_loop_spins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def test(clock: FineClock) -> None:
+    def test(clock: PreciseClock) -> None:
         now, rung = clock.current_time(), list[float]()
         monkeypatch.setattr(
             "okibi.runtime.system.precise_clock.time", SimpleNamespace(perf_counter=lambda: now)
@@ -147,11 +148,11 @@ def test_it_rings_a_moment_before_the_deadline_in_which_the_loop_does_not_sleep(
 
 
 @known
-def test_a_sleep_ends_when_it_is_over_not_before() -> None:
-    clock = FineClock()
+def test_a_sleep_does_not_end_early() -> None:
+    clock = PreciseClock()
 
     async def main() -> None:
-        async with ringing(clock):
+        async with precise(clock):
             for seconds in (AWAKE / 2, AWAKE, 2 * AWAKE, 0.002):
                 until = clock.current_time() + seconds
                 await trio.sleep_until(until)
@@ -161,16 +162,16 @@ def test_a_sleep_ends_when_it_is_over_not_before() -> None:
 
 
 @known
-def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
-    class Told(FineClock):
+def test_the_loop_sleeps_until_just_before_the_deadline() -> None:
+    class CountingClock(PreciseClock):
         def deadline_to_sleep_time(self, deadline: float) -> float:
             told.append(super().deadline_to_sleep_time(deadline))
             return told[-1]
 
-    clock, told = Told(), list[float]()
+    clock, told = CountingClock(), list[float]()
 
     async def main() -> None:
-        async with ringing(clock):
+        async with precise(clock):
             told.clear()
             with trio.fail_after(HANG):
                 for _ in range(3):
@@ -184,8 +185,8 @@ def test_the_loop_sleeps_until_that_moment_and_not_in_it() -> None:
 
 
 @known
-def test_a_core_that_would_sleep_long_is_woken_before_that() -> None:
-    def test(clock: FineClock) -> None:
+def test_a_long_sleep_sets_the_early_timer() -> None:
+    def test(clock: PreciseClock) -> None:
         clock.deadline_to_sleep_time(clock.current_time() + 0.05)
 
         assert 0.04 < rings_in(early_of(clock)) <= 0.05 - EARLY
@@ -195,8 +196,8 @@ def test_a_core_that_would_sleep_long_is_woken_before_that() -> None:
 
 
 @known
-def test_one_that_would_sleep_shortly_is_not() -> None:
-    def test(clock: FineClock) -> None:
+def test_a_short_sleep_sets_no_early_timer() -> None:
+    def test(clock: PreciseClock) -> None:
         clock.deadline_to_sleep_time(clock.current_time() + EARLY)
 
         assert rings_in(early_of(clock)) == 0
@@ -209,25 +210,25 @@ def test_one_that_would_sleep_shortly_is_not() -> None:
 
 
 @known
-def test_at_an_early_ring_the_loop_looks_at_its_deadlines_and_wakes_no_task() -> None:
-    class Looks(FineClock):
+def test_the_early_timer_causes_a_pass_and_wakes_no_task() -> None:
+    class Looks(PreciseClock):
         def deadline_to_sleep_time(self, deadline: float) -> float:
             left = super().deadline_to_sleep_time(deadline)
-            # The early one is all that ends a long wait.
+            # Only the early timer ends a long wait.
             return 60 if left > EARLY else min(left, 0)
 
     clock = Looks()
 
     async def main() -> None:
-        async with ringing(clock):
+        async with precise(clock):
             clock._set = lambda timer, seconds: None
-            await sleep_and_see_that_no_task_rings(0.005)
+            await check_sleep_wakes_no_timer_task(0.005)
 
     trio.run(main, clock=clock)
 
 
 @known
-async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
+async def test_the_clock_works_without_a_descriptor_for_the_early_timer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     create, settime = timerfd()
@@ -239,8 +240,8 @@ async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
         return left.pop()
 
     monkeypatch.setattr("okibi.runtime.system.precise_clock.timerfd", lambda: (last, settime))
-    clock = FineClock()
-    async with ringing(clock):
+    clock = PreciseClock()
+    async with precise(clock):
         clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
         assert clock._set_early is None
@@ -249,21 +250,21 @@ async def test_where_no_descriptor_is_left_for_the_early_one_it_rings_without(
 
 @known
 @each_timer
-def test_the_same_deadline_is_set_once(its: Callable[[FineClock], int]) -> None:
-    def test(clock: FineClock) -> None:
+def test_the_same_deadline_is_set_once(timer_of_kind: Callable[[PreciseClock], int]) -> None:
+    def test(clock: PreciseClock) -> None:
         deadline = clock.current_time() + 0.09
         clock.deadline_to_sleep_time(deadline)
-        clock._set(its(clock), 5)
+        clock._set(timer_of_kind(clock), 5)
         clock.deadline_to_sleep_time(deadline)
 
-        assert rings_in(its(clock)) > 1
+        assert rings_in(timer_of_kind(clock)) > 1
 
     run(test)
 
 
 @known
-def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_no_task() -> None:
-    class Late(FineClock):
+def test_the_timer_causes_a_pass_and_wakes_no_task() -> None:
+    class Late(PreciseClock):
         def deadline_to_sleep_time(self, deadline: float) -> float:
             left = super().deadline_to_sleep_time(deadline)
             return left + 60 if left > 0 else left
@@ -271,32 +272,32 @@ def test_where_the_loop_is_known_a_ring_has_it_look_at_its_deadlines_and_wakes_n
     clock = Late()
 
     async def main() -> None:
-        async with ringing(clock):
-            await sleep_and_see_that_no_task_rings(0.002)
+        async with precise(clock):
+            await check_sleep_wakes_no_timer_task(0.002)
 
     trio.run(main, clock=clock)
 
 
 @known
 @each_timer
-async def test_a_timer_that_a_forked_child_has_too_rings_no_more_once_the_run_is_over(
-    its: Callable[[FineClock], int],
+async def test_a_timer_shared_with_a_child_is_removed_after_the_run(
+    timer_of_kind: Callable[[PreciseClock], int],
 ) -> None:
-    clock = FineClock()
-    async with ringing(clock):
-        timer = its(clock)
+    clock = PreciseClock()
+    async with precise(clock):
+        timer = timer_of_kind(clock)
         twin = os.dup(timer)
-        assert timer in waited_for()
-    assert timer not in waited_for()
+        assert timer in watched_descriptors()
+    assert timer not in watched_descriptors()
     os.close(twin)
 
 
 @known
-def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() -> None:
-    clock = FineClock()
+def test_a_closed_descriptor_falls_back_to_trio_s_grain() -> None:
+    clock = PreciseClock()
 
     async def main() -> None:
-        async with ringing(clock):
+        async with precise(clock):
             os.close(timer_of(clock))
             with trio.fail_after(HANG):
                 await trio.sleep(0.002)
@@ -306,10 +307,12 @@ def test_a_clock_whose_descriptor_somebody_closed_goes_on_with_trio_s_grain() ->
 
 @known
 @each_timer
-def test_a_forked_child_does_not_set_its_parents_timer(its: Callable[[FineClock], int]) -> None:
-    def test(clock: FineClock) -> None:
-        timer = its(clock)
-        clock.forked()
+def test_a_forked_child_does_not_set_its_parents_timer(
+    timer_of_kind: Callable[[PreciseClock], int],
+) -> None:
+    def test(clock: PreciseClock) -> None:
+        timer = timer_of_kind(clock)
+        clock.after_fork_in_child()
         clock.deadline_to_sleep_time(clock.current_time() + 0.09)
 
         assert rings_in(timer) == 0
@@ -319,16 +322,18 @@ def test_a_forked_child_does_not_set_its_parents_timer(its: Callable[[FineClock]
 
 @known
 @each_timer
-def test_its_descriptor_is_closed_with_the_run(its: Callable[[FineClock], int]) -> None:
+def test_the_descriptor_is_closed_after_the_run(
+    timer_of_kind: Callable[[PreciseClock], int],
+) -> None:
     timers = list[int]()
-    run(lambda clock: timers.append(its(clock)))
+    run(lambda clock: timers.append(timer_of_kind(clock)))
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(timers[0])
 
 
-def test_it_is_a_clock_like_trio_s_where_it_does_not_ring() -> None:
-    clock = FineClock()
+def test_the_clock_without_its_timer_is_like_trio_s() -> None:
+    clock = PreciseClock()
 
     async def main() -> None:
         before = trio.current_time()
@@ -341,13 +346,13 @@ def test_it_is_a_clock_like_trio_s_where_it_does_not_ring() -> None:
     trio.run(main, clock=clock)
 
 
-async def test_where_there_is_no_timerfd_it_goes_on_with_trio_s_grain(
+async def test_a_system_without_timerfd_has_trio_s_grain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = FineClock()
+    clock = PreciseClock()
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(sys, "platform", "darwin")
         with trio.fail_after(HANG):
-            await clock.ring()
+            await clock.run_timer()
 
     assert 0 < clock.deadline_to_sleep_time(clock.current_time() + 0.09) <= 0.09

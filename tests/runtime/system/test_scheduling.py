@@ -1,4 +1,4 @@
-"""How a thread is woken, as the kernel tells it."""
+"""Timer slack and scheduling policy of threads, as the kernel reports them."""
 
 import os
 import subprocess
@@ -13,25 +13,25 @@ import pytest
 import trio
 
 from okibi.runtime.handlers.handler_thread import HandlerThread
-from okibi.runtime.system.scheduling import wake_behind_the_loop, wake_on_time, yield_core
+from okibi.runtime.system.scheduling import remove_timer_slack, use_batch_scheduling, yield_core
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
 
 
 def slack() -> int:
-    """This thread's, in nanoseconds."""
+    """This thread's timer slack in nanoseconds."""
     return int(Path(f"/proc/{threading.get_native_id()}/timerslack_ns").read_text())
 
 
 def policy() -> int:
-    """This thread's, whatever the C library says of it."""
+    """This thread's policy, read from /proc instead of the C library."""
     told = Path("/proc/thread-self/stat").read_text()
-    # proc_pid_stat(5): field 41; the second is in brackets, and may have any character in it.
+    # proc_pid_stat(5): field 41. The second field, in brackets, may contain any character.
     return int(told.rpartition(")")[2].split()[38])
 
 
 def has_policies() -> bool:
-    """Whether the C library has a policy of processes; musl has an error in its place."""
+    """Whether the C library can set policies; musl's function returns an error."""
     with suppress(AttributeError, OSError):
         return os.sched_getscheduler(0) >= 0
     return False
@@ -41,7 +41,7 @@ by_process = pytest.mark.skipif(not has_policies(), reason="another C library")
 
 
 def in_a_thread(act: Callable[[], int]) -> int:
-    """What it comes to in a thread of its own."""
+    """Run a function in a new thread and return its result."""
     found = list[int]()
     thread = threading.Thread(target=lambda: found.append(act()))
     thread.start()
@@ -49,7 +49,7 @@ def in_a_thread(act: Callable[[], int]) -> int:
     return found[0]
 
 
-async def test_a_plain_handlers_thread_has_no_slack_and_the_loops_keeps_its_own(
+async def test_only_a_plain_handlers_thread_has_no_timer_slack(
     nursery: trio.Nursery,
 ) -> None:
     before = slack()
@@ -62,7 +62,7 @@ async def test_a_plain_handlers_thread_has_no_slack_and_the_loops_keeps_its_own(
     nursery.cancel_scope.cancel()
 
 
-async def test_a_plain_handlers_thread_takes_no_core_and_the_loops_keeps_its_own_way(
+async def test_only_a_plain_handlers_thread_has_batch_scheduling(
     nursery: trio.Nursery,
 ) -> None:
     thread = HandlerThread(nursery)
@@ -74,7 +74,7 @@ async def test_a_plain_handlers_thread_takes_no_core_and_the_loops_keeps_its_own
     nursery.cancel_scope.cancel()
 
 
-async def test_what_a_plain_handler_starts_inherits_both(nursery: trio.Nursery) -> None:
+async def test_threads_of_a_plain_handler_inherit_both(nursery: trio.Nursery) -> None:
     thread = HandlerThread(nursery)
     ask = "print(open('/proc/self/stat').read().rpartition(')')[2].split()[38])"
     asks = [sys.executable, "-c", ask]
@@ -87,9 +87,9 @@ async def test_what_a_plain_handler_starts_inherits_both(nursery: trio.Nursery) 
     nursery.cancel_scope.cancel()
 
 
-def test_it_is_this_threads_alone() -> None:
+def test_other_threads_keep_their_settings() -> None:
     def other() -> int:
-        wake_on_time()
+        remove_timer_slack()
         return slack()
 
     before = slack()
@@ -101,12 +101,12 @@ def test_it_is_this_threads_alone() -> None:
 WITHOUT_CTYPES = """
 import sys
 sys.modules["ctypes"] = None
-from okibi.runtime.system.scheduling import wake_on_time
-print(wake_on_time())
+from okibi.runtime.system.scheduling import remove_timer_slack
+print(remove_timer_slack())
 """
 
 
-def test_an_interpreter_without_ctypes_goes_on() -> None:
+def test_a_missing_ctypes_is_ignored() -> None:
     command = [sys.executable, "-c", WITHOUT_CTYPES]
 
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -115,37 +115,37 @@ def test_an_interpreter_without_ctypes_goes_on() -> None:
 
 
 @by_process
-def test_where_the_policy_may_not_be_set_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_policy_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
 
-    wake_behind_the_loop()
+    use_batch_scheduling()
 
     assert policy() == os.SCHED_OTHER
 
 
 @by_process
-def test_a_policy_that_somebody_has_chosen_stays() -> None:
+def test_a_policy_chosen_before_is_kept() -> None:
     def other() -> int:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        wake_behind_the_loop()
+        use_batch_scheduling()
         return policy()
 
     assert in_a_thread(other) == os.SCHED_IDLE
 
 
-def test_who_is_woken_on_this_core_has_it_once_it_is_yielded() -> None:
+def test_yield_core_lets_a_woken_thread_run() -> None:
     calls, ran = SimpleQueue[Callable[[], None] | None](), list[None]()
 
     def serve() -> None:
-        wake_behind_the_loop()
+        use_batch_scheduling()
         while call := calls.get():
             call()
 
     def begun_at_once() -> int:
-        # This thread's alone, and what it starts inherits it.
+        # Set for this thread; threads that it starts inherit it.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         thread = threading.Thread(target=serve)
         thread.start()
@@ -161,5 +161,5 @@ def test_who_is_woken_on_this_core_has_it_once_it_is_yielded() -> None:
         thread.join()
         return at_once
 
-    # Somebody else may have had the core now and then; who only puts keeps the interpreter.
+    # Other processes may have had the core. `put` alone keeps the interpreter.
     assert in_a_thread(begun_at_once) > 0

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.deadlines.watchdog import Watchdog
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system import signal_timer
-from okibi.runtime.system.signal_timer import Ring
+from okibi.runtime.system.signal_timer import SignalTimer
 from tests.support.doubles import delivery, ledger_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
@@ -23,53 +23,53 @@ NUMBER = signal.SIGUSR2
 
 
 @pytest.fixture
-def rung() -> Iterator[list[float]]:
-    """When the signal came."""
+def arrivals() -> Iterator[list[float]]:
+    """The times at which the signal arrived."""
     came: list[float] = []
     before = signal.signal(NUMBER, lambda *_: came.append(time.monotonic()))
     yield came
     signal.signal(NUMBER, before)
 
 
-def test_it_rings_once_on_the_main_thread_in_as_many_seconds(rung: list[float]) -> None:
-    ring, began = Ring(NUMBER), time.monotonic()
-    # Whoever sets it: it is the watchdog.
-    thread = threading.Thread(target=ring.set, args=(0.05,))
+def test_the_timer_signals_the_main_thread_once(arrivals: list[float]) -> None:
+    timer, began = SignalTimer(NUMBER), time.monotonic()
+    # From another thread, as the watchdog does.
+    thread = threading.Thread(target=timer.set, args=(0.05,))
     thread.start()
     thread.join()
     time.sleep(0.2)
 
-    (came,) = rung
+    (came,) = arrivals
     assert came - began >= 0.05
 
 
-def test_it_cuts_a_wait_of_the_main_thread_short_beside_others_that_wait(rung: list[float]) -> None:
+def test_the_timer_interrupts_only_the_main_thread_s_wait(arrivals: list[float]) -> None:
     over = threading.Event()
     others = [threading.Thread(target=over.wait) for _ in range(3)]
     for each in others:
         each.start()
-    Ring(NUMBER).set(0.05)
-    # Of C code that starts its wait anew it would not be seen.
+    SignalTimer(NUMBER).set(0.05)
+    # C code that restarts its wait would hide the signal.
     left = ctypes.CDLL(None).sleep(5)
     over.set()
     for each in others:
         each.join()
 
     assert left > 0
-    assert len(rung) == 1
+    assert len(arrivals) == 1
 
 
-def test_set_anew_it_does_not_ring_as_it_was_set_before(rung: list[float]) -> None:
-    ring, began = Ring(NUMBER), time.monotonic()
-    ring.set(0.05)
-    ring.set(0.15)
+def test_a_second_set_replaces_the_first(arrivals: list[float]) -> None:
+    timer, began = SignalTimer(NUMBER), time.monotonic()
+    timer.set(0.05)
+    timer.set(0.15)
     time.sleep(0.3)
 
-    (came,) = rung
+    (came,) = arrivals
     assert came - began >= 0.15
 
 
-def test_one_that_may_be_late_packs_no_times_for_about_the_same_seconds(
+def test_a_late_timer_reuses_the_packed_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     packed = list[float]()
@@ -79,68 +79,68 @@ def test_one_that_may_be_late_packs_no_times_for_about_the_same_seconds(
         return divmod(int(seconds * 1e9), 1_000_000_000)
 
     monkeypatch.setattr(signal_timer, "_parts", parts)
-    ring = Ring(NUMBER, late=0.002)
+    timer = SignalTimer(NUMBER, late=0.002)
     for seconds in (5.0, 5.0005, 4.9995):
-        ring.set(seconds)
+        timer.set(seconds)
     assert len(packed) == 2
-    ring.set(5.005)
+    timer.set(5.005)
     assert len(packed) == 4
-    ring.take_back()
+    timer.cancel()
 
 
-def test_with_an_interval_it_rings_again_until_it_is_taken_back(rung: list[float]) -> None:
-    ring = Ring(NUMBER, every=0.02)
-    ring.set(0.01)
-    while len(rung) < 3:
+def test_a_repeating_timer_fires_until_cancelled(arrivals: list[float]) -> None:
+    timer = SignalTimer(NUMBER, every=0.02)
+    timer.set(0.01)
+    while len(arrivals) < 3:
         time.sleep(0.005)
-    ring.take_back()
-    count = len(rung)
+    timer.cancel()
+    count = len(arrivals)
     time.sleep(0.06)
 
-    assert len(rung) == count
+    assert len(arrivals) == count
 
 
-def test_taken_back_it_does_not_ring(rung: list[float]) -> None:
-    ring = Ring(NUMBER)
-    ring.take_back()
-    ring.set(0.05)
-    ring.take_back()
+def test_a_cancelled_timer_does_not_fire(arrivals: list[float]) -> None:
+    timer = SignalTimer(NUMBER)
+    timer.cancel()
+    timer.set(0.05)
+    timer.cancel()
     time.sleep(0.1)
 
-    assert rung == []
+    assert arrivals == []
 
 
-def test_taken_back_the_kernel_has_nothing_left_to_wait_for() -> None:
-    ring, times = Ring(NUMBER), ctypes.create_string_buffer(b"x" * 32, 32)
-    ring.set(5)
-    ring.take_back()
+def test_a_cancelled_timer_is_disarmed_in_the_kernel() -> None:
+    timer, times = SignalTimer(NUMBER), ctypes.create_string_buffer(b"x" * 32, 32)
+    timer.set(5)
+    timer.cancel()
 
-    assert ctypes.PyDLL(None).timer_gettime(ring._timer, times) == 0
-    # struct itimerspec: the interval, and what is left.
+    assert ctypes.PyDLL(None).timer_gettime(timer._timer, times) == 0
+    # struct itimerspec: the interval, and the time left.
     assert times.raw == bytes(32)
 
 
 @pytest.mark.parametrize("library", [None, "full"])
-def test_where_there_is_no_timer_to_be_had_it_does_not_ring(
-    library: str | None, rung: list[float], monkeypatch: pytest.MonkeyPatch
+def test_a_timer_that_cannot_be_created_does_not_fire(
+    library: str | None, arrivals: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
         def timer_create(self, *_: object) -> int:
             return -1
 
     monkeypatch.setattr(signal_timer, "_library", Full if library else lambda: None)
-    ring = Ring(NUMBER)
-    ring.set(0.01)
-    ring.take_back()
+    timer = SignalTimer(NUMBER)
+    timer.set(0.01)
+    timer.cancel()
     time.sleep(0.05)
 
-    assert rung == []
+    assert arrivals == []
 
 
 @pytest.mark.parametrize(
     ("has_it", "taken"), [(None, None), ("librt.so.1", "librt.so.1"), ("neither", "nothing")]
 )
-def test_beside_an_older_c_library_librt_has_the_timers(
+def test_librt_is_used_with_an_older_c_library(
     has_it: str | None, taken: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Library:
@@ -156,42 +156,42 @@ def test_beside_an_older_c_library_librt_has_the_timers(
     assert getattr(signal_timer._library.__wrapped__(), "name", "nothing") == taken
 
 
-def test_on_another_system_there_is_none(
-    rung: list[float], monkeypatch: pytest.MonkeyPatch
+def test_other_systems_have_no_timer(
+    arrivals: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    Ring(NUMBER).set(0.01)
+    SignalTimer(NUMBER).set(0.01)
     time.sleep(0.05)
 
-    assert rung == []
+    assert arrivals == []
 
 
-async def test_the_kernel_is_to_signal_whom_it_watches_at_the_limit(
+async def test_the_watchdog_sets_the_signal_for_its_delivery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = delivery(due=trio.current_time() + 100.0)
-    watchdog, ledger, alarm = Watchdog(("127.0.0.1", 1)), ledger_of(), Alarm()
+    made = delivery(due=trio.current_time() + 1.0)
+    watchdog, ledger, interrupt = Watchdog(("127.0.0.1", 1)), ledger_of(), DeadlineInterrupt()
     ledger.lanes[0].delivery = made
-    watchdog.attach(ledger, alarm)
-    watchdog._deadline.hold = lambda _: None
-    alarm.runs = 7
+    watchdog.attach(ledger, interrupt)
+    watchdog._deadline.set_at = lambda _: None
+    interrupt.run_count = 7
     rings, taken_back = list[float](), list[None]()
 
-    def ring_in(_: Alarm, seconds: float) -> None:
+    def signal_in(_: DeadlineInterrupt, seconds: float) -> None:
         rings.append(seconds)
 
-    def ring_not(_: Alarm) -> None:
+    def cancel_signal(_: DeadlineInterrupt) -> None:
         taken_back.append(None)
 
-    monkeypatch.setattr(Alarm, "ring_in", ring_in)
-    monkeypatch.setattr(Alarm, "ring_not", ring_not)
-    watchdog._look.set()
+    monkeypatch.setattr(DeadlineInterrupt, "signal_in", signal_in)
+    monkeypatch.setattr(DeadlineInterrupt, "cancel_signal", cancel_signal)
+    watchdog._wake_up.set()
     watchdog.arm(made)
     watchdog._watch_delivery(made)
 
     (limit,) = rings
-    assert 90 < limit <= 99.9  # the margin is 0.1 s; the rest is for a busy machine
-    assert (alarm.meant, taken_back) == (7, [])
+    assert 0.8 < limit <= 0.9
+    assert (interrupt.target_run, taken_back) == (7, [])
     made.settle(Outcome(b"1"))
     watchdog.settled()
     assert taken_back == [None]

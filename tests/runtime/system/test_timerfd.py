@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 
 @pytest.mark.parametrize("seconds", [0.75, 5.25])
-def test_it_rings_once_in_as_many_seconds_as_it_is_set_to(seconds: float) -> None:
+def test_a_timerfd_expires_once_after_its_seconds(seconds: float) -> None:
     create, settime = timerfd()
     timer = create()
     settime(timer, seconds)
@@ -25,7 +25,7 @@ def test_it_rings_once_in_as_many_seconds_as_it_is_set_to(seconds: float) -> Non
     os.close(timer)
 
 
-def test_it_can_be_read_once_it_has_rung_and_until_then_does_not_block() -> None:
+def test_a_timerfd_is_readable_after_expiring_and_never_blocks() -> None:
     create, settime = timerfd()
     timer = create()
     assert not os.get_blocking(timer)
@@ -36,7 +36,7 @@ def test_it_can_be_read_once_it_has_rung_and_until_then_does_not_block() -> None
     os.close(timer)
 
 
-def test_no_child_process_gets_it() -> None:
+def test_executed_programs_do_not_inherit_a_timerfd() -> None:
     create, _ = timerfd()
     timer = create()
 
@@ -44,7 +44,7 @@ def test_no_child_process_gets_it() -> None:
     os.close(timer)
 
 
-def test_what_the_kernel_refuses_is_an_oserror_in_its_words() -> None:
+def test_a_refused_timerfd_raises_an_oserror() -> None:
     create, settime = timerfd()
     timer = create()
     os.close(timer)
@@ -60,7 +60,7 @@ def test_what_the_kernel_refuses_is_an_oserror_in_its_words() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_elsewhere_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_systems_have_no_timerfd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
     with pytest.raises(AttributeError, match="only Linux has timerfd"):

@@ -1,4 +1,4 @@
-"""Which invocation code runs for."""
+"""The invocation that code runs for."""
 
 import os
 import threading
@@ -11,10 +11,10 @@ import trio
 from okibi.runtime.protocol.runtime_api import TENANT, TRACE
 from okibi.runtime.telemetry import invocation_context
 from okibi.runtime.telemetry.invocation_context import (
-    enter,
-    expect,
+    enter_invocation,
     invocation,
     request_id,
+    set_lanes,
     tenant_id,
     xray_trace_id,
 )
@@ -23,15 +23,15 @@ from tests.support.worker_bench import Player, answer, bench, fresh
 
 
 @pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
-    """What one test has entered is nothing to the next."""
-    expect(1)
+def reset() -> Iterator[None]:
+    """Reset the invocation after each test."""
+    set_lanes(1)
     yield
-    expect(1)
+    set_lanes(1)
 
 
 def of_thread() -> str:
-    """The request id that a plain thread is marked with."""
+    """The request id in a plain thread."""
     said: list[str] = []
     thread = threading.Thread(target=lambda: said.append(request_id()))
     thread.start()
@@ -39,29 +39,29 @@ def of_thread() -> str:
     return said[0]
 
 
-def test_outside_of_any_there_is_none() -> None:
-    assert copy_context().run(invocation) == invocation_context.NOBODY
+def test_there_is_no_invocation_outside_events() -> None:
+    assert copy_context().run(invocation) == invocation_context.NO_INVOCATION
     assert tenant_id() is None
 
 
-def test_a_tenant_is_one_that_has_a_name() -> None:
+def test_an_empty_tenant_is_none() -> None:
     def named(value: bytes) -> str | None:
-        enter("id", {b"lambda-runtime-aws-tenant-id": value})
+        enter_invocation("id", {b"lambda-runtime-aws-tenant-id": value})
         return tenant_id()
 
     assert copy_context().run(named, b"blue") == "blue"
     assert copy_context().run(named, b"") is None
 
 
-async def test_tasks_and_their_threads_are_marked_each_with_its_own() -> None:
-    expect(2)
+async def test_tasks_and_their_threads_have_their_own_invocation() -> None:
+    set_lanes(2)
     said: dict[str, list[str]] = {}
 
     async def handler(name: str, met: trio.Event, meet: trio.Event) -> None:
-        enter(name, {})
+        enter_invocation(name, {})
         met.set()
         await meet.wait()
-        # Both are in flight now.
+        # Both events are in flight.
         said[name] = [request_id(), await trio.to_thread.run_sync(request_id)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beside, name)
@@ -77,7 +77,7 @@ async def test_tasks_and_their_threads_are_marked_each_with_its_own() -> None:
     assert said == {"a": ["a"] * 3, "b": ["b"] * 3}
 
 
-async def test_a_task_left_behind_keeps_the_one_it_was_started_for() -> None:
+async def test_a_task_that_outlives_its_event_keeps_the_invocation() -> None:
     said: list[str] = []
     go_on = trio.Event()
 
@@ -86,19 +86,19 @@ async def test_a_task_left_behind_keeps_the_one_it_was_started_for() -> None:
         said.append(request_id())
 
     async with trio.open_nursery() as nursery:
-        enter("a", {})
+        enter_invocation("a", {})
         nursery.start_soon(left)
-        enter("b", {})
+        enter_invocation("b", {})
         go_on.set()
 
     assert said == ["a"]
 
 
 @pytest.mark.usefixtures(fresh.__name__)
-async def test_what_an_instance_begins_in_init_is_of_no_event_though_it_replaces_one_that_failed(
+async def test_a_replacing_instance_s_init_belongs_to_no_event(
     nursery: trio.Nursery,
 ) -> None:
-    expect(2)
+    set_lanes(2)
     said: list[tuple[str, str | None]] = []
 
     class Lasting(Player):
@@ -120,15 +120,15 @@ async def test_what_an_instance_begins_in_init_is_of_no_event_though_it_replaces
     assert said == [("", None)] * 3
 
 
-def test_a_plain_thread_is_marked_with_the_only_one_in_flight() -> None:
-    copy_context().run(enter, "a", {})
+def test_a_plain_thread_has_the_only_invocation_in_flight() -> None:
+    copy_context().run(enter_invocation, "a", {})
 
     assert of_thread() == "a"
 
 
-def test_a_plain_thread_is_not_guessed_for_when_many_may_be_in_flight() -> None:
-    expect(2)
-    copy_context().run(enter, "a", {})
+def test_a_plain_thread_has_no_invocation_with_many_lanes() -> None:
+    set_lanes(2)
+    copy_context().run(enter_invocation, "a", {})
 
     assert of_thread() == ""
 
@@ -138,20 +138,20 @@ def test_a_plain_thread_is_not_guessed_for_when_many_may_be_in_flight() -> None:
 
 @pytest.fixture
 def variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What is set from here on is put back.
+    # monkeypatch restores the variable.
     monkeypatch.setenv(TRACE_VARIABLE, "from before")
 
 
 def entered(trace: bytes | None) -> tuple[str | None, str | None]:
-    """What an event's code finds in the environment, and what it is told."""
+    """The trace in the environment and from `xray_trace_id`, within an event."""
     copied = copy_context()
-    copied.run(enter, "id", {} if trace is None else {TRACE: trace})
+    copied.run(enter_invocation, "id", {} if trace is None else {TRACE: trace})
     return os.environ.get(TRACE_VARIABLE), copied.run(xray_trace_id)
 
 
 @pytest.mark.parametrize("empty", [None, b""])
 @pytest.mark.usefixtures("variable")
-def test_with_one_event_at_a_time_each_sets_the_variable_or_deletes_it(empty: bytes | None) -> None:
+def test_with_one_lane_each_event_sets_or_deletes_the_variable(empty: bytes | None) -> None:
     assert entered(empty) == (None, None)
     assert entered(b"Root=1") == ("Root=1", "Root=1")
     assert entered(b"Root=1") == ("Root=1", "Root=1")
@@ -160,7 +160,7 @@ def test_with_one_event_at_a_time_each_sets_the_variable_or_deletes_it(empty: by
 
 
 @pytest.mark.usefixtures("variable")
-def test_without_a_trace_what_the_last_event_s_code_has_set_is_gone() -> None:
+def test_an_event_without_a_trace_deletes_the_variable() -> None:
     entered(None)
     os.environ[TRACE_VARIABLE] = "of its own"
 
@@ -168,19 +168,19 @@ def test_without_a_trace_what_the_last_event_s_code_has_set_is_gone() -> None:
 
 
 @pytest.mark.usefixtures("variable")
-def test_with_many_the_variable_is_nobody_s_and_never_touched() -> None:
-    expect(2)
+def test_with_many_lanes_the_variable_is_never_touched() -> None:
+    set_lanes(2)
 
     for trace in (b"Root=1", None, b"Root=2"):
         assert entered(trace) == ("from before", trace and trace.decode())
 
 
-async def test_each_task_and_its_threads_are_told_their_own_trace() -> None:
-    expect(2)
+async def test_tasks_and_their_threads_have_their_own_trace() -> None:
+    set_lanes(2)
     said: dict[str, list[str | None]] = {}
 
     async def handler(trace: str, met: trio.Event, meet: trio.Event) -> None:
-        enter("id", {TRACE: trace.encode()})
+        enter_invocation("id", {TRACE: trace.encode()})
         met.set()
         await meet.wait()
         said[trace] = [xray_trace_id(), await trio.to_thread.run_sync(xray_trace_id)]

@@ -1,6 +1,6 @@
-"""Records, errors and prints: what the log looks like, and what must be out before an answer.
+"""The log's format for records, errors and printed text, and what is flushed before a response.
 
-That it is the official client's format, test_logs_beside_official.py proves.
+test_logs_beside_official.py compares with the official client.
 """
 
 import io
@@ -32,7 +32,7 @@ from tests.support.sandbox import running
 
 @contextmanager
 def fresh() -> Iterator[tuple[logging.Logger, io.BytesIO]]:
-    """A root logger and standard streams of the test's own."""
+    """A separate root logger and separate standard streams."""
     root, out = logging.RootLogger(logging.WARNING), io.BytesIO()
     converter = logging.Formatter.converter
     with pytest.MonkeyPatch.context() as patch:
@@ -61,14 +61,14 @@ def test_a_record_is_a_line_with_level_time_and_request() -> None:
     ("level", "expected"),
     [("DEBUG", 10), ("trace", 10), ("WARN", 30), ("FATAL", 50), ("", 30), ("NOISE", 30)],
 )
-def test_the_platform_s_level_counts_when_there_is_such_a_one(level: str, expected: int) -> None:
+def test_a_known_level_of_the_platform_counts(level: str, expected: int) -> None:
     with fresh() as (root, _):
         configure(level, {})
 
         assert root.level == expected
 
 
-def test_a_handler_that_is_there_already_stays() -> None:
+def test_an_existing_log_handler_is_kept() -> None:
     with fresh() as (root, out):
         mine = logging.NullHandler()
         root.addHandler(mine)
@@ -79,7 +79,7 @@ def test_a_handler_that_is_there_already_stays() -> None:
         assert out.getvalue().endswith(b"of both\n")
 
 
-def test_a_record_that_cannot_be_formatted_does_not_raise_into_the_handler() -> None:
+def test_a_record_that_cannot_be_formatted_does_not_raise() -> None:
     with fresh() as (root, out):
         configure("", {})
         root.error("%d and %d", 1)
@@ -89,7 +89,7 @@ def test_a_record_that_cannot_be_formatted_does_not_raise_into_the_handler() -> 
         assert "--- Logging error ---" in sys.stderr.read()
 
 
-def test_an_entry_ends_its_line_whatever_formats_it() -> None:
+def test_an_entry_ends_its_line_with_any_formatter() -> None:
     with fresh() as (root, out):
         configure("", {})
         root.handlers[0].setFormatter(logging.Formatter("%(message)s"))
@@ -99,7 +99,7 @@ def test_an_entry_ends_its_line_whatever_formats_it() -> None:
         assert out.getvalue() == b"first\nsecond\n"
 
 
-def test_half_of_a_surrogate_pair_is_escaped() -> None:
+def test_a_lone_surrogate_is_escaped() -> None:
     with fresh() as (root, out):
         configure("", {})
         root.error("\ud800")
@@ -112,11 +112,11 @@ def test_half_of_a_surrogate_pair_is_escaped() -> None:
         assert json.loads(lines[-1])["errorMessage"] == "\ud800"
 
 
-def test_a_descriptor_that_is_none_is_told_of() -> None:
+def test_an_invalid_descriptor_is_logged() -> None:
     with fresh() as (_, out):
         configure("", {"_LAMBDA_TELEMETRY_LOG_FD": "no"})
 
-        assert b"_LAMBDA_TELEMETRY_LOG_FD=no is no open descriptor" in out.getvalue()
+        assert b"_LAMBDA_TELEMETRY_LOG_FD=no is not an open descriptor" in out.getvalue()
 
 
 # -- errors
@@ -133,7 +133,7 @@ def test_an_error_is_one_line_on_standard_output() -> None:
         )
 
 
-def test_an_error_in_json_has_a_level_that_the_platform_sees() -> None:
+def test_an_error_in_json_has_a_level_in_its_frame() -> None:
     with fresh() as (_, out):
         configure("", {}, as_json=True)
         log_error(error_json("ValueError", "größe", (), "id-1"))
@@ -155,11 +155,11 @@ def test_an_error_in_json_has_a_level_that_the_platform_sees() -> None:
         ("", "", "[ERROR]"),
     ],
 )
-def test_what_an_error_lacks_leaves_no_gap(kind: str, message: str, line: str) -> None:
+def test_an_error_without_type_or_message_leaves_no_gap(kind: str, message: str, line: str) -> None:
     assert error_lines(kind, message, []) == [line, "Traceback (most recent call last):"]
 
 
-def test_empty_entries_of_a_stack_stay_lines() -> None:
+def test_empty_stack_entries_stay_lines() -> None:
     assert error_lines("E", "", ["", "  a\n\n  b"])[2:] == [
         "",
         "\u00a0\u00a0a",
@@ -168,7 +168,7 @@ def test_empty_entries_of_a_stack_stay_lines() -> None:
     ]
 
 
-def test_a_log_that_cannot_be_written_breaks_no_answer(
+def test_a_log_that_cannot_be_written_does_not_raise(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -180,7 +180,7 @@ def test_a_log_that_cannot_be_written_breaks_no_answer(
     monkeypatch.setattr(sys, "stdout", Broken())
     log_error(error_json("E", "m"))
 
-    assert "the log cannot be written to: ZeroDivisionError" in capfd.readouterr().err
+    assert "cannot write to the log: ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_a_raw_entry_is_in_the_log_s_format(capfd: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +198,7 @@ def test_a_raw_entry_is_in_the_log_s_format(capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_user_s_module_that_replaces_json_s_functions_changes_no_line(
+def test_a_module_that_replaces_json_s_functions_has_no_effect(
     as_json: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     body = error_json("E", "größe", (), "id-1")
@@ -216,7 +216,7 @@ def test_a_user_s_module_that_replaces_json_s_functions_changes_no_line(
 # -- what is printed
 
 
-def test_each_piece_is_out_at_once_while_one_event_is_in_flight() -> None:
+def test_with_one_lane_each_write_is_flushed() -> None:
     with fresh() as (_, out):
         configure("", {}, lanes=1)
         print("no end", end="")
@@ -227,7 +227,7 @@ def test_each_piece_is_out_at_once_while_one_event_is_in_flight() -> None:
         assert sys.stdout.mode == "w"
 
 
-def test_each_line_is_out_at_once_while_many_are_and_the_rest_with_flush() -> None:
+def test_with_many_lanes_each_line_is_flushed() -> None:
     with fresh() as (_, out):
         configure("", {}, lanes=2)
         print("a line")
@@ -241,7 +241,7 @@ def test_each_line_is_out_at_once_while_many_are_and_the_rest_with_flush() -> No
 
 
 class Written(io.RawIOBase):
-    """A descriptor that keeps what each call has written."""
+    """A raw stream that keeps the bytes of each write."""
 
     def __init__(self) -> None:
         self.calls: list[bytes] = []
@@ -255,7 +255,7 @@ class Written(io.RawIOBase):
 
 
 def unbuffered(raw: io.RawIOBase) -> io.TextIOWrapper:
-    """As the interpreter makes it where PYTHONUNBUFFERED says so."""
+    """A text stream as the interpreter creates it with PYTHONUNBUFFERED."""
     return io.TextIOWrapper(cast("Any", raw), write_through=True)
 
 
@@ -264,7 +264,7 @@ def buffered(raw: io.RawIOBase) -> io.TextIOWrapper:
 
 
 @pytest.mark.parametrize("made", [buffered, unbuffered])
-def test_a_line_is_written_in_one_call_while_many_are_in_flight_however_long_it_is(
+def test_with_many_lanes_a_line_is_one_write_of_any_length(
     made: Callable[[io.RawIOBase], io.TextIOWrapper],
 ) -> None:
     line, out = "x" * 100_000, Written()
@@ -279,7 +279,7 @@ def test_a_line_is_written_in_one_call_while_many_are_in_flight_however_long_it_
 
 
 @pytest.mark.parametrize("made", [buffered, unbuffered])
-def test_no_thread_writes_into_another_s_line_while_many_are_in_flight(
+def test_with_many_lanes_threads_do_not_mix_lines(
     made: Callable[[io.RawIOBase], io.TextIOWrapper],
 ) -> None:
     reading, writing = os.pipe()
@@ -299,7 +299,7 @@ def test_no_thread_writes_into_another_s_line_while_many_are_in_flight(
     assert sorted(told) == lines
 
 
-def test_closed_or_missing_streams_are_no_error() -> None:
+def test_closed_or_missing_streams_are_ignored() -> None:
     closed = io.StringIO()
     closed.close()
     record = logging.LogRecord("x", 30, "", 1, "text", (), None)
@@ -344,7 +344,7 @@ plain = Function(of_thread, children=[Child(Beside)])
 @pytest.mark.parametrize(
     ("handler", "said"), [("app.plain", ["False"]), ("app.awaited", ["task", "thread"])]
 )
-async def test_a_handler_s_records_are_marked_wherever_it_runs(
+async def test_a_handler_s_records_are_marked_in_any_thread(
     handler: str, said: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "app.py").write_text(MARKED)
@@ -355,14 +355,14 @@ async def test_a_handler_s_records_are_marked_wherever_it_runs(
         assert written == [[request, words] for request in ids for words in said]
 
 
-async def test_an_error_stands_in_the_log_before_its_answer_is_given() -> None:
+async def test_an_error_is_logged_before_its_response() -> None:
     async with running("app.asynchronous") as sandbox:
         await sandbox.do("raise", text="told first")
 
         assert sandbox.said("[ERROR] ValueError: told first\rTraceback") == 1
 
 
-async def test_okibi_s_own_loggers_take_part_in_the_format() -> None:
+async def test_okibi_s_own_loggers_use_the_format() -> None:
     environment = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "DEBUG"}
     async with running("tree.function", environment=environment) as sandbox:
         await sandbox.ask({"name": "a"})
@@ -375,7 +375,7 @@ async def test_okibi_s_own_loggers_take_part_in_the_format() -> None:
         assert report["requestId"]
 
 
-async def test_the_descriptor_s_variable_is_gone_from_the_function_s_environment() -> None:
+async def test_the_function_does_not_see_the_descriptor_s_variable() -> None:
     reading, writing = os.pipe()
     environment = {"_LAMBDA_TELEMETRY_LOG_FD": str(writing)}
     with fresh():

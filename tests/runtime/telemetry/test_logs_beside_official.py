@@ -1,6 +1,6 @@
-"""What the official client and okibi write and answer, for the same function: byte for byte.
+"""Logs and responses of the official client and okibi for the same function, byte for byte.
 
-Times and request ids are masked, nothing else. Where okibi departs on purpose, the test says how.
+Only times and request ids are masked. A test states each deliberate difference.
 """
 
 import json
@@ -34,7 +34,7 @@ ERRORS: list[dict[str, Any]] = [
 
 
 async def both(tmp_path: Path, *events: Mapping[str, Any], **options: Any) -> tuple[Said, Said]:
-    """The official client's and okibi's."""
+    """Run a function with the official client and with okibi."""
     options = {"handler": "speaking.handler", "events": events, **options}
     first = await official(output=tmp_path / "official", **options)
     return first, await okibi(output=tmp_path / "okibi", **options)
@@ -47,11 +47,9 @@ SAYS = ("records", "prints", "threads", "user_format", "with_output", "handlers"
 
 
 @FORMATS
-async def test_what_a_function_says_and_how_it_fails(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+async def test_output_and_errors_are_equal(tmp_path: Path, environment: dict[str, str]) -> None:
     events = [{"do": do} for do in SAYS for _ in range(2)] + ERRORS
-    # In text a logged exception does not end its line there.
+    # In text the official client does not end the line of a logged exception.
     events += [{"do": "exception"}] if environment == JSON else []
     theirs, ours = await both(tmp_path, *events, environment=environment)
 
@@ -69,17 +67,17 @@ async def test_what_a_function_says_and_how_it_fails(
     "level",
     ["debug", *(slow(each) for each in ("TRACE", "INFO", "WARN", "ERROR", "FATAL", "NOISE"))],
 )
-async def test_the_level_that_the_platform_names(tmp_path: Path, level: str) -> None:
+async def test_the_platform_s_level_is_used_alike(tmp_path: Path, level: str) -> None:
     environment = {"AWS_LAMBDA_LOG_LEVEL": level}
     theirs, ours = await both(
         tmp_path, {"do": "records"}, {"do": "handlers"}, environment=environment
     )
 
-    # Libraries find the log's handler by its name.
+    # Libraries find the log handler by its class name.
     assert ours == theirs
 
 
-async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
+async def test_each_record_has_the_tenant(tmp_path: Path) -> None:
     environment = {**JSON, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     options = {"environment": environment, "tenant_id": "blue"}
     theirs, ours = await both(tmp_path, {"do": "records"}, **options)
@@ -88,16 +86,14 @@ async def test_a_tenant_stands_in_each_record(tmp_path: Path) -> None:
     assert '"tenantId": "blue"' in ours.output
 
 
-async def test_a_logged_exception_in_text_ends_its_line_unlike_there(tmp_path: Path) -> None:
+async def test_a_logged_exception_in_text_ends_its_line_here_only(tmp_path: Path) -> None:
     theirs, ours = await both(tmp_path, {"do": "exception"})
 
     assert ours.output == theirs.output + "\n"
 
 
 @pytest.mark.parametrize("environment", [TEXT, slow(JSON)], ids=["text", "json"])
-async def test_framed_entries_are_the_same_bytes(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+async def test_framed_entries_are_equal(tmp_path: Path, environment: dict[str, str]) -> None:
     asked = {**environment, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     events = [{"do": "records"}, {"do": "exception"}, {"do": "fail", "words": ["a\n b"]}]
     options: dict[str, Any] = {"handler": "speaking.handler", "events": events}
@@ -111,12 +107,12 @@ async def test_framed_entries_are_the_same_bytes(
 async def _framed(
     client: Any, tmp_path: Path, environment: Mapping[str, str], options: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
-    """What comes over the descriptor: each frame's type and its text."""
+    """The frames written to the descriptor: type and text."""
     pipe, read = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
     thread = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     thread.start()
-    # The descriptor is the shell's to open.
+    # The shell opens the descriptor.
     told = {**environment, "_LAMBDA_TELEMETRY_LOG_FD": "9"}
     said = await client(output=tmp_path / "out", frames=pipe, environment=told, **options)
     thread.join()
@@ -138,10 +134,10 @@ def frames_of(data: bytes) -> list[tuple[str, str]]:
 # -- errors
 
 
-async def test_a_result_that_is_no_json_and_a_chained_error_are_told_alike(tmp_path: Path) -> None:
+async def test_bad_results_and_chained_errors_are_logged_alike(tmp_path: Path) -> None:
     theirs, ours = await both(tmp_path, {"do": "unmarshalled"}, {"do": "chained"})
 
-    # A result that is no JSON is logged alike.
+    # A result that is not JSON is logged alike.
     start = "[ERROR] Runtime.MarshalError: Unable to marshal response: "
     for said in (theirs, ours):
         line = said.output.split("\n")[1]
@@ -161,7 +157,7 @@ async def test_a_result_that_is_no_json_and_a_chained_error_are_told_alike(tmp_p
     ("words", "message"),
     [([3], "3"), slow([], "sys.exit()"), slow(["out of stock"], "out of stock")],
 )
-async def test_a_sys_exit_is_an_error_like_any_other_where_the_official_process_ends(
+async def test_sys_exit_is_an_error_here_and_ends_the_official_process(
     tmp_path: Path, words: list[Any], message: str
 ) -> None:
     theirs, ours = await both(tmp_path, {"do": "leave", "words": words}, {"do": "prints"})
@@ -177,7 +173,7 @@ async def test_a_sys_exit_is_an_error_like_any_other_where_the_official_process_
 @pytest.mark.parametrize(
     "handler", ["broken.handler", slow("speaking.nobody"), slow("nowhere.handler")]
 )
-async def test_an_init_error_s_log_has_no_warning_before_it(tmp_path: Path, handler: str) -> None:
+async def test_an_init_error_has_no_warning_before_it_here(tmp_path: Path, handler: str) -> None:
     (tmp_path / "broken.py").write_text(
         "import json\n\n\ndef load():\n    json.loads('{')\n\nload()"
     )
@@ -187,8 +183,8 @@ async def test_an_init_error_s_log_has_no_warning_before_it(tmp_path: Path, hand
     said, error = theirs.output.split("\n")[-2] + "\n", ours.output
     assert "LAMBDA_WARNING" in theirs.output
     assert "LAMBDA_WARNING" not in ours.output
-    # Its stack begins with the import system's frames, ours with the user's own; an ImportError's
-    # it leaves out.
+    # The official stack begins with the import system's frames, okibi's with the user's own. The
+    # official client drops the stack of an ImportError.
     assert [line.strip() for line in error.split("\r")[:2]] == said.strip().split("\r")[:2]
     assert handler != "broken.handler" or error.split("\r")[-1] == said.split("\r")[-1]
     assert "\n" not in error.removesuffix("\n")

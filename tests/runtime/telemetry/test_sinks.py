@@ -1,4 +1,4 @@
-"""Where entries go."""
+"""The sinks of log entries."""
 
 import os
 import socket
@@ -54,7 +54,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         (-5, "a55a0003", "a55a0002"),
     ],
 )
-def test_a_frame_s_type_tells_format_and_level(level: int, text: str, as_json: str) -> None:
+def test_a_frame_s_type_encodes_format_and_level(level: int, text: str, as_json: str) -> None:
     assert frame_type(TEXT, level).hex() == text
     assert frame_type(JSON, level).hex() == as_json
 
@@ -91,7 +91,7 @@ def test_frames_larger_than_the_pipe_stay_whole_under_threads(pipe: tuple[int, i
         thread.join()
 
 
-def test_the_descriptor_is_taken_out_of_the_environment(pipe: tuple[int, int]) -> None:
+def test_the_descriptor_is_removed_from_the_environment(pipe: tuple[int, int]) -> None:
     environment = {DESCRIPTOR: str(pipe[1]), "other": "stays"}
 
     sink, fault = sink_from(environment)
@@ -101,14 +101,14 @@ def test_the_descriptor_is_taken_out_of_the_environment(pipe: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("text", ["", "one", "-1", "999999", "9" * 30])
-def test_a_descriptor_that_is_none_leaves_standard_output(text: str) -> None:
+def test_an_invalid_descriptor_leaves_standard_output(text: str) -> None:
     sink, fault = sink_from({DESCRIPTOR: text})
 
     assert type(sink) is StandardSink
-    assert "is no open descriptor" in fault
+    assert "is not an open descriptor" in fault
 
 
-def test_where_the_platform_gives_a_socket_both_streams_go_there(tmp_path: Path) -> None:
+def test_both_streams_go_to_the_platform_s_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "provider")
     with socket.socket(socket.AF_UNIX) as provider:
         provider.bind(path)
@@ -127,7 +127,7 @@ def test_where_the_platform_gives_a_socket_both_streams_go_there(tmp_path: Path)
     assert read == [b"an entry\n", b"an error\n"]
 
 
-def test_a_socket_that_nobody_serves_leaves_the_streams(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_leaves_the_streams(tmp_path: Path) -> None:
     sink, fault = sink_from({SOCKET: str(tmp_path / "nobody")})
 
     assert type(sink) is StandardSink

@@ -10,7 +10,7 @@ from trio.lowlevel import TrioToken, current_trio_token
 
 from ....actors import ExitReason
 from ....actors.hook_errors import require_awaitable
-from ...deadlines.interrupt import Alarm
+from ...deadlines.interrupt import DeadlineInterrupt
 from ..context import Context
 from ..handler import (
     Abandon,
@@ -27,7 +27,7 @@ from .loop import AsyncioLoop
 
 def instance_factory(
     target: Any,
-    alarm: Alarm | None,
+    interrupt: DeadlineInterrupt | None,
     abandon: Abandon,
     loop: AsyncioLoop,
 ) -> Callable[[], Instance]:
@@ -35,14 +35,14 @@ def instance_factory(
 
     Args:
         target: a Handler class, or any callable.
-        alarm, abandon: as in PlainHandler.
+        interrupt, abandon: as in PlainHandler.
         loop: the asyncio loop.
     """
     if is_handler(target):
         return lambda: AsyncioHandler(target(), loop)
     if is_async(target):
         return lambda: AsyncHandler(partial(loop.run, target))
-    return lambda: AsyncioPlainHandler(target, alarm, abandon, loop)
+    return lambda: AsyncioPlainHandler(target, interrupt, abandon, loop)
 
 
 class AsyncioPlainHandler(PlainHandler):
@@ -59,11 +59,11 @@ class AsyncioPlainHandler(PlainHandler):
     def __init__(
         self,
         target: Callable[[Any, Context], Any],
-        alarm: Alarm | None,
+        interrupt: DeadlineInterrupt | None,
         abandon: Abandon,
         loop: AsyncioLoop,
     ) -> None:
-        super().__init__(target, alarm, abandon)
+        super().__init__(target, interrupt, abandon)
         self.loop = loop
 
     def convert_result(self, result: object) -> object:

@@ -26,9 +26,9 @@ from trio.lowlevel import Abort, RaiseCancelT, Task, TrioToken, current_trio_tok
 
 from ....actors import logs
 from ....actors.frames import Frames, running_from
-from ...deadlines.where_it_stood import Elsewhere, frames_of_awaiting, frames_of_error
+from ...deadlines.where_it_stood import FrameSource, frames_of_coroutine, frames_of_error
 from ...errors.error_response import calls_handler
-from ...process.forked_child import end_child, end_on_loop, forked_in
+from ...process_end.forked_child import exit_child, exit_on_loop, fork_location
 from ...settings import thread_limit
 from ...system.unlisted_thread import start_unlisted_thread
 from .leftover_tasks import LeftoverTaskLog
@@ -46,7 +46,7 @@ class LoopEnded(Exception):
     """The asyncio loop ended before a job on the loop."""
 
 
-class Job(Elsewhere):
+class Job(FrameSource):
     """An async function that runs on the loop while a trio task waits for the result."""
 
     __slots__ = ("_act", "_cancel", "_stopped_by", "_waiting", "background", "running")
@@ -119,7 +119,7 @@ class Job(Elsewhere):
         coroutine: Any = self.running.get_coro() if self.running is not None else None
         if getattr(coroutine, "cr_running", False):
             return running_from(coroutine.cr_frame)
-        return frames_of_awaiting(coroutine)
+        return frames_of_coroutine(coroutine)
 
 
 @calls_handler
@@ -135,7 +135,7 @@ async def _captured(act: Callable[[], Awaitable[Any]]) -> outcome.Outcome[Any]:
     try:
         if os.getpid() != process:
             # The job forked, and this is the child, without a loop of its own.
-            end_child(getattr(result, "error", None))
+            exit_child(getattr(result, "error", None))
         return result
     finally:
         # The traceback also refers to this frame.
@@ -304,12 +304,12 @@ class AsyncioLoop:
                     self._call_soon(self._loop.stop)
         await self._down.wait()
 
-    def forked(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a child that was forked on the loop: end the process after the current step."""
         loop: Any = self._loop
         if loop is None or self.ident != threading.get_ident():
             return
-        end = partial(end_on_loop, forked_in())
+        end = partial(exit_on_loop, fork_location())
         # uvloop has no such queue.
         ready = getattr(loop, "_ready", None)
         if ready is None:

@@ -433,6 +433,6 @@ def test_a_forked_child_ends_on_a_loop_without_asyncios_private_queue() -> None:
     unknown: Any = Unknown()
     loop = AsyncioLoop()
     loop._loop, loop.ident = unknown, threading.get_ident()
-    loop.forked()
+    loop.after_fork_in_child()
 
     assert len(called) == 1

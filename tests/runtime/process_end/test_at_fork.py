@@ -1,4 +1,4 @@
-"""What a child of the process finds."""
+"""Forked children of the process."""
 
 import json
 import os
@@ -14,27 +14,27 @@ import trio
 
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.errors.error_response import handler_error
-from okibi.runtime.process.forked_child import ForkedTransport, end_child
+from okibi.runtime.process_end.forked_child import ForkedTransport, exit_child
 from tests.support.sandbox import FUNCTIONS, ROOT, running, until_idle
 
-# Threads that trio keeps from an earlier test are no matter: Python 3.15 raises this as an error.
+# trio's idle threads of earlier tests are harmless: Python 3.15 raises this warning as an error.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")
 
-# A process that stands where okibi's does, and prints what a child of its finds.
+# A process set up like okibi's. Its child prints what it finds.
 CHILD = """
 import json, os, signal, sys
-from okibi.runtime.deadlines.interrupt import Alarm
-from okibi.runtime.process.shutdown import Ending
-from okibi.runtime.process.at_fork import Forks
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
+from okibi.runtime.process_end.shutdown import Shutdown
+from okibi.runtime.process_end.at_fork import ForkGuard
 import trio
 
 def mine(*_): ...
 
 async def main():
-    alarm = Alarm()
-    ending = Ending([], alarm)
-    Forks([], ending, alarm)
-    with ending, alarm:
+    interrupt = DeadlineInterrupt()
+    shutdown = Shutdown([], interrupt)
+    ForkGuard([], shutdown, interrupt)
+    with shutdown, interrupt:
         if "mine" in sys.argv:
             signal.signal(signal.SIGTERM, mine)
         for _ in range(2):
@@ -47,7 +47,7 @@ async def main():
                 sys.stdout.flush()
                 os._exit(0)
             os.waitpid(child, 0)
-        assert signal.getsignal(signal.SIGTERM) in (ending._take, mine)
+        assert signal.getsignal(signal.SIGTERM) in (shutdown._handle_signal, mine)
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 trio.run(main)
@@ -55,7 +55,7 @@ trio.run(main)
 
 
 @pytest.mark.parametrize(("own", "term"), [([], "SIG_DFL"), (["mine"], "mine")])
-def test_signals_do_what_they_would_without_okibi(own: list[str], term: str) -> None:
+def test_a_child_has_the_previous_signal_handlers(own: list[str], term: str) -> None:
     told = subprocess.run(
         [sys.executable, "-c", CHILD, *own],
         cwd=ROOT,
@@ -69,8 +69,8 @@ def test_signals_do_what_they_would_without_okibi(own: list[str], term: str) -> 
     for line in told:
         (sigterm, sigint), wakeup, blocked = json.loads(line)
         assert sigterm == term
-        # trio's own, or what the shell has said that starts this.
-        assert "Ending._take" not in sigint
+        # trio's handler, or the action inherited from the shell.
+        assert "Shutdown._handle_signal" not in sigint
         assert (wakeup, blocked) == (-1, [])
 
 
@@ -88,16 +88,16 @@ def handler(event, context):
 """
 
 
-async def test_an_import_may_fork_and_wait_for_its_child(tmp_path: Path) -> None:
+async def test_a_module_may_fork_and_wait_for_the_child(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(FORKS_AT_IMPORT)
     async with running("app.handler", task_root=tmp_path) as sandbox:
-        # `sys.exit` at import is an init error, but not its parent's.
+        # `sys.exit` at import is an init error, except in a child.
         assert await sandbox.ask() == 7
         assert sandbox.function.starts == 1
 
 
-def test_every_signal_that_is_taken_is_given_back() -> None:
-    from okibi.runtime.process.shutdown import SIGNALS
+def test_every_signal_handler_is_restored_in_a_child() -> None:
+    from okibi.runtime.process_end.shutdown import SIGNALS
 
     assert set(SIGNALS) == {signal.SIGINT, signal.SIGTERM}
 
@@ -112,13 +112,13 @@ def test_every_signal_that_is_taken_is_given_back() -> None:
         (ValueError("no"), 1, "ValueError: no\n"),
     ],
 )
-def test_a_child_whose_handler_is_over_ends_as_a_program_does(
+def test_a_child_exits_with_a_program_s_exit_code(
     error: BaseException | None, code: int, told: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     child = os.fork()
     if child == 0:
         try:
-            end_child(error)
+            exit_child(error)
         finally:
             os._exit(99)
 
@@ -127,13 +127,13 @@ def test_a_child_whose_handler_is_over_ends_as_a_program_does(
 
 
 @pytest.mark.parametrize("said", [None, 3, -1, 300, "gone"])
-def test_a_child_of_the_main_thread_ends_with_the_same_code(said: int | str | None) -> None:
+def test_a_child_forked_on_the_main_thread_exits_alike(said: int | str | None) -> None:
     error = SystemExit() if said is None else SystemExit(said)
     head = b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n\r\n"
     answer = memoryview(head + handler_error(error, "id-1").body)
     ends: tuple[Callable[[], object], ...] = (
         lambda: ForkedTransport(socket.socket()).send(answer),
-        lambda: end_child(error),
+        lambda: exit_child(error),
     )
     codes = list[int]()
     for end in ends:
@@ -149,19 +149,19 @@ def test_a_child_of_the_main_thread_ends_with_the_same_code(said: int | str | No
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit("gone")])
-def test_a_child_that_cannot_say_why_ends_all_the_same(error: BaseException) -> None:
+def test_a_child_exits_if_it_cannot_write_why(error: BaseException) -> None:
     child = os.fork()
     if child == 0:
         try:
-            sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY))  # none can write to it
-            end_child(error)
+            sys.stderr = os.fdopen(os.open(os.devnull, os.O_RDONLY))  # read-only
+            exit_child(error)
         finally:
             os._exit(99)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
-# The log goes where nobody reads: a thread waits in the middle of its line while this forks.
+# The log has no reader: a thread waits in the middle of its line while the main thread forks.
 HELD = """
 import json, logging, os, select, signal, sys, threading, time, warnings
 
@@ -170,10 +170,10 @@ reading, writing = os.pipe()
 os.dup2(writing, 1)
 import trio
 from okibi.runtime.telemetry import logs
-from okibi.runtime.process.at_fork import Forks
+from okibi.runtime.process_end.at_fork import ForkGuard
 
 async def see_to_children():
-    Forks([])
+    ForkGuard([])
 
 logs.configure("INFO", {**json.loads(sys.argv[2])}, lanes=int(sys.argv[1]))
 trio.run(see_to_children)
@@ -199,7 +199,7 @@ os._exit(not (b"from the child" in said and b"and more" in said))
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("descriptor", [{}, {"_LAMBDA_TELEMETRY_LOG_FD": "1"}])
-def test_no_thread_of_its_parent_s_holds_the_log_in_a_child(
+def test_a_child_can_log_while_the_parent_holds_the_lock(
     lanes: int, unbuffered: str, descriptor: dict[str, str]
 ) -> None:
     told = subprocess.run(
@@ -214,17 +214,17 @@ def test_no_thread_of_its_parent_s_holds_the_log_in_a_child(
     assert (told.returncode, told.stderr) == (0, "")
 
 
-# Threads of a child, and of a child of it, write long lines at once.
+# Threads of a child and of a grandchild write long lines at the same time.
 CROSSED = """
 import os, sys, threading, warnings
 
 warnings.simplefilter("ignore")
 import trio
 from okibi.runtime.telemetry import logs
-from okibi.runtime.process.at_fork import Forks
+from okibi.runtime.process_end.at_fork import ForkGuard
 
 async def see_to_children():
-    Forks([])
+    ForkGuard([])
 
 def write(letter):
     for _ in range(100):
@@ -245,7 +245,7 @@ for _ in range(2):
 """
 
 
-def test_a_long_line_that_a_thread_of_a_child_prints_stands_alone() -> None:
+def test_a_child_s_threads_do_not_mix_long_lines() -> None:
     told = subprocess.run(
         [sys.executable, "-c", CROSSED],
         cwd=ROOT,
@@ -272,7 +272,7 @@ ON = pytest.mark.parametrize(
 
 
 @ON
-async def test_a_child_may_end_in_the_step_that_has_forked_it(
+async def test_a_child_may_exit_in_the_step_that_forked(
     handler: str, environment: dict[str, str]
 ) -> None:
     async with running(handler, environment=environment) as sandbox:
@@ -280,11 +280,11 @@ async def test_a_child_may_end_in_the_step_that_has_forked_it(
 
         assert codes == ENDS
         assert sandbox.function.starts == 1
-        assert sandbox.said("has come back to the event loop") == 0
+        assert sandbox.said("returned to the event loop") == 0
 
 
 @ON
-async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
+async def test_a_child_that_returns_to_the_loop_exits_and_harms_no_event(
     handler: str, environment: dict[str, str]
 ) -> None:
     answers = list[object]()
@@ -302,7 +302,7 @@ async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
         assert answers == [sandbox.pid] * (LANES - 1)
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []
-        said = [line for line in sandbox.lines if "has come back to the event loop" in line]
+        said = [line for line in sandbox.lines if "returned to the event loop" in line]
         assert len(said) == 1
         assert f'forked in File "{FUNCTIONS / "forking.py"}", line ' in said[0]
         assert "Use subprocess, multiprocessing in a plain `def`, or end the child by" in said[0]
@@ -320,7 +320,7 @@ async def test_a_child_that_comes_back_to_the_loop_ends_and_harms_no_event(
         ("subprocess", 9),
     ],
 )
-async def test_whoever_forks_on_trio_s_loop_the_parent_goes_on(do: str, answer: object) -> None:
+async def test_the_parent_serves_on_after_a_fork_on_trio_s_loop(do: str, answer: object) -> None:
     async with running("forking.function") as sandbox:
         for _ in range(2):
             assert await sandbox.do(do) == answer

@@ -1,5 +1,7 @@
-"""What a signal does: nothing in flight is lost that can be finished, each `terminate` runs, the
-order is kept while there is time for it, and nothing holds the end.
+"""The end of the process on a signal.
+
+Events in flight are finished if there is time, each `terminate` runs, the order is kept while there
+is time, and nothing delays the end.
 """
 
 import json
@@ -17,11 +19,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Server, start
 from okibi.local import InvokeResult
-from okibi.runtime.deadlines.interrupt import Alarm
+from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.deadlines.kill_timer import SIGNAL as KILLS
 from okibi.runtime.in_flight.lane import Lane
-from okibi.runtime.process import shutdown
-from okibi.runtime.process.shutdown import DRAIN, Ending
+from okibi.runtime.process_end import shutdown
+from okibi.runtime.process_end.shutdown import DRAIN, Shutdown
 from tests.endurance.stopping import LONG, Ended, told_to_end, unhurried
 from tests.limits import HANG
 from tests.support.played_api import Played, event
@@ -38,8 +40,8 @@ def handler(event, context):
     return "ok"
 """
 
-# Told to end when something is done for the event that takes time.
-TOLD_BEFORE = """
+# Receives the signal in the middle of a slow function that handles the event.
+SIGNALLED_WITHIN = """
 import signal, sys
 from okibi.runtime.{module} import {of}
 from okibi.runtime.bootstrap import main
@@ -52,10 +54,10 @@ def told(self, *given):
 sys.exit(main(sys.argv[1:]))
 """
 
-# Its limit is over while the interpreter is finalised, and knows of no signal's handler any more.
+# The limit passes during finalisation, when no signal handler exists any more.
 FINALISED = """
 import sys, time
-from okibi.runtime.process import shutdown
+from okibi.runtime.process_end import shutdown
 
 class Lasting:
     def __del__(self, sleep=time.sleep):
@@ -63,24 +65,24 @@ class Lasting:
 
 lasting = Lasting()
 shutdown.STOP_LIMIT = 1.0
-shutdown.end_within(0.2, 3)
+shutdown.exit_within(0.2, 3)
 sys.exit(3)
 """
 
-# Another signal's handler raises as the limit's begins, and the user's code swallows that.
+# Another signal handler raises as the exit handler begins, and user code catches that.
 RAISED_INTO = """
 import time
-from okibi.runtime.process import shutdown
+from okibi.runtime.process_end import shutdown
 
-end, begun = shutdown._end, []
+end, begun = shutdown._exit, []
 def raised_into(*given):
     begun.append(1)
     if len(begun) == 1:
         raise KeyboardInterrupt
     end(*given)
 
-shutdown._end = raised_into
-shutdown.end_within(0.1, 3)
+shutdown._exit = raised_into
+shutdown.exit_within(0.1, 3)
 while True:
     try:
         time.sleep(30)
@@ -88,17 +90,17 @@ while True:
         pass
 """
 
-# Writes a file once it has taken a signal, and has time enough for another to come.
+# Writes a file after handling a signal, and waits long enough for a second one.
 TAKEN = """
 import pathlib, sys
-from okibi.runtime.process import shutdown
+from okibi.runtime.process_end import shutdown
 from okibi.runtime.bootstrap import main
 shutdown.DRAIN, shutdown.STOP_LIMIT = 10, 15
-take = shutdown.Ending._take
+take = shutdown.Shutdown._handle_signal
 def taken(self, *given):
     take(self, *given)
     pathlib.Path({path!r}).touch()
-shutdown.Ending._take = taken
+shutdown.Shutdown._handle_signal = taken
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -135,7 +137,7 @@ def error_of(ended: Ended) -> str:
     return ended.result.error_type or ""
 
 
-async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
+async def test_an_event_in_flight_is_finished_if_there_is_time() -> None:
     slow, command = {"seconds": 0.05}, unhurried(drain=10)
     async with told_to_end("ends.orderly", slow, command=command) as (ended, _):
         pass
@@ -148,13 +150,11 @@ async def test_what_is_in_flight_is_finished_when_it_can_be() -> None:
 @pytest.mark.parametrize(
     "handler", ["ends.plain", "ends.orderly", *map(slow, ["ends.plain", "ends.orderly"] * 2)]
 )
-async def test_what_is_answered_meanwhile_asks_for_no_other_event(
-    handler: str, tmp_path: Path
-) -> None:
+async def test_a_response_after_the_signal_asks_for_no_event(handler: str, tmp_path: Path) -> None:
     until, command = tmp_path / "told", unhurried(drain=10)
     event = {"seconds": 0.05, "until": str(until)}
     async with told_to_end(handler, event, command=command) as (ended, _):
-        # It would have asked for one if the signal had come too late for it.
+        # Had the signal come too late, the lane would have asked for an event.
         until.touch()
 
     assert ended.result is not None
@@ -163,7 +163,7 @@ async def test_what_is_answered_meanwhile_asks_for_no_other_event(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
-async def test_what_takes_longer_is_cut_and_answered(number: int) -> None:
+async def test_a_longer_event_is_interrupted_and_answered(number: int) -> None:
     async with told_to_end("ends.orderly", {"seconds": LONG}, number) as (ended, _):
         pass
 
@@ -171,32 +171,32 @@ async def test_what_takes_longer_is_cut_and_answered(number: int) -> None:
     assert error_of(ended) == "Runtime.Stopped"
 
 
-async def test_it_ends_in_order_handlers_first_then_the_children_in_reverse() -> None:
+async def test_handlers_stop_first_then_children_in_reverse() -> None:
     event, command = {"seconds": LONG}, unhurried()
     async with told_to_end("ends.orderly", event, command=command) as (ended, _):
         pass
 
-    # Between them stands the log's line of the event that was cut.
+    # Between them is the log line of the interrupted event.
     said = [line for line in ended.lines if line.startswith(("handler", "member"))]
     assert said == ["handler", "handler", "member 2", "member 1", "member 0"]
 
 
 @pytest.mark.parametrize(("come", "waits"), [(0, False), (9, True), (60, True)])
-async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
+async def test_a_half_read_event_may_arrive_completely(
     come: int,
     waits: bool,
     nursery: trio.Nursery,
     mock_clock: MockClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shutdown, "end_within", lambda *_: None)
+    monkeypatch.setattr(shutdown, "exit_within", lambda *_: None)
     lane = Lane(0, b"api")
     lane.attach(Played())
     lane.stage()
     if come:
         lane.parse(event()[:come])
     root = await start(nursery, Server)
-    process = Ending([lane], Alarm())
+    process = Shutdown([lane], DeadlineInterrupt())
     process.root = root.process()
     nursery.start_soon(process.run)
 
@@ -209,20 +209,20 @@ async def test_an_event_that_has_come_by_half_has_the_time_to_come_whole(
     assert not root.alive
 
 
-async def test_what_cuts_ends_with_the_serving_and_starts_no_thread(
+async def test_the_interrupting_function_ends_and_starts_no_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shutdown, "end_within", lambda *_: None)
+    monkeypatch.setattr(shutdown, "exit_within", lambda *_: None)
     monkeypatch.setattr(shutdown, "DRAIN", 0)
     errands = list[Callable[[], None]]()
     threads = threading.active_count()
 
-    with Ending([], Alarm(), errands.append):
+    with Shutdown([], DeadlineInterrupt(), errands.append):
         signal.raise_signal(signal.SIGTERM)
         (cut,) = errands
         assert threading.active_count() == threads
         (thread := threading.Thread(target=cut)).start()
-        # Nothing is to be cut yet: it waits for what may begin.
+        # No handler runs yet, but one may begin.
         await trio.to_thread.run_sync(thread.join, 0.1)
         assert thread.is_alive()
 
@@ -230,7 +230,7 @@ async def test_what_cuts_ends_with_the_serving_and_starts_no_thread(
     assert not thread.is_alive()
 
 
-async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_end_short(
+async def test_a_keyboard_interrupt_raised_by_an_actor_ends_no_process(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "app.py").write_text(INTERRUPTED)
@@ -244,7 +244,7 @@ async def test_a_keyboard_interrupt_of_an_actor_s_own_ends_nothing_nor_cuts_the_
     assert b"beside ends" in b"".join(said)
 
 
-async def test_a_user_s_module_that_replaces_time_s_functions_hurries_nothing(
+async def test_a_module_that_replaces_time_s_functions_has_no_effect(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "app.py").write_text(TIMELESS)
@@ -254,10 +254,10 @@ async def test_a_user_s_module_that_replaces_time_s_functions_hurries_nothing(
 
         assert await process.wait() == 0
 
-    assert b"does not end by itself" not in b"".join(said)
+    assert b"has not ended within" not in b"".join(said)
 
 
-async def test_a_long_answer_is_written_to_its_end() -> None:
+async def test_a_large_response_is_written_completely() -> None:
     event, command = {"seconds": 0.05, "size": 5_000_000}, unhurried(drain=10)
     async with told_to_end("ends.orderly", event, command=command) as (ended, _):
         pass
@@ -268,7 +268,7 @@ async def test_a_long_answer_is_written_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("sleep", [True, slow(False)])
-async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sleep: bool) -> None:
+async def test_a_plain_handler_on_the_main_thread_is_interrupted(sleep: bool) -> None:
     async with told_to_end("ends.plain", {"seconds": LONG, "sleep": sleep}) as (ended, _):
         pass
 
@@ -280,15 +280,17 @@ async def test_a_plain_handler_that_holds_the_main_thread_is_cut_and_answered(sl
 @pytest.mark.parametrize(
     ("module", "of", "what", "sleep"),
     [
-        ("deadlines.interrupt", "Alarm", "run", True), slow("deadlines.interrupt", "Alarm", "run",
-        False), slow("in_flight.lane", "Lane", "parse", True), ("in_flight.lane", "Lane",
-    "parse", False), ],
-)  # fmt: skip
-async def test_so_is_one_that_begins_when_the_signal_has_come(
+        ("deadlines.interrupt", "DeadlineInterrupt", "run", True),
+        slow("deadlines.interrupt", "DeadlineInterrupt", "run", False),
+        slow("in_flight.lane", "Lane", "parse", True),
+        ("in_flight.lane", "Lane", "parse", False),
+    ],
+)
+async def test_a_handler_that_begins_after_the_signal_is_interrupted(
     module: str, of: str, what: str, sleep: bool
 ) -> None:
     results = list[InvokeResult]()
-    command = (sys.executable, "-P", "-c", TOLD_BEFORE.format(module=module, of=of, what=what))
+    command = (sys.executable, "-P", "-c", SIGNALLED_WITHIN.format(module=module, of=of, what=what))
     async with process_of("ends.plain", command=command) as (process, api, _):
         await api.invoke(b"{}")
 
@@ -300,14 +302,14 @@ async def test_so_is_one_that_begins_when_the_signal_has_come(
             nursery.start_soon(invoke)
             assert await process.wait() == 0
             with trio.move_on_after(1):
-                while not results:  # noqa: ASYNC110, the server may still have to read it
+                while not results:  # noqa: ASYNC110, the server may not have read it yet
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
 
     assert [result.error_type for result in results] == ["Runtime.Stopped"]
 
 
-async def test_a_finally_of_a_handler_that_is_cut_has_its_time() -> None:
+async def test_a_finally_of_an_interrupted_handler_has_time() -> None:
     event = {"seconds": LONG, "cleans": 0.03}
     async with told_to_end("ends.cleans_up", event) as (ended, _):
         pass
@@ -317,7 +319,7 @@ async def test_a_finally_of_a_handler_that_is_cut_has_its_time() -> None:
     assert "is rolled back" in ended.lines
 
 
-async def test_one_that_takes_longer_is_cut_too() -> None:
+async def test_a_finally_that_takes_too_long_is_interrupted() -> None:
     event = {"seconds": LONG, "cleans": LONG}
     async with told_to_end("ends.cleans_up", event) as (ended, _):
         pass
@@ -328,7 +330,7 @@ async def test_one_that_takes_longer_is_cut_too() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT)])
-async def test_a_plain_handler_in_a_thread_is_left_there_and_its_event_is_answered(
+async def test_a_plain_handler_in_a_thread_is_abandoned_and_answered(
     number: int,
 ) -> None:
     event = {"seconds": LONG, "sleep": True}
@@ -340,18 +342,18 @@ async def test_a_plain_handler_in_a_thread_is_left_there_and_its_event_is_answer
     assert ended.seconds < LONG / 2
 
 
-async def test_a_plain_handler_that_lets_nothing_cut_it_does_not_hold_the_end() -> None:
+async def test_a_plain_handler_that_catches_everything_does_not_delay_the_end() -> None:
     async with told_to_end("ends.holds_on", {"seconds": LONG}) as (ended, _):
         pass
 
     assert ended.code == 1
-    assert any("the process does not end by itself in 2 s" in line for line in ended.lines)
+    assert any("the process has not ended within 2 s: exiting now" in line for line in ended.lines)
 
 
-async def test_a_handler_that_shields_itself_is_answered_for_before_the_platform_kills() -> None:
+async def test_a_shielded_handler_is_answered_before_the_platform_kills() -> None:
     async with told_to_end("ends.shields", {"seconds": LONG}) as (ended, process):
         with trio.fail_after(HANG):
-            while ended.result is None:  # noqa: ASYNC110, nobody tells of it
+            while ended.result is None:  # noqa: ASYNC110, there is no event to wait for
                 await trio.sleep(0.001)
         assert process.returncode is None
 
@@ -359,7 +361,7 @@ async def test_a_handler_that_shields_itself_is_answered_for_before_the_platform
     assert ended.code == 1
 
 
-async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_clean_up() -> None:
+async def test_a_slow_child_is_killed_and_logged_and_the_others_clean_up() -> None:
     async with told_to_end("ends.hurried", {}) as (ended, _):
         pass
 
@@ -372,7 +374,7 @@ async def test_a_child_that_takes_too_long_is_killed_and_told_of_and_the_others_
 
 
 @pytest.mark.slow
-async def test_in_a_hurry_those_below_other_supervisors_clean_up_too() -> None:
+async def test_children_of_nested_supervisors_clean_up_in_haste() -> None:
     async with told_to_end("ends.nested", {}) as (ended, _):
         pass
 
@@ -384,18 +386,18 @@ async def test_in_a_hurry_those_below_other_supervisors_clean_up_too() -> None:
     assert "restarted" not in report
 
 
-async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+async def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     path, event = tmp_path / "taken", {"seconds": LONG, "sleep": True}
     command = (sys.executable, "-P", "-c", TAKEN.format(path=str(path)))
     async with told_to_end("ends.plain", event, command=command) as (ended, process):
-        # Two of one kind are one, until the first has been taken.
+        # Two pending signals of one number are one, until the first is handled.
         await until_there(path)
         await trio.sleep(0.03)
         process.send_signal(signal.SIGTERM)
 
     assert ended.code == 128 + signal.SIGTERM
     assert ended.result is None
-    assert any("SIGTERM again: the process ends at once" in line for line in ended.lines)
+    assert any("SIGTERM arrived again: the process exits at once" in line for line in ended.lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
@@ -408,14 +410,14 @@ def test_the_exit_code_survives_a_slow_finalisation(seconds: float, code: int) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-def test_the_limit_s_signal_comes_again_where_another_handler_raises_into_its_own() -> None:
+def test_the_exit_signal_repeats_if_another_handler_raises() -> None:
     done = subprocess.run([sys.executable, "-c", RAISED_INTO], timeout=HANG)
 
     assert done.returncode == 3
 
 
 @pytest.mark.slow
-async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
+async def test_each_terminate_of_many_actors_runs_in_reverse() -> None:
     event, command = {"seconds": LONG}, unhurried()
     async with told_to_end("ends.many", event, members=200, command=command) as (ended, _):
         pass
@@ -426,7 +428,7 @@ async def test_of_many_actors_each_terminate_runs_and_in_reverse() -> None:
     assert members == [f"member {n}" for n in reversed(range(200))]
 
 
-async def test_what_a_function_set_for_sigterm_has_its_turn_when_the_tree_has_ended() -> None:
+async def test_the_function_s_sigterm_handler_runs_after_the_tree() -> None:
     async with told_to_end("told.handler", {}) as (ended, _):
         pass
 
@@ -435,7 +437,7 @@ async def test_what_a_function_set_for_sigterm_has_its_turn_when_the_tree_has_en
 
 
 @pytest.mark.slow
-async def test_of_a_sigint_only_okibi_is_told() -> None:
+async def test_the_function_s_handler_does_not_run_for_sigint() -> None:
     async with told_to_end("told.handler", {}, signal.SIGINT) as (ended, _):
         pass
 
@@ -444,7 +446,7 @@ async def test_of_a_sigint_only_okibi_is_told() -> None:
 
 
 @pytest.mark.parametrize("held", [slow(False), True])
-async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobody(
+async def test_a_tree_that_gives_up_asks_for_no_event_and_ends(
     held: bool,
 ) -> None:
     results = dict[str, InvokeResult]()
@@ -464,6 +466,6 @@ async def test_a_tree_that_gives_up_asks_for_no_other_event_and_is_held_by_nobod
                 nursery.start_soon(ask, "after")
 
         assert results["fall"].error_type == "Runtime.Stopped"
-        # It has waited for the next process, and was not given to the one that ended.
+        # The event waited for the next process; the ending one did not get it.
         assert results["after"].function_error is None
         assert int(results["after"].payload) != first

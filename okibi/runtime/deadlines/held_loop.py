@@ -1,0 +1,90 @@
+"""Log the code that holds the event loop for over 100 ms, once for each method.
+
+While a method computes, or blocks in a call such as `time.sleep`, no other actor and no other event
+makes progress. The watchdog's thread calls `look` every INTERVAL seconds while an event is in
+flight. If two looks find the same step of the same task, the step has run for at least INTERVAL.
+
+A hold of twice INTERVAL is always found in the first events of a process, which wake the thread.
+Later events are watched only if a scheduled look finds them in flight: a wake-up for each event
+would cost more than 1 % of a warm one.
+
+Not logged: a plain `def` on the main thread, which holds the loop by design; an import; code on the
+asyncio loop, which has its own thread.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from types import CodeType, FrameType
+
+import trio
+
+from ...actors import Actor, logs
+from ...actors.trio_internals import watch_steps
+from ..errors.user_code import is_user_file, is_written_by_user
+from .interrupt import DeadlineInterrupt, is_importing
+from .where_it_stood import frames_in_loop
+
+logger = logs.logger("okibi")
+
+# Seconds between two looks, and the shortest hold that is logged.
+INTERVAL = 0.1
+HELD = (
+    "%s held the event loop for over 100 ms in %s; no other actor or event could run meanwhile."
+    " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
+)
+
+
+class HeldLoop:
+    """Finds held loops. Created on the loop, called from the watchdog's thread.
+
+    Args:
+        interrupt: says whether a plain `def` runs on the main thread.
+    """
+
+    __slots__ = ("_current_step", "_interrupt", "_last_step", "_logged", "_token")
+
+    def __init__(self, interrupt: DeadlineInterrupt) -> None:
+        self._interrupt = interrupt
+        self._token = trio.lowlevel.current_trio_token()
+        self._current_step: Callable[[], object] = watch_steps()
+        self._last_step: object = None
+        self._logged = set[CodeType]()
+
+    def look(self) -> bool:
+        """Compare the running step with the last look's, at least INTERVAL seconds ago.
+
+        Returns:
+            Whether the loop was found held and the method was not logged before.
+        """
+        last, self._last_step = self._last_step, self._current_step()
+        if last is None or self._last_step != last or self._interrupt.armed:
+            return False
+        frames = [frame for frame, _ in frames_in_loop()]
+        users = [frame for frame in frames if is_user_file(frame.f_code.co_filename)]
+        if not users or is_importing(frames[-1]) or self._current_step() != last:
+            return False
+        method = users[0]
+        if method.f_code in self._logged:
+            return False
+        self._logged.add(method.f_code)
+        innermost = next((at for at in reversed(users) if is_written_by_user(_file(at))), users[-1])
+        place = f'File "{_file(innermost)}", line {innermost.f_lineno}, in {_name(innermost)}'
+        # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(logger.warning, HELD, _title(method), place)
+        return True
+
+
+def _title(method: FrameType) -> str:
+    """The method's class and name, after the actor's path if an actor's it is."""
+    title = method.f_code.co_qualname.rpartition("<locals>.")[2]
+    actor = method.f_locals.get("self")
+    return f"{actor.path}: {title}" if isinstance(actor, Actor) else title
+
+
+def _file(frame: FrameType) -> str:
+    return frame.f_code.co_filename
+
+
+def _name(frame: FrameType) -> str:
+    return frame.f_code.co_name

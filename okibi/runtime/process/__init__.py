@@ -1,1 +1,0 @@
-"""The end of the process, and what it forks."""

@@ -1,0 +1,85 @@
+"""Code that holds the event loop for over 100 ms is logged with its line."""
+
+import pytest
+import trio
+
+from okibi.actors.trio_internals import CONTEXT
+from okibi.runtime.deadlines.watchdog import CLOSE_WATCHES, Watchdog
+from tests.support.doubles import delivery
+from tests.support.sandbox import FUNCTIONS, Running, running
+
+known = pytest.mark.skipif(CONTEXT is None, reason="this release's loop is not known")
+
+# Seconds: two looks, 100 ms apart, fall into it on a busy machine too.
+HOLD = 0.6
+FILE = FUNCTIONS / "blocks_loop.py"
+
+
+def messages(sandbox: Running) -> list[str]:
+    """The warnings of a sandbox, without level, time and request id."""
+    return [line.split("\t")[3] for line in sandbox.lines if line.startswith("[WARNING]\t")]
+
+
+def line_of(code: str, after: str) -> int:
+    """The number of the first line with this code after the line that begins with `after`."""
+    lines = [line.strip() for line in FILE.read_text().splitlines()]
+    start = next(n for n, line in enumerate(lines) if line.startswith(after))
+    return next(n for n, line in enumerate(lines) if n > start and line.startswith(code)) + 1
+
+
+@known
+async def test_a_message_that_blocks_the_loop_is_logged_once() -> None:
+    async with running("blocks_loop.function") as sandbox:
+        for _ in range(2):
+            await sandbox.ask({"do": "call", "seconds": HOLD})
+
+    line = line_of("time.sleep(seconds)", after="class Blocker")
+    message = (
+        "/function/children/blocker: Blocker.block held the event loop for over 100 ms in"
+        f' File "{FILE}", line {line}, in block; no other actor or event could run meanwhile.'
+        " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
+    )
+    assert messages(sandbox) == [message]
+
+
+@known
+async def test_an_async_handler_that_blocks_the_loop_is_logged_once() -> None:
+    async with running("blocks_loop.handler") as sandbox:
+        for _ in range(2):
+            await sandbox.ask({"seconds": HOLD})
+
+    line = line_of("time.sleep", after="async def handler")
+    message = (
+        f'handler held the event loop for over 100 ms in File "{FILE}", line {line}, in handler;'
+        " no other actor or event could run meanwhile."
+        " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
+    )
+    assert messages(sandbox) == [message]
+
+
+@pytest.mark.parametrize("do", ["wait", "thread", "import"])
+async def test_waits_threads_and_imports_are_not_logged(do: str) -> None:
+    async with running("blocks_loop.function") as sandbox:
+        await sandbox.ask({"do": do, "seconds": HOLD})
+
+    assert messages(sandbox) == []
+
+
+async def test_a_plain_def_that_blocks_the_loop_is_not_logged() -> None:
+    async with running("blocks_loop.plain") as sandbox:
+        await sandbox.ask({"seconds": HOLD})
+
+    assert messages(sandbox) == []
+
+
+async def test_only_the_first_events_wake_the_watchdog() -> None:
+    watchdog = Watchdog(("127.0.0.1", 1))
+    watchdog._wake_up.clear()
+    woken = 0
+    for _ in range(2 * CLOSE_WATCHES):
+        watchdog.arm(delivery(due=trio.current_time() + 3600))
+        woken += watchdog._wake_up.is_set()
+        watchdog._sleep(0)
+
+    # The first event of all wakes the thread in any case: no time-out is known yet.
+    assert woken == CLOSE_WATCHES + 1
