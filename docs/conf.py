@@ -97,6 +97,8 @@ def convert_docstring(
 ) -> None:
     """Convert a docstring in place (autodoc-process-docstring)."""
     lines[:] = docstrings.convert(lines)
+    if what in ("property", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", "; ")  # napoleon takes "Seconds: ..." for a type
 
 
 def resolve(

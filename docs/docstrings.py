@@ -1,4 +1,4 @@
-"""Make reStructuredText of the Markdown that docstrings use: tables, and stars of arguments."""
+"""Make reStructuredText of the Markdown in docstrings: tables, indented code, stars."""
 
 import re
 
@@ -8,6 +8,7 @@ RULE = re.compile(r"^\s*\|(\s*:?-+:?\s*\|)+\s*$")
 
 def convert(lines: list[str]) -> list[str]:
     """Convert a docstring's lines."""
+    lines = _mark_code(lines)
     out: list[str] = []
     at = 0
     while at < len(lines):
@@ -36,3 +37,19 @@ def _escape(line: str) -> str:
     return re.sub(
         r"(?<![\\`*\w])(\*{1,2})(args|kwargs)\b", lambda m: "\\*" * len(m[1]) + m[2], line
     )
+
+
+def _mark_code(lines: list[str]) -> list[str]:
+    """Put `::` before each block that is indented by 4 and follows a paragraph and a blank line."""
+    out: list[str] = []
+    paragraph = 0
+    for at, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if line.strip():
+            code = indent >= paragraph + 4
+            if code and at > 1 and not lines[at - 1].strip() and not out[-2].endswith("::"):
+                out += [f"{' ' * paragraph}::", ""]
+            if not code or (at and lines[at - 1].strip()):
+                paragraph = indent if not code else paragraph
+        out.append(line)
+    return out

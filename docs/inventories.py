@@ -46,7 +46,7 @@ NAMES = {
 }
 
 # Types that have no page anywhere.
-PRIVATE = {"_asyncio.Task", "Outcome", "outcome.Outcome", "Item", "SandboxMonitor"}
+PRIVATE = {"_asyncio.Task", "Outcome", "outcome.Outcome", "Item", "FreezeMonitor"}
 
 # Type variables.
 IGNORED = [

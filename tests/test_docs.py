@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,14 @@ def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row(
 
     assert len(named) == len(told) > 30
     assert sorted(named) == sorted(tests)
+
+
+@pytest.mark.parametrize("layer", ["actors", "supervisors", "runtime", "local"])
+def test_the_api_page_of_a_layer_lists_its_public_names(layer: str) -> None:
+    page = (DOCS / "api" / f"{layer}.md").read_text("utf-8")
+    listed = re.findall(rf"^\.\. auto\w+:: okibi\.{layer}\.(\w+)$", page, re.M)
+
+    assert sorted(listed) == sorted(import_module(f"okibi.{layer}").__all__)
 
 
 class RecordingEnvironment(dict[str, str]):

@@ -153,7 +153,7 @@ class Portal:
             message: any value.
 
         Raises:
-            As `cast`.
+            ActorExited, NoProcess, MailboxFull, PortalClosed: as `cast`.
         """
         if self._is_loop_thread():
             return address.send_nowait(message)
@@ -191,7 +191,7 @@ class Portal:
 
 
 class _ThreadPortal(Portal):
-    """A global portal for threads that trio started: trio knows the run of each thread."""
+    """A global portal for threads that trio started. trio knows the run of each thread."""
 
     __slots__ = ()
 

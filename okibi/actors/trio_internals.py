@@ -44,7 +44,7 @@ import re
 import select
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import outcome
 import trio
@@ -260,7 +260,7 @@ def watch_steps() -> Callable[[], object]:
     if CONTEXT is None:
         return lambda: None
     # `CONTEXT` is a threading.local: these are this thread's attributes.
-    attributes = vars(CONTEXT)
+    attributes = cast("dict[str, Any]", vars(CONTEXT))
 
     def current_step() -> object:
         task: Any = attributes.get("task")

@@ -283,12 +283,13 @@ class DynamicSupervisor(Restarter):
     def _check_spec(self, spec: Child[A]) -> Child[A]:
         check_child(spec, "spec")
         check_significant(spec, AutoShutdown.NEVER)
-        if self.spec.extra_arguments and isinstance(spec.start, AnySupervisorSpec):
+        start: object = spec.start
+        if self.spec.extra_arguments and isinstance(start, AnySupervisorSpec):
             raise SpecError(
                 f"{self.path} gives its children extra_arguments, but child {spec.id!r} is a "
                 f"supervisor and takes none: start that child under another supervisor",
                 field="start",
-                value=spec.start,
+                value=spec,
             )
         return spec
 

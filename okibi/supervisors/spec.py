@@ -244,11 +244,12 @@ def check_child(child: object, field: str, where: str | None = None) -> None:
     if isinstance(child, Child):
         return
     message = f"{where or field} must be a Child, got {describe_value(child)}"
+    given, kind = child, type(child).__name__
     if isinstance(child, AnySupervisorSpec):
-        message += f": write Child({describe_value(child)}(...))"
+        message += f": write Child({kind}(...))"
     elif _can_start(child):
         message += f": write Child({factory_name(cast('Any', child))})"
-    raise SpecError(message, field=field, value=child)
+    raise SpecError(message, field=field, value=given)
 
 
 def check_significant(child: Child[Any], auto_shutdown: AutoShutdown) -> None:

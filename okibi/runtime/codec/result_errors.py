@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 from ...actors.safe_repr import error_text
 from ..errors.user_code import is_user_file
@@ -36,8 +36,8 @@ def describe(error: Exception, result: object, path: list[object]) -> str:
         path: the keys that lead to the refused value, the innermost first.
     """
     place = _format_path(path)
-    value = error.value if isinstance(error, NotSerializableError) else None
-    if type(value) is not CoroutineType:
+    value: Any = error.value if isinstance(error, NotSerializableError) else None
+    if not _is_coroutine(value):
         return f"{place}: {error_text(error)}"
     # A container of a user's class may raise.
     with suppress(Exception):
@@ -65,16 +65,21 @@ def _describe_call(coroutine: "CoroutineType[Any, Any, Any]") -> str:
     return f'{name}(...), defined in File "{code.co_filename}", line {code.co_firstlineno}'
 
 
+def _is_coroutine(value: object) -> bool:
+    return type(value) is CoroutineType
+
+
 def _close_coroutines(result: object) -> None:
     """Close the coroutines of a result that is made of built-in containers."""
-    waiting: list[Any] = [result]
+    waiting: list[object] = [result]
     seen: set[int] = set()
     while waiting and len(seen) < CONTAINER_LIMIT:
         value = waiting.pop()
-        kind = type(value)
-        if kind is CoroutineType:
-            if getcoroutinestate(value) == CORO_CREATED:
-                value.close()
-        elif issubclass(kind, (dict, list, tuple, set, frozenset)) and id(value) not in seen:
+        if _is_coroutine(value):
+            coroutine = cast("CoroutineType[Any, Any, Any]", value)
+            if getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()
+        elif issubclass(type(value), (dict, list, tuple, set, frozenset)) and id(value) not in seen:
             seen.add(id(value))
-            waiting += value.values() if issubclass(kind, dict) else value
+            container = cast("dict[Any, Any] | list[Any]", value)
+            waiting += container.values() if isinstance(container, dict) else container

@@ -6,7 +6,7 @@ takes `*args`, the methods of the class.
 """
 
 from inspect import Parameter
-from typing import Any
+from typing import Any, cast
 
 from ...actors.signatures import signature
 
@@ -39,14 +39,14 @@ def find_web_application_error(handler: Any) -> str | None:
 
 def _is_asgi(handler: Any) -> bool:
     names = _required(handler)
-    return names == _ASGI if names else hasattr(type(handler), _ASGI_METHOD)
+    return names == _ASGI if names else hasattr(cast("object", type(handler)), _ASGI_METHOD)
 
 
 def _is_wsgi(handler: Any) -> bool:
     names = _required(handler)
     if names:
         return len(names) == 2 and names[1] == "start_response"
-    return hasattr(type(handler), _WSGI_METHOD)
+    return hasattr(cast("object", type(handler)), _WSGI_METHOD)
 
 
 def _required(handler: Any) -> tuple[str, ...]:
