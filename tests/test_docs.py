@@ -138,7 +138,7 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
     )
 
     assert f"{len(tests)} passed" in done.stdout, done.stdout
-    assert len(tests) == 5
+    assert len(tests) == 7
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

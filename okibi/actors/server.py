@@ -12,7 +12,7 @@ from inspect import (
     isdatadescriptor,
 )
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import trio
 from trio.lowlevel import current_clock
@@ -30,6 +30,8 @@ from .system_messages import SystemMessage, no_op
 
 if TYPE_CHECKING:
     from .callers import CallingTask
+
+ASYNC_HOOKS: Final = frozenset({"handle_continue", "handle_info", "init", "terminate"})
 
 # Typed as object: a type checker would take the code after a comparison with Never for unreachable.
 _NO_REPLY: object = NO_REPLY
@@ -378,15 +380,20 @@ def _refuse_plain_methods(cls: type[Server]) -> None:
 
     Only plain functions in the body of the class are checked. A property, a static or class method,
     and a decorator's object may be anything; a wrapper made with `functools.wraps` may return the
-    coroutine of the method that it wraps. Hooks have checks of their own (`hook_errors`).
+    coroutine of the method that it wraps. A hook that comes from a mixin is checked when it is
+    called (`hook_errors`).
 
     Raises:
         TypeError: a method is a plain `def`.
     """
     for name, value in vars(cls).items():
-        if type(value) is not FunctionType or name[0] == "_" or name in NOT_MESSAGES:
+        if type(value) is not FunctionType or name[0] == "_":
             continue
         if value.__code__.co_flags & _ASYNC_FLAGS or hasattr(value, "__wrapped__"):
+            continue
+        if name in ASYNC_HOOKS:
+            raise TypeError(f"{cls.__name__}.{name} must be an `async def`")
+        if name in NOT_MESSAGES:
             continue
         # A field may have a function as its default.
         if not iscoroutinefunction(value) and name not in annotations_as_text(cls):

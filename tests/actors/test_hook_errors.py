@@ -15,7 +15,16 @@ def plain(self: Any, *given: object) -> None:
 
 
 def server_with(name: str, **others: object) -> type[Server]:
-    return type("Forgetful", (Server,), {name: plain, **others})
+    """A server that inherits a plain hook from a mixin."""
+    return type("Forgetful", (type("Mixin", (), {name: plain}), Server), others)
+
+
+@pytest.mark.parametrize("hook", ["init", "terminate", "handle_info", "handle_continue"])
+def test_a_plain_hook_of_a_server_is_refused_with_the_class(hook: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        type("Forgetful", (Server,), {hook: plain})
+
+    assert str(refused.value) == f"Forgetful.{hook} must be an `async def`"
 
 
 async def test_a_plain_init_is_named_in_the_start_error(nursery: trio.Nursery) -> None:
@@ -24,8 +33,11 @@ async def test_a_plain_init_is_named_in_the_start_error(nursery: trio.Nursery) -
 
 
 async def test_a_plain_init_of_a_supervisor_is_named(nursery: trio.Nursery) -> None:
-    class Mine(Supervisor):
-        init = plain  # type: ignore[assignment]
+    class Mixin:
+        init = plain
+
+    class Mine(Mixin, Supervisor):  # type: ignore[misc]
+        pass
 
     with pytest.raises(StartError, match=r"Mine\.init must be an `async def`"):
         await start(nursery, lambda: Mine(SupervisorSpec()))
