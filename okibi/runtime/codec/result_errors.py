@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import Any, cast
 
 from ...actors.safe_repr import error_text
-from ..errors.user_code import is_user_file
+from ..errors.user_code import is_okibi_file, is_user_file
 from .reference_json import NotSerializableError
 
 # A key may be the user's data: only a key that looks like a field's name is shown.
@@ -59,6 +59,10 @@ def _format_key(key: object) -> str:
 
 def _describe_call(coroutine: "CoroutineType[Any, Any, Any]") -> str:
     code, name = coroutine.cr_code, coroutine.__qualname__.rpartition("<locals>.")[2]
+    if is_okibi_file(code.co_filename):
+        # A call of an actor: the class of the address does not stand in the user's code.
+        verb = code.co_name
+        return f"the {verb}(...) of an actor (in a plain `def`, write from_sync.{verb}(...))"
     if not is_user_file(code.co_filename):
         # A line of okibi or of the standard library does not lead to the call.
         return f"{name}(...)"

@@ -163,16 +163,6 @@ def test_a_plain_def_s_log_names_await_and_its_error_is_official(
     assert [record.message for record in caplog.records] == [f'result["page"] {CURE}']
 
 
-@pytest.mark.usefixtures("no_warning")
-def test_a_coroutine_of_okibi_is_named_without_its_file() -> None:
-    result = {"visit": VISITS.call(Visits.visit, "bob")}
-
-    assert refusal(encode_handler_result, result) == (
-        'Unable to marshal response: result["visit"] is a coroutine: write `await` before '
-        f"{VISITS.call.__qualname__}(...)"
-    )
-
-
 def test_a_coroutine_that_has_begun_is_not_closed() -> None:
     class Pause:
         def __await__(self) -> Any:

@@ -48,3 +48,35 @@ async def test_a_coroutine_as_result_is_answered_with_the_cure(
 
     assert told["errorType"] == "Runtime.MarshalError"
     assert told["errorMessage"] == f"Unable to marshal response: {message}"
+
+
+ASKS = """
+from okibi import Child, Function, Name, Server
+
+
+class Visits(Server):
+    async def visit(self):
+        return 1
+
+
+VISITS = Name("visits", Visits)
+
+
+async def handler(event, context):
+    return {"visit": VISITS.call(Visits.visit)}
+
+
+function = Function(handler=handler, children=[Child(Visits, name=VISITS)])
+"""
+
+
+async def test_a_forgotten_await_of_an_actor_names_from_sync_too(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(ASKS)
+
+    async with running("app.function", task_root=tmp_path) as sandbox:
+        told = await sandbox.ask()
+
+    assert told["errorMessage"] == (
+        'Unable to marshal response: result["visit"] is a coroutine: write `await` before the '
+        "call(...) of an actor (in a plain `def`, write from_sync.call(...))"
+    )
