@@ -121,7 +121,7 @@ class Actor:
             RuntimeError: the actor has ended, or ends during the wait.
         """
         process = self._process
-        process.turn_to_mailbox()
+        process.record_outer_nurseries()
         return process.mailbox.receive()
 
     @overload
@@ -204,7 +204,7 @@ class Actor:
         """Whether the class overrides `format_status`."""
         return getattr(self.format_status, "__func__", None) is not Actor.format_status
 
-    def _is_reported_elsewhere(self, crash: BaseException) -> bool:
+    def _traceback_is_logged_elsewhere(self, crash: BaseException) -> bool:
         """Whether the crash report of another actor has the origin of this crash."""
         return False
 
@@ -255,7 +255,7 @@ def make_receiver(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaita
             run it at once while the loop waits (module `trio_internals`).
     """
     process = actor._process
-    process.turn_to_mailbox()
+    process.record_outer_nurseries()
     return process.mailbox.receiver(turn)
 
 

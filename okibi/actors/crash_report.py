@@ -39,7 +39,7 @@ class EndedProcess(Protocol):
     @property
     def actor(self) -> object: ...
     @property
-    def deferred(self) -> Collection[Request] | None: ...
+    def deferred_calls(self) -> Collection[Request] | None: ...
     @property
     def debug(self) -> EventSource | None: ...
 
@@ -156,7 +156,9 @@ def _make_report(
     caller = None if request is None else request.caller
     sender = "" if caller is None else caller.path
     # Without the client of `message`, even if the reply to it was put off already.
-    others = [each for each in (*(process.deferred or ()), *unanswered) if each is not message]
+    others = [
+        each for each in (*(process.deferred_calls or ()), *unanswered) if each is not message
+    ]
     trace, trace_cut = _format_error(reason.error, with_message=shown["whole"])
     stack, stack_cut = format_task(client)
     report = CrashReport(

@@ -26,7 +26,7 @@ _BASE: Any = vars(BaseException)
 _cause: Callable[[BaseException], BaseException | None] = _BASE["__cause__"].__get__
 _context: Callable[[BaseException], BaseException | None] = _BASE["__context__"].__get__
 _traceback: Any = _BASE["__traceback__"]
-_object: Any = vars(AttributeError)["obj"]
+_attribute_error_obj: Any = vars(AttributeError)["obj"]
 
 
 def empty_frames(crash: BaseException) -> None:
@@ -47,7 +47,7 @@ def empty_frames(crash: BaseException) -> None:
         waiting += members_of(error)
         if is_a(error, AttributeError):
             # The object without the attribute, often the actor itself.
-            _object.__set__(error, None)
+            _attribute_error_obj.__set__(error, None)
         _traceback.__set__(error, _empty_traceback(traceback_of(error), copies))
 
 
@@ -63,12 +63,12 @@ def _empty_traceback(
         traceback = traceback.tb_next
     copied: TracebackType | None = None
     for entry in reversed(entries):
-        frame = _empty_frame(entry.tb_frame, entry.tb_lineno, copies)
+        frame = _make_empty_frame(entry.tb_frame, entry.tb_lineno, copies)
         copied = TracebackType(copied, frame, 0, entry.tb_lineno)
     return copied
 
 
-def _empty_frame(frame: FrameType, line: int, copies: dict[CodeLine, CodeType]) -> FrameType:
+def _make_empty_frame(frame: FrameType, line: int, copies: dict[CodeLine, CodeType]) -> FrameType:
     """Make a frame at the same line, without locals and without a calling frame."""
     code = frame.f_code
     copy = copies.get((code, line))

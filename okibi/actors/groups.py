@@ -161,16 +161,18 @@ class GroupMonitor(Generic[A]):
 
     Attributes:
         group: the monitored group.
-        members: the members when the monitor was set. Each later change brings exactly one
+        members_at_start: the members when the monitor was set. Each later change brings exactly one
             `Joined` or `Left`, on the control lane.
     """
 
-    __slots__ = ("_watcher", "group", "members")
+    __slots__ = ("_watcher", "group", "members_at_start")
 
-    def __init__(self, watcher: Process, group: Group[A], members: tuple[Ref[A], ...]) -> None:
+    def __init__(
+        self, watcher: Process, group: Group[A], members_at_start: tuple[Ref[A], ...]
+    ) -> None:
         self._watcher = watcher
         self.group = group
-        self.members = members
+        self.members_at_start = members_at_start
 
     def demonitor(self) -> None:
         """End the monitoring. Messages that wait in the mailbox are removed."""
@@ -223,26 +225,26 @@ class GroupTable:
     Each membership has a number, so leaving a large group needs no search.
 
     Attributes:
-        entries: by group key, the members by number.
+        members: by group key, the members by number.
         joins: by member, the numbers of its memberships by group key.
         monitors: by group key, the monitors.
     """
 
-    __slots__ = ("_numbers", "entries", "joins", "monitors")
+    __slots__ = ("_numbers", "joins", "members", "monitors")
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self.entries: dict[Hashable, dict[int, Process]] = {}
+        self.members: dict[Hashable, dict[int, Process]] = {}
         self.joins: dict[Process, dict[Hashable, list[int]]] = {}
         self.monitors: dict[Hashable, dict[GroupMonitor[Any], None]] = {}
 
     def processes(self, key: Hashable) -> list[Process]:
         """The members of a group, in the order of joining."""
-        return list(self.entries.get(key, {}).values())
+        return list(self.members.get(key, {}).values())
 
     def join(self, key: Hashable, process: Process) -> None:
         number = next(self._numbers)
-        self.entries.setdefault(key, {})[number] = process
+        self.members.setdefault(key, {})[number] = process
         if process not in self.joins:
             self.joins[process] = {}
             # First of the watchers, so that a Left comes before the Down.
@@ -283,10 +285,10 @@ class GroupTable:
     def _remove(
         self, key: Hashable, number: int, process: Process, reason: ExitReason | None
     ) -> None:
-        entries = self.entries[key]
-        del entries[number]
-        if not entries:
-            del self.entries[key]
+        members = self.members[key]
+        del members[number]
+        if not members:
+            del self.members[key]
         for monitor in self._monitors_of(key):
             monitor.notify(Left(monitor.group, Ref(process), reason, monitor))
 

@@ -312,7 +312,7 @@ class Mailbox:
     def put_last(self, message: object) -> None:
         """Put a message behind all others, those of blocked senders included."""
         while self.blocked_senders:
-            self._admit_first(self.blocked_senders)
+            self._admit_longest_waiting(self.blocked_senders)
         self._wake()
         self._append_data(message)
         self.peak = max(self.peak, len(self.data))
@@ -332,7 +332,7 @@ class Mailbox:
             del senders[task]
             reschedule(task, outcome.Value(True))
         while senders and len(self.data) < self.policy.capacity:
-            self._admit_first(senders)
+            self._admit_longest_waiting(senders)
 
     def time_out_at(self, when: float) -> None:
         """End the wait for a message with TIMEOUT at a time of trio's clock."""
@@ -404,7 +404,7 @@ class Mailbox:
                 message = self.data.popleft()
                 self._data_goes_first = False
                 if self.blocked_senders and len(self.data) < self.policy.capacity:
-                    self._admit_first(self.blocked_senders)
+                    self._admit_longest_waiting(self.blocked_senders)
                 return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task already reads this mailbox")
@@ -492,7 +492,7 @@ class Mailbox:
             self.data = deque()
         self.data.append(message)
 
-    def _admit_first(self, senders: "OrderedDict[Task, object]") -> None:
+    def _admit_longest_waiting(self, senders: "OrderedDict[Task, object]") -> None:
         """Accept the message of the sender that has waited longest."""
         task, message = senders.popitem(last=False)
         self._append_data(message)

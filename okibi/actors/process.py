@@ -91,7 +91,7 @@ class HostedActor(Protocol):
     async def live(self, started: Callable[[], None], /) -> None: ...
     async def terminate(self, reason: ExitReason, /) -> None: ...
     def _redacts(self) -> bool: ...
-    def _is_reported_elsewhere(self, crash: BaseException, /) -> bool: ...
+    def _traceback_is_logged_elsewhere(self, crash: BaseException, /) -> bool: ...
 
 
 class Process:
@@ -109,11 +109,11 @@ class Process:
 
     __slots__ = (
         "_kill", "_killed", "_outer_nurseries", "_phase_waiters", "_stop", "_stop_reason", "actor",
-        "answers_calls", "continuations", "current", "current_since", "debug", "deferred", "drains",
-        "ending_reason", "factory", "final_report", "grace", "has_terminate", "incarnation",
+        "answers_calls", "continuations", "current", "current_since", "debug", "deferred_calls",
+        "drains", "ending_reason", "factory", "grace", "has_terminate", "incarnation",
         "last_reply", "linked", "mailbox", "on_grace", "on_kill", "parent", "path", "phase",
         "reason", "release_name", "reported_elsewhere", "root", "start_failed", "started_at",
-        "task", "waiters", "waits", "watchers", "watching",
+        "stop_report", "task", "waiters", "waits", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -148,7 +148,7 @@ class Process:
         # Values for `handle_continue`, which go before the next message.
         self.continuations: list[object] | None = None
         # Calls whose reply was put off (`reply_later`).
-        self.deferred: dict[Request, None] | None = None
+        self.deferred_calls: dict[Request, None] | None = None
         # Waits that hold a loop (module `wait_cycles`). `waits`: tasks of this actor, each with the
         # process that it waits for. `waiters`: tasks of other actors that wait for this one.
         self.waits: dict[Task, tuple[Process, Request | None]] = {}
@@ -163,7 +163,7 @@ class Process:
         self.on_kill: Callable[[], None] | None = None
         self.on_grace: Callable[[], None] | None = None
         # A value that the actor leaves to its supervisor.
-        self.final_report: object = None
+        self.stop_report: object = None
         # Whether the start failed. Only the starter learns of such an end.
         self.start_failed = False
         # Nurseries opened around the actor's loop. Their tasks do not hold the loop.
@@ -387,7 +387,7 @@ class Process:
 
     # -- reading the mailbox
 
-    def turn_to_mailbox(self) -> None:
+    def record_outer_nurseries(self) -> None:
         """Record the nurseries opened around the loop: their tasks do not hold the loop."""
         if (task := self.task) is None:
             raise RuntimeError(f"{self.path} has ended and receives no more messages")
@@ -418,7 +418,7 @@ class Process:
         if self.waits.pop(task, None) is not None:
             del callee.waiters[task]
 
-    def has_waiter(self, task: Task) -> bool:
+    def is_awaited_without_request_by(self, task: Task) -> bool:
         """Whether a task waits for the start or the end, or for space in the mailbox."""
         return task in (self._phase_waiters or ()) or self.mailbox.blocks(task)
 
@@ -445,8 +445,8 @@ class Process:
         left = self.mailbox.close()
         if self.last_reply is not NOTHING and is_a(self.current, Request):
             self.current.answer(self.last_reply)
-        if left or self.deferred or self.current is not None:
-            for message in (self.current, *(self.deferred or ()), *left):
+        if left or self.deferred_calls or self.current is not None:
+            for message in (self.current, *(self.deferred_calls or ()), *left):
                 if is_a(message, Request) and message.waited_for:
                     message.fail(ActorExited(self.path, public, str(message)))
         watchers, self.watchers = self.watchers, {}
@@ -460,8 +460,9 @@ class Process:
         if not reason.quiet and not self.reported_elsewhere:
             self._report(reason, left)
         # A Ref of a dead actor keeps only the exit reason alive.
-        self.current = self.deferred = self.task = self.root = self.actor = self.debug = None
-        self.continuations, self.last_reply = None, NOTHING
+        self.current = self.task = self.root = self.actor = self.debug = None
+        self.continuations = self.deferred_calls = None
+        self.last_reply = NOTHING
         self.on_kill = self.on_grace = None
         self._outer_nurseries = ()
         self._empty_frames(reason)
@@ -481,7 +482,11 @@ class Process:
             from .crash_report import log_crash
 
             error, actor = reason.error, self.actor
-            logged = error is not None and actor is not None and actor._is_reported_elsewhere(error)
+            logged = (
+                error is not None
+                and actor is not None
+                and actor._traceback_is_logged_elsewhere(error)
+            )
             log_crash(self, reason, left, already_logged=logged)
         except BaseException as failed:
             # Without the texts of both errors: the failed code may be the actor's redaction.

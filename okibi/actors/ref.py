@@ -402,12 +402,12 @@ async def _send(process: Process, message: object, verb: str) -> None:
         # Not cancellable: Cancelled would mean that the message was not sent.
         await cancel_shielded_checkpoint()
         return
-    if not await _wait_for_room(process, message):
+    if not await _wait_for_space(process, message):
         reason = process.reason or NO_PROCESS
         raise ActorExited(process.path, reason, f"a {verb} of {describe(message)}")
 
 
-async def _wait_for_room(process: Process, message: object) -> bool:
+async def _wait_for_space(process: Process, message: object) -> bool:
     """Wait until the mailbox has taken a message. False if the actor has ended.
 
     Raises:

@@ -52,9 +52,9 @@ class Reply(Generic[R]):
         if client is not None and caller is not None and caller.waits[client][1] is request:
             # Any task may send the reply from now on, so this wait closes no call cycle.
             caller.end_wait(client, process)
-        if process.deferred is None:
-            process.deferred = {}
-        process.deferred[request] = None
+        if process.deferred_calls is None:
+            process.deferred_calls = {}
+        process.deferred_calls[request] = None
 
     @property
     def wanted(self) -> bool:
@@ -111,5 +111,5 @@ def _fail_lost(process: Process, request: Request) -> None:
 def _forget_request(process: Process, request: Request) -> None:
     # The caller goes on, so a later crash must not be raised in that task.
     request.client = None
-    if process.deferred is not None:
-        process.deferred.pop(request, None)
+    if process.deferred_calls is not None:
+        process.deferred_calls.pop(request, None)

@@ -26,7 +26,7 @@ from .reply import NO_REPLY, Reply
 from .request import NOT_MESSAGES, Request, describe
 from .safe_repr import describe_value, error_text
 from .signatures import annotations_as_text, bind
-from .system_messages import SystemMessage, no_op
+from .system_messages import SystemMessage, make_wake_up
 
 if TYPE_CHECKING:
     from .callers import CallingTask
@@ -167,7 +167,7 @@ class Server(Actor):
         process.continuations.append(continuation)
         if process.mailbox.has_reader:
             # Another task of the server called this; the loop waits for a message. Wake the loop.
-            process.mailbox.post(no_op())
+            process.mailbox.post(make_wake_up())
 
     def timeout_after(self, seconds: float) -> None:
         """Give TIMEOUT to `handle_info` if no message comes within `seconds` (OTP: `Timeout`).
@@ -270,7 +270,7 @@ class Server(Actor):
 
     async def run(self) -> None:
         process = self._process
-        process.turn_to_mailbox()
+        process.record_outer_nurseries()
         process.drains = self.when_stopped is WhenStopped.DRAIN
         mailbox, clock = process.mailbox, current_clock()
         me: Any = self

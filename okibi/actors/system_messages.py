@@ -52,6 +52,6 @@ async def _return_to_loop(_: object) -> bool:
     return False
 
 
-def no_op() -> SystemMessage:
+def make_wake_up() -> SystemMessage:
     """A message that asks nothing: a waiting loop runs one more iteration."""
-    return SystemMessage(Request("no_op", (), {}, None, False), type, _return_to_loop)
+    return SystemMessage(Request("wake_up", (), {}, None, False), type, _return_to_loop)

@@ -124,7 +124,7 @@ class TurnRunner:
         """Run a turn for a waiting task: True if the task still waits, False if it was woken."""
         self._running = True
         try:
-            waits_on = task.context.run(self._turn, message)
+            still_waits = task.context.run(self._turn, message)
         except BaseException as error:
             reschedule(task, outcome.Error(error))
             return False
@@ -133,9 +133,9 @@ class TurnRunner:
         cancel, self._pending_cancel = self._pending_cancel, None
         if cancel is not None:
             reschedule(task, outcome.capture(cancel))
-        elif not waits_on:
+        elif not still_waits:
             reschedule(task, self._wake_up)
-        return waits_on and cancel is None
+        return still_waits and cancel is None
 
     def postpone_cancel(self, cancel: RaiseCancelT) -> bool:
         """Deliver a cancellation after the running turn; False if no turn is running."""
@@ -250,7 +250,7 @@ def wake_loop_on(descriptor: int) -> bool:
 # -- threads
 
 
-def watch_steps() -> Callable[[], object]:
+def make_step_reader() -> Callable[[], object]:
     """How another thread sees which step of a task this thread's run is at.
 
     Returns:

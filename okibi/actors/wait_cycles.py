@@ -114,7 +114,9 @@ def fail_calls_that_block(ending: Process, waiter: Process, task: Task) -> None:
         process = reached.pop()
         for waiting, (callee, request) in process.waits.items():
             # A killed task is already awake and no longer waits.
-            parked = callee.has_waiter(waiting) or (request is not None and request.parked)
+            parked = callee.is_awaited_without_request_by(waiting) or (
+                request is not None and request.parked
+            )
             if not parked or not _is_edge(process, waiting):
                 continue
             if callee is not waiter:
@@ -211,6 +213,6 @@ def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
 def _is_edge(caller: Process, task: Task) -> bool:
     """Whether a wait still holds the caller's loop, and still needs the callee's loop."""
     callee, request = caller.waits[task]
-    needed = callee.has_waiter(task) if request is None else request.waited_for
+    needed = callee.is_awaited_without_request_by(task) if request is None else request.waited_for
     # `nursery.start` may have moved the task to a nursery around the loop meanwhile.
     return needed and caller.held_by(task)

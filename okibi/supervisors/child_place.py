@@ -382,7 +382,7 @@ def find_stop_report(process: Process) -> StopReport | None:
     )
     if report is not None:
         return report()
-    return process.final_report if isinstance(process.final_report, StopReport) else None
+    return process.stop_report if isinstance(process.stop_report, StopReport) else None
 
 
 def _is_dead(process: Process) -> bool:

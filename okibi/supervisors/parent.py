@@ -92,7 +92,7 @@ class Parent(Server):
             # Break the reference cycle between the tracebacks and this frame.
             errors.clear()
 
-    def _is_reported_elsewhere(self, crash: BaseException) -> bool:
+    def _traceback_is_logged_elsewhere(self, crash: BaseException) -> bool:
         # The crash report of the child describes a StartError already. OTP writes no second report
         # either: the supervisor's reason is `{shutdown, {failed_to_start_child, ...}}`.
         return is_a(crash, StartError)
@@ -138,7 +138,7 @@ class Parent(Server):
                 for place in reversed([*self._children.by_process.values()]):
                     self._record_stop(await self._children.wait_ended(place))
         self._stop_ended = trio.current_time()
-        self._process.final_report = self._build_stop_report()
+        self._process.stop_report = self._build_stop_report()
         if any(stopped.problem() for stopped in self._stop_results):
             logger.warning("%s", self._build_stop_report())
 

@@ -189,7 +189,7 @@ def _count_callers(process: Process) -> int:
     mailbox = process.mailbox
     # Copies: in another thread, the event loop may change the collections meanwhile.
     queued = (*tuple(mailbox.data), *tuple((mailbox.blocked_senders or {}).values()))
-    waiting = (process.current, *tuple(process.deferred or ()), *queued)
+    waiting = (process.current, *tuple(process.deferred_calls or ()), *queued)
     # A set: the current request may also be among the deferred ones.
     requests = {message for message in waiting if is_a(message, Request)}
     return sum(request.waited_for for request in requests)

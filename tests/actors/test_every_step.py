@@ -152,10 +152,10 @@ class Scene:
             assert len(outcomes) == 1, (who, outcomes)
             assert outcomes[0] in (who, *TOLD) or cancelled, (who, outcomes)
         registry = _group_table()
-        assert not any((name_table(), registry.entries, registry.joins, registry.monitors))
+        assert not any((name_table(), registry.members, registry.joins, registry.monitors))
         if self.desk is not None:
             process = self.desk.process()
-            left = (process.waits, process.watchers, process.watching, process.deferred)
+            left = (process.waits, process.watchers, process.watching, process.deferred_calls)
             assert not any(left)
             assert process.mailbox.statistics()[:2] == (0, 0)
 

@@ -78,7 +78,7 @@ OTHERS = Group("others", Worker)
 def left_behind() -> GroupTable | None:
     """Return the table of groups of this run; None if it is empty."""
     table = _group_table()
-    return table if table.entries or table.joins or table.monitors else None
+    return table if table.members or table.joins or table.monitors else None
 
 
 # -- joins and leaves
@@ -333,7 +333,7 @@ async def test_a_group_monitor_has_the_members_then_each_change(
     WORKERS.join(a)
 
     monitor = await watcher.call(Watcher.watch, WORKERS)
-    assert (monitor.group, monitor.members) == (WORKERS, (a,))
+    assert (monitor.group, monitor.members_at_start) == (WORKERS, (a,))
     WORKERS.join(b)
     WORKERS.join(a)
     OTHERS.join(a)
@@ -384,7 +384,7 @@ async def test_a_dead_watcher_gets_no_group_messages(nursery: trio.Nursery) -> N
 
     monitor = WORKERS.add_monitor(watcher.process())
 
-    assert monitor.members == ()
+    assert monitor.members_at_start == ()
     assert left_behind() is None
 
 
@@ -404,7 +404,7 @@ async def test_a_watchers_view_matches_the_members_at_its_end(nursery: trio.Nurs
             luck.choice([WORKERS.join, WORKERS.leave])(worker)
     await wait_all_tasks_blocked()
 
-    known = Counter(monitor.members)
+    known = Counter(monitor.members_at_start)
     for message in await watcher.call(Watcher.what_was_seen):
         assert isinstance(message, (Joined, Left))
         known[message.ref] += 1 if isinstance(message, Joined) else -1

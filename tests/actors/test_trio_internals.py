@@ -149,7 +149,7 @@ async def test_without_trios_private_name_no_task_waits_for_a_thread(
 
 @known
 async def test_another_thread_sees_whether_a_step_is_still_the_same() -> None:
-    current_step = trio_internals.watch_steps()
+    current_step = trio_internals.make_step_reader()
     from_thread = [await trio.to_thread.run_sync(current_step)]
     within = [current_step(), current_step()]
     await trio.lowlevel.checkpoint()
@@ -162,4 +162,4 @@ async def test_another_thread_sees_whether_a_step_is_still_the_same() -> None:
 async def test_without_a_known_loop_no_step_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trio_internals, "CONTEXT", None)
 
-    assert trio_internals.watch_steps()() is None
+    assert trio_internals.make_step_reader()() is None

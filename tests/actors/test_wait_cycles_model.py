@@ -76,7 +76,7 @@ def actor(path: str) -> Process:
     task = OneTask()
     task.child_nurseries.append(OneNursery(task))
     process.task = cast("Task", task)
-    process.turn_to_mailbox()
+    process.record_outer_nurseries()
     return process
 
 

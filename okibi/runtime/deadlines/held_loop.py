@@ -19,7 +19,7 @@ from types import CodeType, FrameType
 import trio
 
 from ...actors import Actor, logs
-from ...actors.trio_internals import watch_steps
+from ...actors.trio_internals import make_step_reader
 from ..errors.user_code import is_user_file, is_written_by_user
 from .interrupt import DeadlineInterrupt, is_importing
 from .where_it_stood import frames_in_loop
@@ -46,7 +46,7 @@ class HeldLoop:
     def __init__(self, interrupt: DeadlineInterrupt) -> None:
         self._interrupt = interrupt
         self._token = trio.lowlevel.current_trio_token()
-        self._current_step: Callable[[], object] = watch_steps()
+        self._current_step: Callable[[], object] = make_step_reader()
         self._last_step: object = None
         self._logged = set[CodeType]()
 

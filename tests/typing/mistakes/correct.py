@@ -79,7 +79,7 @@ class Board(Server):
     seen: tuple[Ref[Visits], ...] = ()
 
     async def init(self) -> None:
-        self.seen = self.monitor(VISITORS).members
+        self.seen = self.monitor(VISITORS).members_at_start
         monitor: Monitor = self.monitor(VISITS)
         monitor.demonitor()
         self.send_every(60.0, "look again").cancel()
