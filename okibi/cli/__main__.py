@@ -4,7 +4,7 @@ import sys
 
 __all__ = ["main"]
 
-TYPER_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
+PACKAGE_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def _run() -> int:
     try:
         from .commands import app
     except ImportError as error:
-        print(TYPER_MISSING.format(error.name), file=sys.stderr)
+        print(PACKAGE_MISSING.format(error.name), file=sys.stderr)
         return 1
     app(prog_name="okibi")
     return 0

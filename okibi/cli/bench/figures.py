@@ -13,7 +13,16 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["Figure", "distribution", "figure", "percentile", "ratio", "remainder", "samples_needed"]
+__all__ = [
+    "Figure",
+    "difference_figure",
+    "distribution",
+    "figure",
+    "percentile",
+    "pluralize",
+    "ratio",
+    "samples_needed",
+]
 
 # The points of a plotted distribution: each percent, and a finer tail.
 SHARES = (*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999)
@@ -72,14 +81,14 @@ def figure(values: Sequence[float | None]) -> Figure | None:
     return Figure(statistics.median(known), min(known), max(known))
 
 
-def remainder(values: Sequence[float | None]) -> Figure | None:
+def difference_figure(values: Sequence[float | None]) -> Figure | None:
     """Like `figure`, for differences of times: clamp `low` to 0; None if the median is <= 0.
 
     Noise can make such a difference negative.
 
-    >>> remainder([-1.0, 2.0, 3.0])
+    >>> difference_figure([-1.0, 2.0, 3.0])
     Figure(median=2.0, low=0.0, high=3.0)
-    >>> remainder([-1.0, -2.0, 3.0]) is None
+    >>> difference_figure([-1.0, -2.0, 3.0]) is None
     True
     """
     found = figure(values)

@@ -55,7 +55,9 @@ async def measure(options: BenchOptions, on_step: Callable[[Step, int, int], Non
         for number, step in enumerate(steps):
             on_step(step, number, len(steps))
             await bench.perform(step)
-    return BenchResults(bench.functions, bench.stand_ins, bench.crashes, bench.many, answers[OKIBI])
+    return BenchResults(
+        bench.function_runs, bench.stand_in_runs, bench.crashes, bench.many, answers[OKIBI]
+    )
 
 
 @contextmanager
@@ -92,8 +94,8 @@ class _Bench:
     options: BenchOptions
     targets: Mapping[str, Target]
     folder: Path
-    functions: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
-    stand_ins: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
+    function_runs: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
+    stand_in_runs: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
     crashes: defaultdict[str, list[CrashTimes]] = attrs.field(
         factory=lambda: defaultdict[str, list[CrashTimes]](list)
     )
@@ -139,17 +141,17 @@ class _Bench:
         return answer
 
     async def perform(self, step: Step) -> None:
-        target, size = self.targets[step.runtime], self.options.size
+        target, effort = self.targets[step.runtime], self.options.effort
         match step.purpose:
             case Purpose.FUNCTION:
-                run = await self._run(target, target.handler, size.seconds)
-                self.functions[step.runtime].append(run)
+                run = await self._run(target, target.handler, effort.seconds)
+                self.function_runs[step.runtime].append(run)
             case Purpose.STAND_IN:
-                run = await self._run(target, STAND_IN, size.stand_in_seconds)
-                self.stand_ins[step.runtime].append(run)
+                run = await self._run(target, STAND_IN, effort.stand_in_seconds)
+                self.stand_in_runs[step.runtime].append(run)
             case Purpose.MANY:
                 assert step.slots is not None  # set by the plan
-                run = await self._run(target, target.handler, size.seconds, step.slots)
+                run = await self._run(target, target.handler, effort.seconds, step.slots)
                 self.many[step.slots][step.runtime].append(run)
             case Purpose.CRASHES:
                 self.crashes[step.runtime].append(await self._crash(target))
@@ -157,7 +159,7 @@ class _Bench:
     async def _crash(self, target: Target) -> CrashTimes:
         command, environment = target.command(CRASHING), self._environment(own_handlers=True)
         try:
-            times = await measure_crashes(command, environment, self.options.size.crash_limit)
+            times = await measure_crashes(command, environment, self.options.effort.crash_limit)
             if target.name == PEER:
                 return times
             return attrs.evolve(times, restart=await measure_restart(command, environment))
@@ -167,7 +169,7 @@ class _Bench:
     async def _run(
         self, target: Target, handler: str, seconds: float, slots: int | None = None
     ) -> RunResult:
-        size = self.options.size
+        effort = self.options.effort
         environment = self._environment(own_handlers=handler == STAND_IN)
         if handler == STAND_IN:
             environment[okibi_stand_in.HANDLER] = target.handler
@@ -184,8 +186,8 @@ class _Bench:
             command=settings.command,
             event=self.options.event,
             timeout=settings.timeout,
-            warm_events=size.warm_events,
-            warm_seconds=size.warm_seconds,
+            warm_events=effort.warm_events,
+            warm_seconds=effort.warm_seconds,
             seconds=seconds,
             slots=slots,
         )

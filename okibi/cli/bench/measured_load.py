@@ -23,10 +23,10 @@ def _max_mb(sizes: Sequence[int | None]) -> float | None:
     return max(known) / 2**20 if known else None
 
 
-def memory_per_event_mb(results: BenchResults, name: str) -> float | None:
+def memory_per_event_mb(results: BenchResults, runtime: str) -> float | None:
     """Return the memory in MB of each further event in flight, in the same process or another."""
     most = max(results.many, default=1)
-    alone, together = results.functions[name], results.most_at_once(name)
+    alone, together = results.function_runs[runtime], results.most_at_once(runtime)
     peak = peak_mb(alone)
     if _processes(together) <= _processes(alone):
         return _per_further_event(peak, peak_mb(together), most)
@@ -50,17 +50,17 @@ def _per_further_event(one: float | None, all_of_them: float | None, count: int)
     return max(0.0, all_of_them - one) / (count - 1)
 
 
-def make_load(options: BenchOptions, results: BenchResults, name: str) -> MonthlyLoad:
-    runs = results.functions[name]
-    each = statistics.mean(run.seconds / run.count for run in runs)
+def make_load(options: BenchOptions, results: BenchResults, runtime: str) -> MonthlyLoad:
+    runs = results.function_runs[runtime]
+    seconds_per_event = statistics.mean(run.seconds / run.count for run in runs)
     return MonthlyLoad(
         monthly=options.rate,
         busy_ms=[each for run in runs for each in run.busy_ms],
-        cpu_ms=_cpu_ms(runs) or each * 1000,
+        cpu_ms=_cpu_ms(runs) or seconds_per_event * 1000,
         memory_mb=function_memory_mb(options, runs),
         process_mb=peak_mb(runs) or function_memory_mb(options, runs),
-        memory_per_event_mb=memory_per_event_mb(results, name),
-        many_cpu_ms=_cpu_ms(results.most_at_once(name)),
+        memory_per_event_mb=memory_per_event_mb(results, runtime),
+        many_cpu_ms=_cpu_ms(results.most_at_once(runtime)),
     )
 
 

@@ -12,7 +12,7 @@ from .results import BenchResults
 
 __all__ = ["make_notes"]
 
-BUSY_SERVER = 0.9
+BUSY_API = 0.9
 """A share of a core. Above it, the server may limit the throughput."""
 QUIET = 0.1
 """A share of the server's runnable time. Waiting less than this for a core is usual."""
@@ -40,7 +40,7 @@ INIT_CUT = (
 TOO_LITTLE_MEMORY = (
     "On {} the function needed {:.0f} MB, more than --memory-size {}; give a larger --memory-size."
 )
-COMPUTES_AT_ONCE = (
+USES_SEVERAL_CORES = (
     "On {} an event computes for {:.1f} times its duration, on several cores. With {:,} MB a"
     " function has {:.2g} of a core, so Lambda takes longer and costs more than estimated."
 )
@@ -65,12 +65,12 @@ def make_notes(options: BenchOptions, results: BenchResults, machine: Machine) -
         *_method(options),
         *(
             note
-            for name in results.functions
+            for runtime in results.function_runs
             for note in (
-                *_errors(name, results),
-                *_init_cut(name, results),
-                *_too_little_memory(name, options, results),
-                *_computes_at_once(name, options, results),
+                *_errors(runtime, results),
+                *_init_cut(runtime, results),
+                *_too_little_memory(runtime, options, results),
+                *_uses_several_cores(runtime, options, results),
             )
         ),
         *_not_measured(options, results),
@@ -79,11 +79,11 @@ def make_notes(options: BenchOptions, results: BenchResults, machine: Machine) -
 
 
 def _method(options: BenchOptions) -> list[str]:
-    prices, size = options.prices, options.size
+    prices, effort = options.prices, options.effort
     sources = f" ({', '.join(prices.sources)})" if prices.sources else ""
     return [
         ROUNDS.format(
-            pluralize(size.rounds, "round"), size.crash_rounds, RATIOS if options.peer else ""
+            pluralize(effort.rounds, "round"), effort.crash_rounds, RATIOS if options.peer else ""
         ),
         # The measured processes inherit this variable.
         BUSY_WAIT.format(os.environ.get("OKIBI_BUSY_WAIT_US") or "300"),
@@ -91,31 +91,33 @@ def _method(options: BenchOptions) -> list[str]:
     ]
 
 
-def _errors(name: str, results: BenchResults) -> list[str]:
-    many = [run for found in results.many.values() for run in found.get(name, ())]
-    kinds = sorted({kind for run in (*results.functions[name], *many) for kind in run.errors})
-    return [ERRORS.format(name, ", ".join(kinds))] if kinds else []
+def _errors(runtime: str, results: BenchResults) -> list[str]:
+    many = [run for found in results.many.values() for run in found.get(runtime, ())]
+    kinds = sorted(
+        {kind for run in (*results.function_runs[runtime], *many) for kind in run.errors}
+    )
+    return [ERRORS.format(runtime, ", ".join(kinds))] if kinds else []
 
 
-def _init_cut(name: str, results: BenchResults) -> list[str]:
-    seconds = max(run.first_next_ms for run in results.functions[name]) / 1000
-    return [INIT_CUT.format(name, seconds, INIT_LIMIT)] if seconds > INIT_LIMIT else []
+def _init_cut(runtime: str, results: BenchResults) -> list[str]:
+    seconds = max(run.first_next_ms for run in results.function_runs[runtime]) / 1000
+    return [INIT_CUT.format(runtime, seconds, INIT_LIMIT)] if seconds > INIT_LIMIT else []
 
 
-def _too_little_memory(name: str, options: BenchOptions, results: BenchResults) -> list[str]:
-    given, most = options.memory_mb, peak_mb(results.functions[name])
+def _too_little_memory(runtime: str, options: BenchOptions, results: BenchResults) -> list[str]:
+    given, most = options.memory_mb, peak_mb(results.function_runs[runtime])
     if given is None or most is None or most <= given:
         return []
-    return [TOO_LITTLE_MEMORY.format(name, most, given)]
+    return [TOO_LITTLE_MEMORY.format(runtime, most, given)]
 
 
-def _computes_at_once(name: str, options: BenchOptions, results: BenchResults) -> list[str]:
-    load = make_load(options, results, name)
+def _uses_several_cores(runtime: str, options: BenchOptions, results: BenchResults) -> list[str]:
+    load = make_load(options, results, runtime)
     times = load.cpu_ms / statistics.mean(load.busy_ms)
     share = load.memory_mb / options.prices.functions.full_core_mb
     if times <= max(SEVERAL_CORES, share):
         return []
-    return [COMPUTES_AT_ONCE.format(name, times, load.memory_mb, share)]
+    return [USES_SEVERAL_CORES.format(runtime, times, load.memory_mb, share)]
 
 
 def _not_measured(options: BenchOptions, results: BenchResults) -> list[str]:
@@ -130,9 +132,9 @@ def _machine_notes(results: BenchResults, machine: Machine) -> list[str]:
     found: list[str] = []
     if machine.cores == 1:
         found.append(ONE_CORE)
-    if any(run.server_share > BUSY_SERVER for run in many):
+    if any(run.api_share > BUSY_API for run in many):
         found.append(BUSY)
-    waited = [run.server_waited for run in (*results.one_at_a_time, *many)]
+    waited = [run.api_waited for run in (*results.one_at_a_time, *many)]
     known = [share for share in waited if share is not None]
     # The median, because one disturbed run does not affect the others.
     if known and (usual := statistics.median(known)) > QUIET:

@@ -22,7 +22,7 @@ from ..arguments import (
 )
 from .prices import Prices, read_prices, read_rate
 
-__all__ = ["PEER", "BenchOptions", "BenchSize", "RawOptions", "parse_options"]
+__all__ = ["PEER", "BenchEffort", "BenchOptions", "RawOptions", "parse_options"]
 
 PEER = "awslambdaric"
 """The official client, the only supported peer."""
@@ -36,8 +36,8 @@ MAX_ROUNDS = 1000
 
 
 @attrs.frozen
-class BenchSize:
-    """The size of a benchmark.
+class BenchEffort:
+    """How much a benchmark measures.
 
     Args:
         rounds: starts and measurements of each process.
@@ -60,8 +60,9 @@ class BenchSize:
         return self.seconds / 2
 
 
-QUICK = BenchSize(rounds=2, seconds=0.2, warm_events=100, warm_seconds=0.1, crash_rounds=1,
-             crash_limit=0.3)  # fmt: skip
+QUICK = BenchEffort(
+    rounds=2, seconds=0.2, warm_events=100, warm_seconds=0.1, crash_rounds=1, crash_limit=0.3
+)
 
 
 @attrs.frozen
@@ -71,7 +72,7 @@ class BenchOptions:
     Args:
         settings: the settings of the function.
         event: the event as JSON.
-        size: rounds and seconds.
+        effort: how much to measure.
         concurrency: numbers of events at once, besides 1; ascending and unique.
         peer: the handler of the peer; None without a peer.
         allow_errors: whether to measure answers that are errors.
@@ -84,7 +85,7 @@ class BenchOptions:
 
     settings: FunctionSettings
     event: bytes
-    size: BenchSize
+    effort: BenchEffort
     concurrency: Sequence[int]
     peer: str | None
     allow_errors: bool
@@ -134,7 +135,7 @@ def parse_options(handler: str, event: str | None, raw: RawOptions) -> BenchOpti
     _refuse_to_overwrite(inputs, {"--json": json, "--markdown": markdown})
     return BenchOptions(
         settings=settings,
-        size=_size(raw),
+        effort=_effort(raw),
         concurrency=_concurrency(raw.get("concurrency", "1"), peer),
         peer=peer,
         allow_errors=raw.get("allow_errors", False),
@@ -149,21 +150,21 @@ def parse_options(handler: str, event: str | None, raw: RawOptions) -> BenchOpti
     )
 
 
-def _size(raw: RawOptions) -> BenchSize:
-    size = QUICK if raw.get("quick") else BenchSize()
+def _effort(raw: RawOptions) -> BenchEffort:
+    effort = QUICK if raw.get("quick") else BenchEffort()
     if (text := raw.get("rounds")) is not None:
         rounds = parse_number(text)
         if not rounds.is_integer() or not 1 <= rounds <= MAX_ROUNDS:
             raise BadInput(
                 f"--rounds {text}: must be an integer from 1 to {MAX_ROUNDS}, as in --rounds 10"
             )
-        size = attrs.evolve(size, rounds=int(rounds))
+        effort = attrs.evolve(effort, rounds=int(rounds))
     if (text := raw.get("duration")) is not None:
         seconds = parse_number(text)
         if not 0 < seconds < math.inf:
             raise BadInput(f"--duration {text}: must be seconds > 0, as in --duration 0.5")
-        size = attrs.evolve(size, seconds=seconds)
-    return size
+        effort = attrs.evolve(effort, seconds=seconds)
+    return effort
 
 
 def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:

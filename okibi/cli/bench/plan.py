@@ -55,23 +55,23 @@ def make_plan(options: BenchOptions, peer: str | None) -> tuple[Step, ...]:
         peer: the peer's name, or None.
     """
     runtimes: Sequence[str] = (OKIBI,) if peer is None else (OKIBI, peer)
-    size = options.size
+    effort = options.effort
     turns = (runtimes, runtimes[::-1])
     steps = [
         Step(runtime, purpose)
-        for number in range(size.rounds)
+        for number in range(effort.rounds)
         for purpose in (Purpose.FUNCTION, Purpose.STAND_IN)
         for runtime in turns[number % 2]
     ]
     steps += [
         Step(runtime, Purpose.CRASHES)
-        for number in range(size.crash_rounds)
+        for number in range(effort.crash_rounds)
         for runtime in turns[number % 2]
     ]
     steps += [
         Step(runtime, Purpose.MANY, slots)
         for slots in options.concurrency
-        for number in range(size.rounds)
+        for number in range(effort.rounds)
         for runtime in turns[number % 2]
     ]
     return tuple(steps)

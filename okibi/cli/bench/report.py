@@ -46,7 +46,7 @@ class Report:
         machine: the machine.
         handler, peer_handler: the handlers.
         event_bytes, answer_bytes: the sizes of event and answer.
-        rounds, seconds: the size of the benchmark.
+        rounds, seconds: the number of rounds, and the measured time of each.
         rows: the figures.
         monthly: requests per month in the cost estimate.
         memory_mb: memory of the function in the cost estimate.
@@ -87,16 +87,16 @@ def make_report(options: BenchOptions, results: BenchResults, machine: Machine) 
         peer_handler=options.peer,
         event_bytes=len(options.event),
         answer_bytes=len(results.answer),
-        rounds=options.size.rounds,
-        seconds=options.size.seconds,
-        rows=make_rows(results, peer, options.size.crash_limit),
+        rounds=options.effort.rounds,
+        seconds=options.effort.seconds,
+        rows=make_rows(results, peer, options.effort.crash_limit),
         monthly=options.rate,
-        memory_mb=function_memory_mb(options, results.functions[OKIBI]),
+        memory_mb=function_memory_mb(options, results.function_runs[OKIBI]),
         prices=f"{options.prices.region}, {options.prices.taken}",
         costs=_make_costs(options, results, peer),
         distribution={
-            name: distribution([run.cycles_us for run in runs])
-            for name, runs in results.functions.items()
+            runtime: distribution([run.cycles_us for run in runs])
+            for runtime, runs in results.function_runs.items()
         },
         notes=make_notes(options, results, machine),
     )

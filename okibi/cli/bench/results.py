@@ -57,13 +57,13 @@ class RunResult:
         answers_us: for each of these events, from hand-out to answer.
         busy_ms: for each of these events, from hand-out until the runtime asks for the next event.
         cpu_us: processor time per event of all processes of the runtime.
-        server_share: processor time of the server as a share of the measured time.
+        api_share: processor time of the server as a share of the measured time.
         memory: bytes of all processes at the end, as if alone on the machine: pages shared among
             these processes count once.
         peak: sum of the peak bytes of all processes. Of the processes that have ended, only the
             largest counts, and only if it is larger than the living ones.
         processes: the number of processes at the end.
-        server_waited: share of its runnable time for which the server waited for a core; None if
+        api_waited: share of its runnable time for which the server waited for a core; None if
             server and runtime share a core.
     """
 
@@ -77,11 +77,11 @@ class RunResult:
     answers_us: Sequence[float]
     busy_ms: Sequence[float]
     cpu_us: float | None
-    server_share: float
+    api_share: float
     memory: int | None
     peak: int | None
     processes: int | None
-    server_waited: float | None = None
+    api_waited: float | None = None
 
 
 @attrs.frozen
@@ -111,27 +111,27 @@ class BenchResults:
     """All measurements, by the name of the runtime, in the order of the rounds.
 
     Args:
-        functions: runs of the function, one event at a time.
-        stand_ins: runs of the stand-in handler.
+        function_runs: runs of the function, one event at a time.
+        stand_in_runs: runs of the stand-in handler.
         crashes: times of crashes.
         many: runs of the function, by the number of events at once.
         answer: the first answer of okibi.
     """
 
-    functions: Mapping[str, Sequence[RunResult]]
-    stand_ins: Mapping[str, Sequence[RunResult]]
+    function_runs: Mapping[str, Sequence[RunResult]]
+    stand_in_runs: Mapping[str, Sequence[RunResult]]
     crashes: Mapping[str, Sequence[CrashTimes]]
     many: Mapping[int, Mapping[str, Sequence[RunResult]]]
     answer: bytes
 
-    def most_at_once(self, name: str) -> Sequence[RunResult]:
+    def most_at_once(self, runtime: str) -> Sequence[RunResult]:
         """The runs of a runtime with the most events at once; empty if there are none."""
-        return self.many[max(self.many)].get(name, ()) if self.many else ()
+        return self.many[max(self.many)].get(runtime, ()) if self.many else ()
 
     @property
     def one_at_a_time(self) -> list[RunResult]:
         """All runs of the function with one event at a time."""
-        return [run for runs in self.functions.values() for run in runs]
+        return [run for runs in self.function_runs.values() for run in runs]
 
     @property
     def many_at_once(self) -> list[RunResult]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from .figures import Figure, figure, percentile, ratio, remainder
+from .figures import Figure, difference_figure, figure, percentile, ratio
 from .plan import OKIBI
 from .results import BenchResults, CrashTimes, RunResult
 
@@ -77,8 +77,8 @@ def make_rows(results: BenchResults, peer: str | None, crash_limit: float) -> tu
         crash_limit: time-out in seconds of the events that crash.
     """
     names = (OKIBI,) if peer is None else (OKIBI, peer)
-    runs = [results.functions[name] for name in names]
-    pairs = [list(zip(results.functions[name], results.stand_ins[name], strict=True))
+    runs = [results.function_runs[name] for name in names]
+    pairs = [list(zip(results.function_runs[name], results.stand_in_runs[name], strict=True))
              for name in names]  # fmt: skip
     crashes = [results.crashes[name] for name in names]
     warm = "warm, one event at a time"
@@ -145,16 +145,18 @@ def _handler_time(pair: tuple[RunResult, RunResult]) -> Value:
 
 EVENTS = _RowSpec("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
 RUNTIME_CPU = _RowSpec("processor time of the runtime", "us", lambda run: run.cpu_us)
-BUSY = _RowSpec("the server's share of a core", "%", lambda run: run.server_share * 100)
+BUSY = _RowSpec("the server's share of a core", "%", lambda run: run.api_share * 100)
 CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
 SHARES = (
     _RowSpec("share of p50: runtime and server", "us", lambda pair: _cycle(pair[1])),
     # Without a ratio: both differences may be almost 0.
-    _RowSpec("share of p50: handler", "us", _handler_time, has_ratio=False, combine=remainder),
+    _RowSpec(
+        "share of p50: handler", "us", _handler_time, has_ratio=False, combine=difference_figure
+    ),
 )
 EVENT = (
     _RowSpec("processor time of the server", "us",
-          lambda run: run.server_share * run.seconds / run.count * 1e6),
+          lambda run: run.api_share * run.seconds / run.count * 1e6),
     RUNTIME_CPU,
     *_percentiles("event to answer", "answers_us"),
 )  # fmt: skip

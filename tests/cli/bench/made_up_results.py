@@ -49,7 +49,7 @@ def run(cycle: float, **changed: Any) -> RunResult:
         answers_us=[cycle * 0.8] * 1000,
         busy_ms=[cycle / 1000] * 1000,
         cpu_us=cycle / 2,
-        server_share=0.3,
+        api_share=0.3,
         memory=20 << 20,
         peak=22 << 20,
         processes=1,
@@ -71,8 +71,8 @@ def results(
         return [run(each.cycles_us[0] * 2, errors=each.errors) for each in runs]
 
     made = BenchResults(
-        functions={"okibi": functions, **({PEER: slower(functions)} if peer else {})},
-        stand_ins={"okibi": stand_ins, **({PEER: slower(stand_ins)} if peer else {})},
+        function_runs={"okibi": functions, **({PEER: slower(functions)} if peer else {})},
+        stand_in_runs={"okibi": stand_ins, **({PEER: slower(stand_ins)} if peer else {})},
         crashes={
             "okibi": [crash],
             **({PEER: [CrashTimes(1.0, 80.0, 45.0, 580.0)]} if peer else {}),

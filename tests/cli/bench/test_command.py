@@ -14,7 +14,7 @@ import pytest
 from okibi.cli.__main__ import main
 from okibi.cli.bench import command
 from okibi.cli.bench.command import bench
-from okibi.cli.bench.options import BenchSize, RawOptions
+from okibi.cli.bench.options import BenchEffort, RawOptions
 from okibi.cli.bench.results import BenchResults
 from okibi.local.processes import descendants
 from tests.cli.bench.made_up_results import PEER, SMALL, refused, results, run, with_app
@@ -44,8 +44,8 @@ def sleeps(event, context):
         open("asleep", "w").close()
         time.sleep(60)
 """
-# The size of --quick in this file; the long crash_limit suits a busy machine.
-QUICK = BenchSize(
+# What --quick measures in this file; the long crash_limit suits a busy machine.
+QUICK = BenchEffort(
     rounds=1, seconds=0.05, warm_events=20, warm_seconds=0.05, crash_rounds=1, crash_limit=2.0
 )
 OFFICIAL = importlib.util.find_spec(PEER) is not None

@@ -65,14 +65,14 @@ SLOW = run(20_000, cpu_us=60_000)
          "The system does not provide all memory and processor times. "),
         (of_okibi(run(100, cpu_us=None)), {}, "The system does not provide"),
         (of_okibi(run(100)), {"cores": 1}, "The machine has one core; "),
-        (of_okibi(run(100), many={16: {"okibi": [run(100, server_share=0.95)]}}), {},
+        (of_okibi(run(100), many={16: {"okibi": [run(100, api_share=0.95)]}}), {},
          "With many events at once the server was busy most of the time; "),
         # One event at a time: a busy server takes nothing from a runtime that waits for it.
-        (of_okibi(run(9, server_share=1)), {}, ""),
-        (of_okibi(*(run(200, server_waited=share) for share in (0.02, 0.45, 0.6))), {},
+        (of_okibi(run(9, api_share=1)), {}, ""),
+        (of_okibi(*(run(200, api_waited=share) for share in (0.02, 0.45, 0.6))), {},
          "Other processes used the cores: the server waited 45% of its runnable time"),
         # One round of three may be unlucky, on a quiet machine too.
-        (of_okibi(*(run(200, server_waited=share) for share in (0.02, 0.03, 0.6))), {}, ""),
+        (of_okibi(*(run(200, api_waited=share) for share in (0.02, 0.03, 0.6))), {}, ""),
     ],
 )  # fmt: skip
 def test_a_finding_that_affects_the_figures_is_a_note(
@@ -85,7 +85,9 @@ def test_a_finding_that_affects_the_figures_is_a_note(
 
 def test_a_finding_names_its_runtime(tmp_path: Path) -> None:
     both = results([run(100)], [run(90)], peer=True)
-    theirs = attrs.evolve(both, functions={"okibi": [run(100)], PEER: [run(100, errors={"A": 1})]})
+    theirs = attrs.evolve(
+        both, function_runs={"okibi": [run(100)], PEER: [run(100, errors={"A": 1})]}
+    )
 
     assert [note.partition(":")[0] for note in found(tmp_path, theirs)] == [
         f"On {PEER} some answers are errors"

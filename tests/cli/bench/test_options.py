@@ -30,14 +30,14 @@ def has_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_default_size_takes_a_few_seconds() -> None:
     made = read()
 
-    assert (made.size.rounds, made.size.seconds) == (5, 1.0)
+    assert (made.effort.rounds, made.effort.seconds) == (5, 1.0)
     assert (made.event, made.concurrency, made.peer) == (b"{}", (), None)
     assert made.rate == pytest.approx(1e6)
 
 
 def test_rounds_and_duration_override_quick() -> None:
-    assert read(quick=True).size == QUICK
-    made = read(quick=True, rounds="7", duration="0.5").size
+    assert read(quick=True).effort == QUICK
+    made = read(quick=True, rounds="7", duration="0.5").effort
     assert (made.rounds, made.seconds, made.crash_rounds) == (7, 0.5, QUICK.crash_rounds)
 
 

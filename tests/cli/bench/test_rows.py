@@ -78,7 +78,7 @@ def test_peaks_of_several_processes_have_no_ratio(processes: int, ratio: Figure 
     of_16 = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
     made = results([run(100)], [run(90)], peer=True, many={16: of_16})
     functions = {"okibi": [run(100)], PEER: [run(100, processes=processes)]}
-    shown = found(attrs.evolve(made, functions=functions), PEER)
+    shown = found(attrs.evolve(made, function_runs=functions), PEER)
 
     for name in (("16 events at once", "peak memory"), ("memory of all processes", "peak")):
         assert (shown[name].okibi, shown[name].peer) == (Figure(22, 22, 22), Figure(22, 22, 22))
