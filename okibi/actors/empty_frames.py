@@ -5,8 +5,9 @@ the actor, and its process, whose exit reason holds the exception again. A Ref o
 would keep all of them. Without a Ref they would wait for the garbage collector.
 
 This module replaces the frames of a reported crash by empty frames. File, line and function stay; a
-later format lacks only the columns (`^^^^`). Sentry still finds the locals while the report is
-logged, but not in the `__cause__` of an ActorExited, where locals of another actor may be secrets.
+later format lacks only the columns (`^^^^`). While the report is logged, Sentry still finds the
+locals. It does not find them later, in the `__cause__` of an ActorExited: that could show one
+actor's secrets to another.
 
 Rejected: `frame.clear()`. Before Python 3.13 it closes a suspended coroutine, for example that of a
 task that has caught the exception and runs on. It also leaves the frame its function, with all that

@@ -1,10 +1,10 @@
 """Group: a typed key that any number of actors share (OTP: `pg`; Elixir: Registry, duplicate keys).
 
-An actor may join a group several times. It then is a member as often, must leave as often, and gets
-each dispatch as often. A dead actor leaves all its groups before its monitors are notified.
+An actor may join a group several times. Each join counts: two joins need two leaves and bring each
+dispatch twice. A dead actor leaves all its groups before its monitors are notified.
 
 The table of groups belongs to one `trio.run` (a RunVar), like the table of names. It has no entry
-for a group without members and monitors. OTP's groups across machines have no counterpart here.
+for a group with neither members nor monitors. OTP's groups across machines have no counterpart.
 """
 
 import itertools

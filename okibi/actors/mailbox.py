@@ -1,7 +1,8 @@
 """A mailbox: two lanes and one reader.
 
     control   Downs of monitors, timers, system messages. Unbounded, never dropped, and read before
-              any data. Timers that fire while the reader reads let one data message pass.
+              any data. After a batch of due timers, one data message goes before the timers that
+              come due later.
     data      calls, casts and sent messages. Bounded by the actor's MailboxPolicy.
 
 Rejected: one bounded queue for both, because when it is full, dropping the oldest message may drop
@@ -127,7 +128,8 @@ class MailboxStatistics(NamedTuple):
 # handed each message while they wait. With maxlen=0, because it must stay empty.
 _EMPTY: deque[object] = deque(maxlen=0)
 
-# Wakes the reader without a message: the reader must check the lanes again.
+# Wakes the reader without a message: the reader must check the lanes again. A reader that takes
+# turns gets it as a message.
 LOOK: object = object()
 
 
@@ -290,7 +292,10 @@ class Mailbox:
         return True
 
     def admit(self, task: Task) -> bool:
-        """Accept the message of one blocked sender first; False at twice the capacity."""
+        """Accept the message of a blocked sender ahead of the other blocked senders.
+
+        False if the lane already holds twice its capacity.
+        """
         senders = self.blocked_senders or OrderedDict[Task, object]()
         if not self.put_beyond_capacity(senders[task]):
             return False
@@ -310,7 +315,10 @@ class Mailbox:
         heapq.heappush(self.timers, timer)
 
     def put_last(self, message: object) -> None:
-        """Put a message behind all others, those of blocked senders included."""
+        """Put a message behind all others, those of blocked senders included.
+
+        The message is accepted whatever the capacity, and even while the actor is stopping.
+        """
         while self.blocked_senders:
             self._admit_longest_waiting(self.blocked_senders)
         self._wake()
@@ -431,7 +439,8 @@ class Mailbox:
         """Make a faster `receive` for the running task. It may return LOOK: call it again then.
 
         Args:
-            turn: handles a message without waiting, if the actor never waits over a message.
+            turn: handles a message, LOOK included, without waiting; None for an actor that may
+                wait while it handles a message.
         """
         task, unpark = current_task(), self._unpark
         if self._reader is task:

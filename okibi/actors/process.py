@@ -2,13 +2,16 @@
 
     STARTING   the factory and `init` run. The starter waits; messages wait in the mailbox.
     RUNNING    `init` has returned and the starter has been woken.
-    DYING      the end is certain. Calls fail at once; `terminate` may be running.
+    DYING      the body has ended; `terminate` may be running.
     DEAD       the name is free, calls have failed, monitors have their Down, in this order.
 
     STARTING -> RUNNING    init returned
-    STARTING -> DEAD       init failed or was killed, or a stop was requested; `terminate` not run
-    RUNNING  -> DYING      the body returned or raised, or a stop was requested
+    STARTING -> DEAD       init failed, or was cancelled by a stop or kill; `terminate` not run
+    RUNNING  -> DYING      the body returned or raised, perhaps after a stop or kill
     DYING    -> DEAD       `terminate` returned, raised, or exceeded its grace
+
+A stop or kill request does not change the phase, but sets `ending_reason` at once: calls and sends
+then fail, although the body may still run.
 
 A process has two cancel scopes. The outer, `_kill`, ends the actor without `terminate`; its
 deadline is the end of the grace. The inner, `_stop`, contains only the body: cancellation is
@@ -135,7 +138,8 @@ class Process:
         self.reported_elsewhere = False
         self.phase = Phase.STARTING
         self.reason: ExitReason | None = None
-        # Set as soon as the end is certain. Each send and call checks it, and fails with it.
+        # Set as soon as the end is requested or certain. Each send and call checks it, and fails
+        # with it.
         self.ending_reason: ExitReason | None = None
         self.factory: Callable[[], HostedActor] | None = None
         self.actor: HostedActor | None = None
@@ -162,7 +166,7 @@ class Process:
         self.release_name: Callable[[], None] | None = None
         self.on_kill: Callable[[], None] | None = None
         self.on_grace: Callable[[], None] | None = None
-        # A value that the actor leaves to its supervisor.
+        # The StopReport that an ended supervisor leaves to its own supervisor.
         self.stop_report: object = None
         # Whether the start failed. Only the starter learns of such an end.
         self.start_failed = False
@@ -419,7 +423,7 @@ class Process:
             del callee.waiters[task]
 
     def is_awaited_without_request_by(self, task: Task) -> bool:
-        """Whether a task waits for the start or the end, or for space in the mailbox."""
+        """Whether a task waits for the start, the end, or space in the mailbox."""
         return task in (self._phase_waiters or ()) or self.mailbox.blocks(task)
 
     def _set_running(self) -> None:

@@ -1,4 +1,6 @@
-"""A short repr of values without secrets, for logs that ask for values.
+"""A short repr of values without secrets, for crash reports and traces.
+
+Used if OKIBI_CRASH_REPORTS=full asks for values.
 
 Shown by value: Python's own types, named tuples, and the fields of attrs classes, dataclasses and
 msgspec Structs. Any other object is shown by its type, because its `__repr__` is user code and may

@@ -158,8 +158,9 @@ class Address(Generic[A_co]):
         Raises:
             ActorExited: the actor has ended or is ending (OTP: no error).
             NoProcess: no actor has the name.
-            MailboxFull: the mailbox is full, and its policy is to reject, or the receiver is the
-                sender, or the receiver waits for the sender and has twice its capacity.
+            MailboxFull: the mailbox is full, and one of these holds: its policy is REJECT; the
+                receiver is the sender; the receiver waits for the sender, and the mailbox holds
+                twice its capacity.
             TypeError: `method` is no message.
         """
         process = self.process()
@@ -184,7 +185,7 @@ class Address(Generic[A_co]):
 
         Raises:
             ActorExited, NoProcess, TypeError: as `cast`.
-            MailboxFull: the mailbox is full, whatever its policy but DROP_OLDEST.
+            MailboxFull: the mailbox is full, and its policy is not DROP_OLDEST.
             RuntimeError: this thread does not run trio; use `from_thread` or a `Portal`.
         """
         process = self.process()
@@ -248,7 +249,7 @@ class Ref(Address[A_co]):
 
     @property
     def reason(self) -> ExitReason | None:
-        """Why the actor ended; None before."""
+        """Why the actor ended or is ending; None until `init` has failed or `run` has ended."""
         return self._process.reason
 
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
@@ -327,7 +328,7 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
 
     Raises:
         ActorExited: the actor has ended or is ending.
-        MailboxFull: the policy is to reject.
+        MailboxFull: the policy is REJECT.
     """
     if process.ending_reason is not None:
         raise ActorExited(process.path, process.ending_reason, f"a {verb} of {describe(message)}")
@@ -364,7 +365,7 @@ def _note_origin(request: Request) -> None:
 
 
 def refuse_calls(process: Process) -> None:
-    """Fail the calls that came before the actor was made and turned out to be no Server."""
+    """Fail the calls that came before the actor was made, because it is no Server."""
     mailbox = process.mailbox
     if not mailbox.data and not mailbox.blocked_senders:
         # Nearly always; runs at each start.
@@ -419,7 +420,7 @@ async def _wait_for_space(process: Process, message: object) -> bool:
     paths = find_cycle(caller, process, task)
     if paths is not None:
         # A cycle of calls: the receiver cannot read its mailbox. OTP's cast would not wait for
-        # room, so put the message in beyond the capacity.
+        # space, so put the message in beyond the capacity.
         if process is not caller and process.mailbox.put_beyond_capacity(message):
             await cancel_shielded_checkpoint()
             return True

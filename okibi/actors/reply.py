@@ -50,7 +50,8 @@ class Reply(Generic[R]):
         client = request.client
         caller = None if client is None else process.waiters.get(client)
         if client is not None and caller is not None and caller.waits[client][1] is request:
-            # Any task may send the reply from now on, so this wait closes no call cycle.
+            # Any task may send the reply from now on, so this wait is no longer part of a cycle of
+            # calls.
             caller.end_wait(client, process)
         if process.deferred_calls is None:
             process.deferred_calls = {}

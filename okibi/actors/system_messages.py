@@ -1,7 +1,7 @@
 """System messages: questions that the loop of every server answers itself (OTP: `sys`).
 
 They use the control lane, so data does not delay them, and no method of the server sees them. Every
-start imports this module, so it has only the message; `actors.debug` has the questions.
+cold start imports this module, so it holds only the message; the questions are in `actors.debug`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -53,5 +53,5 @@ async def _return_to_loop(_: object) -> bool:
 
 
 def make_wake_up() -> SystemMessage:
-    """A message that asks nothing: a waiting loop runs one more iteration."""
+    """Make a message that asks nothing: a waiting loop runs one more iteration."""
     return SystemMessage(Request("wake_up", (), {}, None, False), type, _return_to_loop)

@@ -14,9 +14,10 @@ Waking a task costs a pass of trio's loop. Two ways avoid that pass:
               handoff steps that task inside the sender's step, as trio's loop would one pass later.
               (Mach: handoff. L4: direct process switch.)
 
-A sender may give a turn or a handoff only where a checkpoint would be allowed, with everything done
-that must happen before other tasks run. User code must not be on the sender's stack, because it may
-have used most of Python's recursion limit. For this reason `send` never gives a turn or a handoff.
+Only the runtime's `wake` gives turns and handoffs (module `okibi.runtime.in_flight.handover`). A
+sender may use it only where a checkpoint would be allowed, and only after it has done all that must
+happen before other tasks run. User code must not be on the sender's stack, because it may have used
+most of Python's recursion limit. For this reason `send` never gives a turn or a handoff.
 
 An actor can rely on these rules in a turn:
 
@@ -92,8 +93,8 @@ def find_private_api(release: str) -> tuple[Any, Any, Any]:
 
 
 CONTEXT, WAIT_TRAP, CHECKPOINT_TRAP = find_private_api(trio.__version__)
-# trio's function in which a task waits for the children of its nursery. If trio renames it, a
-# waiting task is shown at that wait instead of at the line of its first child.
+# trio's function in which a task waits for the children of its nursery. If trio renames it,
+# `frames_of` then shows a task at its nursery's exit, not at the line of the first child.
 NURSERY_EXIT: Final = "_nested_child_finished"
 
 
@@ -251,7 +252,7 @@ def wake_loop_on(descriptor: int) -> bool:
 
 
 def make_step_reader() -> Callable[[], object]:
-    """How another thread sees which step of a task this thread's run is at.
+    """Make a function with which another thread sees at which step of a task this thread's run is.
 
     Returns:
         A function for any thread: the task and how often it has yielded, equal for two calls in

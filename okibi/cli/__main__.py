@@ -7,23 +7,22 @@ __all__ = ["main"]
 PACKAGE_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
 
-def main() -> int:
-    """Run the command line and return the exit code."""
+def main() -> None:
+    """Run the command line. Typer raises SystemExit with the exit code.
+
+    Raises:
+        SystemExit: also if a package of the extra `cli` is missing, and after Ctrl-C during the
+            import (130).
+    """
     try:
-        return _run()
+        try:
+            from .commands import app
+        except ImportError as error:
+            sys.exit(PACKAGE_MISSING.format(error.name))
+        app(prog_name="okibi")
     except KeyboardInterrupt:
-        return 130
-
-
-def _run() -> int:
-    try:
-        from .commands import app
-    except ImportError as error:
-        print(PACKAGE_MISSING.format(error.name), file=sys.stderr)
-        return 1
-    app(prog_name="okibi")
-    return 0
+        sys.exit(130)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,7 +12,7 @@ outcome:
 The outcome passes directly from the task to the awaiter. A busy supervisor does not delay it.
 
 If somebody awaits a crashed task, only the awaiter sees the crash. Otherwise the crash is logged
-with path, function and caller: when the task exits, or when its last Task object is collected.
+with path, function and caller: when the task exits, or when its Task object is collected.
 
     purpose                              Elixir                       okibi
     wait for the outcome                 Task.await                   await task.result()
@@ -416,10 +416,10 @@ async def run_task(
 
 
 def callers() -> tuple[str, ...]:
-    """Return the paths of the running task's caller, of that caller's caller, and onwards.
+    """Return the paths of the caller of the okibi task in which this is called, and of its callers.
 
     The nearest caller comes first; the chain ends at the first actor that is not a task, or has
-    exited. Outside a task the result is empty. Elixir: `$callers`.
+    exited. Outside an okibi task the result is empty. Elixir: `$callers`.
 
         async def fetch(url):
             log.info("fetching for %s", callers()[0])    # "/shop/basket"

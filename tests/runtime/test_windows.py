@@ -101,10 +101,9 @@ from okibi.cli.__main__ import main
 for arguments in (["invoke", "app.function"], ["bench", "app.function"], ["--version"]):
     sys.argv[1:] = arguments
     try:
-        code = main()
+        main()
     except SystemExit as end:
-        code = end.code
-    print(code, file=sys.stderr)
+        print(end.code, file=sys.stderr)
 """
 
 

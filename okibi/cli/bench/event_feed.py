@@ -1,8 +1,8 @@
 """Serve the same event to a measured runtime again and again, on one lane or many.
 
 No I/O: the platform's side of the Runtime API calls this module, which reads a clock. After all
-lanes have connected, each `GET /next` gets an event immediately: the runtime never waits for the
-server. The times of an event follow from its hand-out, its answer, and the next request.
+lanes have connected, each `GET /next` gets an event immediately: the runtime never waits for an
+event. The times of an event follow from its hand-out, its answer, and the next request.
 
 Throughput counts the events that end in the measured time. That time begins and ends with the end
 of an event and covers whole rounds of all lanes; otherwise events in flight at either end would be

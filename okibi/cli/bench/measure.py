@@ -106,6 +106,8 @@ class _Bench:
     async def first_answer(self, target: Target) -> bytes:
         """Serve the event once, and save the answer for the stand-in handler.
 
+        The stand-in handler only returns the saved answer. Its cycle is the runtime's own time.
+
         Raises:
             BadInput: the function does not start, answers with an error that is not allowed, or
                 the disk is full.

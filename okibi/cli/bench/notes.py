@@ -13,16 +13,17 @@ from .results import BenchResults
 __all__ = ["make_notes"]
 
 BUSY_API = 0.9
-"""A share of a core. Above it, the server may limit the throughput."""
+"""A share of a core. Above it, the local Runtime API may limit the throughput."""
 QUIET = 0.1
-"""A share of the server's runnable time. Waiting less than this for a core is usual."""
+"""A share of the local Runtime API's runnable time. Waiting less than this for a core is usual."""
 SEVERAL_CORES = 1.5
 """A ratio of processor time to duration. Above it, the handler uses several cores. It is above 1
 because processor time includes the runtime's work between two events."""
 
 ROUNDS = (
-    "Each figure is the median of {}, of crashes {}, with minimum and maximum{}. README,"
-    ' "Benchmark your function", describes the measurements and the limits of the cost estimate.'
+    "Each figure is the median of {} ({} for crashes), with minimum and maximum{}. The"
+    ' page "Benchmark your function" of the documentation describes the measurements and the limits'
+    " of the cost estimate."
 )
 RATIOS = "; each ratio compares okibi with the peer in the same round"
 BUSY_WAIT = (
@@ -48,14 +49,14 @@ NOT_MEASURED = (
     "The system does not provide all memory and processor times. For missing values the costs"
     " assume {} MB (set with --memory-size) and events that compute for their whole duration."
 )
-ONE_CORE = "The machine has one core; the server takes time from the runtime."
+ONE_CORE = "The machine has one core; the local Runtime API takes time from the runtime."
 BUSY = (
-    "With many events at once the server was busy most of the time; the figures show the limit of"
-    " the server, not of the runtime."
+    "With many events at once the local Runtime API was busy most of the time; the figures show its"
+    " limit, not the runtime's."
 )
 OTHER_PROCESSES = (
-    "Other processes used the cores: the server waited {:.0%} of its runnable time. Measure again"
-    " on a quiet machine."
+    "Other processes used the cores: the local Runtime API waited {:.0%} of its runnable time."
+    " Measure again on a quiet machine."
 )
 
 

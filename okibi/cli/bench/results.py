@@ -57,14 +57,14 @@ class RunResult:
         answers_us: for each of these events, from hand-out to answer.
         busy_ms: for each of these events, from hand-out until the runtime asks for the next event.
         cpu_us: processor time per event of all processes of the runtime.
-        api_share: processor time of the server as a share of the measured time.
+        api_share: processor time of the local Runtime API as a share of the measured time.
         memory: bytes of all processes at the end, as if alone on the machine: pages shared among
             these processes count once.
         peak: sum of the peak bytes of all processes. Of the processes that have ended, only the
             largest counts, and only if it is larger than the living ones.
         processes: the number of processes at the end.
-        api_waited: share of its runnable time for which the server waited for a core; None if
-            server and runtime share a core.
+        api_waited: share of its runnable time for which the local Runtime API waited for a core;
+            None if it shares a core with the runtime.
     """
 
     first_next_ms: float
@@ -112,7 +112,7 @@ class BenchResults:
 
     Args:
         function_runs: runs of the function, one event at a time.
-        stand_in_runs: runs of the stand-in handler.
+        stand_in_runs: runs of the stand-in handler, which only returns the saved answer.
         crashes: times of crashes.
         many: runs of the function, by the number of events at once.
         answer: the first answer of okibi.

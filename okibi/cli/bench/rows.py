@@ -3,8 +3,8 @@
 #
 # The runtime's share of a cycle is not measured inside the cycle, because measuring costs time. It
 # is the cycle of the same function with a stand-in handler (`functions/okibi_stand_in.py`),
-# measured in the same round. The handler's share is the difference of the two medians. The server's
-# share of a cycle is included in both; the row of the server's processor time shows its size.
+# measured in the same round. The handler's share is the difference of the two medians. Both include
+# the time of the local Runtime API, "API" for short; a row of its processor time shows how much.
 """Make the rows of a report from the measured runs."""
 
 from collections.abc import Callable, Sequence
@@ -145,17 +145,17 @@ def _handler_time(pair: tuple[RunResult, RunResult]) -> Value:
 
 EVENTS = _RowSpec("events", "a second", lambda run: run.count / run.seconds, THROUGHPUT)
 RUNTIME_CPU = _RowSpec("processor time of the runtime", "us", lambda run: run.cpu_us)
-BUSY = _RowSpec("the server's share of a core", "%", lambda run: run.api_share * 100)
+BUSY = _RowSpec("the Runtime API's share of a core", "%", lambda run: run.api_share * 100)
 CYCLE = (EVENTS, *_percentiles("a cycle", "cycles_us"))
 SHARES = (
-    _RowSpec("share of p50: runtime and server", "us", lambda pair: _cycle(pair[1])),
+    _RowSpec("share of p50: runtime and API", "us", lambda pair: _cycle(pair[1])),
     # Without a ratio: both differences may be almost 0.
     _RowSpec(
         "share of p50: handler", "us", _handler_time, has_ratio=False, combine=difference_figure
     ),
 )
 EVENT = (
-    _RowSpec("processor time of the server", "us",
+    _RowSpec("processor time of the Runtime API", "us",
           lambda run: run.api_share * run.seconds / run.count * 1e6),
     RUNTIME_CPU,
     *_percentiles("event to answer", "answers_us"),

@@ -1,4 +1,4 @@
-"""Report an error to the platform when no lane can: over a new, blocking connection.
+"""Report an error to the platform when trio's loop cannot: over a new, blocking connection.
 
 Used before trio's loop runs, after it has ended, and by the watchdog while the loop hangs.
 """

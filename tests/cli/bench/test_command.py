@@ -87,7 +87,7 @@ def test_a_function_and_the_official_client_are_measured(
     rows = {(row["section"].partition(",")[0], row["name"]): row for row in report["rows"]}
     crashes = "crashes (okibi's test handler)"
     positive = [
-        ("warm", "a cycle, p50"), ("warm", "share of p50: runtime and server"),
+        ("warm", "a cycle, p50"), ("warm", "share of p50: runtime and API"),
         ("warm", "processor time of the runtime"), ("cold start", "to the first answer"),
         ("memory of all processes", "at the end"), ("2 events at once", "events"),
         (crashes, "two good events, to compare"), (crashes, "exception to next good answer"),

@@ -32,7 +32,7 @@ def test_every_report_describes_its_method(tmp_path: Path) -> None:
     )
 
     assert rounds.startswith(
-        "Each figure is the median of 1 round, of crashes 3, with minimum and maximum. README"
+        "Each figure is the median of 1 round (3 for crashes), with minimum and maximum. The page"
     )
     assert "ratio" not in rounds
     assert "OKIBI_BUSY_WAIT_US (300) before sleeping" in busy_wait
@@ -66,11 +66,11 @@ SLOW = run(20_000, cpu_us=60_000)
         (of_okibi(run(100, cpu_us=None)), {}, "The system does not provide"),
         (of_okibi(run(100)), {"cores": 1}, "The machine has one core; "),
         (of_okibi(run(100), many={16: {"okibi": [run(100, api_share=0.95)]}}), {},
-         "With many events at once the server was busy most of the time; "),
-        # One event at a time: a busy server takes nothing from a runtime that waits for it.
+         "With many events at once the local Runtime API was busy most of the time; "),
+        # One event at a time: a busy Runtime API takes nothing from a runtime that waits for it.
         (of_okibi(run(9, api_share=1)), {}, ""),
         (of_okibi(*(run(200, api_waited=share) for share in (0.02, 0.45, 0.6))), {},
-         "Other processes used the cores: the server waited 45% of its runnable time"),
+         "Other processes used the cores: the local Runtime API waited 45% of its runnable time"),
         # One round of three may be unlucky, on a quiet machine too.
         (of_okibi(*(run(200, api_waited=share) for share in (0.02, 0.03, 0.6))), {}, ""),
     ],

@@ -25,9 +25,9 @@ def test_a_row_is_the_median_of_the_rounds_with_their_spread() -> None:
     assert made["memory of all processes", "at the end"].okibi == Figure(20, 20, 20)
     assert made["memory of all processes", "peak"].okibi == Figure(22, 22, 22)
     # 0.3 of the measured time, by 1,000 events of 110 us each.
-    server = made["warm", "processor time of the server"].okibi
-    assert server is not None
-    assert attrs.astuple(server) == pytest.approx((33, 30, 90))
+    api = made["warm", "processor time of the Runtime API"].okibi
+    assert api is not None
+    assert attrs.astuple(api) == pytest.approx((33, 30, 90))
 
 
 def test_a_time_out_row_excludes_the_limit_and_has_no_ratio() -> None:
@@ -49,7 +49,7 @@ def test_a_warm_restart_row_has_no_figure_of_the_peer() -> None:
 def test_the_runtimes_share_of_a_cycle_is_the_stand_ins() -> None:
     made = found(results([run(150), run(300)], [run(100), run(120)]))
 
-    assert made["warm", "share of p50: runtime and server"].okibi == Figure(110, 100, 120)
+    assert made["warm", "share of p50: runtime and API"].okibi == Figure(110, 100, 120)
     # The median of the rounds' differences, not the difference of two medians.
     assert made["warm", "share of p50: handler"].okibi == Figure(115, 50, 180)
 
@@ -59,7 +59,7 @@ def test_a_ratio_compares_the_same_round() -> None:
 
     assert made["warm", "a cycle, p50"].peer == Figure(300, 200, 400)
     assert made["warm", "a cycle, p50"].ratio == Figure(0.5, 0.5, 0.5)
-    assert made["warm", "share of p50: runtime and server"].ratio == Figure(0.5, 0.5, 0.5)
+    assert made["warm", "share of p50: runtime and API"].ratio == Figure(0.5, 0.5, 0.5)
     assert made["warm", "share of p50: handler"].ratio is None
     crashes = made["crashes (okibi's test handler)", "sys.exit to next good answer"]
     assert crashes.ratio == Figure(0.025, 0.025, 0.025)

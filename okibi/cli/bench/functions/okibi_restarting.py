@@ -1,6 +1,6 @@
 """A `Handler` whose instance is replaced after an exception, for the benchmark of warm restarts.
 
-Separate from `okibi_crashing`, which the official client serves too.
+Not in `okibi_crashing`, which must not import okibi: awslambdaric serves it too.
 """
 
 from typing import Any
