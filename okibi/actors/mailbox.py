@@ -128,6 +128,9 @@ class MailboxStatistics(NamedTuple):
 # handed each message while they wait. With maxlen=0, because it must stay empty.
 _EMPTY: deque[object] = deque(maxlen=0)
 
+# Returned by `offer` if no message was dropped: None may be a message.
+NOTHING_DROPPED: Final[object] = object()
+
 # Wakes the reader without a message: the reader must check the lanes again. A reader that takes
 # turns gets it as a message.
 LOOK: object = object()
@@ -212,8 +215,11 @@ class Mailbox:
                 self._fire_due(self.timers)
             self._append_control(message)
 
-    def offer(self, message: object) -> object | None:
-        """Put a message on the data lane without waiting; return the message dropped for it.
+    def offer(self, message: object) -> object:
+        """Put a message on the data lane without waiting.
+
+        Returns:
+            The message dropped for it, or NOTHING_DROPPED.
 
         Raises:
             MailboxFull: the lane is full, and the policy is not DROP_OLDEST.
@@ -224,8 +230,8 @@ class Mailbox:
             # the message arrives.
             reschedule(reader, _NONE if message is None else MessageOutcome(message))
             self._reader = None
-            return None
-        dropped = None
+            return NOTHING_DROPPED
+        dropped = NOTHING_DROPPED
         waiting = len(self.data)
         if waiting >= self.policy.capacity:
             if self.policy.when_full is not WhenFull.DROP_OLDEST:

@@ -20,7 +20,7 @@ from trio.lowlevel import (
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
-from .mailbox import MailboxFull, MailboxStatistics, WhenFull
+from .mailbox import NOTHING_DROPPED, MailboxFull, MailboxStatistics, WhenFull
 from .pending import Pending
 from .process import CURRENT, Phase, Process, logger
 from .request import PendingRequest, Request, describe, message_name
@@ -345,7 +345,7 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         if mailbox.policy.when_full is WhenFull.REJECT:
             raise _mailbox_full(process, message) from None
         return False
-    if dropped is not None:
+    if dropped is not NOTHING_DROPPED:
         _report_dropped(process, dropped)
     return True
 

@@ -17,7 +17,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.mailbox import Mailbox
+from okibi.actors.mailbox import NOTHING_DROPPED, Mailbox
 
 TWO_BLOCK = MailboxPolicy(2)
 TWO_REJECT = MailboxPolicy(2, WhenFull.REJECT)
@@ -60,7 +60,7 @@ def test_a_full_lane_refuses_an_offer(policy: MailboxPolicy) -> None:
 def test_drop_oldest_accepts_the_new_message_and_returns_the_oldest() -> None:
     mailbox = Mailbox(TWO_DROP)
 
-    assert [mailbox.offer(n) for n in (1, 2, 3)] == [None, None, 1]
+    assert [mailbox.offer(n) for n in (1, 2, 3)] == [NOTHING_DROPPED, NOTHING_DROPPED, 1]
     assert list(mailbox.data) == [2, 3]
     assert mailbox.dropped == 1
 
@@ -248,6 +248,20 @@ async def test_a_dropped_cast_is_logged(
         await wait_all_tasks_blocked()
 
     assert "/slow dropped work(): its mailbox is full" in caplog.messages
+    await stop(slow)
+
+
+async def test_a_dropped_none_is_logged(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = await start(nursery, lambda: Dropping(trio.Event()), path="/slow")
+    await slow.cast(Slow.work, 1)
+    await wait_all_tasks_blocked()
+
+    await slow.send(None)
+    await slow.send(None)
+
+    assert caplog.messages == ["/slow dropped a message of type NoneType: its mailbox is full"]
     await stop(slow)
 
 
