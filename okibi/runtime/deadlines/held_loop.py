@@ -5,8 +5,10 @@ makes progress. The watchdog's thread calls `look` every INTERVAL seconds while 
 flight. If two looks find the same step of the same task, the step has run for at least INTERVAL.
 
 A hold of twice INTERVAL is always found in the first events of a process, which wake the thread.
-Later events are watched only if a scheduled look finds them in flight: a wake-up for each event
-would cost more than 1 % of a warm one.
+Later, an event that took over twice INTERVAL has the next event wake the thread: a wake-up for each
+event would cost more than 1 % of a warm one. So a method that holds the loop is found at its second
+event at the latest, if the two events follow each other. With many events at once, only the first
+events and the thread's scheduled looks find it.
 
 Not logged: a plain `def` on the main thread, which holds the loop by design; an import; code on the
 asyncio loop, which has its own thread.

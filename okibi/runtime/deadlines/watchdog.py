@@ -61,8 +61,8 @@ from .kill_timer import LOOKS, SIGNAL, ProcessDeadline
 from .where_it_stood import deadline_error_from_loop, user_code_holds_loop
 
 SIGNAL_EVERY = 0.01
-# How many events wake the thread so that it sees code that holds the loop. A wake-up costs an event
-# about 3 %. Later events are seen by the thread's scheduled looks.
+# How many of the first events wake the thread, so that it sees code that holds the loop. A wake-up
+# costs an event about 3 %. Later, an event that took over two looks has the next event wake it.
 CLOSE_WATCHES = 10
 # The interpreter's switch interval in seconds while an event is past its limit: with one lane, and
 # with many. Each waiting thread wakes up once per interval. With many computing threads, a shorter
@@ -148,6 +148,8 @@ class Watchdog:
         self._held_loop: HeldLoop | None = None
         # How many more events wake the thread for `_held_loop`, whenever they are due.
         self._close_watches = CLOSE_WATCHES
+        # When the last event arrived, by the monotonic clock.
+        self._armed_at = math.inf
 
     def start(self) -> None:
         """Start the thread."""
@@ -184,6 +186,7 @@ class Watchdog:
     def arm(self, delivery: Delivery) -> None:
         """An event has arrived."""
         due, limit = delivery.due, delivery.limit
+        self._armed_at = monotonic()
         self._deadline.set_at(due - (due - limit) / 8 + self._offset)
         if limit + self._offset < self._next_look:
             self._woken_for = limit + self._offset
@@ -194,6 +197,9 @@ class Watchdog:
         self._deadline.clear()
         if self._signal_is_set:
             self._cancel_signal()
+        if monotonic() - self._armed_at > 2 * INTERVAL and self._close_watches == 0:
+            # The event may have held the loop: watch the next one.
+            self._close_watches, self._next_look = 1, math.inf
 
     # -- called on the loop and in the thread
 

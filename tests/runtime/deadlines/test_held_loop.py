@@ -72,6 +72,16 @@ async def test_a_plain_def_that_blocks_the_loop_is_not_logged() -> None:
     assert messages(sandbox) == []
 
 
+@known
+async def test_a_later_hold_is_found_at_its_second_event() -> None:
+    async with running("blocks_loop.function", timeout=30.0) as sandbox:
+        for seconds in (*[0.0] * (2 * CLOSE_WATCHES), HOLD, HOLD):
+            await sandbox.ask({"do": "call", "seconds": seconds})
+
+    (message,) = messages(sandbox)
+    assert "Blocker.block held the event loop" in message
+
+
 async def test_only_the_first_events_wake_the_watchdog() -> None:
     watchdog = Watchdog(("127.0.0.1", 1))
     watchdog._wake_up.clear()

@@ -64,7 +64,7 @@ class Lasting:
         sleep({seconds})
 
 lasting = Lasting()
-shutdown.STOP_LIMIT = 1.0
+shutdown.STOP_LIMIT = {limit}
 shutdown.exit_within(0.2, 3)
 sys.exit(3)
 """
@@ -401,9 +401,11 @@ async def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
-@pytest.mark.parametrize(("seconds", "code"), [(0.5, 3), (LONG, -KILLS)])
-def test_the_exit_code_survives_a_slow_finalisation(seconds: float, code: int) -> None:
-    program = FINALISED.format(seconds=seconds)
+@pytest.mark.parametrize(("seconds", "limit", "code"), [(0.5, LONG, 3), (LONG, 1.0, -KILLS)])
+def test_the_exit_code_survives_a_slow_finalisation(
+    seconds: float, limit: float, code: int
+) -> None:
+    program = FINALISED.format(seconds=seconds, limit=limit)
     done = subprocess.run([sys.executable, "-c", program], timeout=HANG)
 
     assert done.returncode == code
