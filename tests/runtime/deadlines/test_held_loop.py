@@ -72,16 +72,6 @@ async def test_a_plain_def_that_blocks_the_loop_is_not_logged() -> None:
     assert messages(sandbox) == []
 
 
-@known
-async def test_a_later_hold_is_found_at_its_second_event() -> None:
-    async with running("blocks_loop.function", timeout=30.0) as sandbox:
-        for seconds in (*[0.0] * 200, HOLD, HOLD):
-            await sandbox.ask({"do": "call", "seconds": seconds})
-
-    (message,) = messages(sandbox)
-    assert "Blocker.block held the event loop" in message
-
-
 async def test_only_the_first_events_wake_the_watchdog() -> None:
     watchdog = Watchdog(("127.0.0.1", 1))
     watchdog._wake_up.clear()
@@ -93,3 +83,20 @@ async def test_only_the_first_events_wake_the_watchdog() -> None:
 
     # The first event of all wakes the thread in any case: no time-out is known yet.
     assert woken == CLOSE_WATCHES + 1
+
+
+@pytest.mark.parametrize(("seconds", "wakes"), [(0.1, False), (0.3, True)])
+async def test_an_event_after_a_long_one_wakes_the_watchdog(
+    seconds: float, wakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [trio.current_time()]
+    monkeypatch.setattr("okibi.runtime.deadlines.watchdog.monotonic", lambda: now[0])
+    watchdog = Watchdog(("127.0.0.1", 1))
+    watchdog._close_watches, watchdog._next_look = 0, now[0] + 1
+    watchdog.arm(delivery(due=now[0] + 3600))
+    now[0] += seconds
+    watchdog.settled()
+
+    watchdog.arm(delivery(due=now[0] + 3600))
+
+    assert watchdog._wake_up.is_set() is wakes
