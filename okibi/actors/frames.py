@@ -75,7 +75,7 @@ def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
 def is_standard_library(filename: str) -> bool:
     """Whether a file belongs to Python itself."""
     # site-packages lies inside the standard library's folder, and may hold the user's package.
-    return filename.startswith(_STANDARD) and "site-packages" not in filename
+    return filename.startswith((_STANDARD, "<frozen ")) and "site-packages" not in filename
 
 
 def running_from(outermost: FrameType | None) -> Frames:

@@ -1,6 +1,7 @@
 """Server: an actor whose public async methods are its messages (OTP: `gen_server`)."""
 
 import enum
+import gc
 import math
 from collections.abc import Callable, Mapping
 from inspect import (
@@ -14,6 +15,7 @@ from inspect import (
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+import attrs
 import trio
 from trio.lowlevel import current_clock
 
@@ -396,11 +398,31 @@ def _refuse_plain_methods(cls: type[Server]) -> None:
         if name in NOT_MESSAGES:
             continue
         # A field may have a function as its default.
-        if not iscoroutinefunction(value) and name not in annotations_as_text(cls):
+        if iscoroutinefunction(value) or name in annotations_as_text(cls):
+            continue
+        if not _is_of_a_field(cls, value):
             raise TypeError(
                 f"{cls.__name__}.{name} is a plain `def`, but a public method of a Server is a "
                 f"message: make it `async def`, or begin its name with an underscore"
             )
+
+
+def _is_of_a_field(cls: type[Server], method: FunctionType) -> bool:
+    """Whether a field of attrs holds the method: `@x.validator`, `@x.default`.
+
+    An attrs class with slots is made twice: first its body holds the fields, then a tuple of them.
+    """
+    body = vars(cls)
+    field: type[Any] = type(cast("object", attrs.field()))
+    held: list[object] = [value for value in body.values() if type(value) is field]
+    held += body.get("__attrs_attrs__", ())
+    # attrs has no public name for them. A field holds a method itself, in a Factory, or in the
+    # tuple of a validator that combines others.
+    for _ in range(3):
+        held = gc.get_referents(*held)
+        if any(each is method for each in held):
+            return True
+    return False
 
 
 def _accepts(

@@ -110,7 +110,12 @@ def _is_chained(printed: TracebackException) -> bool:
 
 
 def _has_user_frame(stack: Iterable[FrameSummary]) -> bool:
-    return any(not is_library_file(frame.filename) for frame in stack)
+    return any(not _is_below_user(frame.filename) for frame in stack)
+
+
+def _is_below_user(filename: str) -> bool:
+    """Whether a file is a library's or Python's, whose frames alone say nothing about the user."""
+    return is_library_file(filename) or is_standard_library(filename)
 
 
 def _without_library(stack: Iterable[FrameSummary]) -> StackSummary:

@@ -289,7 +289,7 @@ class DynamicSupervisor(Restarter):
                 f"{self.path} gives its children extra_arguments, but child {spec.id!r} is a "
                 f"supervisor and takes none: start that child under another supervisor",
                 field="start",
-                value=spec,
+                value=start,
             )
         return spec
 

@@ -24,7 +24,8 @@ class SpecError(Refusal, ValueError):
         value: the invalid value.
     """
 
-    def __init__(self, message: str, *, field: str, value: object = None) -> None:
+    # `field` has a default for `copy` and `pickle`: they pass the message, then set the attributes.
+    def __init__(self, message: str, *, field: str = "", value: object = None) -> None:
         super().__init__(message)
         self.field = field
         self.value = value

@@ -543,6 +543,45 @@ def test_a_class_may_define_everything_else_that_is_public() -> None:
     assert Rich.make().format_text("bob") == "BOB"
 
 
+def test_an_attrs_class_may_have_public_validators_and_defaults() -> None:
+    @attrs.define(eq=False)
+    class Limited(Server):
+        most: int = attrs.field(validator=attrs.validators.instance_of(int))
+        count: int = attrs.field()
+
+        @most.validator
+        def check_most(self, _: object, value: int) -> None:
+            if value < 1:
+                raise ValueError("too few")
+
+        @count.validator
+        def check_count(self, _: object, value: int) -> None:
+            if value > self.most:
+                raise ValueError("too many")
+
+        @count.default
+        def start_full(self) -> int:
+            return self.most
+
+    assert Limited(3).count == 3
+    with pytest.raises(ValueError, match="too few"):
+        Limited(0)
+    with pytest.raises(ValueError, match="too many"):
+        Limited(3, 4)
+
+
+def test_an_attrs_class_without_slots_may_have_a_public_default() -> None:
+    @attrs.define(eq=False, slots=False)
+    class Full(Server):
+        count: int = attrs.field()
+
+        @count.default
+        def start_full(self) -> int:
+            return 3
+
+    assert Full().count == 3
+
+
 def test_the_class_checks_take_under_50_us() -> None:
     names = {f"method_{number}": echo for number in range(20)}
     make = functools.partial(type, "Many", (Server,), names)

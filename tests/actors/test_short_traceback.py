@@ -5,6 +5,7 @@
 
 import contextlib
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -230,6 +231,19 @@ async def test_a_bug_in_okibi_shows_all_frames(caplog: pytest.LogCaptureFixture)
         "run",
     ]
     assert text.endswith("\nNotImplementedError: WithoutRun needs a `run`")
+
+
+def test_a_bug_in_okibi_that_ends_in_the_standard_library_shows_all_frames() -> None:
+    file = os.path.join(os.path.dirname(logs.__file__), "mailbox.py")
+    scope: dict[str, Any] = {"json": json}
+    exec(compile("def parse():\n    json.loads('{')", file, "exec"), scope)
+    error = error_of(scope["parse"])
+    assert error.__traceback__ is not None
+
+    pieces, left_out = format_exception(error, error.__traceback__.tb_next)
+
+    assert f'File "{file}", line 2, in parse' in "".join(pieces)
+    assert not left_out
 
 
 async def test_a_redacted_reason_shows_the_users_frames_without_the_message(

@@ -1,8 +1,10 @@
 """Specs: a SpecError names the wrong field and the rule; every legal combination is accepted."""
 
+import copy
 import functools
 import itertools
 import math
+import pickle
 from typing import Any
 
 import attrs
@@ -232,3 +234,10 @@ def test_children_may_come_from_a_generator() -> None:
     spec = SupervisorSpec(Child(Worker, id=str(n)) for n in range(3))
 
     assert [child.id for child in spec.children] == ["0", "1", "2"]
+
+
+def test_a_spec_error_can_be_copied_and_pickled() -> None:
+    error = SpecError("intensity must be an integer >= 0, got -1", field="intensity", value=-1)
+
+    for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(other), other.field, other.value) == (str(error), "intensity", -1)

@@ -112,8 +112,17 @@ class _Writer:
         elif kind.__name__ == "RawJSON" and kind.__module__ == "simplejson.raw_json":
             self.pieces.append(value.encoded_json)
         else:
-            self.write(_convert(value))
+            self.write(self._convert(value))
         self._open.remove(id(value))
+
+    def _convert(self, value: Any) -> object:
+        try:
+            return _convert(value)
+        except NotSerializableError as error:
+            if error.value is not value:
+                # Inside a Struct, which msgspec converts at once: the place is not known.
+                self._path.append(None)
+            raise
 
     # The `try` stands in both loops: a method around the `try` would cost a frame per level.
 

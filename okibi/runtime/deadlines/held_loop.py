@@ -16,13 +16,16 @@ asyncio loop, which has its own thread.
 
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from types import CodeType, FrameType
+from typing import Any
 
 import trio
 
 from ...actors import Actor, logs
 from ...actors.trio_internals import make_step_reader
 from ..errors.user_code import is_user_file, is_written_by_user
+from ..telemetry.invocation_context import keep_invocation
 from .interrupt import DeadlineInterrupt, is_importing
 from .where_it_stood import frames_in_loop
 
@@ -58,7 +61,8 @@ class HeldLoop:
         Returns:
             Whether the loop was found held and the method was not logged before.
         """
-        last, self._last_step = self._last_step, self._current_step()
+        last: Any = self._last_step
+        self._last_step = self._current_step()
         if last is None or self._last_step != last or self._interrupt.armed:
             return False
         frames = [frame for frame, _ in frames_in_loop()]
@@ -71,9 +75,12 @@ class HeldLoop:
         self._logged.add(method.f_code)
         innermost = next((at for at in reversed(users) if is_written_by_user(_file(at))), users[-1])
         place = f'File "{_file(innermost)}", line {innermost.f_lineno}, in {_name(innermost)}'
+        # The invocation of now: the loop may log the warning during the next event.
+        context: Context = last[0].context.copy()
+        context.run(keep_invocation)
         # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(logger.warning, HELD, _title(method), place)
+            self._token.run_sync_soon(context.run, logger.warning, HELD, _title(method), place)
         return True
 
 
@@ -81,7 +88,10 @@ def _title(method: FrameType) -> str:
     """The method's class and name, after the actor's path if an actor's it is."""
     title = method.f_code.co_qualname.rpartition("<locals>.")[2]
     actor = method.f_locals.get("self")
-    return f"{actor.path}: {title}" if isinstance(actor, Actor) else title
+    # By type(): isinstance would ask a proxy for its class, which is user code, in this thread. An
+    # actor has no process in its `__init__`.
+    process = getattr(actor, "_process", None) if issubclass(type(actor), Actor) else None
+    return title if process is None else f"{process.path}: {title}"
 
 
 def _file(frame: FrameType) -> str:

@@ -82,6 +82,11 @@ def invocation() -> Invocation:
     return found
 
 
+def keep_invocation() -> None:
+    """Keep the current invocation in the current context, which may outlive the event."""
+    _invocation.set(invocation())
+
+
 def request_id() -> str:
     """The request id of the current invocation; empty for none."""
     return invocation()[0]

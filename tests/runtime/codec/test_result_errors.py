@@ -57,7 +57,7 @@ PLACES: list[tuple[Any, str]] = [
     (Money(), f"result: {NOT_MONEY}"),
     ((1, Money()), f"result[1]: {NOT_MONEY}"),
     ({"order": Order([Money()])}, f'result["order"]["items"][0]: {NOT_MONEY}'),
-    ({"order": Struct(Money())}, f'result["order"]: {NOT_MONEY}'),
+    ({"order": Struct(Money())}, f'result["order"][...]: {NOT_MONEY}'),
     ({"a": {(1, 2): 3}},
      'result["a"]: keys must be str, int, float, bool or None, not tuple'),
     (endless(), 'result["a"][0]: Circular reference detected'),
@@ -142,9 +142,10 @@ CURE = f'is a coroutine: write `await` before fetch(...), defined in File "{__fi
         (lambda made: {"page": made}, 'result["page"]'),
         (lambda made: {"pages": [1, (made,)]}, 'result["pages"][1][0]'),
         (lambda made: Order([made]), 'result["items"][0]'),
+        (lambda made: {"order": Struct(made)}, 'result["order"][...]'),
         (lambda made: [made, fetch("b"), {"c": [fetch("c")]}], "result[0]"),
     ],
-    ids=["bare", "dict", "tuple", "attrs", "many"],
+    ids=["bare", "dict", "tuple", "attrs", "struct", "many"],
 )
 def test_a_coroutine_in_a_result_is_answered_with_await_and_the_function(
     encode: Encode, wrap: Callable[[Coroutine[Any, Any, str]], object], place: str

@@ -1,9 +1,14 @@
 """Code that holds the event loop for over 100 ms is logged with its line."""
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 import trio
 
 from okibi.actors.trio_internals import CONTEXT
+from okibi.runtime.deadlines.held_loop import _title
 from okibi.runtime.deadlines.watchdog import CLOSE_WATCHES, Watchdog
 from tests.support.doubles import delivery
 from tests.support.sandbox import FUNCTIONS, Running, running
@@ -55,6 +60,45 @@ async def test_an_async_handler_that_blocks_the_loop_is_logged_once() -> None:
         " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
     )
     assert messages(sandbox) == [message]
+
+
+@known
+@pytest.mark.parametrize("max_concurrency", [None, 2])
+async def test_the_warning_has_the_request_id_of_its_event(max_concurrency: int | None) -> None:
+    async with running("blocks_loop.handler", max_concurrency=max_concurrency) as sandbox:
+        request_id = await sandbox.ask({"seconds": HOLD})
+        await sandbox.ask({"seconds": 0})
+
+    [line] = [line for line in sandbox.lines if line.startswith("[WARNING]\t")]
+    assert line.split("\t")[2] == request_id
+
+
+@known
+async def test_an_actor_whose_init_method_blocks_the_loop_is_logged() -> None:
+    async with running("blocks_loop.function") as sandbox:
+        await sandbox.ask({"do": "make", "seconds": HOLD})
+
+    assert not [line for line in sandbox.lines if "watchdog continues" in line]
+    [message] = messages(sandbox)
+    assert message.startswith("SlowToMake.__init__ held the event loop for over 100 ms in File ")
+
+
+def test_a_proxy_is_not_asked_for_its_class() -> None:
+    asked = list[object]()
+
+    class Proxy:
+        """Like Django's SimpleLazyObject, which is evaluated when it is asked for its class."""
+
+        @property  # type: ignore[misc]
+        def __class__(self) -> Any:
+            asked.append(self)
+            return dict
+
+    def method(self: Proxy) -> FrameType:
+        return sys._getframe()
+
+    assert _title(method(Proxy())) == "method"
+    assert asked == []
 
 
 @pytest.mark.parametrize("do", ["wait", "thread", "import"])

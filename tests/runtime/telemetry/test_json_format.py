@@ -6,6 +6,7 @@ import sys
 from types import MappingProxyType
 from typing import Any
 
+import okibi
 from okibi.actors.crash_report import CrashReport
 from okibi.runtime.telemetry.json_format import JsonFormatter
 
@@ -51,6 +52,17 @@ def test_an_exception_has_its_place_and_stack() -> None:
     assert (record["errorType"], record["errorMessage"]) == ("ValueError", "no")
     assert record["location"] == "/app.py:f:7"
     assert record["stackTrace"][0].startswith(f'  File "{__file__}"')
+
+
+def test_okibis_own_loggers_show_the_users_frames_only() -> None:
+    try:
+        okibi.Function(handler=None)
+    except ValueError:
+        [user, *others] = told("a", exc_info=sys.exc_info())["stackTrace"]
+        own = told("a", name="okibi.actors", exc_info=sys.exc_info())["stackTrace"]
+
+    assert others
+    assert own == [user, "OKIBI_TRACE=full shows all frames"]
 
 
 def test_a_crash_report_is_an_object() -> None:

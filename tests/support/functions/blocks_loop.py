@@ -2,10 +2,20 @@
 
 import importlib
 import time
+from functools import partial
 
 import trio
 
 from okibi import Child, Function, Handler, Name, Server
+from okibi.supervisors import DynamicSupervisor, DynamicSupervisorSpec, Restart
+
+
+class SlowToMake(Server):
+    def __init__(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+POOL = Name("pool", DynamicSupervisor)
 
 
 class Blocker(Server):
@@ -21,6 +31,10 @@ class Calls(Handler[dict]):
         match event["do"]:
             case "call":
                 await BLOCKER.call(Blocker.block, event["seconds"])
+            case "make":
+                make = partial(SlowToMake, event["seconds"])
+                child = Child(make, id="slow", restart=Restart.TEMPORARY)
+                await POOL.call(DynamicSupervisor.start_child, child)
             case "wait":
                 await trio.sleep(event["seconds"])
             case "thread":
@@ -31,10 +45,12 @@ class Calls(Handler[dict]):
 
 async def handler(event, context):
     time.sleep(event["seconds"])  # noqa: ASYNC251, the subject
+    return context.aws_request_id
 
 
 def plain(event, context):
     time.sleep(event["seconds"])
 
 
-function = Function(handler=Calls, children=[Child(Blocker, name=BLOCKER)])
+children = [Child(Blocker, name=BLOCKER), Child(DynamicSupervisorSpec(), name=POOL)]
+function = Function(handler=Calls, children=children)
