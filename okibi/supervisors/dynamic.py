@@ -284,7 +284,8 @@ class DynamicSupervisor(Restarter):
         check_child(spec, "spec")
         check_significant(spec, AutoShutdown.NEVER)
         start: object = spec.start
-        if self.spec.extra_arguments and isinstance(start, AnySupervisorSpec):
+        takes_none = isinstance(spec.start, AnySupervisorSpec)
+        if self.spec.extra_arguments and takes_none:
             raise SpecError(
                 f"{self.path} gives its children extra_arguments, but child {spec.id!r} is a "
                 f"supervisor and takes none: start that child under another supervisor",

@@ -17,7 +17,9 @@ from ..errors.user_code import is_okibi_file, is_user_file
 from .reference_json import NotSerializableError
 
 # A key may be the user's data: only a key that looks like a field's name is shown.
-_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+# Not a key that may be a secret: an API key is long, or has digits, or is in capitals.
+_FIELD_NAME = re.compile(r"(?=.*[a-z_]|.{1,12}$)[A-Za-z_](?:[A-Za-z_-]*[0-9]?){0,2}[A-Za-z_-]*")
+_FIELD_LENGTH = 30
 # Keys of a path that are shown; a result that is nested too deeply has thousands.
 PATH_LIMIT = 20
 # Containers of a result that are searched for coroutines.
@@ -53,7 +55,7 @@ def _format_path(path: list[object]) -> str:
 def _format_key(key: object) -> str:
     if type(key) is int:
         return f"[{key}]"
-    shown = type(key) is str and _FIELD_NAME.fullmatch(key)
+    shown = type(key) is str and len(key) <= _FIELD_LENGTH and _FIELD_NAME.fullmatch(key)
     return f'["{key}"]' if shown else "[...]"
 
 

@@ -17,6 +17,7 @@ asyncio loop, which has its own thread.
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any
 
@@ -80,7 +81,9 @@ class HeldLoop:
         context.run(keep_invocation)
         # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(context.run, logger.warning, HELD, _title(method), place)
+            self._token.run_sync_soon(
+                partial(context.run, logger.warning, HELD, _title(method), place)
+            )
         return True
 
 

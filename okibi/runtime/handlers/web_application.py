@@ -39,23 +39,27 @@ def find_web_application_error(handler: Any) -> str | None:
 
 def _is_asgi(handler: Any) -> bool:
     names = _required(handler)
-    return names == _ASGI if names else hasattr(cast("object", type(handler)), _ASGI_METHOD)
+    if names is None:
+        return hasattr(cast("object", type(handler)), _ASGI_METHOD)
+    return names == _ASGI
 
 
 def _is_wsgi(handler: Any) -> bool:
     names = _required(handler)
-    if names:
-        return len(names) == 2 and names[1] == "start_response"
-    return hasattr(cast("object", type(handler)), _WSGI_METHOD)
+    if names is None:
+        return hasattr(cast("object", type(handler)), _WSGI_METHOD)
+    return len(names) == 2 and names[1] == "start_response"
 
 
-def _required(handler: Any) -> tuple[str, ...]:
-    """The names of the positional parameters without a default; empty if not known."""
+def _required(handler: Any) -> tuple[str, ...] | None:
+    """The names of the positional parameters without a default; None if `*args` hides them."""
     try:
         parameters = signature(handler).parameters.values()
     except Exception:
         # The callable may be a proxy whose attributes raise.
-        return ()
+        return None
+    if any(each.kind is Parameter.VAR_POSITIONAL for each in parameters):
+        return None
     return tuple(
         each.name
         for each in parameters

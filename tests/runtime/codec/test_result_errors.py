@@ -54,6 +54,8 @@ def endless() -> dict[str, object]:
 NOT_MONEY = "Object of type Money is not JSON serializable"
 PLACES: list[tuple[Any, str]] = [
     ({"items": [1, 2, 3, {"price": Money()}]}, f'result["items"][3]["price"]: {NOT_MONEY}'),
+    ({"ghp_16C7e42F292c6912": Money()}, f"result[...]: {NOT_MONEY}"),
+    ({"AKIAIOSFODNNEXAMPLEX": Money()}, f"result[...]: {NOT_MONEY}"),
     (Money(), f"result: {NOT_MONEY}"),
     ((1, Money()), f"result[1]: {NOT_MONEY}"),
     ({"order": Order([Money()])}, f'result["order"]["items"][0]: {NOT_MONEY}'),

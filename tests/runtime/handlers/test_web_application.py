@@ -44,6 +44,12 @@ class WrappedFlask:
     def __call__(self, *args: Any) -> Any: ...
 
 
+class AdaptedFlask(WrappedFlask):
+    """Called as a handler."""
+
+    def __call__(self, event: Any = None, context: Any = None) -> Any: ...
+
+
 def asgi_error(name: str) -> str:
     return (
         f"{name} is an ASGI application, and Lambda calls handler(event, context): install "
@@ -113,3 +119,7 @@ class Hostile:
 )  # fmt: skip
 def test_any_other_callable_is_a_handler(handler: Callable[..., Any]) -> None:
     assert Function(handler).handler.handler is handler
+
+
+def test_an_application_that_is_called_as_a_handler_is_accepted() -> None:
+    assert isinstance(as_function(AdaptedFlask()), Function)
