@@ -81,9 +81,8 @@ class HeldLoop:
         context.run(keep_invocation)
         # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(
-                partial(context.run, logger.warning, HELD, _title(method), place)
-            )
+            log = partial(logger.warning, HELD, _title(method), place)
+            self._token.run_sync_soon(context.run, log)
         return True
 
 
