@@ -1,6 +1,11 @@
 """Make reStructuredText of the Markdown in docstrings: tables, indented code, stars."""
 
 import re
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
+from contextlib import suppress
+from functools import partial
+from itertools import takewhile
+from textwrap import dedent
 
 ROW = re.compile(r"^\s*\|.*\|\s*$")
 RULE = re.compile(r"^\s*\|(\s*:?-+:?\s*\|)+\s*$")
@@ -40,16 +45,31 @@ def _escape(line: str) -> str:
 
 
 def _mark_code(lines: list[str]) -> list[str]:
-    """Put `::` before each block that is indented by 4 and follows a paragraph and a blank line."""
+    """Mark each block that is indented by 4 after a paragraph and a blank line as code."""
     out: list[str] = []
-    paragraph = 0
+    paragraph, in_code = 0, False
     for at, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
         if line.strip():
-            code = indent >= paragraph + 4
-            if code and at > 1 and not lines[at - 1].strip() and not out[-2].endswith("::"):
-                out += [f"{' ' * paragraph}::", ""]
-            if not code or (at and lines[at - 1].strip()):
-                paragraph = indent if not code else paragraph
+            after_blank = at > 0 and not lines[at - 1].strip()
+            if indent < paragraph + 4 or (not in_code and not after_blank):
+                paragraph, in_code = indent if indent < paragraph + 4 else paragraph, False
+            elif not in_code:
+                prefix = " " * (paragraph + 4)
+                block = list(takewhile(partial(_is_in_block, prefix), lines[at:]))
+                kind = "python" if _is_python(block) else "text"
+                out += [f"{' ' * paragraph}.. code-block:: {kind}", ""]
+                in_code = True
         out.append(line)
     return out
+
+
+def _is_in_block(prefix: str, line: str) -> bool:
+    return not line.strip() or line.startswith(prefix)
+
+
+def _is_python(block: list[str]) -> bool:
+    with suppress(SyntaxError):
+        compile(dedent("\n".join(block)), "block", "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return True
+    return False
