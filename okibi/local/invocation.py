@@ -5,7 +5,7 @@ import os
 import re
 import time
 import uuid
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -78,6 +78,13 @@ class ResponseSink(Protocol):
         """Add a piece."""
 
 
+def _check_payload(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, bytes):
+        raise TypeError(
+            f"payload must be bytes, got {type(value).__name__}: write json.dumps(event).encode()"
+        )
+
+
 @attrs.define(eq=False)
 class Invocation:
     """One invocation. Times are seconds on trio's clock, NaN until they happen.
@@ -97,7 +104,7 @@ class Invocation:
         log: receives the log lines of this invocation, or None.
     """
 
-    payload: bytes
+    payload: bytes = attrs.field(validator=_check_payload)
     timeout: float
     request_id: str = attrs.field(factory=new_request_id)
     client_context: str = ""

@@ -77,10 +77,11 @@ class LocalLambda:
         Cancelling the wait does not stop the function, as in Lambda.
 
         Args:
-            payload: the event.
+            payload: the event, as bytes of JSON.
             client_context: JSON text for the function's context.
 
         Raises:
+            TypeError: the payload is not bytes.
             ValueError: the client context contains a character that an HTTP header cannot carry.
         """
         invocation = Invocation(payload, self.settings.timeout)

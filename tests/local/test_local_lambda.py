@@ -46,6 +46,16 @@ async def test_one_process_serves_all_invocations() -> None:
         assert second.init_ms is None
 
 
+async def test_a_payload_that_is_not_bytes_is_refused() -> None:
+    async with opened() as (function, _):
+        with pytest.raises(TypeError) as refused:
+            await function.invoke({"n": 1})  # type: ignore[arg-type]
+
+    assert str(refused.value) == (
+        "payload must be bytes, got dict: write json.dumps(event).encode()"
+    )
+
+
 async def test_a_time_out_kills_the_process_and_the_next_invoke_starts_one() -> None:
     async with opened(timeout=0.2) as (function, _):
         await function.invoke(b"{}")
