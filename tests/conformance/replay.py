@@ -26,24 +26,30 @@ from okibi.supervisors import (
     SupervisorSpec,
     start_applications,
 )
-from tests.conformance.players import (
-    Stage,
-    child_of,
-    dynamic_child,
-    flags_of,
-    start_of,
-    supervision_of,
-    top_of,
+from tests.conformance.otp_terms import (
+    format_reason,
+    format_refusal,
+    format_reply,
+    format_start_error,
+    parse_reason,
 )
-from tests.conformance.scenarios import Line, Scenario, said
-from tests.conformance.serving import Service
-from tests.conformance.words import of_reason, of_refusal, of_reply, of_start_error, to_reason
+from tests.conformance.scenario_children import (
+    ScenarioRecord,
+    make_child,
+    make_dynamic_child,
+    make_start,
+    make_supervisor_spec,
+    parse_flags,
+    start_top,
+)
+from tests.conformance.scenarios import Line, Scenario, to_text
+from tests.conformance.scripted_server import ServerSteps
 
 LIMIT = 1000.0
 
 
 @attrs.define
-class Asked:
+class PendingCall:
     """A question under way."""
 
     task: Callable[[], Awaitable[object]]
@@ -62,24 +68,24 @@ class Replay:
     scenario: Scenario
     nursery: trio.Nursery
     clock: MockClock
-    stage: Stage = attrs.Factory(Stage)
+    record: ScenarioRecord = attrs.Factory(ScenarioRecord)
     top: Ref[Any] | None = None
     controller: Ref[ApplicationController] | None = None
 
     async def lines(self) -> list[Line]:
         steps = [["start_link"], *self.scenario.given.get("steps", ())]
-        made = [await self._line(step) for step in steps]
-        self.stage.release()
+        lines = [await self._perform(step) for step in steps]
+        self.record.release()
         self.clock.autojump_threshold = 0
         self.nursery.cancel_scope.cancel()
-        return made
+        return lines
 
-    async def _line(self, step: list[Any]) -> Line:
+    async def _perform(self, step: list[Any]) -> Line:
         reply = await self._step(step)
         await wait_all_tasks_blocked()
-        log = self.stage.take()
+        log = self.record.take_log()
         if self.scenario.simple:
-            reply, log = in_runs(without_ids(reply)), in_runs(log)
+            reply, log = sort_unordered(without_ids(reply)), sort_unordered(log)
         return [step, reply, "; ".join(log)]
 
     # -- steps
@@ -87,97 +93,97 @@ class Replay:
     async def _step(self, step: list[Any]) -> object:
         match step:
             case ["meanwhile", first, *others]:
-                asked = self._ask(first)
+                pending = self._start_call(first)
                 await wait_all_tasks_blocked()
                 replies = []
                 for other in others:
                     replies.append(await self._step(other))
                     await wait_all_tasks_blocked()
-                return [await self._answer(asked), *replies]
+                return [await self._wait_for_reply(pending), *replies]
             case ["exit", who, reason]:
-                self.stage.leave(who, to_reason(reason))
+                self.record.cast_exit(who, parse_reason(reason))
             case ["kill", who]:
-                self.stage.refs[who].kill()
+                self.record.refs[who].kill()
             case ["sleep", int(milliseconds)]:
-                await self._let_pass(trio.sleep, milliseconds / 1000)
+                await self._advance_clock(trio.sleep, milliseconds / 1000)
             case ["sleep", _]:
                 pass  # okibi's clock has no whole seconds
             case ["register", name]:
-                await self.stage.stranger(self.nursery, name)
+                await self.record.start_unrelated(self.nursery, name)
             case ["whereis", name]:
-                return self.stage.whereis(name)
+                return self.record.whereis(name)
             case ["check_childspecs", specs, *auto]:
-                return checked(lambda: supervision_of(self.stage, specs, auto))
+                return check_spec(lambda: make_supervisor_spec(self.record, specs, auto))
             case ["check_flags", flags]:
-                return checked(lambda: SupervisorSpec((), **flags_of(flags)))
+                return check_spec(lambda: SupervisorSpec((), **parse_flags(flags)))
             case _:
-                return await self._answer(self._ask(step))
+                return await self._wait_for_reply(self._start_call(step))
         return None
 
-    def _ask(self, step: list[Any]) -> Asked:
+    def _start_call(self, step: list[Any]) -> PendingCall:
         match step:
             case _ if "server" in self.scenario.given:
-                service = Service(self.stage, self.nursery, self.scenario.given["server"])
-                asked = Asked(lambda: service.perform(step))
+                steps = ServerSteps(self.record, self.nursery, self.scenario.given["server"])
+                pending = PendingCall(lambda: steps.perform(step))
             case ["start_link"] if "application" in self.scenario.given:
-                asked = Asked(self._start_application)
+                pending = PendingCall(self._start_application)
             case ["application:stop"]:
-                asked = Asked(self._stop_application)
+                pending = PendingCall(self._stop_application)
             case ["start_link"]:
-                asked = Asked(self._start_link)
+                pending = PendingCall(self._start_link)
             case ["stop"]:
-                asked = Asked(self._stop)
+                pending = PendingCall(self._stop)
             case [admin, *arguments]:
-                asked = Asked(lambda: self._admin(admin, arguments))
+                pending = PendingCall(lambda: self._admin(admin, arguments))
             case _:
                 raise AssertionError(step)
-        self.nursery.start_soon(asked.ask)
-        return asked
+        self.nursery.start_soon(pending.ask)
+        return pending
 
-    async def _answer(self, asked: Asked) -> object:
+    async def _wait_for_reply(self, pending: PendingCall) -> object:
         await wait_all_tasks_blocked()
-        while asked.answer is None and self.stage.release():
+        while pending.answer is None and self.record.release():
             await wait_all_tasks_blocked()
-        if asked.answer is None:
+        if pending.answer is None:
             with trio.fail_after(LIMIT):
-                await self._let_pass(asked.done.wait)
-        assert asked.answer is not None
-        return asked.answer.unwrap()
+                await self._advance_clock(pending.done.wait)
+        assert pending.answer is not None
+        return pending.answer.unwrap()
 
-    async def _let_pass(self, wait: Callable[..., Awaitable[object]], *args: object) -> None:
+    async def _advance_clock(self, wait: Callable[..., Awaitable[object]], *args: object) -> None:
         """Wait while time passes as fast as everybody else lets it."""
         self.clock.autojump_threshold = 0
         await wait(*args)
         self.clock.autojump_threshold = float("inf")
 
-    # -- what is asked
+    # -- what is pending
 
     async def _start_link(self) -> object:
-        return await self.nursery.start(self._parent)
+        return await self.nursery.start(self._start_under_parent)
 
-    async def _parent(self, task_status: trio.TaskStatus[object]) -> None:
+    async def _start_under_parent(self, task_status: trio.TaskStatus[object]) -> None:
         """The top supervisor's parent, which a supervisor that gives up does not take along."""
         try:
             async with trio.open_nursery() as nursery:
-                self.top = await top_of(nursery, self.stage, self.scenario.given)
-                self.stage.watch(self.top, "top")
+                self.top = await start_top(nursery, self.record, self.scenario.given)
+                self.record.watch(self.top, "top")
                 task_status.started("ok top")
         except* SupervisorGaveUp:
             pass
         except* StartError as failures:
             (failure,) = failures.exceptions
             assert isinstance(failure, StartError)
-            task_status.started(of_start_error(failure))
+            task_status.started(format_start_error(failure))
         except* (SpecError, TypeError) as errors:
-            task_status.started(of_refusal(errors.exceptions[0], self.stage.label))
+            task_status.started(format_refusal(errors.exceptions[0], self.record.label))
 
     async def _start_application(self) -> object:
-        self.stage.top = "/applications/app/supervisor"
-        app = Application("app", start_of(self.stage, self.scenario.given))
+        self.record.top = "/applications/app/supervisor"
+        app = Application("app", make_start(self.record, self.scenario.given))
         try:
             self.controller = await start_applications(self.nursery, [app])
         except ApplicationFailed as failed:
-            return f"error {of_reason(failed.reason)}"
+            return f"error {format_reason(failed.reason)}"
         return "ok"
 
     async def _stop_application(self) -> object:
@@ -188,7 +194,7 @@ class Replay:
     async def _stop(self) -> object:
         assert self.top is not None
         self.top.stop()
-        return of_reason(await self.top.wait())
+        return format_reason(await self.top.wait())
 
     async def _admin(self, admin: str, arguments: list[Any]) -> object:
         assert self.top is not None
@@ -197,28 +203,30 @@ class Replay:
             method = getattr(kind, admin)
             reply = await self.top.call(method, *self._arguments(admin, arguments))
         except Exception as error:
-            return of_refusal(error, self.stage.label)
+            return format_refusal(error, self.record.label)
         if isinstance(reply, Ref) and isinstance(arguments[0], str):
-            self.stage.name_supervisor(reply, arguments[0])
+            self.record.watch_started_supervisor(reply, arguments[0])
         if reply is None and admin in {"start_child", "restart_child"}:
             return "ok undefined"
-        return of_reply(reply, self.stage.label)
+        return format_reply(reply, self.record.label)
 
     def _arguments(self, admin: str, arguments: list[Any]) -> list[object]:
         if admin == "start_child" and self.scenario.simple:
             (common,) = self.scenario.given["children"]
-            return [dynamic_child(self.stage, common, arguments[0])]
+            return [make_dynamic_child(self.record, common, arguments[0])]
         if admin == "start_child":
-            return [child_of(self.stage, arguments[0])]
-        return [self.stage.refs[each[1:-1]] if each.startswith("<") else each for each in arguments]
+            return [make_child(self.record, arguments[0])]
+        return [
+            self.record.refs[each[1:-1]] if each.startswith("<") else each for each in arguments
+        ]
 
 
-def checked(make: Callable[[], object]) -> str:
+def check_spec(make: Callable[[], object]) -> str:
     """Whether a spec can be."""
     try:
         make()
     except (SpecError, TypeError) as error:
-        return of_refusal(error, str)
+        return format_refusal(error, str)
     return "ok"
 
 
@@ -229,19 +237,19 @@ def without_ids(reply: Any) -> Any:
     return reply
 
 
-def in_runs(words: Any) -> Any:
+def sort_unordered(words: Any) -> Any:
     """Sort what has no order of its own: children listed, and ends that follow each other."""
     if not isinstance(words, list) or (words and isinstance(words[0], int)):
         return words
-    runs = [(kind, list(run)) for kind, run in groupby(words, kind_of)]
+    runs = [(kind, list(run)) for kind, run in groupby(words, ordering_of)]
     return [
         word
         for kind, run in runs
-        for word in (run if kind == "ordered" else sorted(run, key=whose))
+        for word in (run if kind == "ordered" else sorted(run, key=label_in))
     ]
 
 
-def kind_of(word: Any) -> str:
+def ordering_of(word: Any) -> str:
     if isinstance(word, list):
         return "listed"
     match str(word).split(" "):
@@ -255,17 +263,17 @@ def kind_of(word: Any) -> str:
             return "ordered"
 
 
-def whose(word: Any) -> str:
+def label_in(word: Any) -> str:
     label: str = word[0] if isinstance(word, list) else word.split(" ")[1]
     return label
 
 
 def replay(scenario: Scenario) -> list[str]:
     """Do to okibi's supervisor what was done to OTP's: a line for each step, as text."""
-    return [said(line) for line in replayed(scenario)]
+    return [to_text(line) for line in replay_lines(scenario)]
 
 
-def replayed(scenario: Scenario) -> list[Line]:
+def replay_lines(scenario: Scenario) -> list[Line]:
     """Do what the scenario says: a line for each step."""
     clock = MockClock()
 

@@ -6,7 +6,7 @@ the reply to it, and all that followed from it.
 
     ["exit", "a", "x"]       the process last started as a ends by itself, with this reason
     ["kill", "a"]            it is killed
-    ["meanwhile", S, ...]    S is asked for; before it is answered the other steps are done
+    ["meanwhile", S, ...]    S is pending for; before it is describe_call the other steps are done
     ["sleep", 2100]          milliseconds pass
     any other                a function of OTP's supervisor; `<a>` is who was last started as a
 
@@ -18,7 +18,7 @@ A child is its id, or an object: OTP's keys, and
     terminate    ok, hang, "sleep 20", "exit x", or wait: until somebody needs the supervisor
     registered   whether it bears its id as a name
 
-A scenario with a `server` is about one gen_server, s, whose messages say what it does with them:
+A scenario with a `server` is about one gen_server, s, label_in messages say what it does with them:
 `otp/erlang/server.erl` lists that. Its steps are call (with a time limit), requests, cast, info,
 monitor, gen_server:stop and some of sys.
 
@@ -84,22 +84,22 @@ class Scenario:
     @property
     def expected(self) -> list[str]:
         """What okibi is to do, a line for a step."""
-        lines = [said(line) for line in self.recorded]
+        lines = [to_text(line) for line in self.recorded]
         for adaptation in self.adapted:
             lines = [adaptation(line) for line in lines]
         return lines
 
 
-def said(line: Line) -> str:
+def to_text(line: Line) -> str:
     """A line of a recording as text."""
     return json.dumps(line, sort_keys=True)
 
 
-def put_in(given: Any, key: str, value: str) -> Any:
+def substitute(given: Any, key: str, value: str) -> Any:
     if isinstance(given, dict):
-        return {name: put_in(each, key, value) for name, each in given.items()}
+        return {name: substitute(each, key, value) for name, each in given.items()}
     if isinstance(given, list):
-        return [put_in(each, key, value) for each in given]
+        return [substitute(each, key, value) for each in given]
     return value if given == f"${key}" else given
 
 
@@ -107,11 +107,11 @@ def variants(name: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, 
     """A scenario, once for every combination of the values in `each`."""
     made = [(name, given)]
     for key, values in sorted(given.get("each", {}).items()):
-        made = [(f"{n}, {value}", put_in(g, key, value)) for n, g in made for value in values]
+        made = [(f"{n}, {value}", substitute(g, key, value)) for n, g in made for value in values]
     yield from made
 
 
-def adaptations() -> dict[str, Adaptation]:
+def read_adaptations() -> dict[str, Adaptation]:
     """All differences from OTP that are meant, by what they are called."""
     found = json.loads((HERE / "adapted.json").read_text("utf-8"))
     return {
@@ -120,7 +120,7 @@ def adaptations() -> dict[str, Adaptation]:
     }
 
 
-def read(theme: str) -> list[Scenario]:
+def read_theme(theme: str) -> list[Scenario]:
     """The scenarios of a file."""
     scenarios = json.loads((HERE / "scenarios" / f"{theme}.json").read_text("utf-8"))
     recorded = json.loads((HERE / "recorded" / f"{theme}.json").read_text("utf-8"))
@@ -138,11 +138,11 @@ def read(theme: str) -> list[Scenario]:
     ]
 
 
-ADAPTED = adaptations()
+ADAPTED = read_adaptations()
 THEMES = tuple(sorted(path.stem for path in (HERE / "scenarios").glob("*.json")))
-ALL = {scenario.name: scenario for theme in THEMES for scenario in read(theme)}
+ALL = {scenario.name: scenario for theme in THEMES for scenario in read_theme(theme)}
 
 
-def of_case(case: str) -> list[Scenario]:
+def scenarios_of(case: str) -> list[Scenario]:
     """All scenarios of a case of the suite."""
     return [scenario for scenario in ALL.values() if scenario.case == case]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.conformance.scenarios import of_case
+from tests.conformance.scenarios import scenarios_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -57,13 +57,13 @@ SUITES = (
 )
 
 
-def name_of(case: str) -> str:
+def expected_test_name(case: str) -> str:
     """What the test of a case is called."""
     return "test_" + re.sub(r"\W+", "_", case.lower()).strip("_")
 
 
 @cache
-def tests_in(path: Path) -> list[tuple[str, str]]:
+def read_tests(path: Path) -> list[tuple[str, str]]:
     """Each test of a file, and what it says of itself."""
     return [
         (node.name, ast.get_docstring(node) or "")
@@ -73,36 +73,36 @@ def tests_in(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def proofs(suite: Suite, case: str, answer: str) -> list[str]:
+def find_tests(suite: Suite, case: str, answer: str) -> list[str]:
     """What each test that proves a case says of itself: of one test in all, if all is well."""
     path, _, name = answer.partition("::")
     files = [ROOT / path] if answer else sorted(HERE.glob(suite.files))
-    wanted = name or name_of(case)
-    return [said for file in files for test, said in tests_in(file) if test == wanted]
+    wanted = name or expected_test_name(case)
+    return [said for file in files for test, said in read_tests(file) if test == wanted]
 
 
-def adapted(case: str, said: str) -> str:
+def explain_adaptation(case: str, said: str) -> str:
     """How a case is adapted: what its scenarios, or else its test, say of it."""
-    whys = dict.fromkeys(why.why for scenario in of_case(case) for why in scenario.adapted)
+    whys = dict.fromkeys(why.why for scenario in scenarios_of(case) for why in scenario.adapted)
     if not whys and "Adapted: " in said:
         return " ".join(said.partition("Adapted: ")[2].split())
     return " ".join(whys)
 
 
-def rows(suite: Suite) -> Iterator[tuple[str, str, str]]:
+def list_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:
     """P, A or -, the case, and what is to be said of it."""
     for case, answer in suite.cases().items():
         if answer.startswith(NO_MEANING):
             yield "-", case, answer.removeprefix(NO_MEANING)
             continue
-        how = adapted(case, "".join(proofs(suite, case, answer)))
+        how = explain_adaptation(case, "".join(find_tests(suite, case, answer)))
         yield "A" if how else "P", case, how or answer
 
 
 def main() -> None:
     """Print the table."""
     for suite in SUITES:
-        found = list(rows(suite))
+        found = list(list_rows(suite))
         kinds = [kind for kind, _, _ in found]
         count = ", ".join(f"{kinds.count(kind)} {kind}" for kind in "PA-")
         print(f"{suite.name}: {len(found)} cases, {count}")

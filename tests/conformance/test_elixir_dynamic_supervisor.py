@@ -21,7 +21,7 @@ from okibi.supervisors import (
     append_arguments,
     supervise,
 )
-from tests.conformance.play import child, play
+from tests.conformance.dynamic_steps import child, perform
 
 COUNT = ["count_children"]
 WHICH = ["which_children"]
@@ -94,7 +94,7 @@ async def test_start_link_3_with_registered_process() -> None:
 
 
 def test_start_child_2_supports_new_child_spec() -> None:
-    assert play(child("a")) == [("ok a1", "start a1")]
+    assert perform(child("a")) == [("ok a1", "start a1")]
 
 
 async def test_start_child_2_supports_extra_arguments() -> None:
@@ -112,14 +112,14 @@ def test_start_child_2_with_invalid_child_spec() -> None:
         Child(2)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="shutdown must be "):
         Child(Worker, shutdown=-1)
-    assert play(child("a", restart="transient", significant=True)) == [
+    assert perform(child("a", restart="transient", significant=True)) == [
         ("error bad_combination", "")
     ]
 
 
 def test_start_child_2_with_different_returns() -> None:
     """Adapted: a factory gives an actor and no information beside it."""
-    assert play(
+    assert perform(
         child("a", starts=["info"]),
         child("b"),
         child("c", starts=["ignore"]),
@@ -148,11 +148,11 @@ async def test_start_child_2_with_throw_error_exit(how: type[BaseException]) -> 
 
 
 def test_start_child_2_with_max_children() -> None:
-    assert play(child("a"), max_children=0) == [("error max_children", "")]
+    assert perform(child("a"), max_children=0) == [("error max_children", "")]
 
 
 def test_start_child_2_temporary_child_is_not_restarted_regardless_of_reason() -> None:
-    assert play(
+    assert perform(
         child("a", **TEMPORARY), ["exit", "a", "shutdown"], COUNT,
         child("b", **TEMPORARY), ["exit", "b", "x"], COUNT,
     ) == [
@@ -162,7 +162,7 @@ def test_start_child_2_temporary_child_is_not_restarted_regardless_of_reason() -
 
 
 def test_start_child_2_transient_child_is_restarted_unless_normal_shutdown_shutdown() -> None:
-    assert play(
+    assert perform(
         child("a", **TRANSIENT), ["exit", "a", "shutdown"], COUNT,
         child("b", **TRANSIENT), ["exit", "b", "{shutdown,x}"], COUNT,
         child("c", **TRANSIENT), ["exit", "c", "x"], COUNT,
@@ -174,7 +174,7 @@ def test_start_child_2_transient_child_is_restarted_unless_normal_shutdown_shutd
 
 
 def test_start_child_2_permanent_child_is_restarted_regardless_of_reason() -> None:
-    assert play(
+    assert perform(
         child("a"), ["exit", "a", "shutdown"], COUNT,
         child("b"), ["exit", "b", "{shutdown,x}"], COUNT,
         child("c"), ["exit", "c", "x"], COUNT,
@@ -191,7 +191,7 @@ def test_start_child_2_child_is_restarted_with_different_values() -> None:
     Adapted: Elixir's is tried without end and seen between two attempts; here an attempt that
     is under way holds the supervisor up until somebody needs it.
     """
-    assert play(
+    assert perform(
         child("a", starts=["ok", "ok"]), ["kill", "a"],
         child("b", starts=["ok", "info"]), ["kill", "b"], COUNT,
         child("c", starts=["ok", "ignore"]), ["kill", "c"], COUNT,
@@ -208,7 +208,7 @@ def test_start_child_2_child_is_restarted_with_different_values() -> None:
 
 
 def test_start_child_2_restarting_on_init_children_counted_in_max_children() -> None:
-    assert play(
+    assert perform(
         child("a", starts=["ok", "slow fail", "..."]), ["kill", "a"], COUNT, child("b"),
         max_children=1, intensity=100,
     ) == [
@@ -218,7 +218,7 @@ def test_start_child_2_restarting_on_init_children_counted_in_max_children() -> 
 
 
 def test_start_child_2_restarting_on_exit_children_counted_in_max_children() -> None:
-    assert play(child("a"), ["kill", "a"], COUNT, child("b"), max_children=1) == [
+    assert perform(child("a"), ["kill", "a"], COUNT, child("b"), max_children=1) == [
         ("ok a1", "start a1"),
         (None, "down a1 killed; start a2"),
         ([1, 1, 0, 1], ""),
@@ -243,7 +243,7 @@ async def test_start_child_2_restarting_a_child_with_extra_arguments_successfull
 
 
 def test_start_child_2_child_is_restarted_when_trying_again() -> None:
-    assert play(child("a", starts=["ok", "error"]), ["kill", "a"], COUNT, intensity=2) == [
+    assert perform(child("a", starts=["ok", "error"]), ["kill", "a"], COUNT, intensity=2) == [
         ("ok a1", "start a1"),
         (None, "down a1 killed; fail a2; start a3"),
         ([1, 1, 0, 1], ""),
@@ -252,7 +252,7 @@ def test_start_child_2_child_is_restarted_when_trying_again() -> None:
 
 def test_start_child_2_child_triggers_maximum_restarts() -> None:
     """Adapted: a supervisor that gives up has crashed."""
-    assert play(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=1) == [
+    assert perform(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=1) == [
         ("ok a1", "start a1"),
         (None, "down a1 killed; fail a2; down top gave_up"),
     ]
@@ -260,18 +260,18 @@ def test_start_child_2_child_triggers_maximum_restarts() -> None:
 
 def test_start_child_2_child_triggers_maximum_intensity_when_trying_again() -> None:
     """Adapted: a supervisor that gives up has crashed."""
-    _, (_, log) = play(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=10)
+    _, (_, log) = perform(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=10)
 
     assert log.split("; ")[1:] == [*(f"fail a{n}" for n in range(2, 12)), "down top gave_up"]
 
 
 @pytest.mark.parametrize("shutdown", [0, 1])
 def test_start_child_2_with_valid_shutdown(shutdown: int) -> None:
-    assert play(child("a", shutdown=shutdown), ["kill", "a"])[0] == ("ok a1", "start a1")
+    assert perform(child("a", shutdown=shutdown), ["kill", "a"])[0] == ("ok a1", "start a1")
 
 
 def test_start_child_2_with_invalid_valid_shutdown() -> None:
-    assert play(child("a", shutdown=-1)) == [("error invalid_shutdown", "")]
+    assert perform(child("a", shutdown=-1)) == [("error invalid_shutdown", "")]
 
 
 def test_terminate_2_terminates_children_with_brutal_kill() -> None:
@@ -324,14 +324,14 @@ def stopped(*specs: dict[str, object]) -> str:
     """What happens when a supervisor of such children stops; of three, if there is one spec."""
     given = specs * 3 if len(specs) == 1 else specs
     children = [child(id, **spec) for id, spec in zip("abc", given, strict=False)]  # noqa: A001
-    *_, (reply, log) = play(*children, ["stop"])
+    *_, (reply, log) = perform(*children, ["stop"])
     assert reply == "shutdown"
     return log
 
 
 def test_terminate_child_2_terminates_child_with_brutal_kill() -> None:
     """Adapted: that it is gone already is no error (OTP's rule)."""
-    assert play(
+    assert perform(
         child("a", shutdown="brutal_kill"),
         ["terminate_child", "<a>"],
         ["terminate_child", "<a>"],
@@ -341,14 +341,14 @@ def test_terminate_child_2_terminates_child_with_brutal_kill() -> None:
 
 def test_terminate_child_2_terminates_child_with_integer_shutdown() -> None:
     """Adapted: that it is gone already is no error (OTP's rule)."""
-    assert play(
+    assert perform(
         child("a", shutdown=1000), ["terminate_child", "<a>"], ["terminate_child", "<a>"], COUNT
     ) == [("ok a1", "start a1"), ("ok", "term a1 shutdown"), ("ok", ""), ([0, 0, 0, 0], "")]
 
 
 def test_terminate_child_2_terminates_restarting_child() -> None:
     """Adapted: that it is gone already is no error (OTP's rule)."""
-    assert play(
+    assert perform(
         child("a", starts=["ok", "slow fail", "..."]), ["kill", "a"],
         ["terminate_child", "<a>"], ["terminate_child", "<a>"], COUNT,
         intensity=100,

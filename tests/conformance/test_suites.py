@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.conformance.scenarios import ADAPTED, ALL, said
-from tests.conformance.suites import HERE, NO_MEANING, SUITES, Suite, proofs
+from tests.conformance.scenarios import ADAPTED, ALL, to_text
+from tests.conformance.suites import HERE, NO_MEANING, SUITES, Suite, find_tests
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
 def test_each_case_is_one_test_or_has_no_meaning(suite: Suite) -> None:
     cases = suite.cases()
     proved = {
-        case: len(proofs(suite, case, answer))
+        case: len(find_tests(suite, case, answer))
         for case, answer in cases.items()
         if not answer.startswith(NO_MEANING)
     }
@@ -22,7 +22,7 @@ def test_each_case_is_one_test_or_has_no_meaning(suite: Suite) -> None:
 def test_each_scenario_belongs_to_a_test() -> None:
     texts = "\n".join(path.read_text("utf-8") for path in HERE.glob("test_*.py"))
 
-    assert [s.name for s in ALL.values() if f'as_recorded("{s.case}")' not in texts] == []
+    assert [s.name for s in ALL.values() if f'check_recorded("{s.case}")' not in texts] == []
 
 
 def test_each_adaptation_changes_what_was_recorded() -> None:
@@ -30,7 +30,7 @@ def test_each_adaptation_changes_what_was_recorded() -> None:
         (scenario.case, adaptation.why)
         for scenario in ALL.values()
         for adaptation in scenario.adapted
-        for line in map(said, scenario.recorded)
+        for line in map(to_text, scenario.recorded)
         if adaptation(line) != line
     }
 

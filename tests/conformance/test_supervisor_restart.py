@@ -1,103 +1,103 @@
 """supervisor_SUITE: who is restarted, with whom, how often."""
 
-from tests.conformance.as_recorded import as_recorded
+from tests.conformance.check_recorded import check_recorded
 
 
 def test_permanent_normal() -> None:
     """A permanent child is restarted after a normal end."""
-    as_recorded("permanent_normal")
+    check_recorded("permanent_normal")
 
 
 def test_transient_normal() -> None:
     """A transient child is not, and its spec stays."""
-    as_recorded("transient_normal")
+    check_recorded("transient_normal")
 
 
 def test_temporary_normal() -> None:
     """A temporary child is gone, with its spec."""
-    as_recorded("temporary_normal")
+    check_recorded("temporary_normal")
 
 
 def test_permanent_shutdown() -> None:
     """A permanent child is restarted after a shutdown, with and without a detail."""
-    as_recorded("permanent_shutdown")
+    check_recorded("permanent_shutdown")
 
 
 def test_transient_shutdown() -> None:
     """A transient child is not, after either; it can be started on request."""
-    as_recorded("transient_shutdown")
+    check_recorded("transient_shutdown")
 
 
 def test_temporary_shutdown() -> None:
     """A temporary child is gone after either, and can be started anew."""
-    as_recorded("temporary_shutdown")
+    check_recorded("temporary_shutdown")
 
 
 def test_permanent_abnormal() -> None:
     """A permanent child is restarted after a crash."""
-    as_recorded("permanent_abnormal")
+    check_recorded("permanent_abnormal")
 
 
 def test_transient_abnormal() -> None:
     """So is a transient one."""
-    as_recorded("transient_abnormal")
+    check_recorded("transient_abnormal")
 
 
 def test_temporary_abnormal() -> None:
     """A temporary one is gone."""
-    as_recorded("temporary_abnormal")
+    check_recorded("temporary_abnormal")
 
 
 def test_temporary_bystander() -> None:
     """A temporary child that ends for a sibling's sake is not started again."""
-    as_recorded("temporary_bystander")
+    check_recorded("temporary_bystander")
 
 
 def test_multiple_restarts() -> None:
     """Restarts that lie further apart than the period are borne for ever."""
-    as_recorded("multiple_restarts")
+    check_recorded("multiple_restarts")
 
 
 def test_one_for_one() -> None:
     """Only the child that crashed is restarted; one crash too many ends the supervisor."""
-    as_recorded("one_for_one")
+    check_recorded("one_for_one")
 
 
 def test_one_for_one_escalation() -> None:
     """Attempts that fail are counted: the supervisor ends, and the sibling with it."""
-    as_recorded("one_for_one_escalation")
+    check_recorded("one_for_one_escalation")
 
 
 def test_one_for_all() -> None:
     """All are restarted with it, the last stopped first."""
-    as_recorded("one_for_all")
+    check_recorded("one_for_all")
 
 
 def test_one_for_all_escalation() -> None:
     """A sibling that cannot be restarted ends the supervisor."""
-    as_recorded("one_for_all_escalation")
+    check_recorded("one_for_all_escalation")
 
 
 def test_one_for_all_other_child_fails_restart() -> None:
     """What was restarted before a sibling failed is stopped again."""
-    as_recorded("one_for_all_other_child_fails_restart")
+    check_recorded("one_for_all_other_child_fails_restart")
 
 
 def test_rest_for_one() -> None:
     """Those after it are restarted with it; those before are not touched."""
-    as_recorded("rest_for_one")
+    check_recorded("rest_for_one")
 
 
 def test_rest_for_one_escalation() -> None:
     """A later sibling that cannot be restarted ends the supervisor."""
-    as_recorded("rest_for_one_escalation")
+    check_recorded("rest_for_one_escalation")
 
 
 def test_rest_for_one_other_child_fails_restart() -> None:
     """The next attempt begins with the sibling that failed."""
-    as_recorded("rest_for_one_other_child_fails_restart")
+    check_recorded("rest_for_one_other_child_fails_restart")
 
 
 def test_tree() -> None:
     """A crash stays below until the sub-supervisor gives up; then its siblings restart too."""
-    as_recorded("tree")
+    check_recorded("tree")

@@ -24,7 +24,7 @@ import attrs
 
 from okibi.local.processes import cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
-from tests.conformance.runtime_api.stage import many_refused
+from tests.conformance.runtime_api.session import many_refused
 from tests.endurance.managed import ManagedContender, RunningContender, on_emulator, on_local_server
 from tests.support.emulator import NoEmulatorError, emulator
 

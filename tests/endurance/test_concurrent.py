@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from okibi.local.processes import descendants
-from tests.conformance.runtime_api.stage import many_refused
+from tests.conformance.runtime_api.session import many_refused
 from tests.endurance.concurrent import (
     CONTENDERS,
     OFFICIAL,

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from tests.conformance.runtime_api.cases import Case
 from tests.conformance.runtime_api.differences import DIFFERENCES
-from tests.conformance.runtime_api.stage import Seen, local, many_refused, official
+from tests.conformance.runtime_api.session import (
+    Observation,
+    emulator_session,
+    local_session,
+    many_refused,
+)
 from tests.conformance.runtime_api.suite import ALL
 from tests.support.emulator import NoEmulatorError, emulator
 
@@ -33,9 +38,9 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 theirs = _played(case, executable, Path(folder))
         seen += len(ours)
-        wrong = [it.label for it in ours if it.seen != it.expected]
-        listed = {it.label for it in DIFFERENCES if it.case == case.play.__name__}
-        other = {it.label for it in theirs or [] if it.seen != it.expected}
+        wrong = [it.label for it in ours if it.actual != it.expected]
+        listed = {it.label for it in DIFFERENCES if it.case == case.run.__name__}
+        other = {it.label for it in theirs or [] if it.actual != it.expected}
         unlisted += len(wrong) + (0 if theirs is None else len(other ^ listed))
         emulated = "not run" if theirs is None else "differs" if other else "same"
         verdict = f"local {'WRONG' if wrong else 'same'}  emulator {emulated}"
@@ -48,15 +53,15 @@ def main() -> int:
     return int(unlisted > 0)
 
 
-def _played(case: Case, executable: Path | None, folder: Path) -> list[Seen]:
+def _played(case: Case, executable: Path | None, folder: Path) -> list[Observation]:
     where = (
-        local(case.mode, case.timeout, folder)
+        local_session(case.mode, case.timeout, folder)
         if executable is None
-        else official(executable, case.mode, case.timeout, folder)
+        else emulator_session(executable, case.mode, case.timeout, folder)
     )
-    with where as stage:
-        case.play(stage)
-    return stage.seen
+    with where as session:
+        case.run(session)
+    return session.observations
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import attrs
 
-from tests.conformance.runtime_api.peer import NOTHING, request
-from tests.conformance.runtime_api.stage import EVENT, NEXT, RUNTIME, Stage
+from tests.conformance.runtime_api.peer import NO_ANSWER, request
+from tests.conformance.runtime_api.session import EVENT, NEXT, RUNTIME, ApiSession
 
 __all__ = ["ACCEPTED", "CASES", "INVALID_ID", "Case", "case", "post", "state_refusal"]
 
@@ -27,7 +27,7 @@ LARGEST = 6_291_556
 TRACE = (
     "X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 )
-A_MOMENT = 0.3
+SHORT_WAIT = 0.3
 """Seconds in which something that must not come would have come."""
 
 
@@ -40,17 +40,17 @@ class Case:
         name: the rule.
         mode: `one` or `many`.
         timeout: seconds of the function.
-        play: what is done.
+        run: what is done.
     """
 
     number: int
     name: str
     mode: str
     timeout: int
-    play: Callable[[Stage], None]
+    run: Callable[[ApiSession], None]
 
     def __str__(self) -> str:
-        return f"{self.number}-{self.mode}-{self.play.__name__}"
+        return f"{self.number}-{self.mode}-{self.run.__name__}"
 
 
 CASES: list[Case] = []
@@ -59,10 +59,10 @@ CASES: list[Case] = []
 def case(number: int, mode: str = "one", timeout: int = 30) -> Callable[..., Callable[..., None]]:
     """Add a function as a case; its name and its docstring are the rule."""
 
-    def add(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
-        name = " ".join((play.__doc__ or play.__name__.replace("_", " ")).split())
-        CASES.append(Case(number, name, mode, timeout, play))
-        return play
+    def add(run: Callable[[ApiSession], None]) -> Callable[[ApiSession], None]:
+        name = " ".join((run.__doc__ or run.__name__.replace("_", " ")).split())
+        CASES.append(Case(number, name, mode, timeout, run))
+        return run
 
     return add
 
@@ -75,186 +75,186 @@ def init_error(body: bytes = b'{"errorType":"E"}') -> bytes:
     return request("POST", f"{RUNTIME}init/error", body)
 
 
-def state_refusal(moves: str) -> str:
+def state_refusal(transition: str) -> str:
     return (
-        f'{{"errorMessage":"State transition from {moves} failed for runtime. Error: State'
+        f'{{"errorMessage":"State transition from {transition} failed for runtime. Error: State'
         ' transition is not allowed","errorType":"InvalidStateTransition"}\n'
     )
 
 
 @case(1)
-def next_while_running_brings_the_same_event_at_once(stage: Stage) -> None:
-    _, peer, _ = stage.running()
-    again, elsewhere = peer.ask(NEXT), stage.connect().ask(NEXT)
-    stage.expect("again", again, 200, EVENT)
-    stage.expect("on another connection", elsewhere, 200, EVENT)
-    same = again.headers["lambda-runtime-aws-request-id"] == stage.id_of(elsewhere)
-    stage.expect_text("the id", str(same), "True")
+def next_while_running_brings_the_same_event_at_once(session: ApiSession) -> None:
+    _, peer, _ = session.invoke_and_take()
+    again, elsewhere = peer.ask(NEXT), session.connect().ask(NEXT)
+    session.expect("again", again, 200, EVENT)
+    session.expect("on another connection", elsewhere, 200, EVENT)
+    same = again.headers["lambda-runtime-aws-request-id"] == session.id_of(elsewhere)
+    session.expect_text("the id", str(same), "True")
 
 
 @case(2)
-def a_second_answer_is_refused(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
-    stage.expect("response", peer.ask(post(request_id, "response")), 202, ACCEPTED)
+def a_second_answer_is_refused(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
+    session.expect("response", peer.ask(post(request_id, "response")), 202, ACCEPTED)
     again = peer.ask(post(request_id, "response"))
-    moves = "RuntimeResponseSentState to InvocationResponse"
-    stage.expect("response again", again, 403, state_refusal(moves))
-    moves = "RuntimeResponseSentState to InvocationErrorResponse"
-    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    transition = "RuntimeResponseSentState to InvocationResponse"
+    session.expect("response again", again, 403, state_refusal(transition))
+    transition = "RuntimeResponseSentState to InvocationErrorResponse"
+    session.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(transition))
 
 
 @case(2)
-def an_error_is_the_one_answer(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def an_error_is_the_one_answer(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     failure = b'{"errorMessage":"m","errorType":"T"}'
-    stage.expect("error", peer.ask(post(request_id, "error", failure)), 202, ACCEPTED)
-    moves = "RuntimeResponseSentState to InvocationErrorResponse"
-    stage.expect("again", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    session.expect("error", peer.ask(post(request_id, "error", failure)), 202, ACCEPTED)
+    transition = "RuntimeResponseSentState to InvocationErrorResponse"
+    session.expect("again", peer.ask(post(request_id, "error")), 403, state_refusal(transition))
     peer.send(NEXT)
-    stage.expect("the invoker", invoker.answer(), 200, failure)
+    session.expect("the invoker", invoker.answer(), 200, failure)
 
 
 @case(2)
-def next_while_a_response_is_half_sent_is_refused(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def next_while_a_response_is_half_sent_is_refused(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     whole = post(request_id, "response", b'{"b":2}')
     peer.send(whole[:-3])
-    refused = stage.connect().ask(NEXT)
+    refused = session.connect().ask(NEXT)
     for _ in range(20):  # the half is on another connection: which is read first is chance
         if refused.status == 403:
             break
-        refused = stage.connect().ask(NEXT)
-    stage.expect("next", refused, 403, state_refusal("InvocationResponse to Ready"))
-    stage.expect("the other half", peer.ask(whole[-3:]), 202, ACCEPTED)
+        refused = session.connect().ask(NEXT)
+    session.expect("next", refused, 403, state_refusal("InvocationResponse to Ready"))
+    session.expect("the other half", peer.ask(whole[-3:]), 202, ACCEPTED)
 
 
 @case(2)
-def init_error_is_refused_once_the_runtime_has_come(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def init_error_is_refused_once_the_runtime_has_come(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     refused = peer.ask(init_error())
-    stage.expect("while running", refused, 403, state_refusal("Running to InitError"))
+    session.expect("while running", refused, 403, state_refusal("Running to InitError"))
     peer.ask(post(request_id, "response"))
-    moves = "RuntimeResponseSentState to InitError"
-    stage.expect("after its answer", peer.ask(init_error()), 403, state_refusal(moves))
+    transition = "RuntimeResponseSentState to InitError"
+    session.expect("after its answer", peer.ask(init_error()), 403, state_refusal(transition))
 
 
 @case(2)
-def init_error_is_final_and_the_first_invokes_reply(stage: Stage) -> None:
-    invoker, peer = stage.invoke(), stage.connect()
-    stage.expect("init/error", peer.ask(init_error()), 202, ACCEPTED)
+def init_error_is_final_and_the_first_invokes_reply(session: ApiSession) -> None:
+    invoker, peer = session.invoke(), session.connect()
+    session.expect("init/error", peer.ask(init_error()), 202, ACCEPTED)
     again, following = peer.ask(init_error()), peer.ask(NEXT)
-    stage.expect("again", again, 403, state_refusal("InitError to InitError"))
-    stage.expect("next", following, 403, state_refusal("InitError to Ready"))
-    stage.expect("the invoker", invoker.answer(A_MOMENT), 200, b'{"errorType":"E"}')
+    session.expect("again", again, 403, state_refusal("InitError to InitError"))
+    session.expect("next", following, 403, state_refusal("InitError to Ready"))
+    session.expect("the invoker", invoker.answer(SHORT_WAIT), 200, b'{"errorType":"E"}')
 
 
 @case(3)
-def a_wrong_id_is_refused_before_the_state_is_asked(stage: Stage) -> None:
-    stage.invoke()
-    peer = stage.connect()
-    stage.expect("before next", peer.ask(post("x", "response")), 400, INVALID_ID)
-    request_id = stage.id_of(peer.ask(NEXT))
+def a_wrong_id_is_refused_before_the_state_is_asked(session: ApiSession) -> None:
+    session.invoke()
+    peer = session.connect()
+    session.expect("before next", peer.ask(post("x", "response")), 400, INVALID_ID)
+    request_id = session.id_of(peer.ask(NEXT))
     for endpoint in ("response", "error"):
         answer = peer.ask(post("x", endpoint))
-        stage.expect(f"{endpoint} while running", answer, 400, INVALID_ID)
+        session.expect(f"{endpoint} while running", answer, 400, INVALID_ID)
     peer.ask(post(request_id, "response"))
-    stage.expect("after the answer", peer.ask(post("x", "response")), 400, INVALID_ID)
+    session.expect("after the answer", peer.ask(post("x", "response")), 400, INVALID_ID)
 
 
 @case(3)
-def an_id_is_stale_once_the_next_event_is_there(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def an_id_is_stale_once_the_next_event_is_there(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response") + NEXT)
     peer.read()
     invoker.answer()
-    stage.invoke(b"2")
-    stage.expect("the next event", peer.read(), 200, b"2")
-    stage.expect("response", peer.ask(post(request_id, "response")), 400, INVALID_ID)
+    session.invoke(b"2")
+    session.expect("the next event", peer.read(), 200, b"2")
+    session.expect("response", peer.ask(post(request_id, "response")), 400, INVALID_ID)
 
 
 @case(4)
-def the_largest_response_is_accepted(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
-    stage.expect("it", peer.ask(post(request_id, "response", b"x" * LARGEST)), 202, ACCEPTED)
+def the_largest_response_is_accepted(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
+    session.expect("answer", peer.ask(post(request_id, "response", b"x" * LARGEST)), 202, ACCEPTED)
 
 
 @case(4)
-def one_byte_more_is_413_then_next_works_and_error_does_not(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def one_byte_more_is_413_then_next_works_and_error_does_not(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     answer = peer.ask(post(request_id, "response", b"x" * (LARGEST + 1)))
-    stage.expect("response", answer, 413, TOO_LARGE)
-    moves = "RuntimeResponseSentState to InvocationErrorResponse"
-    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    session.expect("response", answer, 413, TOO_LARGE)
+    transition = "RuntimeResponseSentState to InvocationErrorResponse"
+    session.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(transition))
     peer.send(NEXT)
-    stage.expect(
+    session.expect(
         "the invoker", invoker.answer(), 200,
         '{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size'
         ' exceeded maximum allowed payload size (6291556 bytes)."}',
     )  # fmt: skip
-    stage.invoke(b"2")
-    stage.expect("next", peer.read(), 200, b"2")
+    session.invoke(b"2")
+    session.expect("next", peer.read(), 200, b"2")
 
 
 @case(4)
-def an_error_too_large_closes_the_connection_unanswered(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
-    stage.expect("error", peer.ask(post(request_id, "error", b"x" * (LARGEST + 1))), 0)
-    following = stage.connect().ask(NEXT)
-    moves = "InvocationErrorResponse to Ready"
-    stage.expect("next", following, 403, state_refusal(moves))
+def an_error_too_large_closes_the_connection_unanswered(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
+    session.expect("error", peer.ask(post(request_id, "error", b"x" * (LARGEST + 1))), 0)
+    following = session.connect().ask(NEXT)
+    transition = "InvocationErrorResponse to Ready"
+    session.expect("next", following, 403, state_refusal(transition))
 
 
 @case(5)
-def headers_that_have_nothing_to_say_are_left_out(stage: Stage) -> None:
-    stage.invoke(EVENT, TRACE)
-    told = stage.connect().ask(NEXT).headers
-    names = sorted(name for name in told if name != "date")
+def headers_that_have_nothing_to_say_are_left_out(session: ApiSession) -> None:
+    session.invoke(EVENT, TRACE)
+    headers = session.connect().ask(NEXT).headers
+    names = sorted(name for name in headers if name != "date")
     expected = [
         "content-length", "content-type", "lambda-runtime-aws-request-id",
         "lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn",
         "lambda-runtime-trace-id",
     ]  # fmt: skip
-    stage.expect_text("their names", " ".join(names), " ".join(expected))
-    stage.expect_text("the type", told["content-type"], "application/json")
+    session.expect_text("their names", " ".join(names), " ".join(expected))
+    session.expect_text("the type", headers["content-type"], "application/json")
 
 
 @case(5)
-def a_client_context_comes_through(stage: Stage) -> None:
-    stage.invoke(EVENT, "X-Amz-Client-Context: eyJhIjoxfQ==")
-    told = stage.connect().ask(NEXT).headers
-    stage.expect_text("it", told.get("lambda-runtime-client-context", ""), '{"a":1}')
+def a_client_context_comes_through(session: ApiSession) -> None:
+    session.invoke(EVENT, "X-Amz-Client-Context: eyJhIjoxfQ==")
+    headers = session.connect().ask(NEXT).headers
+    session.expect_text("answer", headers.get("lambda-runtime-client-context", ""), '{"a":1}')
 
 
 @case(6)
-def a_response_and_the_next_next_in_one_write_are_answered_in_order(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def a_response_and_the_next_next_in_one_write_are_answered_in_order(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response", b"1") + NEXT)
-    stage.expect("the response", peer.read(), 202, ACCEPTED)
-    stage.expect("the invoker", invoker.answer(), 200, b"1")
-    stage.invoke(b"2")
-    stage.expect("the event", peer.read(), 200, b"2")
+    session.expect("the response", peer.read(), 202, ACCEPTED)
+    session.expect("the invoker", invoker.answer(), 200, b"1")
+    session.invoke(b"2")
+    session.expect("the event", peer.read(), 200, b"2")
 
 
-def how_long(stage: Stage, size: int) -> None:
+def check_event_framing(session: ApiSession, size: int) -> None:
     payload = b'"' + b"x" * (size - 2) + b'"'
-    stage.invoke(payload)
-    answer = stage.connect().ask(NEXT)
-    stage.expect("it", answer, 200, payload)
-    told = answer.headers.get("transfer-encoding", "whole")
-    stage.expect_text("comes", told, "chunked" if size > 2048 else "whole")
+    session.invoke(payload)
+    answer = session.connect().ask(NEXT)
+    session.expect("answer", answer, 200, payload)
+    headers = answer.headers.get("transfer-encoding", "whole")
+    session.expect_text("comes", headers, "chunked" if size > 2048 else "whole")
 
 
 @case(7)
-def an_event_of_2048_bytes_comes_whole(stage: Stage) -> None:
-    how_long(stage, 2048)
+def an_event_of_2048_bytes_comes_whole(session: ApiSession) -> None:
+    check_event_framing(session, 2048)
 
 
 @case(7)
-def an_event_above_2048_bytes_is_chunked(stage: Stage) -> None:
-    how_long(stage, 2049)
+def an_event_above_2048_bytes_is_chunked(session: ApiSession) -> None:
+    check_event_framing(session, 2049)
 
 
-def streamed(request_id: str, *trailers: str) -> bytes:
+def streaming_response(request_id: str, *trailers: str) -> bytes:
     """A streamed response of two chunks."""
     head = request("GET", f"{RUNTIME}invocation/{request_id}/response").replace(b"GET", b"POST")
     lines = [
@@ -268,95 +268,95 @@ def streamed(request_id: str, *trailers: str) -> bytes:
 
 
 @case(7)
-def a_streamed_response_is_accepted(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
-    peer.send(streamed(request_id) + NEXT)
-    stage.expect("it", peer.read(), 202, ACCEPTED)
-    stage.expect("the invoker", invoker.answer(), 200, b"hello!")
+def a_streamed_response_is_accepted(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
+    peer.send(streaming_response(request_id) + NEXT)
+    session.expect("answer", peer.read(), 202, ACCEPTED)
+    session.expect("the invoker", invoker.answer(), 200, b"hello!")
 
 
 @case(7)
-def error_trailers_are_accepted_and_make_it_an_error(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def error_trailers_are_accepted_and_make_it_an_error(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     trailers = (
         "Lambda-Runtime-Function-Error-Type: Runtime.StreamError",
         "Lambda-Runtime-Function-Error-Body: eyJhIjoxfQ==",
     )
-    peer.send(streamed(request_id, *trailers) + NEXT)
-    stage.expect("it", peer.read(), 202, ACCEPTED)
-    stage.expect("the invoker", invoker.answer(), 200, b'{"a":1}')
+    peer.send(streaming_response(request_id, *trailers) + NEXT)
+    session.expect("answer", peer.read(), 202, ACCEPTED)
+    session.expect("the invoker", invoker.answer(), 200, b'{"a":1}')
 
 
 @case(8)
-def a_bad_response_mode_is_400_and_the_state_is_stuck(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def a_bad_response_mode_is_400_and_the_state_is_stuck(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     mode = "Lambda-Runtime-Function-Response-Mode: Buffered"
-    stage.expect("it", peer.ask(post(request_id, "response", b"{}", mode)), 400, BAD_MODE)
-    moves = "InvocationResponse to Ready"
-    stage.expect("next", peer.ask(NEXT), 403, state_refusal(moves))
-    moves = "InvocationResponse to InvocationErrorResponse"
-    stage.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(moves))
+    session.expect("answer", peer.ask(post(request_id, "response", b"{}", mode)), 400, BAD_MODE)
+    transition = "InvocationResponse to Ready"
+    session.expect("next", peer.ask(NEXT), 403, state_refusal(transition))
+    transition = "InvocationResponse to InvocationErrorResponse"
+    session.expect("error", peer.ask(post(request_id, "error")), 403, state_refusal(transition))
 
 
 @case(8)
-def a_response_cut_short_leaves_next_refused(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def a_response_cut_short_leaves_next_refused(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response", b"123")[:-1])
-    peer.read(A_MOMENT)
+    peer.read(SHORT_WAIT)
     peer.close()
-    stage.expect(
-        "next", stage.connect().ask(NEXT), 403, state_refusal("InvocationResponse to Ready")
+    session.expect(
+        "next", session.connect().ask(NEXT), 403, state_refusal("InvocationResponse to Ready")
     )
 
 
 @case(9)
-def an_abandoned_next_swallows_one_event(stage: Stage) -> None:
-    invoker, peer, request_id = stage.running()
+def an_abandoned_next_swallows_one_event(session: ApiSession) -> None:
+    invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response") + NEXT)
     peer.read()
     invoker.answer()
     peer.close()
-    waiting = stage.connect()
+    waiting = session.connect()
     waiting.send(NEXT)
-    waiting.read(A_MOMENT)
-    stage.invoke(b"2")
-    stage.expect("the one behind it", waiting.read(A_MOMENT), *NOTHING[:2])
-    stage.expect("one more", stage.connect().ask(NEXT), 200, b"2")
+    waiting.read(SHORT_WAIT)
+    session.invoke(b"2")
+    session.expect("the one behind it", waiting.read(SHORT_WAIT), *NO_ANSWER[:2])
+    session.expect("one more", session.connect().ask(NEXT), 200, b"2")
 
 
 @case(10)
-def headers_above_a_mebibyte_are_431_and_the_connection_ends(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def headers_above_a_mebibyte_are_431_and_the_connection_ends(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     cause = "Lambda-Runtime-Function-XRay-Error-Cause: " + "a" * 1_100_000
     answer = peer.ask(post(request_id, "error", b"{}", cause))
-    stage.expect_text("it", str(answer.status), "431")
-    stage.expect_text("the connection", answer.headers.get("connection", ""), "close")
-    stage.expect("error", stage.connect().ask(post(request_id, "error")), 202, ACCEPTED)
+    session.expect_text("answer", str(answer.status), "431")
+    session.expect_text("the connection", answer.headers.get("connection", ""), "close")
+    session.expect("error", session.connect().ask(post(request_id, "error")), 202, ACCEPTED)
 
 
 @case(13)
-def an_invocation_id_that_was_never_given_is_not_looked_at(stage: Stage) -> None:
-    _, peer, request_id = stage.running()
+def an_invocation_id_that_was_never_given_is_not_looked_at(session: ApiSession) -> None:
+    _, peer, request_id = session.invoke_and_take()
     named = "Lambda-Runtime-Invocation-Id: x"
-    stage.expect("it", peer.ask(post(request_id, "response", b"1", named)), 202, ACCEPTED)
+    session.expect("answer", peer.ask(post(request_id, "response", b"1", named)), 202, ACCEPTED)
 
 
 @case(1)
-def paths_and_methods_that_are_none(stage: Stage) -> None:
-    stage.invoke()
-    peer = stage.connect()
+def paths_and_methods_that_are_none(session: ApiSession) -> None:
+    session.invoke()
+    peer = session.connect()
     not_found = b"404 page not found\n"
-    stage.expect("ping", peer.ask(request("GET", "/2018-06-01/ping")), 200, b"pong")
+    session.expect("ping", peer.ask(request("GET", "/2018-06-01/ping")), 200, b"pong")
     for path in ("restore/next", "invocation/next/", "nothing"):
-        stage.expect(path, peer.ask(request("GET", RUNTIME + path)), 404, not_found)
-    stage.expect("POST next", peer.ask(request("POST", f"{RUNTIME}invocation/next")), 405)
-    stage.expect("GET init/error", peer.ask(request("GET", f"{RUNTIME}init/error")), 405)
+        session.expect(path, peer.ask(request("GET", RUNTIME + path)), 404, not_found)
+    session.expect("POST next", peer.ask(request("POST", f"{RUNTIME}invocation/next")), 405)
+    session.expect("GET init/error", peer.ask(request("GET", f"{RUNTIME}init/error")), 405)
 
 
 @case(2, timeout=3)
-def at_the_time_out_the_runtime_starts_anew(stage: Stage) -> None:
-    invoker, peer, _ = stage.running()
+def at_the_time_out_the_runtime_starts_anew(session: ApiSession) -> None:
+    invoker, peer, _ = session.invoke_and_take()
     invoker.answer()
-    stage.expect_text("the old connection", "closed" if peer.is_closed() else "open", "closed")
-    stage.invoke(b"2", starts=2)
-    stage.expect("a new one", stage.connect().ask(NEXT), 200, b"2")
+    session.expect_text("the old connection", "closed" if peer.is_closed() else "open", "closed")
+    session.invoke(b"2", starts=2)
+    session.expect("a new one", session.connect().ask(NEXT), 200, b"2")

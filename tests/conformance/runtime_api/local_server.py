@@ -10,7 +10,7 @@ import trio
 
 from okibi.local import FunctionSettings, RuntimeApi, open_local_lambda
 
-__all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serving"]
+__all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serve_local"]
 
 STARTED = "bootstrap started"
 BOOTSTRAP = f"trap 'echo asked to end; exit 0' TERM; echo {STARTED}; while :; do sleep 0.05; done"
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 
 
 @contextmanager
-def serving(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, Address]]:
+def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, Address]]:
     """Serve while the block lasts; what the bootstrap says goes to the log.
 
     Yields the addresses of the Runtime API and of the Invoke API.

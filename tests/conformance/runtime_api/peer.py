@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import attrs
 
-__all__ = ["NOTHING", "PATIENCE", "Answer", "Peer", "request"]
+__all__ = ["ANSWER_TIMEOUT", "NO_ANSWER", "ApiAnswer", "Peer", "request"]
 
-PATIENCE = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds until an answer that must come is given up."""
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     """What came: status, body, and the headers by their names in lower case."""
 
     status: int
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-NOTHING = Answer(0, b"", {})
+NO_ANSWER = ApiAnswer(0, b"", {})
 """No answer came, or the connection was closed without one."""
 
 
@@ -42,7 +42,7 @@ class Peer:
     _buffer: bytes = attrs.field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._socket = socket.create_connection(self.address, PATIENCE)
+        self._socket = socket.create_connection(self.address, ANSWER_TIMEOUT)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data: bytes) -> None:
@@ -52,24 +52,24 @@ class Peer:
         except OSError:
             return
 
-    def ask(self, data: bytes) -> Answer:
+    def ask(self, data: bytes) -> ApiAnswer:
         """Write a request and read its answer."""
         self.send(data)
         return self.read()
 
-    def read(self, patience: float = PATIENCE) -> Answer:
-        """The next answer, or NOTHING."""
-        self._socket.settimeout(patience)
+    def read(self, timeout: float = ANSWER_TIMEOUT) -> ApiAnswer:
+        """The next answer, or NO_ANSWER."""
+        self._socket.settimeout(timeout)
         try:
-            head = self._until(b"\r\n\r\n").decode("latin-1")
+            head = self._read_until(b"\r\n\r\n").decode("latin-1")
             status_line, *lines = head.rstrip("\r\n").split("\r\n")
             headers = {
                 name.lower(): value.strip()
                 for name, _, value in (it.partition(":") for it in lines)
             }
-            return Answer(int(status_line.split()[1]), self._body(headers), headers)
+            return ApiAnswer(int(status_line.split()[1]), self._read_body(headers), headers)
         except (OSError, EOFError):
-            return NOTHING
+            return NO_ANSWER
 
     def is_closed(self) -> bool:
         """Whether the server closes the connection, and sends nothing more."""
@@ -83,29 +83,29 @@ class Peer:
     def close(self) -> None:
         self._socket.close()
 
-    def _body(self, headers: dict[str, str]) -> bytes:
+    def _read_body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
-            return self._take(int(headers.get("content-length", "0")))
+            return self._read_bytes(int(headers.get("content-length", "0")))
         body = b""
-        while size := int(self._until(b"\r\n"), 16):
-            body += self._take(size)
-            self._take(2)
-        self._take(2)
+        while size := int(self._read_until(b"\r\n"), 16):
+            body += self._read_bytes(size)
+            self._read_bytes(2)
+        self._read_bytes(2)
         return body
 
-    def _until(self, end: bytes) -> bytes:
+    def _read_until(self, end: bytes) -> bytes:
         while end not in self._buffer:
-            self._more()
+            self._receive()
         head, _, self._buffer = self._buffer.partition(end)
         return head + end
 
-    def _take(self, size: int) -> bytes:
+    def _read_bytes(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            self._more()
+            self._receive()
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         data = self._socket.recv(1 << 20)
         if not data:
             raise EOFError
@@ -118,7 +118,7 @@ class Invoker:
 
     address: tuple[str, int]
     data: bytes
-    _answer: Answer = attrs.field(default=NOTHING, init=False)
+    _answer: ApiAnswer = attrs.field(default=NO_ANSWER, init=False)
     _thread: threading.Thread = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -131,7 +131,7 @@ class Invoker:
             self._answer = peer.ask(self.data)
             peer.close()
 
-    def answer(self, patience: float = PATIENCE) -> Answer:
+    def answer(self, timeout: float = ANSWER_TIMEOUT) -> ApiAnswer:
         """What it was answered."""
-        self._thread.join(patience)
+        self._thread.join(timeout)
         return self._answer

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.runtime_api.cases import Case
 from tests.conformance.runtime_api.differences import DIFFERENCES
-from tests.conformance.runtime_api.stage import local, many_refused, official
+from tests.conformance.runtime_api.session import emulator_session, local_session, many_refused
 from tests.conformance.runtime_api.suite import ALL
 from tests.support.emulator import NoEmulatorError, emulator
 
@@ -23,11 +23,11 @@ def executable() -> Path:
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_the_local_server_does_what_the_specification_says(case: Case, tmp_path: Path) -> None:
-    with local(case.mode, case.timeout, tmp_path) as stage:
-        case.play(stage)
+    with local_session(case.mode, case.timeout, tmp_path) as session:
+        case.run(session)
 
-    assert [seen for seen in stage.seen if seen.seen != seen.expected] == []
-    assert stage.seen
+    assert [seen for seen in session.observations if seen.actual != seen.expected] == []
+    assert session.observations
 
 
 @pytest.mark.slow
@@ -37,11 +37,13 @@ def test_awss_emulator_does_the_same_but_for_the_listed_differences(
 ) -> None:
     if case.mode == "many" and (why := many_refused()):
         pytest.skip(why)
-    with official(executable, case.mode, case.timeout, tmp_path) as stage:
-        case.play(stage)
+    with emulator_session(executable, case.mode, case.timeout, tmp_path) as session:
+        case.run(session)
 
-    listed = {it.label: it.emulator for it in DIFFERENCES if it.case == case.play.__name__}
-    assert {seen.label: seen.seen for seen in stage.seen if seen.seen != seen.expected} == listed
+    listed = {it.label: it.emulator for it in DIFFERENCES if it.case == case.run.__name__}
+    assert {
+        each.label: each.actual for each in session.observations if each.actual != each.expected
+    } == listed
 
 
 def test_every_number_of_the_specifications_list_has_a_case() -> None:
@@ -49,5 +51,5 @@ def test_every_number_of_the_specifications_list_has_a_case() -> None:
 
 
 def test_every_difference_belongs_to_a_case_and_has_a_reason() -> None:
-    names = {case.play.__name__ for case in ALL}
+    names = {case.run.__name__ for case in ALL}
     assert [it for it in DIFFERENCES if it.case not in names or not it.reason] == []

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tests.conformance.replay import replayed
+from tests.conformance.replay import replay_lines
 from tests.conformance.scenarios import Scenario
 
-Brought = tuple[Any, str]
+StepResult = tuple[Any, str]
 
 
-def play(*steps: list[Any], **flags: Any) -> list[Brought]:
+def perform(*steps: list[Any], **flags: Any) -> list[StepResult]:
     """A dynamic supervisor does these steps: for each the reply, and what followed from it.
 
     The steps are those of the scenarios (`conformance.scenarios`). A child's spec has nothing in
@@ -24,7 +24,7 @@ def play(*steps: list[Any], **flags: Any) -> list[Brought]:
         "steps": list(steps),
     }
     scenario = Scenario("", "", "", given, [], ())
-    return [(reply, log) for _, reply, log in replayed(scenario)[1:]]
+    return [(reply, log) for _, reply, log in replay_lines(scenario)[1:]]
 
 
 def child(id: str, **fields: Any) -> list[Any]:  # noqa: A002 - the field's name

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
-from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, STARTED, serving
-from tests.conformance.runtime_api.peer import PATIENCE, Answer, Invoker, Peer, request
+from tests.conformance.runtime_api.local_server import BOOTSTRAP, SLOTS, STARTED, serve_local
+from tests.conformance.runtime_api.peer import ANSWER_TIMEOUT, ApiAnswer, Invoker, Peer, request
 from tests.support.emulator import free_ports, wait_for
 
 RUNTIME = "/2018-06-01/runtime/"
@@ -23,22 +23,22 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @attrs.frozen
-class Seen:
+class Observation:
     """One thing that was seen, and what the specification says of it."""
 
     label: str
-    seen: tuple[int, bytes]
+    actual: tuple[int, bytes]
     expected: tuple[int, bytes]
 
 
 @attrs.define(eq=False)
-class Stage:
+class ApiSession:
     """A server that serves."""
 
     api: tuple[str, int]
     invoke_path: tuple[str, int]
     log: Path
-    seen: list[Seen] = attrs.field(factory=list[Seen])
+    observations: list[Observation] = attrs.field(factory=list[Observation])
     _names: dict[str, str] = attrs.field(factory=dict[str, str])
     _peers: list[Peer] = attrs.field(factory=list[Peer])
     _invokers: list[Invoker] = attrs.field(factory=list[Invoker])
@@ -72,18 +72,18 @@ class Stage:
         return invoker
 
     def _wait_for_starts(self, starts: int) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + ANSWER_TIMEOUT
         while self.log.read_text(errors="replace").count(STARTED) < starts:
             if time.monotonic() > until:
                 raise TimeoutError(f"the server has not started runtime {starts}: see {self.log}")
             time.sleep(0.01)
 
-    def running(self, payload: bytes = EVENT, *headers: str) -> tuple[Invoker, Peer, str]:
+    def invoke_and_take(self, payload: bytes = EVENT, *headers: str) -> tuple[Invoker, Peer, str]:
         """An invoke whose event the runtime has: with the connection, and its id."""
         invoker, peer = self.invoke(payload, *headers), self.connect()
         return invoker, peer, self.id_of(peer.ask(NEXT))
 
-    def id_of(self, answer: Answer) -> str:
+    def id_of(self, answer: ApiAnswer) -> str:
         """The request id of an event; it is written `ID` from now on."""
         request_id = answer.headers["lambda-runtime-aws-request-id"]
         self._names[request_id] = "ID"
@@ -107,32 +107,34 @@ class Stage:
         named = f"Lambda-Extension-Identifier: {identifier}"
         return request("GET", f"{EXTENSION}event/next", b"", named)
 
-    def expect(self, label: str, answer: Answer, status: int, body: bytes | str = b"") -> None:
+    def expect(self, label: str, answer: ApiAnswer, status: int, body: bytes | str = b"") -> None:
         """Note what came, and what the specification says should."""
         expected = body.encode() if isinstance(body, str) else body
         seen = answer.body
         for given, written in self._names.items():
             seen = seen.replace(given.encode(), written.encode())
-        self.seen.append(Seen(label, (answer.status, seen), (status, expected)))
+        self.observations.append(Observation(label, (answer.status, seen), (status, expected)))
 
     def expect_text(self, label: str, seen: str, expected: str) -> None:
         """The same for what is no answer."""
-        self.seen.append(Seen(label, (0, seen.encode()), (0, expected.encode())))
+        self.observations.append(Observation(label, (0, seen.encode()), (0, expected.encode())))
 
 
 @contextmanager
-def local(mode: str, timeout: int, folder: Path) -> Iterator[Stage]:
+def local_session(mode: str, timeout: int, folder: Path) -> Iterator[ApiSession]:
     """okibi's local server."""
     log = folder / "log"
     log.touch()
-    with ExitStack() as closing, serving(mode, timeout, log) as addresses:
-        stage = Stage(*addresses, log)
-        closing.callback(stage.close)
-        yield stage
+    with ExitStack() as closing, serve_local(mode, timeout, log) as addresses:
+        session = ApiSession(*addresses, log)
+        closing.callback(session.close)
+        yield session
 
 
 @contextmanager
-def official(executable: Path, mode: str, timeout: int, folder: Path) -> Iterator[Stage]:
+def emulator_session(
+    executable: Path, mode: str, timeout: int, folder: Path
+) -> Iterator[ApiSession]:
     """AWS's emulator."""
     ports = free_ports()
     invoke, api = (f"127.0.0.1:{port}" for port in ports)
@@ -152,8 +154,8 @@ def official(executable: Path, mode: str, timeout: int, folder: Path) -> Iterato
         # Its runtime has another user and a group of its own, and outlives it but for a process
         # namespace, of which it is the first.
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside]
-    with _serving(command, environment, ports, folder) as stage:
-        yield stage
+    with _serve_emulator(command, environment, ports, folder) as session:
+        yield session
 
 
 def many_refused() -> str:
@@ -171,23 +173,23 @@ def many_refused() -> str:
 
 
 @contextmanager
-def _serving(
+def _serve_emulator(
     command: list[str],
     environment: Mapping[str, str],
     ports: tuple[int, int],
     folder: Path,
-) -> Iterator[Stage]:
+) -> Iterator[ApiSession]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
             stderr=output, start_new_session=True,
         )  # fmt: skip
-    stage = Stage(*_addresses(ports), log)
+    session = ApiSession(*_addresses(ports), log)
     try:
         for port in ports:
             wait_for(port)
-        yield stage
+        yield session
     finally:
         # Orderly, for the server takes its runtime along, which leads a group of its own.
         # To the group: `unshare` itself only waits.
@@ -197,7 +199,7 @@ def _serving(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        stage.close()
+        session.close()
 
 
 def _addresses(ports: tuple[int, int]) -> tuple[tuple[str, int], tuple[str, int]]:

@@ -1,12 +1,12 @@
 """Compares what okibi does in a case of the suite with what OTP was recorded to do."""
 
 from tests.conformance.replay import replay
-from tests.conformance.scenarios import of_case
+from tests.conformance.scenarios import scenarios_of
 
 
-def as_recorded(case: str) -> None:
+def check_recorded(case: str) -> None:
     """All scenarios of the case, line by line."""
-    scenarios = of_case(case)
+    scenarios = scenarios_of(case)
     assert scenarios, f"there is no scenario called {case}"
     for scenario in scenarios:
         assert replay(scenario) == scenario.expected, scenario.name
