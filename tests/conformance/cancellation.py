@@ -1,8 +1,8 @@
-"""Outer cancellation, or any other blow, at every task step: the sweep.
+"""Cancel a scenario, or perform another action, at every task step.
 
-An Instrument counts task steps and cancels a scope around the scenario at the n-th; the sweep
-does so for every n until a run ends without. Trio drops an Instrument that raises, so nothing is
-asserted in it: what it finds is kept and looked at after the run.
+A trio Instrument counts task steps and acts at step n: by default, it cancels a scope around the
+scenario. The sweep repeats this for n = 1, 2, ... until a run ends before step n. Trio drops an
+Instrument that raises, so the Instrument asserts nothing: the sweep checks after each run.
 """
 
 import math
@@ -14,60 +14,60 @@ from trio.testing import MockClock
 DEADLINE = 1000.0
 
 
-class StrikeAt(trio.abc.Instrument):
-    """Strikes before the n-th task step from now."""
+class ActionAtStep(trio.abc.Instrument):
+    """Performs an action before the n-th task step from now."""
 
-    def __init__(self, step: int, strike: Callable[[], object]) -> None:
-        self.left = step
-        self.strike = strike
-        self.at = math.inf
+    def __init__(self, step: int, action: Callable[[], object]) -> None:
+        self.steps_left = step
+        self.action = action
+        self.acted_at = math.inf
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.at = trio.current_time()
-            self.strike()
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            self.acted_at = trio.current_time()
+            self.action()
 
 
-def struck_at(
+def act_at_step(
     step: int,
     scenario: Callable[[], Awaitable[object]],
     check: Callable[[], Awaitable[object]],
-    strike: Callable[[], object] | None,
+    action: Callable[[], object] | None,
     limit: float,
 ) -> bool:
-    """Run it, struck at a step; False when it had ended before that step.
+    """Run the scenario and act at a step. Return False if the scenario ended before that step.
 
-    The clock jumps whenever all tasks wait, so a hang is the end of DEADLINE, not of patience.
+    The clock jumps whenever all tasks wait, so a hang costs no time: DEADLINE passes at once.
     """
-    left: list[str] = []
+    remaining: list[str] = []
     hung, took = True, 0.0
 
     async def main() -> bool:
         nonlocal hung, took
         scope = trio.CancelScope()
-        instrument = StrikeAt(step, strike or scope.cancel)
-        with trio.move_on_after(DEADLINE) as patience:
-            patience.shield = True
+        instrument = ActionAtStep(step, action or scope.cancel)
+        with trio.move_on_after(DEADLINE) as deadline:
+            deadline.shield = True
             with scope:
                 trio.lowlevel.add_instrument(instrument)
                 try:
                     await scenario()
                 finally:
                     trio.lowlevel.remove_instrument(instrument)
-            hung, took = False, trio.current_time() - instrument.at
+            hung, took = False, trio.current_time() - instrument.acted_at
         root = trio.lowlevel.current_root_task()
         assert root is not None
         await check()
-        here = trio.lowlevel.current_task().parent_nursery
-        assert here is not None
-        left.extend(task.name for task in here.child_tasks)
-        return instrument.left <= 0
+        nursery = trio.lowlevel.current_task().parent_nursery
+        assert nursery is not None
+        remaining.extend(task.name for task in nursery.child_tasks)
+        return instrument.steps_left <= 0
 
     reached = trio.run(main, clock=MockClock(autojump_threshold=0))
-    assert not hung, f"struck at step {step}, it hung"
-    assert took <= limit, f"struck at step {step}, it took {took:g} s to end"
-    assert len(left) == 1, f"struck at step {step}, tasks were left: {left}"
+    assert not hung, f"the scenario hung after the action at step {step}"
+    assert took <= limit, f"the scenario ended {took:g} s after the action at step {step}"
+    assert len(remaining) == 1, f"tasks left after the action at step {step}: {remaining}"
     return reached
 
 
@@ -77,15 +77,15 @@ def every_step(
     strike: Callable[[], object] | None = None,
     limit: float = DEADLINE,
 ) -> int:
-    """Cancel it at each step in turn, or strike as told; how many steps there were.
+    """Act at each task step in turn. Return the number of steps.
 
     Args:
-        scenario: what is run, anew for each step.
-        check: looks at what is left after each run.
-        strike: the blow; to cancel the scenario, if left out.
-        limit: seconds from the blow within which the scenario has to end.
+        scenario: runs again for each step.
+        check: inspects the state after each run.
+        strike: the action. Default: cancel the scenario.
+        limit: seconds from the action to the end of the scenario, at most.
     """
     step = 1
-    while struck_at(step, scenario, check, strike, limit):
+    while act_at_step(step, scenario, check, strike, limit):
         step += 1
     return step - 1

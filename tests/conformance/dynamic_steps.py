@@ -1,4 +1,4 @@
-"""Plays steps on a dynamic supervisor and gives what each brought: for cases without recording."""
+"""Perform steps on a DynamicSupervisor, for cases without a recording."""
 
 from typing import Any
 
@@ -9,14 +9,13 @@ StepResult = tuple[Any, str]
 
 
 def perform(*steps: list[Any], **flags: Any) -> list[StepResult]:
-    """A dynamic supervisor does these steps: for each the reply, and what followed from it.
+    """Perform the steps on a new DynamicSupervisor. Return the reply and the log of each step.
 
-    The steps are those of the scenarios (`conformance.scenarios`). A child's spec has nothing in
-    common with the others' but that it is permanent.
+    The module `scenarios` explains the steps. Children are permanent unless a step says otherwise.
 
     Args:
-        steps: what is done after it has started.
-        flags: its flags; Elixir's intensity is 3.
+        steps: the steps after the start.
+        flags: flags of the supervisor. The default intensity is Elixir's, 3.
     """
     given = {
         "flags": {"strategy": "simple_one_for_one", "intensity": 3, **flags},
@@ -28,5 +27,5 @@ def perform(*steps: list[Any], **flags: Any) -> list[StepResult]:
 
 
 def child(id: str, **fields: Any) -> list[Any]:  # noqa: A002 - the field's name
-    """The step that starts a child of this id."""
+    """Make the step that starts a child with this id."""
     return ["start_child", {"id": id, **fields}]

@@ -1,4 +1,4 @@
-"""How okibi's replies and reasons are written, in the words of the recording."""
+"""Write okibi's replies and reasons in the terms of OTP's recordings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ from okibi.supervisors.admin import kind_of
 
 
 class Crash(Exception):
-    """OTP's reasons that are crashes: `x`, `failed`."""
+    """A crash with a reason of a scenario: `x`, `failed`."""
 
 
 ERROR_TERMS: dict[type[BaseException], str] = {
@@ -38,7 +38,7 @@ ERROR_TERMS: dict[type[BaseException], str] = {
     TimeoutError: "timeout",
 }
 
-# The reasons of `check_childspecs/1`, by the field that is wrong.
+# The reasons of OTP's `check_childspecs/1`, by the invalid field.
 FIELD_ERRORS = {
     "auto_shutdown": "invalid_auto_shutdown",
     "children": "invalid_child_spec",
@@ -59,7 +59,7 @@ Label = Callable[[Ref[Any]], str]
 
 
 def parse_reason(word: str) -> ExitReason:
-    """A reason, as a scenario writes it."""
+    """Convert a reason of a scenario to an ExitReason."""
     return REASONS.get(word) or crashed(Crash(word))
 
 
@@ -76,14 +76,14 @@ def format_error(error: BaseException) -> str:
         child = error.path.rpartition("/")[2]
         return f"{{shutdown,{{failed_to_start_child,{child},{format_reason(error.reason)}}}}}"
     if isinstance(error, SpecError):
-        # A value that is legal alone is wrong together with another field.
+        # significant=True is valid alone: another field contradicts the value.
         together = error.field == "significant" and error.value is True
         return "bad_combination" if together else FIELD_ERRORS[error.field]
     return ERROR_TERMS.get(type(error), type(error).__name__)
 
 
 def format_refusal(error: Exception, label: Label) -> str:
-    """What an administrator is describe_cast who is refused."""
+    """Format the error of a call to a supervisor."""
     if isinstance(error, AlreadyStarted):
         return f"error {{already_started,{label(error.ref)}}}"
     if isinstance(error, ChildFailed):
@@ -94,20 +94,20 @@ def format_refusal(error: Exception, label: Label) -> str:
 
 
 def format_start_error(failure: StartError) -> str:
-    """What the parent of a supervisor is describe_cast that does not start."""
+    """Format the error that the starter of a supervisor gets."""
     return "ignore" if failure.reason == IGNORED else f"error {format_reason(failure.reason)}"
 
 
 def format_reply(reply: object, label: Label) -> object:
-    """A reply, ready for JSON."""
+    """Convert a reply to JSON data."""
     match reply:
         case Counts():
             return list(reply)
         case Child():
             return format_spec(reply)
         case ChildInfo():
-            there = label(reply.ref) if reply.ref is not None else reply.state.value
-            return [reply.id, there, reply.kind]
+            status = label(reply.ref) if reply.ref is not None else reply.state.value
+            return [reply.id, status, reply.kind]
         case tuple():
             return [format_reply(each, label) for each in reply]
         case Ref():
@@ -117,12 +117,11 @@ def format_reply(reply: object, label: Label) -> object:
 
 
 def format_spec(spec: Child[Any]) -> dict[str, object]:
-    seconds = spec.shutdown
-    lasting = "infinity" if seconds == INFINITY else seconds
+    limit = "infinity" if spec.shutdown == INFINITY else spec.shutdown
     return {
         "id": spec.id,
         "restart": spec.restart.value,
-        "shutdown": lasting if isinstance(lasting, str) else round(lasting * 1000),
+        "shutdown": limit if isinstance(limit, str) else round(limit * 1000),
         "significant": spec.significant,
         "type": kind_of(spec),
     }

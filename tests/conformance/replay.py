@@ -1,8 +1,8 @@
-"""Performs a scenario's steps on okibi's supervisor, and writes down what each brings.
+"""Perform the steps of a scenario on okibi and record the result of each step.
 
-It is `otp/erlang/scenario.erl` once more, on trio's mock clock: after a step everybody runs until
-all wait; who waits for a reply first lets those go on who hold it up (a slow init), and only then
-lets time pass.
+The counterpart of `otp/erlang/scenario.erl`, on trio's mock clock. After each step, all tasks run
+until all wait. While a call waits for its reply, the replay first releases the children that delay
+the reply (a slow init). Only when none is left, the clock advances.
 """
 
 from collections.abc import Awaitable, Callable
@@ -50,7 +50,7 @@ LIMIT = 1000.0
 
 @attrs.define
 class PendingCall:
-    """A question under way."""
+    """A call that may not have returned yet."""
 
     task: Callable[[], Awaitable[object]]
     answer: "outcome.Outcome[object] | None" = None
@@ -107,7 +107,7 @@ class Replay:
             case ["sleep", int(milliseconds)]:
                 await self._advance_clock(trio.sleep, milliseconds / 1000)
             case ["sleep", _]:
-                pass  # okibi's clock has no whole seconds
+                pass  # for OTP, whose clock has whole seconds
             case ["register", name]:
                 await self.record.start_unrelated(self.nursery, name)
             case ["whereis", name]:
@@ -151,18 +151,18 @@ class Replay:
         return pending.answer.unwrap()
 
     async def _advance_clock(self, wait: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Wait while time passes as fast as everybody else lets it."""
+        """Wait while the clock jumps to the next deadline whenever all tasks wait."""
         self.clock.autojump_threshold = 0
         await wait(*args)
         self.clock.autojump_threshold = float("inf")
 
-    # -- what is pending
+    # -- calls
 
     async def _start_link(self) -> object:
         return await self.nursery.start(self._start_under_parent)
 
     async def _start_under_parent(self, task_status: trio.TaskStatus[object]) -> None:
-        """The top supervisor's parent, which a supervisor that gives up does not take along."""
+        """Own the top supervisor. Its crash does not end the replay."""
         try:
             async with trio.open_nursery() as nursery:
                 self.top = await start_top(nursery, self.record, self.scenario.given)
@@ -222,7 +222,7 @@ class Replay:
 
 
 def check_spec(make: Callable[[], object]) -> str:
-    """Whether a spec can be."""
+    """Make a spec. Return `ok` or the error."""
     try:
         make()
     except (SpecError, TypeError) as error:
@@ -231,14 +231,14 @@ def check_spec(make: Callable[[], object]) -> str:
 
 
 def without_ids(reply: Any) -> Any:
-    """Children listed as OTP lists those of simple_one_for_one; okibi's are numbered."""
+    """Drop the ids of listed children: OTP lists none for simple_one_for_one."""
     if isinstance(reply, list) and all(isinstance(each, list) for each in reply):
         return [each[1:] for each in reply]
     return reply
 
 
 def sort_unordered(words: Any) -> Any:
-    """Sort what has no order of its own: children listed, and ends that follow each other."""
+    """Sort entries without a defined order: listed children, and consecutive ends."""
     if not isinstance(words, list) or (words and isinstance(words[0], int)):
         return words
     runs = [(kind, list(run)) for kind, run in groupby(words, ordering_of)]
@@ -269,12 +269,12 @@ def label_in(word: Any) -> str:
 
 
 def replay(scenario: Scenario) -> list[str]:
-    """Do to okibi's supervisor what was done to OTP's: a line for each step, as text."""
+    """Replay the scenario on okibi. Return one line for each step, as text."""
     return [to_text(line) for line in replay_lines(scenario)]
 
 
 def replay_lines(scenario: Scenario) -> list[Line]:
-    """Do what the scenario says: a line for each step."""
+    """Replay the scenario on okibi. Return one line for each step, as data."""
     clock = MockClock()
 
     async def main() -> list[Line]:

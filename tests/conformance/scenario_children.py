@@ -1,4 +1,7 @@
-"""The children of a scenario: what `otp/erlang/child.erl` and `witness.erl` are to OTP."""
+"""The children of a scenario, and the log of what they do.
+
+`otp/erlang/child.erl` and `otp/erlang/witness.erl` are the same for OTP.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +27,7 @@ TOP = "/top"
 
 
 def start_outcome(starts: list[str], number: int) -> str:
-    """How the n-th start goes."""
+    """Return how the n-th start goes: a word of the scenario's `starts`."""
     if starts[-1:] == ["..."]:
         return starts[min(number - 1, len(starts) - 2)]
     return starts[number - 1] if number <= len(starts) else "ok"
@@ -32,16 +35,16 @@ def start_outcome(starts: list[str], number: int) -> str:
 
 @attrs.define(eq=False)
 class ScenarioRecord:
-    """Who plays, and what has been seen.
+    """The log of one run, and the processes in the run.
 
     Attributes:
-        log: what happened since it was last taken, in order.
-        starts: how often each id has been started.
-        refs: who was last started under each id.
-        labels: what each process is called.
-        last: each process's own last word.
-        waiting: who goes on when somebody needs what they hold up.
-        top: the top supervisor's path.
+        log: lines since the last `take_log`, in order.
+        starts: number of starts of each id.
+        refs: the last actor started under each id.
+        labels: name of each process in the log, `a2` for the second start of a.
+        last_lines: the line that each process logged in its `terminate`.
+        waiting: events of children that wait for `release`.
+        top: path of the top supervisor.
     """
 
     log: list[str] = attrs.Factory(list)
@@ -66,32 +69,35 @@ class ScenarioRecord:
         await event.wait()
 
     def release(self) -> bool:
-        """Let everybody go on who waits; whether there was somebody."""
+        """Let all waiting children continue. Return whether any child waited."""
         waiting, self.waiting = self.waiting, []
         for event in waiting:
             event.set()
         return bool(waiting)
 
     def watch(self, ref: Ref[Any], label: str) -> None:
-        """It is called so, and its end is of interest if it says more than its own last word."""
+        """Label the process and log its end, unless `terminate` has logged the same reason."""
         process = ref.process()
         if process in self.labels:
             return
         self.labels[process] = label
         self.refs[label.rstrip("0123456789")] = ref
 
-        def tell(_: Process) -> None:
+        def log_end(_: Process) -> None:
             assert process.reason is not None
             if process.start_failed:
-                return  # it had not got ready; whoever started it is describe_cast
+                return  # the starter gets the error
             end = f"{label} {format_reason(process.reason)}"
             if self.last_lines.get(process) != f"term {end}":
                 self.log.append(f"down {end}")
 
-        process.watchers[tell] = tell
+        process.watchers[log_end] = log_end
 
     def watch_supervisor(self, process: Process | None) -> None:
-        """Supervisors say nothing of themselves: they are seen when a child of theirs starts."""
+        """Watch a supervisor and its parents, when a child of the supervisor starts.
+
+        Supervisors log nothing themselves.
+        """
         if process is not None and process.path == self.top:
             self.watch(Ref(process), "top")
         elif process is not None:
@@ -100,22 +106,22 @@ class ScenarioRecord:
             self.watch_supervisor(process.parent)
 
     def watch_started_supervisor(self, ref: Ref[Any], id: str) -> None:  # noqa: A002
-        """It was started on request, and may have no children to be seen by."""
+        """Watch a supervisor that was started on request: it may have no children."""
         if ref.process() not in self.labels:
             self.watch(ref, f"{id}{ref.incarnation}")
 
     def label(self, ref: Ref[Any]) -> str:
         return self.labels[ref.process()]
 
-    def cast_exit(self, who: str, reason: ExitReason) -> None:
-        self.refs[who].cast_nowait(ScenarioChild.exit, reason)
+    def cast_exit(self, id: str, reason: ExitReason) -> None:  # noqa: A002
+        self.refs[id].cast_nowait(ScenarioChild.exit, reason)
 
     def whereis(self, name: str) -> str:
         ref = Name(name, ScenarioChild).whereis()
         return "undefined" if ref is None else self.label(ref)
 
     async def start_unrelated(self, nursery: trio.Nursery, name: str) -> None:
-        """Somebody from elsewhere who bears a name."""
+        """Start an actor outside the tree under a registered name."""
         spec = {"id": "stranger"}
         ref = await start(
             nursery, lambda: ScenarioChild(self, spec, 1), name=Name(name, ScenarioChild)
@@ -126,6 +132,8 @@ class ScenarioRecord:
 
 @attrs.define(eq=False)
 class ScenarioChild(Server):
+    """A child that starts and terminates as its spec in the scenario says."""
+
     record: ScenarioRecord
     spec: Mapping[str, Any]
     number: int
@@ -136,7 +144,7 @@ class ScenarioChild(Server):
 
     async def init(self) -> None:
         how = start_outcome(self.spec.get("starts", []), self.number)
-        # Where OTP may be interrupted, so may this be.
+        # OTP can interrupt an init here, so init needs a checkpoint.
         await trio.lowlevel.checkpoint()
         if how.startswith("slow "):
             self.record.log.append(f"init {self.label}")
@@ -173,11 +181,11 @@ class ScenarioChild(Server):
                 await self.exit(parse_reason(word))
 
 
-# -- from the data of a scenario to okibi's values
+# -- convert the data of a scenario to okibi's values
 
 
 def convert(kind: Callable[[str], Any], word: Any) -> Any:
-    """The value of that name; what is none is handed on, to be refused."""
+    """Convert the word. Return an unknown word unchanged: okibi has to refuse the word."""
     try:
         return kind(word)
     except ValueError:
@@ -191,25 +199,25 @@ def shutdown_seconds(shutdown: Any) -> Any:
 
 
 def parse_flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags with OTP's defaults, of which okibi's intensity is another."""
+    """Convert the flags. The default intensity is OTP's, not okibi's."""
     kinds: dict[str, Callable[[str], Any]] = {"strategy": Strategy, "auto_shutdown": AutoShutdown}
     made = {key: convert(kinds.get(key, lambda same: same), value) for key, value in given.items()}
     return {"intensity": 1, **made}
 
 
 def child_data(given: Any) -> Any:
-    """A child's data, of which its id may be all."""
+    """Return the data of a child. A child may be given as its id alone."""
     return {"id": given} if isinstance(given, str) else given
 
 
 def make_dynamic_child(record: ScenarioRecord, common: Any, given: Any) -> Any:
-    """A Child with what all have in common, their id too, and what it has of its own."""
+    """Make a Child from the common data and its own data. The id is the common id."""
     made = make_child(record, {**child_data(common), **child_data(given)})
     return attrs.evolve(made, id=child_data(common)["id"])
 
 
 def make_child(record: ScenarioRecord, given: Any) -> Any:
-    """A Child; what is no spec is handed on, to be refused."""
+    """Make a Child. Return other data unchanged: the supervisor has to refuse the data."""
     given = child_data(given)
     if not isinstance(given, dict):
         return given
@@ -227,6 +235,7 @@ def make_child(record: ScenarioRecord, given: Any) -> Any:
 
 
 def make_start(record: ScenarioRecord, given: Mapping[str, Any]) -> Any:
+    """Make the `start` of a Child: a SupervisorSpec, or a factory of a ScenarioChild."""
     if "children" in given:
         children = [make_child(record, each) for each in given["children"]]
         return SupervisorSpec(children, **parse_flags(given.get("flags", {})))
@@ -246,14 +255,14 @@ def make_start(record: ScenarioRecord, given: Mapping[str, Any]) -> Any:
 def make_supervisor_spec(
     record: ScenarioRecord, specs: list[Any], auto: list[str]
 ) -> SupervisorSpec:
-    """The specs under a supervisor of that mode."""
+    """Make a SupervisorSpec of the specs. `auto` may hold the auto-shutdown mode."""
     flags = {"auto_shutdown": auto[0]} if auto else {}
     return SupervisorSpec([make_child(record, each) for each in specs], **parse_flags(flags))
 
 
 @attrs.define(eq=False)
 class FailingSupervisor(Supervisor):
-    """A supervisor label_in `init` does not get as far as its children."""
+    """A supervisor that fails or ignores in `init`, before its children start."""
 
     how: str = "fail"
 
@@ -264,7 +273,7 @@ class FailingSupervisor(Supervisor):
 async def start_top(
     nursery: trio.Nursery, record: ScenarioRecord, given: Mapping[str, Any]
 ) -> Ref[Any]:
-    """Start the scenario's tree, or the dynamic supervisor that it needs."""
+    """Start the tree of the scenario, or its DynamicSupervisor."""
     how = given.get("init")
     if how is not None:
         junk: Any = lambda: "junk"  # noqa: E731

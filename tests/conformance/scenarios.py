@@ -1,29 +1,29 @@
-"""The scenarios, what Erlang/OTP was recorded to do in them, and where okibi differs on purpose.
+"""The scenarios, OTP's recordings, and the intended differences of okibi.
 
-A scenario is data: flags and children with OTP's keys, and steps. `otp/record.escript` performs
-it on OTP's own supervisor; `replay` on okibi's. Each step has a line in the recording: the step,
-the reply to it, and all that followed from it.
+A scenario is data: flags and children with OTP's keys, and steps. `otp/record.escript` performs a
+scenario on OTP, `replay` on okibi. The recording has one line for each step: the step, its reply,
+and the log of its effects.
 
-    ["exit", "a", "x"]       the process last started as a ends by itself, with this reason
-    ["kill", "a"]            it is killed
-    ["meanwhile", S, ...]    S is pending for; before it is describe_call the other steps are done
+    ["exit", "a", "x"]       the last process started as a exits with this reason
+    ["kill", "a"]            the same process is killed
+    ["meanwhile", S, ...]    call S; perform the other steps before S has its reply
     ["sleep", 2100]          milliseconds pass
-    any other                a function of OTP's supervisor; `<a>` is who was last started as a
+    any other                a function of OTP's supervisor; `<a>` is the last process started as a
 
-A child is its id, or an object: OTP's keys, and
+A child is its id, or an object with OTP's keys and these:
 
-    starts       how its n-th start goes: ok, info, ignore, fail (init fails), error and junk (the
-                 start function gives no process); "slow": when somebody needs the supervisor; "..."
-                 repeats the one before; after the last all is ok
-    terminate    ok, hang, "sleep 20", "exit x", or wait: until somebody needs the supervisor
-    registered   whether it bears its id as a name
+    starts       how each start goes: ok, info, ignore, fail (init fails), error or junk (the start
+                 function returns no process); "slow ..." waits until a step needs the supervisor;
+                 "..." repeats the entry before it; starts after the last entry are ok
+    terminate    ok, hang, "sleep 20", "exit x", or wait: until a step needs the supervisor
+    registered   whether the child's id is its registered name
 
-A scenario with a `server` is about one gen_server, s, label_in messages say what it does with them:
-`otp/erlang/server.erl` lists that. Its steps are call (with a time limit), requests, cast, info,
-monitor, gen_server:stop and some of sys.
+A scenario with a `server` is about one gen_server, s. Its messages say what the server does with
+them: see `otp/erlang/server.erl`. Its steps are call (with a timeout), requests, cast, info,
+monitor, gen_server:stop and some functions of sys.
 
-`each` makes one scenario for every combination of the values. `adapted` names the differences from
-OTP that are meant: `otp/adapted.json` says why, and which texts of the recording okibi replaces.
+`each` makes one scenario for every combination of the values. `adapted` names the intended
+differences from OTP: `otp/adapted.json` has the reason, and the texts that okibi replaces.
 """
 
 import json
@@ -39,11 +39,11 @@ Line = list[Any]
 
 @attrs.frozen
 class Adaptation:
-    """A difference that is meant.
+    """An intended difference from OTP.
 
     Attributes:
-        why: the line that says how the case is adapted.
-        texts: what OTP's recording says, and what okibi does instead.
+        why: the reason, one line.
+        texts: pairs of a text in OTP's recording and its replacement for okibi.
     """
 
     why: str
@@ -57,15 +57,15 @@ class Adaptation:
 
 @attrs.frozen
 class Scenario:
-    """What to do, and what OTP does then.
+    """The steps to perform, and what OTP does.
 
     Attributes:
-        case: the suite's case, or the first words of a row of our own.
-        name: the case, and which variant of it.
-        theme: the file it is in.
-        given: the scenario as its file says it.
+        case: the case of OTP's suite, or okibi's own name for a case.
+        name: the case and its variant.
+        theme: name of the file.
+        given: the data of the file.
         recorded: OTP's lines.
-        adapted: where okibi differs.
+        adapted: the intended differences of okibi.
     """
 
     case: str
@@ -77,13 +77,13 @@ class Scenario:
 
     @property
     def simple(self) -> bool:
-        """Whether its children have no order: OTP's simple_one_for_one."""
+        """Whether the children have no order: OTP's simple_one_for_one."""
         strategy: str = self.given.get("flags", {}).get("strategy", "")
         return strategy == "simple_one_for_one"
 
     @property
     def expected(self) -> list[str]:
-        """What okibi is to do, a line for a step."""
+        """The lines expected of okibi, one for each step."""
         lines = [to_text(line) for line in self.recorded]
         for adaptation in self.adapted:
             lines = [adaptation(line) for line in lines]
@@ -91,11 +91,12 @@ class Scenario:
 
 
 def to_text(line: Line) -> str:
-    """A line of a recording as text."""
+    """Convert a line of a recording to text."""
     return json.dumps(line, sort_keys=True)
 
 
 def substitute(given: Any, key: str, value: str) -> Any:
+    """Replace `$key` by the value, everywhere in the data."""
     if isinstance(given, dict):
         return {name: substitute(each, key, value) for name, each in given.items()}
     if isinstance(given, list):
@@ -104,7 +105,7 @@ def substitute(given: Any, key: str, value: str) -> Any:
 
 
 def variants(name: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A scenario, once for every combination of the values in `each`."""
+    """Yield the scenario once for every combination of the values in `each`."""
     made = [(name, given)]
     for key, values in sorted(given.get("each", {}).items()):
         made = [(f"{n}, {value}", substitute(g, key, value)) for n, g in made for value in values]
@@ -112,7 +113,7 @@ def variants(name: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, 
 
 
 def read_adaptations() -> dict[str, Adaptation]:
-    """All differences from OTP that are meant, by what they are called."""
+    """Read the intended differences from OTP, by name."""
     found = json.loads((HERE / "adapted.json").read_text("utf-8"))
     return {
         name: Adaptation(each["why"], tuple((otp, okibi) for otp, okibi in each["texts"]))
@@ -121,7 +122,7 @@ def read_adaptations() -> dict[str, Adaptation]:
 
 
 def read_theme(theme: str) -> list[Scenario]:
-    """The scenarios of a file."""
+    """Read the scenarios of a file and their recordings."""
     scenarios = json.loads((HERE / "scenarios" / f"{theme}.json").read_text("utf-8"))
     recorded = json.loads((HERE / "recorded" / f"{theme}.json").read_text("utf-8"))
     return [
@@ -144,5 +145,5 @@ ALL = {scenario.name: scenario for theme in THEMES for scenario in read_theme(th
 
 
 def scenarios_of(case: str) -> list[Scenario]:
-    """All scenarios of a case of the suite."""
+    """Return all scenarios of a case."""
     return [scenario for scenario in ALL.values() if scenario.case == case]

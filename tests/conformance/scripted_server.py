@@ -1,4 +1,7 @@
-"""A Server that does what its messages say: what `otp/erlang/server.erl` is to OTP's gen_server."""
+"""A Server that does what its messages say.
+
+`otp/erlang/server.erl` is the same for OTP's gen_server.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -33,7 +36,7 @@ Message = Mapping[str, Any]
 
 @attrs.define(eq=False)
 class ScriptedServer(Server):
-    """Does what a message of the scenario says, and logs the message by its `say`."""
+    """Logs each message by its `say`, and does what the message says."""
 
     when_stopped = WhenStopped.DRAIN
 
@@ -92,7 +95,7 @@ class ScriptedServer(Server):
             self._log(f"done {self.label}")
 
     async def act(self, message: Message) -> object:
-        """What the method does and returns."""
+        """Do what the message says, and return the reply."""
         if "sleep" in message:
             await trio.sleep(message["sleep"] / 1000)
             self._log(f"done {message['say']}")
@@ -124,12 +127,14 @@ class ScriptedServer(Server):
 
 
 class CutScriptedServer(ScriptedServer):
+    """A server that a stop interrupts in the middle of a message."""
+
     when_stopped = WhenStopped.CUT
 
 
 @attrs.define(eq=False)
 class MonitoringServer(Server):
-    """Says what a monitor brings, and who bears the name then."""
+    """Logs the Down message of a monitor, and the actor registered as s at that time."""
 
     record: ScenarioRecord
     watched: Ref[ScriptedServer]
@@ -139,13 +144,13 @@ class MonitoringServer(Server):
 
     async def handle_info(self, message: object) -> None:
         assert isinstance(message, Down)
-        bearer = self.record.whereis("s")
-        self.record.log.append(f"DOWN {format_reason(message.reason)}, name {bearer}")
+        registered = self.record.whereis("s")
+        self.record.log.append(f"DOWN {format_reason(message.reason)}, name {registered}")
 
 
 @attrs.define(eq=False)
 class ServerSteps:
-    """The steps of a scenario about a server."""
+    """Performs the steps of a scenario about a server."""
 
     record: ScenarioRecord
     nursery: trio.Nursery
@@ -196,14 +201,17 @@ class ServerSteps:
                 raise AssertionError(step)
 
     async def _request(self, message: Message) -> Callable[[], Awaitable[object]]:
-        """Ask, and give what waits for the result; the server may have ended in between."""
+        """Send a request, and return a function that waits for the result.
+
+        If the server has ended, the function is a call, which raises the same error.
+        """
         try:
             return (await self.server.request(ScriptedServer.on_call, message)).result
         except ActorExited:
             return lambda: self.server.call(ScriptedServer.on_call, message)
 
     async def _read_note(self, state: Callable[[], Awaitable[dict[str, Any]]]) -> object:
-        """Of its state no more is seen than what it was describe_cast to note."""
+        """Return the field `note` of the state: the scenario knows no other field."""
         return (await state())["note"]
 
     async def _replace_note(self, note: str) -> str:
@@ -220,7 +228,7 @@ class ServerSteps:
             return "raised"
 
     async def _start_under_parent(self, task_status: trio.TaskStatus[object]) -> None:
-        """Whoever starts it, and is not taken along."""
+        """Start and own the server. Its crash does not end the scenario."""
         try:
             async with trio.open_nursery() as nursery:
                 ref = await start(
@@ -240,7 +248,7 @@ class ServerSteps:
             assert isinstance(error, AlreadyRegistered)
             task_status.started(f"error {{already_started,{self.record.label(error.ref)}}}")
         except* Exception:
-            pass  # the end of the server, which the log tells of
+            pass  # the log has the end of the server
 
     def _make(self) -> ScriptedServer:
         kind = ScriptedServer if self.given.get("trap_exit", True) else CutScriptedServer
@@ -250,18 +258,18 @@ class ServerSteps:
         await start(self.nursery, lambda: MonitoringServer(self.record, watched))
 
 
-async def describe_call(ask: Callable[[], Awaitable[object]]) -> str:
-    """What a caller is describe_cast."""
+async def describe_call(call: Callable[[], Awaitable[object]]) -> str:
+    """Call, and return the reply or the reason that the caller gets, as text."""
     try:
-        return f"ok {await ask()}"
+        return f"ok {await call()}"
     except ActorExited as exited:
         return f"exit {format_reason(exited.reason)}"
 
 
-async def describe_cast(tell: Callable[[], Awaitable[object]]) -> str | None:
-    """What somebody is describe_cast who wants no answer."""
+async def describe_cast(send: Callable[[], Awaitable[object]]) -> str | None:
+    """Send, and return the reason that the sender gets, or None."""
     try:
-        await tell()
+        await send()
     except ActorExited as exited:
         return f"exit {format_reason(exited.reason)}"
     return None

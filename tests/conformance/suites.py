@@ -1,13 +1,13 @@
-"""The suites of OTP and Elixir that okibi is held against, case by case.
+"""The test suites of OTP and Elixir, case by case, and the test that covers each case.
 
-A suite is a file in `suites/`: each of its cases, and where it is proved. Nothing says that the
-test has the case's own name, in the files here that are the suite's; a path and a name, that a
-test elsewhere proves it; `no meaning: ...`, why there is nothing to prove in Python.
+A file in `suites/` maps each case of a suite to its test. An empty value: the test has the name of
+the case, in the files here that belong to the suite. A path and a name: a test elsewhere covers the
+case. `no meaning: ...`: the reason why the case cannot be tested in Python.
 
     python -m tests.conformance.suites
 
-prints them all as a table: P for a case that is taken as it is, A for one that is adapted, with
-how, and - for one without meaning, with why.
+prints a table: P for a case that is passed unchanged, A for an adapted case with the reason, and -
+for a case without meaning with the reason.
 """
 
 import ast
@@ -31,9 +31,9 @@ class Suite:
     """One suite.
 
     Attributes:
-        name: its file here, and what it is called at home.
-        size: how many cases it has.
-        files: where its tests are, as a pattern.
+        name: name of the suite in OTP or Elixir, and of its file here.
+        size: number of cases.
+        files: glob pattern of its test files.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Suite:
     files: str
 
     def cases(self) -> dict[str, str]:
-        """Each case, and where it is proved."""
+        """Read the test of each case."""
         path = HERE / "suites" / f"{self.name}.json"
         found: dict[str, str] = json.loads(path.read_text("utf-8"))
         return found
@@ -58,13 +58,13 @@ SUITES = (
 
 
 def expected_test_name(case: str) -> str:
-    """What the test of a case is called."""
+    """Return the name that the test of a case has."""
     return "test_" + re.sub(r"\W+", "_", case.lower()).strip("_")
 
 
 @cache
 def read_tests(path: Path) -> list[tuple[str, str]]:
-    """Each test of a file, and what it says of itself."""
+    """Read the names and docstrings of the tests of a file."""
     return [
         (node.name, ast.get_docstring(node) or "")
         for node in ast.parse(path.read_text("utf-8")).body
@@ -74,23 +74,23 @@ def read_tests(path: Path) -> list[tuple[str, str]]:
 
 
 def find_tests(suite: Suite, case: str, answer: str) -> list[str]:
-    """What each test that proves a case says of itself: of one test in all, if all is well."""
+    """Return the docstrings of the tests of a case. There should be exactly one test."""
     path, _, name = answer.partition("::")
     files = [ROOT / path] if answer else sorted(HERE.glob(suite.files))
     wanted = name or expected_test_name(case)
-    return [said for file in files for test, said in read_tests(file) if test == wanted]
+    return [doc for file in files for test, doc in read_tests(file) if test == wanted]
 
 
-def explain_adaptation(case: str, said: str) -> str:
-    """How a case is adapted: what its scenarios, or else its test, say of it."""
+def explain_adaptation(case: str, docstring: str) -> str:
+    """Return how a case is adapted, from its scenarios or else from its test's docstring."""
     whys = dict.fromkeys(why.why for scenario in scenarios_of(case) for why in scenario.adapted)
-    if not whys and "Adapted: " in said:
-        return " ".join(said.partition("Adapted: ")[2].split())
+    if not whys and "Adapted: " in docstring:
+        return " ".join(docstring.partition("Adapted: ")[2].split())
     return " ".join(whys)
 
 
 def list_rows(suite: Suite) -> Iterator[tuple[str, str, str]]:
-    """P, A or -, the case, and what is to be said of it."""
+    """Yield P, A or -, the case, and its explanation."""
     for case, answer in suite.cases().items():
         if answer.startswith(NO_MEANING):
             yield "-", case, answer.removeprefix(NO_MEANING)
@@ -106,8 +106,8 @@ def main() -> None:
         kinds = [kind for kind, _, _ in found]
         count = ", ".join(f"{kinds.count(kind)} {kind}" for kind in "PA-")
         print(f"{suite.name}: {len(found)} cases, {count}")
-        for kind, case, said in found:
-            print(f"  {kind} {case}" + (f": {said}" if said else ""))
+        for kind, case, text in found:
+            print(f"  {kind} {case}" + (f": {text}" if text else ""))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The cases: what the Runtime API does, call by call, and what the specification says it should.
+"""The cases: requests to the Runtime API, and the answers that the specification demands.
 
-A case has a number of the list of what a local server must reproduce (the specification's §8) and
-a mode: `one` is the classic, one event at a time, `many` is multi-concurrency. The rest of them are
-in `cases_many.py` and `cases_extensions.py`.
+The number of a case is its item in the specification's list of what a local server must reproduce
+(section 8). The mode `one` is the classic Runtime API with one event at a time, `many` is
+multi-concurrency. Further cases: `cases_many.py` and `cases_extensions.py`.
 """
 
 from collections.abc import Callable
@@ -28,19 +28,19 @@ TRACE = (
     "X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 )
 SHORT_WAIT = 0.3
-"""Seconds in which something that must not come would have come."""
+"""Seconds to wait before concluding that no answer comes."""
 
 
 @attrs.frozen
 class Case:
-    """One case.
+    """One case of the suite.
 
     Args:
-        number: of the list in the specification.
+        number: item in the specification's list.
         name: the rule.
         mode: `one` or `many`.
-        timeout: seconds of the function.
-        run: what is done.
+        timeout: timeout of the function, in seconds.
+        run: performs the case and records observations.
     """
 
     number: int
@@ -57,7 +57,7 @@ CASES: list[Case] = []
 
 
 def case(number: int, mode: str = "one", timeout: int = 30) -> Callable[..., Callable[..., None]]:
-    """Add a function as a case; its name and its docstring are the rule."""
+    """Add a function to the cases. Its docstring, or else its name, is the rule."""
 
     def add(run: Callable[[ApiSession], None]) -> Callable[[ApiSession], None]:
         name = " ".join((run.__doc__ or run.__name__.replace("_", " ")).split())
@@ -83,7 +83,7 @@ def state_refusal(transition: str) -> str:
 
 
 @case(1)
-def next_while_running_brings_the_same_event_at_once(session: ApiSession) -> None:
+def next_while_running_returns_the_same_event(session: ApiSession) -> None:
     _, peer, _ = session.invoke_and_take()
     again, elsewhere = peer.ask(NEXT), session.connect().ask(NEXT)
     session.expect("again", again, 200, EVENT)
@@ -104,7 +104,7 @@ def a_second_answer_is_refused(session: ApiSession) -> None:
 
 
 @case(2)
-def an_error_is_the_one_answer(session: ApiSession) -> None:
+def an_error_is_the_only_answer(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     failure = b'{"errorMessage":"m","errorType":"T"}'
     session.expect("error", peer.ask(post(request_id, "error", failure)), 202, ACCEPTED)
@@ -120,7 +120,7 @@ def next_while_a_response_is_half_sent_is_refused(session: ApiSession) -> None:
     whole = post(request_id, "response", b'{"b":2}')
     peer.send(whole[:-3])
     refused = session.connect().ask(NEXT)
-    for _ in range(20):  # the half is on another connection: which is read first is chance
+    for _ in range(20):  # the server may read the other connection first
         if refused.status == 403:
             break
         refused = session.connect().ask(NEXT)
@@ -129,7 +129,7 @@ def next_while_a_response_is_half_sent_is_refused(session: ApiSession) -> None:
 
 
 @case(2)
-def init_error_is_refused_once_the_runtime_has_come(session: ApiSession) -> None:
+def init_error_is_refused_after_the_first_next(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     refused = peer.ask(init_error())
     session.expect("while running", refused, 403, state_refusal("Running to InitError"))
@@ -139,7 +139,7 @@ def init_error_is_refused_once_the_runtime_has_come(session: ApiSession) -> None
 
 
 @case(2)
-def init_error_is_final_and_the_first_invokes_reply(session: ApiSession) -> None:
+def init_error_is_final_and_the_reply_to_the_first_invoke(session: ApiSession) -> None:
     invoker, peer = session.invoke(), session.connect()
     session.expect("init/error", peer.ask(init_error()), 202, ACCEPTED)
     again, following = peer.ask(init_error()), peer.ask(NEXT)
@@ -149,7 +149,7 @@ def init_error_is_final_and_the_first_invokes_reply(session: ApiSession) -> None
 
 
 @case(3)
-def a_wrong_id_is_refused_before_the_state_is_asked(session: ApiSession) -> None:
+def a_wrong_id_is_refused_in_every_state(session: ApiSession) -> None:
     session.invoke()
     peer = session.connect()
     session.expect("before next", peer.ask(post("x", "response")), 400, INVALID_ID)
@@ -162,7 +162,7 @@ def a_wrong_id_is_refused_before_the_state_is_asked(session: ApiSession) -> None
 
 
 @case(3)
-def an_id_is_stale_once_the_next_event_is_there(session: ApiSession) -> None:
+def an_id_is_invalid_after_the_next_event(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response") + NEXT)
     peer.read()
@@ -179,7 +179,7 @@ def the_largest_response_is_accepted(session: ApiSession) -> None:
 
 
 @case(4)
-def one_byte_more_is_413_then_next_works_and_error_does_not(session: ApiSession) -> None:
+def a_too_large_response_is_413_and_next_still_works(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     answer = peer.ask(post(request_id, "response", b"x" * (LARGEST + 1)))
     session.expect("response", answer, 413, TOO_LARGE)
@@ -196,7 +196,7 @@ def one_byte_more_is_413_then_next_works_and_error_does_not(session: ApiSession)
 
 
 @case(4)
-def an_error_too_large_closes_the_connection_unanswered(session: ApiSession) -> None:
+def a_too_large_error_closes_the_connection(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     session.expect("error", peer.ask(post(request_id, "error", b"x" * (LARGEST + 1))), 0)
     following = session.connect().ask(NEXT)
@@ -205,7 +205,7 @@ def an_error_too_large_closes_the_connection_unanswered(session: ApiSession) -> 
 
 
 @case(5)
-def headers_that_have_nothing_to_say_are_left_out(session: ApiSession) -> None:
+def headers_without_a_value_are_omitted(session: ApiSession) -> None:
     session.invoke(EVENT, TRACE)
     headers = session.connect().ask(NEXT).headers
     names = sorted(name for name in headers if name != "date")
@@ -219,14 +219,14 @@ def headers_that_have_nothing_to_say_are_left_out(session: ApiSession) -> None:
 
 
 @case(5)
-def a_client_context_comes_through(session: ApiSession) -> None:
+def a_client_context_is_passed_on(session: ApiSession) -> None:
     session.invoke(EVENT, "X-Amz-Client-Context: eyJhIjoxfQ==")
     headers = session.connect().ask(NEXT).headers
     session.expect_text("answer", headers.get("lambda-runtime-client-context", ""), '{"a":1}')
 
 
 @case(6)
-def a_response_and_the_next_next_in_one_write_are_answered_in_order(session: ApiSession) -> None:
+def a_response_and_next_in_one_write_are_answered_in_order(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response", b"1") + NEXT)
     session.expect("the response", peer.read(), 202, ACCEPTED)
@@ -236,16 +236,17 @@ def a_response_and_the_next_next_in_one_write_are_answered_in_order(session: Api
 
 
 def check_event_framing(session: ApiSession, size: int) -> None:
+    """Check that an event above 2048 bytes is chunked, and a smaller event is not."""
     payload = b'"' + b"x" * (size - 2) + b'"'
     session.invoke(payload)
     answer = session.connect().ask(NEXT)
     session.expect("answer", answer, 200, payload)
-    headers = answer.headers.get("transfer-encoding", "whole")
-    session.expect_text("comes", headers, "chunked" if size > 2048 else "whole")
+    framing = answer.headers.get("transfer-encoding", "whole")
+    session.expect_text("framing", framing, "chunked" if size > 2048 else "whole")
 
 
 @case(7)
-def an_event_of_2048_bytes_comes_whole(session: ApiSession) -> None:
+def an_event_of_2048_bytes_is_not_chunked(session: ApiSession) -> None:
     check_event_framing(session, 2048)
 
 
@@ -255,7 +256,7 @@ def an_event_above_2048_bytes_is_chunked(session: ApiSession) -> None:
 
 
 def streaming_response(request_id: str, *trailers: str) -> bytes:
-    """A streamed response of two chunks."""
+    """Build a streamed response of two chunks."""
     head = request("GET", f"{RUNTIME}invocation/{request_id}/response").replace(b"GET", b"POST")
     lines = [
         "Lambda-Runtime-Function-Response-Mode: streaming",
@@ -276,7 +277,7 @@ def a_streamed_response_is_accepted(session: ApiSession) -> None:
 
 
 @case(7)
-def error_trailers_are_accepted_and_make_it_an_error(session: ApiSession) -> None:
+def error_trailers_make_a_streamed_response_an_error(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     trailers = (
         "Lambda-Runtime-Function-Error-Type: Runtime.StreamError",
@@ -288,7 +289,7 @@ def error_trailers_are_accepted_and_make_it_an_error(session: ApiSession) -> Non
 
 
 @case(8)
-def a_bad_response_mode_is_400_and_the_state_is_stuck(session: ApiSession) -> None:
+def a_bad_response_mode_is_400_and_blocks_next(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     mode = "Lambda-Runtime-Function-Response-Mode: Buffered"
     session.expect("answer", peer.ask(post(request_id, "response", b"{}", mode)), 400, BAD_MODE)
@@ -299,7 +300,7 @@ def a_bad_response_mode_is_400_and_the_state_is_stuck(session: ApiSession) -> No
 
 
 @case(8)
-def a_response_cut_short_leaves_next_refused(session: ApiSession) -> None:
+def next_is_refused_after_a_truncated_response(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response", b"123")[:-1])
     peer.read(SHORT_WAIT)
@@ -310,7 +311,7 @@ def a_response_cut_short_leaves_next_refused(session: ApiSession) -> None:
 
 
 @case(9)
-def an_abandoned_next_swallows_one_event(session: ApiSession) -> None:
+def an_abandoned_next_loses_one_event(session: ApiSession) -> None:
     invoker, peer, request_id = session.invoke_and_take()
     peer.send(post(request_id, "response") + NEXT)
     peer.read()
@@ -325,7 +326,7 @@ def an_abandoned_next_swallows_one_event(session: ApiSession) -> None:
 
 
 @case(10)
-def headers_above_a_mebibyte_are_431_and_the_connection_ends(session: ApiSession) -> None:
+def headers_above_a_mebibyte_are_431_and_close_the_connection(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     cause = "Lambda-Runtime-Function-XRay-Error-Cause: " + "a" * 1_100_000
     answer = peer.ask(post(request_id, "error", b"{}", cause))
@@ -335,14 +336,14 @@ def headers_above_a_mebibyte_are_431_and_the_connection_ends(session: ApiSession
 
 
 @case(13)
-def an_invocation_id_that_was_never_given_is_not_looked_at(session: ApiSession) -> None:
+def an_unexpected_invocation_id_is_ignored(session: ApiSession) -> None:
     _, peer, request_id = session.invoke_and_take()
     named = "Lambda-Runtime-Invocation-Id: x"
     session.expect("answer", peer.ask(post(request_id, "response", b"1", named)), 202, ACCEPTED)
 
 
 @case(1)
-def paths_and_methods_that_are_none(session: ApiSession) -> None:
+def unknown_paths_are_404_and_methods_405(session: ApiSession) -> None:
     session.invoke()
     peer = session.connect()
     not_found = b"404 page not found\n"
@@ -354,7 +355,7 @@ def paths_and_methods_that_are_none(session: ApiSession) -> None:
 
 
 @case(2, timeout=3)
-def at_the_time_out_the_runtime_starts_anew(session: ApiSession) -> None:
+def the_runtime_restarts_after_a_timeout(session: ApiSession) -> None:
     invoker, peer, _ = session.invoke_and_take()
     invoker.answer()
     session.expect_text("the old connection", "closed" if peer.is_closed() else "open", "closed")

@@ -1,4 +1,4 @@
-"""Cases of the Extensions API, as far as it concerns a runtime."""
+"""The cases of the Extensions API, as far as they concern a runtime."""
 
 from tests.conformance.runtime_api.cases import ACCEPTED, SHORT_WAIT, case, post
 from tests.conformance.runtime_api.peer import NO_ANSWER, request
@@ -11,7 +11,7 @@ def refusal(error_type: str, message: str) -> str:
     return f'{{"errorMessage":"{message}","errorType":"{error_type}"}}\n'
 
 
-def register_errors(session: ApiSession) -> None:
+def check_registration_errors(session: ApiSession) -> None:
     peer = session.connect()
     empty = peer.ask(session.registration(""))
     expected = refusal("Extension.InvalidExtensionName", "Empty extension name")
@@ -33,7 +33,7 @@ def register_errors(session: ApiSession) -> None:
     session.expect("the eleventh", peer.ask(session.registration("more")), 403, expected)
 
 
-def identifier_errors(session: ApiSession) -> None:
+def check_identifier_errors(session: ApiSession) -> None:
     peer = session.connect()
     session.register(peer, "mine")
     words = "Missing Lambda-Extension-Identifier header"
@@ -51,7 +51,7 @@ def identifier_errors(session: ApiSession) -> None:
     session.expect("nothing", peer.ask(request("GET", f"{EXTENSION}nothing")), 404, not_found)
 
 
-def blocks_init(session: ApiSession) -> None:
+def check_init_waits_for_the_extension(session: ApiSession) -> None:
     extension, runtime = session.connect(), session.connect()
     identifier = session.register(extension, "mine")
     runtime.send(NEXT)
@@ -65,35 +65,35 @@ def blocks_init(session: ApiSession) -> None:
     session.expect("late", late, 403, refusal("Extension.RegistrationClosed", words))
 
 
-def how_it_ended(session: ApiSession) -> str:
+def how_the_process_ended(session: ApiSession) -> str:
     lines = session.log.read_text().splitlines()
     return "asked" if "asked to end" in lines else "killed"
 
 
 @case(12)
-def what_no_registration_is(session: ApiSession) -> None:
+def invalid_registrations_are_refused(session: ApiSession) -> None:
     session.invoke()
-    register_errors(session)
+    check_registration_errors(session)
 
 
 @case(12, "many")
-def what_no_registration_is_with_many(session: ApiSession) -> None:
-    register_errors(session)
+def invalid_registrations_are_refused_with_many(session: ApiSession) -> None:
+    check_registration_errors(session)
 
 
 @case(12)
-def what_no_identifier_is(session: ApiSession) -> None:
+def invalid_identifiers_are_refused(session: ApiSession) -> None:
     session.invoke()
-    identifier_errors(session)
+    check_identifier_errors(session)
 
 
 @case(12, "many")
-def what_no_identifier_is_with_many(session: ApiSession) -> None:
-    identifier_errors(session)
+def invalid_identifiers_are_refused_with_many(session: ApiSession) -> None:
+    check_identifier_errors(session)
 
 
 @case(12)
-def an_internal_one_hears_of_invokes_only(session: ApiSession) -> None:
+def an_internal_extension_registers_for_invoke_only(session: ApiSession) -> None:
     session.invoke()
     peer = session.connect()
     words = "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension"
@@ -106,7 +106,7 @@ def an_internal_one_hears_of_invokes_only(session: ApiSession) -> None:
 
 
 @case(12, "many")
-def with_many_it_hears_of_nothing(session: ApiSession) -> None:
+def an_internal_extension_registers_for_nothing_with_many(session: ApiSession) -> None:
     peer = session.connect()
     words = "No events allowed for internal extensions"
     expected = refusal("Extension.InvalidEventType", words)
@@ -116,21 +116,21 @@ def with_many_it_hears_of_nothing(session: ApiSession) -> None:
 
 
 @case(12)
-def one_that_never_asks_for_an_event_holds_the_first_one_up(session: ApiSession) -> None:
+def the_first_event_waits_for_each_extension(session: ApiSession) -> None:
     session.invoke()
-    blocks_init(session)
+    check_init_waits_for_the_extension(session)
 
 
 @case(12, "many")
-def it_does_so_with_many_too(session: ApiSession) -> None:
+def the_first_event_waits_for_each_extension_with_many(session: ApiSession) -> None:
     runtime = session.connect()
     del runtime
     session.invoke()
-    blocks_init(session)
+    check_init_waits_for_the_extension(session)
 
 
 @case(12)
-def one_that_waits_may_not_ask_again_and_holds_nothing_up(session: ApiSession) -> None:
+def a_second_event_next_is_refused_while_the_first_waits(session: ApiSession) -> None:
     invoker, extension, runtime = session.invoke(), session.connect(), session.connect()
     identifier = session.register(extension, "mine")
     extension.send(session.event_next(identifier))
@@ -149,7 +149,7 @@ def one_that_waits_may_not_ask_again_and_holds_nothing_up(session: ApiSession) -
 
 
 @case(12)
-def one_that_wants_invoke_is_told(session: ApiSession) -> None:
+def an_extension_registered_for_invoke_gets_the_event(session: ApiSession) -> None:
     session.invoke()
     extension, runtime = session.connect(), session.connect()
     identifier = session.register(extension, "mine", '"INVOKE"')
@@ -166,18 +166,18 @@ def one_that_wants_invoke_is_told(session: ApiSession) -> None:
 
 
 @case(12, timeout=3)
-def with_one_the_process_is_asked_to_end(session: ApiSession) -> None:
+def with_an_extension_the_timeout_sends_sigterm(session: ApiSession) -> None:
     invoker, extension, runtime = session.invoke(), session.connect(), session.connect()
     extension.send(session.event_next(session.register(extension, "mine")))
     runtime.ask(NEXT)
     invoker.answer()
     session.invoke(starts=2).answer(SHORT_WAIT)
-    session.expect_text("answer", how_it_ended(session), "asked")
+    session.expect_text("answer", how_the_process_ended(session), "asked")
 
 
 @case(12, timeout=3)
-def without_one_it_is_killed_at_once(session: ApiSession) -> None:
+def without_an_extension_the_timeout_kills_at_once(session: ApiSession) -> None:
     invoker, _, _ = session.invoke_and_take()
     invoker.answer()
     session.invoke(starts=2).answer(SHORT_WAIT)
-    session.expect_text("answer", how_it_ended(session), "killed")
+    session.expect_text("answer", how_the_process_ended(session), "killed")

@@ -1,4 +1,4 @@
-"""Cases of multi-concurrency."""
+"""The cases of multi-concurrency."""
 
 from tests.conformance.runtime_api.cases import (
     ACCEPTED,
@@ -19,7 +19,7 @@ TOO_LATE = '{"errorMessage":"Invoke timeout","errorType":"InvokeTimeout"}\n'
 
 
 def waiting_next(session: ApiSession) -> Peer:
-    """A connection whose /next waits."""
+    """Open a connection and send a next that waits for an event."""
     peer = session.connect()
     peer.send(NEXT)
     peer.read(SHORT_WAIT)
@@ -27,13 +27,13 @@ def waiting_next(session: ApiSession) -> Peer:
 
 
 def invoke_and_take(session: ApiSession, payload: bytes) -> tuple[Invoker, Peer, ApiAnswer]:
-    """An event that one connection has."""
+    """Invoke, and let a new connection take the event."""
     peer = waiting_next(session)
     return session.invoke(payload), peer, peer.read()
 
 
 @case(11, "many")
-def each_pending_next_takes_one_event_and_answers_come_in_any_order(session: ApiSession) -> None:
+def each_waiting_next_gets_one_event_and_answers_come_in_any_order(session: ApiSession) -> None:
     first, second = waiting_next(session), waiting_next(session)
     one, two = session.invoke(b"1"), session.invoke(b"2")
     event, other = first.read(), second.read()
@@ -47,7 +47,7 @@ def each_pending_next_takes_one_event_and_answers_come_in_any_order(session: Api
 
 
 @case(11, "many")
-def an_invoke_that_finds_no_idle_slot_is_refused(session: ApiSession) -> None:
+def an_invoke_without_an_idle_slot_is_refused(session: ApiSession) -> None:
     invoke_and_take(session, b"1")
     refused = session.invoke(b"2").answer()
     session.expect("the invoker", refused, 400, '{"errorType":"Runtime.Unavailable"}')
@@ -75,7 +75,7 @@ def next_is_allowed_while_a_response_is_half_sent(session: ApiSession) -> None:
 
 
 @case(11, "many")
-def a_second_response_while_the_first_is_half_sent_is_an_unknown_id(session: ApiSession) -> None:
+def a_second_response_during_the_first_is_an_unknown_id(session: ApiSession) -> None:
     _, peer, event = invoke_and_take(session, b"1")
     request_id = session.id_of(event)
     peer.send(post(request_id, "response", b"12")[:-1])
@@ -85,7 +85,7 @@ def a_second_response_while_the_first_is_half_sent_is_an_unknown_id(session: Api
 
 
 @case(11, "many")
-def a_response_cut_short_is_the_invokers_error(session: ApiSession) -> None:
+def a_truncated_response_fails_the_invoke(session: ApiSession) -> None:
     invoker, peer, event = invoke_and_take(session, b"1")
     peer.send(post(session.id_of(event), "response", b"12")[:-1])
     peer.read(SHORT_WAIT)
@@ -95,7 +95,7 @@ def a_response_cut_short_is_the_invokers_error(session: ApiSession) -> None:
 
 
 @case(11, "many")
-def a_response_and_the_next_next_in_one_write_are_answered_in_order(session: ApiSession) -> None:
+def a_response_and_next_in_one_write_are_answered_in_order(session: ApiSession) -> None:
     _, peer, event = invoke_and_take(session, b"1")
     peer.send(post(session.id_of(event), "response") + NEXT)
     session.expect("the response", peer.read(), 202, ACCEPTED)
@@ -105,7 +105,7 @@ def a_response_and_the_next_next_in_one_write_are_answered_in_order(session: Api
 
 
 @case(11, "many")
-def an_oversized_response_is_413_and_then_unknown(session: ApiSession) -> None:
+def a_too_large_response_is_413_and_ends_the_invocation(session: ApiSession) -> None:
     invoker, peer, event = invoke_and_take(session, b"1")
     request_id = session.id_of(event)
     answer = peer.ask(post(request_id, "response", b"x" * (LARGEST + 1)))
@@ -119,7 +119,7 @@ def an_oversized_response_is_413_and_then_unknown(session: ApiSession) -> None:
 
 
 @case(11, "many")
-def a_bad_response_mode_ends_that_invocation_and_nothing_else(session: ApiSession) -> None:
+def a_bad_response_mode_ends_only_its_invocation(session: ApiSession) -> None:
     invoker, peer, event = invoke_and_take(session, b"1")
     request_id = session.id_of(event)
     mode = "Lambda-Runtime-Function-Response-Mode: Buffered"
@@ -132,7 +132,7 @@ def a_bad_response_mode_ends_that_invocation_and_nothing_else(session: ApiSessio
 
 
 @case(11, "many")
-def an_abandoned_next_fails_the_event_that_it_swallows(session: ApiSession) -> None:
+def an_abandoned_next_fails_its_event(session: ApiSession) -> None:
     invoke_and_take(session, b"1")
     waiting_next(session).close()
     waiting = waiting_next(session)
@@ -150,7 +150,7 @@ def init_error_is_accepted_while_running(session: ApiSession) -> None:
 
 
 @case(11, "many")
-def error_trailers_make_it_an_error(session: ApiSession) -> None:
+def error_trailers_make_a_response_an_error_with_many(session: ApiSession) -> None:
     invoker, peer, event = invoke_and_take(session, b"1")
     trailers = (
         "Lambda-Runtime-Function-Error-Type: Runtime.StreamError",
@@ -162,7 +162,7 @@ def error_trailers_make_it_an_error(session: ApiSession) -> None:
 
 
 @case(13, "many")
-def an_answer_to_another_attempt_is_410_and_the_right_one_still_accepted(
+def an_answer_to_another_attempt_is_410(
     session: ApiSession,
 ) -> None:
     for endpoint in ("response", "error"):
@@ -178,7 +178,7 @@ def an_answer_to_another_attempt_is_410_and_the_right_one_still_accepted(
 
 
 @case(13, "many")
-def an_answer_that_names_no_attempt_is_accepted(session: ApiSession) -> None:
+def an_answer_without_an_attempt_is_accepted(session: ApiSession) -> None:
     for label, headers in (("none", ()), ("an empty one", ("Lambda-Runtime-Invocation-Id:",))):
         _, peer, event = invoke_and_take(session, b"1")
         answer = peer.ask(post(session.id_of(event), "response", b"{}", *headers))

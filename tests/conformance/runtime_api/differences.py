@@ -1,6 +1,6 @@
-"""Where AWS's emulator does otherwise than the specification and okibi's local server: as data.
+"""Where AWS's emulator differs from the specification and from okibi's local server, as data.
 
-What is not listed here must be the same, and what is listed must differ.
+Every difference must be listed, and every listed difference must occur.
 """
 
 import attrs
@@ -10,13 +10,13 @@ __all__ = ["DIFFERENCES", "Difference"]
 
 @attrs.frozen
 class Difference:
-    """One.
+    """One difference.
 
     Args:
-        case: the function that is the case.
-        label: what was seen in it.
-        emulator: what the emulator answers: status and body.
-        reason: why the local server does not.
+        case: name of the case's function.
+        label: label of the observation.
+        emulator: status and body of the emulator's answer.
+        reason: why the local server differs.
     """
 
     case: str
@@ -27,7 +27,7 @@ class Difference:
 
 DIFFERENCES = (
     Difference(
-        "headers_that_have_nothing_to_say_are_left_out",
+        "headers_without_a_value_are_omitted",
         "their names",
         (
             0,
@@ -36,35 +36,35 @@ DIFFERENCES = (
                 b" lambda-runtime-deadline-ms lambda-runtime-invoked-function-arn"
             ),
         ),
-        "It has no X-Ray to ask and gives no trace id, not even the invoker's. Lambda gives one"
-        " always.",
+        "The emulator has no X-Ray and sends no trace id, not even the invoker's. Lambda always"
+        " sends a trace id.",
     ),
     Difference(
-        "init_error_is_final_and_the_first_invokes_reply",
+        "init_error_is_final_and_the_reply_to_the_first_invoke",
         "the invoker",
         (0, b""),
-        "It answers once the process has ended, which a runtime's does after an init error and the"
-        " suite's does not. The body is then the same.",
+        "The emulator answers when the process has ended. A runtime exits after an init error; the"
+        " suite's bootstrap does not. The body would be the same.",
     ),
     Difference(
-        "error_trailers_are_accepted_and_make_it_an_error",
+        "error_trailers_make_a_streamed_response_an_error",
         "the invoker",
         (200, b"hello!"),
-        "Its classic mode collects a stream and drops the trailers. Lambda reads them, as its own"
-        " multi-concurrency does.",
+        "The emulator's classic mode collects a stream and drops the trailers. Lambda and the"
+        " emulator's multi-concurrency read the trailers.",
     ),
     Difference(
-        "at_the_time_out_the_runtime_starts_anew",
+        "the_runtime_restarts_after_a_timeout",
         "the old connection",
         (0, b"open"),
-        "It leaves a connection to end with the process that has it. The suite is not that process;"
-        " with a real runtime there is no difference.",
+        "The emulator does not close the connection: the connection ends with the runtime's"
+        " process. The suite is not that process; with a real runtime there is no difference.",
     ),
     Difference(
-        "an_oversized_response_is_413_and_then_unknown",
+        "a_too_large_response_is_413_and_ends_the_invocation",
         "the invoker",
         (200, b'{"errorType":"Function.ResponseSizeTooLarge"}'),
-        "Its multi-concurrency gives the error's type alone. Lambda's Invoke has a message, and so"
-        " has the classic mode.",
+        "The emulator's multi-concurrency sends only the error's type. Lambda's Invoke and the"
+        " classic mode also send a message.",
     ),
 )

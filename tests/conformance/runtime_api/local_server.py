@@ -1,4 +1,4 @@
-"""okibi's local server in a thread, with a trio run of its own, for a client that blocks."""
+"""okibi's local server in a thread with its own trio run, for clients that block."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ __all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serve_local"]
 
 STARTED = "bootstrap started"
 BOOTSTRAP = f"trap 'echo asked to end; exit 0' TERM; echo {STARTED}; while :; do sleep 0.05; done"
-"""A runtime that says that it has started, and then only lives: the suite itself speaks for it."""
+"""A runtime that prints that it has started, then idles: the suite sends its requests."""
 SLOTS = 4
 
 
@@ -23,7 +23,7 @@ Address = tuple[str, int]
 
 @contextmanager
 def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, Address]]:
-    """Serve while the block lasts; what the bootstrap says goes to the log.
+    """Serve until the block exits. The output of the bootstrap goes to the log.
 
     Yields the addresses of the Runtime API and of the Invoke API.
     """
@@ -37,7 +37,7 @@ def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, A
     )
     api = RuntimeApi(max_concurrency=slots, invocation_ids=mode == "many")
     scope, failures = trio.CancelScope(), list[BaseException]()
-    up = threading.Event()
+    ready = threading.Event()
     tokens: list[trio.lowlevel.TrioToken] = []
     addresses: list[tuple[Address, Address]] = []
 
@@ -53,7 +53,7 @@ def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, A
             ) as function:
                 invoked_at = urlsplit(function.invoke_url).netloc
                 addresses.append((address_of(function.runtime_api), address_of(invoked_at)))
-                up.set()
+                ready.set()
                 await trio.sleep_forever()
 
     def run() -> None:
@@ -62,12 +62,12 @@ def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, A
         except BaseException as error:
             failures.append(error)
         finally:
-            up.set()
+            ready.set()
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        up.wait()
+        ready.wait()
         if addresses:
             yield addresses[0]
     finally:
@@ -79,6 +79,6 @@ def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, A
 
 
 def address_of(netloc: str) -> Address:
-    """Of `127.0.0.1:8080`."""
+    """Parse an address such as `127.0.0.1:8080`."""
     host, _, port = netloc.rpartition(":")
     return host, int(port)

@@ -1,4 +1,4 @@
-"""A client of blocking sockets, in no way the runtime's own: both servers are asked by it."""
+"""A client of blocking sockets. It shares no code with okibi's runtime."""
 
 import socket
 import threading
@@ -10,11 +10,11 @@ import attrs
 __all__ = ["ANSWER_TIMEOUT", "NO_ANSWER", "ApiAnswer", "Peer", "request"]
 
 ANSWER_TIMEOUT = 10.0
-"""Seconds until an answer that must come is given up."""
+"""Seconds to wait for an expected answer."""
 
 
 class ApiAnswer(NamedTuple):
-    """What came: status, body, and the headers by their names in lower case."""
+    """A response. The names of the headers are in lower case."""
 
     status: int
     body: bytes
@@ -22,11 +22,11 @@ class ApiAnswer(NamedTuple):
 
 
 NO_ANSWER = ApiAnswer(0, b"", {})
-"""No answer came, or the connection was closed without one."""
+"""Returned when no answer came or the connection was closed."""
 
 
 def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
-    """A request as bytes."""
+    """Build a request."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     if method == "POST":
         lines.append(f"Content-Length: {len(body)}")
@@ -35,7 +35,7 @@ def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
 
 @attrs.define(eq=False)
 class Peer:
-    """One connection."""
+    """One connection to a server."""
 
     address: tuple[str, int]
     _socket: socket.socket = attrs.field(init=False)
@@ -46,7 +46,7 @@ class Peer:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data: bytes) -> None:
-        """Write; a server that has closed already is one that may still have answered."""
+        """Write the data. Ignore a closed connection: the server may have answered before."""
         try:
             self._socket.sendall(data)
         except OSError:
@@ -58,7 +58,7 @@ class Peer:
         return self.read()
 
     def read(self, timeout: float = ANSWER_TIMEOUT) -> ApiAnswer:
-        """The next answer, or NO_ANSWER."""
+        """Read the next answer. Return NO_ANSWER after the timeout or at the end of the stream."""
         self._socket.settimeout(timeout)
         try:
             head = self._read_until(b"\r\n\r\n").decode("latin-1")
@@ -72,7 +72,7 @@ class Peer:
             return NO_ANSWER
 
     def is_closed(self) -> bool:
-        """Whether the server closes the connection, and sends nothing more."""
+        """Return whether the server closes the connection without sending more data."""
         try:
             return self._socket.recv(1) == b""
         except ConnectionError:
@@ -114,7 +114,7 @@ class Peer:
 
 @attrs.define(eq=False)
 class Invoker:
-    """An invoke that waits for its answer in a thread."""
+    """An invoke whose thread waits for the answer."""
 
     address: tuple[str, int]
     data: bytes
@@ -132,6 +132,6 @@ class Invoker:
             peer.close()
 
     def answer(self, timeout: float = ANSWER_TIMEOUT) -> ApiAnswer:
-        """What it was answered."""
+        """Wait for the answer and return it, or NO_ANSWER after the timeout."""
         self._thread.join(timeout)
         return self._answer

@@ -1,4 +1,4 @@
-"""A server, ours or AWS's, with a bootstrap that only lives, and what the suite does to it."""
+"""A running server, okibi's or AWS's, with an idle bootstrap: the suite sends its requests."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @attrs.frozen
 class Observation:
-    """One thing that was seen, and what the specification says of it."""
+    """A status and body, and what the specification demands."""
 
     label: str
     actual: tuple[int, bytes]
@@ -33,10 +33,10 @@ class Observation:
 
 @attrs.define(eq=False)
 class ApiSession:
-    """A server that serves."""
+    """A running server, its connections, and the observations of a case."""
 
     api: tuple[str, int]
-    invoke_path: tuple[str, int]
+    invoke_api: tuple[str, int]
     log: Path
     observations: list[Observation] = attrs.field(factory=list[Observation])
     _names: dict[str, str] = attrs.field(factory=dict[str, str])
@@ -44,28 +44,28 @@ class ApiSession:
     _invokers: list[Invoker] = attrs.field(factory=list[Invoker])
 
     def connect(self) -> Peer:
-        """A connection of the runtime."""
+        """Open a connection to the Runtime API."""
         self._peers.append(Peer(self.api))
         return self._peers[-1]
 
     def close(self) -> None:
-        """The server has gone: nobody is to wait for it."""
+        """Close all connections and join all invokers, after the server has stopped."""
         for peer in self._peers:
             peer.close()
         for invoker in self._invokers:
             invoker.answer()
 
     def invoke(self, payload: bytes = EVENT, *headers: str, starts: int = 1) -> Invoker:
-        """An invoke that is on its way; it has arrived when this returns.
+        """Start an invoke, and return when the server has received the invoke.
 
         Args:
             payload: the event.
-            headers: of the invoke.
-            starts: how many runtimes have started by then. AWS's starts one for the invoke that
-                needs one; a next before that is one of the runtime before it, and has no answer.
+            headers: headers of the invoke.
+            starts: number of runtimes to wait for. AWS's emulator starts a runtime when an invoke
+                needs one; a next sent before that start gets no answer.
         """
         path = "/2015-03-31/functions/function/invocations"
-        invoker = Invoker(self.invoke_path, request("POST", path, payload, *headers))
+        invoker = Invoker(self.invoke_api, request("POST", path, payload, *headers))
         self._invokers.append(invoker)
         time.sleep(0.15)
         self._wait_for_starts(starts)
@@ -75,22 +75,22 @@ class ApiSession:
         until = time.monotonic() + ANSWER_TIMEOUT
         while self.log.read_text(errors="replace").count(STARTED) < starts:
             if time.monotonic() > until:
-                raise TimeoutError(f"the server has not started runtime {starts}: see {self.log}")
+                raise TimeoutError(f"the server did not start runtime {starts}: see {self.log}")
             time.sleep(0.01)
 
     def invoke_and_take(self, payload: bytes = EVENT, *headers: str) -> tuple[Invoker, Peer, str]:
-        """An invoke whose event the runtime has: with the connection, and its id."""
+        """Invoke, and take the event. Return the invoker, the connection and the request id."""
         invoker, peer = self.invoke(payload, *headers), self.connect()
         return invoker, peer, self.id_of(peer.ask(NEXT))
 
     def id_of(self, answer: ApiAnswer) -> str:
-        """The request id of an event; it is written `ID` from now on."""
+        """Return the request id of an event. Later observations show the id as `ID`."""
         request_id = answer.headers["lambda-runtime-aws-request-id"]
         self._names[request_id] = "ID"
         return request_id
 
     def register(self, peer: Peer, name: str, events: str = "") -> str:
-        """Register an extension; its identifier, which is written `EXT` from now on."""
+        """Register an extension and return its identifier, which observations show as `EXT`."""
         answer = peer.ask(self.registration(name, events))
         identifier = answer.headers["lambda-extension-identifier"]
         self._names[identifier] = "EXT"
@@ -108,21 +108,21 @@ class ApiSession:
         return request("GET", f"{EXTENSION}event/next", b"", named)
 
     def expect(self, label: str, answer: ApiAnswer, status: int, body: bytes | str = b"") -> None:
-        """Note what came, and what the specification says should."""
+        """Record an answer beside the answer that the specification demands."""
         expected = body.encode() if isinstance(body, str) else body
-        seen = answer.body
+        body_seen = answer.body
         for given, written in self._names.items():
-            seen = seen.replace(given.encode(), written.encode())
-        self.observations.append(Observation(label, (answer.status, seen), (status, expected)))
+            body_seen = body_seen.replace(given.encode(), written.encode())
+        self.observations.append(Observation(label, (answer.status, body_seen), (status, expected)))
 
-    def expect_text(self, label: str, seen: str, expected: str) -> None:
-        """The same for what is no answer."""
-        self.observations.append(Observation(label, (0, seen.encode()), (0, expected.encode())))
+    def expect_text(self, label: str, actual: str, expected: str) -> None:
+        """Record a text beside the expected text."""
+        self.observations.append(Observation(label, (0, actual.encode()), (0, expected.encode())))
 
 
 @contextmanager
 def local_session(mode: str, timeout: int, folder: Path) -> Iterator[ApiSession]:
-    """okibi's local server."""
+    """Run okibi's local server."""
     log = folder / "log"
     log.touch()
     with ExitStack() as closing, serve_local(mode, timeout, log) as addresses:
@@ -135,15 +135,15 @@ def local_session(mode: str, timeout: int, folder: Path) -> Iterator[ApiSession]
 def emulator_session(
     executable: Path, mode: str, timeout: int, folder: Path
 ) -> Iterator[ApiSession]:
-    """AWS's emulator."""
+    """Run AWS's emulator."""
     ports = free_ports()
     invoke, api = (f"127.0.0.1:{port}" for port in ports)
     addresses = ["--runtime-interface-emulator-address", invoke, "--runtime-api-address", api]
     environment = {"PATH": PATH, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
     command = [str(executable), *addresses, "/bin/sh", "-c", BOOTSTRAP]
     if mode == "many":
-        # It takes no command here but looks for /var/task/bootstrap. In a mount namespace of its
-        # own there is one, and nothing is left of it.
+        # In this mode the emulator ignores the command and runs /var/task/bootstrap. A private
+        # mount namespace provides the file and leaves nothing behind.
         environment["AWS_LAMBDA_MAX_CONCURRENCY"] = str(SLOTS)
         script = (
             "mount -t tmpfs none /var && mkdir /var/task && cd /var/task"
@@ -151,15 +151,15 @@ def emulator_session(
             ' && chmod 755 /var /var/task bootstrap && shift && exec "$@"'
         )
         inside = ["sh", "-c", script, "sh", BOOTSTRAP, str(executable), *addresses]
-        # Its runtime has another user and a group of its own, and outlives it but for a process
-        # namespace, of which it is the first.
+        # The runtime has another user and process group and would outlive the emulator. A process
+        # namespace with the emulator as its first process prevents this.
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside]
     with _serve_emulator(command, environment, ports, folder) as session:
         yield session
 
 
 def many_refused() -> str:
-    """Why the emulator's multi-concurrency cannot run here, or ""."""
+    """Return why the emulator's multi-concurrency cannot run here, or ""."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "the emulator's multi-concurrency needs root"
     try:
@@ -168,8 +168,8 @@ def many_refused() -> str:
             capture_output=True, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"no mount namespace can be made: {error}"
-    return "" if tried.returncode == 0 else "no mount namespace can be made here"
+        return f"cannot create a mount namespace: {error}"
+    return "" if tried.returncode == 0 else "cannot create a mount namespace"
 
 
 @contextmanager
@@ -191,8 +191,8 @@ def _serve_emulator(
             wait_for(port)
         yield session
     finally:
-        # Orderly, for the server takes its runtime along, which leads a group of its own.
-        # To the group: `unshare` itself only waits.
+        # SIGINT: the emulator then stops its runtime, which has its own process group.
+        # Signal the group, because `unshare` does not forward signals.
         os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(5)
@@ -203,5 +203,5 @@ def _serve_emulator(
 
 
 def _addresses(ports: tuple[int, int]) -> tuple[tuple[str, int], tuple[str, int]]:
-    """Of the Runtime API, and of the Invoke path."""
+    """Return the addresses of the Runtime API and of the Invoke API."""
     return ("127.0.0.1", ports[1]), ("127.0.0.1", ports[0])

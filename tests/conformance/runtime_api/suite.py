@@ -1,4 +1,4 @@
-"""All cases: the modules add theirs when they are imported."""
+"""All cases. Each module of cases adds its cases when imported."""
 
 from tests.conformance.runtime_api import cases_extensions, cases_many
 from tests.conformance.runtime_api.cases import CASES, Case

@@ -1,4 +1,4 @@
-"""okibi's local server against the specification, and AWS's emulator against the same."""
+"""Check okibi's local server and AWS's emulator against the specification."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.conformance.runtime_api.session import emulator_session, local_sessio
 from tests.conformance.runtime_api.suite import ALL
 from tests.support.emulator import NoEmulatorError, emulator
 
-NUMBERS_ELSEWHERE = {14: "freezing is no call: tests/local/test_sandbox.py"}
+NUMBERS_ELSEWHERE = {14: "freezing is not a request: tests/local/test_sandbox.py"}
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def executable() -> Path:
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_the_local_server_does_what_the_specification_says(case: Case, tmp_path: Path) -> None:
+def test_the_local_server_follows_the_specification(case: Case, tmp_path: Path) -> None:
     with local_session(case.mode, case.timeout, tmp_path) as session:
         case.run(session)
 
@@ -32,7 +32,7 @@ def test_the_local_server_does_what_the_specification_says(case: Case, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_awss_emulator_does_the_same_but_for_the_listed_differences(
+def test_the_emulator_differs_only_where_listed(
     case: Case, executable: Path, tmp_path: Path
 ) -> None:
     if case.mode == "many" and (why := many_refused()):
@@ -40,16 +40,16 @@ def test_awss_emulator_does_the_same_but_for_the_listed_differences(
     with emulator_session(executable, case.mode, case.timeout, tmp_path) as session:
         case.run(session)
 
-    listed = {it.label: it.emulator for it in DIFFERENCES if it.case == case.run.__name__}
+    listed = {each.label: each.emulator for each in DIFFERENCES if each.case == case.run.__name__}
     assert {
         each.label: each.actual for each in session.observations if each.actual != each.expected
     } == listed
 
 
-def test_every_number_of_the_specifications_list_has_a_case() -> None:
+def test_every_item_of_the_specification_has_a_case() -> None:
     assert {case.number for case in ALL} | NUMBERS_ELSEWHERE.keys() == set(range(1, 15))
 
 
-def test_every_difference_belongs_to_a_case_and_has_a_reason() -> None:
+def test_every_difference_has_a_case_and_a_reason() -> None:
     names = {case.run.__name__ for case in ALL}
-    assert [it for it in DIFFERENCES if it.case not in names or not it.reason] == []
+    assert [each for each in DIFFERENCES if each.case not in names or not each.reason] == []
