@@ -1,7 +1,7 @@
 """Elixir's dynamic_supervisor_test, case by case.
 
-What is adapted in all of them: reasons are okibi's; the kill of a child that Elixir sends as an
-exit signal is a kill, or an end that the child is asked for.
+Adapted in all cases: the reasons are okibi's. Elixir ends a child with an exit signal; these tests
+kill the child or ask it to exit.
 """
 
 import attrs
@@ -31,10 +31,10 @@ TRANSIENT = {"restart": "transient"}
 
 @attrs.define(eq=False)
 class Worker(Server):
-    said: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
-    async def what(self) -> tuple[str, ...]:
-        return self.said
+    async def get_arguments(self) -> tuple[str, ...]:
+        return self.arguments
 
 
 POOL = Name("pool", DynamicSupervisor)
@@ -50,7 +50,7 @@ async def test_can_be_supervised_directly() -> None:
 async def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child_spec() -> (
     None
 ):
-    """Adapted: two without a name need ids; that they are equal is said when the tree is made."""
+    """Adapted: without names, the two need ids. Equal ids are refused when the spec is made."""
     with pytest.raises(SpecError, match="two children have the id 'dynamic'"):
         SupervisorSpec([Child(DynamicSupervisorSpec()), Child(DynamicSupervisorSpec())])
     async with trio.open_nursery() as nursery:
@@ -78,7 +78,7 @@ def test_init_1_set_default_options() -> None:
     ],
 )
 def test_start_link_3_with_non_ok_init(flags: dict[str, object], error: type[Exception]) -> None:
-    """Adapted: there is but one strategy and no mode, so both are no fields at all."""
+    """Adapted: there is one strategy and no auto-shutdown mode, so neither is a field."""
     with pytest.raises(error) as refused:
         DynamicSupervisorSpec(**flags)  # type: ignore[arg-type]
     assert getattr(refused.value, "field", None) in (None, *flags)
@@ -102,12 +102,12 @@ async def test_start_child_2_supports_extra_arguments() -> None:
         pool = await supervise(nursery, DynamicSupervisorSpec(extra_arguments=(("extra",),)))
         worker = await pool.call(DynamicSupervisor.start_child, Child(append_arguments(Worker)))
         assert worker is not None
-        assert await worker.call(Worker.what) == ("extra",)
+        assert await worker.call(Worker.get_arguments) == ("extra",)
         pool.stop()
 
 
 def test_start_child_2_with_invalid_child_spec() -> None:
-    """Adapted: a Child that is wrong cannot be made; nobody need be asked."""
+    """Adapted: an invalid Child raises when made, before any request."""
     with pytest.raises(SpecError, match="start must be "):
         Child(2)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="shutdown must be "):
@@ -118,7 +118,7 @@ def test_start_child_2_with_invalid_child_spec() -> None:
 
 
 def test_start_child_2_with_different_returns() -> None:
-    """Adapted: a factory gives an actor and no information beside it."""
+    """Adapted: a factory returns an actor, without extra information."""
     assert perform(
         child("a", starts=["info"]),
         child("b"),
@@ -186,10 +186,10 @@ def test_start_child_2_permanent_child_is_restarted_regardless_of_reason() -> No
 
 
 def test_start_child_2_child_is_restarted_with_different_values() -> None:
-    """A child that ignores is forgotten; one that fails, or starts junk, is tried again.
+    """A child that ignores its restart is deleted. A failed restart is tried again.
 
-    Adapted: Elixir's is tried without end and seen between two attempts; here an attempt that
-    is under way holds the supervisor up until somebody needs it.
+    Adapted: Elixir retries without end and is observed between two attempts. Here, an attempt
+    lasts until a step needs the supervisor.
     """
     assert perform(
         child("a", starts=["ok", "ok"]), ["kill", "a"],
@@ -238,7 +238,7 @@ async def test_start_child_2_restarting_a_child_with_extra_arguments_successfull
         await wait_all_tasks_blocked()
         assert spec.name is not None
         assert spec.name.whereis() not in {None, worker}
-        assert await spec.name.call(Worker.what) == ("extra",)
+        assert await spec.name.call(Worker.get_arguments) == ("extra",)
         pool.stop()
 
 
@@ -251,7 +251,7 @@ def test_start_child_2_child_is_restarted_when_trying_again() -> None:
 
 
 def test_start_child_2_child_triggers_maximum_restarts() -> None:
-    """Adapted: a supervisor that gives up has crashed."""
+    """Adapted: a supervisor that gives up ends with a crash."""
     assert perform(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=1) == [
         ("ok a1", "start a1"),
         (None, "down a1 killed; fail a2; down top gave_up"),
@@ -259,7 +259,7 @@ def test_start_child_2_child_triggers_maximum_restarts() -> None:
 
 
 def test_start_child_2_child_triggers_maximum_intensity_when_trying_again() -> None:
-    """Adapted: a supervisor that gives up has crashed."""
+    """Adapted: a supervisor that gives up ends with a crash."""
     _, (_, log) = perform(child("a", starts=["ok", "error", "..."]), ["kill", "a"], intensity=10)
 
     assert log.split("; ")[1:] == [*(f"fail a{n}" for n in range(2, 12)), "down top gave_up"]
@@ -275,40 +275,40 @@ def test_start_child_2_with_invalid_valid_shutdown() -> None:
 
 
 def test_terminate_2_terminates_children_with_brutal_kill() -> None:
-    assert stopped({"shutdown": "brutal_kill"}) == (
+    assert log_of_stop({"shutdown": "brutal_kill"}) == (
         "down a1 killed; down b1 killed; down c1 killed; down top shutdown"
     )
 
 
 def test_terminate_2_terminates_children_with_infinity_shutdown() -> None:
-    assert stopped({"shutdown": "infinity"}) == ALL_ENDED
+    assert log_of_stop({"shutdown": "infinity"}) == ALL_ENDED
 
 
 def test_terminate_2_terminates_children_with_infinity_shutdown_and_abnormal_reason() -> None:
-    assert stopped({"shutdown": "infinity", "terminate": "exit {shutdown,x}"}) == ALL_EXITED
+    assert log_of_stop({"shutdown": "infinity", "terminate": "exit {shutdown,x}"}) == ALL_EXITED
 
 
 def test_terminate_2_terminates_children_with_integer_shutdown() -> None:
-    assert stopped({"shutdown": 1000}) == ALL_ENDED
+    assert log_of_stop({"shutdown": 1000}) == ALL_ENDED
 
 
 def test_terminate_2_terminates_children_with_integer_shutdown_and_abnormal_reason() -> None:
-    assert stopped({"shutdown": 1000, "terminate": "exit {shutdown,x}"}) == ALL_EXITED
+    assert log_of_stop({"shutdown": 1000, "terminate": "exit {shutdown,x}"}) == ALL_EXITED
 
 
 def test_terminate_2_terminates_children_with_expired_integer_shutdown() -> None:
-    assert stopped({"shutdown": 1}, {"shutdown": 1, "terminate": "hang"}, {"shutdown": 1}) == (
+    assert log_of_stop({"shutdown": 1}, {"shutdown": 1, "terminate": "hang"}, {"shutdown": 1}) == (
         "term a1 shutdown; term b1 shutdown; down b1 killed; term c1 shutdown; down top shutdown"
     )
 
 
 def test_terminate_2_terminates_children_with_permanent_restart_and_normal_reason() -> None:
-    """Adapted: to leave terminate as `normal` is to return from it."""
-    assert stopped({"terminate": "exit normal"}) == ALL_ENDED
+    """Adapted: an exit from terminate with the reason normal is a return."""
+    assert log_of_stop({"terminate": "exit normal"}) == ALL_ENDED
 
 
 def test_terminate_2_terminates_with_mixed_children() -> None:
-    assert stopped({"shutdown": "infinity"}, {"shutdown": "brutal_kill"}) == (
+    assert log_of_stop({"shutdown": "infinity"}, {"shutdown": "brutal_kill"}) == (
         "term a1 shutdown; down b1 killed; down top shutdown"
     )
 
@@ -320,8 +320,8 @@ ALL_EXITED = (
 )
 
 
-def stopped(*specs: dict[str, object]) -> str:
-    """What happens when a supervisor of such children stops; of three, if there is one spec."""
+def log_of_stop(*specs: dict[str, object]) -> str:
+    """Return the log of a supervisor that stops. One spec is used for three children."""
     given = specs * 3 if len(specs) == 1 else specs
     children = [child(id, **spec) for id, spec in zip("abc", given, strict=False)]  # noqa: A001
     *_, (reply, log) = perform(*children, ["stop"])
@@ -330,7 +330,7 @@ def stopped(*specs: dict[str, object]) -> str:
 
 
 def test_terminate_child_2_terminates_child_with_brutal_kill() -> None:
-    """Adapted: that it is gone already is no error (OTP's rule)."""
+    """Adapted: a second request is no error, as in OTP."""
     assert perform(
         child("a", shutdown="brutal_kill"),
         ["terminate_child", "<a>"],
@@ -340,14 +340,14 @@ def test_terminate_child_2_terminates_child_with_brutal_kill() -> None:
 
 
 def test_terminate_child_2_terminates_child_with_integer_shutdown() -> None:
-    """Adapted: that it is gone already is no error (OTP's rule)."""
+    """Adapted: a second request is no error, as in OTP."""
     assert perform(
         child("a", shutdown=1000), ["terminate_child", "<a>"], ["terminate_child", "<a>"], COUNT
     ) == [("ok a1", "start a1"), ("ok", "term a1 shutdown"), ("ok", ""), ([0, 0, 0, 0], "")]
 
 
 def test_terminate_child_2_terminates_restarting_child() -> None:
-    """Adapted: that it is gone already is no error (OTP's rule)."""
+    """Adapted: a second request is no error, as in OTP."""
     assert perform(
         child("a", starts=["ok", "slow fail", "..."]), ["kill", "a"],
         ["terminate_child", "<a>"], ["terminate_child", "<a>"], COUNT,

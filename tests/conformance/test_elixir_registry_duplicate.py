@@ -1,4 +1,4 @@
-"""Elixir's registry tests for duplicate keys, case by case: okibi's groups."""
+"""Elixir's registry tests for duplicate keys, case by case, on okibi's groups."""
 
 import pytest
 import trio
@@ -18,7 +18,7 @@ async def test_counts_0_keys_in_an_empty_registry() -> None:
 
 
 async def test_counts_the_number_of_keys_in_a_registry() -> None:
-    """Adapted: each group is counted for itself."""
+    """Adapted: each group has its own count."""
     async with trio.open_nursery() as nursery:
         worker = await start(nursery, Worker)
         HELLO.join(worker)
@@ -29,7 +29,7 @@ async def test_counts_the_number_of_keys_in_a_registry() -> None:
 
 
 async def test_unregisters_with_no_entries() -> None:
-    """Adapted: who leaves is told whether it was there."""
+    """Adapted: leave returns whether the actor was a member."""
     async with trio.open_nursery() as nursery:
         worker = await start(nursery, Worker)
 
@@ -38,7 +38,7 @@ async def test_unregisters_with_no_entries() -> None:
 
 
 async def test_raises_if_attempt_to_be_used_on_via() -> None:
-    """A group is no address: it cannot be called, and nobody is started under its key."""
+    """A group is no address: it cannot be called, and no actor starts under its key."""
     assert not isinstance(HELLO, Address)
     with pytest.raises(AttributeError):
         HELLO.call  # type: ignore[attr-defined]  # noqa: B018

@@ -1,6 +1,6 @@
-"""Elixir's task/supervisor_test, case by case, as far as no test beside the source proves it.
+"""The cases of Elixir's task/supervisor_test without a test in tests/supervisors.
 
-What is adapted in all of them: a task is linked to nobody, and its outcome is no message.
+Adapted in all cases: a task has no link, and its outcome is not a message.
 """
 
 import pytest
@@ -35,11 +35,11 @@ from tests.support.task_supervisor import (
     task_supervisor,
 )
 
-ALL_GONE = Counts(0, 0, 0, 0)
+NO_CHILDREN = Counts(0, 0, 0, 0)
 
 
 def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child_spec() -> None:
-    """Adapted: two without a name need ids; that they are equal is said when the tree is made."""
+    """Adapted: without names, the two need ids. Equal ids are refused when the spec is made."""
     assert [
         child.id
         for child in (Child(TaskSupervisorSpec()), Child(TaskSupervisorSpec(), name=TASKS, id="b"))
@@ -53,7 +53,7 @@ def test_multiple_supervisors_can_be_supervised_and_identified_with_simple_child
 
 async def test_counts_and_returns_children() -> None:
     async with task_supervisor():
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
         task = await start_task(trio.sleep_forever)
 
         (info,) = await TASKS.call(TaskSupervisor.which_children)
@@ -73,12 +73,12 @@ async def test_async_nolink_1_spawns_a_task_under_the_supervisor_without_linking
         with pytest.raises(Boom):
             await bad.result()
         assert tasks.alive
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
         caller.stop()
 
 
 async def test_async_nolink_1_with_custom_shutdown() -> None:
-    """Adapted: how a task ends is said once, in the flags."""
+    """Adapted: shutdown is a flag of the supervisor, the same for all tasks."""
     async with task_supervisor(shutdown=BRUTAL_KILL) as tasks:
         task = await start_task(trio.sleep_forever)
         await stop(tasks)
@@ -89,7 +89,7 @@ async def test_async_nolink_1_with_custom_shutdown() -> None:
 
 
 async def test_start_child_1() -> None:
-    """Adapted: fire and forget is a cast."""
+    """Adapted: a task without a result is started by a cast."""
     seen: list[int] = []
 
     async def note(number: int) -> None:
@@ -100,11 +100,11 @@ async def test_start_child_1() -> None:
         await wait_all_tasks_blocked()
 
         assert seen == [1]
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
 
 
 async def test_start_child_1_with_custom_shutdown() -> None:
-    """Adapted: a task that needs a shutdown of its own is a temporary child."""
+    """Adapted: a task with a different shutdown is a temporary child."""
     async with task_supervisor() as tasks:
         spec = Child(Idle, restart=Restart.TEMPORARY, shutdown=BRUTAL_KILL)
         child = await tasks.call(TaskSupervisor.start_child, spec)
@@ -115,7 +115,7 @@ async def test_start_child_1_with_custom_shutdown() -> None:
 
 
 async def test_start_child_1_with_custom_restart() -> None:
-    """Adapted: a task is never restarted; what is to be, is a DynamicSupervisor's child."""
+    """Adapted: a task never restarts. A DynamicSupervisor has children that restart."""
     async with task_supervisor() as tasks:
         with pytest.raises(SpecError) as refused:
             await tasks.call(TaskSupervisor.start_child, Child(Idle))
@@ -123,25 +123,25 @@ async def test_start_child_1_with_custom_restart() -> None:
 
 
 async def test_terminate_child_2() -> None:
-    """Adapted: that it is gone already is no error (OTP's rule); a stranger is one."""
+    """Adapted: a second request is no error, as in OTP. An unrelated actor is an error."""
     async with task_supervisor() as tasks, trio.open_nursery() as nursery:
         task = await start_task(trio.sleep_forever)
         for _ in range(2):
             await tasks.call(TaskSupervisor.terminate_child, task.ref)
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
 
-        stranger = await start(nursery, Idle)
+        unrelated = await start(nursery, Idle)
         with pytest.raises(NotFound):
-            await tasks.call(TaskSupervisor.terminate_child, stranger)
-        stranger.stop()
+            await tasks.call(TaskSupervisor.terminate_child, unrelated)
+        unrelated.stop()
 
 
 async def test_async_stream_with_callers() -> None:
-    async def of_whom(_: int) -> tuple[str, ...]:
+    async def get_callers(_: int) -> tuple[str, ...]:
         return callers()
 
     async def outer() -> list[object]:
-        return await read(TaskStream(TASKS, of_whom, [1], max_concurrency=1))
+        return await read(TaskStream(TASKS, get_callers, [1], max_concurrency=1))
 
     async with task_supervisor():
         task = await start_task(outer)
@@ -157,7 +157,7 @@ async def test_async_stream_consuming_from_another_process() -> None:
 
 
 async def test_async_stream_with_outer_halt_on_failure_and_zip_input_on_exit() -> None:
-    """Adapted: every outcome comes with its item."""
+    """Adapted: every outcome has its item."""
     taken = []
     async with task_supervisor() as tasks:
         async with TaskStream(tasks, fail, range(1, 9), max_concurrency=2) as results:
@@ -167,7 +167,7 @@ async def test_async_stream_with_outer_halt_on_failure_and_zip_input_on_exit() -
                     break
 
         assert taken == [(n, f"Error(Boom({n}))") for n in range(1, 5)]
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
 
 
 async def test_async_stream_nolink_streams_an_enumerable_without_leaking_tasks() -> None:
@@ -175,7 +175,7 @@ async def test_async_stream_nolink_streams_an_enumerable_without_leaking_tasks()
         stream = TaskStream(tasks, double, [1, 2, 3, 4], max_concurrency=4)
 
         assert await read(stream) == [2, 4, 6, 8]
-        assert await count_tasks() == ALL_GONE
+        assert await count_tasks() == NO_CHILDREN
 
 
 async def test_async_stream_nolink_streams_an_enumerable_with_slowest_first(

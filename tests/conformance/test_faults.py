@@ -1,4 +1,4 @@
-"""Faults that other actor libraries hang on, lose or hide: each by the rule that holds here."""
+"""Faults on which other actor libraries hang, lose messages or hide errors."""
 
 import signal
 import subprocess
@@ -31,7 +31,7 @@ from tests.support.child_stage import BOOM, Boom, Stage, leave
 
 @attrs.define(eq=False)
 class Desk(Server):
-    """Answers, slowly if it is told to, and keeps what it was asked."""
+    """Answers after a delay, and keeps the words it was asked."""
 
     asked: list[str] = attrs.Factory(list)
 
@@ -43,11 +43,11 @@ class Desk(Server):
     async def fail(self) -> None:
         raise Boom("handling")
 
-    async def ask_oneself(self, word: str) -> None:
+    async def cast_to_oneself(self, word: str) -> None:
         await DESK.cast(Desk.ask, word)
         self.asked.append(f"{word} was sent")
 
-    async def ask_oneself_twice(self) -> None:
+    async def cast_to_oneself_twice(self) -> None:
         await DESK.cast(Desk.ask, "first")
         await DESK.cast(Desk.ask, "second")
 
@@ -67,30 +67,30 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_a_call_to_a_server_that_crashes_while_handling_fails_at_once_and_the_next_is_served(
+async def test_a_call_fails_at_once_when_the_server_crashes(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
 
-    with pytest.raises(ActorExited) as told:
+    with pytest.raises(ActorExited) as failed:
         await DESK.call(Desk.fail)
 
-    assert isinstance(told.value.__cause__, Boom)
+    assert isinstance(failed.value.__cause__, Boom)
     assert trio.current_time() == 0
     await wait_all_tasks_blocked()
     assert await DESK.call(Desk.ask, "again") == "again"
     await stop(top)
 
 
-async def test_who_waits_behind_a_call_that_crashes_the_server_is_told_too(
+async def test_queued_calls_fail_when_the_server_crashes(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     async def ask() -> None:
         with pytest.raises(ActorExited):
             await DESK.call(Desk.ask, "behind")
-        told.append("behind")
+        failed.append("behind")
 
-    told: list[str] = []
+    failed: list[str] = []
     top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
     DESK.cast_nowait(Desk.fail)
 
@@ -98,11 +98,11 @@ async def test_who_waits_behind_a_call_that_crashes_the_server_is_told_too(
         askers.start_soon(ask)
         askers.start_soon(ask)
 
-    assert told == ["behind", "behind"]
+    assert failed == ["behind", "behind"]
     await stop(top)
 
 
-async def test_a_reply_after_the_callers_time_out_is_dropped_and_the_next_call_has_its_own(
+async def test_a_reply_after_the_callers_timeout_is_dropped(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
@@ -117,52 +117,52 @@ async def test_a_reply_after_the_callers_time_out_is_dropped_and_the_next_call_h
     await stop(top)
 
 
-async def test_an_error_in_init_is_told_to_the_starter_and_nothing_is_left(
+async def test_the_starter_gets_an_error_in_init_and_nothing_is_left(
     stage: Stage, nursery: trio.Nursery
 ) -> None:
     stage.refused = {"b1"}
 
-    with pytest.raises(StartError, match="/supervisor/b did not start") as told:
+    with pytest.raises(StartError, match="/supervisor/b did not start") as failed:
         await supervise(nursery, stage.tree("ab"))
 
-    assert isinstance(told.value.reason.error, StartError)
-    assert isinstance(told.value.reason.error.reason.error, Boom)
+    assert isinstance(failed.value.reason.error, StartError)
+    assert isinstance(failed.value.reason.error.reason.error, Boom)
     assert stage.said() == "start a; fail b; term a shutdown"
     assert name_table() == {}
     assert not nursery.child_tasks
 
 
-async def test_a_cast_to_a_busy_server_from_itself_is_handled_after_the_message_at_hand(
+async def test_a_cast_to_oneself_is_handled_after_the_current_message(
     nursery: trio.Nursery,
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([Child(Desk, name=DESK)]))
 
-    await DESK.call(Desk.ask_oneself, "me")
+    await DESK.call(Desk.cast_to_oneself, "me")
 
     assert await DESK.call(Desk.all) == ["me was sent", "me"]
     await stop(top)
 
 
-async def test_a_cast_to_oneself_that_finds_no_room_is_an_error_and_no_deadlock(
+async def test_a_cast_to_oneself_with_a_full_mailbox_is_an_error(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     top = await supervise(nursery, SupervisorSpec([Child(NarrowDesk, name=DESK)]))
 
-    with trio.fail_after(60), pytest.raises(ActorExited) as told:
-        await DESK.call(Desk.ask_oneself_twice)
+    with trio.fail_after(60), pytest.raises(ActorExited) as failed:
+        await DESK.call(Desk.cast_to_oneself_twice)
 
-    assert isinstance(told.value.__cause__, MailboxFull | CallCycle)
+    assert isinstance(failed.value.__cause__, MailboxFull | CallCycle)
     await stop(top)
 
 
-async def test_a_supervisor_that_stops_while_a_child_is_in_init_cuts_it_and_stops_the_others(
+async def test_a_stopping_supervisor_cancels_a_child_in_init(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    async def hang_in_the_second() -> None:
+    async def hang_in_second_init() -> None:
         if stage.starts["b"] == 2:
             await trio.sleep_forever()
 
-    children = [stage.child("a"), stage.child("b", init=hang_in_the_second)]
+    children = [stage.child("a"), stage.child("b", init=hang_in_second_init)]
     top = await supervise(nursery, SupervisorSpec(children))
     await leave("b")
     stage.said()
@@ -173,14 +173,18 @@ async def test_a_supervisor_that_stops_while_a_child_is_in_init_cuts_it_and_stop
     assert name_table() == {}
 
 
-async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in_is_told(
+async def test_the_report_shows_the_line_of_a_child_that_does_not_end(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def refuse() -> None:
+    async def sleep_shielded() -> None:
         with trio.CancelScope(shield=True):
             await trio.sleep(100)
 
-    children = [stage.child("a"), stage.child("b", cleanup=refuse, shutdown=2), stage.child("c")]
+    children = [
+        stage.child("a"),
+        stage.child("b", cleanup=sleep_shielded, shutdown=2),
+        stage.child("c"),
+    ]
     top = await supervise(nursery, SupervisorSpec(children))
     stage.said()
 
@@ -195,7 +199,7 @@ async def test_a_child_that_refuses_to_die_is_waited_for_and_the_line_it_sits_in
     assert [child.path for child in report.children if child.line] == ["/supervisor/b"]
 
 
-async def test_a_crash_inside_terminate_is_logged_and_stops_neither_a_restart_nor_the_stopping(
+async def test_a_crash_in_terminate_is_logged_and_blocks_nothing(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def crash() -> None:
@@ -213,19 +217,21 @@ async def test_a_crash_inside_terminate_is_logged_and_stops_neither_a_restart_no
     assert caplog.text.count("ValueError: cleaning up") >= 2
 
 
-async def test_a_crash_while_being_cancelled_is_a_crash_and_stops_nothing_else(
+async def test_an_exception_during_cancellation_is_a_crash(
     stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Sore(Server):
+    class CrashesWhenCancelled(Server):
         async def handle_info(self, message: object) -> None:
             try:
                 await trio.sleep_forever()
             except trio.Cancelled:
                 raise ValueError("while cancelled") from None
 
-    sore = Name("sore", Sore)
-    top = await supervise(nursery, SupervisorSpec([stage.child("a"), Child(Sore, name=sore)]))
-    ref = sore.whereis()
+    name = Name("crasher", CrashesWhenCancelled)
+    top = await supervise(
+        nursery, SupervisorSpec([stage.child("a"), Child(CrashesWhenCancelled, name=name)])
+    )
+    ref = name.whereis()
     assert ref is not None
     await ref.send("work")
     await wait_all_tasks_blocked()
@@ -238,7 +244,7 @@ async def test_a_crash_while_being_cancelled_is_a_crash_and_stops_nothing_else(
     assert stage.said() == "start a; term a shutdown"
 
 
-async def test_an_outer_cancellation_that_a_child_crashes_on_still_takes_the_tree_down_in_order(
+async def test_outer_cancellation_stops_the_tree_in_order_despite_a_crash(
     stage: Stage,
 ) -> None:
     async def crash() -> None:
@@ -259,7 +265,7 @@ TREE = """
     from okibi.actors import Server
     from okibi.supervisors import Child, SupervisorSpec, supervise
 
-    # A shell starts what runs in its background with SIGINT ignored.
+    # A shell starts background processes with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     class Leaf(Server):
@@ -281,8 +287,8 @@ TREE = """
 """
 
 
-def test_a_keyboard_interrupt_stops_the_tree_in_order_and_ends_the_process() -> None:
-    """A real one: SIGINT to a process of its own."""
+def test_a_keyboard_interrupt_stops_the_tree_in_order() -> None:
+    """Send a real SIGINT to a new process."""
     command = [sys.executable, "-c", textwrap.dedent(TREE)]
     with subprocess.Popen(
         command,
@@ -295,11 +301,11 @@ def test_a_keyboard_interrupt_stops_the_tree_in_order_and_ends_the_process() -> 
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGINT)
         try:
-            said, complaints = child.communicate(timeout=HANG)
+            stdout, stderr = child.communicate(timeout=HANG)
         finally:
             child.kill()
 
     stopped = [f"stop /top/{path} shutdown" for path in ("d", "sub/c", "sub/b", "a")]
-    assert said.splitlines() == stopped
-    assert complaints == ""
+    assert stdout.splitlines() == stopped
+    assert stderr == ""
     assert child.returncode == 130

@@ -1,4 +1,4 @@
-"""The layers are held by a tool: it reports an import that points up, and a circle."""
+"""import-linter reports imports that point up a layer, and import cycles."""
 
 import shutil
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# A mistake, and what is reported of it. That there is none without is for `make check` to say.
-PLANTED = {
+# Mistakes to insert, and the report of each. `make check` proves that the code itself has none.
+MISTAKES = {
     "okibi/actors/timers.py": {
         "import okibi.supervisors.spec": "okibi.actors.timers -> okibi.supervisors.spec",
         "import okibi.actors.mailbox": "No package has a cycle BROKEN",
@@ -19,10 +19,10 @@ PLANTED = {
 }
 
 
-def test_the_contract_reports_what_breaks_it(tmp_path: Path) -> None:
+def test_the_import_contract_reports_each_violation(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "okibi", tmp_path / "okibi", ignore=shutil.ignore_patterns("*.pyc"))
-    for name, mistakes in PLANTED.items():
+    for name, mistakes in MISTAKES.items():
         with (tmp_path / name).open("a") as source:
             source.writelines(f"\n{line}\n" for line in mistakes)
 
@@ -34,6 +34,6 @@ def test_the_contract_reports_what_breaks_it(tmp_path: Path) -> None:
         text=True,
     )
 
-    reports = [report for mistakes in PLANTED.values() for report in mistakes.values()]
+    reports = [report for mistakes in MISTAKES.values() for report in mistakes.values()]
     assert [report for report in reports if report not in done.stdout] == [], done.stdout
     assert done.returncode == 1, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What OTP was recorded to do does not hang on okibi's scheduler."""
+"""okibi reproduces OTP's recordings under every scheduling order that is tried."""
 
 import os
 
@@ -8,13 +8,13 @@ import trio
 from tests.conformance.replay import replay
 from tests.conformance.scenarios import ALL, Scenario
 
-# Once, under whatever seed, each is played by the test of its case.
+# The test of each case replays the scenario once, under a random seed.
 pytestmark = pytest.mark.slow
 SEEDS = 300 if os.environ.get("OKIBI_SWEEP") == "full" else 10
 
 
 @pytest.mark.parametrize("scenario", ALL.values(), ids=ALL)
-def test_the_sequence_does_not_hang_on_the_scheduler(
+def test_a_recording_is_reproduced_under_every_scheduler_seed(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = trio._core._run

@@ -1,4 +1,4 @@
-"""Every case of the suites is a test of okibi's, or has no meaning in Python."""
+"""Every case of the suites has exactly one test, or a reason why it has no meaning."""
 
 import pytest
 
@@ -7,16 +7,16 @@ from tests.conformance.suites import HERE, NO_MEANING, SUITES, Suite, find_tests
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
-def test_each_case_is_one_test_or_has_no_meaning(suite: Suite) -> None:
+def test_each_case_has_one_test_or_no_meaning(suite: Suite) -> None:
     cases = suite.cases()
-    proved = {
+    test_counts = {
         case: len(find_tests(suite, case, answer))
         for case, answer in cases.items()
         if not answer.startswith(NO_MEANING)
     }
 
     assert len(cases) == suite.size
-    assert {case: count for case, count in proved.items() if count != 1} == {}
+    assert {case: count for case, count in test_counts.items() if count != 1} == {}
 
 
 def test_each_scenario_belongs_to_a_test() -> None:

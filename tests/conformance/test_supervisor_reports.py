@@ -1,4 +1,4 @@
-"""supervisor_SUITE: what a supervisor writes to the log."""
+"""supervisor_SUITE: what a supervisor logs."""
 
 import logging
 
@@ -13,17 +13,17 @@ from okibi.supervisors import Child, Supervisor, SupervisorSpec, supervise
 
 @attrs.define(eq=False)
 class Worker(Server):
-    async def fail(self, with_what: str) -> None:
-        raise ValueError(len(with_what))
+    async def fail(self, text: str) -> None:
+        raise ValueError(len(text))
 
 
 WORKER = Name("worker", Worker)
 
 
 async def test_external_start_no_progress_log(caplog: pytest.LogCaptureFixture) -> None:
-    """A start that somebody asked for is no news; a restart that nobody asked for is.
+    """A requested start is not logged. A restart is.
 
-    Adapted: there are no progress reports; what stands in their place is a restart's line.
+    Adapted: there are no progress reports; a restart logs one line instead.
     """
     caplog.set_level(logging.INFO)
     async with trio.open_nursery() as nursery:
@@ -40,10 +40,10 @@ async def test_external_start_no_progress_log(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_format_log_2(caplog: pytest.LogCaptureFixture) -> None:
-    """A report is one line and not long, however long what it is about.
+    """A report is one short line, however long the message and the state are.
 
-    Adapted: depth, length and lines are not options of a formatter of its own; a report cuts
-    short what it shows, and the rest is up to Python's logging.
+    Adapted: no formatter has options for depth and length; a report shortens its values, and
+    Python's logging does the rest.
     """
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, SupervisorSpec([Child(Worker, name=WORKER)]), path="/top")

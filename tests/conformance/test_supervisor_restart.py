@@ -1,4 +1,4 @@
-"""supervisor_SUITE: who is restarted, with whom, how often."""
+"""supervisor_SUITE: when children restart, together with which siblings, and how often."""
 
 from tests.conformance.check_recorded import check_recorded
 
@@ -9,12 +9,12 @@ def test_permanent_normal() -> None:
 
 
 def test_transient_normal() -> None:
-    """A transient child is not, and its spec stays."""
+    """A transient child is not restarted after a normal end. Its spec remains."""
     check_recorded("transient_normal")
 
 
 def test_temporary_normal() -> None:
-    """A temporary child is gone, with its spec."""
+    """A temporary child is deleted with its spec after a normal end."""
     check_recorded("temporary_normal")
 
 
@@ -24,12 +24,12 @@ def test_permanent_shutdown() -> None:
 
 
 def test_transient_shutdown() -> None:
-    """A transient child is not, after either; it can be started on request."""
+    """A transient child is not restarted after a shutdown. It can be restarted on request."""
     check_recorded("transient_shutdown")
 
 
 def test_temporary_shutdown() -> None:
-    """A temporary child is gone after either, and can be started anew."""
+    """A temporary child is deleted after a shutdown. It can be started again."""
     check_recorded("temporary_shutdown")
 
 
@@ -39,37 +39,37 @@ def test_permanent_abnormal() -> None:
 
 
 def test_transient_abnormal() -> None:
-    """So is a transient one."""
+    """A transient child is restarted after a crash."""
     check_recorded("transient_abnormal")
 
 
 def test_temporary_abnormal() -> None:
-    """A temporary one is gone."""
+    """A temporary child is deleted after a crash."""
     check_recorded("temporary_abnormal")
 
 
 def test_temporary_bystander() -> None:
-    """A temporary child that ends for a sibling's sake is not started again."""
+    """A temporary child that stops for a sibling's restart is not restarted."""
     check_recorded("temporary_bystander")
 
 
 def test_multiple_restarts() -> None:
-    """Restarts that lie further apart than the period are borne for ever."""
+    """Restarts further apart than the period never exceed the restart intensity."""
     check_recorded("multiple_restarts")
 
 
 def test_one_for_one() -> None:
-    """Only the child that crashed is restarted; one crash too many ends the supervisor."""
+    """Only the crashed child is restarted. Above the restart intensity, the supervisor ends."""
     check_recorded("one_for_one")
 
 
 def test_one_for_one_escalation() -> None:
-    """Attempts that fail are counted: the supervisor ends, and the sibling with it."""
+    """Failed restarts count too: the supervisor ends and stops the sibling."""
     check_recorded("one_for_one_escalation")
 
 
 def test_one_for_all() -> None:
-    """All are restarted with it, the last stopped first."""
+    """All children restart. They stop in reverse order."""
     check_recorded("one_for_all")
 
 
@@ -84,7 +84,7 @@ def test_one_for_all_other_child_fails_restart() -> None:
 
 
 def test_rest_for_one() -> None:
-    """Those after it are restarted with it; those before are not touched."""
+    """The children after the crashed child restart with it. Earlier children keep running."""
     check_recorded("rest_for_one")
 
 
@@ -99,5 +99,5 @@ def test_rest_for_one_other_child_fails_restart() -> None:
 
 
 def test_tree() -> None:
-    """A crash stays below until the sub-supervisor gives up; then its siblings restart too."""
+    """A sub-supervisor handles crashes until it gives up. Then its siblings restart too."""
     check_recorded("tree")

@@ -1,4 +1,4 @@
-"""supervisor_SUITE: what many children cost, and what is left of those that have gone."""
+"""supervisor_SUITE: the cost of many children, and what remains of ended children."""
 
 import gc
 import weakref
@@ -26,7 +26,7 @@ from tests.garbage import no_collector
 
 @attrs.define(eq=False)
 class Worker(Server):
-    burden: object = None
+    argument: object = None
 
     async def leave(self) -> None:
         raise Exit
@@ -36,13 +36,13 @@ IDLE = Child(Worker, restart=Restart.TEMPORARY)
 
 
 @attrs.define
-class Burden:
-    """What a start is given: to be dropped with the child that needs it."""
+class StartArgument:
+    """A start argument. It must be released when its child ends."""
 
 
 @pytest.mark.slow
 def test_scale_start_stop_many_children() -> None:
-    """Ten times as many children cost ten times as much.
+    """The cost of start and stop is linear in the number of children.
 
     Adapted: 10,000 children beside 1,000, where OTP has 100,000.
     """
@@ -59,14 +59,14 @@ def test_scale_start_stop_many_children() -> None:
         return process_time() - began
 
     seconds(100)
-    few = min(seconds(1_000) for _ in range(3))
+    small = min(seconds(1_000) for _ in range(3))
 
-    assert seconds(10_000) < 10 * few * 3
+    assert seconds(10_000) < 10 * small * 3
 
 
 @pytest.mark.slow
 def test_simple_one_for_one_scale_many_temporary_children() -> None:
-    """Ten times as many children cost ten times as much to terminate, one by one."""
+    """The cost to terminate children one by one is linear in their number."""
 
     def seconds(count: int) -> float:
         async def main() -> float:
@@ -86,22 +86,24 @@ def test_simple_one_for_one_scale_many_temporary_children() -> None:
         return trio.run(main)
 
     seconds(100)
-    few = min(seconds(1_000) for _ in range(3))
+    small = min(seconds(1_000) for _ in range(3))
 
-    assert seconds(10_000) < 10 * few * 3
+    assert seconds(10_000) < 10 * small * 3
 
 
 @pytest.mark.usefixtures(no_collector.__name__)
 @pytest.mark.parametrize("strategy", Strategy)
 async def test_do_not_save_start_parameters_for_temporary_children(strategy: Strategy) -> None:
-    """What a temporary child was started with is gone when it has ended.
+    """The start argument of a temporary child is released when the child ends.
 
-    Adapted: OTP compares the sizes of two supervisors; here the parameter itself must be gone.
+    Adapted: OTP compares the sizes of two supervisors; this test checks the argument itself.
     """
     async with trio.open_nursery() as nursery:
         top = await supervise(nursery, SupervisorSpec(strategy=strategy))
         gone, kept = [
-            await parameter_of(lambda spec: top.call(Supervisor.start_child, spec), restart)
+            await start_and_get_argument(
+                lambda spec: top.call(Supervisor.start_child, spec), restart
+            )
             for restart in (Restart.TEMPORARY, Restart.TRANSIENT)
         ]
         gc.collect()
@@ -113,43 +115,43 @@ async def test_do_not_save_start_parameters_for_temporary_children(strategy: Str
 
 @pytest.mark.usefixtures(no_collector.__name__)
 async def test_simple_one_for_one_corruption() -> None:
-    """What a temporary child was started with is gone when it has ended, and others live on.
+    """The start argument of an ended temporary child is released. Other children keep running.
 
-    Adapted: OTP compares the sizes of two supervisors; here the parameter itself must be gone.
+    Adapted: OTP compares the sizes of two supervisors; this test checks the argument itself.
     """
     async with trio.open_nursery() as nursery:
         pool = await supervise(nursery, DynamicSupervisorSpec())
         await pool.call(DynamicSupervisor.start_child, IDLE)
         gone = [
-            await parameter_of(
+            await start_and_get_argument(
                 lambda spec: pool.call(DynamicSupervisor.start_child, spec), Restart.TEMPORARY
             )
             for _ in range(2)
         ]
         gc.collect()
 
-        assert [parameter() for parameter in gone] == [None, None]
+        assert [argument() for argument in gone] == [None, None]
         assert (await pool.call(DynamicSupervisor.count_children)).active == 1
         pool.stop()
 
 
-async def parameter_of(
+async def start_and_get_argument(
     start_child: Callable[[Child[Worker]], Awaitable[Ref[Worker] | None]], restart: Restart
-) -> "weakref.ReferenceType[Burden]":
-    """What a child was started with that has ended since."""
-    burden = Burden()
-    seen = weakref.ref(burden)
-    await start_and_leave(start_child, burden, restart)
+) -> "weakref.ReferenceType[StartArgument]":
+    """Start a child that ends. Return a weak reference to its start argument."""
+    argument = StartArgument()
+    reference = weakref.ref(argument)
+    await start_and_leave(start_child, argument, restart)
     await wait_all_tasks_blocked()
-    return seen
+    return reference
 
 
 async def start_and_leave(
     start_child: Callable[[Child[Worker]], Awaitable[Ref[Worker] | None]],
-    burden: Burden,
+    argument: StartArgument,
     restart: Restart,
 ) -> None:
-    spec = Child(lambda: Worker(burden), restart=restart, id=restart.value)
+    spec = Child(lambda: Worker(argument), restart=restart, id=restart.value)
     worker = await start_child(spec)
     assert worker is not None
     await worker.cast(Worker.leave)

@@ -1,37 +1,37 @@
-"""supervisor_SUITE: children whose end ends the supervisor."""
+"""supervisor_SUITE: significant children, whose end shuts the supervisor down."""
 
 from tests.conformance.check_recorded import check_recorded
 
 
-def test_a_significant_child_where_nobody_asks_for_it_is_refused() -> None:
+def test_a_significant_child_without_auto_shutdown_is_refused() -> None:
     check_recorded("significant")
 
 
 def test_nonsignificant_temporary() -> None:
-    """The end of a temporary child that is not significant shuts nothing down."""
+    """The end of a non-significant temporary child does not shut the supervisor down."""
     check_recorded("nonsignificant_temporary")
 
 
 def test_nonsignificant_transient() -> None:
-    """Nor does that of a transient one, and its crash restarts it."""
+    """The end of a non-significant transient child does not either. A crash restarts it."""
     check_recorded("nonsignificant_transient")
 
 
 def test_significant_temporary() -> None:
-    """Any end of its own of a significant temporary child counts; being terminated does not."""
+    """Any end of a significant temporary child counts, except terminate_child."""
     check_recorded("significant_temporary")
 
 
 def test_significant_transient() -> None:
-    """Only a quiet end of its own of a significant transient child counts."""
+    """Only a normal end or a shutdown of a significant transient child counts."""
     check_recorded("significant_transient")
 
 
 def test_significant_bystander() -> None:
-    """An end for a sibling's sake does not count."""
+    """The stop of a significant child for a sibling's restart does not count."""
     check_recorded("significant_bystander")
 
 
 def test_significant_escalation() -> None:
-    """A significant sub-supervisor that shuts down takes its parent along."""
+    """A significant sub-supervisor that shuts down also shuts its parent down."""
     check_recorded("significant_escalation")

@@ -4,52 +4,52 @@ from tests.conformance.check_recorded import check_recorded
 
 
 def test_sup_start_ignore_temporary_child_start_child_simple() -> None:
-    """A temporary child that ignores is not kept."""
+    """A temporary child that ignores its start is deleted."""
     check_recorded("sup_start_ignore_temporary_child_start_child_simple")
 
 
 def test_sup_start_ignore_permanent_child_start_child_simple() -> None:
-    """Nor is a permanent one, and the supervisor then stops cleanly."""
+    """A permanent child that ignores its start is deleted. The supervisor stops cleanly."""
     check_recorded("sup_start_ignore_permanent_child_start_child_simple")
 
 
 def test_sup_start_child_returns_error_simple() -> None:
-    """A start that fails is told to the asker; nothing is kept."""
+    """The caller gets the error of a failed start. No spec remains."""
     check_recorded("sup_start_child_returns_error_simple")
 
 
 def test_sup_start_map_simple() -> None:
-    """The spec of a child can be read by who it is; a stranger has none."""
+    """The spec of a child is found by its Ref. The Ref of another actor is not found."""
     check_recorded("sup_start_map_simple")
 
 
 def test_sup_stop_timeout_dynamic() -> None:
-    """Who does not end within its time is killed; the others end as asked."""
+    """A child that exceeds its shutdown time is killed. The others end normally."""
     check_recorded("sup_stop_timeout_dynamic")
 
 
 def test_sup_stop_brutal_kill_dynamic() -> None:
-    """All are killed where that is the spec."""
+    """Children with brutal_kill are killed."""
     check_recorded("sup_stop_brutal_kill_dynamic")
 
 
 def test_sup_stop_non_shutdown_exit_dynamic() -> None:
-    """However the children answer a stop, the supervisor ends as asked."""
+    """The supervisor ends with shutdown, whatever the exit reasons of its children."""
     check_recorded("sup_stop_non_shutdown_exit_dynamic")
 
 
 def test_child_adm_simple() -> None:
-    """A child is terminated by who it is; once gone, again and again."""
+    """A child is terminated by its Ref. Repeating the request is no error."""
     check_recorded("child_adm_simple")
 
 
 def test_simple_one_for_one() -> None:
-    """Only the child that crashed is restarted; one crash too many ends the supervisor."""
+    """Only the crashed child is restarted. Above the restart intensity, the supervisor ends."""
     check_recorded("simple_one_for_one")
 
 
 def test_simple_one_for_one_restart_ignore() -> None:
-    """A child that ignores at its restart is forgotten."""
+    """A child that ignores its restart is deleted."""
     check_recorded("simple_one_for_one_restart_ignore")
 
 
@@ -59,37 +59,37 @@ def test_simple_one_for_one_shutdown() -> None:
 
 
 def test_simple_one_for_one_extra() -> None:
-    """As simple_one_for_one; nothing but the Ref is given."""
+    """The same as simple_one_for_one. The only result of a start is the Ref."""
     check_recorded("simple_one_for_one_extra")
 
 
 def test_simple_one_for_one_escalation() -> None:
-    """Attempts that fail are counted: the supervisor ends."""
+    """Failed restarts count too: the supervisor ends."""
     check_recorded("simple_one_for_one_escalation")
 
 
 def test_significant_simple() -> None:
-    """A mode of shutting down by oneself is refused."""
+    """A DynamicSupervisor has no auto-shutdown mode."""
     check_recorded("significant_simple")
 
 
 def test_count_children() -> None:
-    """Children are counted as they come and go."""
+    """The count follows starts and ends."""
     check_recorded("count_children")
 
 
 def test_count_children_supervisor() -> None:
-    """So are children that are supervisors."""
+    """Children that are supervisors are counted as supervisors."""
     check_recorded("count_children_supervisor")
 
 
 def test_count_restarting_children() -> None:
-    """A child between two attempts is counted as a worker, and not as active."""
+    """A restarting child counts as a worker, but not as active."""
     check_recorded("count_restarting_children")
 
 
 def test_hanging_restart_loop_simple() -> None:
-    """Between the attempts of a restart loop each request has its answer."""
+    """Requests are answered between the attempts of a restart loop."""
     check_recorded("hanging_restart_loop_simple")
 
 

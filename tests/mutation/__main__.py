@@ -1,14 +1,13 @@
-"""What the tests of the supervisors are worth: mistakes are put in, one by one, and must be found.
+"""Mutation tests of the supervisors: insert mistakes one by one, and run the tests.
 
     python -m tests.mutation
 
-The modules that decide are mutated: strategy.py and child_state.py. For each mutant the fast tests
-run until the first that fails. One that no test finds is printed with what was changed. It has to
-stand in survivors.txt, beside mutants of the same kind, with the reason why it is none: an
-unexplained survivor ends the run with 1, and so does an explained one that is found or that is
-gone, and a rate under nine in ten.
+The pure modules strategy.py and child_state.py are mutated. For each mutant, the fast tests run up
+to the first failure. A mutant that no test kills is printed. It must stand in survivors.txt with
+the reason why it changes nothing. The exit code is 1 for a survivor that is not explained, for an
+explained mutant that is killed or does not exist, and for a kill rate below 90 %.
 
-Each mutant is a fork of a process that has imported everything else already.
+Each mutant runs in a fork of a process that has already imported everything else.
 """
 
 import importlib.abc
@@ -22,7 +21,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-# All that the tests import but what is mutated, so that a fork begins with it.
+# Import what the tests import, except the mutated modules, once before the forks.
 import hypothesis.strategies
 import pytest
 import pytest_trio  # type: ignore[import-untyped]
@@ -46,14 +45,14 @@ TESTS = (
     "tests/conformance/test_supervisor_significant.py",
     "tests/supervisors/test_random_trees.py",
 )
-# Seconds of CPU, and for one that waits and uses none, of the clock.
-LIMIT = 60
-PATIENCE = 600.0
+# Limits of a mutant: seconds of CPU, and seconds of the clock for a mutant that only waits.
+CPU_LIMIT = 60
+CLOCK_LIMIT = 600.0
 GOAL = 0.9
 
 
-class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module another source."""
+class SourceReplacer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module from another source."""
 
     def __init__(self, module: str, source: str) -> None:
         self.module, self.source = module, source
@@ -68,9 +67,9 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.source, f"<mutant of {self.module}>", "exec"), module.__dict__)
 
 
-def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
-    """Of each mutant, whether a test fails or the tests do not come to an end."""
-    todo = list(enumerate(rooms_and_sources))[::-1]
+def run_mutants(modules_and_sources: list[tuple[str, str]]) -> list[bool]:
+    """Return for each mutant whether a test fails or the tests exceed a limit."""
+    todo = list(enumerate(modules_and_sources))[::-1]
     running: dict[int, tuple[int, float]] = {}
     verdicts = [True] * len(todo)
     while todo or running:
@@ -78,27 +77,27 @@ def found(rooms_and_sources: list[tuple[str, str]]) -> list[bool]:
             number, (module, source) = todo.pop()
             child = os.fork()
             if child == 0:
-                _run_tests(Mutated(f"okibi.supervisors.{module}", source))
-            running[child] = number, time.monotonic() + PATIENCE
+                _run_tests(SourceReplacer(f"okibi.supervisors.{module}", source))
+            running[child] = number, time.monotonic() + CLOCK_LIMIT
         for child, (number, until) in list(running.items()):
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 verdicts[number] = status != 0
                 del running[child]
             elif time.monotonic() > until:
-                # It hangs: the next look finds it killed.
+                # The next `waitpid` returns the killed child.
                 os.kill(child, signal.SIGKILL)
         time.sleep(0.01)
     return verdicts
 
 
-def _run_tests(module: Mutated) -> None:
+def _run_tests(module: SourceReplacer) -> None:
     code: int = 1
     try:
-        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
         sys.meta_path.insert(0, module)
         options = ["-q", "-x", "--assert=plain", "-o", "addopts=--import-mode=importlib"]
         code = int(pytest.main([*options, *(str(ROOT / test) for test in TESTS)]))
@@ -106,8 +105,8 @@ def _run_tests(module: Mutated) -> None:
         os._exit(code)
 
 
-def explained() -> dict[str, str]:
-    """The reasons in survivors.txt, by mutant: a line of its own, then indented why."""
+def read_explanations() -> dict[str, str]:
+    """Read survivors.txt: a line with the mutant, then indented lines with the reason."""
     reasons: dict[str, str] = {}
     mutant = ""
     for line in SURVIVORS.read_text("utf-8").splitlines():
@@ -120,29 +119,30 @@ def explained() -> dict[str, str]:
 
 
 def main() -> int:
+    """Run all mutants, print the survivors, and return the exit code."""
     sources = {
         module: (ROOT / "okibi" / "supervisors" / f"{module}.py").read_text("utf-8")
         for module in MODULES
     }
-    if any(found(list(sources.items()))):
-        print("the tests fail without any mutant; see to that first")
+    if any(run_mutants(list(sources.items()))):
+        print("the tests fail without a mutant: fix them first")
         return 1
     todo = [(module, mutant) for module in MODULES for mutant in mutants(sources[module])]
-    verdicts = found([(module, mutant.source) for module, mutant in todo])
-    left = [
+    verdicts = run_mutants([(module, mutant.source) for module, mutant in todo])
+    survivors = [
         f"{module}.{mutant}"
         for (module, mutant), dead in zip(todo, verdicts, strict=True)
         if not dead
     ]
-    reasons = explained()
-    for mutant in left:
+    reasons = read_explanations()
+    for mutant in survivors:
         print(f"SURVIVED {mutant}\n    {reasons.get(mutant) or 'UNEXPLAINED'}")
-    for mutant in reasons.keys() - set(left):
-        print(f"EXPLAINED in {SURVIVORS.name}, and it does not survive: {mutant}")
+    for mutant in reasons.keys() - set(survivors):
+        print(f"REMOVE from {SURVIVORS.name}, the mutant does not survive: {mutant}")
     killed = sum(verdicts)
     rate = killed / len(todo)
-    print(f"{len(todo)} mutants, {killed} killed ({rate:.1%}), {len(left)} survived")
-    return int(set(left) != reasons.keys() or rate < GOAL)
+    print(f"{len(todo)} mutants, {killed} killed ({rate:.1%}), {len(survivors)} survived")
+    return int(set(survivors) != reasons.keys() or rate < GOAL)
 
 
 if __name__ == "__main__":

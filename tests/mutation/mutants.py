@@ -1,7 +1,7 @@
-"""Mutants of a module: each the same source with one small mistake in it.
+"""Mutants of a module: each is the same source with one small mistake.
 
-A mutant is known by the function it is in and what was written for what, so that a list of them
-outlives changes elsewhere in the file. Docstrings, annotations and imports are left alone.
+The name of a mutant has the function, the original code and the changed code. Names therefore stay
+valid when other parts of the file change. Docstrings, annotations and imports are not mutated.
 """
 
 import ast
@@ -33,13 +33,13 @@ CALLS = {"any": "all", "all": "any", "min": "max", "max": "min", "reversed": "li
 
 @attrs.frozen
 class Mutant:
-    """One mistake.
+    """A module with one mistake.
 
     Attributes:
-        where: the function or class it is in.
-        before: what was written there.
-        after: what is written there now.
-        source: the whole module.
+        where: the function or class with the mistake.
+        before: the original code.
+        after: the changed code.
+        source: source of the whole module.
     """
 
     where: str
@@ -52,33 +52,33 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """All of them, in the order of the source; no two alike, and no two of one name."""
+    """Yield all mutants in the order of the source. Sources and names are unique."""
     tree = ast.parse(source)
     sources: set[str] = set()
     names: Counter[str] = Counter()
-    for where, holder, field, index, node in _places(tree, ""):
+    for where, parent, field, index, node in _find_places(tree, ""):
         for changed in _changes(node):
-            text = copy_with(tree, holder, field, index, changed)
+            text = copy_with(tree, parent, field, index, changed)
             if text in sources:
                 continue
             sources.add(text)
-            before, after = _told(node, changed)
+            before, after = _describe_change(node, changed)
             names[f"{where}{before}{after}"] += 1
             times = names[f"{where}{before}{after}"]
             yield Mutant(where, before, after if times == 1 else f"{after} ({times})", text)
 
 
-def _told(node: ast.AST, changed: ast.AST | None) -> tuple[str, str]:
-    """What differs, as short as it can be said."""
+def _describe_change(node: ast.AST, changed: ast.AST | None) -> tuple[str, str]:
+    """Return the shortest code before and after that shows the change."""
     match node, changed:
         case ast.Dict(keys, values), ast.Dict(kept):
-            gone = next(at for at, key in enumerate(keys) if key not in kept)
-            return f"{_text(keys[gone])}: {_text(values[gone])}", "nothing"
+            removed_at = next(at for at, key in enumerate(keys) if key not in kept)
+            return f"{_text(keys[removed_at])}: {_text(values[removed_at])}", "nothing"
         case ast.If(), ast.If():
             return f"if {_text(node.test)}", f"if {_text(changed.test)}"
         case ast.Call(keywords=keywords), ast.Call(keywords=kept) if len(kept) < len(keywords):
-            gone_keyword = next(keyword for keyword in keywords if keyword not in kept)
-            return _text(gone_keyword), "nothing"
+            removed = next(keyword for keyword in keywords if keyword not in kept)
+            return _text(removed), "nothing"
         case _:
             return _text(node), _text(changed)
 
@@ -88,25 +88,25 @@ def _text(node: ast.AST | None) -> str:
 
 
 def copy_with(
-    tree: ast.Module, holder: ast.AST, field: str, index: int | None, changed: ast.AST | None
+    tree: ast.Module, parent: ast.AST, field: str, index: int | None, changed: ast.AST | None
 ) -> str:
-    """The source with another node in one place, or with `pass` there."""
-    old = getattr(holder, field)
+    """Return the source with one node replaced, by `pass` if `changed` is None."""
+    old = getattr(parent, field)
     new = changed if changed is not None else ast.Pass()
     if index is None:
-        setattr(holder, field, new)
+        setattr(parent, field, new)
     else:
-        setattr(holder, field, [*old[:index], new, *old[index + 1 :]])
+        setattr(parent, field, [*old[:index], new, *old[index + 1 :]])
     text = ast.unparse(ast.fix_missing_locations(tree))
-    setattr(holder, field, old)
+    setattr(parent, field, old)
     return text
 
 
-Found = tuple[str, ast.AST, str, int | None, ast.AST]
+Place = tuple[str, ast.AST, str, int | None, ast.AST]
 
 
-def _places(node: ast.AST, where: str) -> Iterator[Found]:
-    """Every node that a mistake may be in, with where it hangs."""
+def _find_places(node: ast.AST, where: str) -> Iterator[Place]:
+    """Yield every node to mutate, with its function and its place in the parent node."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         where = f"{where}.{node.name}".lstrip(".")
     for field, value in ast.iter_fields(node):
@@ -118,7 +118,7 @@ def _places(node: ast.AST, where: str) -> Iterator[Found]:
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
             yield where or "module", node, field, index, child
-            yield from _places(child, where)
+            yield from _find_places(child, where)
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST | None]:
@@ -161,7 +161,7 @@ def _more_changes(node: ast.AST) -> Iterator[ast.AST | None]:
             for at in range(len(keys)):
                 yield ast.Dict([*keys[:at], *keys[at + 1 :]], [*values[:at], *values[at + 1 :]])
         case ast.Attribute(ast.Name("ChildState" | "Restart" | "Strategy" | "AutoShutdown"), name):
-            other = _OTHER.get(name)
+            other = _OTHER_MEMBERS.get(name)
             if other is not None:
                 yield ast.Attribute(node.value, other)
         case ast.Slice(lower, upper):
@@ -182,7 +182,7 @@ def _more_changes(node: ast.AST) -> Iterator[ast.AST | None]:
             pass
 
 
-_OTHER = {
+_OTHER_MEMBERS = {
     "UNDEFINED": "RESTARTING",
     "STARTING": "RUNNING",
     "RUNNING": "STOPPING",

@@ -1,17 +1,17 @@
-"""What `make mutate` puts in, and what it takes for explained."""
+"""The mutants of `make mutate`, and the explanations of the survivors."""
 
-from tests.mutation.__main__ import MODULES, ROOT, explained
+from tests.mutation.__main__ import MODULES, ROOT, read_explanations
 from tests.mutation.mutants import mutants
 
 
-def told(source: str) -> list[str]:
+def list_mutants(source: str) -> list[str]:
     return [str(mutant) for mutant in mutants(source)]
 
 
 def test_a_mutant_is_one_small_mistake() -> None:
     source = "def late(now, limit):\n    return now >= limit and not done(now + 1)\n"
 
-    assert told(source) == [
+    assert list_mutants(source) == [
         "late: return now >= limit and (not done(now + 1)) -> return",
         "late: now >= limit and (not done(now + 1)) -> now >= limit or not done(now + 1)",
         "late: now >= limit and (not done(now + 1)) -> now >= limit",
@@ -24,14 +24,14 @@ def test_a_mutant_is_one_small_mistake() -> None:
     ]
 
 
-def test_docstrings_annotations_and_imports_are_left_alone() -> None:
-    assert told('"""Doc."""\nimport os\n\ndef f(x: "int" = 1) -> "str":\n    """Doc."""\n') == [
-        "f: 1 -> 2"
-    ]
+def test_docstrings_annotations_and_imports_are_not_mutated() -> None:
+    assert list_mutants(
+        '"""Doc."""\nimport os\n\ndef f(x: "int" = 1) -> "str":\n    """Doc."""\n'
+    ) == ["f: 1 -> 2"]
 
 
-def test_rows_of_a_table_are_left_out_one_by_one_and_order_is_reversed() -> None:
-    assert told("TABLE = {ChildState.A: 1}\nORDER = (a, b)\n") == [
+def test_table_rows_are_removed_one_by_one_and_order_is_reversed() -> None:
+    assert list_mutants("TABLE = {ChildState.A: 1}\nORDER = (a, b)\n") == [
         "module: TABLE = {ChildState.A: 1} -> nothing",
         "module: ChildState.A: 1 -> nothing",
         "module: 1 -> 2",
@@ -42,12 +42,12 @@ def test_rows_of_a_table_are_left_out_one_by_one_and_order_is_reversed() -> None
     ]
 
 
-def test_every_mutant_is_known_by_a_name_of_its_own_and_those_explained_are_there() -> None:
+def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
     names: list[str] = []
     for module in MODULES:
         source = (ROOT / "okibi" / "supervisors" / f"{module}.py").read_text("utf-8")
         names += [f"{module}.{mutant}" for mutant in mutants(source)]
 
     assert len(names) == len(set(names)) > 150
-    assert explained().keys() <= set(names)
-    assert all(explained().values())
+    assert read_explanations().keys() <= set(names)
+    assert all(read_explanations().values())

@@ -214,8 +214,8 @@ def headers_without_a_value_are_omitted(session: ApiSession) -> None:
         "lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn",
         "lambda-runtime-trace-id",
     ]  # fmt: skip
-    session.expect_text("their names", " ".join(names), " ".join(expected))
-    session.expect_text("the type", headers["content-type"], "application/json")
+    session.expect_text("header names", " ".join(names), " ".join(expected))
+    session.expect_text("content type", headers["content-type"], "application/json")
 
 
 @case(5)
@@ -321,8 +321,8 @@ def an_abandoned_next_loses_one_event(session: ApiSession) -> None:
     waiting.send(NEXT)
     waiting.read(SHORT_WAIT)
     session.invoke(b"2")
-    session.expect("the one behind it", waiting.read(SHORT_WAIT), *NO_ANSWER[:2])
-    session.expect("one more", session.connect().ask(NEXT), 200, b"2")
+    session.expect("the next waiting connection", waiting.read(SHORT_WAIT), *NO_ANSWER[:2])
+    session.expect("one more connection", session.connect().ask(NEXT), 200, b"2")
 
 
 @case(10)

@@ -140,7 +140,7 @@ def an_abandoned_next_fails_its_event(session: ApiSession) -> None:
         "the invoker", session.invoke(b"2").answer(), 200, '{"errorType":"Runtime.Unknown"}'
     )
     session.invoke(b"3")
-    session.expect("the one behind it", waiting.read(), 200, b"3")
+    session.expect("the next waiting connection", waiting.read(), 200, b"3")
 
 
 @case(11, "many")

@@ -28,7 +28,7 @@ class Difference:
 DIFFERENCES = (
     Difference(
         "headers_without_a_value_are_omitted",
-        "their names",
+        "header names",
         (
             0,
             (

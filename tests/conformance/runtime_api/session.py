@@ -110,10 +110,10 @@ class ApiSession:
     def expect(self, label: str, answer: ApiAnswer, status: int, body: bytes | str = b"") -> None:
         """Record an answer beside the answer that the specification demands."""
         expected = body.encode() if isinstance(body, str) else body
-        body_seen = answer.body
+        actual = answer.body
         for given, written in self._names.items():
-            body_seen = body_seen.replace(given.encode(), written.encode())
-        self.observations.append(Observation(label, (answer.status, body_seen), (status, expected)))
+            actual = actual.replace(given.encode(), written.encode())
+        self.observations.append(Observation(label, (answer.status, actual), (status, expected)))
 
     def expect_text(self, label: str, actual: str, expected: str) -> None:
         """Record a text beside the expected text."""

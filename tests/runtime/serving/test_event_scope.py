@@ -1,5 +1,6 @@
-"""The reused cancel scope: it cancels only its own event, and a scope that a handler leaves open
-fails only that handler's event.
+"""The reused cancel scope of events.
+
+The scope cancels only its own event. A scope that a handler leaves open fails only its own event.
 """
 
 import hashlib
@@ -39,8 +40,8 @@ async def test_a_deadline_between_two_events_cancels_nothing(
     assert LOG == ["init 1"]
 
 
-def leaves_scope_open(how: str, kept: list[object]) -> Callable[[Any, Context], Any]:
-    """A handler that leaves a generator with an open scope around its `yield`."""
+def leaves_scope_open(how: str, generators: list[object]) -> Callable[[Any, Context], Any]:
+    """Make a handler that leaves a generator open, with a cancel scope around its `yield`."""
 
     async def numbers() -> AsyncIterator[int]:
         with trio.move_on_after(5, shield=how == "shield"):
@@ -49,7 +50,7 @@ def leaves_scope_open(how: str, kept: list[object]) -> Callable[[Any, Context], 
     async def handle(event: Any, context: Context) -> object:
         if event == "leave":
             made = numbers()
-            kept.append(made)
+            generators.append(made)
             await anext(made)
         elif event:
             await trio.sleep(event)
@@ -63,16 +64,16 @@ def leaves_scope_open(how: str, kept: list[object]) -> Callable[[Any, Context], 
 async def test_a_scope_left_open_fails_only_its_own_event(
     how: str, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    kept: list[object] = []
-    stage = await bench(nursery, lambda: AsyncHandler(leaves_scope_open(how, kept)))
+    generators: list[object] = []
+    stage = await bench(nursery, lambda: AsyncHandler(leaves_scope_open(how, generators)))
 
-    guilty = await stage.give(b'"leave"', due=trio.current_time() + 30)
-    assert answer(guilty)["errorType"] == "RuntimeError"
-    assert "Cancel scope stack corrupted" in answer(guilty)["errorMessage"]
+    failed = await stage.give(b'"leave"', due=trio.current_time() + 30)
+    assert answer(failed)["errorType"] == "RuntimeError"
+    assert "Cancel scope stack corrupted" in answer(failed)["errorMessage"]
 
-    innocent = await stage.give(b"8", due=trio.current_time() + 30)
+    unaffected = await stage.give(b"8", due=trio.current_time() + 30)
     await trio.sleep(9)
-    assert answer(innocent) == 8
+    assert answer(unaffected) == 8
     late = await stage.give(b"50", due=trio.current_time() + 10)
     await trio.sleep(11)
     assert answer(late)["errorType"] == "Runtime.DeadlineExceeded"
@@ -81,35 +82,37 @@ async def test_a_scope_left_open_fails_only_its_own_event(
         await stage.worker.wait()
 
 
-def deadlines_of_trio(began: float) -> list[float]:
-    """When trio will cancel this task, and when any task: in seconds since `began`."""
-    rings_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
-    times = trio.current_effective_deadline(), trio.current_time() + rings_in
+def report_deadlines(began: float) -> list[float]:
+    """Return the next deadline of this task and of any task, in seconds since `began`."""
+    next_in = trio.lowlevel.current_statistics().seconds_to_next_deadline
+    times = trio.current_effective_deadline(), trio.current_time() + next_in
     return [round(when - began, 6) for when in times]
 
 
-async def history(blocks: Callable[[float], Any], clock: MockClock) -> list[object]:
-    """What trio reports within and between blocks that each have a deadline."""
-    chance, began, seen = random.Random(1), trio.current_time(), list[object]()
-    # So many that trio prunes outdated deadlines.
+async def record_deadlines(blocks: Callable[[float], Any], clock: MockClock) -> list[object]:
+    """Record the deadlines that trio reports inside and between blocks with a deadline."""
+    rng, began, seen = random.Random(1), trio.current_time(), list[object]()
+    # More than 1000 blocks, because trio then prunes outdated deadlines.
     for _ in range(1100):
-        deadline = trio.current_time() + chance.choice((50.0, 100.0, 100.0, math.inf))
+        deadline = trio.current_time() + rng.choice((50.0, 100.0, 100.0, math.inf))
         with blocks(deadline):
-            clock.jump(chance.choice((0.0, 0.01)))
+            clock.jump(rng.choice((0.0, 0.01)))
             await trio.lowlevel.checkpoint()
-            seen.append(deadlines_of_trio(began))
-        seen.append(deadlines_of_trio(began))
+            seen.append(report_deadlines(began))
+        seen.append(report_deadlines(began))
         await trio.lowlevel.checkpoint()
     return seen
 
 
-async def test_to_trio_reused_blocks_are_like_new_scopes(
+async def test_trio_sees_the_same_deadlines_as_with_new_scopes(
     mock_clock: MockClock,
 ) -> None:
-    expected = await history(lambda deadline: trio.CancelScope(deadline=deadline), mock_clock)
+    expected = await record_deadlines(
+        lambda deadline: trio.CancelScope(deadline=deadline), mock_clock
+    )
 
     async with EventScope() as scope:
-        assert await history(scope.until, mock_clock) == expected
+        assert await record_deadlines(scope.until, mock_clock) == expected
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -140,8 +143,8 @@ async def test_only_a_block_past_its_own_deadline_has_timed_out(
 @pytest.mark.skipif(
     trio_internals.CONTEXT is None, reason="no private attribute of this release is used"
 )
-def test_trio_s_deadline_code_is_the_version_that_was_read() -> None:
-    """If this fails, read what has changed, and whether `EventScope` must change, too."""
+def test_the_deadline_code_of_trio_is_unchanged() -> None:
+    """If this fails, read the changes in trio, and check whether `EventScope` must change."""
     core: Any = trio._core
     scope, deadlines = trio.CancelScope, core._run.Deadlines
     parts = (scope._might_change_registered_deadline, deadlines.add, deadlines.remove)
@@ -150,7 +153,7 @@ def test_trio_s_deadline_code_is_the_version_that_was_read() -> None:
     assert digest[:16] == "5caa71d0360aa06d"
 
 
-async def test_with_an_unknown_trio_each_event_has_a_new_scope(
+async def test_each_event_has_a_new_scope_with_an_unknown_trio(
     nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okibi.actors.trio_internals.CONTEXT", None)
@@ -191,7 +194,7 @@ async def test_an_awaitable_result_of_a_plain_def_has_the_deadline(
 
     def handler(event: int, context: Context) -> object:
         if event < 0:
-            # It blocks the loop past the deadline of the event before it.
+            # Block the loop past the deadline of the previous event.
             autojump_clock.jump(-event)
         return waits(event) if event > 0 else event
 
