@@ -41,7 +41,7 @@ def exit_reasons(interrupt: DeadlineInterrupt) -> list[str]:
 @contextmanager
 def signalling(
     interrupt: DeadlineInterrupt,
-    after: float = 0.02,
+    after: float = 0.1,
     every: float = 0.002,
     *,
     interrupting: bool = False,

@@ -216,7 +216,7 @@ def test_a_def_that_runs_asyncio_is_at_its_task_s_line(
 ) -> None:
     with (
         (interrupt := DeadlineInterrupt()),
-        signalling(interrupt),
+        signalling(interrupt, 0.5),
         pytest.raises(DeadlineExceeded) as caught,
     ):
         interrupt.run(lambda *_: run(task), {}, None)
@@ -237,7 +237,7 @@ def test_a_def_that_runs_asyncio_without_a_task_is_at_its_own_line(
     loop = asyncio.new_event_loop()
     with (
         (interrupt := DeadlineInterrupt()),
-        signalling(interrupt),
+        signalling(interrupt, 0.5),
         pytest.raises(DeadlineExceeded) as caught,
     ):
         interrupt.run(handler, {}, None)
