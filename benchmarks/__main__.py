@@ -29,7 +29,7 @@ from .emulated import emulated
 from .growth import growth
 from .many import many
 from .peers.table import PINS, measure_peers
-from .reporting.readme_table import show
+from .reporting.performance_table import show
 from .reporting.results import write
 from .reporting.rows import LAPS, RatioRow, at_least_one
 from .starts import starts
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--only", metavar="GROUP",
                         help=f"{', '.join(usual)}; with --full: {', '.join(more)}")  # fmt: skip
     parser.add_argument("--keep", action="store_true",
-                        help="keep the results in benchmarks/results and in README")  # fmt: skip
+                        help="keep the results in benchmarks/results and docs")  # fmt: skip
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # for `repeat`
     options = parser.parse_args()
     wanted = groups(options.rounds, options.count, full=options.full)

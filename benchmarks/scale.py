@@ -8,8 +8,8 @@ smallest, per child and phase.
 The garbage collector's part of the time is reported too. With Python's threshold of 700 (2000)
 objects, it traverses all living objects again and again while their number grows. That happens to
 every program with a hundred thousand objects, and a library must not change it. Therefore there are
-three measurements: with Python's threshold; with the threshold that README recommends for so many
-actors; and for bare trio tasks, each started with `nursery.start` in its own scope.
+three measurements: with Python's threshold; with the threshold that docs/supervisors.md recommends
+for so many actors; and for bare trio tasks, each started with `nursery.start` in its own scope.
 
 Memory is reported twice. RSS growth of the process comes from an untraced run; for small N it is
 too low, because memory of the warm-up is reused. The memory allocated by Python (`tracemalloc`)

@@ -32,7 +32,7 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 # The public names are documented where users import them from.
@@ -68,7 +68,6 @@ html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["okibi.css"]
 html_theme_options = {
-    "source_repository": "",
     "light_css_variables": {"color-brand-primary": "#b03a1e", "color-brand-content": "#a3341a"},
     "dark_css_variables": {"color-brand-primary": "#ff8f66", "color-brand-content": "#ff9d78"},
 }

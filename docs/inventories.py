@@ -16,7 +16,7 @@ NAMES = {
             exception KeyboardInterrupt, exception RuntimeError, exception Exception,
             exception BaseException, exception LookupError, exception RuntimeWarning,
             exception BaseExceptionGroup""",
-        "library/functions.html": "class object, class tuple, class type",
+        "library/functions.html": "class object, class type",
         "library/stdtypes.html": "class str, class int, class dict, class list, class bytes, "
         "class tuple",
         "library/functions.html#bool": "class bool",

@@ -1,8 +1,8 @@
 """An AWS Lambda runtime for Python built from actors.
 
-`okibi` has the names of a first function. `okibi.actors`, `okibi.supervisors` and `okibi.runtime`
-have all of them. A name is imported when it is first used: an import of okibi alone imports none of
-the three.
+`okibi` exports the names of a first function. `okibi.actors`, `okibi.supervisors` and
+`okibi.runtime` export all public names. The first use of a name imports its layer; `import okibi`
+alone imports none of the layers.
 
     >>> from okibi import Child, Function, Name, Server, Strategy
 """

@@ -1,1 +1,1 @@
-"""Results as rows, files, pictures, and README's table."""
+"""Results as rows, files, pictures, and the table of docs/performance.md."""

@@ -11,7 +11,7 @@ A repeating timer (Interval) has three states:
     handled   the actor has taken the Tick. On the heap as due at once: the next look at the heap
               sets it to the next point of its schedule
 
-So at most one Tick of a timer waits, even for a slow actor. (OTP's `send_interval` fills the
+At most one Tick of a timer waits, even for a slow actor. (OTP's `send_interval` fills the
 mailbox.) Messages on the data lane get a turn between two Ticks, even if handling a Tick takes
 longer than the interval.
 """

@@ -1,4 +1,4 @@
-"""What happens to an event and its process, as the tests of README's table compare it."""
+"""What happens to an event and its process, as the tests of docs/compatibility.md compare it."""
 
 from typing import Any, NamedTuple
 

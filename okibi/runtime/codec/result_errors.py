@@ -16,8 +16,8 @@ from ...actors.safe_repr import error_text
 from ..errors.user_code import is_okibi_file, is_user_file
 from .reference_json import NotSerializableError
 
-# A key may be the user's data: only a key that looks like a field's name is shown.
-# Not a key that may be a secret: an API key is long, or has digits, or is in capitals.
+# A key may be data or a secret, so only keys that look like a field's name are shown. An API key is
+# long, has digits, or is in capitals.
 _FIELD_NAME = re.compile(r"(?=.*[a-z_]|.{1,12}$)[A-Za-z_](?:[A-Za-z_-]*[0-9]?){0,2}[A-Za-z_-]*")
 _FIELD_LENGTH = 30
 # Keys of a path that are shown; a result that is nested too deeply has thousands.

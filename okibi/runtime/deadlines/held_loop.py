@@ -6,9 +6,9 @@ flight. If two looks find the same step of the same task, the step has run for a
 
 A hold of twice INTERVAL is always found in the first events of a process, which wake the thread.
 Later, an event that took over twice INTERVAL has the next event wake the thread: a wake-up for each
-event would cost more than 1 % of a warm one. So a method that holds the loop is found at its second
-event at the latest, if the two events follow each other. With many events at once, only the first
-events and the thread's scheduled looks find it.
+event would cost more than 1 % of a warm one. A method that holds the loop is therefore found at its
+second event at the latest, if the two events follow each other. With many events at once, only the
+first events and the thread's scheduled looks find it.
 
 Not logged: a plain `def` on the main thread, which holds the loop by design; an import; code on the
 asyncio loop, which has its own thread.
@@ -87,7 +87,7 @@ class HeldLoop:
 
 
 def _title(method: FrameType) -> str:
-    """The method's class and name, after the actor's path if an actor's it is."""
+    """The method's class and name; for a method of an actor, after the actor's path."""
     title = method.f_code.co_qualname.rpartition("<locals>.")[2]
     actor = method.f_locals.get("self")
     # By type(): isinstance would ask a proxy for its class, which is user code, in this thread. An

@@ -1,4 +1,4 @@
-"""KeptResults that are kept, and what README shows of them."""
+"""Kept results, and what docs/performance.md shows of them."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from benchmarks.reporting.performance_table import PAGE, ROWS, table, written
 from benchmarks.reporting.plots import draw
-from benchmarks.reporting.readme_table import PAGE, ROWS, table, written
 from benchmarks.reporting.results import KeptResults, KeptRow, newest, read, write
 from benchmarks.reporting.rows import RatioRow
 from okibi.cli.bench.machine import this_machine
@@ -94,7 +94,7 @@ def test_only_the_table_of_the_page_is_replaced() -> None:
 
 
 @pytest.mark.skipif(KEPT is None, reason="no results are kept")
-def test_the_readme_shows_the_newest_results() -> None:
+def test_the_page_shows_the_newest_results() -> None:
     assert KEPT is not None
     results = read(KEPT)
 

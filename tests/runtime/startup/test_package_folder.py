@@ -1,4 +1,4 @@
-"""A package as in README: okibi and its dependencies in a separate folder.
+"""A package as in docs/deploy.md: okibi and its dependencies in a separate folder.
 
 The function keeps its own versions of bundled libraries. A package for another Python or processor
 is refused in one sentence.
@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from tests.support.sandbox import ROOT, Running, running, without_lambda
 
-# The modules that okibi has imported when the user's code begins; README has the same list.
+# The modules that okibi has imported when the user's code begins; docs/deploy.md has the list.
 IMPORTED = {
     "attr", "attrs", "httptools", "msgspec", "okibi", "outcome", "sniffio", "sortedcontainers",
     "trio",
@@ -97,7 +97,7 @@ def served(package: Path, **environment: str) -> AbstractAsyncContextManager[Run
     return running("app.handler", task_root=package, environment=environment, command=COMMAND)
 
 
-async def test_a_start_imports_only_the_modules_that_readme_lists(package: Path) -> None:
+async def test_a_start_imports_only_the_modules_that_the_page_lists(package: Path) -> None:
     (package / "app.py").write_text(SEEN.format(folder=f"{package}/lib/"))
 
     async with served(package) as sandbox:

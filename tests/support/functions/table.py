@@ -1,4 +1,4 @@
-"""What the handlers of README's table do. Nothing here imports okibi."""
+"""What the handlers of docs/compatibility.md do. Nothing here imports okibi."""
 
 import asyncio
 import atexit

@@ -1,4 +1,4 @@
-"""Rows of README's table about okibi's own means: children and typed events."""
+"""Rows of docs/compatibility.md about okibi's own means: children and typed events."""
 
 import os
 

@@ -1,6 +1,6 @@
 """The table and pictures of docs/performance.md, made from the newest results.
 
-    python -m benchmarks.reporting.readme_table
+    python -m benchmarks.reporting.performance_table
 
 `make bench-full` ends with this.
 """
@@ -101,7 +101,7 @@ def written(page: str, lines: str) -> str:
     """The page with those lines between the marks.
 
     Raises:
-        ValueError: the README has no such marks.
+        ValueError: the page has no such marks.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

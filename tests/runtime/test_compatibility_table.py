@@ -1,7 +1,7 @@
-"""The README's table, row by row: what the official client does, and what okibi does.
+"""The tables of docs/compatibility.md, row by row: the official client beside okibi.
 
-Each test runs both for real, on the local Lambda, with the same file, and asserts what comes of it
-with each. `test_readme_table_slots.py` holds the rows about many events at once.
+Each test runs both for real, on the local Lambda, with the same file, and checks the effect with
+each. `test_compatibility_table_slots.py` holds the rows about many events at once.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Rows of the README's table about several events at once (`AWS_LAMBDA_MAX_CONCURRENCY`)."""
+"""Rows of docs/compatibility.md about many events at once (`AWS_LAMBDA_MAX_CONCURRENCY`)."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
