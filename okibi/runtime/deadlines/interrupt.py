@@ -198,6 +198,10 @@ class DeadlineInterrupt:
         error = self.error_type()
         if self._raised is None:
             self._raised = error
+        else:
+            # The first error says where the handler was: a later signal may find an asyncio loop
+            # whose task the first one has ended.
+            error.__context__ = self._raised
         loop = _running_asyncio_loop()
         if loop is not None:
             self._loops.append(loop)

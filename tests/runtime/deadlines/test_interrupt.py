@@ -21,7 +21,9 @@ from okibi.runtime.deadlines.interrupt import (
     UNTAKEN,
     DeadlineInterrupt,
 )
+from okibi.runtime.deadlines.watchdog import SIGNAL_EVERY
 from okibi.runtime.errors.exceptions import DeadlineExceeded, ProcessStopped
+from tests.limits import HANG
 from tests.support.sandbox import ROOT
 
 
@@ -42,7 +44,7 @@ def exit_reasons(interrupt: DeadlineInterrupt) -> list[str]:
 def signalling(
     interrupt: DeadlineInterrupt,
     after: float = 0.1,
-    every: float = 0.002,
+    every: float = SIGNAL_EVERY,
     *,
     interrupting: bool = False,
 ) -> Iterator[None]:
@@ -52,8 +54,9 @@ def signalling(
 
     def signal_repeatedly() -> None:
         over.wait(after)
-        while not over.wait(every):
+        while not over.is_set():
             send()
+            over.wait(every)
 
     thread = threading.Thread(target=signal_repeatedly)
     thread.start()
@@ -334,12 +337,14 @@ def test_an_interrupted_import_requests_an_exit(
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(60)")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    with signalling(interrupt), pytest.raises(DeadlineExceeded):
+    with signalling(interrupt, every=HANG), pytest.raises(DeadlineExceeded):
         interrupt.run(lambda *_: __import__("slow_to_import"), 1, 2)
 
     assert exit_reasons == [IMPORT_INTERRUPTED]
 
 
+# A signal may interrupt the clean-up of `asyncio.run`, which then leaves a coroutine of its own.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_computing_asyncio_task_is_interrupted(
     interrupt: DeadlineInterrupt,
 ) -> None:

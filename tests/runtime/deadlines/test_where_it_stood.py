@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import selectors
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -13,7 +15,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Actor, start
-from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
+from okibi.runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
 from okibi.runtime.deadlines.where_it_stood import (
     UNKNOWN,
     FrameSource,
@@ -225,6 +227,31 @@ def test_a_def_that_runs_asyncio_is_at_its_task_s_line(
     assert words.endswith(f", in {line}")
     assert functions[-1] == line
     assert run.__name__ in functions
+
+
+def test_a_second_signal_after_the_task_keeps_the_task_s_line() -> None:
+    async def late() -> None:
+        signal.raise_signal(SIGNAL)
+
+    class SignalsAgain(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            if task.done():
+                signal.raise_signal(SIGNAL)
+            return super().select(timeout)
+
+    def handler(event: object, context: object) -> None:
+        loop.run_forever()
+
+    loop = asyncio.SelectorEventLoop(SignalsAgain())
+    task = loop.create_task(late())
+    with (interrupt := DeadlineInterrupt()), pytest.raises(DeadlineExceeded) as caught:
+        interrupt.run(handler, {}, None)
+    loop.close()
+    words, functions = told(deadline_error_from_exception(caught.value, "id-1"))
+
+    assert isinstance(task.exception(), DeadlineExceeded)
+    assert words.endswith(", in late")
+    assert functions[-1] == "late"
 
 
 @pytest.mark.parametrize("what", [asyncio.Future, UnreadableFuture])
