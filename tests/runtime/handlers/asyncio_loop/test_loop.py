@@ -119,17 +119,25 @@ async def test_a_log_handler_that_raises_does_not_block_the_result() -> None:
     assert answers == ["answer"]
 
 
-async def test_a_cancelled_run_cancels_the_job_and_waits_for_its_end() -> None:
-    loop, said = await started(), list[str]()
+async def test_a_cancelled_run_cancels_the_job_and_waits_for_its_end(
+    nursery: trio.Nursery,
+) -> None:
+    loop, said, begun = await started(), list[str](), threading.Event()
 
     async def cleans() -> None:
+        begun.set()
         try:
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.01)
             said.append("clean")
 
-    with trio.move_on_after(0.02) as scope:
+    async def cancel_once_begun(scope: trio.CancelScope) -> None:
+        await trio.to_thread.run_sync(begun.wait)
+        scope.cancel()
+
+    with trio.CancelScope() as scope:
+        nursery.start_soon(cancel_once_begun, scope)
         await loop.run(cleans)
     assert scope.cancelled_caught
     assert said == ["clean"]
