@@ -34,7 +34,7 @@ def executable() -> Path:
 def test_one_process_serves_200_invocations_and_three_failures(
     executable: Path, handler: str, tmp_path: Path
 ) -> None:
-    limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "1"}
+    limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "3"}
     with emulated(executable, handler, FUNCTIONS, tmp_path / "log", limit) as function:
         pids = set[int]()
         for payload in PAYLOADS:

@@ -108,7 +108,8 @@ def test_with_many_slots_a_time_out_keeps_the_process(here: Path) -> None:
 def test_figures_include_a_replaced_process() -> None:
     spends = """if served == 2 and len(open("pids").readlines()) == 1:
         bytearray(99 << 20)
-        while time.process_time() < 0.5:
+        until = time.process_time() + 0.25
+        while time.process_time() < until:
             pass
         time.sleep(60)
     """
@@ -120,7 +121,7 @@ def test_figures_include_a_replaced_process() -> None:
     assert run.memory is not None
     assert run.memory < 50 << 20
     assert run.cpu_us is not None
-    assert run.cpu_us * run.count > 300_000
+    assert run.cpu_us * run.count > 200_000
 
 
 def test_without_proc_the_count_of_processes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

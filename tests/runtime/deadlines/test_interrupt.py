@@ -343,12 +343,13 @@ def test_an_interrupted_import_requests_an_exit(
     assert exit_reasons == [IMPORT_INTERRUPTED]
 
 
-# A signal may interrupt the clean-up of `asyncio.run`, which then leaves a coroutine of its own.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_computing_asyncio_task_is_interrupted(
-    interrupt: DeadlineInterrupt,
+    interrupt: DeadlineInterrupt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other tasks continue until they are interrupted too."""
+    # A signal may interrupt the clean-up of `asyncio.run`, which then leaves a coroutine of its
+    # own, and the next signal pytest's report of that.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
 
     async def computes() -> None:
         while True:
