@@ -18,7 +18,8 @@ RICH_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 EXAMPLES = """\b
 Examples:
   okibi invoke app.handler '{"name": "Ada"}'
-  okibi bench app.handler event.json --quick"""
+  okibi bench app.handler event.json --quick
+  okibi package app.handler"""
 INVOKE_EXAMPLES = """\b
 Examples:
   okibi invoke app.handler '{"name": "Ada"}'
@@ -29,6 +30,11 @@ Examples:
   okibi bench app.handler event.json --quick
   okibi bench app.handler event.json --peer awslambdaric --concurrency 1,16
   okibi bench app.handler event.json --rate 20k/day --markdown report.md"""
+PACKAGE_EXAMPLES = """\b
+Examples:
+  okibi package app.function
+  okibi package app.function --python 3.13 --arch arm64 -o function-arm64.zip
+  okibi package --check function.zip --python 3.12"""
 
 app = typer.Typer(
     name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -170,3 +176,65 @@ def bench(
         memory_size=memory_size, prices=prices, json=json, markdown=markdown, plots=plots,
     )  # fmt: skip
     raise typer.Exit(bench(handler, event, raw))
+
+
+PackageHandler = Annotated[
+    str | None,
+    typer.Argument(help="module.name, e.g. app.handler. Without it there is no start image."),
+]
+TargetPython = Annotated[
+    str | None,
+    typer.Option("--python", metavar="X.Y", help="Python of the function, e.g. 3.13."),
+]
+Architecture = Annotated[
+    str, typer.Option("--arch", metavar="ARCH", help="Processor: x86_64 or arm64, e.g. arm64.")
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT",
+        help="managed, bundled, layer, image or runtime, e.g. managed, for Lambda's own Python.",
+    ),
+]
+PackageFile = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="File to write, e.g. build/function.zip."),
+]
+Record = Annotated[
+    bool,
+    typer.Option(
+        "--record/--no-record", help="Run the function's init once, to find what a start imports."
+    ),
+]
+CheckedZip = Annotated[
+    str | None,
+    typer.Option(
+        "--check", metavar="ZIP", help="Check a zip that exists instead, e.g. function.zip."
+    ),
+]
+
+
+@app.command(epilog=PACKAGE_EXAMPLES)
+def package(
+    handler: PackageHandler = None,
+    python: TargetPython = None,
+    arch: Architecture = "x86_64",
+    format: Format = "managed",  # noqa: A002 - the option's name
+    output: PackageFile = None,
+    record: Record = True,
+    check: CheckedZip = None,
+) -> None:
+    """Build the package of the current folder's function for Lambda.
+
+    The requirements come from uv.lock, pyproject.toml or requirements.txt. A table of sizes goes to
+    stdout.
+
+    Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
+    can be built.
+    """
+    from .package.command import RawOptions, package
+
+    raw = RawOptions(
+        python=python, architecture=arch, format=format, output=output, record=record, check=check
+    )
+    raise typer.Exit(package(handler, raw))

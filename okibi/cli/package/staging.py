@@ -1,12 +1,30 @@
-"""The folder in which a package is put together."""
+"""Put a package together in a folder: the user's files, their packages, okibi, bytecode."""
 
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import attrs
 
+import okibi
+
+from ..arguments import BadInput
+from . import contents
+from .archive import list_files
+from .binaries import has_elf_header, read_elf
+from .bytecode import compile_package, find_interpreter
+from .limits import UNZIPPED, format_mb
+from .project import Project, matches
+from .refusals import check_binaries, check_sizes, gather_facts
+from .resolve import Resolution, install, resolve
+from .start_files import ENTRY, MANIFEST, bootstrap_script, entry_source, hash_package, manifest
 from .targets import Target
 
-__all__ = ["Staged"]
+__all__ = ["Staged", "StagedPackage", "find_conflict", "stage"]
+
+USERS = "your files"
 
 
 @attrs.frozen
@@ -27,3 +45,272 @@ class Staged:
     handler: str
     target: Target
     interpreter: Path | None
+
+
+@attrs.frozen
+class StagedPackage:
+    """A staged package, and what its report says.
+
+    Args:
+        staged: the package.
+        owners: the part of each file, for the table of sizes.
+        notes: sentences for the user.
+    """
+
+    staged: Staged
+    owners: Mapping[str, str]
+    notes: Sequence[str]
+
+
+def stage(project: Project, handler: str, target: Target, work: Path) -> StagedPackage:
+    """Put a package together.
+
+    Args:
+        project: the user's files and requirements.
+        handler: `module.name`; "" if none was given.
+        target: what the package runs on.
+        work: an empty folder.
+
+    Returns:
+        The package, complete except for its start image.
+
+    Raises:
+        BadInput: the package cannot be built, or would not work on Lambda.
+    """
+    interpreter = find_interpreter(target)
+    _check_users_size(project)
+    folder, inputs, installed = work / "package", work / "inputs", work / "installed"
+    lib = folder / "lib"
+    for each in (lib, inputs, installed):
+        each.mkdir(parents=True)
+    okibi_itself = _find_okibi()
+    requires = okibi_itself.requires or []
+    resolution = resolve(project.requirements, requires, target, project.folder, inputs)
+    install(resolution, target, project.folder, inputs, installed)
+
+    staged = Staged(folder, lib, handler, target, interpreter)
+    owners = _move_packages(installed, staged, resolution, project.settings.exclude)
+    owners |= _copy_okibi(okibi_itself, staged)
+    notes = _copy_users_files(project, staged, owners)
+    _check_handler(handler, owners)
+    files = list_files(folder)
+    if wrong := [*_misfits(folder, files, target), *check_sizes(_size(folder, files))]:
+        raise BadInput("; ".join(wrong))
+
+    sources = [name for name in files if name.endswith(".py")]
+    failed = {each.file: each.why for each in compile_package(folder, sources, interpreter)}
+    notes += _compile_notes(failed, owners, handler, target)
+    _write_start_files(staged, project.settings.wrapper, okibi_itself.version)
+    return StagedPackage(staged, owners, notes)
+
+
+# -- packages
+
+
+def _move_packages(
+    installed: Path, staged: Staged, resolution: Resolution, exclude: Sequence[str]
+) -> dict[str, str]:
+    """Move okibi's packages to lib, the others beside the user's files; return their owners."""
+    okibis, owners = resolution.okibis(), dict[str, str]()
+    for package in contents.find_installed(installed):
+        prefix = "lib/" if package.name in okibis else ""
+        kept = [
+            name
+            for name in _needed_files(installed, package)
+            if not matches(name, exclude) and name != f"{package.info}/RECORD"
+        ]
+        for name in kept:
+            _move(installed / name, staged.folder / f"{prefix}{name}")
+            owners[f"{prefix}{name}"] = package.name
+        record = f"{prefix}{package.info}/RECORD"
+        (staged.folder / record).write_text(contents.record(kept, package.info), "utf-8")
+        owners[record] = package.name
+    return owners
+
+
+def _needed_files(installed: Path, package: contents.Installed) -> list[str]:
+    sources = contents.read_sources(installed, package.files)
+    drop_tests = not contents.needs_tests(sources)
+    kept = [name for name in package.files if contents.is_needed(name, drop_tests=drop_tests)]
+    return [
+        name
+        for name in kept
+        if not name.endswith(".pyi") or contents.needs_stub(_read(installed / name[:-1]))
+    ]
+
+
+def _read(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _move(source: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(to)
+
+
+# -- okibi
+
+
+def _find_okibi() -> metadata.Distribution:
+    try:
+        return metadata.distribution("okibi")
+    except metadata.PackageNotFoundError as error:
+        raise BadInput(
+            "okibi is imported from a folder where it is not installed; run: pip install -e FOLDER"
+        ) from error
+
+
+def _copy_okibi(distribution: metadata.Distribution, staged: Staged) -> dict[str, str]:
+    """Copy the okibi that runs this command, without what only a developer's machine uses."""
+    source = Path(okibi.__file__).parent
+    info = f"okibi-{distribution.version}.dist-info"
+    names = [f"okibi/{name}" for name in list_files(source) if contents.is_needed_of_okibi(name)]
+    encoder = f"okibi/{contents.ENCODER}"
+    if encoder in names:
+        elf = read_elf((source / contents.ENCODER).read_bytes())
+        if not contents.encoder_fits(elf, staged.target):
+            names.remove(encoder)
+    for name in names:
+        _copy(source.parent / name, staged.lib / name)
+    # The description, which is README, is left out.
+    head = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+    texts = {"METADATA": f"{head}\n"}
+    if licence := distribution.read_text("licenses/LICENSE"):
+        texts["licenses/LICENSE"] = licence
+    for name, text in texts.items():
+        file = staged.lib / info / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    names += [f"{info}/{name}" for name in texts]
+    record = staged.lib / info / "RECORD"
+    record.write_text(contents.record(names, info), "utf-8")
+    return dict.fromkeys((f"lib/{name}" for name in (*names, f"{info}/RECORD")), "okibi")
+
+
+# -- the user's files
+
+
+def _check_users_size(project: Project) -> None:
+    """Check the user's files before anything is copied."""
+    sizes = {name: (project.folder / name).stat().st_size for name in project.files}
+    if sum(sizes.values()) > UNZIPPED:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise BadInput(
+            f"{project.folder} has {format_mb(sum(sizes.values()))} of files, and Lambda allows"
+            f" {format_mb(UNZIPPED)}; the largest is {largest}: exclude it in"
+            " [tool.okibi.package], or run okibi package in the folder of the function"
+        )
+
+
+def _copy_users_files(project: Project, staged: Staged, owners: dict[str, str]) -> list[str]:
+    if conflict := find_conflict(project.files, owners):
+        raise BadInput(conflict)
+    for name in project.files:
+        _copy(project.folder / name, staged.folder / name)
+        owners[name] = USERS
+    if "bootstrap" in project.files:
+        return ["your own bootstrap starts the function: okibi has written none"]
+    return []
+
+
+def find_conflict(files: Sequence[str], owners: Mapping[str, str]) -> str:
+    """Describe the first file of the user's that a package cannot have; empty without one.
+
+    Args:
+        files: the user's files.
+        owners: the files of packages, each with its package.
+    """
+    in_lib = {name.split("/")[1].partition(".")[0] for name in owners if name.startswith("lib/")}
+    for name in files:
+        if (owner := owners.get(name)) is not None:
+            return (
+                f"{name} is in your folder, and the requirements install it too ({owner}); remove"
+                " your copy, or the requirement"
+            )
+        # `lib` goes first on the path: a module there hides one of Python's.
+        if name.startswith("lib/"):
+            module = name.split("/")[1].partition(".")[0]
+            if module in in_lib or module in sys.stdlib_module_names or module == "okibi_start":
+                return (
+                    f"{name} would hide a module of the same name, because the package has okibi in"
+                    " lib/; rename the file, or your folder lib"
+                )
+    return ""
+
+
+def _check_handler(handler: str, owners: Mapping[str, str]) -> None:
+    """Check that the package has the handler's module."""
+    if not handler:
+        return
+    module = handler.rpartition(".")[0].replace(".", "/")
+    if not module:
+        raise BadInput(f"handler {handler!r} names no module; write module.name, as in app.handler")
+    if not any(
+        name.removeprefix("lib/").startswith((f"{module}.", f"{module}/")) for name in owners
+    ):
+        raise BadInput(
+            f"handler {handler}: the package has no {module}.py; run okibi package in the folder of"
+            " the module"
+        )
+
+
+def _copy(source: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, to)
+    if source.stat().st_mode & 0o100:
+        to.chmod(0o755)
+
+
+# -- checks and bytecode
+
+
+def _misfits(folder: Path, files: Sequence[str], target: Target) -> list[str]:
+    elf_files = [name for name in files if _begins_as_elf(folder / name)]
+    facts = gather_facts(dict.fromkeys(elf_files, 0), lambda name: (folder / name).read_bytes())
+    return check_binaries(facts.binaries, target)
+
+
+def _begins_as_elf(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return has_elf_header(opened.read(4))
+
+
+def _size(folder: Path, files: Sequence[str]) -> int:
+    return sum((folder / name).stat().st_size for name in files)
+
+
+def _compile_notes(
+    failed: Mapping[str, str], owners: Mapping[str, str], handler: str, target: Target
+) -> list[str]:
+    """Describe the files without bytecode.
+
+    Raises:
+        BadInput: the handler's module is one of them.
+    """
+    module = handler.rpartition(".")[0].replace(".", "/")
+    notes = list[str]()
+    others = list[str]()
+    for name, why in failed.items():
+        if owners.get(name) != USERS:
+            others.append(name)
+        elif name in (f"{module}.py", f"{module}/__init__.py"):
+            raise BadInput(f"{name}: Python {target.python_version} cannot compile it ({why})")
+        else:
+            notes.append(f"{name} has no bytecode: Python cannot compile it ({why})")
+    if others:
+        notes.append(
+            f"{len(others)} files of packages have no bytecode, such as {others[0]}: they are not"
+            f" Python {target.python_version}"
+        )
+    return notes
+
+
+def _write_start_files(staged: Staged, wrapper: str, version: str) -> None:
+    """Write the entry, `bootstrap` unless the user has one, and the manifest."""
+    (staged.lib / ENTRY).write_text(entry_source(staged.target), "utf-8")
+    bootstrap = staged.folder / "bootstrap"
+    if not bootstrap.exists():
+        bootstrap.write_text(bootstrap_script(wrapper=wrapper), "utf-8")
+    bootstrap.chmod(0o755)
+    text = manifest(version, staged.target, staged.handler, hash_package(staged.folder))
+    (staged.lib / MANIFEST).write_text(text, "utf-8")

@@ -1,0 +1,30 @@
+"""Lambda's limits for packages, as of November 2026.
+
+Sources:
+    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        "Deployment package (.zip file archive) size": 50 MB zipped, when uploaded directly; 250 MB
+        unzipped, including layers. "Container image code package size": 10 GB uncompressed.
+    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCode.html
+        ZipFile, and S3Bucket for larger files.
+
+The error of an upload names the exact number of an unzipped package: 262144000 bytes.
+"""
+
+__all__ = ["IMAGE", "MB", "UNZIPPED", "UPLOAD", "format_mb"]
+
+MB = 1024 * 1024
+UPLOAD = 50 * MB
+"""The largest zip that an API call may carry. A larger one is uploaded to S3 first."""
+UNZIPPED = 250 * MB
+"""The largest content of a zip, together with its layers."""
+IMAGE = 10 * 1024 * MB
+"""The largest container image, uncompressed."""
+
+
+def format_mb(size: int) -> str:
+    """Format a number of bytes in MB, as AWS counts them.
+
+    >>> format_mb(1_300_000)
+    '1.2 MB'
+    """
+    return f"{size / MB:,.1f} MB"

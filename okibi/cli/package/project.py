@@ -1,0 +1,270 @@
+"""Find the files and the requirements of a function, and read `[tool.okibi.package]`."""
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import attrs
+
+from ..arguments import BadInput
+
+__all__ = [
+    "PackageSettings",
+    "Project",
+    "Requirements",
+    "find_project",
+    "find_requirements",
+    "is_included",
+    "parse_settings",
+]
+
+NEVER = frozenset({"__pycache__", "node_modules", ".git"})
+"""Folders that no pattern brings back."""
+LEFT_OUT = (
+    ".*", "tests", "build", "dist", "*.egg-info", "*.pyc",
+    "pyproject.toml", "uv.lock", "requirements*.txt",
+)  # fmt: skip
+"""Patterns for names of files and folders that are left out at any depth."""
+LEFT_OUT_OF_TOP = ("*.zip", "*.whl")
+"""The same, for files directly in the folder: results of earlier builds."""
+TABLE = "[tool.okibi.package]"
+
+
+@attrs.frozen
+class PackageSettings:
+    """The table `[tool.okibi.package]` of pyproject.toml.
+
+    Args:
+        include: patterns of the user's files to add, although they are left out by default.
+        exclude: patterns of files of the package to leave out, such as "*.md" or
+            "botocore/data/ec2". Folders match with all that is in them.
+        wrapper: the wrapper of a layer that starts okibi, such as "/opt/otel-instrument".
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    wrapper: str = ""
+
+
+@attrs.frozen
+class Requirements:
+    """Where the function's requirements are listed.
+
+    Args:
+        kind: "lock" for a uv.lock, "pyproject", "requirements" for a requirements.txt, or "none".
+        file: the file; None for "none".
+    """
+
+    kind: Literal["lock", "pyproject", "requirements", "none"] = "none"
+    file: Path | None = None
+
+
+@attrs.frozen
+class Project:
+    """A function's files, requirements and settings.
+
+    Args:
+        folder: the folder of the handler's module.
+        files: the user's files, relative to the folder, sorted.
+        requirements: where the requirements are listed.
+        settings: the settings of the package.
+    """
+
+    folder: Path
+    files: Sequence[str]
+    requirements: Requirements
+    settings: PackageSettings
+
+
+def find_project(folder: Path, output: Path | None = None) -> Project:
+    """Find what belongs to the function of a folder.
+
+    Args:
+        folder: the folder of the handler's module.
+        output: the file that the command writes; left out of the package.
+
+    Raises:
+        BadInput: pyproject.toml or a setting is wrong, or a file cannot be read.
+    """
+    requirements = find_requirements(folder)
+    settings = _read_settings(folder, requirements)
+    files = [
+        name
+        for name in _walk(folder, settings)
+        if is_included(name, settings) and folder / name != output
+    ]
+    return Project(folder, sorted(files), requirements, settings)
+
+
+# -- files
+
+
+def is_included(name: str, settings: PackageSettings) -> bool:
+    """Whether a file of the user's folder goes into the package.
+
+    Args:
+        name: the path relative to the folder, with slashes.
+        settings: the patterns.
+    """
+    if matches(name, settings.exclude):
+        return False
+    return matches(name, settings.include) or not _is_left_out(name)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a path, or a folder above it, matches one of the patterns."""
+    parts = name.split("/")
+    above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    return any(
+        fnmatchcase(path, pattern.strip("/")) for pattern in patterns for path in reversed(above)
+    )
+
+
+def _is_left_out(name: str) -> bool:
+    parts = name.split("/")
+    if len(parts) == 1 and any(fnmatchcase(name, pattern) for pattern in LEFT_OUT_OF_TOP):
+        return True
+    return any(fnmatchcase(part, pattern) for part in parts for pattern in LEFT_OUT)
+
+
+def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
+    """Yield all files that may belong to the package, relative to the folder.
+
+    Links are followed: a package has no links.
+    """
+
+    def walk(path: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+        real = os.path.realpath(path)
+        if real in above:
+            raise BadInput(f"{path} links to a folder above it; exclude it in {TABLE}")
+        try:
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir():
+                if _is_entered(entry, name, settings):
+                    yield from walk(entry.path, f"{name}/", (*above, real))
+            elif entry.is_file():
+                yield name
+            elif entry.is_symlink() and is_included(name, settings):
+                raise BadInput(
+                    f"{name} links to {os.readlink(entry.path)}, which does not exist; remove the"
+                    f" link, or exclude it in {TABLE}"
+                )
+
+    return walk(str(folder), "", ())
+
+
+def _is_entered(entry: os.DirEntry[str], name: str, settings: PackageSettings) -> bool:
+    if entry.name in NEVER or os.path.exists(f"{entry.path}/pyvenv.cfg"):
+        return False
+    if matches(name, settings.exclude):
+        return False
+    return not _is_left_out(name) or any(
+        pattern.startswith(f"{name}/") or matches(name, [pattern]) for pattern in settings.include
+    )
+
+
+# -- requirements
+
+
+def find_requirements(folder: Path) -> Requirements:
+    """Find the requirements in a folder, or in the nearest folder above it that has some.
+
+    The search ends at the top of the Git repository, or in the user's home.
+
+    Raises:
+        BadInput: a pyproject.toml cannot be read, or has its dependencies in a table of Poetry's.
+    """
+    for place in (folder, *folder.parents):
+        if (found := _requirements_in(place)).file is not None:
+            return found
+        if (place / ".git").exists() or place == Path.home():
+            break
+    return Requirements()
+
+
+def _requirements_in(folder: Path) -> Requirements:
+    pyproject, listed = folder / "pyproject.toml", folder / "requirements.txt"
+    tables = read_pyproject(pyproject) if pyproject.is_file() else {}
+    project = tables.get("project")
+    if isinstance(project, dict):
+        if (folder / "uv.lock").is_file():
+            return Requirements("lock", folder / "uv.lock")
+        if "dependencies" in project or not listed.is_file():
+            return Requirements("pyproject", pyproject)
+    if listed.is_file():
+        return Requirements("requirements", listed)
+    tools = tables.get("tool")
+    if isinstance(tools, dict) and "poetry" in tools:
+        raise BadInput(
+            f"{pyproject} lists its dependencies for Poetry only; run `poetry export -o"
+            " requirements.txt`, or move them to [project]"
+        )
+    return Requirements()
+
+
+# -- settings
+
+
+def read_pyproject(file: Path) -> dict[str, Any]:
+    """Read a pyproject.toml.
+
+    Raises:
+        BadInput: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise BadInput(f"{file}: not TOML ({error})") from error
+
+
+def _read_settings(folder: Path, requirements: Requirements) -> PackageSettings:
+    """Read the settings beside the function, or beside its requirements."""
+    files = [folder / "pyproject.toml"]
+    if requirements.file is not None:
+        files.append(requirements.file.with_name("pyproject.toml"))
+    for file in files:
+        if file.is_file():
+            return parse_settings(read_pyproject(file), str(file))
+    return PackageSettings()
+
+
+def parse_settings(tables: dict[str, Any], file: str) -> PackageSettings:
+    """Parse `[tool.okibi.package]`.
+
+    Args:
+        tables: the content of pyproject.toml.
+        file: names the file in errors.
+
+    Raises:
+        BadInput: an unknown key, or a value of another type.
+    """
+    table = tables
+    for key in ("tool", "okibi", "package"):
+        below: object = table.get(key)
+        table = cast("dict[str, Any]", below) if isinstance(below, dict) else {}
+    known = attrs.fields_dict(PackageSettings)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise BadInput(f"{file}: {TABLE} has no key {key!r}; it has {', '.join(known)}")
+        expected = "a text" if key == "wrapper" else "a list of patterns"
+        fits = isinstance(value, str) if key == "wrapper" else _is_list_of_texts(value)
+        if not fits:
+            raise BadInput(f"{file}: {key} in {TABLE} must be {expected}, got {value!r}")
+        values[key] = value if isinstance(value, str) else tuple(cast("list[str]", value))
+    return PackageSettings(**values)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, str) for each in cast("list[object]", value)
+    )

@@ -1,0 +1,309 @@
+"""Find what would not load on Lambda, from facts about the files of a package.
+
+The rules are pure functions over frozen values. `gather_facts` reads the files, of a folder or of a
+zip that another tool made.
+"""
+
+import calendar
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from ..arguments import BadInput
+from .binaries import Elf, has_elf_header, read_elf
+from .bytecode import MAGIC_NUMBERS, Pyc, read_pyc, source_hash
+from .limits import UNZIPPED, UPLOAD, format_mb
+from .targets import Target
+
+__all__ = [
+    "Binary",
+    "Bytecode",
+    "Facts",
+    "check_binaries",
+    "check_bytecode",
+    "check_sizes",
+    "check_zip",
+    "gather_facts",
+]
+
+# `_x.cpython-313-x86_64-linux-gnu.so`
+TAG = re.compile(r"\.cpython-(\d)(\d+)(t?)-[\w-]+\.so$")
+CACHED = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+)\.cpython-(?P<tag>\d+)\.pyc$")
+SOURCE_ONLY = "lib/okibi_start.py"
+REBUILD = "build the package again with okibi package"
+
+
+@attrs.frozen
+class Binary:
+    """A compiled file of a package.
+
+    Args:
+        file: the path in the package.
+        elf: what the file needs; None for a damaged file.
+        is_module: whether Python can import the file.
+    """
+
+    file: str
+    elf: Elf | None
+    is_module: bool
+
+
+@attrs.frozen
+class Bytecode:
+    """A file of bytecode.
+
+    Args:
+        file: the path in the package.
+        python: the Python in the file's name; None for a file outside of `__pycache__`.
+        pyc: the file's header; None for a damaged file.
+        source: the path of the source; "" if the package has none.
+        is_stale: whether the hash or the time in the file is not that of the source.
+    """
+
+    file: str
+    python: tuple[int, int] | None
+    pyc: Pyc | None
+    source: str
+    is_stale: bool
+
+
+@attrs.frozen
+class Facts:
+    """What the rules need to know of a package.
+
+    Args:
+        binaries: its compiled files.
+        bytecode: its files of bytecode.
+        sources: its Python sources.
+        size: the bytes of all files.
+    """
+
+    binaries: Sequence[Binary] = ()
+    bytecode: Sequence[Bytecode] = ()
+    sources: Sequence[str] = ()
+    size: int = 0
+
+
+# -- rules
+
+
+def check_binaries(binaries: Iterable[Binary], target: Target) -> list[str]:
+    """Check that each compiled module has a file that the target can load.
+
+    A package may bring files for several processors or Pythons: one that fits is enough. Files that
+    are no modules, such as programs of a debugger, are not checked; the libraries beside a wheel
+    (`*.libs`) are.
+
+    Returns:
+        One sentence for each module or library that does not fit.
+    """
+    by_module: dict[str, list[Binary]] = {}
+    for binary in binaries:
+        if binary.is_module or ".libs/" in binary.file:
+            by_module.setdefault(_module(binary), []).append(binary)
+    wrong: list[str] = []
+    for found in by_module.values():
+        reasons = [(each.file, _misfit(each, target)) for each in found]
+        if all(reason for _, reason in reasons):
+            file, reason = reasons[0]
+            wrong.append(f"{file} {reason}")
+    return wrong
+
+
+def _module(binary: Binary) -> str:
+    """The module of a file; a library is alone."""
+    if not binary.is_module:
+        return binary.file
+    folder, _, name = binary.file.rpartition("/")
+    return f"{folder}/{name.partition('.')[0]}"
+
+
+def _misfit(binary: Binary, target: Target) -> str:
+    elf = binary.elf
+    if elf is None:
+        return "is damaged"
+    if elf.machine != target.machine:
+        return f"was built for {elf.machine}, and the function runs on {target.machine}"
+    if (tag := TAG.search(binary.file)) and ((int(tag[1]), int(tag[2])) != target.python or tag[3]):
+        built = f"{tag[1]}.{tag[2]}{tag[3]}"
+        return f"was built for Python {built}, and the function runs on {target.python_version}"
+    if elf.libc == "musl":
+        return "was built for musl (Alpine), and Lambda has glibc"
+    if elf.glibc > target.glibc:
+        needed, has = ("{}.{}".format(*each) for each in (elf.glibc, target.glibc))
+        return f"needs glibc {needed}, and the function's system has {has}"
+    return ""
+
+
+def check_bytecode(bytecode: Iterable[Bytecode], target: Target) -> list[str]:
+    """Check that Python would load each file of bytecode, and that it belongs to its source.
+
+    Returns:
+        One sentence for each kind of fault, with the number of files and the first of them.
+    """
+    faults: dict[str, list[str]] = {}
+    found = list(bytecode)
+    fits = {each.source for each in found if each.source and each.python == target.python}
+    for each in found:
+        # Beside bytecode for the target, other bytecode is only ballast.
+        if each.python != target.python and each.source in fits:
+            continue
+        if fault := _fault(each, target):
+            faults.setdefault(fault, []).append(each.file)
+    return [_count(files, fault) for fault, files in faults.items()]
+
+
+def _fault(bytecode: Bytecode, target: Target) -> str:
+    pyc = bytecode.pyc
+    if pyc is None:
+        return "damaged: Python would ignore or refuse it"
+    if pyc.magic != MAGIC_NUMBERS[target.python]:
+        pythons = {number: python for python, number in MAGIC_NUMBERS.items()}
+        built = pythons.get(pyc.magic)
+        of = "another Python" if built is None else "Python {}.{}".format(*built)
+        return f"for {of}, and the function runs on {target.python_version}"
+    if bytecode.python is None or not bytecode.source:
+        return ""  # Python loads it without its source
+    if not bytecode.is_stale:
+        return ""
+    if pyc.kind == "timestamp":
+        return "tied to a time that its source does not have in the zip: compile it unchecked-hash"
+    return "of another source than the one beside it"
+
+
+def _count(files: Sequence[str], fault: str) -> str:
+    if len(files) == 1:
+        return f"{files[0]} has bytecode {fault}"
+    return f"{len(files)} files, such as {files[0]}, have bytecode {fault}"
+
+
+def check_sizes(unzipped: int) -> list[str]:
+    """Check the size of a package against Lambda's limit.
+
+    Args:
+        unzipped: the bytes of all files.
+    """
+    if unzipped <= UNZIPPED:
+        return []
+    found, allowed = format_mb(unzipped), format_mb(UNZIPPED)
+    cure = "exclude files in [tool.okibi.package], or use --format image"
+    return [f"the package has {found} unzipped, and Lambda allows {allowed}; {cure}"]
+
+
+def upload_note(size: int) -> str:
+    """Say how a zip is uploaded if it is too large for an API call; else an empty text."""
+    if size <= UPLOAD:
+        return ""
+    return (
+        f"the zip has {format_mb(size)}, and an API call may carry {format_mb(UPLOAD)}: upload it"
+        " to S3 first"
+    )
+
+
+# -- facts
+
+
+def gather_facts(times: Mapping[str, int], read: Callable[[str], bytes]) -> Facts:
+    """Read what the rules need to know.
+
+    Args:
+        times: the path of each file, with slashes, and the file's time in seconds since 1970.
+        read: returns a file's content.
+    """
+    files = sorted(times)
+    binaries: list[Binary] = []
+    bytecode: list[Bytecode] = []
+    size = 0
+    for name in files:
+        data = read(name)
+        size += len(data)
+        if name.endswith(".pyc"):
+            bytecode.append(_bytecode(name, data, times, read))
+        elif has_elf_header(data):
+            is_module = name.endswith(".so") and (TAG.search(name) or b"PyInit_" in data)
+            binaries.append(Binary(name, read_elf(data), bool(is_module)))
+    sources = [name for name in files if name.endswith(".py") and name != SOURCE_ONLY]
+    return Facts(binaries, bytecode, sources, size)
+
+
+def _bytecode(
+    name: str, data: bytes, times: Mapping[str, int], read: Callable[[str], bytes]
+) -> Bytecode:
+    pyc, cached = read_pyc(data), CACHED.match(name)
+    if cached is None:
+        source = name[:-1]
+        return Bytecode(name, None, pyc, source if source in times else "", False)
+    source = f"{cached['folder']}{cached['name']}.py"
+    tag = cached["tag"]
+    python = (int(tag[0]), int(tag[1:]))
+    if source not in times:
+        return Bytecode(name, python, pyc, "", False)
+    stale = pyc is not None and pyc.key != _key_of(pyc, read(source), times[source])
+    return Bytecode(name, python, pyc, source, stale)
+
+
+def _key_of(pyc: Pyc, source: bytes, time: int) -> bytes:
+    """The key that Python expects in the bytecode of a source."""
+    if pyc.kind == "timestamp":
+        return (time & 0xFFFFFFFF).to_bytes(4, "little") + len(source).to_bytes(4, "little")
+    return source_hash(source, pyc.magic)
+
+
+def modification_time(entry: zipfile.ZipInfo) -> int:
+    """Return the time that a file has once it is unpacked, in seconds since 1970.
+
+    A zip has local times in steps of two seconds. Info-ZIP adds the exact time (field 0x5455).
+    """
+    extra = entry.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        if kind == 0x5455 and size >= 5 and extra[4] & 1:
+            return int(struct.unpack_from("<i", extra, 5)[0])
+        extra = extra[4 + size :]
+    return calendar.timegm((*entry.date_time, 0, 0, 0))
+
+
+def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
+    """Check a zip that another tool may have made.
+
+    Args:
+        file: the zip.
+        target: what it is for.
+
+    Returns:
+        What would not work, and what is only slow or unusual; one sentence each.
+
+    Raises:
+        BadInput: the file cannot be read, or is not a zip.
+    """
+    try:
+        with zipfile.ZipFile(file) as opened:
+            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+            times = {entry.filename: modification_time(entry) for entry in entries}
+            facts = gather_facts(times, opened.read)
+        size = file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise BadInput(f"{file}: not a zip that Lambda can unpack ({error})") from error
+    wrong = [
+        *check_binaries(facts.binaries, target),
+        *check_bytecode(facts.bytecode, target),
+        *check_sizes(facts.size),
+    ]
+    notes = [uncompiled_note(facts, target), upload_note(size)]
+    return wrong, [note for note in notes if note]
+
+
+def uncompiled_note(facts: Facts, target: Target) -> str:
+    """Say how many sources have no bytecode for the target; empty if all have."""
+    compiled = {each.source for each in facts.bytecode if each.python == target.python}
+    missing = [source for source in facts.sources if source not in compiled]
+    if not missing:
+        return ""
+    many = f"{len(missing)} of {len(facts.sources)} sources"
+    return f"{many}, such as {missing[0]}, have no bytecode: Lambda compiles them at each start"

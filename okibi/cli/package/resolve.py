@@ -1,0 +1,312 @@
+"""Choose and install the packages of a function and of okibi, in one resolution by uv.
+
+uv chooses wheels for the target only: a package that would have to be compiled is refused, because
+it would be compiled for this machine.
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from ..arguments import BadInput
+from .project import Requirements
+from .targets import Target
+
+__all__ = [
+    "Pinned",
+    "Resolution",
+    "explain_failure",
+    "find_uv",
+    "install",
+    "normalize",
+    "parse_resolution",
+    "python_platform",
+    "resolve",
+    "runtime_requirements",
+]
+
+MANYLINUX = ((2, 17), (2, 28), *((2, minor) for minor in range(31, 41)))
+"""The versions of glibc for which uv has a platform (`uv pip compile --help`)."""
+UV_MISSING = "okibi package needs uv; run: pip install uv"
+UV_OLD = "okibi package needs uv 0.10 or newer; run: pip install --upgrade uv"
+OKIBIS = "okibi.txt"
+NOT_NEEDED = frozenset({"httpx"})
+"""Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it."""
+PIN = re.compile(r"(?P<requirement>(?P<name>[\w.-]+)[^#]*?)\s*(?:#\s*via\s+(?P<via>.*))?$")
+NAME = re.compile(r"[\w.-]+")
+
+
+@attrs.frozen
+class Pinned:
+    """A package of a resolution.
+
+    Args:
+        name: the normalized name.
+        requirement: exactly this version, as in "trio==0.35.0", or a URL.
+        via: normalized names of the packages that require it; "-r FILE" for a list of requirements.
+    """
+
+    name: str
+    requirement: str
+    via: frozenset[str]
+
+
+@attrs.frozen
+class Resolution:
+    """The packages of a function.
+
+    Args:
+        packages: all packages, in the order of their names.
+        hashes: a file with the hashes of the lock file, which an installation checks; or None.
+    """
+
+    packages: Sequence[Pinned]
+    hashes: Path | None = None
+
+    def okibis(self) -> frozenset[str]:
+        """Return the names of the packages that okibi needs, directly or through another."""
+        found = {each.name for each in self.packages if f"-r {OKIBIS}" in each.via}
+        while more := {each.name for each in self.packages if each.via & found} - found:
+            found |= more
+        return frozenset(found)
+
+
+def normalize(name: str) -> str:
+    """Normalize the name of a package (PyPA, "Names and normalization")."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def find_uv() -> str:
+    """Find uv: the one installed beside okibi, else the one on PATH.
+
+    Raises:
+        BadInput: uv is not installed.
+    """
+    if importlib.util.find_spec("uv") is not None:
+        import uv
+
+        try:
+            return str(uv.find_uv_bin())
+        except FileNotFoundError:  # the module without its program
+            pass
+    if (found := shutil.which("uv")) is None:
+        raise BadInput(UV_MISSING)
+    return found
+
+
+def python_platform(target: Target) -> str:
+    """Return uv's name for the newest Linux whose wheels the target can load."""
+    newest = max(version for version in MANYLINUX if version <= target.glibc)
+    return f"{target.machine}-manylinux_{newest[0]}_{newest[1]}"
+
+
+def runtime_requirements(requires: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the requirements of the installed okibi.
+
+    Args:
+        requires: its `Requires-Dist`.
+
+    Returns:
+        What a package needs, and what is only a constraint for the function's own requirements.
+    """
+    needed = [text for text in requires if not re.search(r";.*\bextra\b", text)]
+    found = {text: NAME.match(text) for text in needed}
+    names = {text: normalize(match[0]) for text, match in found.items() if match}
+    return (
+        [text for text, name in names.items() if name not in NOT_NEEDED],
+        [text for text, name in names.items() if name in NOT_NEEDED],
+    )
+
+
+def resolve(
+    requirements: Requirements, requires: Sequence[str], target: Target, folder: Path, work: Path
+) -> Resolution:
+    """Choose a version of each package, for okibi and the function together.
+
+    Args:
+        requirements: where the function's requirements are.
+        requires: the `Requires-Dist` of the installed okibi.
+        target: what the package runs on.
+        folder: the function's folder; uv reads its own settings there.
+        work: an empty folder for uv's input files.
+
+    Raises:
+        BadInput: there is no such set of versions, or uv failed. The first line is one sentence,
+            uv's own text follows.
+    """
+    uv = Uv(find_uv(), requirements.file.parent if requirements.file else folder, target)
+    needed, constraints = runtime_requirements(requires)
+    own = _write_lines(work / OKIBIS, needed)
+    constrained = [_write_lines(work / "constraints.txt", constraints)]
+    inputs = [own]
+    hashes: Path | None = None
+    if requirements.kind == "lock":
+        # The lock's versions also hold for what okibi needs.
+        hashes = _write_lines(work / "versions.txt", drop_folders(uv.export()))
+        constrained.append(hashes)
+        inputs.append(_write_lines(work / "locked.txt", uv.export("--prune", "okibi")))
+    elif requirements.file is not None:
+        inputs.append(requirements.file)
+    # The installed okibi goes into the package, whatever the requirements name.
+    excludes = _write_lines(work / "excludes.txt", ["okibi"])
+    options = [f"--constraints={file}" for file in constrained]
+    text = uv.run(
+        *("pip", "compile", "--no-header", "--annotation-style=line", f"--excludes={excludes}"),
+        *uv.target_options(),
+        *options,
+        *map(str, inputs),
+    )
+    return Resolution(parse_resolution(text), hashes)
+
+
+def install(resolution: Resolution, target: Target, folder: Path, work: Path, into: Path) -> None:
+    """Install the packages of a resolution.
+
+    Args:
+        resolution: the packages.
+        target: what they run on.
+        folder: the function's folder; uv reads its own settings there.
+        work: the folder for uv's input files.
+        into: the folder to install to.
+
+    Raises:
+        BadInput: uv failed.
+    """
+    pins = _write_lines(work / "pins.txt", [each.requirement for each in resolution.packages])
+    hashes = [] if resolution.hashes is None else [f"--constraints={resolution.hashes}"]
+    uv = Uv(find_uv(), folder, target)
+    # Copies: whatever changes a file of the package leaves uv's cache unchanged.
+    uv.run(
+        *("pip", "install", "--no-deps", "--link-mode=copy", f"--target={into}"),
+        *uv.target_options(),
+        *hashes,
+        f"--requirements={pins}",
+    )
+
+
+@attrs.frozen
+class Uv:
+    """Runs uv for a target, in the folder whose settings of uv apply."""
+
+    program: str
+    folder: Path
+    target: Target
+
+    def target_options(self) -> list[str]:
+        return [
+            f"--python-platform={python_platform(self.target)}",
+            f"--python-version={self.target.python_version}",
+            f"--python={sys.executable}",
+            "--only-binary=:all:",
+        ]
+
+    def export(self, *options: str) -> list[str]:
+        """Return the lines of the lock file's production requirements."""
+        return self.run(
+            *("export", "--locked", "--no-dev", "--no-emit-project", "--no-header"),
+            *("--no-annotate", "--format=requirements.txt", *options),
+        ).splitlines()
+
+    def run(self, *arguments: str) -> str:
+        """Run uv and return its output.
+
+        Raises:
+            BadInput: uv failed.
+        """
+        done = subprocess.run(
+            [
+                *(self.program, *arguments),
+                *("--quiet", "--no-progress", "--color=never", "--no-python-downloads"),
+            ],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if done.returncode:
+            raise BadInput(explain_failure(done.stderr, self.target))
+        return done.stdout
+
+
+def parse_resolution(text: str) -> list[Pinned]:
+    """Parse the output of `uv pip compile --annotation-style=line`."""
+    found: list[Pinned] = []
+    for line in text.splitlines():
+        if (match := PIN.match(line)) and match["name"]:
+            via = (each.strip() for each in (match["via"] or "").split(","))
+            names = {_source(each) for each in via if each}
+            name = normalize(match["name"])
+            found.append(Pinned(name, match["requirement"].strip(), frozenset(names)))
+    return found
+
+
+def _source(via: str) -> str:
+    """Shorten the file of "-r FILE" to its name; drop the extras of a package."""
+    if via.startswith(("-r ", "-c ")):
+        return f"{via[:2]} {Path(via[3:]).name}"
+    return normalize(via.partition("[")[0].partition(" ")[0])
+
+
+def drop_folders(lines: Sequence[str]) -> list[str]:
+    """Drop the requirements that are folders: a constraint needs a name and a version."""
+    kept: list[str] = []
+    dropping = False
+    for line in lines:
+        if not line.startswith(" "):  # else the hashes of the requirement above
+            dropping = line.startswith(("-e", ".", "/", "file:"))
+        if not dropping:
+            kept.append(line)
+    return kept
+
+
+def _write_lines(file: Path, lines: Sequence[str]) -> Path:
+    file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return file
+
+
+# -- failures
+
+
+NO_WHEEL = (
+    re.compile(r"Wheels are required for `([^`]+)`"),
+    re.compile(r"(?:only )?([\w.-]+)(?:[=<>!~]=?\S+)? has no wheels"),
+    re.compile(r"`([\w.-]+)==\S+` can't be installed because"),
+)
+
+
+def explain_failure(said: str, target: Target) -> str:
+    """Describe a failure of uv in one sentence, with uv's own text below.
+
+    Args:
+        said: what uv wrote to stderr.
+        target: what the package was for.
+    """
+    plain = re.sub(r"\s+", " ", re.sub(r"[^\x00-\x7f]", " ", said))
+    return f"{_sentence(plain, target)}\n{said.rstrip()}"
+
+
+def _sentence(said: str, target: Target) -> str:
+    if "unexpected argument" in said:
+        return UV_OLD
+    for pattern in NO_WHEEL:
+        if found := pattern.search(said):
+            return (
+                f"{found[1]} has no wheel for Python {target.python_version} on"
+                f" {target.architecture}; choose another version, build the wheel on such a system"
+                " and name its folder in UV_FIND_LINKS, or use --format image"
+            )
+    if found := re.search(r"Because ([\w.-]+) was not found in the package registry", said):
+        return f"{found[1]} does not exist in the package index; correct its name"
+    if "lockfile" in said and "needs to be updated" in said:
+        return "uv.lock does not match pyproject.toml; run: uv lock"
+    if "No solution found" in said:
+        return "the requirements contradict each other, or those of okibi; change a version"
+    if "Failed to fetch" in said or "error sending request" in said:
+        return "uv cannot reach the package index; check the network, or the index in uv's settings"
+    return "uv cannot install the requirements; correct what uv says"

@@ -1,0 +1,101 @@
+"""The files that start okibi from a package: `bootstrap`, the entry, and the manifest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from .archive import list_files
+from .targets import Target
+
+__all__ = [
+    "ENTRY",
+    "IMAGE",
+    "MANIFEST",
+    "bootstrap_script",
+    "entry_source",
+    "hash_package",
+    "manifest",
+]
+
+ENTRY, IMAGE, MANIFEST = "okibi_start.py", "okibi.image", "okibi-package.json"
+
+# No -P: the script's folder is on PYTHONPATH anyway, and a Python before 3.11 knows no such option.
+BOOTSTRAP = """\
+#!/bin/sh
+# Starts okibi. On Lambda's own Python set AWS_LAMBDA_EXEC_WRAPPER=/var/task/bootstrap.
+root=${{LAMBDA_TASK_ROOT:-/var/task}}
+export PYTHONPATH="$root/lib${{PYTHONPATH:+:$PYTHONPATH}}"
+exec {wrapper}{python} "$root/lib/okibi_start.py"
+"""
+
+ENTRY_SOURCE = '''\
+"""Start okibi. Written by `okibi package`, in syntax that older Pythons accept.
+
+Never compiled ahead: any Python can read it, and refuse a package for another one.
+"""
+
+import os
+import sys
+
+PYTHON, MACHINE = {python!r}, {machine!r}
+
+
+def refuse():
+    """End the process with one sentence: the package is for another Python or processor."""
+    from okibi.runtime.startup.wrong_build import KIND, _report
+
+    sentence = "the package was built for Python %d.%d on %s, and this is Python %d.%d on %s: "
+    cure = "build it with okibi package --python and --arch, or change the function's settings"
+    here = sys.version_info[:2] + (os.uname()[4],)
+    _report(sentence % (PYTHON + (MACHINE,) + here) + cure)
+    raise SystemExit(1)
+
+
+if sys.version_info[:2] != PYTHON or os.uname()[4] != MACHINE:
+    refuse()
+# The folder of a script goes first on the path. PYTHONPATH has it already, behind the user's own.
+if not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]
+
+import runpy
+
+runpy.run_module("okibi.runtime", run_name="__main__", alter_sys=True)
+'''
+
+
+def bootstrap_script(python: str = "python3", wrapper: str = "") -> str:
+    """Write the script that starts okibi.
+
+    Args:
+        python: the interpreter, as a shell writes it.
+        wrapper: a program that starts the interpreter, such as "/opt/otel-instrument"; or "".
+    """
+    return BOOTSTRAP.format(python=python, wrapper=f"{wrapper} " if wrapper else "")
+
+
+def entry_source(target: Target) -> str:
+    """Write the entry: it refuses another Python or processor, and runs okibi."""
+    return ENTRY_SOURCE.format(python=target.python, machine=target.machine)
+
+
+def hash_package(folder: Path) -> str:
+    """Hash the names and contents of a package's files, without its manifest and start image."""
+    whole = hashlib.sha256()
+    for name in list_files(folder):
+        if name not in (f"lib/{IMAGE}", f"lib/{MANIFEST}"):
+            whole.update(f"{name}\0".encode())
+            whole.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def manifest(okibi: str, target: Target, handler: str, package_hash: str) -> str:
+    """Write the manifest: what the package is, for tools and for the start image."""
+    content = {
+        "okibi": okibi,
+        "python": target.python_version,
+        "architecture": target.architecture,
+        "format": target.format,
+        "handler": handler,
+        "hash": package_hash,
+    }
+    return json.dumps(content, indent=2) + "\n"

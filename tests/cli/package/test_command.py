@@ -1,0 +1,302 @@
+"""`okibi package`: real packages from PyPI, built by uv, and started as Lambda starts them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from okibi.cli.package.binaries import read_elf
+from okibi.cli.package.refusals import check_zip
+from okibi.cli.package.targets import parse_target
+from okibi.local import FunctionSettings, open_local_lambda
+from tests.support.sandbox import PYTHON
+
+MACHINE = "arm64" if os.uname().machine == "aarch64" else "x86_64"
+OTHER = "arm64" if MACHINE == "x86_64" else "x86_64"
+VERSION = "{}.{}".format(*sys.version_info[:2])
+APP = """
+import importlib.metadata
+import markupsafe, markupsafe._speedups
+from okibi import Function
+
+def handler(event, context):
+    return {
+        "escaped": str(markupsafe.escape(event["name"])),
+        "okibi": importlib.metadata.version("okibi"),
+        "file": __file__,
+    }
+
+function = Function(handler)
+"""
+REQUIREMENTS = "markupsafe==3.0.2\n"
+ENTRIES = """
+import sys
+def handler(event, context):
+    return [each for each in sys.path if "/lib/python" not in each]
+"""
+
+
+def run_package(
+    folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "okibi.cli", "package", *arguments],
+        cwd=folder,
+        env={**os.environ, **PYTHON, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def make_project(folder: Path, requirements: str = REQUIREMENTS, app: str = APP) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_text(app)
+    (folder / "requirements.txt").write_text(requirements)
+    return folder
+
+
+def names(file: Path) -> list[str]:
+    with zipfile.ZipFile(file) as opened:
+        return opened.namelist()
+
+
+def unpack(file: Path, folder: Path) -> Path:
+    """Unpack a zip with the rights of its files, as Lambda does."""
+    with zipfile.ZipFile(file) as opened:
+        for entry in opened.infolist():
+            opened.extract(entry, folder)
+            (folder / entry.filename).chmod(entry.external_attr >> 16 & 0o777)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a project with a package for this machine."""
+    folder = make_project(tmp_path_factory.mktemp("built") / "shop")
+    done = run_package(folder, "app.function", "--python", VERSION, "--arch", MACHINE)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_a_package_has_okibi_in_lib_and_the_function_s_packages_beside_it(built: Path) -> None:
+    found = {*names(built / "function.zip")}
+
+    assert {"app.py", "bootstrap", "markupsafe/__init__.py", "lib/okibi/__init__.py",
+            "lib/okibi_start.py", "lib/okibi-package.json", "lib/trio/__init__.py",
+            "lib/msgspec/__init__.py"} <= found  # fmt: skip
+    folders = {name.split("/")[1] for name in found if name.startswith("lib/")}
+    assert not folders & {"httpx", "httpcore", "h11", "certifi", "anyio", "markupsafe", "bin"}
+    assert not any(name.startswith(("lib/okibi/cli", "lib/okibi/local")) for name in found)
+    assert not any(name.endswith((".pyi", ".c")) or "/tests/" in name for name in found)
+
+
+@pytest.mark.slow
+def test_all_sources_but_the_entry_have_bytecode(built: Path) -> None:
+    found = {*names(built / "function.zip")}
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+
+    def bytecode(name: str) -> str:
+        folder, _, file = name.rpartition("/")
+        return f"{folder}/__pycache__/{file[:-3]}.{tag}.pyc".removeprefix("/")
+
+    sources = {name for name in found if name.endswith(".py")}
+    assert {name for name in sources if bytecode(name) not in found} == {"lib/okibi_start.py"}
+
+
+@pytest.mark.slow
+async def test_the_package_serves_as_lambda_starts_it(built: Path, tmp_path: Path) -> None:
+    folder = unpack(built / "function.zip", tmp_path / "task")
+    settings = FunctionSettings(
+        "app.function", command=(str(folder / "bootstrap"),), task_root=folder, timeout=30,
+        environment={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": ""},
+    )  # fmt: skip
+
+    async with open_local_lambda(settings) as function:
+        answer = await function.invoke(b'{"name": "<b>"}')
+
+    told = json.loads(answer.payload)
+    assert told["escaped"] == "&lt;b&gt;"
+    assert told["file"] == f"{folder}/app.py"
+
+
+@pytest.mark.slow
+def test_its_own_packages_pass_the_check_of_zips(built: Path) -> None:
+    target = parse_target(VERSION, MACHINE, "managed")
+
+    assert check_zip(built / "function.zip", target) == ([], [])
+
+
+@pytest.mark.slow
+def test_a_check_for_another_python_fails_with_exit_1(built: Path) -> None:
+    other = "3.12" if VERSION != "3.12" else "3.13"
+
+    done = run_package(built, "--check", "function.zip", "--python", other)
+
+    assert done.returncode == 1
+    assert f"was built for Python {VERSION}, and the function runs on {other}" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_builds_are_the_same_bytes_under_another_clock_path_and_user(
+    built: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "elsewhere" / "deeper" / "copy"
+    shutil.copytree(built, again, ignore=shutil.ignore_patterns("*.zip"))
+    for file in again.iterdir():
+        os.utime(file, (1, 1))
+    environment = {
+        "HOME": str(tmp_path), "TZ": "Asia/Kathmandu", "PYTHONHASHSEED": "77", "LANG": "C",
+        "TMPDIR": str(tmp_path), "SOURCE_DATE_EPOCH": "1", "USER": "another",
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+    }  # fmt: skip
+    old = os.umask(0o077)
+    try:
+        options = ("app.function", "--python", VERSION, "--arch", MACHINE, "-o", "second.zip")
+        done = run_package(again, *options, environment=environment)
+    finally:
+        os.umask(old)
+
+    assert done.returncode == 0, done.stderr
+    assert (again / "second.zip").read_bytes() == (built / "function.zip").read_bytes()
+
+
+@pytest.mark.slow
+def test_each_binary_of_a_package_for_the_other_processor_is_for_it(
+    built: Path, tmp_path: Path
+) -> None:
+    done = run_package(
+        built, "app.function", "--python", VERSION, "--arch", OTHER, "-o", f"{tmp_path}/x.zip"
+    )
+    assert done.returncode == 0, done.stderr
+
+    machine = parse_target(VERSION, OTHER, "managed").machine
+    machines: dict[str, str] = {}
+    with zipfile.ZipFile(tmp_path / "x.zip") as opened:
+        for name in opened.namelist():
+            if (elf := read_elf(opened.read(name))) is not None:
+                machines[name] = elf.machine
+    assert {*machines.values()} == {machine}
+    modules = {name.split("/")[-2] for name in machines}
+    assert {"markupsafe", "msgspec", "parser"} <= modules
+    assert "lib/okibi/runtime/codec/encoder.abi3.so" not in machines
+
+
+@pytest.mark.slow
+def test_a_locked_project_gets_the_versions_of_its_lock(tmp_path: Path) -> None:
+    from okibi.cli.package.resolve import find_uv
+
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "app.py").write_text("def handler(event, context): pass\n")
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
+        'dependencies = ["itsdangerous<2.2", "attrs==25.1.0"]\n[dependency-groups]\n'
+        'dev = ["iniconfig"]\n'
+    )
+    subprocess.run(
+        [find_uv(), "lock", "--quiet", "--python", sys.executable], cwd=folder, check=True
+    )
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 0, done.stderr
+    assert "requirements: uv.lock" in done.stderr
+    found = names(folder / "function.zip")
+    infos = {name.split("/")[-2] for name in found if name.endswith(".dist-info/METADATA")}
+    assert {"itsdangerous-2.1.2.dist-info", "attrs-25.1.0.dist-info"} <= infos
+    assert not any(info.startswith("iniconfig") for info in infos)
+    assert "lib/attr/__init__.py" in found
+
+    (folder / "pyproject.toml").write_text(
+        (folder / "pyproject.toml").read_text().replace("<2.2", "==2.2")
+    )
+    done = run_package(folder, "app.handler", "--python", VERSION)
+    assert done.returncode == 2
+    assert done.stderr.startswith("okibi: uv.lock does not match pyproject.toml; run: uv lock\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("requirements", "sentence"),
+    [("pycrypto==2.6.1", "pycrypto has no wheel for Python "),
+     ("itsdangerous==2.2\nitsdangerous==2.1", "the requirements contradict each other"),
+     ("trio<0.20", "the requirements contradict each other"),
+     ("no-such-package-of-okibi-tests", "no-such-package-of-okibi-tests does not exist in the")],
+    ids=["no wheel", "contradiction", "too old for okibi", "unknown"],
+)  # fmt: skip
+def test_requirements_that_cannot_be_met_are_one_sentence_and_uv_s_text(
+    requirements: str, sentence: str, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path / "shop", f"{requirements}\n")
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"okibi: {sentence}")
+    assert len(done.stderr.splitlines()) > 1
+    assert not (folder / "function.zip").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["name", "extra", "folder", "editable"])
+def test_okibi_among_the_requirements_is_the_installed_one(kind: str, tmp_path: Path) -> None:
+    from tests.support.sandbox import ROOT
+
+    lines = {"name": "okibi", "extra": "okibi[cli]", "folder": f"{ROOT}", "editable": f"-e {ROOT}"}
+    app = "def handler(event, context): pass\n"
+    folder = make_project(tmp_path / "shop", f"{lines[kind]}\n", app)
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 0, done.stderr
+    found = names(folder / "function.zip")
+    assert "lib/okibi/runtime/__main__.py" in found
+    assert not any("typer" in name for name in found)
+
+
+@pytest.mark.slow
+def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "", "def handler(event, context):\n    return (\n")
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 2
+    assert "app.py: Python" in done.stderr
+    assert "cannot compile it (line 2: '(' was never closed)" in done.stderr
+
+
+# -- arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["./app.handler"], "handler './app.handler' starts with no module"),
+     (["app.handler", "-o", "no/such/folder.zip"], "there is no folder"),
+     (["app.handler", "--python", "2.7"], "--python 2.7: must be one of"),
+     (["--check", "missing.zip"], "missing.zip: cannot be read (No such file or directory)")],
+    ids=["handler", "output", "python", "check"],
+)  # fmt: skip
+def test_a_wrong_argument_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    done = run_package(tmp_path, *arguments)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_folder_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    done = run_package(tmp_path, "app.handler")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no files; run okibi package in the function's folder" in done.stderr

@@ -1,0 +1,98 @@
+"""Which files of packages and of okibi a package needs."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from okibi.cli.package.binaries import Elf
+from okibi.cli.package.contents import (
+    encoder_fits,
+    find_installed,
+    is_needed,
+    is_needed_of_okibi,
+    needs_stub,
+    needs_tests,
+    record,
+)
+from okibi.cli.package.targets import parse_target
+
+TARGET = parse_target("3.13", "arm64", "managed")
+FITS = Elf(64, "aarch64", "glibc", (2, 17))
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["trio/__init__.py", "x-1.dist-info/METADATA", "x-1.dist-info/entry_points.txt",
+     "x-1.dist-info/licenses/LICENSE", "numpy/testing/__init__.py", "x/py.typed", "x/bin/tool",
+     "x/data.json", "x.libs/liby-1.so"],
+)  # fmt: skip
+def test_code_data_metadata_and_licences_stay(file: str) -> None:
+    assert is_needed(file, drop_tests=True)
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["bin/httpx", "shop/tests/test_x.py", "tests/__init__.py", "boto3-stubs/client.pyi",
+     "x/__pycache__/y.cpython-313.pyc", "x-1.dist-info/direct_url.json", "x-1.dist-info/INSTALLER"],
+)  # fmt: skip
+def test_scripts_tests_stubs_and_the_installer_s_notes_are_dropped(file: str) -> None:
+    assert not is_needed(file, drop_tests=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [("from numpy._core.tests._natype import pd_NA", True),
+     ("if x:\n    from .tests import data", True),
+     ("import shop.tests.fixtures", True),
+     ("# from shop.tests import x", False),
+     ("from shop.attests import x", False),
+     ("print('run the tests')", False)],
+)  # fmt: skip
+def test_tests_stay_if_the_package_itself_imports_them(source: str, needed: bool) -> None:
+    assert needs_tests([b"", source.encode()]) is needed
+
+
+def test_a_stub_stays_if_its_module_reads_it() -> None:
+    assert needs_stub(b"__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)")
+    assert not needs_stub(b"import os")
+    assert not needs_stub(None)
+
+
+@pytest.mark.parametrize(
+    ("file", "needed"),
+    [("__init__.py", True), ("runtime/codec/encoder.abi3.so", True), ("actors/server.py", True),
+     ("cli/commands.py", False), ("local/sandbox.py", False), ("testing/plugin.py", False),
+     ("runtime/codec/encoder.c", False), ("runtime/codec/encoder.pyi", False)],
+)  # fmt: skip
+def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, needed: bool) -> None:
+    assert is_needed_of_okibi(file) is needed
+
+
+@pytest.mark.parametrize(
+    ("elf", "fits"),
+    [(FITS, True), (None, False), (attrs.evolve(FITS, machine="x86_64"), False),
+     (attrs.evolve(FITS, libc="musl", glibc=(0, 0)), False),
+     (attrs.evolve(FITS, glibc=(2, 38)), False), (attrs.evolve(FITS, bits=32), False)],
+)  # fmt: skip
+def test_the_encoder_goes_only_where_it_can_be_loaded(elf: Elf | None, fits: bool) -> None:
+    assert encoder_fits(elf, TARGET) is fits
+
+
+def test_a_record_lists_the_files_that_are_left() -> None:
+    text = record(["x/b.py", "x/a,b.py", "x-1.dist-info/METADATA"], "x-1.dist-info")
+
+    assert text == 'x-1.dist-info/METADATA,,\nx-1.dist-info/RECORD,,\n"x/a,b.py",,\nx/b.py,,\n'
+
+
+def test_installed_packages_are_found_with_their_files(tmp_path: Path) -> None:
+    info = tmp_path / "My_Package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: My_Package\nVersion: 1.0\n")
+    (info / "RECORD").write_text("my.py,,\nlost.py,,\n../../bin/my,,\n")
+    (tmp_path / "my.py").write_text("")
+
+    (found,) = find_installed(tmp_path)
+
+    assert (found.name, found.version, found.info) == ("my-package", "1.0", info.name)
+    assert found.files == ["my.py"]

@@ -1,0 +1,27 @@
+"""A user's file and a package never share a path, and nothing hides a module of okibi's."""
+
+import pytest
+
+from okibi.cli.package.staging import find_conflict
+
+OWNERS = {
+    "requests/api.py": "requests",
+    "lib/trio/__init__.py": "trio",
+    "lib/attr/__init__.py": "attrs",
+}
+
+
+def test_files_beside_packages_are_no_conflict() -> None:
+    assert find_conflict(["app.py", "shop/api.py", "lib/prices.py"], OWNERS) == ""
+
+
+def test_a_package_that_is_also_in_the_user_s_folder_is_named() -> None:
+    assert find_conflict(["app.py", "requests/api.py"], OWNERS) == (
+        "requests/api.py is in your folder, and the requirements install it too (requests); remove"
+        " your copy, or the requirement"
+    )
+
+
+@pytest.mark.parametrize("name", ["lib/logging.py", "lib/trio/x.py", "lib/okibi_start.py"])
+def test_a_file_in_lib_that_would_hide_a_module_is_refused(name: str) -> None:
+    assert find_conflict([name], OWNERS).startswith(f"{name} would hide a module of the same name")
