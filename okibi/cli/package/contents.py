@@ -1,7 +1,7 @@
 """Decide which files of the installed packages, and of okibi, a package needs."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,21 +15,22 @@ __all__ = [
     "Installed",
     "encoder_fits",
     "find_installed",
-    "is_needed",
     "is_needed_of_okibi",
-    "needs_stub",
-    "needs_tests",
+    "needed_files",
     "record",
 ]
 
-DIST_INFO_DROPPED = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
+DIST_INFO_DROPPED = frozenset(
+    {"INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"}
+)
 """What an installer writes: a part of it names folders of this machine."""
 OKIBI_DROPPED = ("cli/", "local/", "testing/")
 OKIBI_DROPPED_ENDINGS = (".c", ".pyi", ".pyc", "py.typed")
 ENCODER = "runtime/codec/encoder.abi3.so"
-# `from numpy.tests import x`, `import numpy.tests.x`, `from .tests import x`.
-TESTS_IMPORT = re.compile(rb"^\s*(?:from|import)\s+[\w.]*\btests\b", re.MULTILINE)
-TESTS = "tests"
+TESTS = frozenset({"tests", "_tests"})
+# `from numpy.tests import x`, `import numpy.tests.x`, `from .._tests import x`.
+TESTS_IMPORT = re.compile(rb"^\s*(?:from|import)\s+(?:[\w.]*\.)?_?tests\b", re.MULTILINE)
+COMPILED_FROM = (".c", ".cpp", ".pyx", ".pxd")
 
 
 @attrs.frozen
@@ -61,42 +62,48 @@ def find_installed(folder: Path) -> list[Installed]:
     return sorted(found, key=lambda each: each.name)
 
 
-def is_needed(file: str, *, drop_tests: bool) -> bool:
-    """Whether a file of an installed package is needed on Lambda, its stubs aside.
+def needed_files(files: Sequence[str], read: Callable[[str], bytes]) -> list[str]:
+    """List the files of an installed package that are needed on Lambda.
 
-    Dropped are scripts, tests, bytecode for another Python, packages of stubs, and the installer's
-    notes. Metadata, entry points and licences stay.
-
-    Args:
-        file: the path below the folder of installation.
-        drop_tests: whether to drop folders called "tests".
-    """
-    *folders, name = file.split("/")
-    if name.endswith((".pyc", ".pyo")) or (folders and folders[0] == "bin"):
-        return False
-    if folders and folders[0].endswith("-stubs"):
-        return False
-    if folders and folders[0].endswith(".dist-info") and name in DIST_INFO_DROPPED:
-        return False
-    return not (drop_tests and TESTS in folders)
-
-
-def needs_tests(sources: Iterable[bytes]) -> bool:
-    """Whether one of these sources imports from a folder called "tests".
+    Dropped are scripts, tests, stubs, the C and Cython sources of compiled modules, bytecode of
+    another Python, and the installer's notes. Metadata, entry points and licences stay. Tests stay
+    if the package imports them; a stub stays if its module reads it (`lazy_loader.attach_stub`).
 
     Args:
-        sources: the sources of a package outside such folders.
+        files: the package's files, below the folder of installation.
+        read: returns the content of one of them.
     """
-    return any(b"tests" in source and TESTS_IMPORT.search(source) for source in sources)
+    present = {*files}
+    outside = (name for name in files if name.endswith(".py") and not _is_test(name))
+    keep_tests = any(TESTS_IMPORT.search(read(name)) for name in outside)
+    modules = {name.partition(".")[0] for name in files if name.endswith(".so")}
+
+    def is_needed(name: str) -> bool:
+        if _is_installers(name) or (_is_test(name) and not keep_tests):
+            return False
+        if name.endswith(COMPILED_FROM):
+            return name.rpartition(".")[0] not in modules
+        if name.endswith(".pyi"):
+            return name[:-1] in present and b"attach_stub" in read(name[:-1])
+        return True
+
+    return [name for name in files if is_needed(name)]
 
 
-def needs_stub(source: bytes | None) -> bool:
-    """Whether a module reads its stub when it is imported, as `lazy_loader.attach_stub` does.
+def _is_test(name: str) -> bool:
+    return not TESTS.isdisjoint(name.split("/")[:-1])
 
-    Args:
-        source: the source of the module; None if there is none.
-    """
-    return source is not None and b"attach_stub" in source
+
+def _is_installers(name: str) -> bool:
+    """Whether a file serves an installer or a type checker, or is a script."""
+    *folders, file = name.split("/")
+    top = folders[0] if folders else ""
+    return (
+        file.endswith((".pyc", ".pyo"))
+        or top == "bin"
+        or top.endswith("-stubs")
+        or (top.endswith(".dist-info") and file in DIST_INFO_DROPPED)
+    )
 
 
 def is_needed_of_okibi(file: str) -> bool:
@@ -127,10 +134,3 @@ def record(files: Iterable[str], info: str) -> str:
     own = f"{info}/RECORD"
     lines = sorted({*files, own})
     return "".join(f'"{each}",,\n' if "," in each else f"{each},,\n" for each in lines)
-
-
-def read_sources(folder: Path, files: Iterable[str]) -> Iterable[bytes]:
-    """Yield the sources of a package outside of its tests."""
-    for file in files:
-        if file.endswith(".py") and TESTS not in file.split("/"):
-            yield (folder / file).read_bytes()

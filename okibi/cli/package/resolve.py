@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import attrs
 
@@ -38,7 +39,7 @@ UV_OLD = "okibi package needs uv 0.10 or newer; run: pip install --upgrade uv"
 OKIBIS = "okibi.txt"
 NOT_NEEDED = frozenset({"httpx"})
 """Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it."""
-PIN = re.compile(r"(?P<requirement>(?P<name>[\w.-]+)[^#]*?)\s*(?:#\s*via\s+(?P<via>.*))?$")
+VIA = re.compile(r"\s+# via ")
 NAME = re.compile(r"[\w.-]+")
 
 
@@ -50,11 +51,14 @@ class Pinned:
         name: the normalized name.
         requirement: exactly this version, as in "trio==0.35.0", or a URL.
         via: normalized names of the packages that require it; "-r FILE" for a list of requirements.
+        is_folder: whether the package is a folder of sources, such as a member of a workspace. The
+            name is the folder's then.
     """
 
     name: str
     requirement: str
     via: frozenset[str]
+    is_folder: bool = False
 
 
 @attrs.frozen
@@ -150,7 +154,8 @@ def resolve(
         # The lock's versions also hold for what okibi needs.
         hashes = _write_lines(work / "versions.txt", drop_folders(uv.export()))
         constrained.append(hashes)
-        inputs.append(_write_lines(work / "locked.txt", uv.export("--prune", "okibi")))
+        locked = mark_folders(uv.export("--prune", "okibi"))
+        inputs.append(_write_lines(work / "locked.txt", locked))
     elif requirements.file is not None:
         inputs.append(requirements.file)
     # The installed okibi goes into the package, whatever the requirements name.
@@ -178,9 +183,13 @@ def install(resolution: Resolution, target: Target, folder: Path, work: Path, in
     Raises:
         BadInput: uv failed.
     """
-    pins = _write_lines(work / "pins.txt", [each.requirement for each in resolution.packages])
-    hashes = [] if resolution.hashes is None else [f"--constraints={resolution.hashes}"]
     uv = Uv(find_uv(), folder, target)
+    wanted = [
+        uv.build_wheel(each, work) if each.is_folder else each.requirement
+        for each in resolution.packages
+    ]
+    pins = _write_lines(work / "pins.txt", wanted)
+    hashes = [] if resolution.hashes is None else [f"--constraints={resolution.hashes}"]
     # Copies: whatever changes a file of the package leaves uv's cache unchanged.
     uv.run(
         *("pip", "install", "--no-deps", "--link-mode=copy", f"--target={into}"),
@@ -213,6 +222,26 @@ class Uv:
             *("--no-annotate", "--format=requirements.txt", *options),
         ).splitlines()
 
+    def build_wheel(self, package: Pinned, work: Path) -> str:
+        """Build the wheel of a folder. An editable installation would only name the folder.
+
+        Returns:
+            The wheel's path.
+
+        Raises:
+            BadInput: building failed, or the wheel is for this machine only.
+        """
+        source = unquote(package.requirement.removeprefix("-e ").removeprefix("file://"))
+        into = work / "wheels" / package.name
+        self.run("build", "--wheel", f"--out-dir={into}", f"--python={sys.executable}", source)
+        (wheel,) = into.glob("*.whl")
+        if not wheel.name.endswith("-none-any.whl"):
+            raise BadInput(
+                f"{source} has compiled modules, which this machine would build for itself; build"
+                " its wheel on a system like the function's, and require the wheel"
+            )
+        return str(wheel)
+
     def run(self, *arguments: str) -> str:
         """Run uv and return its output.
 
@@ -238,11 +267,16 @@ def parse_resolution(text: str) -> list[Pinned]:
     """Parse the output of `uv pip compile --annotation-style=line`."""
     found: list[Pinned] = []
     for line in text.splitlines():
-        if (match := PIN.match(line)) and match["name"]:
-            via = (each.strip() for each in (match["via"] or "").split(","))
-            names = {_source(each) for each in via if each}
-            name = normalize(match["name"])
-            found.append(Pinned(name, match["requirement"].strip(), frozenset(names)))
+        requirement, *rest = VIA.split(line, maxsplit=1)
+        if is_folder := requirement.startswith("-e "):
+            name = unquote(requirement.rstrip("/").rpartition("/")[2])
+        elif match := NAME.match(requirement):
+            name = match[0]
+        else:
+            continue
+        sources = rest[0].split(",") if rest else []
+        via = frozenset(_source(each.strip()) for each in sources)
+        found.append(Pinned(normalize(name), requirement.strip(), via, is_folder))
     return found
 
 
@@ -253,13 +287,18 @@ def _source(via: str) -> str:
     return normalize(via.partition("[")[0].partition(" ")[0])
 
 
+def mark_folders(lines: Sequence[str]) -> list[str]:
+    """Write -e before requirements that are folders: uv reads no others without building them."""
+    return [f"-e {line}" if line.startswith((".", "/", "file:")) else line for line in lines]
+
+
 def drop_folders(lines: Sequence[str]) -> list[str]:
-    """Drop the requirements that are folders: a constraint needs a name and a version."""
+    """Drop requirements that are folders: a constraint needs a name and a version."""
     kept: list[str] = []
     dropping = False
     for line in lines:
         if not line.startswith(" "):  # else the hashes of the requirement above
-            dropping = line.startswith(("-e", ".", "/", "file:"))
+            dropping = line.startswith(("-e ", ".", "/", "file:"))
         if not dropping:
             kept.append(line)
     return kept
@@ -274,10 +313,12 @@ def _write_lines(file: Path, lines: Sequence[str]) -> Path:
 
 
 NO_WHEEL = (
-    re.compile(r"Wheels are required for `([^`]+)`"),
-    re.compile(r"(?:only )?([\w.-]+)(?:[=<>!~]=?\S+)? has no wheels"),
-    re.compile(r"`([\w.-]+)==\S+` can't be installed because"),
+    re.compile(r"(?:Wheels are required|only found wheels|Wheels are available) for `([^`]+)`"),
+    re.compile(r"([\w.-]+?)(?:[=<>!~]=?\S+)? ha(?:s|ve) no (?:usable )?wheels"),
 )
+NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+)")
+SOURCES = re.compile(r"Building source distributions is disabled, but attempted to build `([^`]+)`")
+UNKNOWN = re.compile(r"([\w.-]+) was not found in the package registry")
 
 
 def explain_failure(said: str, target: Target) -> str:
@@ -301,8 +342,15 @@ def _sentence(said: str, target: Target) -> str:
                 f" {target.architecture}; choose another version, build the wheel on such a system"
                 " and name its folder in UV_FIND_LINKS, or use --format image"
             )
-    if found := re.search(r"Because ([\w.-]+) was not found in the package registry", said):
+    if found := UNKNOWN.search(said):
         return f"{found[1]} does not exist in the package index; correct its name"
+    if found := NO_VERSION.search(said):
+        return f"{found[1]} does not exist in the package index; choose another version"
+    if found := SOURCES.search(said):
+        return (
+            f"{found[1]} is required as sources, which are not built; write -e before a folder, or"
+            " require a wheel"
+        )
     if "lockfile" in said and "needs to be updated" in said:
         return "uv.lock does not match pyproject.toml; run: uv lock"
     if "No solution found" in said:

@@ -116,7 +116,9 @@ def _move_packages(
         prefix = "lib/" if package.name in okibis else ""
         kept = [
             name
-            for name in _needed_files(installed, package)
+            for name in contents.needed_files(
+                package.files, lambda name: (installed / name).read_bytes()
+            )
             if not matches(name, exclude) and name != f"{package.info}/RECORD"
         ]
         for name in kept:
@@ -126,21 +128,6 @@ def _move_packages(
         (staged.folder / record).write_text(contents.record(kept, package.info), "utf-8")
         owners[record] = package.name
     return owners
-
-
-def _needed_files(installed: Path, package: contents.Installed) -> list[str]:
-    sources = contents.read_sources(installed, package.files)
-    drop_tests = not contents.needs_tests(sources)
-    kept = [name for name in package.files if contents.is_needed(name, drop_tests=drop_tests)]
-    return [
-        name
-        for name in kept
-        if not name.endswith(".pyi") or contents.needs_stub(_read(installed / name[:-1]))
-    ]
-
-
-def _read(file: Path) -> bytes | None:
-    return file.read_bytes() if file.is_file() else None
 
 
 def _move(source: Path, to: Path) -> None:

@@ -264,6 +264,25 @@ def test_okibi_among_the_requirements_is_the_installed_one(kind: str, tmp_path: 
 
 
 @pytest.mark.slow
+def test_a_folder_among_the_requirements_is_copied_not_linked(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "-e ./prices\n", "import prices\nhandler = print\n")
+    (folder / "prices" / "prices").mkdir(parents=True)
+    (folder / "prices" / "prices" / "__init__.py").write_text("PRICE = 3\n")
+    (folder / "prices" / "pyproject.toml").write_text(
+        '[project]\nname = "prices"\nversion = "1"\n[build-system]\nrequires = ["hatchling"]\n'
+        'build-backend = "hatchling.build"\n'
+    )
+    (folder / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["prices/prices"]\n')
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 0, done.stderr
+    found = names(folder / "function.zip")
+    assert "prices/__init__.py" in found
+    assert not any(name.endswith(".pth") or "prices/prices" in name for name in found)
+
+
+@pytest.mark.slow
 def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "shop", "", "def handler(event, context):\n    return (\n")
 

@@ -1,6 +1,8 @@
 """Which files of packages and of okibi a package needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 import pytest
@@ -9,10 +11,8 @@ from okibi.cli.package.binaries import Elf
 from okibi.cli.package.contents import (
     encoder_fits,
     find_installed,
-    is_needed,
     is_needed_of_okibi,
-    needs_stub,
-    needs_tests,
+    needed_files,
     record,
 )
 from okibi.cli.package.targets import parse_target
@@ -21,52 +21,77 @@ TARGET = parse_target("3.13", "arm64", "managed")
 FITS = Elf(64, "aarch64", "glibc", (2, 17))
 
 
+def needed(*files: str, sources: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    return needed_files(sorted(files), lambda name: sources.get(name, "").encode())
+
+
 @pytest.mark.parametrize(
     "file",
     ["trio/__init__.py", "x-1.dist-info/METADATA", "x-1.dist-info/entry_points.txt",
      "x-1.dist-info/licenses/LICENSE", "numpy/testing/__init__.py", "x/py.typed", "x/bin/tool",
-     "x/data.json", "x.libs/liby-1.so"],
+     "x/data.json", "x.libs/liby-1.so", "x/kernel.c", "test_x.py"],
 )  # fmt: skip
 def test_code_data_metadata_and_licences_stay(file: str) -> None:
-    assert is_needed(file, drop_tests=True)
+    assert needed(file) == [file]
 
 
 @pytest.mark.parametrize(
     "file",
-    ["bin/httpx", "shop/tests/test_x.py", "tests/__init__.py", "boto3-stubs/client.pyi",
-     "x/__pycache__/y.cpython-313.pyc", "x-1.dist-info/direct_url.json", "x-1.dist-info/INSTALLER"],
+    ["bin/httpx", "shop/tests/test_x.py", "trio/_core/_tests/x.py", "tests/__init__.py",
+     "boto3-stubs/client.pyi", "x/__pycache__/y.cpython-313.pyc", "x-1.dist-info/direct_url.json",
+     "x-1.dist-info/INSTALLER"],
 )  # fmt: skip
 def test_scripts_tests_stubs_and_the_installer_s_notes_are_dropped(file: str) -> None:
-    assert not is_needed(file, drop_tests=True)
+    assert needed(file) == []
 
 
 @pytest.mark.parametrize(
-    ("source", "needed"),
+    ("source", "stay"),
     [("from numpy._core.tests._natype import pd_NA", True),
      ("if x:\n    from .tests import data", True),
-     ("import shop.tests.fixtures", True),
+     ("import shop._tests.fixtures", True),
+     ("from ._tests import x", True),
      ("# from shop.tests import x", False),
      ("from shop.attests import x", False),
      ("print('run the tests')", False)],
 )  # fmt: skip
-def test_tests_stay_if_the_package_itself_imports_them(source: str, needed: bool) -> None:
-    assert needs_tests([b"", source.encode()]) is needed
+def test_tests_stay_if_the_package_itself_imports_them(source: str, stay: bool) -> None:
+    files = needed("shop/a.py", "shop/tests/b.py", sources={"shop/a.py": source})
+
+    assert ("shop/tests/b.py" in files) is stay
 
 
-def test_a_stub_stays_if_its_module_reads_it() -> None:
-    assert needs_stub(b"__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)")
-    assert not needs_stub(b"import os")
-    assert not needs_stub(None)
+def test_tests_that_import_tests_do_not_keep_them() -> None:
+    source = {"shop/tests/a.py": "from shop.tests import b"}
+
+    assert needed("shop/tests/a.py", "shop/tests/b.py", sources=source) == []
 
 
 @pytest.mark.parametrize(
-    ("file", "needed"),
+    ("source", "stays"),
+    [("__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)", True),
+     ("import os", False)],
+)  # fmt: skip
+def test_a_stub_stays_only_if_its_module_reads_it(source: str, stays: bool) -> None:
+    files = needed("x/__init__.py", "x/__init__.pyi", sources={"x/__init__.py": source})
+
+    assert ("x/__init__.pyi" in files) is stays
+
+
+def test_the_sources_of_compiled_modules_are_dropped() -> None:
+    so = "x/fast.cpython-313-x86_64-linux-gnu.so"
+
+    assert needed("x/fast.c", "x/fast.pyi", "x/fast.pyx", so, "x/slow.pyx") == [so, "x/slow.pyx"]
+
+
+@pytest.mark.parametrize(
+    ("file", "stays"),
     [("__init__.py", True), ("runtime/codec/encoder.abi3.so", True), ("actors/server.py", True),
      ("cli/commands.py", False), ("local/sandbox.py", False), ("testing/plugin.py", False),
      ("runtime/codec/encoder.c", False), ("runtime/codec/encoder.pyi", False)],
 )  # fmt: skip
-def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, needed: bool) -> None:
-    assert is_needed_of_okibi(file) is needed
+def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, stays: bool) -> None:
+    assert is_needed_of_okibi(file) is stays
 
 
 @pytest.mark.parametrize(

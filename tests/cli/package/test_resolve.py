@@ -1,9 +1,13 @@
 """One resolution for okibi and the function, and failures of uv in one sentence."""
 
+import pytest
+
 from okibi.cli.package.resolve import (
     Pinned,
     Resolution,
     drop_folders,
+    explain_failure,
+    mark_folders,
     parse_resolution,
     python_platform,
     runtime_requirements,
@@ -13,10 +17,11 @@ from okibi.cli.package.targets import parse_target
 COMPILED = """\
 attrs==26.1.0             # via outcome, trio, -r /tmp/x/okibi.txt
 boto3==1.44.8             # via -r /home/me/shop/requirements.txt
-my-lib @ file:///home/me/my_lib-1.0-py3-none-any.whl  # via -r requirements.txt
+my-lib @ https://example.com/my_lib-1.0-py3-none-any.whl#sha256=00  # via -r requirements.txt
 outcome==1.3.0.post0      # via trio
 Typing_Extensions==4.15.0  # via pydantic[email]
 trio==0.35.0              # via -r /tmp/x/okibi.txt
+-e file:///home/me/shop/packages/Our%20Prices  # via shop (pyproject.toml)
 """
 
 
@@ -28,8 +33,15 @@ def test_the_output_of_uv_is_parsed_with_who_needs_what() -> None:
     )
     assert packages["typing-extensions"].via == {"pydantic"}
     assert packages["my-lib"].requirement == (
-        "my-lib @ file:///home/me/my_lib-1.0-py3-none-any.whl"
+        "my-lib @ https://example.com/my_lib-1.0-py3-none-any.whl#sha256=00"
     )
+
+
+def test_a_folder_among_the_requirements_is_recognised() -> None:
+    (folder,) = (each for each in parse_resolution(COMPILED) if each.is_folder)
+
+    assert folder.requirement == "-e file:///home/me/shop/packages/Our%20Prices"
+    assert folder.via == {"shop"}
 
 
 def test_okibi_s_packages_are_those_that_okibi_leads_to() -> None:
@@ -47,7 +59,63 @@ def test_wheels_are_chosen_for_the_glibc_of_the_target() -> None:
     assert python_platform(parse_target("3.11", "x86_64", "managed")) == "x86_64-manylinux_2_17"
 
 
+def test_folders_of_a_lock_are_marked_for_uv() -> None:
+    lines = ["./packages/shop", "-e ../prices", "attrs==26.1.0 \\", "    --hash=sha256:00"]
+
+    assert mark_folders(lines) == ["-e ./packages/shop", *lines[1:]]
+
+
 def test_folders_are_no_constraints() -> None:
     lines = ["-e .", "./packages/shop", "attrs==26.1.0 \\", "    --hash=sha256:00", "trio==0.35.0"]
 
     assert drop_folders(lines) == lines[2:]
+
+
+TARGET = parse_target("3.13", "arm64", "managed")
+NO_WHEEL = "has no wheel for Python 3.13 on arm64; choose another version, build the wheel on"
+
+
+PYCRYPTO = """\
+error: No solution found when resolving dependencies
+  cause: Because pycrypto==2.6.1 has no usable wheels and you require pycrypto==2.6.1, we can
+         conclude that your requirements are unsatisfiable.
+
+hint: Wheels are required for `pycrypto` because building from source is disabled for all packages
+"""
+ONNX = """\
+error: No solution found when resolving dependencies
+  cause: Because onnxruntime==1.16.0 has no wheels with a matching Python ABI tag (e.g., `cp313`)
+         and you require onnxruntime==1.16.0, we can conclude that
+         your requirements are unsatisfiable.
+"""
+DECORD = """\
+  \u00d7 No solution found when resolving dependencies:
+  \u2570\u2500\u25b6 Because decord<=0.1 have
+      no wheels with a matching platform tag
+hint: Wheels are available for `decord` (v0.6.0) on the following platforms: `win_amd64`
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [(PYCRYPTO, f"pycrypto {NO_WHEEL}"),
+     (ONNX, f"onnxruntime {NO_WHEEL}"),
+     (DECORD, f"decord {NO_WHEEL}"),
+     ("cause: Because there is no version of flask==99 and you require flask==99",
+      "flask==99 does not exist in the package index; choose another version"),
+     ("cause: Because nope was not found in the package registry and you require nope",
+      "nope does not exist in the package index; correct its name"),
+     ("error: Building source distributions is disabled, but attempted to build `foo`",
+      "foo is required as sources, which are not built; write -e before a folder, or"),
+     ("error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided",
+      "uv.lock does not match pyproject.toml; run: uv lock"),
+     ("cause: Failed to fetch: http://127.0.0.1:9/simple/x/\ncause: error sending request",
+      "uv cannot reach the package index; check the network"),
+     ("error: unexpected argument '--excludes' found", "okibi package needs uv 0.10 or newer"),
+     ("error: something else", "uv cannot install the requirements; correct what uv says")],
+)  # fmt: skip
+def test_a_failure_of_uv_begins_with_one_sentence(said: str, sentence: str) -> None:
+    first, _, rest = explain_failure(said, TARGET).partition("\n")
+
+    assert first.startswith(sentence)
+    assert rest == said.rstrip()
