@@ -63,7 +63,8 @@ for file, name in json.load(sys.stdin):
     with open(cached, "wb") as opened:
         head = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
         opened.write(head + body)
-json.dump(failed, sys.stdout)
+magic = int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little")
+json.dump([list(sys.version_info[:2]), magic, failed], sys.stdout)
 """
 
 
@@ -118,7 +119,7 @@ def compile_package(
         The files that do not compile. They have no bytecode.
 
     Raises:
-        BadInput: the interpreter does not run.
+        BadInput: the interpreter does not run, or is a pre-release.
     """
     wanted = max(1, min(processes, len(files) // FEW))
     pairs = [(str(folder / file), f"{TASK_ROOT}/{file}") for file in files]
@@ -144,9 +145,13 @@ def compile_package(
             out, err = process.communicate()
             if process.returncode:
                 raise BadInput(f"{interpreter} cannot compile the package: {err.strip()[-500:]}")
-            failed += [
-                NotCompiled(os.path.relpath(file, folder), why) for file, why in json.loads(out)
-            ]
+            python, magic, found = json.loads(out)
+            if MAGIC_NUMBERS.get(tuple(python), magic) != magic:
+                raise BadInput(
+                    f"{interpreter} is a pre-release, whose bytecode Lambda's Python would not"
+                    " load; install a release"
+                )
+            failed += [NotCompiled(os.path.relpath(file, folder), why) for file, why in found]
     finally:
         for process in running:
             process.kill()

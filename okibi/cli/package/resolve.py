@@ -40,7 +40,7 @@ OKIBIS = "okibi.txt"
 NOT_NEEDED = frozenset({"httpx"})
 """Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it."""
 VIA = re.compile(r"\s+# via ")
-NAME = re.compile(r"[\w.-]+")
+NAME = re.compile(r"\w[\w.-]*")
 
 
 @attrs.frozen
@@ -67,11 +67,15 @@ class Resolution:
 
     Args:
         packages: all packages, in the order of their names.
-        hashes: a file with the hashes of the lock file, which an installation checks; or None.
+        uv: the uv that has chosen them.
+        inputs: the files with the requirements.
+        options: uv's other options.
     """
 
     packages: Sequence[Pinned]
-    hashes: Path | None = None
+    uv: "Uv"
+    inputs: Sequence[Path] = ()
+    options: Sequence[str] = ()
 
     def okibis(self) -> frozenset[str]:
         """Return the names of the packages that okibi needs, directly or through another."""
@@ -146,57 +150,57 @@ def resolve(
     """
     uv = Uv(find_uv(), requirements.file.parent if requirements.file else folder, target)
     needed, constraints = runtime_requirements(requires)
-    own = _write_lines(work / OKIBIS, needed)
+    inputs = [_write_lines(work / OKIBIS, needed)]
     constrained = [_write_lines(work / "constraints.txt", constraints)]
-    inputs = [own]
-    hashes: Path | None = None
     if requirements.kind == "lock":
-        # The lock's versions also hold for what okibi needs.
-        hashes = _write_lines(work / "versions.txt", drop_folders(uv.export()))
-        constrained.append(hashes)
-        locked = mark_folders(uv.export("--prune", "okibi"))
-        inputs.append(_write_lines(work / "locked.txt", locked))
-    elif requirements.file is not None:
-        inputs.append(requirements.file)
+        # The lock's versions and hashes also hold for what okibi needs.
+        versions = drop_folders(uv.export())
+        constrained.append(_write_lines(work / "versions.txt", versions))
+    if requirements.file is not None:
+        # Beside a lock, pyproject.toml says from which indexes and folders packages come.
+        locked = requirements.kind == "lock"
+        inputs.append(
+            requirements.file.with_name("pyproject.toml") if locked else requirements.file
+        )
     # The installed okibi goes into the package, whatever the requirements name.
     excludes = _write_lines(work / "excludes.txt", ["okibi"])
-    options = [f"--constraints={file}" for file in constrained]
+    options = (f"--excludes={excludes}", *(f"--constraints={file}" for file in constrained))
     text = uv.run(
-        *("pip", "compile", "--no-header", "--annotation-style=line", f"--excludes={excludes}"),
+        *("pip", "compile", "--no-header", "--annotation-style=line"),
         *uv.target_options(),
         *options,
         *map(str, inputs),
     )
-    return Resolution(parse_resolution(text), hashes)
+    return Resolution(parse_resolution(text), uv, inputs, options)
 
 
-def install(resolution: Resolution, target: Target, folder: Path, work: Path, into: Path) -> None:
+def install(resolution: Resolution, work: Path, into: Path) -> None:
     """Install the packages of a resolution.
+
+    The same requirements are given to uv again, and the chosen versions as constraints: a list of
+    versions alone does not say from which index a package comes.
 
     Args:
         resolution: the packages.
-        target: what they run on.
-        folder: the function's folder; uv reads its own settings there.
         work: the folder for uv's input files.
         into: the folder to install to.
 
     Raises:
         BadInput: uv failed.
     """
-    uv = Uv(find_uv(), folder, target)
-    wanted = [
-        uv.build_wheel(each, work) if each.is_folder else each.requirement
-        for each in resolution.packages
-    ]
-    pins = _write_lines(work / "pins.txt", wanted)
-    hashes = [] if resolution.hashes is None else [f"--constraints={resolution.hashes}"]
+    uv = resolution.uv
+    chosen = [each.requirement for each in resolution.packages if not each.is_folder]
     # Copies: whatever changes a file of the package leaves uv's cache unchanged.
+    install_into = ("pip", "install", "--link-mode=copy", f"--target={into}", *uv.target_options())
     uv.run(
-        *("pip", "install", "--no-deps", "--link-mode=copy", f"--target={into}"),
-        *uv.target_options(),
-        *hashes,
-        f"--requirements={pins}",
+        *install_into,
+        *resolution.options,
+        f"--constraints={_write_lines(work / 'chosen.txt', chosen)}",
+        *(f"--requirements={file}" for file in resolution.inputs),
     )
+    # Of a folder, uv has installed a link.
+    if wheels := [uv.build_wheel(each, work) for each in resolution.packages if each.is_folder]:
+        uv.run(*install_into, "--no-deps", "--reinstall", *wheels)
 
 
 @attrs.frozen
@@ -215,11 +219,11 @@ class Uv:
             "--only-binary=:all:",
         ]
 
-    def export(self, *options: str) -> list[str]:
+    def export(self) -> list[str]:
         """Return the lines of the lock file's production requirements."""
         return self.run(
             *("export", "--locked", "--no-dev", "--no-emit-project", "--no-header"),
-            *("--no-annotate", "--format=requirements.txt", *options),
+            *("--no-annotate", "--format=requirements.txt"),
         ).splitlines()
 
     def build_wheel(self, package: Pinned, work: Path) -> str:
@@ -287,11 +291,6 @@ def _source(via: str) -> str:
     return normalize(via.partition("[")[0].partition(" ")[0])
 
 
-def mark_folders(lines: Sequence[str]) -> list[str]:
-    """Write -e before requirements that are folders: uv reads no others without building them."""
-    return [f"-e {line}" if line.startswith((".", "/", "file:")) else line for line in lines]
-
-
 def drop_folders(lines: Sequence[str]) -> list[str]:
     """Drop requirements that are folders: a constraint needs a name and a version."""
     kept: list[str] = []
@@ -318,6 +317,7 @@ NO_WHEEL = (
 )
 NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+)")
 SOURCES = re.compile(r"Building source distributions is disabled, but attempted to build `([^`]+)`")
+HASH = re.compile(r"Hash mismatch for `([^`]+)`")
 UNKNOWN = re.compile(r"([\w.-]+) was not found in the package registry")
 
 
@@ -342,6 +342,8 @@ def _sentence(said: str, target: Target) -> str:
                 f" {target.architecture}; choose another version, build the wheel on such a system"
                 " and name its folder in UV_FIND_LINKS, or use --format image"
             )
+    if found := HASH.search(said):
+        return f"{found[1]} is not the file that was locked: its hash differs; find out why"
     if found := UNKNOWN.search(said):
         return f"{found[1]} does not exist in the package index; correct its name"
     if found := NO_VERSION.search(said):

@@ -86,7 +86,7 @@ def stage(project: Project, handler: str, target: Target, work: Path) -> StagedP
     okibi_itself = _find_okibi()
     requires = okibi_itself.requires or []
     resolution = resolve(project.requirements, requires, target, project.folder, inputs)
-    install(resolution, target, project.folder, inputs, installed)
+    install(resolution, inputs, installed)
 
     staged = Staged(folder, lib, handler, target, interpreter)
     owners = _move_packages(installed, staged, resolution, project.settings.exclude)

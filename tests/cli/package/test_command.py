@@ -2,21 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 
 import pytest
 
 from okibi.cli.package.binaries import read_elf
+from okibi.cli.package.command import RawOptions, package
 from okibi.cli.package.refusals import check_zip
+from okibi.cli.package.resolve import find_uv
 from okibi.cli.package.targets import parse_target
 from okibi.local import FunctionSettings, open_local_lambda
-from tests.support.sandbox import PYTHON
+from tests.support.sandbox import PYTHON, ROOT
 
 MACHINE = "arm64" if os.uname().machine == "aarch64" else "x86_64"
 OTHER = "arm64" if MACHINE == "x86_64" else "x86_64"
@@ -192,8 +198,6 @@ def test_each_binary_of_a_package_for_the_other_processor_is_for_it(
 
 @pytest.mark.slow
 def test_a_locked_project_gets_the_versions_of_its_lock(tmp_path: Path) -> None:
-    from okibi.cli.package.resolve import find_uv
-
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "app.py").write_text("def handler(event, context): pass\n")
@@ -224,6 +228,83 @@ def test_a_locked_project_gets_the_versions_of_its_lock(tmp_path: Path) -> None:
     assert done.stderr.startswith("okibi: uv.lock does not match pyproject.toml; run: uv lock\n")
 
 
+PRICES = """
+[project]
+name = "okibi-test-prices"
+version = "1"
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[tool.hatch.build.targets.wheel]
+packages = ["prices"]
+"""
+OF_TWO_INDEXES = """
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["okibi-test-prices", "itsdangerous"]
+[tool.uv.sources]
+okibi-test-prices = {{ index = "ours" }}
+[[tool.uv.index]]
+name = "ours"
+url = "{url}"
+explicit = true
+"""
+
+
+def make_prices(folder: Path) -> Path:
+    (folder / "prices").mkdir(parents=True)
+    (folder / "prices" / "__init__.py").write_text("PRICE = 3\n")
+    (folder / "pyproject.toml").write_text(PRICES)
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[str]:
+    """A package index with one package that PyPI does not have."""
+    pages = tmp_path / "index" / "okibi-test-prices"
+    source = make_prices(tmp_path / "source")
+    subprocess.run(
+        [find_uv(), "build", "--quiet", "--wheel", "-o", pages, f"--python={sys.executable}", source],
+        check=True,
+    )  # fmt: skip
+    (wheel,) = pages.glob("*.whl")
+    (pages / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(pages.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.slow
+def test_packages_come_from_the_index_that_the_project_names(index: str, tmp_path: Path) -> None:
+    app = "import prices\nhandler = print\n"
+    listed = make_project(
+        tmp_path / "listed", f"--extra-index-url {index}\nokibi-test-prices\nitsdangerous\n", app
+    )
+    locked = make_project(tmp_path / "locked", "", app)
+    (locked / "pyproject.toml").write_text(OF_TWO_INDEXES.format(url=index))
+    subprocess.run(
+        [find_uv(), "lock", "--quiet", f"--python={sys.executable}"], cwd=locked, check=True
+    )
+
+    for folder in (listed, locked):
+        done = run_package(folder, "app.handler", "--python", VERSION)
+
+        assert done.returncode == 0, done.stderr
+        assert {"prices/__init__.py", "itsdangerous/__init__.py"} <= {
+            *names(folder / "function.zip")
+        }
+
+    lock = locked / "uv.lock"
+    lock.write_text(re.sub(r'hash = "sha256:.', 'hash = "sha256:0', lock.read_text()))
+    done = run_package(locked, "app.handler", "--python", VERSION)
+    assert done.returncode == 2
+    assert "is not the file that was locked: its hash differs" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("requirements", "sentence"),
@@ -249,8 +330,6 @@ def test_requirements_that_cannot_be_met_are_one_sentence_and_uv_s_text(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["name", "extra", "folder", "editable"])
 def test_okibi_among_the_requirements_is_the_installed_one(kind: str, tmp_path: Path) -> None:
-    from tests.support.sandbox import ROOT
-
     lines = {"name": "okibi", "extra": "okibi[cli]", "folder": f"{ROOT}", "editable": f"-e {ROOT}"}
     app = "def handler(event, context): pass\n"
     folder = make_project(tmp_path / "shop", f"{lines[kind]}\n", app)
@@ -266,12 +345,7 @@ def test_okibi_among_the_requirements_is_the_installed_one(kind: str, tmp_path: 
 @pytest.mark.slow
 def test_a_folder_among_the_requirements_is_copied_not_linked(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "shop", "-e ./prices\n", "import prices\nhandler = print\n")
-    (folder / "prices" / "prices").mkdir(parents=True)
-    (folder / "prices" / "prices" / "__init__.py").write_text("PRICE = 3\n")
-    (folder / "prices" / "pyproject.toml").write_text(
-        '[project]\nname = "prices"\nversion = "1"\n[build-system]\nrequires = ["hatchling"]\n'
-        'build-backend = "hatchling.build"\n'
-    )
+    make_prices(folder / "prices")
     (folder / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["prices/prices"]\n')
 
     done = run_package(folder, "app.handler", "--python", VERSION)
@@ -297,25 +371,35 @@ def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [(["./app.handler"], "handler './app.handler' starts with no module"),
-     (["app.handler", "-o", "no/such/folder.zip"], "there is no folder"),
-     (["app.handler", "--python", "2.7"], "--python 2.7: must be one of"),
-     (["--check", "missing.zip"], "missing.zip: cannot be read (No such file or directory)")],
-    ids=["handler", "output", "python", "check"],
+    ("handler", "options", "sentence"),
+    [("./app.handler", RawOptions(), "handler './app.handler' starts with no module"),
+     ("app.handler", RawOptions(output="no/such/folder.zip"), "there is no folder"),
+     ("app.handler", RawOptions(output="."), "is a folder; name a file"),
+     ("app.handler", RawOptions(python="2.7"), "--python 2.7: must be one of"),
+     ("app.handler", RawOptions(), "has no files; run okibi package in the function's folder"),
+     (None, RawOptions(check="x.zip"), "x.zip: cannot be read (No such file or directory)")],
+    ids=["handler", "output", "folder", "python", "empty", "check"],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_sentence(
-    arguments: list[str], sentence: str, tmp_path: Path
+    handler: str | None,
+    options: RawOptions,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = run_package(tmp_path, *arguments)
+    monkeypatch.chdir(tmp_path)
 
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    code = package(handler, options)
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1
 
 
-def test_an_empty_folder_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
-    done = run_package(tmp_path, "app.handler")
+def test_the_command_line_passes_its_options_on(tmp_path: Path) -> None:
+    done = run_package(tmp_path, "--check", "x.zip", "--python", "3.12", "--arch", "arm64")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "has no files; run okibi package in the function's folder" in done.stderr
+    assert done.stderr == "okibi: x.zip: cannot be read (No such file or directory)\n"

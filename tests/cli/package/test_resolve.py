@@ -1,19 +1,23 @@
 """One resolution for okibi and the function, and failures of uv in one sentence."""
 
+from pathlib import Path
+
 import pytest
 
 from okibi.cli.package.resolve import (
     Pinned,
     Resolution,
+    Uv,
     drop_folders,
     explain_failure,
-    mark_folders,
     parse_resolution,
     python_platform,
     runtime_requirements,
 )
 from okibi.cli.package.targets import parse_target
 
+TARGET = parse_target("3.13", "arm64", "managed")
+UV = Uv("uv", Path(), TARGET)
 COMPILED = """\
 attrs==26.1.0             # via outcome, trio, -r /tmp/x/okibi.txt
 boto3==1.44.8             # via -r /home/me/shop/requirements.txt
@@ -45,7 +49,7 @@ def test_a_folder_among_the_requirements_is_recognised() -> None:
 
 
 def test_okibi_s_packages_are_those_that_okibi_leads_to() -> None:
-    assert Resolution(parse_resolution(COMPILED)).okibis() == {"attrs", "outcome", "trio"}
+    assert Resolution(parse_resolution(COMPILED), UV).okibis() == {"attrs", "outcome", "trio"}
 
 
 def test_extras_and_httpx_are_no_requirements_of_a_package() -> None:
@@ -59,19 +63,12 @@ def test_wheels_are_chosen_for_the_glibc_of_the_target() -> None:
     assert python_platform(parse_target("3.11", "x86_64", "managed")) == "x86_64-manylinux_2_17"
 
 
-def test_folders_of_a_lock_are_marked_for_uv() -> None:
-    lines = ["./packages/shop", "-e ../prices", "attrs==26.1.0 \\", "    --hash=sha256:00"]
-
-    assert mark_folders(lines) == ["-e ./packages/shop", *lines[1:]]
-
-
 def test_folders_are_no_constraints() -> None:
     lines = ["-e .", "./packages/shop", "attrs==26.1.0 \\", "    --hash=sha256:00", "trio==0.35.0"]
 
     assert drop_folders(lines) == lines[2:]
 
 
-TARGET = parse_target("3.13", "arm64", "managed")
 NO_WHEEL = "has no wheel for Python 3.13 on arm64; choose another version, build the wheel on"
 
 
@@ -109,6 +106,8 @@ hint: Wheels are available for `decord` (v0.6.0) on the following platforms: `wi
       "foo is required as sources, which are not built; write -e before a folder, or"),
      ("error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided",
       "uv.lock does not match pyproject.toml; run: uv lock"),
+     ("error: Failed to download `x==1`\n cause: Hash mismatch for `x==1`",
+      "x==1 is not the file that was locked: its hash differs; find out why"),
      ("cause: Failed to fetch: http://127.0.0.1:9/simple/x/\ncause: error sending request",
       "uv cannot reach the package index; check the network"),
      ("error: unexpected argument '--excludes' found", "okibi package needs uv 0.10 or newer"),
