@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from ..arguments import BadInput
+from . import start_files
 from .binaries import Elf, has_elf_header, read_elf
 from .bytecode import MAGIC_NUMBERS, Pyc, read_pyc, source_hash
 from .limits import UNZIPPED, UPLOAD, format_mb
@@ -33,8 +35,8 @@ __all__ = [
 # `_x.cpython-313-x86_64-linux-gnu.so`
 TAG = re.compile(r"\.cpython-(\d)(\d+)(t?)-[\w-]+\.so$")
 CACHED = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+)\.cpython-(?P<tag>\d+)\.pyc$")
-SOURCE_ONLY = "lib/okibi_start.py"
-REBUILD = "build the package again with okibi package"
+SOURCE_ONLY = f"lib/{start_files.ENTRY}"
+MANIFEST = f"lib/{start_files.MANIFEST}"
 
 
 @attrs.frozen
@@ -285,6 +287,7 @@ def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
             entries = [entry for entry in opened.infolist() if not entry.is_dir()]
             times = {entry.filename: modification_time(entry) for entry in entries}
             facts = gather_facts(times, opened.read)
+            built_for = opened.read(MANIFEST) if MANIFEST in times else b""
         size = file.stat().st_size
     except OSError as error:
         raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
@@ -295,8 +298,27 @@ def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
         *check_bytecode(facts.bytecode, target),
         *check_sizes(facts.size),
     ]
-    notes = [uncompiled_note(facts, target), upload_note(size)]
+    notes = [target_note(built_for, target), uncompiled_note(facts, target), upload_note(size)]
     return wrong, [note for note in notes if note]
+
+
+def target_note(built_for: bytes, target: Target) -> str:
+    """Say that okibi has built a package for another target; empty if not.
+
+    Args:
+        built_for: the package's manifest; empty without one.
+        target: the target of the check.
+    """
+    if not built_for:
+        return ""
+    try:
+        found = msgspec.json.decode(built_for, type=dict[str, object])
+    except msgspec.DecodeError:
+        return ""
+    python, architecture = found.get("python"), found.get("architecture")
+    if (python, architecture) == (target.python_version, target.architecture):
+        return ""
+    return f"built for another target: check it with --python {python} --arch {architecture}"
 
 
 def uncompiled_note(facts: Facts, target: Target) -> str:

@@ -265,10 +265,8 @@ def index(tmp_path: Path) -> Iterator[str]:
     """A package index with one package that PyPI does not have."""
     pages = tmp_path / "index" / "okibi-test-prices"
     source = make_prices(tmp_path / "source")
-    subprocess.run(
-        [find_uv(), "build", "--quiet", "--wheel", "-o", pages, f"--python={sys.executable}", source],
-        check=True,
-    )  # fmt: skip
+    options = ("--quiet", "--wheel", f"--out-dir={pages}", f"--python={sys.executable}")
+    subprocess.run([find_uv(), "build", *options, source], check=True)
     (wheel,) = pages.glob("*.whl")
     (pages / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
     handler = partial(SimpleHTTPRequestHandler, directory=str(pages.parent))

@@ -23,6 +23,7 @@ from okibi.cli.package.refusals import (
     check_zip,
     upload_note,
 )
+from okibi.cli.package.start_files import manifest
 from okibi.cli.package.targets import parse_target
 
 TARGET = parse_target("3.13", "x86_64", "managed")
@@ -211,6 +212,25 @@ def test_a_zip_with_a_module_for_another_python_is_refused(tmp_path: Path) -> No
     )
     (sentence,), _ = check_zip(made, parse_target(HERE.python_version, "arm64", "managed"))
     assert "was built for x86_64, and the function runs on aarch64" in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(manifest("1", parse_target("3.12", "arm64", "managed"), "", ""), True),
+     (manifest("1", HERE, "", ""), False), ("not JSON", False)],
+    ids=["another target", "this target", "damaged"],
+)  # fmt: skip
+def test_a_check_says_which_target_a_package_was_built_for(
+    text: str, said: bool, tmp_path: Path
+) -> None:
+    made = tmp_path / "function.zip"
+    with zipfile.ZipFile(made, "w") as opened:
+        opened.writestr("lib/okibi-package.json", text)
+
+    _, notes = check_zip(made, HERE)
+
+    sentence = "built for another target: check it with --python 3.12 --arch arm64"
+    assert notes == ([sentence] if said else [])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut"])
