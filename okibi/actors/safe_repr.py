@@ -26,8 +26,9 @@ _NAME: Any = type.__dict__["__name__"]
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 
 
-# The name of a function as trio writes it, or a text that cannot be part of a repr.
-_PLAIN_NAME = re.compile(r"(?:[\w./ -]|<locals>|<lambda>)+")
+# The name of a function as trio writes it, or a text that cannot be part of a repr. Not compiled
+# here, because most starts do not use it.
+_PLAIN_NAME: Final = r"(?:[\w./ -]|<locals>|<lambda>)+"
 
 
 def class_name(kind: type[Any]) -> str:
@@ -73,7 +74,7 @@ def task_name(task: Task, known: str = "") -> str:
         task: the task.
         known: a name that is shown in any case: an actor's path.
     """
-    if task.name == known or _PLAIN_NAME.fullmatch(task.name):
+    if task.name == known or re.fullmatch(_PLAIN_NAME, task.name):
         return task.name
     return str(getattr(task.coro, "__qualname__", "a task"))
 

@@ -41,7 +41,6 @@ its step inside the sender's step, and no `task_scheduled`. A KeyboardInterrupt 
 the main task is not checked: no actor runs in the main task.
 """
 
-import re
 import select
 import sys
 from collections.abc import Callable
@@ -76,8 +75,8 @@ def find_private_api(release: str) -> tuple[Any, Any, Any]:
     Args:
         release: trio's version.
     """
-    version = re.fullmatch(r"(\d+\.\d+)\.\d+", release)
-    if version is None or version[1] not in KNOWN_RELEASES:
+    minor, _, patch = release.rpartition(".")
+    if minor not in KNOWN_RELEASES or not patch.isdecimal():
         return None, None, None
     try:
         run: Any = trio._core._run

@@ -2,20 +2,13 @@
 
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ..actors.safe_repr import CRASH_REPORTS
 from .errors.exceptions import InitError
-
-# AWS's runtimes escape non-ASCII characters in JSON up to Python 3.11. Images and custom runtimes
-# escape always; they do not set AWS_EXECUTION_ENV. (The official client's rule.)
-_UNESCAPED = re.compile(r"AWS_Lambda_python3\.(1[2-9]|[2-9][0-9])")
-_ADDRESS = re.compile(r"[^\s/:]*(:(?P<port>[0-9]{1,5}))?")
-
+from .protocol.runtime_api import split_address
 
 UNSUPPORTED_SYSTEM = "functions run on Linux and macOS; on Windows, use WSL (wsl --install)"
 
@@ -31,7 +24,7 @@ class Settings(NamedTuple):
     Attributes:
         api: `host:port` of the Runtime API.
         handler: the handler, as `module.name`.
-        task_root: the folder of the user's code.
+        task_root: the absolute path of the folder of the user's code.
         lanes: number of lanes: how many events may be in flight at once.
         pipelined: whether the next GET leaves with the response.
         margin: seconds before the platform's deadline at which okibi times a handler out.
@@ -48,7 +41,7 @@ class Settings(NamedTuple):
 
     api: str
     handler: str
-    task_root: Path
+    task_root: str
     lanes: int = 1
     pipelined: bool = True
     margin: float = 0.1
@@ -89,16 +82,6 @@ def thread_limit(lanes: int, alone: int) -> int:
     return max(alone, min(lanes * alone, _MAX_THREADS))
 
 
-def split_address(api: str) -> tuple[str, int]:
-    """Split `host:port`; the default port is 80.
-
-    >>> split_address("127.0.0.1:9001"), split_address("sandbox"), split_address(":9001")
-    (('127.0.0.1', 9001), ('sandbox', 80), ('127.0.0.1', 9001))
-    """
-    host, colon, port = api.rpartition(":")
-    return (host or "127.0.0.1", int(port)) if colon else (api, 80)
-
-
 def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> Settings:
     """Read the environment variables.
 
@@ -120,14 +103,14 @@ def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> S
     return Settings(
         api=api,
         handler=handler,
-        task_root=Path(environment.get("LAMBDA_TASK_ROOT") or os.getcwd()).absolute(),
+        task_root=os.path.abspath(environment.get("LAMBDA_TASK_ROOT") or os.getcwd()),
         lanes=int(_number(environment, "AWS_LAMBDA_MAX_CONCURRENCY", 1, least=1)),
         pipelined=_switch(environment, "OKIBI_PIPELINE"),
         margin=_number(environment, "OKIBI_DEADLINE_MARGIN_MS", 100, least=10) / 1000,
         busy_wait=_number(environment, "OKIBI_BUSY_WAIT_US", 300, least=0, most=10_000) / 1e6,
         on_demand=start == "on-demand",
         snap_start=start == "snap-start",
-        ascii_only=_UNESCAPED.fullmatch(environment.get("AWS_EXECUTION_ENV", "")) is None,
+        ascii_only=_is_ascii_only(environment.get("AWS_EXECUTION_ENV", "")),
         register_extension=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
@@ -152,10 +135,24 @@ def read_api_address(environment: Mapping[str, str]) -> str:
             "Runtime.NoRuntimeApi",
             "AWS_LAMBDA_RUNTIME_API is not set: run the function on Lambda or with `okibi invoke`",
         )
-    match = _ADDRESS.fullmatch(api)
-    if match is None or int(match["port"] or 80) > 65535:
+    host, colon, port = api.partition(":")
+    is_port = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= 65535
+    if any(each.isspace() or each == "/" for each in host) or (colon and not is_port):
         raise _bad_setting("AWS_LAMBDA_RUNTIME_API", "host:port", api)
     return api
+
+
+def _is_ascii_only(execution_environment: str) -> bool:
+    """Whether AWS's own runtime would escape non-ASCII characters in JSON.
+
+    Its runtimes escape up to Python 3.11. Images and custom runtimes escape always; they do not set
+    AWS_EXECUTION_ENV. (The official client's rule.)
+
+    >>> [_is_ascii_only(f"AWS_Lambda_python3.{minor}") for minor in ("9", "11", "12", "14")]
+    [True, True, False, False]
+    """
+    before, _, minor = execution_environment.partition("AWS_Lambda_python3.")
+    return bool(before) or not (len(minor) == 2 and minor.isdecimal() and minor >= "12")
 
 
 def _bad_setting(name: str, rule: str, text: str) -> InitError:

@@ -22,7 +22,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import attrs
 import trio
@@ -282,7 +281,7 @@ async def _main(kind: type[CutWorld], shape: Shape, cut: Cut | None) -> CutWorld
     ledger = RecordingLedger([world.lane], world.fail, NoWatchdog())
     serving = ServedFunction(
         Function(world.handler()),
-        Settings("api:80", "app.handler", Path()),
+        Settings("api:80", "app.handler", "."),
         ledger,
         DeadlineInterrupt(),
     )

@@ -18,7 +18,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -95,7 +94,7 @@ async def _main(
         world.done.set()
 
     ledger = RecordingLedger(lanes, fail, NoWatchdog())
-    settings = Settings("api:80", "app.handler", Path())
+    settings = Settings("api:80", "app.handler", ".")
     serving = ServedFunction(Function(handler), settings, ledger, DeadlineInterrupt())
     flags = build_tree(serving, world.connect, world.registration)
     async with trio.open_nursery() as nursery:

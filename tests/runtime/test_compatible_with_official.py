@@ -199,7 +199,7 @@ def official_init_error(handler: str) -> dict[str, Any]:
 def test_each_init_error_has_the_official_type_and_text(handler: str, root: Path) -> None:
     official = official_init_error(handler)
     with pytest.raises(InitError) as raised:
-        load(handler, root)
+        load(handler, str(root))
 
     own = raised.value
     # okibi appends the handlers of the module to the official message.

@@ -18,7 +18,7 @@ def test_every_variable_but_address_and_handler_has_a_default(
     assert read_settings(MINIMUM, []) == Settings(
         api="127.0.0.1:9001",
         handler="app.handler",
-        task_root=tmp_path,
+        task_root=str(tmp_path),
         lanes=1,
         pipelined=True,
         margin=0.1,
@@ -52,7 +52,7 @@ def test_every_variable_is_read() -> None:
 
     settings = read_settings(variables, [])
 
-    assert settings.task_root == Path("/var/task")
+    assert settings.task_root == "/var/task"
     assert settings.lanes == 16
     assert not settings.pipelined
     assert settings.margin == 0.25

@@ -5,7 +5,6 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
@@ -24,7 +23,7 @@ from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.settings import Settings
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
 
-SETTINGS = Settings("127.0.0.1:9001", "app.handler", Path("/var/task"))
+SETTINGS = Settings("127.0.0.1:9001", "app.handler", "/var/task")
 
 
 def ends_of_threads(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[threading.Event]:

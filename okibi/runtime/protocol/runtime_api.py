@@ -7,7 +7,6 @@ fail in production.
 
 import binascii
 import math
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,15 +31,13 @@ PRELUDE_END = b"\0" * 8
 # Longer than any invocation. A deadline beyond counts as none: no thread can wait that long.
 MAX_SECONDS = 10_000_000
 # Characters that need no escape in a path (RFC 3986).
-_UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]+")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-")
 _RESPONSE = (
     b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
     b"Content-Type: %s\r\n%sContent-Length: "
 )
 HEAD_END = b"%d\r\n\r\n"
 """The end of a head: a template of the body's length in bytes."""
-# Bytes that would end a header, or that servers refuse.
-_FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 
 class ApiResponse(NamedTuple):
@@ -65,6 +62,16 @@ class WireError(Exception):
         self.responses = responses
 
 
+def split_address(api: str) -> tuple[str, int]:
+    """Split `host:port`; the default port is 80.
+
+    >>> split_address("127.0.0.1:9001"), split_address("sandbox"), split_address(":9001")
+    (('127.0.0.1', 9001), ('sandbox', 80), ('127.0.0.1', 9001))
+    """
+    host, colon, port = api.rpartition(":")
+    return (host or "127.0.0.1", int(port)) if colon else (api, 80)
+
+
 def header_value(value: str) -> bytes:
     """Encode a header value.
 
@@ -75,9 +82,14 @@ def header_value(value: str) -> bytes:
 
 
 def _one_line(value: bytes) -> bytes:
-    if _FORBIDDEN.search(value):
+    if _ends_header(value):
         raise ValueError("a header value must be one line, got a line break or NUL in it")
     return value
+
+
+def _ends_header(value: bytes) -> bool:
+    """Whether a value holds bytes that would end a header, or that servers refuse."""
+    return b"\n" in value or b"\r" in value or b"\0" in value
 
 
 def path_segment(value: str) -> bytes:
@@ -86,13 +98,13 @@ def path_segment(value: str) -> bytes:
     if raw.replace(b"-", b"").isalnum():
         # A UUID. A regular expression takes three times as long.
         return raw
-    return b"".join(b"%c" % b if _UNRESERVED.fullmatch(b"%c" % b) else b"%%%02X" % b for b in raw)
+    return b"".join(b"%c" % b if b in _UNRESERVED else b"%%%02X" % b for b in raw)
 
 
 def echo_header(headers: dict[bytes, bytes]) -> bytes:
     """The header that names a response's attempt; empty if the event named none."""
     attempt = headers.get(ATTEMPT, b"")
-    if not attempt or _FORBIDDEN.search(attempt):
+    if not attempt or _ends_header(attempt):
         return b""
     return b"Lambda-Runtime-Invocation-Id: %s\r\n" % attempt
 

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.machinery import PathFinder
-from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
@@ -38,7 +37,7 @@ PATCHES = (
 )
 
 
-def load(handler: str, task_root: Path) -> Function:
+def load(handler: str, task_root: str) -> Function:
     """Import the user's code and find the Function to serve.
 
     Args:
@@ -63,8 +62,8 @@ def load(handler: str, task_root: Path) -> Function:
     candidates = () if sys.base_prefix.startswith("/opt/python") else LAYERS
     layers = [folder for folder in candidates if folder not in sys.path and os.path.isdir(folder)]
     roots = _roots(module_name, task_root, layers)
-    sys.path[:0] = [*map(str, roots), *layers]
-    module = _import(module_name, [str(task_root), *layers])
+    sys.path[:0] = [*roots, *layers]
+    module = _import(module_name, [task_root, *layers])
     refuse_patched()
     try:
         target: object = getattr(module, name)
@@ -106,7 +105,7 @@ def refuse_patched() -> None:
             raise InitError("Runtime.MonkeyPatchConflict", words)
 
 
-def _roots(module_name: str, task_root: Path, layers: Sequence[str]) -> list[Path]:
+def _roots(module_name: str, task_root: str, layers: Sequence[str]) -> list[str]:
     """Return the task root, and the working directory if the task root lacks the module.
 
     Lambda sets the task root to /var/task in a container image too, wherever the code is. AWS's own
@@ -114,22 +113,23 @@ def _roots(module_name: str, task_root: Path, layers: Sequence[str]) -> list[Pat
     """
     top = module_name.replace("/", ".").partition(".")[0]
     with suppress(OSError):  # the working directory was removed
-        started_in = Path.cwd()
-        if started_in != task_root and not PathFinder.find_spec(top, [str(task_root), *layers]):
+        started_in = os.getcwd()
+        if started_in != task_root and not PathFinder.find_spec(top, [task_root, *layers]):
             return [task_root, started_in]
     return [task_root]
 
 
-def _hidden(module_name: str, roots: Sequence[Path]) -> str:
+def _hidden(module_name: str, roots: Sequence[str]) -> str:
     """Return what to do if another module hides the user's file; else an empty text.
 
     A module that okibi has imported is found before the user's file of the same name.
     """
     top = module_name.replace("/", ".").partition(".")[0]
     imported = getattr(sys.modules.get(top), "__file__", None)
-    for own in (root / name for root in roots for name in (f"{top}.py", f"{top}/__init__.py")):
+    for own in (f"{root}/{name}" for root in roots for name in (f"{top}.py", f"{top}/__init__.py")):
         # Not `samefile`, which does not work for a module in a zip.
-        if imported and own.is_file() and os.path.realpath(own) != os.path.realpath(imported):
+        same = imported and os.path.realpath(own) == os.path.realpath(imported)
+        if imported and not same and os.path.isfile(own):
             return f": it is {imported}, which had been imported, and hides {own}; rename that"
     return ""
 

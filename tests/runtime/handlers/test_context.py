@@ -6,7 +6,6 @@ import logging
 import pickle
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -20,7 +19,7 @@ from tests.support.doubles import delivery
 SETTINGS = Settings(
     "127.0.0.1:9001",
     "app.handler",
-    Path("/var/task"),
+    "/var/task",
     function_name="shop",
     function_version="7",
     memory="512",

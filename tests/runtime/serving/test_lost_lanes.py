@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -137,7 +136,7 @@ class Platform:
     async def run(self, seconds: float) -> None:
         """Serve for some seconds."""
         ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
-        settings = Settings("api:80", "app.handler", Path())
+        settings = Settings("api:80", "app.handler", ".")
         spec = build_tree(
             ServedFunction(Function(self.handler), settings, ledger, DeadlineInterrupt()),
             self.connect,
@@ -362,7 +361,7 @@ async def test_repeatedly_abandoned_workers_are_replaced_at_once(
 ) -> None:
     failures: list[str] = []
     ledger = Ledger([Lane(n, b"api") for n in range(lanes)], failures.append, NoWatchdog())
-    settings = Settings("api:80", "app.handler", Path())
+    settings = Settings("api:80", "app.handler", ".")
     spec = build_tree(
         ServedFunction(Function(Echo), settings, ledger, DeadlineInterrupt()), trio.sleep_forever
     )

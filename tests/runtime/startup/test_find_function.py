@@ -39,7 +39,7 @@ def test_a_file_hidden_by_an_imported_module_is_named(root: Path) -> None:
     with pytest.raises(
         InitError, match="Handler 'handler' missing on module 'outcome': it"
     ) as told:
-        load("outcome.handler", root)
+        load("outcome.handler", str(root))
     assert told.value.message.endswith(f", and hides {root / 'outcome.py'}; rename that")
 
 
@@ -158,7 +158,7 @@ def test_gevent_s_patch_of_select_is_refused_with_the_cure(
     assert "monkey.patch_all(thread=False, select=False)" in error.message
 
     patched.clear()
-    assert load("patches.handler", root)
+    assert load("patches.handler", str(root))
 
 
 def test_eventlet_s_patch_of_threading_is_refused_with_the_cure(
@@ -178,12 +178,12 @@ def test_eventlet_s_patch_of_threading_is_refused_with_the_cure(
     )
 
     patched.clear()
-    assert load("greens.handler", root)
+    assert load("greens.handler", str(root))
 
 
 def error_of(handler: str, root: Path) -> InitError:
     with pytest.raises(InitError) as caught:
-        load(handler, root)
+        load(handler, str(root))
     return caught.value
 
 
@@ -279,14 +279,14 @@ def test_slashes_in_the_module_stand_for_dots(handler: str, root: Path) -> None:
     (root / "folder").mkdir()
     (root / "folder" / "inner.py").write_text("def handler(event, context): return 'found'")
 
-    target = load(handler, root).handler.handler
+    target = load(handler, str(root)).handler.handler
 
     assert target({}, None) == "found"  # type: ignore[call-arg]
 
 
 def test_the_task_root_is_first_on_the_path(root: Path) -> None:
     (root / "fine.py").write_text("handler = print")
-    load("fine.handler", root)
+    load("fine.handler", str(root))
 
     assert sys.path[0] == str(root)
 
@@ -299,7 +299,7 @@ def test_the_layers_folders_follow_the_task_root(
     monkeypatch.setattr(find_function, "LAYERS", (packages, top, none))
     (root / "opt/lib/layered.py").write_text("handler = print")
 
-    load("layered.handler", root)
+    load("layered.handler", str(root))
 
     assert sys.path[:3] == [str(root), packages, top]
     assert none not in sys.path
@@ -312,7 +312,7 @@ def test_a_module_not_in_the_task_root_is_found_in_the_cwd(
     (root / "function/elsewhere.py").write_text("handler = print")
     monkeypatch.chdir(root / "function")
 
-    load("elsewhere.handler", root / "task")
+    load("elsewhere.handler", str(root / "task"))
 
     assert sys.path[:2] == [str(root / "task"), str(root / "function")]
 
@@ -328,7 +328,7 @@ def test_the_cwd_is_not_searched_for_a_module_of_the_task_root(
     (root / "function/runtime.py").write_text("")
     monkeypatch.chdir(root / "function")
 
-    load("held.handler", root / "task")
+    load("held.handler", str(root / "task"))
 
     assert str(root / "function") not in sys.path
 
@@ -339,7 +339,7 @@ def test_a_removed_cwd_leaves_the_task_root(root: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(root / "gone")
     (root / "gone").rmdir()
 
-    load("fine.handler", root)
+    load("fine.handler", str(root))
 
     assert error_of("absent.handler", root).kind == "Runtime.ImportModuleError"
 
@@ -356,7 +356,7 @@ def test_pth_files_of_the_task_root_and_of_layers_are_read(
     (layer / "theirs.pth").write_text("import sys; sys.path.append('by the layer')\n")
     (root / "bundles.py").write_text("from bundled import handler")
 
-    load("bundles.handler", root)
+    load("bundles.handler", str(root))
 
     assert sys.path[:2] == [str(root), str(layer)]
     assert [str(vendored), "by the layer"] == sys.path[-2:]
@@ -366,7 +366,7 @@ def test_a_binary_pth_file_is_skipped(root: Path) -> None:
     (root / "model.pth").write_bytes(b"PK\x03\x04\0\0\x08\x08" + bytes(range(256)))
     (root / "fine.py").write_text("handler = print")
 
-    load("fine.handler", root)
+    load("fine.handler", str(root))
 
 
 def test_a_sys_exit_in_a_pth_file_is_an_init_error(root: Path) -> None:
@@ -384,7 +384,7 @@ def test_the_interpreter_s_own_folder_is_not_a_layer(
     monkeypatch.setattr(sys, "base_prefix", "/opt/python/3.13")
     (root / "fine.py").write_text("handler = print")
 
-    load("fine.handler", root)
+    load("fine.handler", str(root))
 
     assert str(root / "opt") not in sys.path
 

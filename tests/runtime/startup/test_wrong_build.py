@@ -140,7 +140,7 @@ def error_at_import(statement: str, root: Path) -> str:
     (root / "wrongly_built.py").write_text(f"{statement}\ndef handler(event, context): pass")
     importlib.invalidate_caches()
     with pytest.raises(InitError) as refused:
-        load("wrongly_built.handler", root)
+        load("wrongly_built.handler", str(root))
     assert refused.value.kind == "Runtime.ImportModuleError"
     return refused.value.message
 
