@@ -13,8 +13,11 @@ if gc_paused:
     gc.disable()
 
 try:
+    from .protocol.registration import send_registration
     from .startup.lean_trio import import_msgspec, import_trio
 
+    # The response comes during the imports.
+    registration = send_registration(os.environ) if __name__ == "__main__" else None
     import_trio()
     import_msgspec()
 
@@ -40,7 +43,7 @@ def __getattr__(name: str) -> object:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:], enable_gc=gc_paused)
+    code = main(sys.argv[1:], enable_gc=gc_paused, registration=registration)
     # The interpreter waits for threads that the user's code has left.
     exit_within(STOP_LIMIT, code)
     sys.exit(code)

@@ -1,7 +1,7 @@
 """The life of the process: settings, user code, supervision tree, signals, exit code.
 
 1. Read the settings and configure logging.
-2. Register okibi as an extension; the response comes while the user's code is imported.
+2. Take over the extension's registration, sent before trio was imported (`__main__`).
 3. Import the user's code (`startup.find_function`).
 4. Run trio: build the tree, start it, serve until a signal or a failure.
 5. Stop the tree and return the exit code.
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from socket import socket
 
 import trio
 
@@ -34,9 +35,11 @@ from .in_flight.lane import Lane
 from .in_flight.ledger import Ledger
 from .process_end.at_fork import ForkGuard
 from .process_end.shutdown import STOP_LIMIT, RootSupervisor, Shutdown, exit_within
+from .protocol.registration import send_registration
+from .protocol.runtime_api import split_address
 from .protocol.transport import connect
 from .serving.extension import ExtensionConnection
-from .settings import Settings, read_api_address, read_settings, split_address, thread_limit
+from .settings import Settings, read_api_address, read_settings, thread_limit
 from .startup.find_function import load
 from .system.precise_clock import PreciseClock
 from .telemetry.logs import configure, log_error
@@ -50,12 +53,19 @@ CANCELLED = (
 )
 
 
-def main(arguments: Sequence[str], *, enable_gc: bool = False) -> int:
+def main(
+    arguments: Sequence[str],
+    *,
+    enable_gc: bool = False,
+    registration: socket | OSError | None = None,
+) -> int:
     """Serve a function until a signal or a failure.
 
     Args:
         arguments: the handler, if `_HANDLER` is not set.
         enable_gc: whether to enable the garbage collector before the user's code is imported.
+        registration: what `send_registration` returned. None: send it now, if the settings ask for
+            it.
 
     Returns:
         The exit code: 0 only after an orderly stop.
@@ -74,9 +84,11 @@ def main(arguments: Sequence[str], *, enable_gc: bool = False) -> int:
     kind = Watchdog if settings.lanes == 1 else SharedWatchdog
     watchdog = kind(settings.address)
     extension = None
-    if settings.register_extension:
+    if registration is None and settings.register_extension:
+        registration = send_registration(os.environ)
+    if registration is not None:
         extension = ExtensionConnection(settings.api.encode())
-        extension.register(settings.address)
+        extension.register(settings.address, registration)
     # okibi's modules live until the end: exclude them from garbage collection.
     gc.freeze()
     if enable_gc:

@@ -4,9 +4,9 @@ Without extensions Lambda ends a sandbox with SIGKILL alone. With one, SIGTERM c
 tree has 300 ms (Runtime API). This extension subscribes to no events. It must request one all the
 same, and that request stays pending on its own connection.
 
-    POST extension/register     written before user code is imported: the response is there when
-                                the tree has been built. After the first GET /next, the platform
-                                takes no registration
+    POST extension/register     written before trio is imported (`protocol.registration`): the
+                                response is there when the tree has been built. After the first
+                                GET /next, the platform takes no registration
     GET extension/event/next    written after the registration: the platform's init phase lasts
                                 until then
 
@@ -14,25 +14,19 @@ Without extensions (an emulator, ten others already) or after a broken connectio
 without SIGTERM, like the official client.
 """
 
-import socket
+from socket import socket
 
 import trio
 
 from ...actors import Actor, logs
-from ..protocol.runtime_api import (
-    ApiResponseParser,
-    WireError,
-    extension_event_request,
-    register_request,
-)
+from ..protocol.registration import open_connection
+from ..protocol.runtime_api import ApiResponseParser, WireError, extension_event_request
 from ..protocol.transport import SocketTransport, Transport
 
 logger = logs.logger("okibi")
 
-NAME = b"okibi"
-# Seconds to connect (on Lambda, to the same machine), and to wait for the response to the
-# registration. A longer init costs more than an orderly shutdown is worth.
-CONNECT_LIMIT = 0.5
+# Seconds to wait for the response to the registration. A longer init costs more than an orderly
+# shutdown is worth.
 REGISTRATION_LIMIT = 1.0
 # Bytes of one read.
 READ_SIZE = 64 * 1024
@@ -57,28 +51,18 @@ class ExtensionConnection:
         self._parser = ApiResponseParser()
         self._address = ("", 0)
 
-    def register(self, address: tuple[str, int]) -> None:
-        """Connect and send the registration, without waiting for the response."""
-        self._address = address
-        try:
-            self._send(register_request(self.host, NAME))
-        except OSError as error:
-            self.give_up(str(error))
+    def register(self, address: tuple[str, int], registration: socket | OSError) -> None:
+        """Take over the connection on which the registration was sent.
 
-    def _send(self, request: bytes) -> None:
-        """Send a request over a new connection."""
-        # `create_connection` would look the address up as a name, and import IDNA for it.
-        connected = socket.socket()
-        try:
-            connected.settimeout(CONNECT_LIMIT)
-            connected.connect(self._address)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.sendall(request)
-            connected.setblocking(False)
-        except OSError:
-            connected.close()
-            raise
-        self.transport = SocketTransport(connected)
+        Args:
+            address: the Runtime API's host and port.
+            registration: the connection, or why there is none.
+        """
+        self._address = address
+        if isinstance(registration, OSError):
+            self.give_up(str(registration))
+        else:
+            self.transport = SocketTransport(registration)
 
     def give_up(self, why: str) -> None:
         """Go on without an extension."""
@@ -121,7 +105,7 @@ class ExtensionConnection:
                 # Lambda keeps it alive. A registered extension that never asks delays the init.
                 self.close()
                 self._parser = ApiResponseParser()
-                self._send(request)
+                self.transport = SocketTransport(open_connection(self._address, request))
             # Two hundred bytes on an idle connection: the kernel takes them in one call.
             elif self.transport is None or self.transport.send(memoryview(request)) != len(request):
                 raise BrokenPipeError("the connection takes no request")

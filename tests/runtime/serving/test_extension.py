@@ -1,6 +1,8 @@
 """The extension is registered before the first /next, and its failure stops nothing."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 import trio
@@ -8,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
 from okibi.local import RuntimeApi
+from okibi.runtime.protocol.registration import send_registration
 from okibi.runtime.serving.extension import ExtensionConnection, InternalExtension
 from tests.support.extensions_api import Extensions
 from tests.support.played_api import Played
@@ -175,6 +178,28 @@ async def test_a_break_before_the_registration_means_no_extension(
 def test_a_refused_connection_means_no_extension() -> None:
     connection = ExtensionConnection(b"api")
 
-    connection.register(("127.0.0.1", 1))
+    sent = send_registration({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"})
+    assert isinstance(sent, OSError)
+    connection.register(("127.0.0.1", 1), sent)
 
     assert "refused" in connection.failure
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"AWS_LAMBDA_RUNTIME_API": ""},
+        {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "OKIBI_GRACEFUL_SHUTDOWN": "0"},
+        {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:http"},
+        {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:99999"},
+    ],
+)
+def test_no_registration_is_sent_without_a_valid_address(environment: dict[str, str]) -> None:
+    assert send_registration(environment) is None
+
+
+def test_the_registration_is_sent_before_trio_is_imported() -> None:
+    code = "import okibi.runtime.protocol.registration, sys; assert 'trio' not in sys.modules"
+
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
