@@ -26,10 +26,9 @@ from .exits import (
     crashed,
     shutdown,
 )
-from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, MailboxStatistics, WhenFull
+from .mailbox import TIMEOUT, MailboxFull, MailboxPolicy, WhenFull
 from .monitors import Down, Monitor
 from .names import AlreadyRegistered, Name, WaitingAddress
-from .pending import Pending
 from .ref import Address, Ref
 from .reply import NO_REPLY, Reply, ReplyLost
 from .server import Server, WhenStopped
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from .callers import CallingTask
     from .crash_report import CrashReport
     from .groups import Group, GroupMonitor, Joined, Left
+    from .mailbox_statistics import MailboxStatistics
+    from .pending import Pending
     from .portals import Portal, PortalClosed, from_sync, from_thread
     from .registry import Registered
     from .results import Result, ResultMonitor
@@ -124,6 +125,8 @@ _LAZY = {
     "Joined": "groups",
     "Event": "status",
     "Left": "groups",
+    "MailboxStatistics": "mailbox_statistics",
+    "Pending": "pending",
     "Registered": "registry",
     "Result": "results",
     "ResultMonitor": "results",

@@ -9,7 +9,7 @@ import trio
 from .exits import ExitReason
 from .hook_errors import require_awaitable
 from .mailbox import DEFAULT_POLICY, MailboxPolicy
-from .monitors import Monitor, Monitorable, watch
+from .monitors import Monitor, watch
 from .process import Process
 from .ref import Address, Ref, refuse_calls
 from .safe_repr import describe_value, shape
@@ -17,6 +17,7 @@ from .timers import Interval, Timer
 from .trio_internals import Turn
 
 if TYPE_CHECKING:
+    from .monitors import Monitorable
     from .status import Status
 
 A = TypeVar("A", bound="Actor")
@@ -128,9 +129,9 @@ class Actor:
     def monitor(self, watched: Address[Any], /) -> Monitor: ...
 
     @overload
-    def monitor(self, watched: Monitorable[M], /) -> M: ...
+    def monitor(self, watched: "Monitorable[M]", /) -> M: ...
 
-    def monitor(self, watched: Address[Any] | Monitorable[M], /) -> Monitor | M:
+    def monitor(self, watched: "Address[Any] | Monitorable[M]", /) -> Monitor | M:
         """Receive a message when something happens elsewhere (OTP: `monitor/2`, `pg:monitor/2`).
 
         Args:

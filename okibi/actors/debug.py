@@ -60,7 +60,7 @@ from trio.lowlevel import checkpoint_if_cancelled, current_task
 from .debug_loop import DebugState, Statistics, serve_debugged, take_system_message
 from .exits import NO_PROCESS, ActorExited, StartError
 from .frames import runs
-from .mailbox import MailboxStatistics
+from .mailbox_statistics import MailboxStatistics
 from .process import CURRENT, Process
 from .ref import Address
 from .request import Request

@@ -20,7 +20,7 @@ import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import attrs
 import outcome
@@ -38,6 +38,9 @@ from trio.lowlevel import (
 from .safe_repr import describe_value
 from .timers import Tick, Timer, accept_tick, drop_cancelled, pop_due
 from .trio_internals import Turn, TurnRunner, step
+
+if TYPE_CHECKING:
+    from .mailbox_statistics import MailboxStatistics
 
 T = TypeVar("T")
 
@@ -101,27 +104,6 @@ class _Timeout:
 
 TIMEOUT: Final = _Timeout()
 """Given to a server's `handle_info` when no message arrives in time (`timeout_after`)."""
-
-
-class MailboxStatistics(NamedTuple):
-    """Counts of one mailbox at one moment.
-
-    Attributes:
-        length: messages on the data lane.
-        control: messages on the control lane.
-        peak: the highest `length` so far. A message handed directly to a waiting reader does not
-            count.
-        dropped: messages dropped for a newer one (DROP_OLDEST).
-        blocked: senders that wait for space (BLOCK).
-        capacity: the capacity of the data lane.
-    """
-
-    length: int
-    control: int
-    peak: int
-    dropped: int
-    blocked: int
-    capacity: int
 
 
 # Shared by all mailboxes whose lane was never used: a deque takes 760 bytes, and most actors are
@@ -375,8 +357,10 @@ class Mailbox:
         """Whether a task waits for space on the data lane."""
         return task in (self.blocked_senders or ())
 
-    def statistics(self) -> MailboxStatistics:
+    def statistics(self) -> "MailboxStatistics":
         """The counts of this moment."""
+        from .mailbox_statistics import MailboxStatistics
+
         return MailboxStatistics(
             len(self.data),
             len(self.control),

@@ -5,7 +5,7 @@ the control lane. A monitor of a dead actor brings the Down at once, with the re
 (OTP forgets the reason and says `noproc`).
 """
 
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
@@ -14,7 +14,15 @@ from .process import Phase, Process
 from .ref import Address, Ref
 from .run_guard import check_same_run
 
-M_co = TypeVar("M_co", covariant=True)
+if TYPE_CHECKING:
+    M_co = TypeVar("M_co", covariant=True)
+
+    class Monitorable(Protocol[M_co]):
+        """What `Actor.monitor` accepts besides an address: Group, Pending, Task, CallingTask."""
+
+        def add_monitor(self, watcher: Process, /) -> M_co:
+            """Send `watcher` messages from now on."""
+            ...
 
 
 @attrs.frozen
@@ -49,14 +57,6 @@ class Monitor:
             self._watched.watchers.pop(self, None)
         self._watcher.watching.pop(self, None)
         self._watcher.mailbox.remove_control(lambda m: isinstance(m, Down) and m.monitor is self)
-
-
-class Monitorable(Protocol[M_co]):
-    """What `Actor.monitor` accepts besides an address: Group, Pending, Task, CallingTask."""
-
-    def add_monitor(self, watcher: Process, /) -> M_co:
-        """Send `watcher` messages from now on."""
-        ...
 
 
 def watch(watcher: Process, address: Address[Any]) -> Monitor:

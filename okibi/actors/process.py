@@ -76,6 +76,15 @@ from .safe_repr import class_name
 if TYPE_CHECKING:
     from .status import Debugging
 
+    class HostedActor(Protocol):
+        """The methods of an actor that its process calls."""
+
+        async def live(self, started: Callable[[], None], /) -> None: ...
+        async def terminate(self, reason: ExitReason, /) -> None: ...
+        def _redacts(self) -> bool: ...
+        def _traceback_is_logged_elsewhere(self, crash: BaseException, /) -> bool: ...
+
+
 logger = logs.logger("okibi.actors")
 
 
@@ -86,15 +95,6 @@ class Phase(enum.Enum):
     RUNNING = "running"
     DYING = "dying"
     DEAD = "dead"
-
-
-class HostedActor(Protocol):
-    """The methods of an actor that its process calls."""
-
-    async def live(self, started: Callable[[], None], /) -> None: ...
-    async def terminate(self, reason: ExitReason, /) -> None: ...
-    def _redacts(self) -> bool: ...
-    def _traceback_is_logged_elsewhere(self, crash: BaseException, /) -> bool: ...
 
 
 class Process:

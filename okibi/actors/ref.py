@@ -11,7 +11,7 @@ A caller limits its wait with trio: `with trio.fail_after(1): await ref.call(...
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
@@ -20,8 +20,7 @@ from trio.lowlevel import (
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
-from .mailbox import NOTHING_DROPPED, MailboxFull, MailboxStatistics, WhenFull
-from .pending import Pending
+from .mailbox import NOTHING_DROPPED, MailboxFull, WhenFull
 from .process import CURRENT, Phase, Process, logger
 from .request import PendingRequest, Request, describe, message_name
 from .run_guard import check_same_run, wrong_run_error
@@ -32,6 +31,10 @@ from .wait_cycles import (
     refuse_cycle,
     refuse_wait_for_own_end,
 )
+
+if TYPE_CHECKING:
+    from .mailbox_statistics import MailboxStatistics
+    from .pending import Pending
 
 A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
@@ -109,7 +112,7 @@ class Address(Generic[A_co]):
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Pending[R]:
+    ) -> "Pending[R]":
         """Send a call now and take its reply later (OTP: `gen_server:send_request`).
 
             pending = await visits.request(Visits.visit, "bob")
@@ -135,6 +138,9 @@ class Address(Generic[A_co]):
         if request.caller is None:
             _note_origin(request)
         await _send(process, request, "request")
+        # Imported here: few functions use one.
+        from .pending import Pending
+
         return Pending(process, request)
 
     async def cast(
@@ -278,7 +284,7 @@ class Ref(Address[A_co]):
             raise _mailbox_full(self._process, message)
 
     @property
-    def mailbox_statistics(self) -> MailboxStatistics:
+    def mailbox_statistics(self) -> "MailboxStatistics":
         """The numbers of messages and senders that wait. Read without a message to the actor."""
         return self._process.mailbox.statistics()
 

@@ -7,7 +7,7 @@ is discarded too.
 
 from collections.abc import Mapping
 from types import FunctionType, MethodType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import outcome
 from trio import current_time
@@ -47,10 +47,18 @@ NOT_MESSAGES = frozenset(
 _RAISED: "outcome.Outcome[object]" = outcome.Value(None)
 
 
-class Caller(Protocol):
-    """What a request needs to know of the actor that sent it."""
+if TYPE_CHECKING:
 
-    path: str
+    class Caller(Protocol):
+        """What a request needs to know of the actor that sent it."""
+
+        path: str
+
+    class AnswerListener(Protocol):
+        """Gets the answer to a request, in addition to the task that waits."""
+
+        def notify(self, value: object, error: BaseException | None) -> None: ...
+        def demonitor(self) -> None: ...
 
 
 class Request:
@@ -88,7 +96,7 @@ class Request:
         method: str,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
-        caller: Caller | None,
+        caller: "Caller | None",
         wanted: bool,
         client: Task | None = None,
     ) -> None:
@@ -187,13 +195,6 @@ class Request:
         return self._unpark(raise_cancel)
 
 
-class AnswerListener(Protocol):
-    """Gets the answer to a request, in addition to the task that waits."""
-
-    def notify(self, value: object, error: BaseException | None) -> None: ...
-    def demonitor(self) -> None: ...
-
-
 class PendingRequest(Request):
     """The request behind a Pending: its answer can also go to listeners.
 
@@ -203,16 +204,16 @@ class PendingRequest(Request):
     __slots__ = ("listeners",)
 
     # Unset until the first `add`: few requests have a listener.
-    listeners: tuple[AnswerListener, ...]
+    listeners: "tuple[AnswerListener, ...]"
 
-    def add(self, listener: AnswerListener) -> None:
+    def add(self, listener: "AnswerListener") -> None:
         """Give the answer to a listener when it comes, or now if there is one."""
         if self.settled:
             listener.notify(*self._answer())
         else:
             self.listeners = (*getattr(self, "listeners", ()), listener)
 
-    def remove(self, listener: AnswerListener) -> None:
+    def remove(self, listener: "AnswerListener") -> None:
         """Undo `add`."""
         listeners = getattr(self, "listeners", ())
         self.listeners = tuple(each for each in listeners if each is not listener)

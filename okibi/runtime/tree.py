@@ -31,7 +31,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..supervisors import Backoff, Child, Restart, SupervisorSpec
+from ..supervisors import Child, Restart, SupervisorSpec
 from .codec.json import (
     decoder_for,
     encode_async_def_result,
@@ -53,7 +53,6 @@ from .handlers.handler import (
 from .in_flight.lane import Lane
 from .in_flight.ledger import DISPATCHER, Ledger
 from .protocol.outcome import Outcome
-from .protocol.transport import Connect
 from .serving.busy_poll import BusyPoll
 from .serving.dispatcher import Dispatcher
 from .serving.extension import ExtensionConnection, InternalExtension
@@ -64,16 +63,15 @@ from .serving.worker import Worker
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..supervisors import Backoff
     from .handlers.asyncio_loop import loop as aio
+    from .protocol.transport import Connect
 
 # Seconds for each actor to stop. The platform leaves 300 ms from SIGTERM to SIGKILL.
 GRACE = 0.05
 WORKER_GRACE = 0.1
 # Restart intensity of okibi's actors: beyond it, a cold start is the better cure.
 INTENSITY, PERIOD = 5, 5.0
-# Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts per PERIOD and child. A
-# restart counts when its pause begins.
-BACKOFF = Backoff(first=0.02, maximum=PERIOD, factor=5.0)
 # For several workers: a worker that has run longer than this restarts at once. An abandoned worker
 # has, because Lambda's shortest time-out is 1 s.
 WORKERS_PERIOD = 0.5
@@ -156,7 +154,7 @@ class ServedFunction:
 
 
 def build_tree(
-    served: ServedFunction, connect: Connect, extension: ExtensionConnection | None = None
+    served: ServedFunction, connect: "Connect", extension: ExtensionConnection | None = None
 ) -> SupervisorSpec:
     """Build the spec of the root supervisor.
 
@@ -236,7 +234,7 @@ def _extension(connection: ExtensionConnection | None) -> list[Child[Any]]:
     return [Child(partial(InternalExtension, connection), id="extension", shutdown=GRACE)]
 
 
-def _snapstart(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
+def _snapstart(served: ServedFunction, connect: "Connect") -> list[Child[Any]]:
     """The actor that takes the tree through a snapshot, before the first GET /next."""
     if not served.settings.snap_start:
         return []
@@ -255,7 +253,7 @@ def _snapstart(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
     ]
 
 
-def _pollers(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
+def _pollers(served: ServedFunction, connect: "Connect") -> list[Child[Any]]:
     children = [
         Child(partial(_poller, served, lane, connect), id=f"poller-{n}", shutdown=GRACE)
         for n, lane in enumerate(served.ledger.lanes)
@@ -263,7 +261,7 @@ def _pollers(served: ServedFunction, connect: Connect) -> list[Child[Any]]:
     return _per_lane("pollers", children)
 
 
-def _poller(served: ServedFunction, lane: Lane, connect: Connect) -> Poller:
+def _poller(served: ServedFunction, lane: Lane, connect: "Connect") -> Poller:
     ledger, limit = served.ledger, served.settings.busy_wait
     ledger.count_start(lane)
     alone = len(ledger.lanes) == 1
@@ -275,8 +273,19 @@ def _per_lane(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
     return children if len(children) == 1 else [Child(_with_backoff(children), id=name)]
 
 
+def lane_backoff() -> "Backoff":
+    """Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts per PERIOD and child.
+
+    A restart counts when its pause begins.
+    """
+    # Imported here: a single lane has none.
+    from ..supervisors import Backoff
+
+    return Backoff(first=0.02, maximum=PERIOD, factor=5.0)
+
+
 def _with_backoff(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
     """A supervisor whose children restart with backoff, and cannot exceed its intensity."""
     return SupervisorSpec(
-        children, intensity=INTENSITY * len(children), period=period, backoff=BACKOFF
+        children, intensity=INTENSITY * len(children), period=period, backoff=lane_backoff()
     )

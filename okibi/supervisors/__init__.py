@@ -20,18 +20,7 @@ and `parent` are shared by all kinds of supervisor.
 import importlib
 from typing import TYPE_CHECKING
 
-from .admin import (
-    AlreadyPresent,
-    AlreadyStarted,
-    ChildFailed,
-    ChildInfo,
-    Counts,
-    MaxChildren,
-    NotFound,
-    Restarting,
-    Running,
-)
-from .any_supervisor_spec import AnySupervisorSpec, AutoShutdown, Backoff
+from .any_supervisor_spec import AnySupervisorSpec, AutoShutdown
 from .child_state import ChildState
 from .parent import stop_report
 from .restarter import SupervisorGaveUp
@@ -100,6 +89,15 @@ __all__ = [
 # The modules of names that a plain tree does not need. The first access imports the module: each
 # import makes a cold start slower.
 _LAZY_MODULES = {
+    "AlreadyPresent": "admin",
+    "AlreadyStarted": "admin",
+    "ChildFailed": "admin",
+    "ChildInfo": "admin",
+    "Counts": "admin",
+    "MaxChildren": "admin",
+    "NotFound": "admin",
+    "Restarting": "admin",
+    "Running": "admin",
     "append_arguments": "dynamic",
     "Application": "application",
     "application_nursery": "application_controller",
@@ -109,6 +107,7 @@ _LAZY_MODULES = {
     "ApplicationInfo": "application_controller",
     "ApplicationKind": "application",
     "Applications": "application_controller",
+    "Backoff": "backoff",
     "callers": "tasks",
     "DynamicSupervisor": "dynamic",
     "DynamicSupervisorSpec": "dynamic",
@@ -131,6 +130,17 @@ _LAZY_MODULES = {
 }
 
 if TYPE_CHECKING:
+    from .admin import (
+        AlreadyPresent,
+        AlreadyStarted,
+        ChildFailed,
+        ChildInfo,
+        Counts,
+        MaxChildren,
+        NotFound,
+        Restarting,
+        Running,
+    )
     from .application import (
         Application,
         ApplicationKind,
@@ -144,6 +154,7 @@ if TYPE_CHECKING:
         application_nursery,
         start_applications,
     )
+    from .backoff import Backoff
     from .dynamic import DynamicSupervisor, DynamicSupervisorSpec, append_arguments
     from .partition import (
         FixedChildren,

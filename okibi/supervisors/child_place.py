@@ -7,7 +7,7 @@ look-up. Places are small, because a supervisor may have a hundred thousand of t
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -27,11 +27,13 @@ from ..actors.names import expect_no_restart, expect_restart
 from ..actors.process import Phase, Process
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import fail_calls_that_block
-from .any_supervisor_spec import Backoff
 from .child_state import ChildEvent, ChildState, next_state
 from .spec import BRUTAL_KILL, Child, Restart, build_factory, collect_names
 from .stop_reports import Stopped, StopReport
 from .strategy import ChildView, RestartDelay, next_delay, should_restart
+
+if TYPE_CHECKING:
+    from .backoff import Backoff
 
 logger = logs.logger("okibi.supervisors")
 
@@ -89,7 +91,7 @@ class Place:
         """Return the facts that a decision of `strategy` depends on."""
         return ChildView(self.id, self.spec.restart, self.state, self.spec.significant)
 
-    def next_delay(self, backoff: Backoff | None, period: float) -> float:
+    def next_delay(self, backoff: "Backoff | None", period: float) -> float:
         """Return the delay before the next start, in seconds; 0 without back-off."""
         if backoff is None:
             return 0.0

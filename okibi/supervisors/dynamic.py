@@ -45,11 +45,10 @@ from .admin import (
 from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
-    Backoff,
-    check_backoff,
     check_intensity,
     implements,
 )
+from .backoff import Backoff, check_backoff
 from .child_place import Place
 from .child_state import ChildEvent
 from .restarter import Restarter

@@ -24,7 +24,8 @@ from ..actors import Actor, Address, Name, NoProcess, Ref, Refusal, StartError
 from ..actors.process import Process
 from ..actors.safe_repr import describe_value, shape
 from .admin import build_refusal, describe_child
-from .any_supervisor_spec import AnySupervisorSpec, Backoff, implements
+from .any_supervisor_spec import AnySupervisorSpec, implements
+from .backoff import Backoff
 from .child_place import Place
 from .spec import Child, Strategy, SupervisorSpec, check_child
 from .spec_error import SpecError, wrong_value

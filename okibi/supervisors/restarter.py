@@ -5,17 +5,25 @@ Supervisor and DynamicSupervisor decide differently after the end of a child
 and schedules another attempt after a failed start.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
-from .any_supervisor_spec import Backoff
 from .child_place import ChildEnded, Place, Retry
 from .parent import Parent
-from .strategy import Limits, count_restart
+from .strategy import count_restart
+
+if TYPE_CHECKING:
+    from .backoff import Backoff
+    from .strategy import Limits
+
+    class _RestartOptions(Limits, Protocol):
+        @property
+        def backoff(self) -> Backoff | None: ...
+
 
 logger = logs.logger("okibi.supervisors")
 
@@ -31,7 +39,7 @@ class SupervisorGaveUp(Exception):
             up. That child may be several levels below this supervisor.
     """
 
-    def __init__(self, path: str, spec: Limits, child: str, reason: ExitReason) -> None:
+    def __init__(self, path: str, spec: "Limits", child: str, reason: ExitReason) -> None:
         self.first, cause = f"{path}/{child} ended ({reason})", f"{child} ended ({reason})"
         if is_a(reason.error, SupervisorGaveUp):
             # Name the first child only. Otherwise each level would repeat the message below it.
@@ -42,11 +50,6 @@ class SupervisorGaveUp(Exception):
             f"{path} gave up after more than {restarts} within {spec.period:g} s: {cause}"
         )
         self.__cause__ = reason.error
-
-
-class _RestartOptions(Limits, Protocol):
-    @property
-    def backoff(self) -> Backoff | None: ...
 
 
 class Restarter(Parent):
@@ -72,7 +75,7 @@ class Restarter(Parent):
     # -- restarts
 
     @property
-    def _options(self) -> _RestartOptions:
+    def _options(self) -> "_RestartOptions":
         options: _RestartOptions = self.spec
         return options
 

@@ -21,9 +21,7 @@ from ..actors.start import GRACE, START_TIMEOUT, factory_name
 from .any_supervisor_spec import (
     AnySupervisorSpec,
     AutoShutdown,
-    Backoff,
     build_supervisor,
-    check_backoff,
     check_intensity,
     is_number,
 )
@@ -32,6 +30,8 @@ from .spec_error import SpecError, wrong_value
 if TYPE_CHECKING:
     # A default (PEP 696), so that `sub = Child(SupervisorSpec(...))` needs no annotation.
     from typing_extensions import TypeVar
+
+    from .backoff import Backoff
 
     A = TypeVar("A", bound=Actor, default=Actor)
 else:
@@ -305,7 +305,7 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
     intensity: int = 3
     period: float = 5.0
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
-    backoff: Backoff | None = None
+    backoff: "Backoff | None" = None
 
     def __attrs_post_init__(self) -> None:
         strategy: object = self.strategy
@@ -315,7 +315,10 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
         check_intensity(self.intensity, self.period)
         if not isinstance(auto, AutoShutdown):
             raise wrong_value("auto_shutdown", "an AutoShutdown", auto)
-        check_backoff(self.backoff)
+        if self.backoff is not None:
+            from .backoff import check_backoff
+
+            check_backoff(self.backoff)
         ids: set[str] = set()
         names: set[Hashable] = set()
         for child in self.children:

@@ -41,22 +41,24 @@ Difference from OTP, besides back-off: the window of the intensity is not rounde
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..actors import ExitReason
-from .any_supervisor_spec import AutoShutdown, Backoff
+from .any_supervisor_spec import AutoShutdown
 from .child_state import HAS_PROCESS, ChildState
 from .spec import Restart, Strategy, SupervisorSpec
 
+if TYPE_CHECKING:
+    from .backoff import Backoff
 
-class Limits(Protocol):
-    """The two fields of a supervisor spec that limit restarts."""
+    class Limits(Protocol):
+        """The two fields of a supervisor spec that limit restarts."""
 
-    @property
-    def intensity(self) -> int: ...
+        @property
+        def intensity(self) -> int: ...
 
-    @property
-    def period(self) -> float: ...
+        @property
+        def period(self) -> float: ...
 
 
 class ChildView(NamedTuple):
@@ -134,7 +136,7 @@ def should_restart(restart: Restart, reason: ExitReason) -> bool:
     return restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and not reason.quiet)
 
 
-def count_restart(spec: Limits, restarts: tuple[float, ...], now: float) -> Decision:
+def count_restart(spec: "Limits", restarts: tuple[float, ...], now: float) -> Decision:
     """Count one more restart. Give up if the period holds more restarts than the intensity."""
     # The times are sorted. Bisecting is fast with thousands of them.
     recent = (*restarts[bisect_left(restarts, now - spec.period) :], now)
@@ -172,7 +174,7 @@ def should_shut_down(auto: AutoShutdown, children: Sequence[ChildView], child: s
 
 
 def next_delay(
-    backoff: Backoff, last: RestartDelay | None, period: float, now: float
+    backoff: "Backoff", last: RestartDelay | None, period: float, now: float
 ) -> RestartDelay:
     """Return the delay before the next restart of a child.
 

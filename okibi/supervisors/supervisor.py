@@ -2,22 +2,13 @@
 
 import math
 from functools import partial
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import attrs
 import trio
 
 from ..actors import SHUTDOWN, Actor, Exit, Name, Ref, StartError, logs, start
 from ..actors.process import Process
-from .admin import (
-    ChildInfo,
-    Counts,
-    build_info,
-    build_refusal,
-    count_places,
-    find_place,
-    refuse_present,
-)
 from .any_supervisor_spec import AnySupervisorSpec, build_supervisor, implements
 from .child_place import Place
 from .child_state import ChildEvent, ChildState
@@ -25,6 +16,9 @@ from .restarter import Restarter, SupervisorGaveUp
 from .spec import Child, Strategy, SupervisorSpec, check_child, check_significant
 from .spec_error import wrong_value
 from .strategy import ChildView, Decision, decide_on_end, decide_restart, should_restart
+
+if TYPE_CHECKING:
+    from .admin import ChildInfo, Counts
 
 A = TypeVar("A", bound=Actor)
 
@@ -167,6 +161,8 @@ class Supervisor(Restarter):
             SpecError: `spec` is no Child, or is significant under a supervisor that never shuts
                 down by itself.
         """
+        from .admin import build_refusal, refuse_present
+
         check_child(spec, "spec")
         check_significant(spec, self.spec.auto_shutdown)
         refuse_present(self._places.get(spec.id), self.path)
@@ -189,7 +185,7 @@ class Supervisor(Restarter):
         Raises:
             NotFound: no child has the id.
         """
-        place = find_place(self._places, child, "terminate_child", self.path)
+        place = self._find_place(child, "terminate_child")
         called_off = place.state is ChildState.RESTARTING
         await self.stop(place)
         for each in self.places if called_off else (place,):
@@ -217,7 +213,9 @@ class Supervisor(Restarter):
             AlreadyStarted: another actor has the name.
             ChildFailed: the child did not start.
         """
-        place = find_place(self._places, child, "restart_child", self.path)
+        from .admin import build_refusal
+
+        place = self._find_place(child, "restart_child")
         try:
             return await self._start_place(place)
         except StartError as failure:
@@ -234,13 +232,15 @@ class Supervisor(Restarter):
             Running: the child runs.
             Restarting: the child waits for a restart.
         """
-        self._forget(find_place(self._places, child, "delete_child", self.path))
+        self._forget(self._find_place(child, "delete_child"))
 
-    async def which_children(self) -> tuple[ChildInfo, ...]:
+    async def which_children(self) -> "tuple[ChildInfo, ...]":
         """Return all children, the last in start order first (OTP: `which_children/1`)."""
+        from .admin import build_info
+
         return tuple(build_info(place) for place in reversed(self._places.values()))
 
-    async def which_child(self, child: str) -> ChildInfo:
+    async def which_child(self, child: str) -> "ChildInfo":
         """Return one child (OTP: `which_child/2`).
 
         Args:
@@ -249,10 +249,14 @@ class Supervisor(Restarter):
         Raises:
             NotFound: no child has the id.
         """
-        return build_info(find_place(self._places, child, "which_child", self.path))
+        from .admin import build_info
 
-    async def count_children(self) -> Counts:
+        return build_info(self._find_place(child, "which_child"))
+
+    async def count_children(self) -> "Counts":
         """Count the children by kind (OTP: `count_children/1`)."""
+        from .admin import count_places
+
         return count_places(self._places.values())
 
     async def get_childspec(self, child: str) -> Child[Any]:
@@ -264,7 +268,13 @@ class Supervisor(Restarter):
         Raises:
             NotFound: no child has the id.
         """
-        return find_place(self._places, child, "get_childspec", self.path).spec
+        return self._find_place(child, "get_childspec").spec
+
+    def _find_place(self, child: str, request: str) -> Place:
+        # Imported here and above: a start handles no requests.
+        from .admin import find_place
+
+        return find_place(self._places, child, request, self.path)
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from okibi.actors.process import Process
-from okibi.runtime.tree import BACKOFF, PERIOD
+from okibi.runtime.tree import PERIOD, lane_backoff
 from okibi.supervisors import Supervisor
 from okibi.supervisors.child_place import Place
 from okibi.supervisors.strategy import next_delay
@@ -72,7 +72,7 @@ class Killer(trio.abc.Instrument):
         if self.point.lanes > 1 and kind in ("poller", "responder"):
             last = next(place.delay for place in places(root) if place.process is victim)
             now = trio.current_time()
-            pause = next_delay(BACKOFF, last, PERIOD, now)
+            pause = next_delay(lane_backoff(), last, PERIOD, now)
             self.pauses.append(Pause(int(lane), now, pause.until))
         victim.kill()
         if self.ledger is not None:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -26,10 +26,13 @@ from okibi.runtime.handlers.handler import Handler
 from okibi.runtime.handlers.response import Item
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
-from okibi.runtime.in_flight.ledger import Ledger, Watch
+from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.extension import ExtensionConnection
 from tests.support.doubles import Arrival
+
+if TYPE_CHECKING:
+    from okibi.runtime.in_flight.ledger import Watch
 
 ALL = 1 << 30
 EVENTS = 3
@@ -110,7 +113,7 @@ class RecordingLedger(Ledger):
         short: intervals with fewer workers than lanes; the last may be open.
     """
 
-    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
+    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: "Watch") -> None:
         super().__init__(lanes, fail, watch)
         self.deliveries = list[Delivery]()
         self.lane_of = dict[Delivery, int]()

@@ -6,7 +6,6 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar, get_args, get_origin
 
-import attrs
 import trio
 
 from ...actors import ExitReason
@@ -146,7 +145,6 @@ class PlainHandler(Handler[Any]):
             raise
 
 
-@attrs.define(eq=False)
 class AsyncHandler(Handler[Any]):
     """Runs an `async def`; the worker awaits the user's coroutine directly.
 
@@ -154,7 +152,10 @@ class AsyncHandler(Handler[Any]):
         handle: `handler(event, context)`, a coroutine function.
     """
 
-    handle: Callable[[Any, Context], Awaitable[object]]  # type: ignore[assignment]
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: Callable[[Any, Context], Awaitable[object]]) -> None:
+        self.handle = handle  # type: ignore[method-assign, assignment]
 
 
 def is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:

@@ -7,7 +7,7 @@ start is the better cure: too many abandoned handlers, no usable worker, no usab
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -16,6 +16,16 @@ from ...actors.safe_repr import class_name
 from .delivery import Delivery
 from .handover import wake
 from .lane import Lane
+
+if TYPE_CHECKING:
+
+    class Watch(Protocol):
+        """The watchdog, as the ledger sees it: it holds deadlines when trio's loop cannot."""
+
+        def arm(self, delivery: Delivery, /) -> None: ...
+
+        def settled(self) -> None: ...
+
 
 logger = logs.logger("okibi")
 
@@ -34,14 +44,6 @@ NO_WORKER = "no worker is left: each was abandoned at a deadline and has not end
 STARTS_LIMIT = 10
 
 
-class Watch(Protocol):
-    """The watchdog, as the ledger sees it: it holds deadlines when trio's loop cannot."""
-
-    def arm(self, delivery: Delivery, /) -> None: ...
-
-    def settled(self) -> None: ...
-
-
 class Ledger:
     """The lanes, the ready workers, and the counts of failures.
 
@@ -57,7 +59,7 @@ class Ledger:
         "watch", "worker_count",
     )  # fmt: skip
 
-    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: Watch) -> None:
+    def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: "Watch") -> None:
         self.lanes = lanes
         self.fail = fail
         self.watch = watch

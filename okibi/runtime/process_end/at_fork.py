@@ -18,7 +18,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -26,14 +26,14 @@ from ...actors.trio_internals import epoll
 from ..in_flight.lane import Lane
 from ..protocol.transport import SocketTransport
 from ..telemetry import logs
-from .forked_child import ExitAfterStep, ForkedTransport, fork_location
 from .shutdown import SIGNALS
 
+if TYPE_CHECKING:
 
-class ForkAware(Protocol):
-    """Something that a forked child must release or reset."""
+    class ForkAware(Protocol):
+        """Something that a forked child must release or reset."""
 
-    def after_fork_in_child(self) -> None: ...
+        def after_fork_in_child(self) -> None: ...
 
 
 class ForkGuard:
@@ -44,7 +44,7 @@ class ForkGuard:
         others: reset in the child, in this order; more may be appended.
     """
 
-    def __init__(self, lanes: Sequence[Lane], *others: ForkAware) -> None:
+    def __init__(self, lanes: Sequence[Lane], *others: "ForkAware") -> None:
         self._lanes = lanes
         self.others = list(others)
         self._forking_thread = threading.local()
@@ -57,6 +57,9 @@ class ForkGuard:
 
     def _block_signals(self) -> None:
         self._forking_thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Few functions fork, so a start does not import it. A child must not have to: another
+        # thread may hold a lock of the import system, or no descriptor may be left.
+        from . import forked_child as forked_child
 
     def _restore_mask(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._forking_thread.mask)
@@ -65,6 +68,8 @@ class ForkGuard:
         try:
             # First: through this pipe a signal in the child would wake the parent's loop.
             signal.set_wakeup_fd(-1)
+            from .forked_child import ExitAfterStep, ForkedTransport, fork_location
+
             logs.after_fork_in_child()
             for each in self.others:
                 each.after_fork_in_child()

@@ -21,7 +21,7 @@ from socket import (
     inet_pton,
     socket,
 )
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
@@ -64,10 +64,12 @@ class Transport(Protocol):
         ...
 
 
-class Connect(Protocol):
-    """Opens a connection to the Runtime API; raises OSError if the API cannot be reached."""
+if TYPE_CHECKING:
 
-    async def __call__(self) -> Transport: ...
+    class Connect(Protocol):
+        """Opens a connection to the Runtime API; raises OSError if the API cannot be reached."""
+
+        async def __call__(self) -> Transport: ...
 
 
 class SocketTransport:

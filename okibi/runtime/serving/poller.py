@@ -6,6 +6,7 @@ event to the ledger, which has it dispatched.
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import checkpoint
@@ -16,8 +17,11 @@ from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.runtime_api import ApiResponse, WireError
-from ..protocol.transport import Connect, Transport
+from ..protocol.transport import Transport
 from .busy_poll import BusyPoll
+
+if TYPE_CHECKING:
+    from ..protocol.transport import Connect
 
 logger = logs.logger("okibi")
 
@@ -45,7 +49,7 @@ class Poller(Actor):
         busy_poll: polls for the next event before the wait, where that pays.
     """
 
-    def __init__(self, ledger: Ledger, lane: Lane, connect: Connect, busy_poll: BusyPoll) -> None:
+    def __init__(self, ledger: Ledger, lane: Lane, connect: "Connect", busy_poll: BusyPoll) -> None:
         self.ledger = ledger
         self.lane = lane
         self.connect = connect

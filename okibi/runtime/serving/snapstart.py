@@ -20,7 +20,7 @@ reported as an init error; 65 after the restore, reported to /restore/error.
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...actors import Actor, ActorExited, Ignore, Ref, Server
 from ...actors.exits import crash_in
@@ -29,7 +29,10 @@ from ...supervisors.parent import Parent
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
 from ..protocol.runtime_api import VERSION, ApiResponse, ApiResponseParser, WireError
-from ..protocol.transport import Connect, Transport
+from ..protocol.transport import Transport
+
+if TYPE_CHECKING:
+    from ..protocol.transport import Connect
 
 BEFORE, AFTER = "before_snapshot", "after_restore"
 ENDPOINT: Final = b"%s/runtime/restore/next" % VERSION
@@ -64,7 +67,7 @@ class SnapStart(Actor):
             hooks do not run again.
     """
 
-    def __init__(self, host: bytes, connect: Connect, begun: list[None]) -> None:
+    def __init__(self, host: bytes, connect: "Connect", begun: list[None]) -> None:
         self.host = host
         self.connect = connect
         self.begun = begun

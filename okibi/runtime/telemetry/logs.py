@@ -27,13 +27,16 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from time import monotonic
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...actors import logs
 from ...actors.safe_repr import class_name
 from ..errors.error_response import decode_body, to_json
 from . import invocation_context
-from .sinks import JSON, TEXT, FramedSink, LogSink, StandardSink, frame_type, sink_from
+from .sinks import JSON, TEXT, FramedSink, StandardSink, frame_type, sink_from
+
+if TYPE_CHECKING:
+    from .sinks import LogSink
 
 FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 TIME = "%Y-%m-%dT%H:%M:%S"
@@ -51,7 +54,7 @@ _poll = getattr(select, "poll", None)
 class _LogTarget:
     """Where the process's log goes, and in which format."""
 
-    sink: LogSink = StandardSink()
+    sink: "LogSink" = StandardSink()
     as_json = False
     # The replacements of standard output and error. User code may wrap them.
     streams: tuple[Any, ...] = ()
@@ -99,7 +102,7 @@ class LambdaHandler(logging.Handler):
         levels: whether frames carry a level.
     """
 
-    def __init__(self, sink: LogSink, *, levels: bool) -> None:
+    def __init__(self, sink: "LogSink", *, levels: bool) -> None:
         super().__init__()
         self.log_sink = sink
         self._levels = levels

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 DESCRIPTOR = "_LAMBDA_TELEMETRY_LOG_FD"
 SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
@@ -18,12 +18,16 @@ SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 TEXT, JSON = 0xA55A0003, 0xA55A0002
 
 
-class LogSink(Protocol):
-    """Takes entries; the method names are the official client's."""
+if TYPE_CHECKING:
 
-    def log(self, msg: str, frame_type: bytes | None = None) -> None: ...
+    class LogSink(Protocol):
+        """Takes entries; the method names are the official client's."""
 
-    def log_error(self, message_lines: Sequence[str], frame_type: bytes | None = None) -> None: ...
+        def log(self, msg: str, frame_type: bytes | None = None) -> None: ...
+
+        def log_error(
+            self, message_lines: Sequence[str], frame_type: bytes | None = None
+        ) -> None: ...
 
 
 def frame_type(base: int, level: int) -> bytes:
@@ -90,7 +94,7 @@ class FramedSink:
                 rest = rest[os.write(self._descriptor, rest) :]
 
 
-def sink_from(environment: MutableMapping[str, str]) -> tuple[LogSink, str]:
+def sink_from(environment: MutableMapping[str, str]) -> "tuple[LogSink, str]":
     """The sink that the environment asks for, and what is wrong with it, or an empty string.
 
     Removes the descriptor's variable: child processes must not write there.
