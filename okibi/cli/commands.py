@@ -35,6 +35,10 @@ Examples:
   okibi package app.function
   okibi package app.function --python 3.13 --arch arm64 -o function-arm64.zip
   okibi package --check function.zip --python 3.12"""
+CHECK_EXAMPLES = """\b
+Examples:
+  okibi check app.handler
+  okibi check folder/app.handler --imports"""
 
 app = typer.Typer(
     name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -238,3 +242,24 @@ def package(
         python=python, architecture=arch, format=format, output=output, record=record, check=check
     )
     raise typer.Exit(package(handler, raw))
+
+
+Imports = Annotated[
+    bool,
+    typer.Option(
+        "--imports", help="Show the time of each package's import, and which could be lazy."
+    ),
+]
+
+
+@app.command(epilog=CHECK_EXAMPLES)
+def check(handler: Handler, imports: Imports = False) -> None:
+    """Check that a function of the current folder loads.
+
+    The module is imported in a process of its own, with the environment of a local Lambda.
+
+    Exit code: 0 if the function loads, 1 if it does not, 2 for bad input.
+    """
+    from .check.command import check
+
+    raise typer.Exit(check(handler, imports=imports))

@@ -13,6 +13,7 @@ from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 __all__ = [
     "ERROR",
     "FunctionError",
+    "describe_load_error",
     "describe_start_error",
     "find_hang",
     "find_last_line",
@@ -72,7 +73,17 @@ def describe_start_error(settings: FunctionSettings, result: InvokeResult, place
         result: the result of the first invocation.
         place: the place of a start that timed out, from the log.
     """
-    error = read_error(result.payload)
+    return describe_load_error(settings, read_error(result.payload), place)
+
+
+def describe_load_error(settings: FunctionSettings, error: FunctionError, place: str = "") -> str:
+    """Describe an init error and its cure in one line.
+
+    Args:
+        settings: the settings of the function.
+        error: the error.
+        place: the place of a start that timed out, from the log.
+    """
     advice = _advise(error)
     return (
         f"{settings.handler} in {settings.task_root} does not start:"

@@ -1,0 +1,1 @@
+"""`okibi check`: load a function, and show what its start imports."""
