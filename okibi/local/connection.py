@@ -7,6 +7,7 @@ headers are complete and once when the body is.
 """
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import attrs
 
@@ -25,6 +26,7 @@ from .http_responses import (
 from .invocation import Invocation, ResponseSink
 from .outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
 from .platform import ERROR_TYPE, STREAMING, PendingNext, Platform
+from .snap_start import SnapStartPlatform
 from .states import ApiError
 
 __all__ = ["Connection"]
@@ -33,6 +35,8 @@ PREFIX = b"/2018-06-01"
 NEXT = PREFIX + b"/runtime/invocation/next"
 INVOCATION = PREFIX + b"/runtime/invocation/"
 INIT_ERROR = PREFIX + b"/runtime/init/error"
+RESTORE_NEXT = PREFIX + b"/runtime/restore/next"
+RESTORE_ERROR = PREFIX + b"/runtime/restore/error"
 PING = PREFIX + b"/ping"
 
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
@@ -75,6 +79,8 @@ class Connection:
     _pending_next: PendingNext | None = attrs.field(default=None, init=False)
     _extension_waits: bool = attrs.field(default=False, init=False)
     """An extension's event/next is pending on this connection."""
+    awaits_restore: bool = attrs.field(default=False, init=False)
+    """A /restore/next is pending on this connection."""
     _handle_body: BodyHandler = attrs.field(default=lambda _: None, init=False)
     """Handles the body of the oldest request."""
     _body_limit: int = attrs.field(default=0, init=False)
@@ -123,7 +129,11 @@ class Connection:
     def _process_requests(self) -> None:
         requests = self._reader.requests
         while (
-            requests and not self._pending_next and not self._extension_waits and not self.closing
+            requests
+            and not self._pending_next
+            and not self._extension_waits
+            and not self.awaits_restore
+            and not self.closing
         ):
             request = requests[0]
             if not request.headers_handled:
@@ -164,6 +174,10 @@ class Connection:
             allowed, finish = b"GET", self._next
         elif path == INIT_ERROR:
             allowed, finish = b"POST", self._init_error
+        elif path == RESTORE_NEXT and isinstance(self.platform, SnapStartPlatform):
+            allowed, finish = b"GET", partial(self._restore_next, self.platform)
+        elif path == RESTORE_ERROR and isinstance(self.platform, SnapStartPlatform):
+            allowed, finish = b"POST", partial(_restore_error, self.platform)
         elif path == PING:
             allowed, finish = b"GET", _pong
         elif path.startswith(INVOCATION):
@@ -268,6 +282,22 @@ class Connection:
         refusal = self.platform.accept_init_error(request.body, request.header(ERROR_TYPE))
         return ACCEPTED if refusal is None else error_response(refusal)
 
+    def _restore_next(
+        self, platform: SnapStartPlatform, request: HttpRequest
+    ) -> HttpResponse | None:
+        def answer() -> None:
+            self.awaits_restore = False
+            self._reply(HttpResponse(200), request)
+            self._process_requests()
+
+        # Set first: an event may wait, and the restore be immediate.
+        self.awaits_restore = True
+        refusal = platform.restore_next(answer)
+        if refusal is None:
+            return None
+        self.awaits_restore = False
+        return error_response(refusal)
+
     def _reply(self, reply: HttpResponse, request: HttpRequest) -> None:
         keep_alive = request.keep_alive and self.keep_alive
         self.closing = self.closing or not keep_alive
@@ -280,6 +310,11 @@ class Connection:
                 keep_alive=keep_alive,
             )
         )
+
+
+def _restore_error(platform: SnapStartPlatform, request: HttpRequest) -> HttpResponse:
+    refusal = platform.accept_restore_error(request.header(ERROR_TYPE))
+    return ACCEPTED if refusal is None else error_response(refusal)
 
 
 def _pong(_: HttpRequest) -> HttpResponse:

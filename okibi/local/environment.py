@@ -57,6 +57,8 @@ def sandbox_environment(
             "AWS_LAMBDA_MAX_CONCURRENCY": str(settings.max_concurrency),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
         }
+    if settings.snap_start:
+        initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
     return {
         **environment,
         "TZ": ":UTC",

@@ -111,6 +111,8 @@ class RegisteredExtension:
     state: ExtensionState = ExtensionState.REGISTERED
     deliver: Callable[[bytes], None] | None = None
     """Answers the pending event/next."""
+    request_lost: bool = False
+    """A restore has cut the connection of the pending event/next, which may be sent again."""
 
 
 def _nothing() -> None:
@@ -173,6 +175,11 @@ class Extensions:
                 deliver, extension.deliver = extension.deliver, None
                 extension.state = TRANSITIONS[extension.state][ExtensionTrigger.RELEASE]
                 deliver(msgspec.json.encode(event))
+
+    def lose_requests(self) -> None:
+        """The connections are cut by a restore. The extensions still count as waiting."""
+        for extension in self._all.values():
+            extension.deliver, extension.request_lost = None, True
 
     def clear(self) -> None:
         """Forget all extensions: the sandbox has ended."""
@@ -279,6 +286,8 @@ class Extensions:
             message = f"Unknown extension {identifier}"
             return _refused("Extension.UnknownExtensionIdentifier", message)
         state = TRANSITIONS[extension.state].get(trigger)
+        if extension.request_lost and trigger is ExtensionTrigger.NEXT:
+            extension.request_lost, state = False, ExtensionState.READY
         if state is None:
             return _refused(
                 "Extension.InvalidExtensionState",

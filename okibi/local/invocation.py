@@ -51,6 +51,7 @@ class InvokeResult:
         duration_ms: milliseconds from handing out the event to its response; 0 if never handed out.
         init_ms: milliseconds of the init phase, for the first invocation of a sandbox.
         handed_out: False if the runtime failed before it asked for the event.
+        restore_ms: milliseconds of the restore phase, for the first invocation after a restore.
     """
 
     status_code: int
@@ -61,6 +62,7 @@ class InvokeResult:
     duration_ms: float
     init_ms: float | None = None
     handed_out: bool = True
+    restore_ms: float | None = None
 
 
 class ResponseSink(Protocol):
@@ -128,6 +130,8 @@ class Invocation:
     outcome: InvocationOutcome | None = attrs.field(default=None, init=False)
     init_ms: float | None = attrs.field(default=None, init=False)
     """Milliseconds of the init phase, for the first invocation of a sandbox."""
+    restore_ms: float | None = attrs.field(default=None, init=False)
+    """Milliseconds of the restore phase, for the first invocation after it."""
 
     def result(self) -> InvokeResult:
         """Return the result for the invoker.
@@ -149,6 +153,7 @@ class Invocation:
             duration_ms=0.0 if math.isnan(duration) else duration,
             init_ms=self.init_ms,
             handed_out=not math.isnan(self.begun_at),
+            restore_ms=self.restore_ms,
         )
 
 

@@ -18,7 +18,7 @@ from .outcomes import InvocationOutcome
 from .output import Output, to_stderr
 from .peer_process import is_connected_from
 from .processes import peak_memory
-from .report_lines import end_lines, init_report_line, start_line
+from .report_lines import end_lines, init_report_line, restore_report_line, start_line
 from .runtime_api import RuntimeApi
 from .sandbox import GRACE, SandboxProcess, ShutdownResult
 from .settings import FunctionSettings
@@ -53,6 +53,8 @@ class LocalLambda:
     _nursery: trio.Nursery
     _billed_start: int = attrs.field(default=0, init=False)
     """The number of the start whose init phase an invocation has reported."""
+    _restore_ms: float | None = attrs.field(default=None, init=False)
+    """Milliseconds of the last restore, until an invocation has reported them."""
     _peak: float | None = attrs.field(default=None, init=False)
     _report_written: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -207,6 +209,9 @@ class LocalLambda:
         self._api.on_init_error = self._on_init_error
         self._api.on_process_needed = self._sandbox.request_process
         self._api.on_kill = self._sandbox.end
+        self._api.on_snapshot = self._on_snapshot
+        self._api.on_restore = self._sandbox.thaw
+        self._api.on_restored = self._on_restored
         extensions = self._api.extensions
         extensions.function_name = self.settings.name
         extensions.handler = self.settings.handler
@@ -218,7 +223,9 @@ class LocalLambda:
         self._sandbox.thaw()
         if self._billed_start != self._sandbox.starts:
             self._billed_start = self._sandbox.starts
-            invocation.init_ms = (self._api.initialised_at - self._sandbox.started_at) * 1000
+            invocation.restore_ms, self._restore_ms = self._restore_ms, None
+            if invocation.restore_ms is None:
+                invocation.init_ms = self._init_ms()
         self._sample_memory()
         if invocation.log is not None:
             self._output.drain()
@@ -241,6 +248,17 @@ class LocalLambda:
         # With multi-concurrency, no slot may have been opened yet.
         took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
+
+    def _on_snapshot(self) -> None:
+        self._output.write(init_report_line(self._init_ms(), None))
+        self._sandbox.freeze()
+
+    def _on_restored(self, seconds: float, error: InvocationOutcome | None) -> None:
+        self._restore_ms = None if error is not None else seconds * 1000
+        self._output.write(restore_report_line(seconds * 1000, error))
+
+    def _init_ms(self) -> float:
+        return (self._api.initialised_at - self._sandbox.started_at) * 1000
 
     def _sample_memory(self) -> None:
         # A dead process has no memory to read; keep the last value.
@@ -294,7 +312,7 @@ async def open_local_lambda(
 
     Raises:
         OSError: a port is in use, or the bootstrap cannot be started, as on Windows.
-        ValueError: `settings` and `api` differ in `max_concurrency`.
+        ValueError: `settings` and `api` differ in `max_concurrency` or `snap_start`.
 
     Example:
         async with open_local_lambda(FunctionSettings("app.function")) as function:
@@ -345,12 +363,14 @@ async def open_local_lambda(
 
 def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:
     if api is None:
-        return RuntimeApi(max_concurrency=settings.max_concurrency)
-    if api.max_concurrency != settings.max_concurrency:
-        raise ValueError(
-            f"max_concurrency must be equal in settings and api, got {settings.max_concurrency} in"
-            f" settings and {api.max_concurrency} in api"
-        )
+        return RuntimeApi(max_concurrency=settings.max_concurrency, snap_start=settings.snap_start)
+    for name in ("max_concurrency", "snap_start"):
+        ours, theirs = getattr(settings, name), getattr(api, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{name} must be equal in settings and api, got {ours} in settings and {theirs} in"
+                " api"
+            )
     return api
 
 

@@ -15,6 +15,8 @@ __all__ = [
     "extension_failed",
     "function_error_type",
     "platform_error",
+    "restore_failed",
+    "restore_timed_out",
     "timed_out",
     "too_large",
     "unavailable",
@@ -90,6 +92,21 @@ def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
 def unavailable() -> InvocationOutcome:
     """No slot of a multi-concurrency runtime was idle (AWS's emulator)."""
     return attrs.evolve(platform_error("Runtime.Unavailable"), status=400)
+
+
+def restore_failed() -> InvocationOutcome:
+    """A hook failed after a restore (Lambda Invoke: SnapStartException)."""
+    message = (
+        "The afterRestore() runtime hook encountered an error. For more information, check the "
+        "Amazon CloudWatch logs."
+    )
+    return attrs.evolve(_platform_error("SnapStartException", message), status=400)
+
+
+def restore_timed_out() -> InvocationOutcome:
+    """The restore took too long (Lambda Invoke: SnapStartTimeoutException)."""
+    message = "Lambda couldn't restore the snapshot within the timeout limit."
+    return attrs.evolve(_platform_error("SnapStartTimeoutException", message), status=408)
 
 
 def platform_error(error_type: str) -> InvocationOutcome:

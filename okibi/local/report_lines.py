@@ -6,7 +6,7 @@ import time
 from .invocation import Invocation
 from .outcomes import InvocationOutcome
 
-__all__ = ["end_lines", "init_report_line", "start_line"]
+__all__ = ["end_lines", "init_report_line", "restore_report_line", "start_line"]
 
 
 def start_line(invocation: Invocation) -> str:
@@ -15,24 +15,28 @@ def start_line(invocation: Invocation) -> str:
 
 
 def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> list[str]:
-    """Return the lines for an invocation that has ended. The init phase is billed too.
+    """Return the lines for an invocation that has ended. Init or restore phase are billed too.
 
     Args:
         invocation: an ended invocation with its outcome.
         memory: the function's memory in MB.
         peak: peak memory of the process in MB; None if unknown.
     """
-    init_ms = invocation.init_ms
+    init_ms, restore_ms = invocation.init_ms, invocation.restore_ms
+    billed_restore = math.ceil(restore_ms or 0.0)
     duration = (invocation.ended_at - invocation.begun_at) * 1000
     fields = [
         f"REPORT RequestId: {invocation.request_id}",
         f"Duration: {duration:.2f} ms",
-        f"Billed Duration: {math.ceil(duration + (init_ms or 0.0))} ms",
+        f"Billed Duration: {math.ceil(duration + (init_ms or 0.0)) + billed_restore} ms",
         f"Memory Size: {memory} MB",
         f"Max Memory Used: {'-' if peak is None else math.ceil(peak)} MB",
     ]
     if init_ms is not None:
         fields.append(f"Init Duration: {init_ms:.2f} ms")
+    if restore_ms is not None:
+        fields.append(f"Restore Duration: {restore_ms:.2f} ms")
+        fields.append(f"Billed Restore Duration: {billed_restore} ms")
     if invocation.outcome is not None:
         fields.extend(_status(invocation.outcome))
     lines = [f"END RequestId: {invocation.request_id}", "\t".join([*fields, ""])]
@@ -43,15 +47,21 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
     return lines
 
 
-def init_report_line(init_ms: float, outcome: InvocationOutcome) -> str:
-    """Return the line for a failed init phase."""
-    fields = [f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *_status(outcome), ""]
-    return "\t".join(fields)
+def init_report_line(init_ms: float, outcome: InvocationOutcome | None) -> str:
+    """Return the line for a failed init phase, or for one that ends with a snapshot."""
+    status = [] if outcome is None else _status(outcome)
+    return "\t".join([f"INIT_REPORT Init Duration: {init_ms:.2f} ms", "Phase: init", *status, ""])
+
+
+def restore_report_line(restore_ms: float, error: InvocationOutcome | None) -> str:
+    """Return the line for a restore phase (SnapStart)."""
+    status = [] if error is None else _status(error)
+    return "\t".join([f"RESTORE_REPORT Restore Duration: {restore_ms:.2f} ms", *status, ""])
 
 
 def _status(outcome: InvocationOutcome) -> list[str]:
     if outcome.error_type is None:
         return []
-    if outcome.error_type == "Sandbox.Timedout":
+    if outcome.error_type in ("Sandbox.Timedout", "SnapStartTimeoutException"):
         return ["Status: timeout"]
     return ["Status: error", f"Error Type: {outcome.error_type}"]

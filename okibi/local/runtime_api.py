@@ -17,6 +17,7 @@ from .journal import EntryKind, Journal
 from .multi_concurrency import MultiConcurrencyPlatform
 from .outcomes import InvocationOutcome, extension_failed, timed_out
 from .settings import arn_of
+from .snap_start import RESTORE_LIMIT, SnapStartPlatform
 from .socket_stream import FastSocketStream, fast_stream, linger
 from .states import RuntimeState
 from .streaming import ResponseStream
@@ -29,6 +30,10 @@ def _ignore(_: object) -> None:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore_restore(_: float, __: InvocationOutcome | None) -> None:
     pass
 
 
@@ -62,6 +67,9 @@ class RuntimeApi:
             multi-concurrency (Lambda Managed Instances): each pending /next takes an event, an
             invoke without one is refused, and a time-out kills nothing. Only the runtime uses the
             number itself.
+        snap_start: whether the runtime may call /restore/next: the snapshot is taken then, and the
+            restore comes with the first event. It cuts all other connections. Not with
+            `max_concurrency`.
         invocation_ids: send `Lambda-Runtime-Invocation-Id`, as Lambda does since 2026. A response
             with another id is refused (410); one without an id is accepted.
         allowed_hosts: host names that requests may use, besides `localhost` and its addresses;
@@ -76,6 +84,12 @@ class RuntimeApi:
         on_idle: called when the runtime waits and there is no event: it may be frozen.
         on_kill: called when the sandbox must end: an invocation timed out, or an invoker left. A
             sandbox with an extension gets SIGTERM first. `sandbox_ended` must follow.
+        on_snapshot: called when the snapshot is taken: the process may be stopped.
+        on_restore: called when the restore begins: the process must continue.
+        on_restored: called with the seconds that the restore took, and its error or None.
+
+    Raises:
+        ValueError: `snap_start` and `max_concurrency` are both given.
     """
 
     function_arn: str = arn_of("function")
@@ -87,6 +101,7 @@ class RuntimeApi:
     empty_headers: bool = False
     busy_poll: float = 0.0
     max_concurrency: int | None = None
+    snap_start: bool = False
     invocation_ids: bool = True
     allowed_hosts: Collection[str] | None = None
     faults: Faults | None = None
@@ -96,6 +111,9 @@ class RuntimeApi:
     on_process_needed: Callable[[], None] = _nothing
     on_idle: Callable[[], None] = _nothing
     on_kill: Callable[[], None] = _nothing
+    on_snapshot: Callable[[], None] = _nothing
+    on_restore: Callable[[], None] = _nothing
+    on_restored: Callable[[float, InvocationOutcome | None], None] = _ignore_restore
 
     _platform: ClassicPlatform | MultiConcurrencyPlatform = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
@@ -107,11 +125,20 @@ class RuntimeApi:
     _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
         factory=dict[trio.CancelScope, trio.Event], init=False
     )
+    _open: dict[Connection, trio.CancelScope] = attrs.field(
+        factory=dict[Connection, trio.CancelScope], init=False
+    )
     _initialised: trio.Event = attrs.field(factory=trio.Event, init=False)
     _initialised_at: float = attrs.field(default=math.nan, init=False)
 
     def __attrs_post_init__(self) -> None:
         mode = ClassicPlatform if self.max_concurrency is None else MultiConcurrencyPlatform
+        if self.snap_start:
+            if self.max_concurrency is not None:
+                raise ValueError(
+                    "snap_start must be False with max_concurrency: Lambda does not combine them"
+                )
+            mode = SnapStartPlatform
         self._platform = mode(
             clock=trio.current_time,
             wall_clock=lambda: self.wall_clock(),
@@ -124,6 +151,10 @@ class RuntimeApi:
             on_end=lambda invocation: self.on_end(invocation),
             on_idle=lambda: self.on_idle(),
         )
+        if isinstance(self._platform, SnapStartPlatform):
+            self._platform.on_snapshot = lambda: self.on_snapshot()
+            self._platform.on_restore = self._begin_restore
+            self._platform.on_restored = lambda took, error: self.on_restored(took, error)
         self.extensions.takes_events = self.max_concurrency is None
         self.extensions.on_failure = self._extension_failed
 
@@ -255,8 +286,9 @@ class RuntimeApi:
 
     async def _run_in_turn(self, platform: ClassicPlatform, invocation: Invocation) -> None:
         invoker = self._invoker = _Invoker(invocation)
-        if platform.state is RuntimeState.INIT_ERROR and platform.init_error is None:
-            # An invoker has got the init error, and no transition leads out of INIT_ERROR.
+        failed = platform.state in (RuntimeState.INIT_ERROR, RuntimeState.RESTORE_ERROR)
+        if failed and platform.init_error is None:
+            # An invoker has got the error, and no transition leads out of these states.
             self.sandbox_ended(None)
             self.on_kill()
         platform.offer(invocation)
@@ -280,13 +312,20 @@ class RuntimeApi:
             raise
 
     def _deadline(self) -> float:
-        """When the current invocation times out."""
+        """When the current invocation, or the restore before it, times out."""
+        if isinstance(self._platform, SnapStartPlatform) and self._platform.restoring:
+            return self._platform.restore_began_at + RESTORE_LIMIT
         current = self.current
         if current is None or self._platform.closing:
             return math.inf
         return current.begun_at + current.timeout
 
     def _time_out(self, platform: ClassicPlatform) -> None:
+        if isinstance(platform, SnapStartPlatform) and platform.restoring:
+            platform.expire_restore()
+            self.sandbox_ended(None)
+            self.on_kill()
+            return
         current = platform.current
         if current is None:
             return
@@ -347,6 +386,14 @@ class RuntimeApi:
         self._initialised_at = trio.current_time()
         self._initialised.set()
 
+    def _begin_restore(self) -> None:
+        for connection, scope in self._open.items():
+            if not connection.awaits_restore:
+                scope.cancel()
+        if self._invoker is not None:
+            self._invoker.scope.deadline = self._deadline()
+        self.on_restore()
+
     def _on_begin(self, invocation: Invocation) -> None:
         if self._invoker is not None:
             self._invoker.scope.deadline = self._deadline()
@@ -374,14 +421,14 @@ class RuntimeApi:
         self._connections[scope] = closed
         try:
             with scope:
-                await self._serve_stream(stream)
+                await self._serve_stream(stream, scope)
         finally:
             del self._connections[scope]
             closed.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time()):
                 await stream.aclose()
 
-    async def _serve_stream(self, stream: trio.abc.Stream) -> None:
+    async def _serve_stream(self, stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
         reading = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             writer = ConnectionWriter(stream, nursery)
@@ -408,12 +455,14 @@ class RuntimeApi:
             )
             if faulty is not None:
                 faulty.wrap(connection)
+            self._open[connection] = scope
             try:
                 with reading:
                     receive = connection.receive if faulty is None else faulty.receive
                     await self._read(stream, connection, receive)
                 closed_by_us = connection.closing and (faulty is None or faulty.fault is None)
             finally:
+                del self._open[connection]
                 connection.peer_gone()
         if closed_by_us:
             await linger(stream)

@@ -35,6 +35,9 @@ GRACE = 0.3
 shutdown phase. Without an extension there is no grace.
 """
 
+SNAPSHOT_INIT_LIMIT = 130.0
+"""Seconds for the init phase before a snapshot, if the function's time-out is not longer."""
+
 LAST_BYTES = 1.0
 """Seconds at most to read what a dead process left in its sockets. Usually this takes no time."""
 
@@ -110,7 +113,16 @@ class SandboxProcess:
     _dead: trio.Event = attrs.field(factory=trio.Event, init=False)
     _marks: list[str] = attrs.field(factory=list[str], init=False)
     """The marks of all processes so far. Their descendants may have left the process group."""
-    _init_limit: float = attrs.field(default=INIT_LIMIT, init=False)
+    _init_limit: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._init_limit = self._first_limit
+
+    @property
+    def _first_limit(self) -> float:
+        if self.settings.snap_start:
+            return max(SNAPSHOT_INIT_LIMIT, self.settings.timeout)
+        return INIT_LIMIT
 
     def request_process(self) -> None:
         """Start a process, unless one is running."""
@@ -255,7 +267,7 @@ class SandboxProcess:
         with trio.move_on_after(LAST_BYTES):
             await self.api.connections_closed()
         self.output.drain()
-        self._init_limit = INIT_LIMIT
+        self._init_limit = self._first_limit
         if killed:
             # The invoker already has its outcome.
             self.api.sandbox_ended(None)
@@ -270,10 +282,10 @@ class SandboxProcess:
         outcome = timed_out("", self.settings.timeout)
         took = (trio.current_time() - self.started_at) * 1000
         self.output.write(init_report_line(took, outcome))
-        if self._init_limit == INIT_LIMIT:
+        if self._init_limit == self._first_limit:
             # Repeat the init phase once, at the next invoke, within the function's time-out.
             self._init_limit = self.settings.timeout
             self.api.sandbox_ended(None)
         else:
-            self._init_limit = INIT_LIMIT
+            self._init_limit = self._first_limit
             self.api.sandbox_ended(lambda request_id: timed_out(request_id, self.settings.timeout))

@@ -89,6 +89,13 @@ def _check_max_concurrency(_: object, __: object, value: Any) -> None:
         raise ValueError(f"max_concurrency must be an integer >= 1 or None, got {value!r}")
 
 
+def _check_snap_start(self: Any, _: object, value: bool) -> None:
+    if value and self.max_concurrency is not None:
+        raise ValueError(
+            "snap_start must be False with max_concurrency: Lambda does not combine them"
+        )
+
+
 def _path(value: str | Path) -> Path:
     return Path(value).resolve()
 
@@ -111,6 +118,9 @@ class FunctionSettings:
         environment: additional variables; the function also inherits those of this process.
         max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
             (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.
+        snap_start: whether the function starts from a snapshot, as with SnapStart. The process is
+            stopped after its init phase, until the first event. All its connections to the Runtime
+            API are cut then, and it has 10 s to ask for the event.
 
     Raises:
         ValueError: a field is invalid; the message begins with the name of the field.
@@ -133,6 +143,7 @@ class FunctionSettings:
         factory=dict[str, str], converter=_mapping, validator=_check_environment
     )
     max_concurrency: int | None = attrs.field(default=None, validator=_check_max_concurrency)
+    snap_start: bool = attrs.field(default=False, validator=_check_snap_start)
 
     @property
     def arn(self) -> str:

@@ -24,6 +24,8 @@
 # Error messages name the states as rapid does. Only `ResponseSent` is "RuntimeResponseSentState" on
 # the wire, which looks like a slip.
 #
+# `snap_start.py` has the states of a restore.
+#
 # Rejected: one class per state, as in rapid. A table can be read, and a test can check every cell.
 """The state machine of a runtime, as the platform sees it."""
 
@@ -41,6 +43,9 @@ class RuntimeState(Enum):
 
     STARTED = "Started"
     INIT_ERROR = "InitError"
+    RESTORE_READY = "RestoreReady"
+    RESTORING = "Restoring"
+    RESTORE_ERROR = "RuntimeRestoreErrorState"
     READY = "Ready"
     RUNNING = "Running"
     INVOCATION_RESPONSE = "InvocationResponse"
@@ -56,6 +61,8 @@ class RuntimeTrigger(Enum):
 
     NEXT = "Ready"
     INIT_ERROR = "InitError"
+    RESTORE_NEXT = "RestoreReady"
+    RESTORE_ERROR = "RuntimeRestoreErrorState"
     RESPONSE = "InvocationResponse"
     ERROR = "InvocationErrorResponse"
     ANSWERED = "ResponseSent"
@@ -84,6 +91,12 @@ TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeTrigger, RuntimeState]] = Mapp
         RuntimeState.STARTED: {
             RuntimeTrigger.NEXT: RuntimeState.READY,
             RuntimeTrigger.INIT_ERROR: RuntimeState.INIT_ERROR,
+            RuntimeTrigger.RESTORE_NEXT: RuntimeState.RESTORE_READY,
+        },
+        RuntimeState.RESTORE_READY: {RuntimeTrigger.RELEASE: RuntimeState.RESTORING},
+        RuntimeState.RESTORING: {
+            RuntimeTrigger.NEXT: RuntimeState.READY,
+            RuntimeTrigger.RESTORE_ERROR: RuntimeState.RESTORE_ERROR,
         },
         RuntimeState.READY: {
             RuntimeTrigger.NEXT: RuntimeState.READY,
@@ -100,6 +113,7 @@ TRANSITIONS: Mapping[RuntimeState, Mapping[RuntimeTrigger, RuntimeState]] = Mapp
         },
         RuntimeState.RESPONSE_SENT: {RuntimeTrigger.NEXT: RuntimeState.READY},
         RuntimeState.INIT_ERROR: {},
+        RuntimeState.RESTORE_ERROR: {},
     }
 )
 

@@ -173,7 +173,7 @@ def build_tree(
             _workers(served),
             dispatcher,
             *_extension(extension),
-            *_snapstart(served, connect),
+            *_snapstart(served, connect, extension),
             *_pollers(served, connect),
         ],
         intensity=INTENSITY,
@@ -234,7 +234,9 @@ def _extension(connection: ExtensionConnection | None) -> list[Child[Any]]:
     return [Child(partial(InternalExtension, connection), id="extension", shutdown=GRACE)]
 
 
-def _snapstart(served: ServedFunction, connect: "Connect") -> list[Child[Any]]:
+def _snapstart(
+    served: ServedFunction, connect: "Connect", extension: ExtensionConnection | None
+) -> list[Child[Any]]:
     """The actor that takes the tree through a snapshot, before the first GET /next."""
     if not served.settings.snap_start:
         return []
@@ -243,7 +245,7 @@ def _snapstart(served: ServedFunction, connect: "Connect") -> list[Child[Any]]:
     host = served.settings.api.encode()
     return [
         Child(
-            partial(SnapStart, host, connect, list[None]()),
+            partial(SnapStart, host, connect, list[None](), extension),
             id="snapstart",
             restart=Restart.TEMPORARY,
             shutdown=GRACE,

@@ -7,6 +7,10 @@ from okibi.local.states import ApiError, RuntimeState, RuntimeTrigger, transitio
 ALLOWED = {
     (RuntimeState.STARTED, RuntimeTrigger.NEXT): RuntimeState.READY,
     (RuntimeState.STARTED, RuntimeTrigger.INIT_ERROR): RuntimeState.INIT_ERROR,
+    (RuntimeState.STARTED, RuntimeTrigger.RESTORE_NEXT): RuntimeState.RESTORE_READY,
+    (RuntimeState.RESTORE_READY, RuntimeTrigger.RELEASE): RuntimeState.RESTORING,
+    (RuntimeState.RESTORING, RuntimeTrigger.NEXT): RuntimeState.READY,
+    (RuntimeState.RESTORING, RuntimeTrigger.RESTORE_ERROR): RuntimeState.RESTORE_ERROR,
     (RuntimeState.READY, RuntimeTrigger.NEXT): RuntimeState.READY,
     (RuntimeState.READY, RuntimeTrigger.RELEASE): RuntimeState.RUNNING,
     (RuntimeState.RUNNING, RuntimeTrigger.NEXT): RuntimeState.RUNNING,

@@ -178,6 +178,27 @@ def main() -> None:
             register()
         case "extension.asks_for_nothing":
             register(ask_for_events=False)
+        case "restore.serves":
+            idle = connect()
+            idle.connect()
+            print("ready for the snapshot", flush=True)
+            call(connection, "GET", "restore/next")
+            print("the idle connection is closed:", idle.sock.recv(1) == b"", flush=True)
+            connection = connect()
+        case "restore.fails":
+            call(connection, "GET", "restore/next")
+            connection.request(
+                "POST", "/2018-06-01/runtime/restore/error", b"{}",
+                {"Lambda-Runtime-Function-Error-Type": "Runtime.AfterRestoreError"},
+            )  # fmt: skip
+            connection.getresponse().read()
+            sys.exit(65)
+        case "restore.hangs":
+            call(connection, "GET", "restore/next")
+            time.sleep(1000)
+        case "restore.exits":
+            call(connection, "GET", "restore/next")
+            sys.exit(3)
         case "alone":
             signal.signal(signal.SIGTERM, leave)
     for _ in range(int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")) - 1):

@@ -25,6 +25,7 @@ def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
 class ClassicHarness:
     """A classic platform at time 100, with recording connections."""
 
+    kind: type[ClassicPlatform] = ClassicPlatform
     journal: Journal = attrs.field(factory=Journal)
     platform: ClassicPlatform = attrs.field(init=False)
     idle: int = 0
@@ -32,7 +33,7 @@ class ClassicHarness:
     ended: list[Invocation] = attrs.field(factory=list[Invocation])
 
     def __attrs_post_init__(self) -> None:
-        self.platform = ClassicPlatform(
+        self.platform = self.kind(
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,

@@ -75,6 +75,7 @@ async def running(
     command: tuple[str, ...] = COMMAND,
     api: RuntimeApi | None = None,
     max_concurrency: int | None = None,
+    snap_start: bool = False,
     grace: float = GRACE,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` until the block ends, with a wide deadline margin."""
@@ -87,6 +88,7 @@ async def running(
         timeout=timeout,
         environment={**PYTHON, **WIDE_MARGIN, **environment},
         max_concurrency=max_concurrency,
+        snap_start=snap_start,
     )
     lines: list[str] = []
     with trio.fail_after(HANG):

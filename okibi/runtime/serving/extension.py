@@ -17,6 +17,7 @@ without SIGTERM, like the official client.
 from socket import socket
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from ...actors import Actor, logs
 from ..protocol.registration import open_connection
@@ -39,7 +40,15 @@ class ExtensionConnection:
         host: the Runtime API's address, for the Host header.
     """
 
-    __slots__ = ("_address", "_parser", "failure", "host", "identifier", "transport")
+    __slots__ = (
+        "_address",
+        "_parser",
+        "_reconnected",
+        "failure",
+        "host",
+        "identifier",
+        "transport",
+    )
 
     def __init__(self, host: bytes) -> None:
         self.host = host
@@ -50,6 +59,7 @@ class ExtensionConnection:
         self.failure = ""
         self._parser = ApiResponseParser()
         self._address = ("", 0)
+        self._reconnected = ParkingLot()
 
     def register(self, address: tuple[str, int], registration: socket | OSError) -> None:
         """Take over the connection on which the registration was sent.
@@ -63,6 +73,26 @@ class ExtensionConnection:
             self.give_up(str(registration))
         else:
             self.transport = SocketTransport(registration)
+
+    def reconnect(self) -> None:
+        """Request the event again over a new connection, if the extension is registered.
+
+        After SnapStart's restore the old connection is dead. A platform that still has the first
+        request refuses this one with 403. Nothing is lost then: the extension stays registered.
+        """
+        self.close()
+        if not self.identifier:
+            return
+        self.failure, self._parser = "", ApiResponseParser()
+        try:
+            self._send(extension_event_request(self.host, self.identifier))
+        except OSError as error:
+            self.give_up(str(error))
+        self._reconnected.unpark_all()
+
+    async def wait_reconnected(self) -> None:
+        """Wait for the next `reconnect`."""
+        await self._reconnected.park()
 
     def give_up(self, why: str) -> None:
         """Go on without an extension."""
@@ -133,10 +163,11 @@ class InternalExtension(Actor):
             logger.debug("no response to the extension's registration in %g s", REGISTRATION_LIMIT)
 
     async def run(self) -> None:
-        while self.connection.transport is not None:
-            await self._read()
-        # To end would count as a crash and be repeated.
-        await trio.sleep_forever()
+        while True:
+            while self.connection.transport is not None:
+                await self._read()
+            # To end would count as a crash and be repeated.
+            await self.connection.wait_reconnected()
 
     async def _read(self) -> None:
         connection = self.connection
@@ -145,8 +176,10 @@ class InternalExtension(Actor):
             return
         try:
             await transport.readable()
-            connection.feed(transport.receive(READ_SIZE))
-        except BlockingIOError:
+            if connection.transport is transport:
+                connection.feed(transport.receive(READ_SIZE))
+        except (BlockingIOError, trio.ClosedResourceError):
+            # Closed: `reconnect` has replaced it.
             return
         except OSError as error:
             connection.give_up(str(error))

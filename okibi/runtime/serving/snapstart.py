@@ -7,6 +7,8 @@ before the pollers, runs the hooks in its `init`:
              package `snapshot_restore_py`, the last registered first
     restore  GET /restore/next: Lambda takes the snapshot during this request, and the response
              comes after the restore
+    seed     the random numbers of `reseed`; the extension's connection is opened again. The
+             pollers open theirs later, when this actor has started
     after    registered functions in order; then actors in start order
 
 An actor's hooks are `async def before_snapshot(self)` and `async def after_restore(self)`. A Server
@@ -18,6 +20,7 @@ reported as an init error; 65 after the restore, reported to /restore/error.
 """
 
 import inspect
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +33,7 @@ from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
 from ..protocol.runtime_api import VERSION, ApiResponse, ApiResponseParser, WireError
 from ..protocol.transport import Transport
+from .extension import ExtensionConnection
 
 if TYPE_CHECKING:
     from ..protocol.transport import Connect
@@ -65,12 +69,20 @@ class SnapStart(Actor):
         connect: opens a connection to the Runtime API.
         begun: empty until the first start. A restarted supervisor passes the same list, and the
             hooks do not run again.
+        extension: the extension's connection, which a restore breaks; None for no extension.
     """
 
-    def __init__(self, host: bytes, connect: "Connect", begun: list[None]) -> None:
+    def __init__(
+        self,
+        host: bytes,
+        connect: "Connect",
+        begun: list[None],
+        extension: ExtensionConnection | None = None,
+    ) -> None:
         self.host = host
         self.connect = connect
         self.begun = begun
+        self.extension = extension
 
     async def init(self) -> None:
         if self.begun:
@@ -90,6 +102,9 @@ class SnapStart(Actor):
         await self._wait_restored()
 
     async def _run_after(self) -> None:
+        reseed()
+        if self.extension is not None:
+            self.extension.reconnect()
         for call in _registered("get_after_restore"):
             await call()
         for process in self._tree():
@@ -114,6 +129,21 @@ class SnapStart(Actor):
                 f"Request to Lambda Runtime '{ENDPOINT.decode()}' endpoint failed. "
                 f"Reason: '{response.status}'. Response body: '{response.body!r}'"
             )
+
+
+def reseed() -> None:
+    """Give this sandbox random numbers that no other sandbox of the same snapshot has.
+
+    Seeds the generators of modules that are imported: Python's `random`, NumPy's old global one,
+    and OpenSSL's, which TLS uses. `os.urandom`, `uuid.uuid4` and `secrets` ask the kernel and need
+    nothing. A generator of the user's own, such as `random.Random()`, needs an `after_restore`.
+    """
+    modules: Any = sys.modules
+    for name in ("random", "numpy.random"):
+        if name in modules:
+            modules[name].seed()
+    if "_ssl" in modules:
+        modules["_ssl"].RAND_add(os.urandom(32), 32.0)
 
 
 async def _run_or_raise(kind: type[InitError], run_hooks: Callable[[], Awaitable[None]]) -> None:

@@ -1,13 +1,14 @@
 """SnapStart: the hooks before and after the snapshot, and their errors."""
 
 import json
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import attrs
@@ -15,8 +16,10 @@ import pytest
 import trio
 
 from okibi.local import RuntimeApi
+from okibi.local.extensions import Extensions
+from okibi.runtime.serving.snapstart import reseed
 from tests.limits import HANG
-from tests.support.sandbox import COMMAND, without_lambda
+from tests.support.sandbox import COMMAND, Running, running, without_lambda
 from tests.support.side_by_side import official_path
 
 # The registry of AWS's package, as clients use it.
@@ -278,3 +281,73 @@ async def test_the_official_client_runs_hooks_the_same_way(
                 seen.append((kind, body["errorType"], body["errorMessage"], platform.asked))
 
     assert seen[0] == seen[1]
+
+
+# -- on the local Lambda, which cuts connections at a restore
+
+RANDOM = """
+import random, ssl
+from snapshot_restore_py import register_after_restore, register_before_snapshot
+
+register_before_snapshot(random.seed, 1)
+seen = []
+register_after_restore(lambda: seen.append(random.random()))
+
+async def handler(event, context):
+    return seen
+"""
+
+
+@asynccontextmanager
+async def restored(root: Path, handler: str, app: str = APP) -> AsyncIterator[Running]:
+    (root / "app.py").write_text(app)
+    (root / "snapshot_restore_py.py").write_text(PACKAGE)
+    async with running(handler, task_root=root, snap_start=True) as sandbox:
+        while not sandbox.function.frozen:
+            await trio.lowlevel.checkpoint()
+        yield sandbox
+
+
+async def test_the_extension_asks_again_after_a_restore(tmp_path: Path) -> None:
+    async with restored(tmp_path, "app.function") as sandbox:
+        (extension,) = sandbox.function._api.extensions._all.values()
+        asked_before = extension.deliver
+        calls = await sandbox.ask()
+
+        while extension.deliver in (None, asked_before):
+            await trio.lowlevel.checkpoint()
+        ended = await sandbox.function.shut_down()
+
+    assert calls[-1] == "after plain"
+    assert (ended.sigterm_sent, ended.returncode) == (True, 0)
+
+
+async def test_a_platform_that_still_has_the_request_may_refuse_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the emulator would: an extension that waits must not ask.
+    monkeypatch.setattr(Extensions, "lose_requests", lambda _: None)
+    async with restored(tmp_path, "app.function") as sandbox:
+        assert (await sandbox.ask())[-1] == "after plain"
+        assert (await sandbox.ask())[-1] == "after plain"
+        ended = await sandbox.function.shut_down()
+
+    assert (ended.sigterm_sent, ended.returncode) == (True, 0)
+    assert not sandbox.said("Traceback")
+
+
+async def test_hooks_after_a_restore_see_fresh_random_numbers(tmp_path: Path) -> None:
+    async with restored(tmp_path, "app.handler", RANDOM) as sandbox:
+        (number,) = await sandbox.ask()
+
+    assert number != random.Random(1).random()
+
+
+def test_numpy_s_global_generator_is_seeded_if_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = list[str]()
+    numpy = SimpleNamespace(seed=lambda: seeded.append("numpy"))
+    monkeypatch.setitem(sys.modules, "numpy.random", numpy)
+
+    reseed()
+
+    assert seeded == ["numpy"]
