@@ -34,6 +34,7 @@ PACKAGE_EXAMPLES = """\b
 Examples:
   okibi package app.function
   okibi package app.function --python 3.13 --arch arm64 -o function-arm64.zip
+  okibi package app.function --format image -o image
   okibi package --check function.zip --python 3.12"""
 CHECK_EXAMPLES = """\b
 Examples:
@@ -197,12 +198,21 @@ Format = Annotated[
     str,
     typer.Option(
         metavar="FORMAT",
-        help="managed, bundled, layer, image or runtime, e.g. managed, for Lambda's own Python.",
+        help="managed (Lambda's own Python), bundled, layer, image or runtime, e.g. image.",
     ),
 ]
 PackageFile = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="File to write, e.g. build/function.zip."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="File or folder to write, e.g. function.zip."
+    ),
+]
+Interpreter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="CPython for --format bundled, e.g. /opt/python3.13/bin/python3.13.",
+    ),
 ]
 Record = Annotated[
     bool,
@@ -224,6 +234,7 @@ def package(
     python: TargetPython = None,
     arch: Architecture = "x86_64",
     format: Format = "managed",  # noqa: A002 - the option's name
+    interpreter: Interpreter = None,
     output: PackageFile = None,
     record: Record = True,
     check: CheckedZip = None,
@@ -239,8 +250,9 @@ def package(
     from .package.command import RawOptions, package
 
     raw = RawOptions(
-        python=python, architecture=arch, format=format, output=output, record=record, check=check
-    )
+        python=python, architecture=arch, format=format, output=output, record=record, check=check,
+        interpreter=interpreter,
+    )  # fmt: skip
     raise typer.Exit(package(handler, raw))
 
 

@@ -128,14 +128,15 @@ def emulating(
     task_root: Path,
     environment: Mapping[str, str],
     output: IO[bytes],
+    before: Sequence[str] = (),
 ) -> Iterator[tuple[int, int]]:
     """Run a command as the emulator's runtime; yield the port for invokes and the emulator's
-    process id.
+    process id. `before` starts the emulator in another way than by its path.
     """
     invoke_port, api_port = free_ports()
     process = subprocess.Popen(
         [
-            str(executable),
+            *(before or [str(executable)]),
             "--runtime-interface-emulator-address", f"127.0.0.1:{invoke_port}",
             "--runtime-api-address", f"127.0.0.1:{api_port}",
             *command,

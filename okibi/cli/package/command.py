@@ -17,11 +17,16 @@ from ..arguments import BadInput, check_handler
 from ..output import write_err, write_text
 from ..until_signal import run_command
 from .archive import list_files, write_zip
+from .bundled_cpython import PROGRAM
+from .layouts.image import write_image
+from .layouts.image_context import check_context
+from .layouts.layer import arrange_layer, place_in_layer
+from .layouts.runtime import write_runtime
 from .limits import format_mb
 from .project import Requirements, find_project
 from .refusals import check_zip, upload_note
 from .size_report import make_parts, render_table
-from .staging import Staged, StagedPackage, stage
+from .staging import Staged, stage
 from .targets import PREFERRED, PYTHONS, Target, parse_target
 
 __all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
@@ -29,6 +34,9 @@ __all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
 GOOD, REFUSED = 0, 1
 OUTPUT = "the report"
 DEFAULT_OUTPUT = "function.zip"
+DEFAULT_OUTPUTS = {"layer": "layer.zip", "image": "image", "runtime": "okibi-runtime"}
+FOLDERS = ("image", "runtime")
+WITHOUT_FUNCTION = ("layer", "runtime")
 
 
 @attrs.frozen
@@ -41,6 +49,7 @@ class RawOptions:
     output: str | None = None
     record: bool = True
     check: str | None = None
+    interpreter: str | None = None
 
 
 @attrs.frozen
@@ -51,9 +60,10 @@ class PackageOptions:
         handler: `module.name`; "" if none was given.
         folder: the folder of the function.
         target: what the package runs on.
-        output: the file to write.
+        output: the file to write; the folder, for an image and a runtime.
         record: whether to run the function's init once, for the start image.
         check: a zip to check; None to build one.
+        cpython: the program of the CPython to bundle; None for all other formats.
     """
 
     handler: str
@@ -62,6 +72,7 @@ class PackageOptions:
     output: Path
     record: bool
     check: Path | None
+    cpython: Path | None = None
 
 
 def package(handler: str | None, raw: RawOptions) -> int:
@@ -84,17 +95,22 @@ def parse_options(handler: str | None, raw: RawOptions) -> PackageOptions:
     Raises:
         BadInput: an argument is wrong.
     """
-    target = parse_target(raw.python or default_python(), raw.architecture, raw.format)
+    cpython = None if raw.interpreter is None else Path(raw.interpreter).absolute()
+    python = raw.python or python_in_name(cpython) or default_python()
+    target = parse_target(python, raw.architecture, raw.format)
+    check_format(target, handler, cpython)
     try:
         folder = Path.cwd()
     except FileNotFoundError as error:
         raise BadInput(
             "the current folder has been removed; run cd to the folder of the function"
         ) from error
-    output = folder / (raw.output or DEFAULT_OUTPUT)
+    output = folder / (raw.output or DEFAULT_OUTPUTS.get(target.format, DEFAULT_OUTPUT))
     if not output.parent.is_dir():
         raise BadInput(f"--output {raw.output}: there is no folder {output.parent}; make it first")
-    if output.is_dir():
+    if target.format in FOLDERS:
+        check_context(output)
+    elif output.is_dir():
         raise BadInput(f"--output {raw.output}: is a folder; name a file, as in -o function.zip")
     return PackageOptions(
         handler="" if handler is None else check_handler(handler),
@@ -103,7 +119,37 @@ def parse_options(handler: str | None, raw: RawOptions) -> PackageOptions:
         output=output,
         record=raw.record,
         check=None if raw.check is None else Path(raw.check),
+        cpython=cpython,
     )
+
+
+def check_format(target: Target, handler: str | None, cpython: Path | None) -> None:
+    """Check that handler and interpreter are given exactly where the format needs them.
+
+    Raises:
+        BadInput: one is missing, or of no use.
+    """
+    name = target.format
+    if name == "bundled" and cpython is None:
+        raise BadInput(
+            "--format bundled needs the CPython to bundle; add --interpreter"
+            f" /opt/python{target.python_version}/bin/python{target.python_version}"
+        )
+    if name != "bundled" and cpython is not None:
+        raise BadInput(f"--interpreter is for --format bundled, and this is {name}; leave it out")
+    if name == "image" and handler is None:
+        raise BadInput("--format image needs the handler for the image's CMD; add app.handler")
+    if name in WITHOUT_FUNCTION and handler is not None:
+        raise BadInput(
+            f"--format {name} has no function in it, so leave out {handler}: functions name their"
+            " handlers themselves"
+        )
+
+
+def python_in_name(cpython: Path | None) -> str | None:
+    """Return the version in the name of a CPython's program; None without one."""
+    found = None if cpython is None else PROGRAM.fullmatch(cpython.resolve().name)
+    return None if found is None else f"{found[1]}.{found[2]}"
 
 
 async def _run(options: PackageOptions) -> int:
@@ -128,27 +174,26 @@ def _check(file: Path, target: Target) -> int:
 
 def _build(options: PackageOptions, work: Path) -> int:
     work = work.resolve()  # macOS has its temporary folder behind a link
+    target = options.target
     project = find_project(options.folder, options.output)
-    if not project.files:
+    if target.format in WITHOUT_FUNCTION:
+        project = attrs.evolve(project, files=())
+    elif not project.files:
         raise BadInput(f"{options.folder} has no files; run okibi package in the function's folder")
-    made = stage(project, options.handler, options.target, work)
+    made = stage(project, options.handler, target, work, options.cpython)
     image = add_start_image(made.staged, record=options.record)
-    try:
-        zipped = write_zip(made.staged.folder, options.output)
-    except OSError as error:
-        raise BadInput(f"{options.output}: cannot be written ({error.strerror})") from error
-    write_text(_table(made, zipped), OUTPUT)
-    size = options.output.stat().st_size
+    unzipped = _sizes(made.staged.folder)
+    zipped, size = _write(made.staged, options.output, unzipped)
+    write_text(render_table(make_parts(made.owners, unzipped, zipped)), OUTPUT)
     notes = [
         f"requirements: {_describe(project.requirements, options.folder)}",
         f"start image: {image}",
         *made.notes,
-        upload_note(size),
+        "" if target.format in FOLDERS else upload_note(size),
     ]
     for note in notes:
         if note:
             write_err(note)
-    target = options.target
     write_text(
         f"{options.output.name}: {format_mb(size)}, for Python {target.python_version} on"
         f" {target.architecture}\n",
@@ -172,10 +217,29 @@ def add_start_image(staged: Staged, *, record: bool) -> str:
     return add(staged, record=record)
 
 
-def _table(made: StagedPackage, zipped: Mapping[str, int]) -> str:
-    folder = made.staged.folder
-    unzipped = {name: (folder / name).stat().st_size for name in list_files(folder)}
-    return render_table(make_parts(made.owners, unzipped, zipped))
+def _sizes(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_size for name in list_files(folder)}
+
+
+def _write(
+    staged: Staged, output: Path, unzipped: Mapping[str, int]
+) -> tuple[Mapping[str, int], int]:
+    """Write the package; return the compressed size of each file, and the size of all."""
+    if staged.target.format == "image":
+        write_image(staged, output)
+        return {}, sum(unzipped.values())
+    if staged.target.format == "runtime":
+        write_runtime(staged, output)
+        return {}, sum(unzipped.values())
+    place: Callable[[str], str] = str
+    if staged.target.format == "layer":
+        arrange_layer(staged)
+        place = place_in_layer
+    try:
+        zipped = write_zip(staged.folder, output)
+    except OSError as error:
+        raise BadInput(f"{output}: cannot be written ({error.strerror})") from error
+    return {name: zipped[place(name)] for name in unzipped}, output.stat().st_size
 
 
 def _describe(requirements: Requirements, folder: Path) -> str:

@@ -10,7 +10,9 @@ Sources:
 The error of an upload names the exact number of an unzipped package: 262144000 bytes.
 """
 
-__all__ = ["IMAGE", "MB", "UNZIPPED", "UPLOAD", "format_mb"]
+from .targets import Target
+
+__all__ = ["IMAGE", "MB", "UNZIPPED", "UPLOAD", "format_mb", "unzipped_limit"]
 
 MB = 1024 * 1024
 UPLOAD = 50 * MB
@@ -19,6 +21,11 @@ UNZIPPED = 250 * MB
 """The largest content of a zip, together with its layers."""
 IMAGE = 10 * 1024 * MB
 """The largest container image, uncompressed."""
+
+
+def unzipped_limit(target: Target) -> int:
+    """Return the largest content of a package for the target, in bytes."""
+    return IMAGE if target.format in ("image", "runtime") else UNZIPPED
 
 
 def format_mb(size: int) -> str:

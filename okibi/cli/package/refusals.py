@@ -183,16 +183,19 @@ def _count(files: Sequence[str], fault: str) -> str:
     return f"{len(files)} files, such as {files[0]}, have bytecode {fault}"
 
 
-def check_sizes(unzipped: int) -> list[str]:
+def check_sizes(unzipped: int, limit: int = UNZIPPED) -> list[str]:
     """Check the size of a package against Lambda's limit.
 
     Args:
         unzipped: the bytes of all files.
+        limit: the bytes that Lambda allows.
     """
-    if unzipped <= UNZIPPED:
+    if unzipped <= limit:
         return []
-    found, allowed = format_mb(unzipped), format_mb(UNZIPPED)
-    cure = "exclude files in [tool.okibi.package], or use --format image"
+    found, allowed = format_mb(unzipped), format_mb(limit)
+    cure = "exclude files in [tool.okibi.package]"
+    if limit == UNZIPPED:
+        cure += ", or use --format image"
     return [f"the package has {found} unzipped, and Lambda allows {allowed}; {cure}"]
 
 

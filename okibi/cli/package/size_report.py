@@ -92,6 +92,9 @@ def render_table(parts: Sequence[Part]) -> str:
     shown.append(_sum("all", parts))
     rows = [_cells(part) for part in shown]
     columns = COLUMNS if any(part.import_time is not None for part in parts) else COLUMNS[:3]
+    if not any(part.zipped for part in parts):
+        columns = (*columns[:2], *columns[3:])
+        rows = [(*row[:2], *row[3:]) for row in rows]
     widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
     lines = [
         "  ".join(

@@ -14,8 +14,9 @@ from ..arguments import BadInput
 from . import contents
 from .archive import list_files
 from .binaries import has_elf_header, read_elf
+from .bundled_cpython import add_cpython, find_cpython
 from .bytecode import compile_package, find_interpreter
-from .limits import UNZIPPED, format_mb
+from .limits import format_mb, unzipped_limit
 from .project import Project, matches
 from .refusals import check_binaries, check_sizes, gather_facts
 from .resolve import Resolution, install, resolve
@@ -62,7 +63,9 @@ class StagedPackage:
     notes: Sequence[str]
 
 
-def stage(project: Project, handler: str, target: Target, work: Path) -> StagedPackage:
+def stage(
+    project: Project, handler: str, target: Target, work: Path, cpython: Path | None = None
+) -> StagedPackage:
     """Put a package together.
 
     Args:
@@ -70,6 +73,7 @@ def stage(project: Project, handler: str, target: Target, work: Path) -> StagedP
         handler: `module.name`; "" if none was given.
         target: what the package runs on.
         work: an empty folder.
+        cpython: the program of a CPython to bundle; None to bundle none.
 
     Returns:
         The package, complete except for its start image.
@@ -78,7 +82,8 @@ def stage(project: Project, handler: str, target: Target, work: Path) -> StagedP
         BadInput: the package cannot be built, or would not work on Lambda.
     """
     interpreter = find_interpreter(target)
-    _check_users_size(project)
+    bundled = None if cpython is None else find_cpython(cpython, target)
+    _check_users_size(project, target)
     folder, inputs, installed = work / "package", work / "inputs", work / "installed"
     lib = folder / "lib"
     for each in (lib, inputs, installed):
@@ -92,9 +97,12 @@ def stage(project: Project, handler: str, target: Target, work: Path) -> StagedP
     owners = _move_packages(installed, staged, resolution, project.settings.exclude)
     owners |= _copy_okibi(okibi_itself, staged)
     notes = _copy_users_files(project, staged, owners)
+    if bundled is not None:
+        owners |= add_cpython(bundled, folder)
     _check_handler(handler, owners)
     files = list_files(folder)
-    if wrong := [*_misfits(folder, files, target), *check_sizes(_size(folder, files))]:
+    sizes = check_sizes(_size(folder, files), unzipped_limit(target))
+    if wrong := [*_misfits(folder, files, target), *sizes]:
         raise BadInput("; ".join(wrong))
 
     sources = [name for name in files if name.endswith(".py")]
@@ -177,14 +185,14 @@ def _copy_okibi(distribution: metadata.Distribution, staged: Staged) -> dict[str
 # -- the user's files
 
 
-def _check_users_size(project: Project) -> None:
+def _check_users_size(project: Project, target: Target) -> None:
     """Check the user's files before anything is copied."""
     sizes = {name: (project.folder / name).stat().st_size for name in project.files}
-    if sum(sizes.values()) > UNZIPPED:
+    if sum(sizes.values()) > unzipped_limit(target):
         largest = max(sizes, key=sizes.__getitem__)
         raise BadInput(
             f"{project.folder} has {format_mb(sum(sizes.values()))} of files, and Lambda allows"
-            f" {format_mb(UNZIPPED)}; the largest is {largest}: exclude it in"
+            f" {format_mb(unzipped_limit(target))}; the largest is {largest}: exclude it in"
             " [tool.okibi.package], or run okibi package in the folder of the function"
         )
 
@@ -297,7 +305,8 @@ def _write_start_files(staged: Staged, wrapper: str, version: str) -> None:
     (staged.lib / ENTRY).write_text(entry_source(staged.target), "utf-8")
     bootstrap = staged.folder / "bootstrap"
     if not bootstrap.exists():
-        bootstrap.write_text(bootstrap_script(wrapper=wrapper), "utf-8")
+        script = bootstrap_script(wrapper=wrapper, layout=staged.target.format)
+        bootstrap.write_text(script, "utf-8")
     bootstrap.chmod(0o755)
     text = manifest(version, staged.target, staged.handler, hash_package(staged.folder))
     (staged.lib / MANIFEST).write_text(text, "utf-8")

@@ -22,11 +22,19 @@ ENTRY, IMAGE, MANIFEST = "okibi_start.py", "okibi.image", "okibi-package.json"
 # No -P: the script's folder is on PYTHONPATH anyway, and a Python before 3.11 knows no such option.
 BOOTSTRAP = """\
 #!/bin/sh
-# Starts okibi. On Lambda's own Python set AWS_LAMBDA_EXEC_WRAPPER=/var/task/bootstrap.
-root=${{LAMBDA_TASK_ROOT:-/var/task}}
-export PYTHONPATH="$root/lib${{PYTHONPATH:+:$PYTHONPATH}}"
-exec {wrapper}{python} "$root/lib/okibi_start.py"
+# Starts okibi. {about}
+root={root}
+export PYTHONPATH="{path}${{PYTHONPATH:+:$PYTHONPATH}}"
+{libraries}exec {wrapper}{python} "$root/lib/okibi_start.py"{arguments}
 """
+LIBRARIES = 'export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
+ABOUT = {
+    "managed": "On Lambda's own Python set AWS_LAMBDA_EXEC_WRAPPER=/var/task/bootstrap.",
+    "bundled": "Lambda starts this script in place of a runtime.",
+    "layer": "Set AWS_LAMBDA_EXEC_WRAPPER=/opt/okibi-bootstrap.",
+    "image": "The entry point of the image; its argument is the handler.",
+    "runtime": "Lambda starts this script as the runtime.",
+}
 
 ENTRY_SOURCE = '''\
 """Start okibi. Written by `okibi package`, in syntax that older Pythons accept.
@@ -63,14 +71,26 @@ runpy.run_module("okibi.runtime", run_name="__main__", alter_sys=True)
 '''
 
 
-def bootstrap_script(python: str = "python3", wrapper: str = "") -> str:
+def bootstrap_script(python: str = "python3", wrapper: str = "", layout: str = "managed") -> str:
     """Write the script that starts okibi.
 
     Args:
-        python: the interpreter, as a shell writes it.
+        python: the interpreter, as a shell writes it; "bundled" has its own.
         wrapper: a program that starts the interpreter, such as "/opt/otel-instrument"; or "".
+        layout: the format of the package. A layer's and a runtime's okibi is in the folder `okibi`
+            beside the script, all others' is in /var/task.
     """
-    return BOOTSTRAP.format(python=python, wrapper=f"{wrapper} " if wrapper else "")
+    beside, bundled = layout in ("layer", "runtime"), layout == "bundled"
+    return BOOTSTRAP.format(
+        about=ABOUT[layout],
+        root="${0%/*}/okibi" if beside else "${LAMBDA_TASK_ROOT:-/var/task}",
+        path="$root/lib:$root/python" if layout == "runtime" else "$root/lib",
+        libraries=LIBRARIES if bundled else "",
+        python='"$root/bin/python3"' if bundled else python,
+        wrapper=f"{wrapper} " if wrapper else "",
+        # Lambda passes an exec wrapper the command of its own runtime; okibi replaces it.
+        arguments=' "$@"' if layout in ("image", "runtime") else "",
+    )
 
 
 def entry_source(target: Target) -> str:

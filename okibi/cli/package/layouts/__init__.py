@@ -1,0 +1,1 @@
+"""The layouts of a package beside the zip for Lambda's own Python runtimes."""
