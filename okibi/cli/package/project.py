@@ -12,12 +12,14 @@ import attrs
 from ..arguments import BadInput
 
 __all__ = [
+    "RESULT",
     "PackageSettings",
     "Project",
     "Requirements",
     "find_project",
     "find_requirements",
     "is_included",
+    "is_result",
     "parse_settings",
 ]
 
@@ -30,6 +32,8 @@ LEFT_OUT = (
 """Patterns for names of files and folders that are left out at any depth."""
 LEFT_OUT_OF_TOP = ("*.zip", "*.whl")
 """The same, for files directly in the folder: results of earlier builds."""
+RESULT = "# Made by okibi package, which replaces all of this folder."
+"""The first line of the Dockerfile in a folder for `docker build`."""
 TABLE = "[tool.okibi.package]"
 
 
@@ -163,11 +167,22 @@ def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
 def _is_entered(entry: os.DirEntry[str], name: str, settings: PackageSettings) -> bool:
     if entry.name in NEVER or os.path.exists(f"{entry.path}/pyvenv.cfg"):
         return False
+    if is_result(entry.path):
+        return False
     if matches(name, settings.exclude):
         return False
     return not _is_left_out(name) or any(
         pattern.startswith(f"{name}/") or matches(name, [pattern]) for pattern in settings.include
     )
+
+
+def is_result(folder: str) -> bool:
+    """Whether an earlier build has made a folder: an image's or a runtime's."""
+    try:
+        with open(f"{folder}/Dockerfile", encoding="utf-8", errors="replace") as opened:
+            return opened.readline().rstrip("\n") == RESULT
+    except OSError:
+        return False
 
 
 # -- requirements

@@ -12,17 +12,20 @@ SnapStart needs no label in the Dockerfile: okibi calls /restore/next.
 import json
 from pathlib import Path
 
+from ..project import RESULT
 from ..staging import Staged
-from .image_context import MADE_BY, base_image, close_context, move_into, open_context
+from .image_context import base_image, close_context, move_into, open_context
 
 __all__ = ["ENTRYPOINT", "write_image"]
 
 ENTRYPOINT = "/var/task/bootstrap"
 DOCKERFILE = """\
 {made_by}
+# In this folder:
 #
-#   docker build -t {name} {folder}
-#   docker run -p 9000:8080 --entrypoint /usr/local/bin/aws-lambda-rie {name} {entrypoint} {handler}
+#   docker build -t my-function .
+#   docker run -p 9000:8080 --entrypoint /usr/local/bin/aws-lambda-rie my-function \\
+#     {entrypoint} {handler}
 #   curl -d '{{}}' http://localhost:9000/2015-03-31/functions/function/invocations
 {base}
 COPY task/ /var/task/
@@ -44,9 +47,7 @@ def write_image(staged: Staged, output: Path) -> None:
     open_context(output)
     move_into(staged.folder, output / "task")
     text = DOCKERFILE.format(
-        made_by=MADE_BY,
-        name="my-function",
-        folder=output.name,
+        made_by=RESULT,
         handler=staged.handler,
         base=base_image(staged.target),
         entrypoint=ENTRYPOINT,

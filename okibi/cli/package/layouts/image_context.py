@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 from ...arguments import BadInput
+from ..project import is_result
 from ..targets import Target
 
-__all__ = ["MADE_BY", "base_image", "check_context", "close_context", "move_into", "open_context"]
+__all__ = ["base_image", "check_context", "close_context", "move_into", "open_context"]
 
-MADE_BY = "# Made by okibi package, which replaces all of this folder."
 DATE = 315532800  # 1980-01-01, as in a zip
 
 
@@ -31,8 +31,7 @@ def check_context(output: Path) -> None:
     try:
         if not output.exists() or (output.is_dir() and not any(output.iterdir())):
             return
-        dockerfile = output / "Dockerfile"
-        if dockerfile.is_file() and dockerfile.read_text("utf-8", "replace").startswith(MADE_BY):
+        if is_result(str(output)):
             return
     except OSError as error:
         raise BadInput(f"--output {output}: cannot be read ({error.strerror})") from error

@@ -16,15 +16,17 @@ answers in both places that AWS uses elsewhere.
 import shutil
 from pathlib import Path
 
+from ..project import RESULT
 from ..staging import Staged
-from .image_context import MADE_BY, base_image, close_context, move_into, open_context
+from .image_context import base_image, close_context, move_into, open_context
 
 __all__ = ["TEMPLATE", "write_runtime"]
 
 DOCKERFILE = """\
 {made_by}
+# In this folder:
 #
-#   docker build -t okibi-runtime {folder}
+#   docker build -t okibi-runtime .
 {base}
 COPY okibi/ /var/runtime/okibi/
 COPY bootstrap /var/runtime/bootstrap
@@ -120,7 +122,7 @@ def write_runtime(staged: Staged, output: Path) -> None:
     shutil.move(staged.lib, output / "okibi" / "lib")
     if any(staged.folder.iterdir()):
         move_into(staged.folder, output / "okibi" / "python")
-    text = DOCKERFILE.format(made_by=MADE_BY, folder=output.name, base=base_image(staged.target))
+    text = DOCKERFILE.format(made_by=RESULT, base=base_image(staged.target))
     (output / "Dockerfile").write_text(text, "utf-8")
     template = TEMPLATE.format(python=staged.target.python_version)
     (output / "runtime.yaml").write_text(template, "utf-8")
