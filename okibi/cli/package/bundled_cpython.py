@@ -30,12 +30,13 @@ __all__ = ["PROGRAM", "Cpython", "add_cpython", "find_cpython", "glibc_refusal"]
 PROGRAM = re.compile(r"python(\d+)\.(\d+)([td]*)")
 FOLDERS_LEFT_OUT = frozenset(
     {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "dist-packages", "test",
-     "tkinter", "turtledemo"}
+     "pydoc_data", "tkinter", "turtledemo"}
 )  # fmt: skip
 FILES_LEFT_OUT = frozenset({"EXTERNALLY-MANAGED", "sitecustomize.py", "turtle.py"})
-# Static libraries and headers' settings; compiled modules for tests and for windows.
+# Static libraries and headers' settings; compiled modules for tests, windows, terminals, and NIS.
 LEFT_OUT = re.compile(
-    r"config-\d.*|.*\.a|(_test|_ctypes_test|_xxtest|xxlimited|xxsubtype|_tkinter).*\.so"
+    r"config-\d.*|.*\.a"
+    r"|(_test|_ctypes_test|_xxtest|xxlimited|xxsubtype|_tkinter|readline|nis)\w*\.(.*\.)?so"
 )
 # The C library of the target serves; another one beside it would crash the process.
 C_LIBRARY = re.compile(

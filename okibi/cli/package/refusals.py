@@ -231,7 +231,7 @@ def gather_facts(times: Mapping[str, int], read: Callable[[str], bytes]) -> Fact
         elif has_elf_header(data):
             is_module = name.endswith(".so") and (TAG.search(name) or b"PyInit_" in data)
             binaries.append(Binary(name, read_elf(data), bool(is_module)))
-    sources = [name for name in files if name.endswith(".py") and name != SOURCE_ONLY]
+    sources = [name for name in files if name.endswith(".py") and not name.endswith(SOURCE_ONLY)]
     return Facts(binaries, bytecode, sources, size)
 
 

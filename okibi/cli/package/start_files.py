@@ -81,12 +81,17 @@ def bootstrap_script(python: str = "python3", wrapper: str = "", layout: str = "
             beside the script, all others' is in /var/task.
     """
     beside, bundled = layout in ("layer", "runtime"), layout == "bundled"
+    if bundled:
+        python = '"$root/bin/python3"'
+    elif layout == "runtime":
+        # A function's exec wrapper, such as OpenTelemetry's: AWS's own runtimes start it like this.
+        python = f"$AWS_LAMBDA_EXEC_WRAPPER {python}"
     return BOOTSTRAP.format(
         about=ABOUT[layout],
         root="${0%/*}/okibi" if beside else "${LAMBDA_TASK_ROOT:-/var/task}",
         path="$root/lib:$root/python" if layout == "runtime" else "$root/lib",
         libraries=LIBRARIES if bundled else "",
-        python='"$root/bin/python3"' if bundled else python,
+        python=python,
         wrapper=f"{wrapper} " if wrapper else "",
         # Lambda passes an exec wrapper the command of its own runtime; okibi replaces it.
         arguments=' "$@"' if layout in ("image", "runtime") else "",

@@ -67,6 +67,21 @@ def test_a_bundled_cpython_s_name_tells_the_version(tmp_path: Path) -> None:
     assert parse_options("app.handler", raw).target.python == (3, 12)
 
 
+def test_a_runtime_starts_the_exec_wrapper_of_its_function(tmp_path: Path) -> None:
+    (tmp_path / "bootstrap").write_text(bootstrap_script(layout="runtime"))
+    (tmp_path / "wrapper").write_text(SHOW)
+    for name in ("bootstrap", "wrapper"):
+        (tmp_path / name).chmod(0o755)
+
+    done = subprocess.run(
+        [tmp_path / "bootstrap"], capture_output=True, text=True, check=True,
+        env={"PATH": "/usr/bin:/bin", "AWS_LAMBDA_EXEC_WRAPPER": f"{tmp_path}/wrapper"},
+    )  # fmt: skip
+
+    told = json.loads(done.stdout)
+    assert told["arguments"] == f"python3 {tmp_path}/okibi/lib/okibi_start.py"
+
+
 @pytest.mark.parametrize(
     ("layout", "place", "python", "expected"),
     [("managed", "task/bootstrap", "bin", "{task}/lib/okibi_start.py"),
