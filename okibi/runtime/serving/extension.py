@@ -85,7 +85,8 @@ class ExtensionConnection:
             return
         self.failure, self._parser = "", ApiResponseParser()
         try:
-            self._send(extension_event_request(self.host, self.identifier))
+            request = extension_event_request(self.host, self.identifier)
+            self.transport = SocketTransport(open_connection(self._address, request))
         except OSError as error:
             self.give_up(str(error))
         self._reconnected.unpark_all()
