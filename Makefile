@@ -6,6 +6,8 @@
 #   make test-rest   what make test-all runs and make test does not
 #   make test-trio   the two lower layers on the oldest trio that pyproject.toml allows, on the newest
 #                one without its private names, and on trio's main branch where that can be fetched
+#   make test-deploy   the templates by cfn-lint, SAM and the service models of boto3; a function
+#                deployed, invoked and deployed again on MiniStack, an emulator of AWS
 #   make check   format, lint, both type checkers, the import contract
 #   make docs    the documentation: docs/_build/html/index.html
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower layers beside
@@ -45,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-all test-rest test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   streaming kills concurrent clean
 
 # What stands at the top of this file.
@@ -92,6 +94,22 @@ test-all: .venv/installed .venv-newest/installed
 test-rest: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL) -m 'slow or hypothesis'
 	$(ON_NEWEST)
+
+# In an environment of its own: cfn-lint is large, and boto3 has to be a new one.
+.venv-deploy/installed: pyproject.toml .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-deploy
+	$(BIN)/uv pip install --quiet --python .venv-deploy/bin/python --editable '.[cli,deploy]' \
+	  uv pytest pytest-trio hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
+	touch $@
+
+# MiniStack needs an older botocore than the service models of the tests.
+.venv-ministack/installed: .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-ministack
+	$(BIN)/uv pip install --quiet --python .venv-ministack/bin/python ministack==1.5.33 botocore==1.43.106 awscli
+	touch $@
+
+test-deploy: .venv-deploy/installed .venv-ministack/installed
+	@.venv-deploy/bin/python -m pytest -q tests/deploy
 
 # Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the
 # newest trio with its private names.
@@ -235,4 +253,4 @@ concurrent: .venv/installed
 	$(BIN)/python -m tests.endurance.concurrent
 
 clean:
-	rm -rf .venv .venv-newest .venv-docs .venv-trio-* docs/_build .node .recorded .bytecode
+	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode

@@ -24,7 +24,22 @@ INVOKE_EXAMPLES = """\b
 Examples:
   okibi invoke app.handler '{"name": "Ada"}'
   okibi invoke app.handler event.json --repeat 10 --timeout 0.5
-  echo '{"name": "Ada"}' | okibi invoke folder/app.handler -"""
+  echo '{"name": "Ada"}' | okibi invoke folder/app.handler -
+  okibi invoke --remote visits event.json"""
+TEMPLATE_EXAMPLES = """\b
+Examples:
+  okibi template app.handler
+  okibi template --sam -o template.yaml
+  okibi template visits --runtime provided.al2023 -o template.json"""
+DEPLOY_EXAMPLES = """\b
+Examples:
+  okibi deploy
+  okibi deploy app.handler --stack visits --region eu-central-1 --dry-run
+  okibi deploy --endpoint-url http://127.0.0.1:4566 --runtime provided.al2023 --yes"""
+LOGS_EXAMPLES = """\b
+Examples:
+  okibi logs visits
+  okibi logs visits -f --since 1h"""
 BENCH_EXAMPLES = """\b
 Examples:
   okibi bench app.handler event.json --quick
@@ -74,19 +89,42 @@ def okibi(_version: Version = False) -> None:
     """An AWS Lambda runtime for Python, built from actors."""
 
 
+Region = Annotated[
+    str | None,
+    typer.Option(metavar="REGION", help="AWS region, e.g. eu-central-1. Default: the SDK's."),
+]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="An emulator of AWS, e.g. http://127.0.0.1:4566."),
+]
+Remote = Annotated[
+    bool, typer.Option("--remote", help="Invoke the deployed function: its name, e.g. visits.")
+]
+
+
 @app.command(epilog=INVOKE_EXAMPLES)
 def invoke(
     handler: Handler,
     event: Event = None,
     repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
     timeout: Timeout = "3",
+    remote: Remote = False,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Invoke a function of the current folder on a local Lambda.
+    """Invoke a function of the current folder on a local Lambda, or with --remote on AWS.
 
     Answers go to stdout, one per line. Logs go to stderr.
 
     Exit code: 0 if all answers are good, 1 after a function error, 2 for bad input.
     """
+    if remote:
+        from .remote_invoke import invoke_remote
+
+        code = invoke_remote(
+            handler, event, repeat=repeat, region=region, endpoint_url=endpoint_url
+        )
+        raise typer.Exit(code)
     from .invoke import invoke
 
     raise typer.Exit(invoke(handler, event, repeat=repeat, timeout=timeout))
@@ -275,3 +313,118 @@ def check(handler: Handler, imports: Imports = False) -> None:
     from .check.command import check
 
     raise typer.Exit(check(handler, imports=imports))
+
+
+DeployedFunction = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[HANDLER|NAME]",
+        help="module.name, or a name in [tool.okibi.functions]. Default: the only one there.",
+    ),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUNTIME", help="managed, provided.al2023 or custom, e.g. provided.al2023."
+    ),
+]
+MadePackage = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="A package that has been made, e.g. function.zip."),
+]
+
+
+@app.command(epilog=TEMPLATE_EXAMPLES)
+def template(
+    function: DeployedFunction = None,
+    sam: Annotated[bool, typer.Option("--sam", help="SAM in place of CloudFormation.")] = False,
+    runtime: Runtime = None,
+    package: MadePackage = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="File to write, e.g. template.yaml or .json."
+        ),
+    ] = None,
+) -> None:
+    """Write a CloudFormation or SAM template of a function.
+
+    The function's table in pyproject.toml says what belongs to it. Without a table it gets good
+    defaults. The template goes to stdout, as YAML, or to a file.
+
+    Exit code: 0, or 2 for bad input.
+    """
+    from .template.command import template
+
+    code = template(
+        function, sam=sam, runtime=runtime, package=package or "function.zip", output=output
+    )
+    raise typer.Exit(code)
+
+
+@app.command(epilog=DEPLOY_EXAMPLES)
+def deploy(
+    function: DeployedFunction = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stack, e.g. visits-test. Default: the function's name."),
+    ] = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    bucket: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="S3 bucket for packages. Default: okibi makes one."),
+    ] = None,
+    runtime: Runtime = None,
+    python: TargetPython = None,
+    package: MadePackage = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the difference and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Deploy a function with a CloudFormation stack of its own.
+
+    Shows account, region and the difference, and asks. The outputs of the stack go to stdout, one
+    per line. A stack that okibi has not made for this project is refused.
+
+    Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed or
+    you said no, 2 for bad input.
+    """
+    from .deploy.command import deploy
+
+    code = deploy(
+        function,
+        {
+            "stack": stack, "region": region, "endpoint_url": endpoint_url, "bucket": bucket,
+            "runtime": runtime, "python": python, "package": package, "dry_run": dry_run,
+            "yes": yes,
+        },
+    )  # fmt: skip
+    raise typer.Exit(code)
+
+
+@app.command(epilog=LOGS_EXAMPLES)
+def logs(
+    function: Annotated[
+        str, typer.Argument(metavar="NAME", help="The deployed function, e.g. visits.")
+    ],
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Wait for new lines until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="How far back to begin, e.g. 30s, 10m or 2h.")
+    ] = "10m",
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Print the log of a deployed function.
+
+    Exit code: 0, 2 for bad input, 130 after Ctrl-C.
+    """
+    from .remote_logs import print_logs
+
+    code = print_logs(
+        function, follow=follow, since=since, region=region, endpoint_url=endpoint_url
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,1 @@
+"""`okibi deploy`: put a function on AWS by a CloudFormation change set."""

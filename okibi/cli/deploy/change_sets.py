@@ -1,0 +1,185 @@
+"""Make, read, execute and remove change sets of CloudFormation."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+
+from ..arguments import BadInput
+from ..aws import Aws, AwsError
+from .stacks import Outcome, has_no_changes, list_reasons, read_outcome
+
+__all__ = ["ChangeSet", "create_change_set", "describe_stack", "execute", "remove"]
+
+MAX_TEMPLATE = 51_200
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+
+
+@attrs.frozen
+class ChangeSet:
+    """A change set that has been made.
+
+    Args:
+        stack: the name of the stack.
+        name: of the change set.
+        kind: `CREATE` or `UPDATE`.
+        content: as `describe_change_set` describes it.
+    """
+
+    stack: str
+    name: str
+    kind: str
+    content: Mapping[str, Any]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to change."""
+        return has_no_changes(self.content) or not self.content.get("Changes")
+
+
+def describe_stack(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """Describe a stack; None if there is none."""
+    try:
+        stacks = aws.call("cloudformation", "describe_stacks", StackName=name)["Stacks"]
+    except AwsError as error:
+        if error.code == "ValidationError" and "does not exist" in error.message:
+            return None
+        raise
+    return stacks[0] if stacks and stacks[0]["StackStatus"] != "DELETE_COMPLETE" else None
+
+
+def create_change_set(
+    aws: Aws,
+    stack: str,
+    kind: str,
+    template: Mapping[str, object],
+    *,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> ChangeSet:
+    """Make a change set and wait until CloudFormation has compared.
+
+    Raises:
+        BadInput: CloudFormation refuses the template, or it is too long.
+    """
+    body = json.dumps(template, separators=(",", ":"))
+    if len(body) > MAX_TEMPLATE:
+        raise BadInput(
+            f"the template has {len(body):,} bytes, and CloudFormation takes {MAX_TEMPLATE:,};"
+            " shorten environment, routes or policies"
+        )
+    name = f"okibi-{uuid.uuid4().hex[:12]}"
+    aws.call(
+        "cloudformation",
+        "create_change_set",
+        StackName=stack,
+        ChangeSetName=name,
+        ChangeSetType=kind,
+        TemplateBody=body,
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    content = _wait_until_compared(aws, stack, name)
+    made = ChangeSet(stack, name, kind, content)
+    if content["Status"] == "FAILED" and not has_no_changes(content):
+        remove(aws, made)
+        raise BadInput(f"CloudFormation refuses the template: {content.get('StatusReason')}")
+    return made
+
+
+def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> Outcome:
+    """Execute a change set, and report failed events as they come.
+
+    Args:
+        aws: the account.
+        change_set: the change set.
+        report: takes a line.
+    """
+    known = {event["EventId"] for event in _list_events(aws, change_set.stack)}
+    aws.call(
+        "cloudformation",
+        "execute_change_set",
+        StackName=change_set.stack,
+        ChangeSetName=change_set.name,
+    )
+    pauses = _Pauses()
+    while True:
+        stack = describe_stack(aws, change_set.stack)
+        outcome = read_outcome(stack) if stack else Outcome(True, False, "DELETE_COMPLETE")
+        # AWS may still describe the status before the execution.
+        begun = outcome.status != "REVIEW_IN_PROGRESS"
+        events = [e for e in _list_events(aws, change_set.stack) if e["EventId"] not in known]
+        known.update(event["EventId"] for event in events)
+        for reason in list_reasons(events):
+            report(f"  failed: {reason}")
+        if begun and outcome.ended and (pauses.count or events):
+            return outcome
+        pauses.wait()
+
+
+def remove(aws: Aws, change_set: ChangeSet) -> None:
+    """Remove a change set, and the empty stack that a CREATE change set has made."""
+    if change_set.kind == "CREATE":
+        aws.call("cloudformation", "delete_stack", StackName=change_set.stack)
+        return
+    aws.call(
+        "cloudformation",
+        "delete_change_set",
+        StackName=change_set.stack,
+        ChangeSetName=change_set.name,
+    )
+
+
+def _wait_until_compared(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:
+    pauses = _Pauses()
+    while True:
+        content = _describe(aws, stack, name)
+        if content["Status"] in ("CREATE_COMPLETE", "FAILED"):
+            return content
+        pauses.wait()
+
+
+def _describe(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:
+    """Describe a change set with all its changes."""
+    content = dict[str, Any]()
+    changes, token = list[Any](), None
+    while True:
+        more: dict[str, object] = {"NextToken": token} if token else {}
+        content = dict(
+            aws.call(
+                "cloudformation", "describe_change_set",
+                StackName=stack, ChangeSetName=name, **more,
+            )
+        )  # fmt: skip
+        changes += content.get("Changes", ())
+        token = content.get("NextToken")
+        if not token:
+            return {**content, "Changes": changes}
+
+
+def _list_events(aws: Aws, stack: str) -> Sequence[Mapping[str, Any]]:
+    """List the newest events; the first page has a hundred."""
+    try:
+        answer = aws.call("cloudformation", "describe_stack_events", StackName=stack)
+    except AwsError as error:
+        if error.code == "ValidationError":
+            return ()
+        raise
+    return cast("Sequence[Mapping[str, Any]]", answer["StackEvents"])
+
+
+@attrs.define
+class _Pauses:
+    """Pauses between two questions to AWS, each longer than the one before."""
+
+    count: int = 0
+
+    def wait(self) -> None:
+        time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 1.5**self.count))
+        self.count += 1

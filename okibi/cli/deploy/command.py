@@ -1,0 +1,196 @@
+"""`okibi deploy`: package, compare, ask, upload, execute, and print where the function is."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import TypedDict, cast
+
+import attrs
+
+from ..arguments import BadInput
+from ..aws import Aws, call_in_thread, connect
+from ..output import write_err, write_text
+from ..project_reader import PYTHONS, read_project
+from ..project_settings import (
+    ProjectFunction,
+    ProjectSettings,
+    as_stack_name,
+    choose_function,
+)
+from ..template.cloudformation import build_template
+from ..template.command import choose_runtime
+from ..until_signal import run_command
+from .change_sets import ChangeSet, create_change_set, describe_stack, execute, remove
+from .package_bucket import Bucket, create_bucket, find_bucket, upload
+from .packages import make_package
+from .stacks import MANAGED, PROJECT, choose_kind, format_changes, list_outputs, read_changes
+
+__all__ = ["DeployOptions", "deploy"]
+
+OUTPUT = "the outputs"
+GOOD, FAILED = 0, 1
+LONGEST_NAME = 64
+"""Of a function, which has its stack's name."""
+
+
+class DeployOptions(TypedDict):
+    """The options of `okibi deploy`; see `okibi deploy --help`."""
+
+    stack: str | None
+    region: str | None
+    endpoint_url: str | None
+    bucket: str | None
+    runtime: str | None
+    python: str | None
+    package: str | None
+    dry_run: bool
+    yes: bool
+
+
+@attrs.frozen
+class _Plan:
+    """What is to be deployed, and where."""
+
+    project: ProjectSettings
+    function: ProjectFunction
+    stack: str
+    aws: Aws
+    account: str
+    kind: str
+    bucket: Bucket
+    package: bytes
+    options: DeployOptions
+
+    @property
+    def package_hash(self) -> str:
+        return hashlib.sha256(self.package).hexdigest()
+
+    @property
+    def key(self) -> str:
+        return f"{self.stack}/{self.package_hash}.zip"
+
+
+def deploy(asked: str | None, options: DeployOptions) -> int:
+    """Deploy a function.
+
+    Args:
+        asked: a function's name or handler; None for the only function of the project.
+        options: see `okibi deploy --help`.
+
+    Returns:
+        The exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment
+        failed or the user said no, 2 for bad input.
+    """
+    return run_command(OUTPUT, lambda: call_in_thread(lambda: _deploy(asked, options)))
+
+
+def _deploy(asked: str | None, options: DeployOptions) -> int:
+    plan = _make_plan(asked, options)
+    size = f"{len(plan.package) / 1e6:,.1f} MB" if plan.package else plan.function.runtime.image
+    write_err(f"account {plan.account}, region {plan.aws.region}, stack {plan.stack}, {size}")
+    change_set = _compare(plan)
+    if change_set.is_empty:
+        remove(plan.aws, change_set)
+        write_err("nothing to change")
+        _print_outputs(plan)
+        return GOOD
+    if not plan.bucket.exists:
+        write_err(f"  + add     bucket {plan.bucket.name} for packages (stack okibi-bootstrap)")
+    for line in format_changes(read_changes(change_set.content)):
+        write_err(line)
+    if options["dry_run"]:
+        remove(plan.aws, change_set)
+        write_err("dry run: nothing was changed")
+        return GOOD
+    if not options["yes"] and not _ask(f"Deploy to account {plan.account}, {plan.aws.region}?"):
+        remove(plan.aws, change_set)
+        write_err("nothing was changed")
+        return FAILED
+    return _execute(plan, change_set)
+
+
+def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
+    project = read_project(Path.cwd())
+    function = choose_function(project, asked)
+    runtime = choose_runtime(function.runtime, options["runtime"])
+    function = attrs.evolve(
+        function, runtime=runtime, python=_choose_python(function.python, options["python"])
+    )
+    stack = _choose_stack(options["stack"] or function.name)
+    if not options["yes"] and not options["dry_run"]:
+        _check_terminal()
+    aws = connect(options["region"] or project.region or None, options["endpoint_url"])
+    account = str(aws.call("sts", "get_caller_identity")["Account"])
+    # Before seconds of packaging: a stack that okibi may not change.
+    kind = choose_kind(stack, describe_stack(aws, stack), project.name)
+    bucket = find_bucket(aws, account, options["bucket"] or project.bucket)
+    package = b""
+    if function.runtime.image:
+        bucket = attrs.evolve(bucket, exists=True)
+    else:
+        package = make_package(function, options["package"], options["endpoint_url"] is not None)
+    return _Plan(project, function, stack, aws, account, kind, bucket, package, options)
+
+
+def _compare(plan: _Plan) -> ChangeSet:
+    """Let CloudFormation compare the template with the stack."""
+    code = {"CodeBucket": plan.bucket.name, "CodeKey": plan.key} if plan.package else {}
+    return create_change_set(
+        plan.aws,
+        plan.stack,
+        plan.kind,
+        build_template(plan.function, plan.package_hash),
+        parameters=code,
+        tags={MANAGED: "true", PROJECT: plan.project.name},
+    )
+
+
+def _execute(plan: _Plan, change_set: ChangeSet) -> int:
+    """Upload the package and execute the change set."""
+    if not plan.bucket.exists and not create_bucket(plan.aws, write_err):
+        remove(plan.aws, change_set)
+        write_err("the bucket for packages could not be made; nothing else was changed")
+        return FAILED
+    if plan.package and upload(plan.aws, plan.bucket.name, plan.key, plan.package):
+        write_err(f"uploaded s3://{plan.bucket.name}/{plan.key}")
+    outcome = execute(plan.aws, change_set, write_err)
+    if not outcome.good:
+        write_err(f"okibi: the deployment failed; stack {plan.stack} is {outcome.status}")
+        return FAILED
+    write_err(f"stack {plan.stack} is {outcome.status}")
+    _print_outputs(plan)
+    return GOOD
+
+
+def _print_outputs(plan: _Plan) -> None:
+    stack = describe_stack(plan.aws, plan.stack)
+    for name, value in list_outputs(stack) if stack else ():
+        write_text(f"{name}: {value}\n", OUTPUT)
+
+
+def _choose_stack(name: str) -> str:
+    if name != as_stack_name(name) or len(name) > LONGEST_NAME:
+        raise BadInput(
+            f"--stack {name}: a stack's name has at most {LONGEST_NAME} letters, digits and"
+            " hyphens, a letter first"
+        )
+    return name
+
+
+def _choose_python(own: str, asked: str | None) -> str:
+    if asked is not None and asked not in PYTHONS:
+        raise BadInput(f"--python {asked}: must be one of {', '.join(PYTHONS)}")
+    return asked or own
+
+
+def _check_terminal() -> None:
+    if cast("object", sys.stdin) is None or not sys.stdin.isatty():
+        raise BadInput(
+            "stdin is not a terminal, and okibi deploy asks before it changes anything; add --yes"
+            " to deploy without the question, or --dry-run"
+        )
+
+
+def _ask(question: str) -> bool:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

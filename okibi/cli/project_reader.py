@@ -1,0 +1,222 @@
+"""Read [tool.okibi] of pyproject.toml.
+
+A mistake is one sentence that names the table, the key, and what was expected; one run reports all
+mistakes.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from .arguments import BadInput, check_handler
+from .project_settings import (
+    PolicySettings,
+    ProjectFunction,
+    ProjectSettings,
+    RuntimeSettings,
+    as_stack_name,
+)
+from .project_tables import (
+    ARN,
+    read_alarms,
+    read_alias,
+    read_capacity_provider,
+    read_dynamodb_table,
+    read_queue,
+    read_schedule,
+    read_url,
+    read_vpc,
+)
+from .toml_table import TomlTable
+
+__all__ = ["PYTHONS", "RUNTIMES", "parse_project", "read_project"]
+
+ARCHITECTURES = ("x86_64", "arm64")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+RUNTIMES = ("managed", "provided.al2023", "custom")
+# As CloudWatch Logs allows them.
+RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192),
+    *(2557, 2922, 3288, 3653),
+)
+METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|ANY"
+
+
+def read_project(folder: Path) -> ProjectSettings:
+    """Read pyproject.toml of a folder; a folder without one is a project without functions.
+
+    Raises:
+        BadInput: the file cannot be read, or has mistakes: one line each.
+    """
+    path = folder / "pyproject.toml"
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        content = {}
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not TOML ({error})") from error
+    project, mistakes = parse_project(content, folder.resolve().name)
+    if mistakes:
+        raise BadInput("\nokibi: ".join(f"{path.name}: {mistake}" for mistake in mistakes))
+    return project
+
+
+def parse_project(content: Mapping[str, object], folder: str) -> tuple[ProjectSettings, list[str]]:
+    """Parse the content of pyproject.toml.
+
+    Args:
+        content: as `tomllib` reads it.
+        folder: the name of a project without one.
+
+    Returns:
+        The settings, and a sentence for each mistake.
+    """
+    mistakes = list[str]()
+    project, tool = (
+        cast("dict[str, object]", content.get(key) or {}) for key in ("project", "tool")
+    )
+    table = TomlTable("tool.okibi", cast("dict[str, object]", tool.get("okibi") or {}), mistakes)
+    python = table.choice("python", PYTHONS, "3.13")
+    architecture = table.choice("architecture", ARCHITECTURES, "x86_64")
+    functions = dict[str, ProjectFunction]()
+    tables = table.table("functions")
+    for name in tables.values if tables is not None else ():
+        assert tables is not None
+        function = tables.table(name)
+        if function is not None:
+            functions[name] = _read_function(function, name, python, architecture)
+    settings = ProjectSettings(
+        name=as_stack_name(str(project.get("name") or folder)),
+        region=table.text(
+            "region", pattern=r"[a-z]{2,}(-[a-z]+)+-\d", expected="as in 'eu-central-1'"
+        ),
+        bucket=table.text(
+            "bucket", pattern=r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", expected="a bucket's name"
+        ),
+        functions=functions,
+    )  # fmt: skip
+    table.table("package")  # see okibi.cli.package.project
+    table.refuse_unknown()
+    return settings, mistakes
+
+
+# -- one function
+
+
+def _read_function(table: TomlTable, name: str, python: str, architecture: str) -> ProjectFunction:
+    if name != as_stack_name(name):
+        table.add("a function's name has at most 60 letters, digits and hyphens, a letter first")
+    capacity = read_capacity_provider(table)
+    # Lambda: 30 minutes; 90 on Managed Instances for asynchronous and event-source invocations.
+    longest, most = (5400, 32_768) if capacity else (1800, 10_240)
+    policies = [_read_policy(each) for each in table.tables("policies")]
+    function = ProjectFunction(
+        name=name,
+        handler=_read_handler(table),
+        python=table.choice("python", PYTHONS, python),
+        architecture=table.choice("architecture", ARCHITECTURES, architecture),
+        runtime=_read_runtime(table),
+        memory=table.integer("memory", 2048 if capacity else 512, 128, most, "MB"),
+        timeout=table.integer("timeout", 10, 1, longest, "seconds"),
+        environment=table.variables("environment"),
+        log_retention=_read_retention(table),
+        log_format=table.choice("log_format", ("text", "json"), "json" if capacity else "text"),
+        tracing=table.flag("tracing"),
+        layers=table.texts("layers", pattern=ARN, expected="a list of ARNs of layer versions"),
+        policies=[each for each in policies if each is not None],
+        url=read_url(table),
+        routes=table.texts(
+            "routes",
+            pattern=rf"({METHODS}) /\S*|\$default",
+            expected="a list of routes, as in 'GET /visits/{name}' or '$default'",
+        ),
+        schedule=read_schedule(table),
+        queue=read_queue(table),
+        table=read_dynamodb_table(table),
+        vpc=read_vpc(table),
+        capacity_provider=capacity,
+        snapstart=table.flag("snapstart"),
+        alias=read_alias(table),
+        alarms=read_alarms(table),
+    )
+    table.refuse_unknown()
+    _check_combinations(table, function)
+    return function
+
+
+def _check_combinations(table: TomlTable, function: ProjectFunction) -> None:
+    """Add the mistakes of keys that do not go together."""
+    capacity, runtime = function.capacity_provider, function.runtime
+    if capacity and not capacity.arn and not function.vpc:
+        table.add("capacity_provider: needs vpc, with the subnets of its instances")
+    if capacity and function.memory < 2048:
+        table.add("memory: Managed Instances need at least 2048 MB")
+    if capacity and function.log_format != "json":
+        table.add("log_format: Managed Instances write JSON logs only; write 'json'")
+    if capacity and function.snapstart:
+        table.add("snapstart: not with capacity_provider; remove one of them")
+    if function.snapstart and runtime.kind != "managed":
+        table.add("snapstart: needs a managed Python or an image; remove runtime, or snapstart")
+    if function.snapstart and not runtime.image and function.python == "3.11":
+        table.add("snapstart: needs Python 3.12 or newer")
+    if function.queue and function.queue.fifo and function.queue.batching_window:
+        table.add("queue.batching_window: a FIFO queue has none; remove it")
+
+
+def _read_handler(table: TomlTable) -> str:
+    handler = table.text("handler", expected="module.name, as in 'app.handler'")
+    if not handler and "handler" not in table.values:
+        table.add("handler: missing; write it as in handler = 'app.handler'")
+    if handler:
+        try:
+            return check_handler(handler)
+        except BadInput as error:
+            table.add(str(error))
+    return ""
+
+
+def _read_runtime(table: TomlTable) -> RuntimeSettings:
+    kind = table.choice("runtime", RUNTIMES, "managed")
+    image = table.text("image", expected="the URI of a container image")
+    config = table.table("runtime_config")
+    arn = alias = ""
+    if config is not None:
+        arn = config.text(
+            "arn", pattern=r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:runtime/.+",
+            expected="as in 'arn:aws:lambda:REGION:ACCOUNT:runtime/NAME'",
+        )  # fmt: skip
+        alias = config.text(
+            "alias", pattern=r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?",
+            expected="the name of a runtime alias",
+        )  # fmt: skip
+        config.refuse_unknown()
+    if kind == "custom" and not (arn and alias):
+        table.add("runtime = 'custom': needs runtime_config = {arn = '...', alias = '...'}")
+    if kind != "custom" and config is not None:
+        table.add("runtime_config: needs runtime = 'custom'")
+    if image and "runtime" in table.values:
+        table.add("image: an image has its own runtime; remove runtime, or image")
+    return RuntimeSettings(kind, arn, alias, image)
+
+
+def _read_retention(table: TomlTable) -> int:
+    days = table.integer("log_retention", 30, 1, 3653, "days")
+    if days not in RETENTION_DAYS:
+        table.refuse("log_retention", f"one of {', '.join(map(str, RETENTION_DAYS))} (days)")
+    return days
+
+
+def _read_policy(parent: TomlTable) -> PolicySettings | None:
+    actions = parent.texts(
+        "actions", pattern=r"[a-z0-9-]+:\w+", expected="a list of IAM actions without a wildcard"
+    )
+    resources = parent.texts("resources", expected="a list of ARNs")
+    parent.refuse_unknown()
+    if actions and resources:
+        return PolicySettings(actions, resources)
+    if not {"actions", "resources"} <= {*parent.values}:
+        parent.add("a policy needs actions and resources")
+    return None

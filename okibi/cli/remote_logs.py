@@ -1,0 +1,127 @@
+"""`okibi logs`: print the log of a deployed function, and follow it."""
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from .arguments import BadInput
+from .aws import Aws, call_in_thread, connect
+from .output import write_text
+from .project_reader import read_project
+from .remote_invoke import find_deployed
+from .until_signal import run_command
+
+__all__ = ["LogReader", "parse_since", "print_logs"]
+
+OUTPUT = "the log"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+PAUSE = 1.0
+# An entry can become visible this much later than entries with a later time.
+OVERLAP_MS = 30_000
+
+
+def print_logs(
+    name: str,
+    *,
+    follow: bool = False,
+    since: str = "10m",
+    region: str | None = None,
+    endpoint_url: str | None = None,
+) -> int:
+    """Print the log of a deployed function.
+
+    Args:
+        name: of the function in pyproject.toml, its handler, or a function on Lambda.
+        follow: wait for new lines until Ctrl-C.
+        since: how far back to begin, such as `10m` or `2h`.
+        region: None: as the AWS SDKs find it.
+        endpoint_url: an emulator's address.
+
+    Returns:
+        The exit code: 0, 2 for bad input, or 130 after Ctrl-C.
+    """
+
+    def run() -> int:
+        begin = time.time() - parse_since(since)
+        project = read_project(Path.cwd())
+        aws = connect(region or project.region or None, endpoint_url)
+        function = find_deployed(project, name)
+        reader = LogReader(aws, find_log_group(aws, function), int(begin * 1000))
+        while True:
+            for line in reader.read():
+                write_text(line + "\n", OUTPUT)
+            if not follow:
+                return 0
+            time.sleep(PAUSE)
+
+    return run_command(OUTPUT, lambda: call_in_thread(run))
+
+
+def parse_since(text: str) -> float:
+    """Parse a length of time into seconds.
+
+    Raises:
+        BadInput: the text is none.
+
+    >>> parse_since("10m")
+    600.0
+    """
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    if found is None:
+        raise BadInput(f"--since {text}: must be a number and s, m, h or d, as in --since 10m")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def find_log_group(aws: Aws, function: str) -> str:
+    """Ask Lambda where a function logs."""
+    told = aws.call("lambda", "get_function_configuration", FunctionName=function)
+    logging: Mapping[str, str] = told.get("LoggingConfig") or {}
+    return logging.get("LogGroup") or f"/aws/lambda/{told['FunctionName']}"
+
+
+@attrs.define(eq=False)
+class LogReader:
+    """Reads a log group again and again, and each entry once.
+
+    Args:
+        aws: the account.
+        group: the log group.
+        since: milliseconds since the epoch.
+    """
+
+    _aws: Aws
+    _group: str
+    _since: int
+    _seen: dict[str, int] = attrs.field(init=False, factory=dict[str, int])
+
+    def read(self) -> list[str]:
+        """Read the entries that no call has returned yet, in the order of their times."""
+        fresh = list[Mapping[str, Any]]()
+        token: str | None = None
+        while True:
+            more = {"nextToken": token} if token else {}
+            page = self._aws.call(
+                "logs", "filter_log_events",
+                logGroupName=self._group, startTime=self._since, **more,
+            )  # fmt: skip
+            fresh += [e for e in page.get("events", ()) if self._key(e) not in self._seen]
+            self._seen.update((self._key(e), int(e["timestamp"])) for e in fresh)
+            token = page.get("nextToken")
+            if not token:
+                break
+        if self._seen:
+            self._since = max(self._since, max(self._seen.values()) - OVERLAP_MS)
+            self._seen = {key: at for key, at in self._seen.items() if at >= self._since}
+        fresh.sort(key=lambda event: int(event["timestamp"]))
+        # Lines of an error are joined by carriage returns.
+        return [str(e["message"]).rstrip("\r\n").replace("\r", "\n") for e in fresh]
+
+    @staticmethod
+    def _key(event: Mapping[str, Any]) -> str:
+        """The entry's id; an emulator may have none."""
+        key = event.get("eventId")
+        return str(key or (event.get("logStreamName"), event["timestamp"], event["message"]))

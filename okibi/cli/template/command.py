@@ -1,0 +1,115 @@
+"""`okibi template`: write a template of a function, and nothing else."""
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+
+import attrs
+import trio
+
+from ..arguments import BadInput
+from ..output import write_err, write_text
+from ..project_reader import read_project
+from ..project_settings import RuntimeSettings, choose_function
+from ..until_signal import run_command
+from .cloudformation import build_template
+from .intrinsics import Resource
+from .sam import build_sam_template
+
+__all__ = ["choose_runtime", "template", "write_template"]
+
+OUTPUT = "the template"
+YAML_MISSING = (
+    "YAML needs PyYAML; run: pip install 'okibi[deploy]', or write JSON, as in -o template.json"
+)
+
+
+def template(
+    asked: str | None,
+    *,
+    sam: bool = False,
+    runtime: str | None = None,
+    package: str = "function.zip",
+    output: str | None = None,
+) -> int:
+    """Write a template.
+
+    Args:
+        asked: a function's name or handler; None for the only function of the project.
+        sam: a SAM template in place of a CloudFormation template.
+        runtime: in place of the function's own; see `choose_runtime`.
+        package: the function's package, if it has been made.
+        output: a file; its suffix `.json` chooses JSON. None: YAML on stdout.
+
+    Returns:
+        The exit code: 0, or 2 for bad input.
+    """
+
+    async def write() -> int:
+        function = choose_function(read_project(Path.cwd()), asked)
+        function = attrs.evolve(function, runtime=choose_runtime(function.runtime, runtime))
+        if sam:
+            content = build_sam_template(function, package)
+        else:
+            content = build_template(function, _hash_of(Path(package)))
+        text = write_template(content, as_json=(output or "").endswith(".json"))
+        if output is None:
+            write_text(text, OUTPUT)
+        else:
+            await _write_file(output, text)
+        return 0
+
+    return run_command(OUTPUT, lambda: write)
+
+
+def choose_runtime(own: RuntimeSettings, asked: str | None) -> RuntimeSettings:
+    """Choose the runtime of --runtime.
+
+    Args:
+        own: the function's runtime in pyproject.toml.
+        asked: `managed`, `provided.al2023`, or `custom`; None for the function's own.
+
+    Raises:
+        BadInput: there is no such runtime, or pyproject.toml does not say which custom one.
+    """
+    if asked is None or asked == own.kind:
+        return own
+    if asked in ("managed", "provided.al2023"):
+        return RuntimeSettings(asked)
+    if asked == "custom":
+        raise BadInput(
+            "--runtime custom: pyproject.toml has no runtime_config; write"
+            " runtime = 'custom' and runtime_config = {arn = '...', alias = '...'}"
+        )
+    raise BadInput(f"--runtime {asked}: must be managed, provided.al2023 or custom")
+
+
+def write_template(content: Resource, *, as_json: bool) -> str:
+    """Write a template as text.
+
+    Raises:
+        BadInput: YAML is wanted, and PyYAML is not installed.
+    """
+    if as_json:
+        return json.dumps(content, indent=2) + "\n"
+    try:
+        yaml = importlib.import_module("yaml")
+    except ImportError as error:
+        raise BadInput(YAML_MISSING) from error
+    # A copy in which no value occurs twice: PyYAML would write an anchor for the second.
+    copy = json.loads(json.dumps(content))
+    return str(yaml.safe_dump(copy, sort_keys=False, width=100))
+
+
+def _hash_of(package: Path) -> str:
+    """Hash a package; empty if it has not been made."""
+    return hashlib.sha256(package.read_bytes()).hexdigest() if package.is_file() else ""
+
+
+async def _write_file(output: str, text: str) -> None:
+    try:
+        await trio.Path(output).write_text(text, "utf-8")
+    except OSError as error:
+        raise BadInput(f"-o {output}: cannot be written ({error.strerror})") from error
+    write_err(f"wrote {output}")

@@ -1,0 +1,53 @@
+"""An HTTP API of API Gateway, which sends each route to the function."""
+
+from ..project_settings import ProjectFunction
+from .intrinsics import STACK, Resources, arn, ref, sub
+from .lambda_function import target_arn
+
+__all__ = ["API_URL", "build_http_api"]
+
+API_URL = sub("https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}")
+
+
+def build_http_api(function: ProjectFunction) -> Resources:
+    """Build the API, its integration, a route for each `METHOD /path`, and a stage."""
+    if not function.routes:
+        return {}
+    resources: Resources = {
+        "HttpApi": {
+            "Type": "AWS::ApiGatewayV2::Api",
+            "Properties": {"Name": STACK, "ProtocolType": "HTTP"},
+        },
+        "HttpApiIntegration": {
+            "Type": "AWS::ApiGatewayV2::Integration",
+            "Properties": {
+                "ApiId": ref("HttpApi"),
+                "IntegrationType": "AWS_PROXY",
+                "IntegrationUri": target_arn(function),
+                "PayloadFormatVersion": "2.0",
+            },
+        },
+        "HttpApiStage": {
+            "Type": "AWS::ApiGatewayV2::Stage",
+            "Properties": {"ApiId": ref("HttpApi"), "StageName": "$default", "AutoDeploy": True},
+        },
+        "HttpApiPermission": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": target_arn(function),
+                "Principal": "apigateway.amazonaws.com",
+                "SourceArn": arn("execute-api", "${HttpApi}/*"),
+            },
+        },
+    }
+    for number, route in enumerate(function.routes, 1):
+        resources[f"HttpApiRoute{number}"] = {
+            "Type": "AWS::ApiGatewayV2::Route",
+            "Properties": {
+                "ApiId": ref("HttpApi"),
+                "RouteKey": route,
+                "Target": sub("integrations/${HttpApiIntegration}"),
+            },
+        }
+    return resources

@@ -1,0 +1,160 @@
+"""The templates' rules that no linter knows."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.cli.project_settings import AliasSettings, PolicySettings, ProjectFunction, UrlSettings
+from okibi.cli.template.cloudformation import build_template
+from okibi.cli.template.command import write_template
+from okibi.cli.template.sam import build_sam_template
+from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
+
+ALL = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
+
+
+def resources_of(function: ProjectFunction, code_hash: str = "") -> Any:
+    return build_template(function, code_hash)["Resources"]
+
+
+def properties_of(function: ProjectFunction, name: str = "Function") -> Any:
+    return resources_of(function)[name]["Properties"]
+
+
+def statements_in(content: object) -> Iterator[Mapping[str, Any]]:
+    """Every IAM statement of a template."""
+    if isinstance(content, Mapping):
+        if "Effect" in content:
+            yield content
+        for value in content.values():
+            yield from statements_in(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from statements_in(value)
+
+
+@pytest.mark.parametrize("build", [build_template, build_sam_template])
+@pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
+def test_no_right_has_an_action_with_a_wildcard(function: ProjectFunction, build: Any) -> None:
+    statements = [*statements_in(build(function))]
+
+    assert statements
+    for statement in statements:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            assert "*" not in action
+
+
+def test_only_actions_without_resources_are_allowed_on_all_resources() -> None:
+    wide = {
+        action
+        for function in ALL.values()
+        for statement in statements_in(build_template(function))
+        if statement.get("Resource") == "*"
+        for action in statement["Action"]
+    }
+
+    assert wide == {
+        *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+        *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+    }
+
+
+def test_a_plain_function_may_write_its_log_and_nothing_else() -> None:
+    (statement,) = properties_of(make(), "FunctionRole")["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
+
+    assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert statement["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+
+
+def test_a_managed_python_starts_okibi_as_its_wrapper() -> None:
+    properties = properties_of(make(python="3.14", environment={"LEVEL": "info"}))
+
+    assert properties["Runtime"] == "python3.14"
+    assert properties["Environment"]["Variables"] == {
+        "LEVEL": "info",
+        "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
+    }
+
+
+@pytest.mark.parametrize("name", ["provided", "image", "customer-managed runtime"])
+def test_other_runtimes_need_no_wrapper(name: str) -> None:
+    assert "Environment" not in properties_of(ALL[name])
+
+
+def test_a_right_of_the_users_may_name_the_account() -> None:
+    policy = PolicySettings(("sns:Publish",), ("arn:aws:sns:*:${AWS::AccountId}:t",))
+
+    (*_, statement) = properties_of(make(policies=(policy,)), "FunctionRole")["Policies"][0][
+        "PolicyDocument"
+    ]["Statement"]
+
+    assert statement["Resource"] == [{"Fn::Sub": "arn:aws:sns:*:${AWS::AccountId}:t"}]
+
+
+@pytest.mark.parametrize("name", ["snapstart", "managed instances", "alias"])
+def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
+    function = attrs.evolve(ALL[name], url=UrlSettings(), routes=("$default",))
+
+    resources = resources_of(function)
+
+    assert resources["FunctionUrl"]["Properties"]["Qualifier"] == "live"
+    integration = resources["HttpApiIntegration"]["Properties"]
+    assert integration["IntegrationUri"] == {"Ref": "FunctionAlias"}
+
+
+def test_another_package_or_setting_publishes_another_version() -> None:
+    function = make(alias=AliasSettings())
+
+    def version(function: ProjectFunction, code_hash: str) -> str:
+        (name,) = [name for name in resources_of(function, code_hash) if name.startswith("Version")]
+        return str(name)
+
+    first = version(function, "a")
+    assert version(function, "a") == first
+    assert version(function, "b") != first
+    assert version(attrs.evolve(function, memory=256), "a") != first
+
+
+def test_a_queue_hides_a_message_for_six_time_outs() -> None:
+    function = attrs.evolve(ALL["queue"], timeout=30)
+
+    assert properties_of(function, "Queue")["VisibilityTimeout"] == 180
+    mapping = properties_of(function, "QueueMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_late_events_are_counted_by_the_error_type_in_the_log() -> None:
+    resources = resources_of(ALL["alarms"])
+
+    metric = resources["DeadlineMetric"]["Properties"]
+    assert metric["FilterPattern"] == '"Runtime.DeadlineExceeded"'
+    assert metric["LogGroupName"] == {"Ref": "LogGroup"}
+    alarm = resources["DeadlineAlarm"]["Properties"]
+    (transformation,) = metric["MetricTransformations"]
+    assert alarm["MetricName"] == transformation["MetricName"]
+    assert alarm["Namespace"] == transformation["MetricNamespace"]
+
+
+def test_a_table_stays_when_its_stack_is_removed() -> None:
+    assert resources_of(ALL["table"])["Table"]["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
+def test_a_template_fits_into_a_request(function: ProjectFunction) -> None:
+    assert len(json.dumps(build_template(function))) < 25_000
+
+
+def test_yaml_and_json_have_the_same_content() -> None:
+    import yaml
+
+    content = build_template(ALL["everything"])
+
+    text = write_template(content, as_json=False)
+    assert yaml.safe_load(text) == json.loads(write_template(content, as_json=True))
+    assert "&id" not in text

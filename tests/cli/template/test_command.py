@@ -1,0 +1,67 @@
+"""`okibi template`, as its user runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from okibi.cli.template.command import template
+
+PROJECT = """
+[project]
+name = "shop"
+[tool.okibi.functions.visits]
+handler = "app.function"
+url = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_handler_alone_is_enough(capfd: pytest.CaptureFixture[str]) -> None:
+    assert template("app.function") == 0
+
+    written = yaml.safe_load(capfd.readouterr().out)
+    properties = written["Resources"]["Function"]["Properties"]
+    assert (properties["Handler"], properties["Runtime"]) == ("app.function", "python3.13")
+
+
+def test_the_suffix_of_the_file_chooses_json(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT)
+
+    assert template(None, output="template.json") == 0
+
+    assert "FunctionUrl" in json.loads((folder / "template.json").read_text())["Resources"]
+
+
+def test_a_sam_template_names_the_package_beside_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert template("app.function", sam=True, package="visits.zip") == 0
+
+    written = yaml.safe_load(capfd.readouterr().out)
+    assert written["Transform"] == "AWS::Serverless-2016-10-31"
+    assert written["Resources"]["Function"]["Properties"]["CodeUri"] == "visits.zip"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "which function? name its handler, as in app.handler"),
+        ({"asked": "visits"}, "no function 'visits': pyproject.toml has no [tool.okibi.functions]"),
+        ({"asked": "app.f", "runtime": "python"}, "--runtime python: must be managed"),
+        ({"asked": "app.f", "runtime": "custom"}, "pyproject.toml has no runtime_config"),
+        ({"asked": "app.f", "output": "no/folder.json"}, "cannot be written"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    options: dict[str, str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert template(options.pop("asked", None), **options) == 2  # type: ignore[arg-type]
+
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("okibi: ")
+    assert said in line

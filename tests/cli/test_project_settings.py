@@ -1,0 +1,162 @@
+"""The tables [tool.okibi] of pyproject.toml, read with all their mistakes at once."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.project_reader import parse_project, read_project
+from okibi.cli.project_settings import (
+    AliasSettings,
+    KeySettings,
+    ProjectFunction,
+    ProjectSettings,
+    QueueSettings,
+    UrlSettings,
+    choose_function,
+)
+
+
+def parse(text: str) -> ProjectSettings:
+    project, mistakes = parse_project(tomllib.loads(text), "folder")
+    assert mistakes == []
+    return project
+
+
+def mistakes_in(body: str) -> list[str]:
+    """The mistakes in the table of a function, without the table's name."""
+    text = f"[tool.okibi.functions.f]\nhandler = 'app.f'\n{body}"
+    return [
+        mistake.removeprefix("[tool.okibi.functions.f] ")
+        for mistake in parse_project(tomllib.loads(text), "folder")[1]
+    ]
+
+
+def test_a_folder_without_pyproject_is_a_project_without_functions(tmp_path: Path) -> None:
+    folder = tmp_path / "my_app"
+    folder.mkdir()
+
+    assert read_project(folder) == ProjectSettings("my-app")
+
+
+def test_a_handler_needs_no_table() -> None:
+    function = choose_function(ProjectSettings("visits"), "app.function")
+
+    assert function == ProjectFunction("visits", "app.function")
+
+
+def test_a_function_is_found_by_its_name_and_by_its_handler() -> None:
+    project = parse("[tool.okibi.functions.f]\nhandler = 'app.f'\nmemory = 256")
+
+    assert choose_function(project, "f").memory == 256
+    assert choose_function(project, "app.f").memory == 256
+    assert choose_function(project, None).memory == 256
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [(None, "name one of: f, g"), ("h", "pyproject.toml has f, g")],
+)
+def test_a_function_that_is_not_there_is_told_with_those_that_are(
+    asked: str | None, said: str
+) -> None:
+    project = parse("[tool.okibi.functions]\nf = {handler = 'app.f'}\ng = {handler = 'app.g'}")
+
+    with pytest.raises(BadInput, match=said):
+        choose_function(project, asked)
+
+
+def test_python_and_architecture_of_the_project_hold_for_its_functions() -> None:
+    project = parse(
+        "[tool.okibi]\npython = '3.14'\narchitecture = 'arm64'\n"
+        "[tool.okibi.functions]\nf = {handler = 'app.f', python = '3.12'}"
+    )
+
+    function = project.functions["f"]
+    assert (function.python, function.architecture) == ("3.12", "arm64")
+
+
+def test_true_turns_a_table_on_with_its_defaults() -> None:
+    project = parse(
+        "[tool.okibi.functions]\nf = {handler = 'app.f', url = true, queue = true, alias = 'live'}"
+    )
+
+    function = project.functions["f"]
+    assert (function.url, function.queue) == (UrlSettings(), QueueSettings())
+    assert function.alias == AliasSettings("live")
+
+
+def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
+    project = parse(
+        "[tool.okibi.functions.f]\nhandler = 'app.f'\n"
+        "table = {partition_key = 'id', sort_key = {name = 'at', type = 'N'}}"
+    )
+
+    table = project.functions["f"].table
+    assert table is not None
+    assert (table.partition_key, table.sort_key) == (KeySettings("id"), KeySettings("at", "N"))
+
+
+@pytest.mark.parametrize(
+    ("body", "mistake"),
+    [
+        ("memmory = 256", "unknown key 'memmory'; did you mean 'memory'?"),
+        ("memory = 64", "memory = 64: must be an integer from 128 to 10240 (MB)"),
+        ("timeout = 1801", "timeout = 1801: must be an integer from 1 to 1800 (seconds)"),
+        ("timeout = true", "timeout = true: must be an integer from 1 to 1800 (seconds)"),
+        ("architecture = 'arm46'",
+         "architecture = 'arm46': must be 'x86_64' or 'arm64'; did you mean 'arm64'?"),
+        ("log_retention = 6", "log_retention = 6: must be one of 1, 3, 5, 7"),
+        ("routes = ['/visits']",
+         "routes = ['/visits']: must be a list of routes, as in 'GET /visits/{name}'"),
+        ("schedule = '5 minutes'",
+         "schedule = '5 minutes': must be as in 'rate(5 minutes)' or 'cron(0 3 * * ? *)'"),
+        ("runtime = 'custom'",
+         "runtime = 'custom': needs runtime_config = {arn = '...', alias = '...'}"),
+        ("policies = [{actions = ['s3:*'], resources = ['*']}]",
+         "must be a list of IAM actions without a wildcard"),
+        ("capacity_provider = true",
+         "capacity_provider: needs vpc, with the subnets of its instances"),
+        ("vpc = {subnets = ['subnet-1'], security_groups = ['sg-1'], cache = true}",
+         "id: missing; cache needs a new security group"),
+        ("snapstart = true\nruntime = 'provided.al2023'", "snapstart: needs a managed Python"),
+        ("url = {auth = 'public'}", "auth = 'public': must be 'aws_iam' or 'none'"),
+        ("url = 'yes'", "url = 'yes': must be a table, or true"),
+        ("environment = {TOKEN = 12345}", "TOKEN: must be a text; write it in quotes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_key_and_what_was_expected(body: str, mistake: str) -> None:
+    (said,) = mistakes_in(body)
+
+    assert mistake in said
+    assert "12345" not in said
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.okibi]\nregoin = 'eu-central-1'\n[tool.okibi.functions.f]\nmemory = 1\n"
+    )
+
+    with pytest.raises(BadInput) as caught:
+        read_project(tmp_path)
+
+    function = "pyproject.toml: [tool.okibi.functions.f]"
+    assert str(caught.value).splitlines() == [
+        f"{function} handler: missing; write it as in handler = 'app.handler'",
+        f"okibi: {function} memory = 1: must be an integer from 128 to 10240 (MB)",
+        "okibi: pyproject.toml: [tool.okibi] unknown key 'regoin'; did you mean 'region'?",
+    ]
+
+
+def test_managed_instances_run_for_ninety_minutes() -> None:
+    vpc = "vpc = {subnets = ['subnet-1'], security_groups = ['sg-1']}"
+
+    assert mistakes_in(f"capacity_provider = true\ntimeout = 5400\n{vpc}") == []
+    assert len(mistakes_in("timeout = 5400")) == 1
+
+
+def test_values_of_the_environment_are_not_in_the_settings_repr() -> None:
+    function = ProjectFunction("f", "app.f", environment={"TOKEN": "hush"})
+
+    assert "hush" not in repr(function)

@@ -1,0 +1,66 @@
+"""`okibi logs`: each entry once, in the order of its time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.remote_logs import LogReader, parse_since
+
+
+@attrs.define(eq=False)
+class LogsOfAws:
+    """Answers filter_log_events with pages of two entries."""
+
+    entries: list[dict[str, Any]]
+    region: str = "eu-central-1"
+    asked: list[int] = attrs.Factory(list[int])
+
+    def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        assert (service, operation) == ("logs", "filter_log_events")
+        self.asked.append(parameters["startTime"])
+        entries = [e for e in self.entries if e["timestamp"] >= parameters["startTime"]]
+        begin = int(parameters.get("nextToken", 0))
+        more = {"nextToken": str(begin + 2)} if len(entries) > begin + 2 else {}
+        return {"events": entries[begin : begin + 2], **more}
+
+    def upload(self, bucket: str, key: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
+        raise NotImplementedError
+
+
+def entry(number: int, at: int, message: str = "") -> dict[str, Any]:
+    return {"eventId": str(number), "timestamp": at, "message": f"{message or number}\n"}
+
+
+def test_all_pages_are_read_in_order() -> None:
+    aws = LogsOfAws([entry(1, 5_000), entry(2, 7_000), entry(3, 6_000)])
+
+    assert LogReader(aws, "group", 0).read() == ["1", "3", "2"]
+
+
+def test_an_entry_is_read_once_and_a_late_one_is_not_lost() -> None:
+    aws = LogsOfAws([entry(1, 100_000)])
+    reader = LogReader(aws, "group", 0)
+
+    assert reader.read() == ["1"]
+    aws.entries += [entry(2, 99_000), entry(3, 101_000)]
+    assert reader.read() == ["2", "3"]
+    assert reader.read() == []
+    # Old entries are not asked for again and again.
+    assert aws.asked[-1] == 101_000 - 30_000
+
+
+def test_an_error_of_several_lines_is_shown_as_lines() -> None:
+    aws = LogsOfAws([entry(1, 1_000, "[ERROR] Oops\rTraceback\r  File")])
+
+    assert LogReader(aws, "group", 0).read() == ["[ERROR] Oops\nTraceback\n  File"]
+
+
+def test_since_needs_a_unit() -> None:
+    with pytest.raises(BadInput, match="--since 10: must be a number and s, m, h or d"):
+        parse_since("10")
