@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from .arguments import BadInput, check_handler
+from .package import targets
+from .package.command import default_python
 from .project_settings import (
     PolicySettings,
     ProjectFunction,
@@ -32,8 +34,7 @@ from .toml_table import TomlTable
 
 __all__ = ["PYTHONS", "RUNTIMES", "parse_project", "read_project"]
 
-ARCHITECTURES = ("x86_64", "arm64")
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PYTHONS = tuple("{}.{}".format(*version) for version in targets.PYTHONS)
 RUNTIMES = ("managed", "provided.al2023", "custom")
 # As CloudWatch Logs allows them.
 RETENTION_DAYS = (
@@ -58,18 +59,21 @@ def read_project(folder: Path) -> ProjectSettings:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not TOML ({error})") from error
-    project, mistakes = parse_project(content, folder.resolve().name)
+    project, mistakes = parse_project(content, folder.resolve().name, default_python())
     if mistakes:
         raise BadInput("\nokibi: ".join(f"{path.name}: {mistake}" for mistake in mistakes))
     return project
 
 
-def parse_project(content: Mapping[str, object], folder: str) -> tuple[ProjectSettings, list[str]]:
+def parse_project(
+    content: Mapping[str, object], folder: str, python: str = "3.13"
+) -> tuple[ProjectSettings, list[str]]:
     """Parse the content of pyproject.toml.
 
     Args:
         content: as `tomllib` reads it.
         folder: the name of a project without one.
+        python: of functions that name none.
 
     Returns:
         The settings, and a sentence for each mistake.
@@ -79,8 +83,8 @@ def parse_project(content: Mapping[str, object], folder: str) -> tuple[ProjectSe
         cast("dict[str, object]", content.get(key) or {}) for key in ("project", "tool")
     )
     table = TomlTable("tool.okibi", cast("dict[str, object]", tool.get("okibi") or {}), mistakes)
-    python = table.choice("python", PYTHONS, "3.13")
-    architecture = table.choice("architecture", ARCHITECTURES, "x86_64")
+    python = table.choice("python", PYTHONS, python)
+    architecture = table.choice("architecture", targets.ARCHITECTURES, "x86_64")
     functions = dict[str, ProjectFunction]()
     tables = table.table("functions")
     for name in tables.values if tables is not None else ():
@@ -89,6 +93,8 @@ def parse_project(content: Mapping[str, object], folder: str) -> tuple[ProjectSe
         if function is not None:
             functions[name] = _read_function(function, name, python, architecture)
     settings = ProjectSettings(
+        python=python,
+        architecture=architecture,
         name=as_stack_name(str(project.get("name") or folder)),
         region=table.text(
             "region", pattern=r"[a-z]{2,}(-[a-z]+)+-\d", expected="as in 'eu-central-1'"
@@ -117,7 +123,7 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
         name=name,
         handler=_read_handler(table),
         python=table.choice("python", PYTHONS, python),
-        architecture=table.choice("architecture", ARCHITECTURES, architecture),
+        architecture=table.choice("architecture", targets.ARCHITECTURES, architecture),
         runtime=_read_runtime(table),
         memory=table.integer("memory", 2048 if capacity else 512, 128, most, "MB"),
         timeout=table.integer("timeout", 10, 1, longest, "seconds"),

@@ -253,10 +253,13 @@ class ProjectSettings:
         name: of the project; of its folder if pyproject.toml has none.
         region: the AWS region to deploy to; empty: as the AWS SDK finds it.
         bucket: the S3 bucket for packages; empty: okibi's own.
+        python, architecture: of functions without a table.
         functions: by name.
     """
 
     name: str
+    python: str = "3.13"
+    architecture: str = "x86_64"
     region: str = ""
     bucket: str = ""
     functions: Mapping[str, ProjectFunction] = attrs.field(factory=dict[str, ProjectFunction])
@@ -284,7 +287,10 @@ def choose_function(project: ProjectSettings, asked: str | None) -> ProjectFunct
         if function.handler == asked:
             return function
     if "." in asked:
-        return ProjectFunction(project.name, check_handler(asked))
+        handler = check_handler(asked)
+        return ProjectFunction(
+            project.name, handler, python=project.python, architecture=project.architecture
+        )
     has = f"pyproject.toml has {names}" if names else "pyproject.toml has no [tool.okibi.functions]"
     raise BadInput(f"no function {asked!r}: {has}; a handler is written as in app.handler")
 

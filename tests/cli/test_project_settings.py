@@ -37,7 +37,9 @@ def test_a_folder_without_pyproject_is_a_project_without_functions(tmp_path: Pat
     folder = tmp_path / "my_app"
     folder.mkdir()
 
-    assert read_project(folder) == ProjectSettings("my-app")
+    project = read_project(folder)
+
+    assert (project.name, project.functions) == ("my-app", {})
 
 
 def test_a_handler_needs_no_table() -> None:
@@ -75,6 +77,12 @@ def test_python_and_architecture_of_the_project_hold_for_its_functions() -> None
 
     function = project.functions["f"]
     assert (function.python, function.architecture) == ("3.12", "arm64")
+
+
+def test_a_project_that_names_no_python_has_the_default() -> None:
+    project, mistakes = parse_project({}, "folder", "3.12")
+
+    assert (choose_function(project, "app.f").python, mistakes) == ("3.12", [])
 
 
 def test_true_turns_a_table_on_with_its_defaults() -> None:

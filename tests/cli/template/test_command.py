@@ -1,6 +1,7 @@
 """`okibi template`, as its user runs it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def test_a_handler_alone_is_enough(capfd: pytest.CaptureFixture[str]) -> None:
 
     written = yaml.safe_load(capfd.readouterr().out)
     properties = written["Resources"]["Function"]["Properties"]
-    assert (properties["Handler"], properties["Runtime"]) == ("app.function", "python3.13")
+    here = "python{}.{}".format(*sys.version_info)
+    assert (properties["Handler"], properties["Runtime"]) == ("app.function", here)
 
 
 def test_the_suffix_of_the_file_chooses_json(folder: Path) -> None:
