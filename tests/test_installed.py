@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import okibi
+
 ROOT = Path(__file__).parents[1]
 LINKS = ("actors", "supervisors", "runtime")
 UV = [sys.executable, "-m", "uv"]
@@ -147,6 +149,6 @@ def test_okibi_imports_serves_and_adds_no_other_package(
     (function / "app.py").write_text("def handler(event, context):\n    return event\n")
     (function / "main.py").write_text(SERVED)
     assert run(python, "main.py", cwd=function) == (
-        "hello\nb'{\"n\": 1}'\nTrue 0.1.0 ONE_FOR_ALL\n"
+        f"hello\nb'{{\"n\": 1}}'\nTrue {okibi.__version__} ONE_FOR_ALL\n"
     )
     run(python, "-m", "examples.demo", cwd=source)

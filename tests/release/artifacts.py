@@ -1,0 +1,115 @@
+"""What a release consists of, and the rules for its files. Nothing here reads or writes."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import attrs
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+
+# Platforms with a wheel that contains the encoder.
+PLATFORMS = (
+    "manylinux_2_17_aarch64",
+    "manylinux_2_17_x86_64",
+    "musllinux_1_2_aarch64",
+    "musllinux_1_2_x86_64",
+)
+# Files in git that the sdist leaves out: links to folders, and files for a clone only.
+NOT_IN_SDIST = ("actors", "runtime", "supervisors", ".ci/", ".gitignore")
+
+
+@attrs.frozen
+class Artifact:
+    """A file of a release.
+
+    Args:
+        name: the file's name.
+        version: the version that the name states.
+        platforms: the platform tags of a wheel; empty for the sdist.
+    """
+
+    name: str
+    version: str
+    platforms: frozenset[str] = frozenset()
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether the file is a wheel."""
+        return self.name.endswith(".whl")
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether the file installs on every platform."""
+        return not self.is_wheel or self.platforms == {"any"}
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the file must contain the compiled encoder."""
+        return self.is_wheel and not self.is_portable
+
+
+def parse_artifact(name: str) -> Artifact:
+    """Read what a file's name states.
+
+    Raises:
+        packaging.utils.InvalidWheelFilename, packaging.utils.InvalidSdistFilename: the name is
+            neither a wheel's nor an sdist's.
+
+    >>> parse_artifact("okibi-0.1.0-py3-none-any.whl").is_portable
+    True
+    """
+    if not name.endswith(".whl"):
+        return Artifact(name, str(parse_sdist_filename(name)[1]))
+    _, version, _, tags = parse_wheel_filename(name)
+    return Artifact(name, str(version), frozenset(tag.platform for tag in tags))
+
+
+def missing_from_sdist(tracked: Iterable[str], contained: Collection[str]) -> list[str]:
+    """Return the files in git that an sdist must contain and does not.
+
+    Args:
+        tracked: the paths in git.
+        contained: the paths in the sdist, without its top folder.
+    """
+    return [
+        path
+        for path in tracked
+        if path not in contained
+        and not any(
+            path == left or (left.endswith("/") and path.startswith(left)) for left in NOT_IN_SDIST
+        )
+    ]
+
+
+def find_problems(artifacts: Sequence[Artifact], version: str) -> list[str]:
+    """Return why these files are not a complete release of a version; empty if they are.
+
+    A release has one sdist, one wheel without the encoder, and one wheel for each of PLATFORMS.
+    """
+    problems = [
+        f"{artifact.name}: has version {artifact.version}, pyproject.toml has {version}"
+        for artifact in artifacts
+        if artifact.version != version
+    ]
+    wheels = [artifact for artifact in artifacts if artifact.is_wheel]
+    counts = {
+        "sdist": len(artifacts) - len(wheels),
+        "wheel for any platform": sum(wheel.is_portable for wheel in wheels),
+        **{
+            f"wheel for {platform}": sum(platform in wheel.platforms for wheel in wheels)
+            for platform in PLATFORMS
+        },
+    }
+    problems += [
+        f"there must be one {what}, found {count}" for what, count in counts.items() if count != 1
+    ]
+    return problems
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows; the first row is the heading."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
