@@ -32,6 +32,8 @@
 #                in which connections break besides
 #   make release   sdist and wheels in dist/, checked; the demo from each of them
 #   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
+#   make aws     okibi on AWS itself, in your account: deployed by each route, checked, measured beside
+#                AWS's client, and removed; asks first. make aws-clean removes what a run has left
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
@@ -50,7 +52,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  streaming kills concurrent clean release wheels check-release
+  streaming kills concurrent clean release wheels check-release aws aws-clean
 
 # What stands at the top of this file.
 help:
@@ -269,6 +271,13 @@ wheels: .venv-release/installed
 
 check-release: .venv-release/installed
 	@.venv-release/bin/python -m tests.release --check
+
+# AWS="--region eu-central-1 --only managed" are options of the run; AWS=--help lists them.
+aws: .venv/installed
+	@$(BIN)/python -m benchmarks.aws $(AWS)
+
+aws-clean: .venv/installed
+	@$(BIN)/python -m benchmarks.aws --clean $(AWS)
 
 clean:
 	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist

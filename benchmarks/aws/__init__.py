@@ -1,0 +1,1 @@
+"""okibi on AWS itself: `make aws` deploys, checks, measures and removes."""

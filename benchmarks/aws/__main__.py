@@ -1,0 +1,298 @@
+"""`make aws`: deploy okibi to AWS by each route, check it, measure it, and remove everything.
+
+make aws AWS="--region eu-central-1"          about ten minutes; asks before it starts
+make aws AWS="--only managed --cold 3"        one route, fewer cold starts
+make aws AWS="--endpoint-url URL --yes"       an emulator: the routes that it knows
+make aws-clean                                remove what an interrupted run has left
+"""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import platform
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import attrs
+
+import okibi
+from benchmarks.reporting.rows import at_least_one
+from okibi.cli.bench.prices import read_prices
+
+from . import checks, packages
+from .cleanup import SHARED, find_stacks, plan_cleanup
+from .cloud import Answer, AwsError, Cloud
+from .estimate import Rounds, describe, estimate_cents
+from .judgements import Finding, Verdict
+from .markdown import RouteResult, RunInfo, render
+from .routes import ROUTES, Conditions, Route, choose_routes
+from .templates import Package, Settings, route_template, shared_template
+
+PREFIX = "okibi-aws"
+# Seconds in which Lambda may end a replaced sandbox after all is measured.
+SHUTDOWN_WAIT = 90.0
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+@attrs.define
+class Run:
+    """One run: what it was asked for, and what it has found.
+
+    Args:
+        cloud: the account.
+        settings: what all functions share.
+        rounds: how much to measure.
+        interpreter: the Python for a zip with its own Python, or "".
+        folder: a folder for packages.
+    """
+
+    cloud: Cloud
+    settings: Settings
+    rounds: Rounds
+    interpreter: str
+    folder: Path
+    sizes: dict[str, int] = attrs.Factory(dict[str, int])
+    results: list[RouteResult] = attrs.Factory(list[RouteResult])
+
+    def deploy(self, routes: Sequence[Route]) -> dict[Route, dict[str, str]]:
+        """Create the stacks; return the outputs of those that succeed."""
+        run = self.settings.run
+        shared = f"{run}-{SHARED}"
+        images = any("docker" in route.needs for route in routes)
+        say(f"Creating the stack {shared} ...")
+        self.cloud.create_stack(shared, run, shared_template(self.settings, repository=images))
+        outputs = self.cloud.wait_for_stack(shared)
+        project = self.folder / "project"
+        packages.write_project(project)
+        begun: list[Route] = []
+        for route in routes:
+            say(f"Building and deploying: {route.title} ...")
+            with self._reported(route):
+                made = self._packages(route, project, outputs)
+                template = route_template(
+                    self.settings, route, made, role=outputs["Role"], bucket=outputs["Bucket"]
+                )
+                self.cloud.create_stack(f"{run}-{route.name}", run, template)
+                begun.append(route)
+        deployed: dict[Route, dict[str, str]] = {}
+        for route in begun:
+            with self._reported(route):
+                deployed[route] = self.cloud.wait_for_stack(f"{run}-{route.name}")
+        return deployed
+
+    def _packages(self, route: Route, project: Path, outputs: dict[str, str]) -> dict[str, Package]:
+        made: dict[str, Package] = {}
+        for handler in route.handlers:
+            built = packages.build_package(route, handler, self.settings, project, self.interpreter)
+            if "docker" in route.needs:
+                uri = f"{outputs['Repository']}:{built.name}"
+                packages.push_image(built, uri, self.settings, self.cloud.registry_password())
+                made[handler] = Package(image=uri)
+            else:
+                self.sizes[built.name] = built.stat().st_size
+                self.cloud.upload(outputs["Bucket"], built.name, built)
+                made[handler] = Package(key=built.name)
+        return made
+
+    @contextlib.contextmanager
+    def _reported(self, route: Route) -> Generator[None]:
+        """Report a route that fails, and go on with the others."""
+        try:
+            yield
+        except AwsError as error:
+            say(f"  {route.name}: {error}")
+            self.results.append(RouteResult(route, problem=str(error)))
+
+    def check(self, deployed: dict[Route, dict[str, str]]) -> None:
+        """Check and measure the deployed routes."""
+        run = self.settings.run
+        findings: dict[Route, list[Finding]] = {route: [] for route in deployed}
+        failed: set[Route] = set()
+        for route, outputs in deployed.items():
+            for handler in route.handlers:
+                name = f"{run}-{route.name}-{handler.partition('.')[0]}"
+                self.cloud.wait_until_active(name, checks.version_of(route))
+            if not route.is_official:
+                say(f"Checking: {route.title} ...")
+                with self._failing(route, failed):
+                    for finding in checks.check_route(
+                        self.cloud, run, route, outputs.get("Url", "")
+                    ):
+                        say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
+                        findings[route].append(finding)
+                    if not route.snapstart:
+                        checks.replace_sandbox(self.cloud, run, route)
+        measured = self._measure([route for route in deployed if route not in failed], failed)
+        for route in deployed:
+            if not route.is_official and not route.snapstart and route not in failed:
+                with self._failing(route, failed):
+                    wait = 0.0 if self.cloud.endpoint else SHUTDOWN_WAIT
+                    for finding in checks.check_log(self.cloud, run, route, wait=wait):
+                        say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
+                        findings[route].append(finding)
+            samples = checks.as_samples(route, measured.get(route, []))
+            self.results.append(
+                RouteResult(route, findings=tuple(findings[route]), samples=samples)
+            )
+
+    def _measure(
+        self, routes: Sequence[Route], failed: set[Route]
+    ) -> dict[Route, list[list[Answer]]]:
+        measured: dict[Route, list[list[Answer]]] = {route: [] for route in routes}
+        say(f"Measuring {self.rounds.cold} cold starts of each route ...")
+        for number in range(1, self.rounds.cold + 1):
+            for route in routes:
+                # A snapshot is restored for the first event of a new sandbox only.
+                if route in failed or (route.snapstart and number > 1):
+                    continue
+                with self._failing(route, failed):
+                    measured[route].append(
+                        checks.measure_round(
+                            self.cloud, self.settings.run, route, number, self.rounds.warm
+                        )
+                    )
+        return measured
+
+    @contextlib.contextmanager
+    def _failing(self, route: Route, failed: set[Route]) -> Generator[None]:
+        try:
+            yield
+        except AwsError as error:
+            say(f"  {route.name}: {error}")
+            failed.add(route)
+            self.results.append(RouteResult(route, problem=str(error)))
+
+
+def clean(cloud: Cloud, run: str = "") -> bool:
+    """Remove the stacks of a run, or of all runs; return whether all are gone."""
+    plan = plan_cleanup(find_stacks(cloud.describe_stacks(), run))
+    if plan.is_empty:
+        say("Nothing of `make aws` is left.")
+        return True
+    say(f"Removing {', '.join((*plan.routes, *plan.shared))} ...")
+    steps = [
+        *(functools.partial(cloud.delete_stack, name) for name in plan.routes),
+        *(functools.partial(cloud.wait_until_deleted, name) for name in plan.routes),
+        *(functools.partial(cloud.empty, bucket) for bucket in plan.buckets),
+        *(functools.partial(cloud.delete_stack, name) for name in plan.shared),
+        *(functools.partial(cloud.wait_until_deleted, name) for name in plan.shared),
+    ]
+    failed = [step for step in steps if not _attempt(step)]
+    say("Something is left: run `make aws-clean`." if failed else "Everything is removed.")
+    return not failed
+
+
+def _attempt(step: Callable[[], None]) -> bool:
+    """Do one step of the cleanup; the others are done even if it fails."""
+    try:
+        step()
+    except AwsError as error:
+        say(f"  {error}")
+        return False
+    return True
+
+
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    arch = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+    options = argparse.ArgumentParser(
+        prog="make aws", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = options.add_argument
+    add("--region", default="", help="default: the region of your AWS settings")
+    add("--endpoint-url", default="", help="an emulator, e.g. http://127.0.0.1:4566")
+    add("--only", action="append", default=[], choices=[route.name for route in ROUTES],
+        help="a route to try; may be repeated")  # fmt: skip
+    add("--python", default="3.13", help="default: 3.13")
+    add("--arch", default=arch, choices=["x86_64", "arm64"], help=f"default: {arch}")
+    add("--memory", type=int, default=512, help="megabytes of each function; default: 512")
+    add("--cold", type=at_least_one, default=10, help="cold starts of each route; default: 10")
+    add("--warm", type=at_least_one, default=5, help="warm events after each; default: 5")
+    add("--interpreter", default="", help="a Python to put into a zip, e.g. python/bin/python3")
+    add("--output", type=Path, help="default: okibi-on-aws-REGION-DATE.md")
+    add("--yes", action="store_true", help="do not ask")
+    add("--clean", action="store_true", help="remove what an earlier run has left, and end")
+    return options.parse_args(arguments)
+
+
+def is_confirmed() -> bool:
+    """Ask whether to continue; without a terminal the answer is no."""
+    try:
+        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def execute(options: argparse.Namespace, cloud: Cloud) -> int:
+    """Ask, run, write the report, and remove everything; return the exit code."""
+    account = cloud.account()
+    if options.clean:
+        return 0 if clean(cloud) else 1
+    conditions = Conditions(
+        packages.docker_answers(), options.interpreter, str(options.endpoint_url)
+    )
+    routes, skipped = choose_routes(options.only, conditions)
+    if not any(not route.is_official for route in routes):
+        for route, reason in skipped:
+            say(f"not tried: {route.name} ({reason})")
+        raise AwsError("no route of okibi can be tried here")
+    settings = Settings(
+        f"{PREFIX}-{secrets.token_hex(3)}", options.python, options.arch, options.memory
+    )
+    rounds = Rounds(options.cold, options.warm)
+    cents = estimate_cents(routes, settings, rounds, read_prices(None))
+    say(
+        describe(
+            routes, skipped, settings, rounds, account=account, region=cloud.region, cents=cents
+        )
+    )
+    if not options.yes and not is_confirmed():
+        say("Nothing was made.")
+        return 2
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(cloud, settings, rounds, options.interpreter, Path(folder))
+        interrupted = False
+        try:
+            run.check(run.deploy(routes))
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            interrupted = True
+        finally:
+            gone = clean(cloud, settings.run)
+    info = RunInfo(day, cloud.region, cloud.endpoint, okibi.__version__, run.sizes)
+    output: Path = options.output or Path(f"okibi-on-aws-{cloud.region}-{day}.md")
+    output.write_text(render(info, settings, run.results, skipped), "utf-8")
+    say(f"The report is {output}.")
+    failed = any(
+        result.problem or any(finding.verdict is Verdict.FAILED for finding in result.findings)
+        for result in run.results
+    )
+    return 1 if failed or interrupted or not gone else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return the exit code: 0 if all checks hold, 1 if not, 2 if nothing was made."""
+    options = parse_options(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # removes everything, as Ctrl-C does
+    try:
+        return execute(options, Cloud(options.region, options.endpoint_url))
+    except AwsError as error:
+        print(f"make aws: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("make aws: interrupted; `make aws-clean` removes what is left", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""Judge what a function on AWS did. Nothing here reads or writes."""
+
+import enum
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from .cloud import Answer
+
+SEQUENTIAL = "no longer sends the next request with a response"
+FROZEN = "okibi-check: frozen for"
+TERMINATED = "okibi-check: terminated"
+# What the function does, and the type of its error.
+FAILURES: Mapping[str, str] = {
+    "raise": "ValueError",
+    "sleep": "Runtime.DeadlineExceeded",
+    "exit": "SystemExit",
+}
+
+
+class Verdict(enum.Enum):
+    """The result of a check."""
+
+    PASSED = "yes"
+    FAILED = "NO"
+    NOT_SEEN = "not seen"
+    SKIPPED = "skipped"
+
+
+@attrs.frozen
+class Finding:
+    """What one check found.
+
+    Args:
+        check: the rule that was checked.
+        verdict: the result.
+        detail: what was seen, or why it was skipped.
+    """
+
+    check: str
+    verdict: Verdict
+    detail: str = ""
+
+
+def _verdict(passed: bool) -> Verdict:
+    return Verdict.PASSED if passed else Verdict.FAILED
+
+
+def judge_state(answers: Sequence[Answer]) -> Finding:
+    """Judge successive answers of the demo's function: one process that keeps its state."""
+    visits = [answer.fields.get("visit") for answer in answers]
+    processes = {answer.pid for answer in answers}
+    passed = visits == [*range(1, len(answers) + 1)] and len(processes) == 1
+    errors = [answer.payload for answer in answers if answer.is_error]
+    detail = f"error {errors[0]}" if errors else f"visits {visits}, {len(processes)} process"
+    return Finding("answers; state lives across events", _verdict(passed), detail)
+
+
+def judge_failure(what: str, failed: Answer, before: int, after: Answer) -> Finding:
+    """Judge a failure: an answer with its type, and the same process serves on.
+
+    Args:
+        what: one of FAILURES.
+        failed: the answer of the event that failed.
+        before: the process before the failure.
+        after: the answer of the next event.
+    """
+    expected = FAILURES[what]
+    rule = {
+        "raise": "an exception is an answer; the process serves on",
+        "sleep": "a time-out is an answer; the process serves on",
+        "exit": "sys.exit is an answer; the process serves on",
+    }[what]
+    same = after.pid == before and not after.is_error
+    passed = failed.error_type == expected and same
+    served = "the same process served on" if same else "another process served on"
+    got = failed.error_type or f"{failed.payload!r}"[:80]
+    return Finding(rule, _verdict(passed), f"{got}; {served}")
+
+
+def judge_stream(times: Sequence[float], text: str, *, buffered: bool) -> Finding:
+    """Judge a streamed answer of five pieces, 0.3 s apart.
+
+    Args:
+        times: when each piece arrived.
+        text: all pieces.
+        buffered: whether the endpoint is known to hold a stream back.
+    """
+    rule = "a function URL streams"
+    if text.count("data: ") != 5:
+        return Finding(rule, Verdict.FAILED, f"got {text[:80]!r}")
+    spread = times[-1] - times[0]
+    detail = f"first piece after {times[0]:.2f} s, last {spread:.2f} s later"
+    if buffered and spread < 0.6:
+        return Finding(rule, Verdict.SKIPPED, f"the emulator buffers: {detail}")
+    return Finding(rule, _verdict(spread >= 0.6), detail)
+
+
+def judge_pipelining(lines: Sequence[str]) -> Finding:
+    """Judge from the log whether AWS takes an answer and the next request in one write."""
+    found = [line for line in lines if SEQUENTIAL in line]
+    detail = found[0][-120:] if found else f"no fall-back in {len(lines)} lines of the log"
+    if not lines:
+        return Finding("an answer and the next request leave together", Verdict.NOT_SEEN, "no log")
+    return Finding("an answer and the next request leave together", _verdict(not found), detail)
+
+
+def judge_freeze(lines: Sequence[str], waited: float) -> Finding:
+    """Judge from the log whether a freeze between two events was noticed."""
+    found = [line for line in lines if FROZEN in line]
+    detail = found[0] if found else f"no line after a pause of {waited:g} s"
+    return Finding(
+        "a freeze is noticed", Verdict.PASSED if found else Verdict.NOT_SEEN, detail.strip()
+    )
+
+
+def judge_shutdown(lines: Sequence[str], ended: int) -> Finding:
+    """Judge from the log whether `terminate` runs when Lambda ends a sandbox.
+
+    Args:
+        lines: the function's log.
+        ended: the sandboxes that Lambda has replaced; it may keep them for minutes.
+    """
+    count = sum(TERMINATED in line for line in lines)
+    return Finding(
+        "SIGTERM at shutdown: `terminate` runs",
+        Verdict.PASSED if count else Verdict.NOT_SEEN,
+        f"{count} of {ended} replaced sandboxes have ended so",
+    )

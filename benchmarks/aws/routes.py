@@ -1,0 +1,109 @@
+"""The ways to put a function on Lambda that `make aws` tries. Nothing here reads or writes."""
+
+import attrs
+
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+
+
+@attrs.frozen
+class Route:
+    """A way to put a function on Lambda.
+
+    Args:
+        name: a word for names of stacks and functions.
+        title: what the report calls it.
+        format: `okibi package --format`; empty for AWS's own client.
+        runtime: Lambda's runtime, with {python} for the version; empty for an image.
+        wrapper: AWS_LAMBDA_EXEC_WRAPPER, or empty.
+        snapstart: whether versions are made from a snapshot.
+        needs: what the route needs: "docker", "interpreter".
+    """
+
+    name: str
+    title: str
+    format: str
+    runtime: str
+    wrapper: str = ""
+    snapstart: bool = False
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def is_official(self) -> bool:
+        """Whether AWS's own client serves."""
+        return not self.format
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """The handlers of the route's functions."""
+        if self.is_official:
+            return ("plain.handler",)
+        return ("check.function", "plain.handler", "stream.handler")
+
+
+OFFICIAL = Route("official", "AWS's own client, zip", "", "python{python}")
+MANAGED = Route(
+    "managed", "zip with exec wrapper", "managed", "python{python}", "/var/task/bootstrap"
+)
+LAYER = Route("layer", "layer with exec wrapper", "layer", "python{python}", "/opt/bootstrap")
+SNAPSTART = Route(
+    "snapstart", "zip with exec wrapper and SnapStart", "managed", "python{python}",
+    "/var/task/bootstrap", snapstart=True,
+)  # fmt: skip
+BUNDLED = Route(
+    "bundled", "zip with its own Python", "bundled", "provided.al2023",
+    needs=frozenset({"interpreter"}),
+)  # fmt: skip
+IMAGE = Route("image", "container image", "image", "", needs=frozenset({"docker"}))
+CUSTOM = Route(
+    "custom", "customer-managed runtime", "runtime", "custom", needs=frozenset({"docker"})
+)
+ROUTES = (OFFICIAL, MANAGED, LAYER, SNAPSTART, BUNDLED, IMAGE, CUSTOM)
+
+
+@attrs.frozen
+class Conditions:
+    """What this machine and the endpoint offer.
+
+    Args:
+        docker: whether a Docker daemon answers.
+        interpreter: the path of a Python for a zip with its own Python, or "".
+        endpoint: the URL of an emulator, or "" for AWS.
+    """
+
+    docker: bool = False
+    interpreter: str = ""
+    endpoint: str = ""
+
+
+def skip_reason(route: Route, conditions: Conditions) -> str:
+    """Return why a route cannot be tried, or "".
+
+    >>> skip_reason(BUNDLED, Conditions())
+    'no Python is named: give --interpreter'
+    """
+    if conditions.endpoint and route is not BUNDLED:
+        if route.wrapper:
+            return "the emulator ignores AWS_LAMBDA_EXEC_WRAPPER"
+        return "the emulator does not run it as AWS does"
+    if "interpreter" in route.needs and not conditions.interpreter:
+        return "no Python is named: give --interpreter"
+    if "docker" in route.needs and not conditions.docker:
+        return "Docker is not running"
+    return ""
+
+
+def choose_routes(
+    names: list[str], conditions: Conditions
+) -> tuple[list[Route], list[tuple[Route, str]]]:
+    """Return the routes to try, and those to skip with the reason.
+
+    Args:
+        names: the routes that the user wants; empty for all.
+        conditions: what is there.
+    """
+    wanted = [route for route in ROUTES if not names or route.name in names]
+    reasons = [(route, skip_reason(route, conditions)) for route in wanted]
+    return (
+        [route for route, reason in reasons if not reason],
+        [(route, reason) for route, reason in reasons if reason],
+    )

@@ -1,0 +1,107 @@
+"""The CloudFormation templates of `make aws`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.aws.routes import CUSTOM, IMAGE, LAYER, MANAGED, OFFICIAL, ROUTES, SNAPSTART, Route
+from benchmarks.aws.templates import Package, Settings, as_text, route_template, shared_template
+
+SETTINGS = Settings("okibi-aws-1a2b", "3.13", "arm64", 512)
+PACKAGE = Package("function.zip", "", "1234.dkr.ecr.eu-central-1.amazonaws.com/okibi:check")
+
+
+def template(route: Route, package: Package = PACKAGE) -> dict[str, Any]:
+    packages = dict.fromkeys(route.handlers, package)
+    return route_template(SETTINGS, route, packages, role="arn:role", bucket="bucket")
+
+
+def of_type(resources: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [each["Properties"] for each in resources.values() if each["Type"] == kind]
+
+
+def test_the_role_may_only_write_the_logs_of_the_run() -> None:
+    made = shared_template(SETTINGS, repository=False)
+
+    (role,) = of_type(made["Resources"], "AWS::IAM::Role")
+    (policy,) = role["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert statement["Resource"]["Fn::Sub"].endswith(":/aws/lambda/okibi-aws-1a2b-*")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_each_function_has_a_log_group_that_its_stack_removes(route: Route) -> None:
+    resources = template(route)["Resources"]
+
+    functions = of_type(resources, "AWS::Lambda::Function")
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    assert len(functions) == len(route.handlers)
+    assert [f"/aws/lambda/{each['FunctionName']}" for each in functions] == [
+        each["LogGroupName"] for each in groups
+    ]
+    assert json.loads(as_text(template(route)))["Resources"] == resources
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_names_begin_with_the_run_and_are_short_enough(route: Route) -> None:
+    for function in of_type(template(route)["Resources"], "AWS::Lambda::Function"):
+        assert function["FunctionName"].startswith("okibi-aws-1a2b-")
+        assert len(function["FunctionName"]) <= 64
+
+
+def test_a_function_url_needs_a_signature_and_streams() -> None:
+    (url,) = of_type(template(MANAGED)["Resources"], "AWS::Lambda::Url")
+
+    assert (url["AuthType"], url["InvokeMode"]) == ("AWS_IAM", "RESPONSE_STREAM")
+
+
+def test_the_official_client_gets_neither_wrapper_nor_url() -> None:
+    resources = template(OFFICIAL)["Resources"]
+
+    (function,) = of_type(resources, "AWS::Lambda::Function")
+    assert "AWS_LAMBDA_EXEC_WRAPPER" not in function["Environment"]["Variables"]
+    assert function["Runtime"] == "python3.13"
+    assert "Url" not in resources
+
+
+def test_a_wrapper_is_named_where_lambda_unpacks_it() -> None:
+    for route, path in ((MANAGED, "/var/task/bootstrap"), (LAYER, "/opt/bootstrap")):
+        function = of_type(template(route)["Resources"], "AWS::Lambda::Function")[0]
+        assert function["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] == path
+
+
+def test_a_layer_is_made_from_its_own_zip() -> None:
+    resources = template(LAYER, Package("function.zip", "layer.zip"))["Resources"]
+
+    layer = of_type(resources, "AWS::Lambda::LayerVersion")[0]
+    function = of_type(resources, "AWS::Lambda::Function")[0]
+    assert layer["Content"]["S3Key"] == "layer.zip"
+    assert function["Code"]["S3Key"] == "function.zip"
+    assert function["Layers"] == [{"Ref": "CheckLayer"}]
+
+
+def test_snapstart_has_a_version_for_each_function() -> None:
+    resources = template(SNAPSTART)["Resources"]
+
+    functions = of_type(resources, "AWS::Lambda::Function")
+    assert all(each["SnapStart"] == {"ApplyOn": "PublishedVersions"} for each in functions)
+    assert len(of_type(resources, "AWS::Lambda::Version")) == len(functions)
+
+
+def test_an_image_names_its_handler_as_command() -> None:
+    function = of_type(template(IMAGE)["Resources"], "AWS::Lambda::Function")[0]
+
+    assert function["PackageType"] == "Image"
+    assert function["ImageConfig"] == {"Command": ["check.function"]}
+    assert "Handler" not in function
+
+
+def test_a_customer_managed_runtime_is_made_in_the_stack_that_uses_it() -> None:
+    resources = template(CUSTOM)["Resources"]
+
+    function = of_type(resources, "AWS::Lambda::Function")[0]
+    assert (function["Runtime"], function["Handler"]) == ("custom", "check.function")
+    assert function["RuntimeConfig"]["RuntimeArn"] == {"Fn::GetAtt": ["Runtime", "Arn"]}
+    assert {"Runtime", "RuntimeVersion", "RuntimeAlias"} <= {*resources}
