@@ -7,7 +7,6 @@ make aws-clean                                remove what an interrupted run has
 """
 
 import argparse
-import contextlib
 import datetime
 import functools
 import platform
@@ -15,7 +14,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -30,8 +29,8 @@ from .cloud import Answer, AwsError, Cloud
 from .estimate import Rounds, describe, estimate_cents
 from .judgements import Finding, Verdict
 from .markdown import RouteResult, RunInfo, render
-from .routes import ROUTES, Conditions, Route, choose_routes
-from .templates import Package, Settings, route_template, shared_template
+from .routes import EMULATED, ROUTES, Conditions, Route, choose_routes
+from .templates import Built, Settings, function_name, route_template, shared_template
 
 PREFIX = "okibi-aws"
 # Seconds in which Lambda may end a replaced sandbox after all is measured.
@@ -73,103 +72,111 @@ class Run:
         outputs = self.cloud.wait_for_stack(shared)
         project = self.folder / "project"
         packages.write_project(project)
-        begun: list[Route] = []
-        for route in routes:
-            say(f"Building and deploying: {route.title} ...")
-            with self._reported(route):
-                made = self._packages(route, project, outputs)
-                template = route_template(
-                    self.settings, route, made, role=outputs["Role"], bucket=outputs["Bucket"]
-                )
-                self.cloud.create_stack(f"{run}-{route.name}", run, template)
-                begun.append(route)
+        begun = [route for route in routes if self._goes_on(route, self._begin, project, outputs)]
         deployed: dict[Route, dict[str, str]] = {}
         for route in begun:
-            with self._reported(route):
-                deployed[route] = self.cloud.wait_for_stack(f"{run}-{route.name}")
+            self._goes_on(route, self._finish, deployed)
         return deployed
 
-    def _packages(self, route: Route, project: Path, outputs: dict[str, str]) -> dict[str, Package]:
-        made: dict[str, Package] = {}
-        for handler in route.handlers:
-            built = packages.build_package(route, handler, self.settings, project, self.interpreter)
-            if "docker" in route.needs:
-                uri = f"{outputs['Repository']}:{built.name}"
-                packages.push_image(built, uri, self.settings, self.cloud.registry_password())
-                made[handler] = Package(image=uri)
-            else:
-                self.sizes[built.name] = built.stat().st_size
-                self.cloud.upload(outputs["Bucket"], built.name, built)
-                made[handler] = Package(key=built.name)
-        return made
+    def _begin(self, route: Route, project: Path, outputs: dict[str, str]) -> None:
+        say(f"Building and deploying: {route.title} ...")
+        built = self._upload(route, project, outputs)
+        template = route_template(
+            self.settings, route, built, role=outputs["Role"], bucket=outputs["Bucket"]
+        )
+        run = self.settings.run
+        self.cloud.create_stack(f"{run}-{route.name}", run, template)
 
-    @contextlib.contextmanager
-    def _reported(self, route: Route) -> Generator[None]:
-        """Report a route that fails, and go on with the others."""
-        try:
-            yield
-        except AwsError as error:
-            say(f"  {route.name}: {error}")
-            self.results.append(RouteResult(route, problem=str(error)))
+    def _finish(self, route: Route, deployed: dict[Route, dict[str, str]]) -> None:
+        deployed[route] = self.cloud.wait_for_stack(f"{self.settings.run}-{route.name}")
+
+    def _upload(self, route: Route, project: Path, outputs: dict[str, str]) -> Built:
+        """Build what a route needs, and upload zips and images."""
+        built = packages.build(route, self.settings, project, self.interpreter)
+
+        def upload(file: Path) -> str:
+            key = f"{route.name}/{file.name}"
+            self.sizes[key] = file.stat().st_size
+            self.cloud.upload(outputs["Bucket"], key, file)
+            return key
+
+        def push(context: Path) -> str:
+            uri = f"{outputs['Repository']}:{route.name}-{context.name}"
+            packages.push_image(context, uri, self.settings, self.cloud.registry_password())
+            return uri
+
+        return Built(
+            keys={handler: upload(file) for handler, file in built.zips.items()},
+            images={handler: push(context) for handler, context in built.contexts.items()},
+            layer=upload(built.layer) if built.layer else "",
+            runtime=push(built.runtime) if built.runtime else "",
+        )
 
     def check(self, deployed: dict[Route, dict[str, str]]) -> None:
         """Check and measure the deployed routes."""
-        run = self.settings.run
         findings: dict[Route, list[Finding]] = {route: [] for route in deployed}
-        failed: set[Route] = set()
+        good = list(deployed)
         for route, outputs in deployed.items():
-            for handler in route.handlers:
-                name = f"{run}-{route.name}-{handler.partition('.')[0]}"
-                self.cloud.wait_until_active(name, checks.version_of(route))
-            if not route.is_official:
-                say(f"Checking: {route.title} ...")
-                with self._failing(route, failed):
-                    for finding in checks.check_route(
-                        self.cloud, run, route, outputs.get("Url", "")
-                    ):
-                        say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
-                        findings[route].append(finding)
-                    if not route.snapstart:
-                        checks.replace_sandbox(self.cloud, run, route)
-        measured = self._measure([route for route in deployed if route not in failed], failed)
+            if not self._goes_on(route, self._check_route, outputs.get("Url", ""), findings[route]):
+                good.remove(route)
+        measured = self._measure(good)
+        for route in good:
+            if route.has_log_checks:
+                self._goes_on(route, self._check_log, findings[route])
         for route in deployed:
-            if not route.is_official and not route.snapstart and route not in failed:
-                with self._failing(route, failed):
-                    wait = 0.0 if self.cloud.endpoint else SHUTDOWN_WAIT
-                    for finding in checks.check_log(self.cloud, run, route, wait=wait):
-                        say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
-                        findings[route].append(finding)
             samples = checks.as_samples(route, measured.get(route, []))
             self.results.append(
                 RouteResult(route, findings=tuple(findings[route]), samples=samples)
             )
 
-    def _measure(
-        self, routes: Sequence[Route], failed: set[Route]
-    ) -> dict[Route, list[list[Answer]]]:
+    def _check_route(self, route: Route, url: str, found: list[Finding]) -> None:
+        run = self.settings.run
+        for handler in route.handlers:
+            name = function_name(run, route, handler)
+            self.cloud.wait_until_active(name, checks.version_of(route))
+        if route.is_official:
+            return
+        say(f"Checking: {route.title} ...")
+        self._keep(checks.check_route(self.cloud, run, route, url), found)
+        if route.has_log_checks:
+            checks.replace_sandbox(self.cloud, run, route)
+
+    def _check_log(self, route: Route, found: list[Finding]) -> None:
+        say(f"Reading the log: {route.title} ...")
+        wait = 0.0 if self.cloud.endpoint else SHUTDOWN_WAIT
+        self._keep(checks.check_log(self.cloud, self.settings.run, route, wait=wait), found)
+
+    def _keep(self, findings: Iterable[Finding], found: list[Finding]) -> None:
+        for finding in findings:
+            say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
+            found.append(finding)
+
+    def _measure(self, routes: Sequence[Route]) -> dict[Route, list[list[Answer]]]:
+        """Take turns, so that a slow minute is slow for all routes."""
         measured: dict[Route, list[list[Answer]]] = {route: [] for route in routes}
+        going = list(routes)
         say(f"Measuring {self.rounds.cold} cold starts of each route ...")
         for number in range(1, self.rounds.cold + 1):
-            for route in routes:
-                # A snapshot is restored for the first event of a new sandbox only.
-                if route in failed or (route.snapstart and number > 1):
-                    continue
-                with self._failing(route, failed):
-                    measured[route].append(
-                        checks.measure_round(
-                            self.cloud, self.settings.run, route, number, self.rounds.warm
-                        )
-                    )
+            # A snapshot is restored for the first event of a new sandbox only.
+            for route in [route for route in going if number == 1 or not route.snapstart]:
+                if not self._goes_on(route, self._measure_round, number, measured[route]):
+                    going.remove(route)
         return measured
 
-    @contextlib.contextmanager
-    def _failing(self, route: Route, failed: set[Route]) -> Generator[None]:
+    def _measure_round(self, route: Route, number: int, measured: list[list[Answer]]) -> None:
+        measured.append(
+            checks.measure_round(self.cloud, self.settings.run, route, number, self.rounds.warm)
+        )
+
+    def _goes_on(self, route: Route, step: Callable[..., None], *arguments: object) -> bool:
+        """Do one step of a route; report a failure, and go on with the other routes."""
         try:
-            yield
+            step(route, *arguments)
         except AwsError as error:
             say(f"  {route.name}: {error}")
-            failed.add(route)
             self.results.append(RouteResult(route, problem=str(error)))
+            return False
+        return True
 
 
 def clean(cloud: Cloud, run: str = "") -> bool:
@@ -210,8 +217,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     add = options.add_argument
     add("--region", default="", help="default: the region of your AWS settings")
     add("--endpoint-url", default="", help="an emulator, e.g. http://127.0.0.1:4566")
-    add("--only", action="append", default=[], choices=[route.name for route in ROUTES],
-        help="a route to try; may be repeated")  # fmt: skip
+    names = [route.name for route in (*ROUTES, EMULATED)]
+    add("--only", action="append", default=[], choices=names, help="a route; may be repeated")
     add("--python", default="3.13", help="default: 3.13")
     add("--arch", default=arch, choices=["x86_64", "arm64"], help=f"default: {arch}")
     add("--memory", type=int, default=512, help="megabytes of each function; default: 512")
@@ -283,7 +290,8 @@ def execute(options: argparse.Namespace, cloud: Cloud) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Return the exit code: 0 if all checks hold, 1 if not, 2 if nothing was made."""
     options = parse_options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # removes everything, as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # each removes everything
+        signal.signal(number, signal.default_int_handler)
     try:
         return execute(options, Cloud(options.region, options.endpoint_url))
     except AwsError as error:

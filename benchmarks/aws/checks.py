@@ -66,7 +66,7 @@ def check_log(cloud: Cloud, run: str, route: Route, *, wait: float) -> list[Find
     end = time.monotonic() + wait
     while True:
         lines = cloud.log_lines(name)
-        shutdown = judgements.judge_shutdown(lines, ended=1)
+        shutdown = judgements.judge_shutdown(lines, emulated=bool(cloud.endpoint))
         if shutdown.verdict is Verdict.PASSED or time.monotonic() > end:
             return [judgements.judge_pipelining(lines), shutdown]
         time.sleep(LOG_DELAY)

@@ -90,12 +90,10 @@ def render(
     ]
     parts.append(table(("route", "check", "holds", "seen"), checks))
     samples = [result.samples for result in results if result.samples is not None]
-    if samples:
-        parts += [
-            "## Figures",
-            FIGURES,
-            table(figures.HEADING, figures.rows(samples)),
-        ]
+    if any(each.cold or each.warm for each in samples):
+        parts += ["## Figures", FIGURES, table(figures.HEADING, figures.rows(samples))]
+    elif samples:
+        parts += ["## Figures", "None: the answers came without REPORT lines."]
     not_tried = [(route.title, reason) for route, reason in skipped]
     not_tried += [(result.route.title, result.problem) for result in results if result.problem]
     if not_tried:

@@ -3,7 +3,10 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+import attrs
 
 from .cloud import AwsError
 from .routes import Route
@@ -29,34 +32,61 @@ def write_project(folder: Path) -> None:
         shutil.copy(file, folder)
 
 
-def build_package(
-    route: Route, handler: str, settings: Settings, project: Path, interpreter: str
-) -> Path:
-    """Build the package of one handler; return the zip, or the folder of an image.
+@attrs.frozen
+class Artifacts:
+    """What is built for a route on this machine.
+
+    Args:
+        zips: the zip of each handler.
+        contexts: the folder for Docker of each handler's image.
+        layer: the zip of a layer, or None.
+        runtime: the folder for Docker of a customer-managed runtime, or None.
+    """
+
+    zips: Mapping[str, Path] = attrs.Factory(dict[str, Path])
+    contexts: Mapping[str, Path] = attrs.Factory(dict[str, Path])
+    layer: Path | None = None
+    runtime: Path | None = None
+
+
+def build(route: Route, settings: Settings, project: Path, interpreter: str) -> Artifacts:
+    """Build what a route needs, beside the project's folder.
 
     Args:
         route: the route.
-        handler: the handler.
         settings: Python and architecture.
         project: the folder with the functions.
-        interpreter: the Python for a zip with its own Python.
+        interpreter: the Python for a zip with its own Python, or "".
 
     Raises:
         AwsError: `okibi package` fails.
     """
-    target = project.parent / f"{route.name}-{handler.partition('.')[0]}"
-    if route.is_official:
-        shutil.make_archive(str(target), "zip", project, "plain.py")
-        return target.with_suffix(".zip")
-    output = target if "docker" in route.needs else target.with_suffix(".zip")
-    command = [
-        sys.executable, "-m", "okibi.cli", "package", handler, "--python", settings.python,
-        "--arch", settings.architecture, "--format", route.format, "-o", str(output),
-    ]  # fmt: skip
-    if "interpreter" in route.needs:
-        command += ["--interpreter", interpreter]
-    run(*command, cwd=project)
-    return output
+    target = project.parent / route.name
+    target.mkdir()
+
+    def package(output: Path, handler: str = "") -> Path:
+        command = [
+            sys.executable, "-m", "okibi.cli", "package", *([handler] if handler else []),
+            "--python", settings.python, "--arch", settings.architecture,
+            "--format", route.format, "--output", str(output),
+        ]  # fmt: skip
+        if "interpreter" in route.needs:
+            command += ["--interpreter", interpreter]
+        run(*command, cwd=project)
+        return output
+
+    if route.format == "image":
+        return Artifacts(contexts={each: package(target / each, each) for each in route.handlers})
+    if route.format in ("managed", "bundled"):
+        return Artifacts({each: package(target / f"{each}.zip", each) for each in route.handlers})
+    # The functions are their own code only.
+    code = shutil.make_archive(str(target / "code"), "zip", project)
+    zips = dict.fromkeys(route.handlers, Path(code))
+    if route.format == "layer":
+        return Artifacts(zips, layer=package(target / "layer.zip"))
+    if route.format == "runtime":
+        return Artifacts(zips, runtime=package(target / "runtime"))
+    return Artifacts(zips)
 
 
 def push_image(context: Path, uri: str, settings: Settings, password: str) -> None:

@@ -33,6 +33,11 @@ class Route:
         return not self.format
 
     @property
+    def has_log_checks(self) -> bool:
+        """Whether another configuration lets Lambda end a sandbox that the checks have used."""
+        return not (self.is_official or self.snapstart)
+
+    @property
     def handlers(self) -> tuple[str, ...]:
         """The handlers of the route's functions."""
         if self.is_official:
@@ -44,7 +49,7 @@ OFFICIAL = Route("official", "AWS's own client, zip", "", "python{python}")
 MANAGED = Route(
     "managed", "zip with exec wrapper", "managed", "python{python}", "/var/task/bootstrap"
 )
-LAYER = Route("layer", "layer with exec wrapper", "layer", "python{python}", "/opt/bootstrap")
+LAYER = Route("layer", "layer with exec wrapper", "layer", "python{python}", "/opt/okibi-bootstrap")
 SNAPSTART = Route(
     "snapstart", "zip with exec wrapper and SnapStart", "managed", "python{python}",
     "/var/task/bootstrap", snapstart=True,
@@ -58,6 +63,8 @@ CUSTOM = Route(
     "custom", "customer-managed runtime", "runtime", "custom", needs=frozenset({"docker"})
 )
 ROUTES = (OFFICIAL, MANAGED, LAYER, SNAPSTART, BUNDLED, IMAGE, CUSTOM)
+# An emulator without Docker runs `bootstrap` on its own machine, where a Python is.
+EMULATED = Route("emulated", "zip, on the emulator's Python", "managed", "provided.al2023")
 
 
 @attrs.frozen
@@ -81,7 +88,7 @@ def skip_reason(route: Route, conditions: Conditions) -> str:
     >>> skip_reason(BUNDLED, Conditions())
     'no Python is named: give --interpreter'
     """
-    if conditions.endpoint and route is not BUNDLED:
+    if conditions.endpoint and route is not EMULATED and "interpreter" not in route.needs:
         if route.wrapper:
             return "the emulator ignores AWS_LAMBDA_EXEC_WRAPPER"
         return "the emulator does not run it as AWS does"
@@ -101,7 +108,8 @@ def choose_routes(
         names: the routes that the user wants; empty for all.
         conditions: what is there.
     """
-    wanted = [route for route in ROUTES if not names or route.name in names]
+    known = (*ROUTES, EMULATED) if conditions.endpoint else ROUTES
+    wanted = [route for route in known if not names or route.name in names]
     reasons = [(route, skip_reason(route, conditions)) for route in wanted]
     return (
         [route for route, reason in reasons if not reason],

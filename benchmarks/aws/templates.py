@@ -14,6 +14,7 @@ from .routes import WRAPPER, Route
 
 RUN_TAG = "okibi-aws-run"
 TIMEOUT = 3
+RUNTIME_ALIAS = "live"
 
 
 @attrs.frozen
@@ -34,18 +35,20 @@ class Settings:
 
 
 @attrs.frozen
-class Package:
-    """What was built and uploaded for one handler.
+class Built:
+    """What was built and uploaded for a route.
 
     Args:
-        key: the zip's key in the run's bucket, or "".
-        layer_key: the key of the zip of a layer, or "".
-        image: the URI of a container image, or "".
+        keys: the key of each handler's zip in the run's bucket.
+        images: the URI of each handler's container image.
+        layer: the key of the zip of a layer, or "".
+        runtime: the URI of the image of a customer-managed runtime, or "".
     """
 
-    key: str = ""
-    layer_key: str = ""
-    image: str = ""
+    keys: Mapping[str, str] = attrs.Factory(dict[str, str])
+    images: Mapping[str, str] = attrs.Factory(dict[str, str])
+    layer: str = ""
+    runtime: str = ""
 
 
 def tags(run: str) -> list[dict[str, str]]:
@@ -125,44 +128,39 @@ def shared_template(settings: Settings, *, repository: bool) -> dict[str, Any]:
 
 
 def route_template(
-    settings: Settings,
-    route: Route,
-    packages: Mapping[str, Package],
-    *,
-    role: str,
-    bucket: str,
+    settings: Settings, route: Route, built: Built, *, role: str, bucket: str
 ) -> dict[str, Any]:
     """Return the template of one route.
 
     Args:
         settings: what all functions share.
         route: the route.
-        packages: the package of each handler.
+        built: what its functions are made of.
         role: the ARN of the role.
-        bucket: the bucket of the packages.
+        bucket: the bucket of the zips.
     """
     resources: dict[str, Any] = {}
     outputs: dict[str, Any] = {}
-    if route.runtime == "custom":
-        resources.update(_runtime_resources(settings, next(iter(packages.values())).image))
-    for handler, package in packages.items():
+    if built.layer:
+        resources["Layer"] = {
+            "Type": "AWS::Lambda::LayerVersion",
+            "Properties": {
+                "LayerName": f"{settings.run}-{route.name}",
+                "Content": {"S3Bucket": bucket, "S3Key": built.layer},
+            },
+        }
+    if built.runtime:
+        resources.update(_runtime_resources(settings.run, built.runtime))
+    for handler in route.handlers:
         word = handler.partition(".")[0].capitalize()
         name = function_name(settings.run, route, handler)
         resources[f"{word}Logs"] = {
             "Type": "AWS::Logs::LogGroup",
             "Properties": {"LogGroupName": f"/aws/lambda/{name}", "RetentionInDays": 1},
         }
-        if package.layer_key:
-            resources[f"{word}Layer"] = {
-                "Type": "AWS::Lambda::LayerVersion",
-                "Properties": {
-                    "LayerName": name,
-                    "Content": {"S3Bucket": bucket, "S3Key": package.layer_key},
-                },
-            }
         resources[word] = {
             "Type": "AWS::Lambda::Function",
-            "DependsOn": [f"{word}Logs"],
+            "DependsOn": [f"{word}Logs", *(["RuntimeAlias"] if built.runtime else [])],
             "Properties": {
                 "FunctionName": name,
                 "Role": role,
@@ -170,7 +168,7 @@ def route_template(
                 "MemorySize": settings.memory,
                 "Timeout": TIMEOUT,
                 "Environment": {"Variables": variables(route, 0)},
-                **_code(settings, route, handler, package, word, bucket),
+                **_code(settings, route, handler, built, bucket),
             },
         }
         if route.snapstart:
@@ -200,44 +198,45 @@ def variables(route: Route, cold_round: int) -> dict[str, str]:
 
 
 def _code(
-    settings: Settings, route: Route, handler: str, package: Package, word: str, bucket: str
+    settings: Settings, route: Route, handler: str, built: Built, bucket: str
 ) -> dict[str, Any]:
     if not route.runtime:
         return {
             "PackageType": "Image",
-            "Code": {"ImageUri": package.image},
+            "Code": {"ImageUri": built.images[handler]},
             "ImageConfig": {"Command": [handler]},
         }
     code: dict[str, Any] = {
         "Handler": handler,
         "Runtime": route.runtime.format(python=settings.python),
-        "Code": {"S3Bucket": bucket, "S3Key": package.key},
+        "Code": {"S3Bucket": bucket, "S3Key": built.keys[handler]},
     }
-    if package.layer_key:
-        code["Layers"] = [{"Ref": f"{word}Layer"}]
-    if route.runtime == "custom":
+    if built.layer:
+        code["Layers"] = [{"Ref": "Layer"}]
+    if built.runtime:
+        arn = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}"
         code["RuntimeConfig"] = {
-            "RuntimeArn": {"Fn::GetAtt": ["Runtime", "Arn"]},
-            "RuntimeAlias": {"Fn::GetAtt": ["RuntimeAlias", "Name"]},
+            "RuntimeArn": {"Fn::Sub": f"{arn}:runtime/{settings.run}"},
+            "RuntimeAlias": RUNTIME_ALIAS,
         }
     return code
 
 
-def _runtime_resources(settings: Settings, image: str) -> dict[str, Any]:
+def _runtime_resources(run: str, image: str) -> dict[str, Any]:
     """Return a customer-managed runtime with one version and an alias."""
+    version = {"RuntimeName": run, "Name": "v1", "ImageUri": image}
+    alias = {"RuntimeName": run, "Name": RUNTIME_ALIAS, "RuntimeVersion": "v1"}
     return {
-        "Runtime": {"Type": "AWS::Lambda::Runtime", "Properties": {"Name": settings.run}},
+        "Runtime": {"Type": "AWS::Lambda::Runtime", "Properties": {"Name": run}},
         "RuntimeVersion": {
             "Type": "AWS::Lambda::RuntimeVersion",
-            "Properties": {"RuntimeName": {"Ref": "Runtime"}, "ImageUri": image},
+            "DependsOn": "Runtime",
+            "Properties": version,
         },
         "RuntimeAlias": {
             "Type": "AWS::Lambda::RuntimeAlias",
-            "Properties": {
-                "RuntimeName": {"Ref": "Runtime"},
-                "Name": "live",
-                "RuntimeVersion": {"Fn::GetAtt": ["RuntimeVersion", "Version"]},
-            },
+            "DependsOn": "RuntimeVersion",
+            "Properties": alias,
         },
     }
 

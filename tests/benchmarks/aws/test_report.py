@@ -88,8 +88,9 @@ def test_a_shutdown_and_a_freeze_are_seen_in_the_log_or_not_seen() -> None:
     ended = ["okibi-check: terminated, process 7"]
     thawed = ["okibi-check: frozen for 4.0 s"]
 
-    assert judgements.judge_shutdown(ended, 1).verdict is Verdict.PASSED
-    assert judgements.judge_shutdown([], 1).verdict is Verdict.NOT_SEEN
+    assert judgements.judge_shutdown(ended, emulated=False).verdict is Verdict.PASSED
+    assert judgements.judge_shutdown([], emulated=False).verdict is Verdict.NOT_SEEN
+    assert judgements.judge_shutdown([], emulated=True).verdict is Verdict.SKIPPED
     assert judgements.judge_freeze(thawed, 4).verdict is Verdict.PASSED
     assert judgements.judge_freeze([], 4).verdict is Verdict.NOT_SEEN
 
@@ -161,6 +162,14 @@ def test_the_report_has_checks_figures_and_what_was_not_tried() -> None:
         "| managed-check.zip | 1,234,567 |",
     ):
         assert line in text.splitlines()
+
+
+def test_the_report_says_why_there_are_no_figures() -> None:
+    info = RunInfo("2026-12-01", "us-east-1", "http://127.0.0.1:4566", "1.2.0", {})
+
+    text = render(info, SETTINGS, [RouteResult(MANAGED, samples=Samples(MANAGED))], [])
+
+    assert "None: the answers came without REPORT lines." in text.splitlines()
 
 
 def test_the_report_of_an_emulator_says_that_it_is_none_of_aws() -> None:

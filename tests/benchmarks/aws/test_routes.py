@@ -1,6 +1,14 @@
 """Which routes `make aws` tries."""
 
-from benchmarks.aws.routes import BUNDLED, CUSTOM, IMAGE, ROUTES, Conditions, choose_routes
+from benchmarks.aws.routes import (
+    BUNDLED,
+    CUSTOM,
+    EMULATED,
+    IMAGE,
+    ROUTES,
+    Conditions,
+    choose_routes,
+)
 
 EMULATOR = "http://127.0.0.1:4566"
 
@@ -22,10 +30,10 @@ def test_a_route_whose_needs_are_missing_is_skipped_with_the_reason() -> None:
     }
 
 
-def test_an_emulator_gets_only_the_route_that_it_knows() -> None:
+def test_an_emulator_gets_only_the_routes_that_it_knows() -> None:
     routes, skipped = choose_routes([], Conditions(True, "python3", EMULATOR))
 
-    assert routes == [BUNDLED]
+    assert routes == [BUNDLED, EMULATED]
     assert len(skipped) == len(ROUTES) - 1
     assert all(reason.startswith("the emulator ") for _, reason in skipped)
 

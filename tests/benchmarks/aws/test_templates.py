@@ -3,18 +3,24 @@
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from benchmarks.aws.routes import CUSTOM, IMAGE, LAYER, MANAGED, OFFICIAL, ROUTES, SNAPSTART, Route
-from benchmarks.aws.templates import Package, Settings, as_text, route_template, shared_template
+from benchmarks.aws.templates import Built, Settings, as_text, route_template, shared_template
 
 SETTINGS = Settings("okibi-aws-1a2b", "3.13", "arm64", 512)
-PACKAGE = Package("function.zip", "", "1234.dkr.ecr.eu-central-1.amazonaws.com/okibi:check")
+HANDLERS = ("check.function", "plain.handler", "stream.handler")
+IMAGES = "1234.dkr.ecr.eu-central-1.amazonaws.com/okibi"
+BUILT = Built(
+    keys={handler: f"{handler}.zip" for handler in HANDLERS},
+    images={handler: f"{IMAGES}:{handler}" for handler in HANDLERS},
+)
 
 
-def template(route: Route, package: Package = PACKAGE) -> dict[str, Any]:
-    packages = dict.fromkeys(route.handlers, package)
-    return route_template(SETTINGS, route, packages, role="arn:role", bucket="bucket")
+def template(route: Route, layer: str = "", runtime: str = "") -> dict[str, Any]:
+    built = attrs.evolve(BUILT, layer=layer, runtime=runtime)
+    return route_template(SETTINGS, route, built, role="arn:role", bucket="bucket")
 
 
 def of_type(resources: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -67,19 +73,19 @@ def test_the_official_client_gets_neither_wrapper_nor_url() -> None:
 
 
 def test_a_wrapper_is_named_where_lambda_unpacks_it() -> None:
-    for route, path in ((MANAGED, "/var/task/bootstrap"), (LAYER, "/opt/bootstrap")):
+    for route, path in ((MANAGED, "/var/task/bootstrap"), (LAYER, "/opt/okibi-bootstrap")):
         function = of_type(template(route)["Resources"], "AWS::Lambda::Function")[0]
         assert function["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] == path
 
 
-def test_a_layer_is_made_from_its_own_zip() -> None:
-    resources = template(LAYER, Package("function.zip", "layer.zip"))["Resources"]
+def test_the_functions_of_a_layer_are_zips_of_their_own_code() -> None:
+    resources = template(LAYER, layer="layer.zip")["Resources"]
 
-    layer = of_type(resources, "AWS::Lambda::LayerVersion")[0]
-    function = of_type(resources, "AWS::Lambda::Function")[0]
+    (layer,) = of_type(resources, "AWS::Lambda::LayerVersion")
     assert layer["Content"]["S3Key"] == "layer.zip"
-    assert function["Code"]["S3Key"] == "function.zip"
-    assert function["Layers"] == [{"Ref": "CheckLayer"}]
+    for function in of_type(resources, "AWS::Lambda::Function"):
+        assert function["Code"]["S3Key"] == f"{function['Handler']}.zip"
+        assert function["Layers"] == [{"Ref": "Layer"}]
 
 
 def test_snapstart_has_a_version_for_each_function() -> None:
@@ -99,9 +105,28 @@ def test_an_image_names_its_handler_as_command() -> None:
 
 
 def test_a_customer_managed_runtime_is_made_in_the_stack_that_uses_it() -> None:
-    resources = template(CUSTOM)["Resources"]
+    resources = template(CUSTOM, runtime=f"{IMAGES}:runtime")["Resources"]
 
+    (runtime,) = of_type(resources, "AWS::Lambda::Runtime")
+    (version,) = of_type(resources, "AWS::Lambda::RuntimeVersion")
+    (alias,) = of_type(resources, "AWS::Lambda::RuntimeAlias")
     function = of_type(resources, "AWS::Lambda::Function")[0]
+    assert version["RuntimeName"] == alias["RuntimeName"] == runtime["Name"]
+    assert alias["RuntimeVersion"] == version["Name"]
     assert (function["Runtime"], function["Handler"]) == ("custom", "check.function")
-    assert function["RuntimeConfig"]["RuntimeArn"] == {"Fn::GetAtt": ["Runtime", "Arn"]}
-    assert {"Runtime", "RuntimeVersion", "RuntimeAlias"} <= {*resources}
+    assert function["RuntimeConfig"]["RuntimeAlias"] == alias["Name"]
+    assert function["RuntimeConfig"]["RuntimeArn"]["Fn::Sub"].endswith(f":runtime/{SETTINGS.run}")
+
+
+def test_the_resources_of_a_runtime_have_what_the_service_requires() -> None:
+    """CloudFormation's properties are those of the service `lambda-core`, in newer boto3."""
+    session = pytest.importorskip("botocore.session").get_session()
+    if "lambda-core" not in session.get_available_services():
+        pytest.skip("this botocore does not know the service")
+    service = session.get_service_model("lambda-core")
+    resources = template(CUSTOM, runtime=f"{IMAGES}:runtime")["Resources"]
+
+    for kind in ("Runtime", "RuntimeVersion", "RuntimeAlias"):
+        shape = service.operation_model(f"Create{kind}").input_shape
+        (properties,) = of_type(resources, f"AWS::Lambda::{kind}")
+        assert {*shape.required_members} <= {*properties} <= {*shape.members}
