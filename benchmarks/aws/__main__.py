@@ -21,11 +21,12 @@ import attrs
 
 import okibi
 from benchmarks.reporting.rows import at_least_one
+from okibi.cli.arguments import BadInput
 from okibi.cli.bench.prices import read_prices
 
 from . import checks, packages
 from .cleanup import SHARED, find_stacks, plan_cleanup
-from .cloud import Answer, AwsError, Cloud
+from .cloud import Answer, Cloud, RunError
 from .estimate import Rounds, describe, estimate_cents
 from .judgements import Finding, Verdict
 from .markdown import RouteResult, RunInfo, render
@@ -172,7 +173,7 @@ class Run:
         """Do one step of a route; report a failure, and go on with the other routes."""
         try:
             step(route, *arguments)
-        except AwsError as error:
+        except RunError as error:
             say(f"  {route.name}: {error}")
             self.results.append(RouteResult(route, problem=str(error)))
             return False
@@ -202,7 +203,7 @@ def _attempt(step: Callable[[], None]) -> bool:
     """Do one step of the cleanup; the others are done even if it fails."""
     try:
         step()
-    except AwsError as error:
+    except RunError as error:
         say(f"  {error}")
         return False
     return True
@@ -251,7 +252,7 @@ def execute(options: argparse.Namespace, cloud: Cloud) -> int:
     if not any(not route.is_official for route in routes):
         for route, reason in skipped:
             say(f"not tried: {route.name} ({reason})")
-        raise AwsError("no route of okibi can be tried here")
+        raise RunError("no route of okibi can be tried here")
     settings = Settings(
         f"{PREFIX}-{secrets.token_hex(3)}", options.python, options.arch, options.memory
     )
@@ -294,7 +295,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         return execute(options, Cloud(options.region, options.endpoint_url))
-    except AwsError as error:
+    except (BadInput, RunError) as error:
         print(f"make aws: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from . import judgements
-from .cloud import Answer, AwsError, Cloud
+from .cloud import Answer, Cloud, RunError
 from .figures import Samples
 from .judgements import Finding, Verdict
 from .routes import Route
@@ -48,7 +48,7 @@ def check_route(cloud: Cloud, run: str, route: Route, url: str) -> Iterator[Find
 def _check_stream(cloud: Cloud, url: str) -> Finding:
     try:
         times, text = cloud.stream(url)
-    except AwsError as error:
+    except RunError as error:
         return Finding("a function URL streams", Verdict.FAILED, str(error))
     return judgements.judge_stream(times, text, buffered=bool(cloud.endpoint))
 

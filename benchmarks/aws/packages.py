@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from .cloud import AwsError
+from .cloud import RunError
 from .routes import Route
 from .templates import Settings
 
@@ -59,7 +59,7 @@ def build(route: Route, settings: Settings, project: Path, interpreter: str) -> 
         interpreter: the Python for a zip with its own Python, or "".
 
     Raises:
-        AwsError: `okibi package` fails.
+        RunError: `okibi package` fails.
     """
     target = project.parent / route.name
     target.mkdir()
@@ -99,7 +99,7 @@ def push_image(context: Path, uri: str, settings: Settings, password: str) -> No
         password: of the registry.
 
     Raises:
-        AwsError: Docker fails.
+        RunError: Docker fails.
     """
     platform = "linux/arm64" if settings.architecture == "arm64" else "linux/amd64"
     registry = uri.partition("/")[0]
@@ -113,12 +113,12 @@ def run(*command: str, cwd: Path | None = None, text: str = "") -> str:
     """Run a command and return its output.
 
     Raises:
-        AwsError: the command fails.
+        RunError: the command fails.
     """
     done = subprocess.run(
         command, cwd=cwd, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         check=False,
     )  # fmt: skip
     if done.returncode:
-        raise AwsError(f"{' '.join(command[:4])} ... failed: {done.stdout.strip()[-1000:]}")
+        raise RunError(f"{' '.join(command[:4])} ... failed: {done.stdout.strip()[-1000:]}")
     return done.stdout
