@@ -50,12 +50,18 @@ PYTHON, MACHINE = {python!r}, {machine!r}
 
 def refuse():
     """End the process with one sentence: the package is for another Python or processor."""
-    from okibi.runtime.startup.wrong_build import KIND, _report
+    # Imported as a file: the package okibi needs a newer Python than this one may be.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/okibi/runtime/startup")
+    from wrong_build import _report
 
-    sentence = "the package was built for Python %d.%d on %s, and this is Python %d.%d on %s: "
-    cure = "build it with okibi package --python and --arch, or change the function's settings"
     here = sys.version_info[:2] + (os.uname()[4],)
-    _report(sentence % (PYTHON + (MACHINE,) + here) + cure)
+    architecture = {{"aarch64": "arm64"}}.get(here[2], here[2])
+    _report(
+        "the package was built for Python %d.%d on %s, and this is Python %d.%d on %s: build it"
+        " with okibi package --python %d.%d --arch %s, or change the function's runtime or"
+        " architecture"
+        % (PYTHON + (MACHINE,) + here + here[:2] + (architecture,))
+    )
     raise SystemExit(1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,11 +48,13 @@ def test_a_wrapper_of_a_layer_starts_the_interpreter(tmp_path: Path) -> None:
     assert first == "python3 /root of the task/lib/okibi_start.py"
 
 
-def start(folder: Path, target: Target) -> "subprocess.CompletedProcess[str]":
+def start(
+    folder: Path, target: Target, python: str = sys.executable
+) -> "subprocess.CompletedProcess[str]":
     (folder / "okibi_start.py").write_text(entry_source(target))
     (folder / "okibi").symlink_to(ROOT / "okibi")
     return subprocess.run(
-        [sys.executable, str(folder / "okibi_start.py"), "app.handler"],
+        [python, str(folder / "okibi_start.py"), "app.handler"],
         env=without_lambda(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -72,8 +75,21 @@ def test_a_package_for_another_platform_ends_with_one_sentence(
     python, machine = target.python_version, target.machine
     assert done.stdout.startswith(
         f"[ERROR] Runtime.PlatformMismatch: the package was built for Python {python} on {machine},"
-        f" and this is Python {HERE[0]}.{HERE[1]} on {os.uname().machine}: build it with"
+        f" and this is Python {HERE[0]}.{HERE[1]} on {os.uname().machine}: build it with okibi"
+        f" package --python {HERE[0]}.{HERE[1]} --arch {MACHINE}, or change"
     )
+
+
+@pytest.mark.parametrize("name", ["python3.8", "python3.9", "python3.10"])
+def test_an_older_python_gets_the_same_sentence(name: str, tmp_path: Path) -> None:
+    python = shutil.which(name)
+    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"there is no {name} here")
+
+    done = start(tmp_path, Target((3, 13), MACHINE, "managed", (2, 34)), python)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the package was built for Python 3.13 on" in done.stdout
 
 
 def test_the_entry_is_source_that_an_old_python_can_read() -> None:
