@@ -107,7 +107,7 @@ def stage(
 
     sources = [name for name in files if name.endswith(".py")]
     failed = {each.file: each.why for each in compile_package(folder, sources, interpreter)}
-    notes += _compile_notes(failed, owners, handler, target)
+    notes += [*_encoder_notes(staged), *_compile_notes(failed, owners, handler, target)]
     _write_start_files(staged, project.settings.wrapper, okibi_itself.version)
     return StagedPackage(staged, owners, notes)
 
@@ -180,6 +180,13 @@ def _copy_okibi(distribution: metadata.Distribution, staged: Staged) -> dict[str
     record = staged.lib / info / "RECORD"
     record.write_text(contents.record(names, info), "utf-8")
     return dict.fromkeys((f"lib/{name}" for name in (*names, f"{info}/RECORD")), "okibi")
+
+
+def _encoder_notes(staged: Staged) -> list[str]:
+    if (staged.lib / "okibi" / contents.ENCODER).exists():
+        return []
+    why = "this okibi has none for the function's processor"
+    return [f"okibi's compiled encoder is left out ({why}): Python writes the same bytes, slower"]
 
 
 # -- the user's files

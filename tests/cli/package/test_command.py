@@ -183,6 +183,7 @@ def test_each_binary_of_a_package_for_the_other_processor_is_for_it(
         built, "app.function", "--python", VERSION, "--arch", OTHER, "-o", f"{tmp_path}/x.zip"
     )
     assert done.returncode == 0, done.stderr
+    assert "okibi's compiled encoder is left out" in done.stderr
 
     machine = parse_target(VERSION, OTHER, "managed").machine
     machines: dict[str, str] = {}
