@@ -30,6 +30,8 @@ FALL_BACKS = {
     # asyncio's
     "_default_executor": "tests/runtime/handlers/asyncio_loop/test_loop.py",
     "_ready": "tests/runtime/handlers/asyncio_loop/test_loop.py",
+    # importlib's
+    "_imp": "tests/cli/package/test_bytecode.py",
     # os.environ's
     "_data": "tests/runtime/telemetry/test_xray_variable.py",
 }  # fmt: skip

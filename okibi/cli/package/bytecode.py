@@ -5,7 +5,7 @@ The compiled files hold a hash of their source that Python does not check (PEP 5
 tracebacks are those on Lambda.
 """
 
-import _imp
+import importlib.util
 import json
 import os
 import subprocess
@@ -189,10 +189,18 @@ def read_pyc(data: bytes) -> Pyc | None:
     return Pyc(int.from_bytes(data[:2], "little"), kind, data[8:16])
 
 
-def source_hash(source: bytes, magic: int) -> bytes:
+def source_hash(source: bytes, magic: int) -> bytes | None:
     """Hash a source as the Python with this magic number does.
 
-    `importlib.util.source_hash` knows the number of this Python only.
+    Returns:
+        The hash; None if this Python cannot tell that of another one.
     """
-    key = magic | int.from_bytes(b"\r\n", "little") << 16
-    return _imp.source_hash(key, source)
+    if magic == int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little"):
+        return importlib.util.source_hash(source)
+    try:
+        # What `importlib.util.source_hash` calls, with this Python's number.
+        import _imp
+
+        return _imp.source_hash(magic | int.from_bytes(b"\r\n", "little") << 16, source)
+    except (ImportError, AttributeError):
+        return None

@@ -247,12 +247,13 @@ def _bytecode(
     python = (int(tag[0]), int(tag[1:]))
     if source not in times:
         return Bytecode(name, python, pyc, "", False)
-    stale = pyc is not None and pyc.key != _key_of(pyc, read(source), times[source])
+    expected = None if pyc is None else _key_of(pyc, read(source), times[source])
+    stale = pyc is not None and expected is not None and pyc.key != expected
     return Bytecode(name, python, pyc, source, stale)
 
 
-def _key_of(pyc: Pyc, source: bytes, time: int) -> bytes:
-    """The key that Python expects in the bytecode of a source."""
+def _key_of(pyc: Pyc, source: bytes, time: int) -> bytes | None:
+    """The key that Python expects in the bytecode of a source; None if unknown."""
     if pyc.kind == "timestamp":
         return (time & 0xFFFFFFFF).to_bytes(4, "little") + len(source).to_bytes(4, "little")
     return source_hash(source, pyc.magic)

@@ -118,6 +118,16 @@ def test_the_magic_number_of_this_python_is_known() -> None:
     assert source_hash(b"x = 1", number) == importlib.util.source_hash(b"x = 1")
 
 
+def test_the_hash_of_another_python_is_known_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [python for python in MAGIC_NUMBERS if python != HERE.python]
+    hashes = {source_hash(b"x = 1", MAGIC_NUMBERS[python]) for python in others}
+    assert len(hashes) == len(others)
+
+    # A Python without the private module.
+    monkeypatch.setitem(sys.modules, "_imp", None)
+    assert source_hash(b"x = 1", MAGIC_NUMBERS[others[0]]) is None
+
+
 @pytest.mark.parametrize("python", sorted(MAGIC_NUMBERS))
 def test_the_magic_numbers_are_those_of_the_pythons_here(python: tuple[int, int]) -> None:
     target = Target(python, "x86_64", "managed", (2, 34))
