@@ -33,10 +33,28 @@ LATE = {
     "okibi.runtime.handlers.response",
     "okibi.runtime.serving.snapstart",
     "okibi.runtime.handlers.streaming_handlers",
+    "okibi.runtime.process_end.forked_child",
+    "okibi.supervisors.admin",
+    "okibi.supervisors.backoff",
     "okibi.supervisors.dynamic",
     "okibi.supervisors.snapshots",
     "okibi.actors.crash_report",
+    "okibi.actors.mailbox_statistics",
+    "okibi.actors.pending",
 }
+# All modules that a start imports besides okibi's, trio's, attrs', msgspec's and httptools'.
+ONLY_OKIBI_S = {"_json", "binascii", "faulthandler", "json", "json.decoder", "json.encoder"}
+ONLY_OKIBI_S |= {"json.scanner"}
+DEPENDENCIES = """
+import json, sys
+from okibi.runtime.startup.lean_trio import import_msgspec, import_trio
+import_trio()
+import_msgspec()
+import httptools
+before = set(sys.modules) - {"json", "json.decoder", "json.encoder", "json.scanner", "_json"}
+import okibi.runtime.bootstrap
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
 # A module that is imported late is searched for in the user's folder first.
 ALL_MODULES = """
 import importlib, json, pkgutil, sys, okibi.runtime.__main__
@@ -69,11 +87,20 @@ def imported() -> tuple[list[str], set[str], int]:
     return made, set(modules), searches
 
 
-def test_a_start_builds_11_attrs_classes_and_imports_no_late_module() -> None:
+def test_a_start_builds_9_attrs_classes_and_imports_no_late_module() -> None:
     made, modules, _ = imported()
 
-    assert len(made) <= 11, made
+    assert len(made) <= 9, made
     assert not modules & LATE
+
+
+def test_a_start_imports_only_json_and_faulthandler_for_okibi() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", DEPENDENCIES], capture_output=True, text=True, check=True
+    )
+    modules = {name for name in json.loads(done.stdout) if name.partition(".")[0] != "okibi"}
+
+    assert modules <= ONLY_OKIBI_S
 
 
 def test_a_late_module_imports_only_modules_of_okibi() -> None:
