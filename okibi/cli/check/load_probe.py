@@ -30,24 +30,29 @@ USER_CODE_BEGINS = "okibi check: the user's code begins"
 
 
 class ImportLines:
-    """A finder that finds nothing, and notes which of the user's lines asks for a package first."""
+    """A finder that finds nothing, and notes which of the user's lines asks for a package first.
 
-    def __init__(self) -> None:
+    Args:
+        folder: the lines' files are relative to it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self.lines: dict[str, str] = {}
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
         """Note the line that imports a module, if the module's package is new."""
         package = name.partition(".")[0]
         if package not in self.lines:
-            self.lines[package] = _users_line(sys._getframe(1))
+            self.lines[package] = _users_line(sys._getframe(1), self._folder)
 
 
-def _users_line(frame: FrameType | None) -> str:
+def _users_line(frame: FrameType | None, folder: str) -> str:
     """Return the innermost line of the user's code as `file:line`; empty if there is none."""
     while frame is not None:
         file = frame.f_code.co_filename
         if is_written_by_user(file):
-            return f"{os.path.relpath(file)}:{frame.f_lineno}"
+            return f"{os.path.relpath(file, folder)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 
@@ -85,28 +90,28 @@ def _users_files(modules: Iterable[ModuleType | None]) -> list[str]:
     ]
 
 
-def _load(handler: str, lines: ImportLines) -> Mapping[str, object]:
+def _load(handler: str, folder: str, lines: ImportLines) -> Mapping[str, object]:
     try:
-        function = load(handler, os.getcwd())
+        function = load(handler, folder)
     except InitError as error:
         return {"error": json.loads(error_json(error.kind, error.message, error.stack))}
     return {
         "kind": describe_function(function),
         "lines": lines.lines,
-        "files": [os.path.relpath(file) for file in _users_files([*sys.modules.values()])],
+        "files": [os.path.relpath(file, folder) for file in _users_files([*sys.modules.values()])],
     }
 
 
 def main(handler: str, report_file: str, find_lines: str = "") -> None:
     """Load the handler, write the report, and end the process."""
-    lines = ImportLines()
+    # The user's code may change the current folder.
+    folder = os.getcwd()
+    lines = ImportLines(folder)
     importlib.import_module = _import_module
     if find_lines:
         sys.meta_path.insert(0, lines)
-    folder = os.getcwd()
     os.write(2, f"\n{USER_CODE_BEGINS}\n".encode())
-    report = _load(handler, lines)
-    os.chdir(folder)
+    report = _load(handler, folder, lines)
     with open(report_file, "w", encoding="utf-8") as file:
         json.dump(report, file)
     # Threads and exit handlers of the user's code must not delay the check.
