@@ -34,8 +34,9 @@ from okibi.runtime.handlers.context import Context
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.ledger import DISPATCHER
+from okibi.runtime.protocol.registration import NAME
 from okibi.runtime.protocol.runtime_api import register_request
-from okibi.runtime.serving.extension import NAME, ExtensionConnection
+from okibi.runtime.serving.extension import ExtensionConnection
 from okibi.runtime.tree import INTENSITY
 from tests.endurance.sweep import run
 from tests.support.judge import Result

@@ -186,10 +186,10 @@ async def test_any_callable_is_served(
 
 @pytest.mark.parametrize("target", [target for target, _, asynchronous in TARGETS if asynchronous])
 async def test_a_coroutine_function_is_awaited_directly(target: Callable[..., Any]) -> None:
-    handler = AsyncHandler(target)
+    handle: Callable[..., Any] = AsyncHandler(target).handle
 
-    assert handler.handle is target
-    assert await handler.handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
+    assert handle is target
+    assert await handle(7, Context(delivery(), SETTINGS)) == ("coroutine", 7)
 
 
 async def test_the_error_of_a_plain_def_is_raised_to_the_worker(
