@@ -13,6 +13,7 @@ Everything is read from the files' ELF headers, and the program is never started
 another processor can be bundled too.
 """
 
+import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,6 +64,12 @@ class Cpython:
     library: Path
     files: Mapping[str, Path]
     elves: Mapping[str, Elf]
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it was built for this machine's system and processor."""
+        here = (platform.system(), platform.machine())
+        return here == ("Linux", self.elves["bin/python3"].machine)
 
 
 def add_cpython(cpython: Cpython, folder: Path) -> dict[str, str]:

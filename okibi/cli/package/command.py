@@ -98,7 +98,8 @@ def parse_options(handler: str | None, raw: RawOptions) -> PackageOptions:
     cpython = None if raw.interpreter is None else Path(raw.interpreter).absolute()
     python = raw.python or python_in_name(cpython) or default_python()
     target = parse_target(python, raw.architecture, raw.format)
-    check_format(target, handler, cpython)
+    if raw.check is None:
+        check_format(target, handler, cpython)
     try:
         folder = Path.cwd()
     except FileNotFoundError as error:

@@ -81,8 +81,11 @@ def stage(
     Raises:
         BadInput: the package cannot be built, or would not work on Lambda.
     """
-    interpreter = find_interpreter(target)
     bundled = None if cpython is None else find_cpython(cpython, target)
+    if bundled is not None and bundled.runs_here:
+        interpreter = bundled.program
+    else:
+        interpreter = find_interpreter(target)
     _check_users_size(project, target)
     folder, inputs, installed = work / "package", work / "inputs", work / "installed"
     lib = folder / "lib"

@@ -336,6 +336,20 @@ async def test_a_platform_that_still_has_the_request_may_refuse_it(
     assert not sandbox.said("Traceback")
 
 
+@pytest.mark.slow
+async def test_a_hook_failing_after_a_restore_is_a_snapstart_exception(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "snapshot_restore_py.py").write_text(PACKAGE)
+    fails = {"FAILS": "after one"}
+    async with running(
+        "app.function", task_root=tmp_path, snap_start=True, environment=fails
+    ) as sandbox:
+        result = await sandbox.invoke()
+
+        assert (result.status_code, result.error_type) == (400, "SnapStartException")
+        assert sandbox.said("[ERROR] KeyError: 'after one'") == 1
+
+
 async def test_hooks_after_a_restore_see_fresh_random_numbers(tmp_path: Path) -> None:
     async with restored(tmp_path, "app.handler", RANDOM) as sandbox:
         (number,) = await sandbox.ask()

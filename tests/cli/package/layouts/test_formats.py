@@ -113,3 +113,9 @@ def test_the_script_starts_okibi_from_its_place(
     own = f"{lib}:{lib.parent}/python" if layout == "runtime" else f"{lib}"
     assert told["path"] == f"{own}:/mine"
     assert told["libraries"] == (f"{lib}" if layout == "bundled" else "")
+
+
+def test_a_zip_with_a_cpython_is_checked_without_naming_the_cpython() -> None:
+    options = parse_options(None, RawOptions(format="bundled", check="function.zip"))
+
+    assert options.check == Path("function.zip")
