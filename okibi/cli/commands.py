@@ -111,6 +111,11 @@ def invoke(
     remote: Remote = False,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
+
+
+    snap_start: Annotated[
+        bool, typer.Option("--snap-start", help="Start from a snapshot, as with SnapStart.")
+    ] = False,
 ) -> None:
     """Invoke a function of the current folder on a local Lambda, or with --remote on AWS.
 
@@ -127,7 +132,7 @@ def invoke(
         raise typer.Exit(code)
     from .invoke import invoke
 
-    raise typer.Exit(invoke(handler, event, repeat=repeat, timeout=timeout))
+    raise typer.Exit(invoke(handler, event, repeat=repeat, timeout=timeout, snap_start=snap_start))
 
 
 Rounds = Annotated[

@@ -47,7 +47,14 @@ class InvokeOptions:
     repeat: int
 
 
-def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str = "3") -> int:
+def invoke(
+    handler: str,
+    event: str | None,
+    *,
+    repeat: str = "1",
+    timeout: str = "3",
+    snap_start: bool = False,
+) -> int:
     """Invoke a function of the current folder.
 
     Args:
@@ -55,6 +62,7 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
         repeat: an integer >= 1.
         timeout: seconds > 0.
+        snap_start: whether to start from a snapshot, as with SnapStart.
 
     Returns:
         The exit code: 0 if all answers are good, 1 after a function error, 2 for bad input, 130
@@ -62,14 +70,19 @@ def invoke(handler: str, event: str | None, *, repeat: str = "1", timeout: str =
     """
     return run_command(
         OUTPUT,
-        lambda: partial(_serve, parse_options(handler, event, repeat=repeat, timeout=timeout)),
+        lambda: partial(
+            _serve,
+            parse_options(handler, event, repeat=repeat, timeout=timeout, snap_start=snap_start),
+        ),
     )
 
 
 # -- arguments
 
 
-def parse_options(handler: str, event: str | None, *, repeat: str, timeout: str) -> InvokeOptions:
+def parse_options(
+    handler: str, event: str | None, *, repeat: str, timeout: str, snap_start: bool = False
+) -> InvokeOptions:
     """Parse the arguments of `okibi invoke`.
 
     Raises:
@@ -81,7 +94,9 @@ def parse_options(handler: str, event: str | None, *, repeat: str, timeout: str)
         raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
     # On their own machine, users may see the state of their actors in crash reports.
     reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
-    settings = attrs.evolve(make_settings(handler, timeout), environment=reports)
+    settings = attrs.evolve(
+        make_settings(handler, timeout), environment=reports, snap_start=snap_start
+    )
     check_open_files(FILES, "okibi invoke")
     return InvokeOptions(settings, read_event(event), int(times))
 
@@ -106,7 +121,11 @@ async def _invoke_all(options: InvokeOptions, function: LocalLambda, log: "_Held
         result = await _print_answer(function, options.event)
         if not result.handed_out:
             place = log.hang_place()
-            log.show_before_error(read_error(result.payload).errorType)
+            if result.status_code == 200:
+                log.show_before_error(read_error(result.payload).errorType)
+            else:
+                # A restore has failed. The answer has no cause; the log has it.
+                log.show()
             raise BadInput(describe_start_error(options.settings, result, place))
         if result.function_error is not None:
             code = FUNCTION_ERROR

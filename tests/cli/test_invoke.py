@@ -50,6 +50,44 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+# -- SnapStart
+
+RESTORED = """
+from okibi import Child, Function, Server
+
+class Prices(Server):
+    async def after_restore(self):
+        raise KeyError("no prices")
+
+def echo(event, context):
+    return event
+
+function = Function(echo, children=[Child(Prices)])
+"""
+
+
+def test_a_function_can_start_from_a_snapshot(capfd: pytest.CaptureFixture[str]) -> None:
+    code = invoke("app.echo", '{"n": 1}', snap_start=True)
+
+    out, err = capfd.readouterr()
+    assert (out, code) == ('{"n": 1}\n', 0)
+    assert "RESTORE_REPORT Restore Duration: " in err
+
+
+@pytest.mark.slow
+def test_a_hook_that_fails_after_a_restore_is_in_the_log(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "app.py").write_text(RESTORED)
+
+    code = invoke("app.function", None, snap_start=True)
+
+    _, err = capfd.readouterr()
+    assert code == 2
+    assert "[ERROR] KeyError: 'no prices'" in err
+    assert "does not start: SnapStartException: " in err.splitlines()[-1]
+
+
 # -- streams
 
 
