@@ -27,7 +27,12 @@ root={root}
 export PYTHONPATH="{path}${{PYTHONPATH:+:$PYTHONPATH}}"
 {libraries}exec {wrapper}{python} "$root/lib/okibi_start.py"{arguments}
 """
-LIBRARIES = 'export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
+# A bundled OpenSSL looks for certificates where its own system had them.
+LIBRARIES = """\
+export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+certificates=/etc/pki/tls/certs/ca-bundle.crt
+if [ -z "$SSL_CERT_FILE" ] && [ -f "$certificates" ]; then export SSL_CERT_FILE="$certificates"; fi
+"""
 ABOUT = {
     "managed": "On Lambda's own Python set AWS_LAMBDA_EXEC_WRAPPER=/var/task/bootstrap.",
     "bundled": "Lambda starts this script in place of a runtime.",

@@ -47,6 +47,7 @@ async def handler(event, context):
         "prefix": sys.prefix,
         "id": context.aws_request_id,
         "uid": os.getuid(),
+        "certificates": os.environ.get("SSL_CERT_FILE"),
     }
 """
 EVENT = b'{"name": "<b>"}'
@@ -101,10 +102,15 @@ def test_a_bundled_zip_starts_where_no_python_is(root: Path, tmp_path: Path) -> 
     staged = build("bundled", tmp_path)
     assert not [path for path in root.rglob("*") if "python" in path.name]
     shutil.copytree(staged.folder, root / "var/task", dirs_exist_ok=True)
+    # Where Amazon Linux has them.
+    certificates = root / "etc/pki/tls/certs/ca-bundle.crt"
+    certificates.parent.mkdir(parents=True)
+    certificates.touch()
 
     answer = invoke(root, [], _HANDLER="app.handler", LAMBDA_TASK_ROOT="/var/task")
 
     assert answer["prefix"] == "/var/task"
+    assert answer["certificates"] == "/etc/pki/tls/certs/ca-bundle.crt"
     assert answer["okibi"].startswith("/var/task/lib/okibi/")
 
 
