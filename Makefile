@@ -103,7 +103,7 @@ test-rest: .venv/installed .venv-newest/installed
 .venv-deploy/installed: pyproject.toml .venv/installed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-deploy
 	$(BIN)/uv pip install --quiet --python .venv-deploy/bin/python --editable '.[cli,deploy]' \
-	  uv pytest pytest-trio hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
+	  pytest pytest-trio pytest-xdist hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
 	touch $@
 
 # MiniStack needs an older botocore than the service models of the tests.
@@ -113,7 +113,7 @@ test-rest: .venv/installed .venv-newest/installed
 	touch $@
 
 test-deploy: .venv-deploy/installed .venv-ministack/installed
-	@.venv-deploy/bin/python -m pytest -q tests/deploy
+	@.venv-deploy/bin/python -m pytest -q -n 2 --dist loadfile tests/deploy
 
 # Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the
 # newest trio with its private names.

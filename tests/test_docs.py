@@ -1,17 +1,18 @@
 """The samples of README and docs/ run, print what the page says, and pass the type checker."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-import trio
 
+from okibi.cli import project_settings
+from okibi.cli.project_reader import parse_project
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.settings import read_settings
 
@@ -151,89 +152,47 @@ def test_each_target_and_page_that_a_page_names_exists(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
-COMPILED = """
-import sys
-compiled = []
-def hook(event, arguments):
-    # Files only: attrs compiles the methods that it creates.
-    if event == "compile" and str(arguments[1]).endswith(".py"):
-        compiled.append(arguments[1])
-sys.addaudithook(hook)
-import app, okibi.runtime.bootstrap
-print(compiled)
-"""
+TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
+TEMPLATES = (DOCS / "template.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("as_told", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_what_is_compiled_as_the_page_says_is_not_compiled_again_after_a_zip(
-    as_told: bool, tmp_path: Path
-) -> None:
-    package = tmp_path / "package"
-    shutil.copytree(ROOT / "okibi", package / "lib" / "okibi")
-    (package / "app.py").write_text("import okibi.runtime\n")
-    (command,) = re.findall(
-        r"^    python3 (-m compileall .*)", (DOCS / "deploy.md").read_text("utf-8"), re.M
-    )
-    arguments = command.split() if as_told else ["-m", "compileall", "-q", "package"]
-    subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True)
-    for path in package.rglob("*.py"):
-        os.utime(path, (315532800, 315532800))  # 1980, the earliest in a zip
+def test_settings_on_the_pages_have_no_mistakes() -> None:
+    samples = TOML.findall((DOCS / "deploy.md").read_text("utf-8") + TEMPLATES)
+
+    assert [parse_project(tomllib.loads(sample), "folder")[1] for sample in samples] == [
+        [] for _ in samples
+    ]
+    assert len(samples) == 5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        project_settings.ProjectFunction, project_settings.ProjectSettings,
+        *(getattr(project_settings, name) for name in project_settings.__all__
+          if name.endswith("Settings")),
+    ],
+)  # fmt: skip
+def test_each_key_of_a_function_is_on_its_page(settings: type) -> None:
+    fields = {field.name for field in attrs.fields(settings)} - {"kind"}
+    keys = {*re.findall(r"(?:^|[{,] ?|# or )(\w+) =", "".join(TOML.findall(TEMPLATES)), re.M)}
+    tables = {*re.findall(r"\.(\w+)\]", TEMPLATES)}
+
+    assert fields <= {*keys, *tables, "name", "functions"}
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    okibi template (.*?) *#", TEMPLATES, re.M))
+def test_the_templates_of_the_page_are_written(command: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(TOML.findall(TEMPLATES)[1])
 
     done = subprocess.run(
-        [sys.executable, "-P", "-c", COMPILED],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{package}:{package}/lib",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+        [sys.executable, "-m", "okibi.cli", "template", *command.split()],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
 
-    assert (done.stdout == "[]\n") == as_told, done.stdout
-
-
-async def test_lambda_starts_the_script_of_a_package_as_a_wrapper(tmp_path: Path) -> None:
-    settings = await _packaged(tmp_path)
-    (tmp_path / "app.py").write_text("def handler(event, context):\n    return event\n")
-
-    async with open_local_lambda(settings) as function:
-        assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
-
-
-async def test_the_script_of_a_package_keeps_pythonpath(
-    tmp_path: Path,
-) -> None:
-    own = tmp_path / "src"
-    own.mkdir()
-    (own / "mine.py").write_text("def handler(event, context):\n    return event\n")
-    (tmp_path / "app.py").write_text("from mine import handler\n")
-    settings = await _packaged(tmp_path, PYTHONPATH=str(own))
-
-    async with open_local_lambda(settings) as function:
-        assert (await function.invoke(b'{"n": 1}')).payload == b'{"n": 1}'
-
-
-async def _packaged(folder: Path, **environment: str) -> FunctionSettings:
-    """A function started by the script of docs/deploy.md, in place of what Lambda would start."""
-    (command,) = re.findall(r"^    (printf .*)", (DOCS / "deploy.md").read_text("utf-8"), re.M)
-    (folder / "package").mkdir()
-    told = command.replace("/var/task/lib", str(ROOT))
-    await trio.run_process(["sh", "-c", told], cwd=folder)
-    script = folder / "package" / "bootstrap"
-    script.chmod(0o755)
-    return FunctionSettings(
-        handler="app.handler",
-        # Lambda passes a wrapper the command that it replaces.
-        command=(str(script), sys.executable, "-m", "awslambdaric"),
-        task_root=folder,
-        environment={
-            "AWS_LAMBDA_EXEC_WRAPPER": str(script),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            **environment,
-        },
-    )
+    assert done.returncode == 0, done.stderr
+    written = done.stdout or "".join(file.read_text() for file in tmp_path.glob("template.*"))
+    assert "/var/task/bootstrap" in written
 
 
 def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row() -> None:

@@ -10,19 +10,23 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
 
 import attrs
 import trio
 
 from .arguments import BadInput
 
-__all__ = ["Aws", "AwsError", "call_in_thread", "connect"]
+__all__ = ["Aws", "AwsError", "call_in_thread", "connect", "is_emulator"]
 
 MISSING = "needs boto3 or the AWS CLI; run: pip install 'okibi[deploy]'"
 NO_REGION = "no AWS region; give --region, as in --region eu-central-1"
 NO_CREDENTIALS = (
     "AWS accepts no request without credentials; run `aws configure`, or set AWS_PROFILE"
 )
+# An emulator on this machine: never the user's own credentials, and any region will do.
+EMULATOR_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+EMULATOR_REGION = "us-east-1"
 READ_TIMEOUT = 5500
 """Seconds; no function runs longer."""
 
@@ -68,6 +72,15 @@ class Aws(Protocol):
         ...
 
 
+def is_emulator(endpoint_url: str | None) -> bool:
+    """Whether an address is on this machine, as an emulator's.
+
+    >>> is_emulator("http://127.0.0.1:4566"), is_emulator("https://vpce-1.amazonaws.com")
+    (True, False)
+    """
+    return urlsplit(endpoint_url or "").hostname in ("localhost", "127.0.0.1", "::1")
+
+
 def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
     """Choose boto3 or the AWS CLI, and the region.
 
@@ -78,6 +91,8 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
     Raises:
         BadInput: neither is installed, or there is no region.
     """
+    emulated = is_emulator(endpoint_url)
+    region = region or (EMULATOR_REGION if emulated else None)
     try:
         boto3 = importlib.import_module("boto3")
     except ImportError:
@@ -85,8 +100,9 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
         if program is None:
             raise BadInput(MISSING) from None
         return AwsCli(_find_region_of_cli(program, region), program, endpoint_url)
+    keys = {name.lower(): value for name, value in EMULATOR_KEYS.items()} if emulated else {}
     try:
-        session = boto3.session.Session(region_name=region)
+        session = boto3.session.Session(region_name=region, **keys)
     except Exception as error:
         # botocore's ProfileNotFound, for example.
         raise BadInput(str(error)) from error
@@ -197,6 +213,8 @@ class AwsCli:
         if self._endpoint_url:
             command += ["--endpoint-url", self._endpoint_url]
         environment = {**os.environ, "AWS_PAGER": "", "AWS_MAX_ATTEMPTS": "5"}
+        if is_emulator(self._endpoint_url):
+            environment |= EMULATOR_KEYS
         if arguments[:2] == ("lambda", "invoke"):
             environment["AWS_MAX_ATTEMPTS"] = "1"
         done = subprocess.run(

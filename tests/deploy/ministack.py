@@ -1,6 +1,7 @@
 """MiniStack, an emulator of AWS without Docker, in a process of its own."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -10,11 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ACCOUNT", "BIN", "REGION", "ROOT", "aws_environment", "run_ministack"]
+__all__ = [
+    "BIN",
+    "REGION",
+    "ROOT",
+    "aws_environment",
+    "run_ministack",
+    "stop_group",
+    "wait_until_it_answers",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv-ministack" / "bin"
-REGION, ACCOUNT = "us-east-1", "000000000000"
+REGION = "us-east-1"
 START_LIMIT = 30.0
 
 
@@ -23,9 +32,6 @@ def aws_environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AWS_", "VIRTUAL"))}
     return {
         **kept,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": REGION,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -50,18 +56,29 @@ def run_ministack(folder: Path) -> Iterator[str]:
     }
     with (folder / "ministack.log").open("wb") as log:
         process = subprocess.Popen(
-            [BIN / "ministack"], cwd=folder, env=environment, stdout=log, stderr=log
-        )
+            [BIN / "ministack"], cwd=folder, env=environment, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_it_answers(url, process)
+        wait_until_it_answers(url, process)
         yield url
     finally:
-        process.terminate()
+        stop_group(process)
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that leads a session, and the functions that it has started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
         process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until MiniStack answers."""
     limit = time.monotonic() + START_LIMIT
     while True:
         try:

@@ -25,13 +25,13 @@ class ChangeSet:
     Args:
         stack: the name of the stack.
         name: of the change set.
-        kind: `CREATE` or `UPDATE`.
+        is_first: the stack did not exist; CloudFormation has made an empty one.
         content: as `describe_change_set` describes it.
     """
 
     stack: str
     name: str
-    kind: str
+    is_first: bool
     content: Mapping[str, Any]
 
     @property
@@ -62,6 +62,12 @@ def create_change_set(
 ) -> ChangeSet:
     """Make a change set and wait until CloudFormation has compared.
 
+    Args:
+        aws: the account.
+        stack: the name of the stack.
+        kind: `CREATE` or `UPDATE`.
+        template, parameters, tags: of the stack.
+
     Raises:
         BadInput: CloudFormation refuses the template, or it is too long.
     """
@@ -72,6 +78,7 @@ def create_change_set(
             " shorten environment, routes or policies"
         )
     name = f"okibi-{uuid.uuid4().hex[:12]}"
+    is_first = describe_stack(aws, stack) is None
     aws.call(
         "cloudformation",
         "create_change_set",
@@ -86,7 +93,7 @@ def create_change_set(
         Capabilities=["CAPABILITY_IAM"],
     )
     content = _wait_until_compared(aws, stack, name)
-    made = ChangeSet(stack, name, kind, content)
+    made = ChangeSet(stack, name, is_first, content)
     if content["Status"] == "FAILED" and not has_no_changes(content):
         remove(aws, made)
         raise BadInput(f"CloudFormation refuses the template: {content.get('StatusReason')}")
@@ -108,24 +115,24 @@ def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> O
         StackName=change_set.stack,
         ChangeSetName=change_set.name,
     )
-    pauses = _Pauses()
+    pauses, begun = _Pauses(), False
     while True:
-        stack = describe_stack(aws, change_set.stack)
-        outcome = read_outcome(stack) if stack else Outcome(True, False, "DELETE_COMPLETE")
-        # AWS may still describe the status before the execution.
-        begun = outcome.status != "REVIEW_IN_PROGRESS"
+        # Before the status: once there is an event, the status is no longer the one before.
         events = [e for e in _list_events(aws, change_set.stack) if e["EventId"] not in known]
         known.update(event["EventId"] for event in events)
         for reason in list_reasons(events):
             report(f"  failed: {reason}")
-        if begun and outcome.ended and (pauses.count or events):
+        begun = begun or bool(events)
+        stack = describe_stack(aws, change_set.stack)
+        outcome = read_outcome(stack) if stack else Outcome(True, False, "DELETE_COMPLETE")
+        if begun and outcome.ended:
             return outcome
         pauses.wait()
 
 
 def remove(aws: Aws, change_set: ChangeSet) -> None:
-    """Remove a change set, and the empty stack that a CREATE change set has made."""
-    if change_set.kind == "CREATE":
+    """Remove a change set, and the empty stack that was made for it."""
+    if change_set.is_first:
         aws.call("cloudformation", "delete_stack", StackName=change_set.stack)
         return
     aws.call(

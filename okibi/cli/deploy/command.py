@@ -8,7 +8,7 @@ from typing import TypedDict, cast
 import attrs
 
 from ..arguments import BadInput
-from ..aws import Aws, call_in_thread, connect
+from ..aws import Aws, call_in_thread, connect, is_emulator
 from ..output import write_err, write_text
 from ..project_reader import PYTHONS, read_project
 from ..project_settings import (
@@ -128,7 +128,7 @@ def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
     if function.runtime.image:
         bucket = attrs.evolve(bucket, exists=True)
     else:
-        package = make_package(function, options["package"], options["endpoint_url"] is not None)
+        package = make_package(function, options["package"], is_emulator(options["endpoint_url"]))
     return _Plan(project, function, stack, aws, account, kind, bucket, package, options)
 
 

@@ -1,0 +1,123 @@
+"""How a change set is followed to its end, with answers that CloudFormation gives in this order."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.cli.deploy.change_sets import ChangeSet, create_change_set, execute, remove
+
+
+@attrs.define(eq=False)
+class Formation:
+    """Answers each operation with the next of its answers; the last one comes again."""
+
+    answers: dict[str, list[Any]]
+    region: str = "eu-central-1"
+    called: list[str] = attrs.Factory(list[str])
+
+    def call(self, service: str, operation: str, **parameters: object) -> Mapping[str, Any]:
+        assert service == "cloudformation"
+        self.called.append(operation)
+        answers = self.answers.get(operation, [{}])
+        answer: Mapping[str, Any] = answers.pop(0) if len(answers) > 1 else answers[0]
+        return answer
+
+    def upload(self, bucket: str, key: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+
+
+def stacks(*statuses: str) -> list[Any]:
+    return [{"Stacks": [{"StackStatus": status}]} for status in statuses]
+
+
+def events(*pages: list[str]) -> list[Any]:
+    """Pages of events; each has an id and the status after the colon."""
+    return [
+        {
+            "StackEvents": [
+                {"EventId": id_, "LogicalResourceId": "Function", "ResourceStatus": status}
+                for id_, status in (each.split(":") for each in page)
+            ]
+        }
+        for page in pages
+    ]
+
+
+def test_the_status_before_the_execution_is_not_its_end() -> None:
+    old, begun, done = "1:UPDATE_COMPLETE", "2:UPDATE_IN_PROGRESS", "3:UPDATE_COMPLETE"
+    aws = Formation(
+        {
+            "describe_stacks": stacks(
+                "UPDATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"
+            ),
+            "describe_stack_events": events(
+                [old], [old], [old], [begun, old], [done, begun, old]
+            ),
+        }
+    )  # fmt: skip
+
+    outcome = execute(aws, ChangeSet("visits", "c", False, {}), print)
+
+    assert outcome.good
+    assert aws.called.count("describe_stacks") == 4
+
+
+def test_a_failure_is_told_once_and_ends_badly() -> None:
+    failed = ["3:ROLLBACK_IN_PROGRESS", "2:CREATE_FAILED", "1:CREATE_IN_PROGRESS"]
+    aws = Formation(
+        {
+            "describe_stacks": stacks("ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"),
+            "describe_stack_events": events([], failed),
+        }
+    )
+    told = list[str]()
+
+    outcome = execute(aws, ChangeSet("visits", "c", True, {}), told.append)
+
+    assert (outcome.good, outcome.status) == (False, "ROLLBACK_COMPLETE")
+    assert told == ["  failed: Function (): CREATE_FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("before", "removed"),
+    [([{"Stacks": []}], "delete_stack"), (stacks("REVIEW_IN_PROGRESS"), "delete_change_set")],
+    ids=["no stack", "an empty stack of another's"],
+)
+def test_only_the_stack_that_was_made_for_it_goes_with_a_change_set(
+    before: list[Any], removed: str
+) -> None:
+    aws = Formation(
+        {
+            "describe_stacks": before,
+            "describe_change_set": [{"Status": "CREATE_PENDING"}, {"Status": "CREATE_COMPLETE"}],
+        }
+    )
+
+    made = create_change_set(aws, "visits", "CREATE", {}, parameters={}, tags={})
+    remove(aws, made)
+
+    assert aws.called[-1] == removed
+
+
+def test_all_pages_of_a_change_set_are_read() -> None:
+    pages = [
+        {"Status": "CREATE_COMPLETE", "Changes": [{"n": 1}], "NextToken": "more"},
+        {"Status": "CREATE_COMPLETE", "Changes": [{"n": 2}]},
+    ]
+    aws = Formation({"describe_stacks": stacks("CREATE_COMPLETE"), "describe_change_set": [*pages]})
+
+    made = create_change_set(aws, "visits", "UPDATE", {}, parameters={}, tags={})
+
+    assert made.content["Changes"] == [{"n": 1}, {"n": 2}]
+    assert not made.is_empty

@@ -1,0 +1,366 @@
+"""From an empty folder to a function on MiniStack, as a new user: pip, okibi deploy, invoke.
+
+The tests run in order: each begins with the stack that the one before has left.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import boto3  # type: ignore[import-untyped]
+import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+from tests.deploy.ministack import (
+    BIN,
+    REGION,
+    aws_environment,
+    run_ministack,
+    stop_group,
+    wait_until_it_answers,
+)
+
+FUNCTION = """
+import attrs
+from okibi import Child, Context, Function, Handler, Name, Server
+
+
+@attrs.define(eq=False)
+class Visits(Server):
+    total: int = 0
+
+    async def visit(self) -> int:
+        self.total += 1
+        return self.total
+
+
+VISITS = Name("visits", Visits)
+
+
+@attrs.define(eq=False)
+class Greeter(Handler[dict]):
+    async def handle(self, event: dict, context: Context) -> dict:
+        if "Records" in event:
+            failed = [r["messageId"] for r in event["Records"] if r["body"] == "poison"]
+            return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
+        print("greeting", event.get("name"))
+        if event.get("name") == "nobody":
+            raise ValueError("no such name")
+        return {"message": "hello", "visit": await VISITS.call(Visits.visit)}
+
+
+function = Function(handler=Greeter, children=[Child(Visits, name=VISITS)])
+"""
+PROJECT = """
+[project]
+name = "shop"
+version = "1"
+dependencies = ["jmespath"]
+
+[tool.okibi.functions.visits]
+handler = "app.function"
+timeout = 5
+environment = {TOKEN = "hush-hush"}
+url = {streaming = true, auth = "none"}
+routes = ["$default"]
+queue = {max_receive_count = 1, batch_size = 10}
+table = {partition_key = "id"}
+schedule = "rate(1 day)"
+alarms = true
+"""
+SECRET = "hush-hush"
+POISON, GOOD = "poison", "good"
+HIDDEN = 10
+
+
+@attrs.frozen
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@attrs.frozen
+class Project:
+    """A folder with a project, a virtual environment with okibi, and MiniStack.
+
+    Args:
+        folder: of the project.
+        bin: of the virtual environment.
+        url: of MiniStack.
+    """
+
+    folder: Path
+    bin: Path
+    url: str
+
+    def run(self, command: list[str | Path], code: int = 0) -> Done:
+        """Run a command in the project's folder."""
+        environment = {**aws_environment(), "PATH": f"{self.bin}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True,
+            timeout=120, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert SECRET not in done.stdout + done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def okibi(self, *arguments: str, code: int = 0) -> Done:
+        """Run `okibi` with MiniStack in place of AWS."""
+        return self.run([self.bin / "okibi", *arguments, "--endpoint-url", self.url], code)
+
+    def deploy(self, *arguments: str, code: int = 0) -> Done:
+        """Run `okibi deploy` for an emulator, which has no managed Python."""
+        return self.okibi("deploy", "--runtime", "provided.al2023", *arguments, code=code)
+
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the stack."""
+        formation = self.client("cloudformation")
+        (stack,) = formation.describe_stacks(StackName="visits")["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=REGION,
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )  # fmt: skip
+
+    def edit(self, name: str, before: str, after: str) -> None:
+        path = self.folder / name
+        assert before in path.read_text()
+        path.write_text(path.read_text().replace(before, after))
+
+
+@pytest.fixture(scope="module")
+def project(first_steps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "app.py").write_text(FUNCTION)
+    with run_ministack(tmp_path_factory.mktemp("ministack")) as url:
+        yield Project(folder, first_steps / "venv" / "bin", url)
+
+
+def wait_for(found: Callable[[], Any], seconds: float = 60) -> Any:
+    """Ask again until there is an answer."""
+    limit = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    return answer
+
+
+def test_five_commands_lead_from_a_clone_to_a_function(
+    first_steps: Path, first_commands: list[str], shell_environment: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    environment = {**shell_environment, "GATEWAY_PORT": port}
+    assert len(first_commands) == 5
+    start, *rest = [command.replace("4566", port) for command in first_commands[2:]]
+
+    ministack = subprocess.Popen(
+        ["bash", "-ec", start.removesuffix(" &")], cwd=first_steps, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until_it_answers(f"http://127.0.0.1:{port}", ministack)
+        done = subprocess.run(
+            ["bash", "-ec", "\n".join(rest)], cwd=first_steps, env=environment,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    finally:
+        stop_group(ministack)
+
+    assert done.returncode == 0, done.stderr
+    name, *_, answer = done.stdout.splitlines()
+    assert name == "FunctionName: visits"
+    assert json.loads(answer)["visit"] == 1
+
+
+def test_the_project_is_packaged(project: Project) -> None:
+    done = project.run([project.bin / "okibi", "package", "app.function"])
+
+    assert "function.zip: " in done.out
+
+
+def test_a_dry_run_changes_nothing(project: Project) -> None:
+    done = project.deploy("--package", "function.zip", "--dry-run")
+
+    assert "account 000000000000, region us-east-1, stack visits" in done.err
+    assert "+ add  Function " in done.err
+    assert "dry run: nothing was changed" in done.err
+    with pytest.raises(ClientError, match="does not exist"):
+        project.client("cloudformation").describe_stacks(StackName="visits")
+    assert project.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_without_a_terminal_nothing_is_deployed_unasked(project: Project) -> None:
+    assert "add --yes" in project.deploy(code=2).err
+
+
+def test_a_project_is_deployed_by_one_command(project: Project) -> None:
+    done = project.deploy("--yes")
+
+    outputs = dict(line.split(": ", 1) for line in done.out.splitlines())
+    assert outputs["FunctionName"] == "visits"
+    assert {"Url", "ApiUrl", "QueueUrl", "TableName"} <= outputs.keys()
+    (stack,) = project.client("cloudformation").describe_stacks(StackName="visits")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert {"Key": "okibi:managed", "Value": "true"} in stack["Tags"]
+
+
+def test_boto3_invokes_the_function_and_its_actor_keeps_state(project: Project) -> None:
+    functions = project.client("lambda")
+
+    visits = [
+        json.load(functions.invoke(FunctionName="visits", Payload=b"{}")["Payload"])["visit"]
+        for _ in range(2)
+    ]
+
+    assert visits == [1, 2]
+
+
+def test_the_function_url_answers(project: Project) -> None:
+    url = project.client("lambda").get_function_url_config(FunctionName="visits")
+    host = url["FunctionUrl"].split("/")[2]
+    request = urllib.request.Request(project.url, headers={"Host": host})
+
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert json.load(answer)["message"] == "hello"
+    assert url["InvokeMode"] == "RESPONSE_STREAM"
+
+
+def test_okibi_invokes_it_and_shows_its_log(project: Project) -> None:
+    done = project.okibi("invoke", "--remote", "visits", '{"name": "bob"}')
+
+    assert json.loads(done.out)["message"] == "hello"
+    assert "greeting bob" in done.err
+
+
+def test_an_error_of_the_function_is_the_command_s_exit_code(project: Project) -> None:
+    done = project.okibi("invoke", "--remote", "app.function", '{"name": "nobody"}', code=1)
+
+    assert json.loads(done.out)["errorType"] == "ValueError"
+
+
+def test_okibi_prints_the_log(project: Project) -> None:
+    done = project.okibi("logs", "visits")
+
+    assert "greeting bob" in done.out.splitlines()
+
+
+def test_only_the_poison_record_ends_in_the_dead_letter_queue(project: Project) -> None:
+    sqs, urls = project.client("sqs"), project.outputs()
+    # Six time-outs would be thirty seconds. The function has this long to answer.
+    sqs.set_queue_attributes(
+        QueueUrl=urls["QueueUrl"], Attributes={"VisibilityTimeout": str(HIDDEN)}
+    )
+
+    sqs.send_message_batch(
+        QueueUrl=urls["QueueUrl"],
+        Entries=[
+            {"Id": str(n), "MessageBody": POISON if n == 3 else GOOD} for n in range(8)
+        ],
+    )  # fmt: skip
+
+    def dead() -> list[str]:
+        found = sqs.receive_message(
+            QueueUrl=urls["DeadLetterQueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
+        )
+        return [message["Body"] for message in found.get("Messages", ())]
+
+    def left() -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        told = sqs.get_queue_attributes(QueueUrl=urls["QueueUrl"], AttributeNames=names)
+        return sum(map(int, told["Attributes"].values()))
+
+    assert wait_for(dead) == [POISON]
+    wait_for(lambda: left() == 0)
+    assert dead() == [POISON]
+
+
+def test_the_same_again_changes_nothing(project: Project) -> None:
+    assert "nothing to change" in project.deploy("--yes").err
+
+
+def test_a_change_of_code_and_settings_is_deployed(project: Project) -> None:
+    project.edit("app.py", '"message": "hello"', '"message": "welcome"')
+    project.edit("pyproject.toml", "timeout = 5", "timeout = 6")
+
+    done = project.deploy("--yes")
+
+    (line,) = [each for each in done.err.splitlines() if " Function " in each]
+    assert "~ modify" in line
+    assert "Code" in line
+    assert "Timeout" in line
+    answer = project.client("lambda").invoke(FunctionName="visits", Payload=b"{}")
+    assert json.load(answer["Payload"])["message"] == "welcome"
+
+
+def test_a_second_stack_of_a_function_stands_beside_the_first(project: Project) -> None:
+    project.deploy("app.function", "--stack", "visits-test", "--package", "function.zip", "--yes")
+
+    answer = project.client("lambda").invoke(FunctionName="visits-test", Payload=b"{}")
+    assert json.load(answer["Payload"]) == {"message": "hello", "visit": 1}
+
+
+def test_the_aws_cli_serves_where_boto3_is_missing(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "without_boto3.py").write_text(
+        "import sys\nsys.modules['boto3'] = None\nfrom okibi.cli.__main__ import main\nmain()\n"
+    )
+    aws = project.bin / "aws"
+    aws.write_text(f'#!/bin/sh\nexec {BIN}/aws "$@"\n')
+    aws.chmod(0o755)
+    okibi: list[str | Path] = [project.bin / "python", tmp_path / "without_boto3.py"]
+    project.edit("pyproject.toml", "timeout = 6", "timeout = 7")
+
+    deployed = project.run(
+        [*okibi, "deploy", "--runtime", "provided.al2023", "--package", "function.zip", "--yes",
+         "--endpoint-url", project.url]
+    )  # fmt: skip
+    invoked = project.run([*okibi, "invoke", "--remote", "visits", "--endpoint-url", project.url])
+
+    (line,) = [each for each in deployed.err.splitlines() if " Function " in each]
+    assert "Timeout" in line
+    assert json.loads(invoked.out)["message"] == "hello"
+
+
+def test_a_stack_that_okibi_has_not_made_is_refused(project: Project) -> None:
+    topic = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    formation = project.client("cloudformation")
+    formation.create_stack(StackName="foreign", TemplateBody=json.dumps(topic))
+
+    done = project.deploy("--stack", "foreign", "--yes", code=2)
+
+    assert "stack foreign was not made by okibi" in done.err
+    (stack,) = formation.describe_stacks(StackName="foreign")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_a_stack_of_another_project_is_refused(project: Project) -> None:
+    project.edit("pyproject.toml", 'name = "shop"', 'name = "other"')
+    try:
+        done = project.deploy("--yes", code=2)
+    finally:
+        project.edit("pyproject.toml", 'name = "other"', 'name = "shop"')
+
+    assert "stack visits belongs to project shop, not to other" in done.err
+
+
+def test_a_failed_deployment_tells_why(project: Project) -> None:
+    layer = "arn:aws:lambda:us-east-1:000000000000:layer:none:1"
+    project.edit("pyproject.toml", "timeout = 7", f'timeout = 8\nlayers = ["{layer}"]')
+
+    done = project.deploy("--package", "function.zip", "--yes", code=1)
+
+    assert "failed: Function (AWS::Lambda::Function): " in done.err
+    assert "the deployment failed; stack visits is UPDATE_ROLLBACK_COMPLETE" in done.err
