@@ -323,7 +323,7 @@ def check(handler: Handler, imports: Imports = False) -> None:
 DeployedFunction = Annotated[
     str | None,
     typer.Argument(
-        metavar="[HANDLER|NAME]",
+        metavar="HANDLER|NAME",
         help="module.name, or a name in [tool.okibi.functions]. Default: the only one there.",
     ),
 ]

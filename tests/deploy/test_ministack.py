@@ -239,6 +239,15 @@ def test_the_function_url_answers(project: Project) -> None:
     assert url["InvokeMode"] == "RESPONSE_STREAM"
 
 
+def test_the_http_api_answers(project: Project) -> None:
+    api = project.outputs()["ApiUrl"].split("/")[2].split(".")[0]
+    host = f"{api}.execute-api.localhost"
+    request = urllib.request.Request(f"{project.url}/any/path", headers={"Host": host})
+
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert json.load(answer)["message"] == "hello"
+
+
 def test_okibi_invokes_it_and_shows_its_log(project: Project) -> None:
     done = project.okibi("invoke", "--remote", "visits", '{"name": "bob"}')
 

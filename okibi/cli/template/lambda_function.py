@@ -61,17 +61,16 @@ def list_security_groups(vpc: VpcSettings) -> list[object]:
 
 
 def build_environment(function: ProjectFunction) -> Resource:
-    """Build the variables of the function; the user's own win, the wrapper excepted."""
+    """Build the variables of the function; the user's own win, also a layer's wrapper."""
     variables: Resource = {}
+    if function.runtime.kind == "managed" and not function.runtime.image:
+        variables.update(WRAPPER)
     if function.table:
         variables["TABLE_NAME"] = ref("Table")
     if function.vpc and function.vpc.cache:
         variables["CACHE_HOST"] = get_att("Cache", "Endpoint.Address")
         variables["CACHE_PORT"] = get_att("Cache", "Endpoint.Port")
-    variables.update(function.environment)
-    if function.runtime.kind == "managed" and not function.runtime.image:
-        variables.update(WRAPPER)
-    return variables
+    return {**variables, **function.environment}
 
 
 def build_log_group(function: ProjectFunction) -> Resources:

@@ -82,6 +82,12 @@ def test_a_managed_python_starts_okibi_as_its_wrapper() -> None:
     }
 
 
+def test_the_wrapper_of_a_layer_takes_the_place_of_the_package_s() -> None:
+    own = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/okibi-bootstrap"}
+
+    assert properties_of(make(environment=own))["Environment"]["Variables"] == own
+
+
 @pytest.mark.parametrize("name", ["provided", "image", "customer-managed runtime"])
 def test_other_runtimes_need_no_wrapper(name: str) -> None:
     assert "Environment" not in properties_of(ALL[name])
