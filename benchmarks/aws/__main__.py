@@ -122,7 +122,7 @@ class Run:
                 good.remove(route)
         measured = self._measure(good)
         for route in good:
-            if route.has_log_checks:
+            if not route.is_official:
                 self._goes_on(route, self._check_log, findings[route])
         for route in deployed:
             samples = checks.as_samples(route, measured.get(route, []))
@@ -139,7 +139,7 @@ class Run:
             return
         say(f"Checking: {route.title} ...")
         self._keep(checks.check_route(self.cloud, run, route, url), found)
-        if route.has_log_checks:
+        if route.ends_sandboxes:
             checks.replace_sandbox(self.cloud, run, route)
 
     def _check_log(self, route: Route, found: list[Finding]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from okibi.local.parse_report_lines import parse_init_report_line
+
 from .cloud import Answer
 
 SEQUENTIAL = "no longer sends the next request with a response"
@@ -105,13 +107,33 @@ def judge_pipelining(lines: Sequence[str]) -> Finding:
     return Finding("an answer and the next request leave together", _verdict(not found), detail)
 
 
-def judge_freeze(lines: Sequence[str], waited: float) -> Finding:
-    """Judge from the log whether a freeze between two events was noticed."""
+def judge_freeze(lines: Sequence[str], waited: float, *, emulated: bool) -> Finding:
+    """Judge from the log whether a freeze between two events was noticed.
+
+    Args:
+        lines: the function's log.
+        waited: seconds between two events.
+        emulated: whether an emulator is asked, which does not freeze.
+    """
+    rule = "a freeze is noticed"
+    if emulated:
+        return Finding(rule, Verdict.SKIPPED, "the emulator does not freeze")
     found = [line for line in lines if FROZEN in line]
-    detail = found[0] if found else f"no line after a pause of {waited:g} s"
-    return Finding(
-        "a freeze is noticed", Verdict.PASSED if found else Verdict.NOT_SEEN, detail.strip()
-    )
+    if found:
+        return Finding(rule, Verdict.PASSED, found[0].strip())
+    return Finding(rule, Verdict.NOT_SEEN, f"no line after a pause of {waited:g} s")
+
+
+def judge_init_phases(lines: Sequence[str]) -> Finding:
+    """Judge from the log whether an init phase failed: Lambda reports those only."""
+    reports = [report for line in lines if (report := parse_init_report_line(line))]
+    failed = [report for report in reports if report.status != "success"]
+    rule = "no init phase fails"
+    if not failed:
+        return Finding(rule, Verdict.PASSED, "no INIT_REPORT of a failure")
+    first = failed[0]
+    detail = f"{len(failed)}, the first after {first.init_ms:.0f} ms: {first.status}"
+    return Finding(rule, Verdict.FAILED, f"{detail} {first.error_type}".strip())
 
 
 def judge_shutdown(lines: Sequence[str], *, emulated: bool) -> Finding:

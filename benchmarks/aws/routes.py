@@ -33,7 +33,7 @@ class Route:
         return not self.format
 
     @property
-    def has_log_checks(self) -> bool:
+    def ends_sandboxes(self) -> bool:
         """Whether another configuration lets Lambda end a sandbox that the checks have used."""
         return not (self.is_official or self.snapstart)
 

@@ -17,6 +17,7 @@ CHECKS = (
     "an exception is an answer; the process serves on",
     "a time-out is an answer; the process serves on",
     "sys.exit is an answer; the process serves on",
+    "no init phase fails",
     "an answer and the next request leave together",
 )
 

@@ -276,10 +276,11 @@ def main() -> int:
     """Return the exit code."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     options.add_argument("--check", action="store_true", help="check a complete release in dist/")
+    check = options.parse_args().check
     try:
-        check_release() if options.parse_args().check else release()
+        check_release() if check else release()
     except ReleaseError as error:
-        print(f"make release: {error}", file=sys.stderr)
+        print(f"make {'check-release' if check else 'release'}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,17 +1,15 @@
 """What a release consists of, and the rules for its files. Nothing here reads or writes."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-# Platforms with a wheel that contains the encoder.
-PLATFORMS = (
-    "manylinux_2_17_aarch64",
-    "manylinux_2_17_x86_64",
-    "musllinux_1_2_aarch64",
-    "musllinux_1_2_x86_64",
-)
+# Each needs a wheel with the encoder. Amazon Linux 2, of Lambda's Python 3.11, has glibc 2.26.
+C_LIBRARIES = {"manylinux": (2, 26), "musllinux": (1, 2)}
+PROCESSORS = ("aarch64", "x86_64")
+PLATFORM = re.compile(r"(manylinux|musllinux)_(\d+)_(\d+)_(\w+)")
 # Files in git that the sdist leaves out: links to folders, and files for a clone only.
 NOT_IN_SDIST = ("actors", "runtime", "supervisors", ".ci/", ".gitignore")
 
@@ -44,6 +42,21 @@ class Artifact:
     def has_encoder(self) -> bool:
         """Whether the file must contain the compiled encoder."""
         return self.is_wheel and not self.is_portable
+
+    def runs_on(self, library: str, newest: tuple[int, int], processor: str) -> bool:
+        """Return whether a wheel with the encoder fits.
+
+        Args:
+            library: "manylinux" for glibc, or "musllinux".
+            newest: the version of the C library there.
+            processor: "x86_64" or "aarch64".
+        """
+        tags = [found for tag in self.platforms if (found := PLATFORM.fullmatch(tag))]
+        return any(
+            (found[1], found[4]) == (library, processor)
+            and (int(found[2]), int(found[3])) <= newest
+            for found in tags
+        )
 
 
 def parse_artifact(name: str) -> Artifact:
@@ -82,7 +95,8 @@ def missing_from_sdist(tracked: Iterable[str], contained: Collection[str]) -> li
 def find_problems(artifacts: Sequence[Artifact], version: str) -> list[str]:
     """Return why these files are not a complete release of a version; empty if they are.
 
-    A release has one sdist, one wheel without the encoder, and one wheel for each of PLATFORMS.
+    A release has one sdist, one wheel without the encoder, and one wheel for each C
+    library and processor.
     """
     problems = [
         f"{artifact.name}: has version {artifact.version}, pyproject.toml has {version}"
@@ -94,8 +108,11 @@ def find_problems(artifacts: Sequence[Artifact], version: str) -> list[str]:
         "sdist": len(artifacts) - len(wheels),
         "wheel for any platform": sum(wheel.is_portable for wheel in wheels),
         **{
-            f"wheel for {platform}": sum(platform in wheel.platforms for wheel in wheels)
-            for platform in PLATFORMS
+            f"wheel for {library} {newest[0]}.{newest[1]} on {processor}": sum(
+                wheel.runs_on(library, newest, processor) for wheel in wheels
+            )
+            for library, newest in C_LIBRARIES.items()
+            for processor in PROCESSORS
         },
     }
     problems += [

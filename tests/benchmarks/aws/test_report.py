@@ -91,8 +91,22 @@ def test_a_shutdown_and_a_freeze_are_seen_in_the_log_or_not_seen() -> None:
     assert judgements.judge_shutdown(ended, emulated=False).verdict is Verdict.PASSED
     assert judgements.judge_shutdown([], emulated=False).verdict is Verdict.NOT_SEEN
     assert judgements.judge_shutdown([], emulated=True).verdict is Verdict.SKIPPED
-    assert judgements.judge_freeze(thawed, 4).verdict is Verdict.PASSED
-    assert judgements.judge_freeze([], 4).verdict is Verdict.NOT_SEEN
+    assert judgements.judge_freeze(thawed, 4, emulated=False).verdict is Verdict.PASSED
+    assert judgements.judge_freeze([], 4, emulated=False).verdict is Verdict.NOT_SEEN
+    assert judgements.judge_freeze([], 4, emulated=True).verdict is Verdict.SKIPPED
+
+
+def test_an_init_phase_that_failed_is_told_with_its_time_and_type() -> None:
+    failed = "INIT_REPORT Init Duration: 9999.94 ms\tPhase: init\tStatus: timeout"
+    snapshot = "INIT_REPORT Init Duration: 410.20 ms\tPhase: init"
+
+    found = judgements.judge_init_phases([snapshot, failed])
+
+    assert (found.verdict, found.detail) == (
+        Verdict.FAILED,
+        "1, the first after 10000 ms: timeout",
+    )
+    assert judgements.judge_init_phases([snapshot]).verdict is Verdict.PASSED
 
 
 def test_figures_compare_the_first_answer_and_warm_ones_with_the_official_client() -> None:
