@@ -14,6 +14,7 @@ import secrets
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -114,21 +115,26 @@ class Run:
         )
 
     def check(self, deployed: dict[Route, dict[str, str]]) -> None:
-        """Check and measure the deployed routes."""
+        """Check and measure the deployed routes; keep what is found, also if interrupted."""
         findings: dict[Route, list[Finding]] = {route: [] for route in deployed}
-        good = list(deployed)
-        for route, outputs in deployed.items():
-            if not self._goes_on(route, self._check_route, outputs.get("Url", ""), findings[route]):
-                good.remove(route)
-        measured = self._measure(good)
-        for route in good:
-            if not route.is_official:
-                self._goes_on(route, self._check_log, findings[route])
-        for route in deployed:
-            samples = checks.as_samples(route, measured.get(route, []))
-            self.results.append(
-                RouteResult(route, findings=tuple(findings[route]), samples=samples)
-            )
+        measured: dict[Route, list[list[Answer]]] = {route: [] for route in deployed}
+        try:
+            good = [
+                route
+                for route, outputs in deployed.items()
+                if self._goes_on(route, self._check_route, outputs.get("Url", ""), findings[route])
+            ]
+            good = self._measure(good, measured)
+            end = time.monotonic() + (0.0 if self.cloud.endpoint else SHUTDOWN_WAIT)
+            for route in good:
+                if not route.is_official:
+                    self._goes_on(route, self._check_log, end, findings[route])
+        finally:
+            for route in deployed:
+                samples = checks.as_samples(route, measured[route])
+                self.results.append(
+                    RouteResult(route, findings=tuple(findings[route]), samples=samples)
+                )
 
     def _check_route(self, route: Route, url: str, found: list[Finding]) -> None:
         run = self.settings.run
@@ -142,27 +148,29 @@ class Run:
         if route.ends_sandboxes:
             checks.replace_sandbox(self.cloud, run, route)
 
-    def _check_log(self, route: Route, found: list[Finding]) -> None:
+    def _check_log(self, route: Route, end: float, found: list[Finding]) -> None:
         say(f"Reading the log: {route.title} ...")
-        wait = 0.0 if self.cloud.endpoint else SHUTDOWN_WAIT
-        self._keep(checks.check_log(self.cloud, self.settings.run, route, wait=wait), found)
+        self._keep(checks.check_log(self.cloud, self.settings.run, route, end=end), found)
 
     def _keep(self, findings: Iterable[Finding], found: list[Finding]) -> None:
         for finding in findings:
             say(f"  {finding.verdict.value:8} {finding.check}: {finding.detail}")
             found.append(finding)
 
-    def _measure(self, routes: Sequence[Route]) -> dict[Route, list[list[Answer]]]:
-        """Take turns, so that a slow minute is slow for all routes."""
-        measured: dict[Route, list[list[Answer]]] = {route: [] for route in routes}
-        going = list(routes)
+    def _measure(
+        self, routes: list[Route], measured: dict[Route, list[list[Answer]]]
+    ) -> list[Route]:
+        """Measure routes in turns, so that a slow minute is slow for all; return the good ones."""
         say(f"Measuring {self.rounds.cold} cold starts of each route ...")
         for number in range(1, self.rounds.cold + 1):
             # A snapshot is restored for the first event of a new sandbox only.
-            for route in [route for route in going if number == 1 or not route.snapstart]:
-                if not self._goes_on(route, self._measure_round, number, measured[route]):
-                    going.remove(route)
-        return measured
+            routes = [
+                route
+                for route in routes
+                if (route.snapstart and number > 1)
+                or self._goes_on(route, self._measure_round, number, measured[route])
+            ]
+        return routes
 
     def _measure_round(self, route: Route, number: int, measured: list[list[Answer]]) -> None:
         measured.append(

@@ -50,17 +50,16 @@ def _check_stream(cloud: Cloud, url: str) -> Finding:
     return judgements.judge_stream(times, text, buffered=bool(cloud.endpoint))
 
 
-def check_log(cloud: Cloud, run: str, route: Route, *, wait: float) -> list[Finding]:
+def check_log(cloud: Cloud, run: str, route: Route, *, end: float) -> list[Finding]:
     """Judge the log of the demo's function, after its sandbox was replaced.
 
     Args:
         cloud: the account.
         run: the name of the run.
         route: the route.
-        wait: seconds in which Lambda may end the replaced sandbox.
+        end: until when to wait for the end of the replaced sandbox (`time.monotonic`).
     """
     name, emulated = function_name(run, route, "check.function"), bool(cloud.endpoint)
-    end = time.monotonic() + wait
     while True:
         lines = cloud.log_lines(name)
         findings = [
