@@ -46,7 +46,9 @@ NAMES = {
 }
 
 # Types that have no page anywhere.
-PRIVATE = {"_asyncio.Task", "Outcome", "outcome.Outcome", "Item", "FreezeMonitor"}
+PRIVATE = {
+    "_asyncio.Task", "Outcome", "outcome.Outcome", "Item", "FreezeMonitor", "Limits", "Monitorable",
+}  # fmt: skip
 
 # Type variables.
 IGNORED = [
