@@ -9,7 +9,11 @@ from .intrinsics import FUNCTION, Resource, Resources, get_att, ref, sub
 
 __all__ = ["build_alarms", "list_rollback_alarms"]
 
-DEADLINE_PATTERN = '"Runtime.DeadlineExceeded"'
+# By log format: okibi's own line, and not Lambda's report of the same invocation.
+DEADLINE_PATTERNS = {
+    "text": '"[ERROR] Runtime.DeadlineExceeded"',
+    "json": '{ $.errorType = "Runtime.DeadlineExceeded" }',
+}
 NAMESPACE = "okibi"
 # Of an alarm, and of AWS's metrics that a new version changes.
 FIVE_MINUTES = 300
@@ -36,7 +40,7 @@ def build_alarms(function: ProjectFunction) -> Resources:
             ("AWS/Lambda", "Errors"), of_function, alarms.errors, actions,
         )  # fmt: skip
     if alarms.deadlines:
-        resources["DeadlineMetric"] = _build_deadline_metric()
+        resources["DeadlineMetric"] = _build_deadline_metric(function.log_format)
         resources["DeadlineAlarm"] = _build_alarm(
             "Events that okibi answered at their deadline",
             (NAMESPACE, sub("${AWS::StackName}-deadlines")), [], alarms.deadlines, actions,
@@ -63,7 +67,7 @@ def list_rollback_alarms(function: ProjectFunction) -> list[str]:
     return [name for name in ("ErrorAlarm", "DeadlineAlarm") if name in build_alarms(function)]
 
 
-def _build_deadline_metric() -> Resource:
+def _build_deadline_metric(log_format: str) -> Resource:
     transformation = {
         "MetricNamespace": NAMESPACE,
         "MetricName": sub("${AWS::StackName}-deadlines"),
@@ -74,7 +78,7 @@ def _build_deadline_metric() -> Resource:
         "Type": "AWS::Logs::MetricFilter",
         "Properties": {
             "LogGroupName": ref("LogGroup"),
-            "FilterPattern": DEADLINE_PATTERN,
+            "FilterPattern": DEADLINE_PATTERNS[log_format],
             "MetricTransformations": [transformation],
         },
     }
