@@ -59,8 +59,13 @@ class Aws(Protocol):
         """
         ...
 
-    def upload(self, bucket: str, key: str, content: bytes) -> None:
-        """Write an object to S3. Raises as `call`."""
+    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
+        """Write an object to S3. Raises as `call`.
+
+        Args:
+            bucket, key, content: the object.
+            owner: the account that must own the bucket; empty for any.
+        """
         ...
 
     def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
@@ -152,8 +157,9 @@ class Boto3:
             raise BadInput(str(error)) from error
         return cast("Mapping[str, Any]", answer)
 
-    def upload(self, bucket: str, key: str, content: bytes) -> None:
-        self.call("s3", "put_object", Bucket=bucket, Key=key, Body=content)
+    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
+        expected = {"ExpectedBucketOwner": owner} if owner else {}
+        self.call("s3", "put_object", Bucket=bucket, Key=key, Body=content, **expected)
 
     def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
         answer = self.call("lambda", "invoke", FunctionName=function, Payload=event, LogType="Tail")
@@ -190,11 +196,15 @@ class AwsCli:
             name = "s3api" if service == "s3" else service
             return self._run(name, operation.replace("_", "-"), "--cli-input-json", given.as_uri())
 
-    def upload(self, bucket: str, key: str, content: bytes) -> None:
+    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
+        expected = ("--expected-bucket-owner", owner) if owner else ()
         with tempfile.TemporaryDirectory() as folder:
             body = Path(folder) / "body"
             body.write_bytes(content)
-            self._run("s3api", "put-object", "--bucket", bucket, "--key", key, "--body", str(body))
+            self._run(
+                *("s3api", "put-object", "--bucket", bucket, "--key", key, "--body", str(body)),
+                *expected,
+            )
 
     def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
         with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ class LogsOfAws:
         more = {"nextToken": str(begin + 2)} if len(entries) > begin + 2 else {}
         return {"events": entries[begin : begin + 2], **more}
 
-    def upload(self, bucket: str, key: str, content: bytes) -> None:
+    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
         raise NotImplementedError
 
     def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:

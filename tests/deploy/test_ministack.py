@@ -5,6 +5,7 @@ The tests run in order: each begins with the stack that the one before has left.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -265,6 +266,29 @@ def test_okibi_prints_the_log(project: Project) -> None:
     done = project.okibi("logs", "visits")
 
     assert "greeting bob" in done.out.splitlines()
+
+
+def test_okibi_follows_the_log_until_ctrl_c(project: Project) -> None:
+    command: list[str | Path] = [
+        project.bin / "okibi",
+        "logs",
+        "visits",
+        "-f",
+        "--endpoint-url",
+        project.url,
+    ]
+    with subprocess.Popen(
+        command, cwd=project.folder, env=aws_environment(), stdout=subprocess.PIPE, text=True
+    ) as follower:
+        project.client("lambda").invoke(FunctionName="visits", Payload=b'{"name": "carol"}')
+
+        assert follower.stdout is not None
+        for line in follower.stdout:
+            if line == "greeting carol\n":
+                break
+        follower.send_signal(signal.SIGINT)
+
+    assert follower.returncode == 130
 
 
 def test_only_the_poison_record_ends_in_the_dead_letter_queue(project: Project) -> None:

@@ -151,7 +151,7 @@ def _execute(plan: _Plan, change_set: ChangeSet) -> int:
         remove(plan.aws, change_set)
         write_err("the bucket for packages could not be made; nothing else was changed")
         return FAILED
-    if plan.package and upload(plan.aws, plan.bucket.name, plan.key, plan.package):
+    if plan.package and upload(plan.aws, plan.bucket, plan.key, plan.package):
         write_err(f"uploaded s3://{plan.bucket.name}/{plan.key}")
     outcome = execute(plan.aws, change_set, write_err)
     if not outcome.good:

@@ -22,10 +22,12 @@ class Bucket:
     Args:
         name: of the bucket.
         exists: False if okibi has to make it first.
+        owner: the account that must own it; empty for any.
     """
 
     name: str
     exists: bool
+    owner: str = ""
 
 
 def build_bucket_template() -> Resource:
@@ -72,7 +74,8 @@ def find_bucket(aws: Aws, account: str, asked: str) -> Bucket:
     if asked:
         return Bucket(asked, True)
     kind = choose_kind(BOOTSTRAP, describe_stack(aws, BOOTSTRAP), BOOTSTRAP)
-    return Bucket(f"okibi-{account}-{aws.region}", kind == "UPDATE")
+    # Anyone may take a name that can be guessed, after the bucket was deleted by hand.
+    return Bucket(f"okibi-{account}-{aws.region}", kind == "UPDATE", owner=account)
 
 
 def create_bucket(aws: Aws, report: Callable[[str], None]) -> bool:
@@ -84,18 +87,19 @@ def create_bucket(aws: Aws, report: Callable[[str], None]) -> bool:
     return execute(aws, change_set, report).good
 
 
-def upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
+def upload(aws: Aws, bucket: Bucket, key: str, content: bytes) -> bool:
     """Upload a package unless the bucket has it; the key contains the package's hash.
 
     Returns:
         Whether it was uploaded.
     """
+    expected = {"ExpectedBucketOwner": bucket.owner} if bucket.owner else {}
     try:
-        aws.call("s3", "head_object", Bucket=bucket, Key=key)
+        aws.call("s3", "head_object", Bucket=bucket.name, Key=key, **expected)
     except AwsError as error:
         # Without the right to list the bucket, S3 answers 403 for a missing object.
         if error.code not in ("404", "403", "NoSuchKey", "NotFound", "Forbidden"):
             raise
-        aws.upload(bucket, key, content)
+        aws.upload(bucket.name, key, content, bucket.owner)
         return True
     return False

@@ -25,7 +25,7 @@ class Formation:
         answer: Mapping[str, Any] = answers.pop(0) if len(answers) > 1 else answers[0]
         return answer
 
-    def upload(self, bucket: str, key: str, content: bytes) -> None:
+    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
         raise NotImplementedError
 
     def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:

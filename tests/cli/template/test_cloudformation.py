@@ -36,16 +36,19 @@ def statements_in(content: object) -> Iterator[Mapping[str, Any]]:
             yield from statements_in(value)
 
 
+def actions_in(content: object) -> list[str]:
+    """Every IAM action of a template."""
+    found = [statement["Action"] for statement in statements_in(content)]
+    return [action for each in found for action in ([each] if isinstance(each, str) else each)]
+
+
 @pytest.mark.parametrize("build", [build_template, build_sam_template])
 @pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
 def test_no_right_has_an_action_with_a_wildcard(function: ProjectFunction, build: Any) -> None:
-    statements = [*statements_in(build(function))]
+    actions = actions_in(build(function))
 
-    assert statements
-    for statement in statements:
-        actions = statement["Action"]
-        for action in [actions] if isinstance(actions, str) else actions:
-            assert "*" not in action
+    assert len(actions) > 2
+    assert not [action for action in actions if "*" in action]
 
 
 def test_only_actions_without_resources_are_allowed_on_all_resources() -> None:
