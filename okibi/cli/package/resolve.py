@@ -339,8 +339,8 @@ def _sentence(said: str, target: Target) -> str:
         if found := pattern.search(said):
             return (
                 f"{found[1]} has no wheel for Python {target.python_version} on"
-                f" {target.architecture}; choose another version, build the wheel on such a system"
-                " and name its folder in UV_FIND_LINKS, or use --format image"
+                f" {target.architecture}; choose another version, or build the wheel on such a"
+                " system and name its folder in UV_FIND_LINKS"
             )
     if found := HASH.search(said):
         return f"{found[1]} is not the file that was locked: its hash differs; find out why"

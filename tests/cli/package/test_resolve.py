@@ -69,7 +69,7 @@ def test_folders_are_no_constraints() -> None:
     assert drop_folders(lines) == lines[2:]
 
 
-NO_WHEEL = "has no wheel for Python 3.13 on arm64; choose another version, build the wheel on"
+NO_WHEEL = "has no wheel for Python 3.13 on arm64; choose another version, or build the wheel on"
 
 
 PYCRYPTO = """\
