@@ -225,7 +225,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = options.add_argument
     add("--region", default="", help="default: the region of your AWS settings")
-    add("--endpoint-url", default="", help="an emulator, e.g. http://127.0.0.1:4566")
+    add("--endpoint-url", default="", help="a local emulator, e.g. http://127.0.0.1:4566")
     names = [route.name for route in (*ROUTES, EMULATED)]
     add("--only", action="append", default=[], choices=names, help="a route; may be repeated")
     add("--python", default="3.13", help="default: 3.13")

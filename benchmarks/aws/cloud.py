@@ -13,7 +13,7 @@ import attrs
 import httpx
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.aws import AwsError, connect
+from okibi.cli.aws import EMULATOR_KEYS, AwsError, connect, is_emulator
 from okibi.cli.deploy.stacks import list_outputs, list_reasons, read_outcome
 from okibi.local.parse_report_lines import Report, parse_report_line
 
@@ -283,11 +283,18 @@ class Cloud:
             session: Any = importlib.import_module("botocore.session").get_session()
             auth: Any = importlib.import_module("botocore.auth")
             requests: Any = importlib.import_module("botocore.awsrequest")
+            keys: Any = importlib.import_module("botocore.credentials")
         except ImportError as error:
             raise RunError("a function URL needs boto3: pip install 'okibi[deploy]'") from error
         request = requests.AWSRequest("GET", url)
-        credentials = session.get_credentials().get_frozen_credentials()
-        auth.SigV4Auth(credentials, "lambda", self.region).add_auth(request)
+        if is_emulator(self.endpoint):
+            credentials = keys.Credentials(*EMULATOR_KEYS.values())
+        else:
+            credentials = session.get_credentials()
+        if credentials is None:
+            raise RunError("a function URL needs credentials that boto3 finds")
+        frozen = credentials.get_frozen_credentials()
+        auth.SigV4Auth(frozen, "lambda", self.region).add_auth(request)
         return {str(name): str(value) for name, value in request.headers.items()}
 
     def registry_password(self) -> str:

@@ -17,12 +17,6 @@ RUN = "okibi-aws-1a2b"
 pytest.importorskip("boto3")
 
 
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     packages.write_project(tmp_path / "project")
