@@ -389,6 +389,17 @@ def test_a_stack_of_another_project_is_refused(project: Project) -> None:
     assert "stack visits belongs to project shop, not to other" in done.err
 
 
+def test_a_bucket_that_is_not_there_leaves_no_stack(project: Project) -> None:
+    done = project.deploy(
+        "--stack", "nowhere", "--bucket", "no-such-bucket", "--package", "function.zip", "--yes",
+        code=2,
+    )  # fmt: skip
+
+    assert "NoSuchBucket" in done.err
+    with pytest.raises(ClientError, match="does not exist"):
+        project.client("cloudformation").describe_stacks(StackName="nowhere")
+
+
 def test_a_failed_deployment_tells_why(project: Project) -> None:
     layer = "arn:aws:lambda:us-east-1:000000000000:layer:none:1"
     project.edit("pyproject.toml", "timeout = 7", f'timeout = 8\nlayers = ["{layer}"]')

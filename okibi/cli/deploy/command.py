@@ -8,7 +8,7 @@ from typing import TypedDict, cast
 import attrs
 
 from ..arguments import BadInput
-from ..aws import Aws, call_in_thread, connect, is_emulator
+from ..aws import Aws, AwsError, call_in_thread, connect, is_emulator
 from ..output import write_err, write_text
 from ..project_reader import PYTHONS, read_project
 from ..project_settings import (
@@ -147,12 +147,11 @@ def _compare(plan: _Plan) -> ChangeSet:
 
 def _execute(plan: _Plan, change_set: ChangeSet) -> int:
     """Upload the package and execute the change set."""
-    if not plan.bucket.exists and not create_bucket(plan.aws, write_err):
+    try:
+        _upload(plan)
+    except (AwsError, BadInput):
         remove(plan.aws, change_set)
-        write_err("the bucket for packages could not be made; nothing else was changed")
-        return FAILED
-    if plan.package and upload(plan.aws, plan.bucket, plan.key, plan.package):
-        write_err(f"uploaded s3://{plan.bucket.name}/{plan.key}")
+        raise
     outcome = execute(plan.aws, change_set, write_err)
     if not outcome.good:
         write_err(f"okibi: the deployment failed; stack {plan.stack} is {outcome.status}")
@@ -160,6 +159,13 @@ def _execute(plan: _Plan, change_set: ChangeSet) -> int:
     write_err(f"stack {plan.stack} is {outcome.status}")
     _print_outputs(plan)
     return GOOD
+
+
+def _upload(plan: _Plan) -> None:
+    if not plan.bucket.exists and not create_bucket(plan.aws, write_err):
+        raise BadInput("the bucket for packages could not be made; nothing else was changed")
+    if plan.package and upload(plan.aws, plan.bucket, plan.key, plan.package):
+        write_err(f"uploaded s3://{plan.bucket.name}/{plan.key}")
 
 
 def _print_outputs(plan: _Plan) -> None:
