@@ -8,6 +8,11 @@
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make test-deploy   the templates by cfn-lint, SAM and the service models of boto3; a function
 #                deployed, invoked and deployed again on MiniStack, an emulator of AWS
+#   make test-image   the tests of actors, supervisors and runtime, with okibi and what it needs
+#                imported from a start image in each process
+#   make test-packages   twenty packages that run on Lambda, each imported from a start image
+#   make cold    the cold start of packages that `okibi package` built, beside awslambdaric;
+#                COLD="--share" shows what each part of the image saves, COLD="--cold" drops the page cache
 #   make check   format, lint, both type checkers, the import contract
 #   make docs    the documentation: docs/_build/html/index.html
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower layers beside
@@ -52,7 +57,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  streaming kills concurrent clean release wheels check-release aws aws-clean
+  streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
 
 # What stands at the top of this file.
 help:
@@ -138,6 +143,24 @@ WITH_TRIO = $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-trio-$(1
   $(BIN)/uv pip install --quiet --python .venv-trio-$(1)/bin/python -r pyproject.toml --extra dev "$(2)"
 ON_TRIO = { said="$$(.venv-trio-$(1)/bin/python -m pytest -q $(QUICK) $(2) tests/actors tests/supervisors 2>&1)"; code=$$?; \
   echo "$(1) trio: $$said"; exit $$code; }
+
+# The image is written anew each time: the checkout may have changed.
+.venv-image/installed: .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-image
+	$(BIN)/uv pip install --quiet --python .venv-image/bin/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python .venv-image/bin/python awslambdaric || echo "$(BESIDE)"
+	touch $@
+
+test-image: .venv-image/installed
+	rm -f .venv-image/lib/python*/site-packages/okibi_image_on.pth
+	.venv-image/bin/python -m tests.image_environment
+	.venv-image/bin/python -m pytest -q -p tests.image_environment -n $(WORKERS) --dist worksteal $(or $(TESTS),tests/actors tests/supervisors tests/runtime) < /dev/null
+
+test-packages: .venv/installed
+	$(BIN)/python -m tests.packages
+
+cold: .venv/installed
+	$(BIN)/python -m benchmarks.packaged_starts $(COLD)
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -280,4 +303,4 @@ aws-clean: .venv/installed
 	@$(BIN)/python -m benchmarks.aws --clean $(AWS)
 
 clean:
-	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist
+	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist .venv-image

@@ -30,8 +30,10 @@ FALL_BACKS = {
     # asyncio's
     "_default_executor": "tests/runtime/handlers/asyncio_loop/test_loop.py",
     "_ready": "tests/runtime/handlers/asyncio_loop/test_loop.py",
-    # importlib's
-    "_imp": "tests/cli/package/test_bytecode.py",
+    # CPython's
+    "_imp": "tests/runtime/startup/test_start_image.py",
+    # Imported when each Python starts; `importlib.machinery` is not.
+    "_frozen_importlib": "tests/cli/package/test_recording.py",
     # os.environ's
     "_data": "tests/runtime/telemetry/test_xray_variable.py",
 }  # fmt: skip

@@ -111,8 +111,6 @@ def invoke(
     remote: Remote = False,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
-
-
     snap_start: Annotated[
         bool, typer.Option("--snap-start", help="Start from a snapshot, as with SnapStart.")
     ] = False,

@@ -1,33 +1,71 @@
-"""`python -P -m okibi.runtime [HANDLER]`: the command that a `bootstrap` file runs."""
+"""`python -P -m okibi.runtime [HANDLER]`: serve a function.
+
+A package that `okibi package` built runs `lib/okibi_start.py` instead. This script calls `start`
+with the package's start image.
+"""
+
+from __future__ import annotations
 
 import gc
 import os
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
-# Imported modules stay alive, and collections during imports would find next to nothing: the
-# garbage collector is off until `main` loads the user's code. With several lanes it stays on. Such
-# a process starts rarely and lives long, and uncollected garbage of imports would keep 0.9 MB.
-one_lane = os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1") in ("", "1")
-gc_paused = __name__ == "__main__" and one_lane and gc.isenabled()
-if gc_paused:
-    gc.disable()
+if TYPE_CHECKING:
+    from .startup.start_image import StartImage
 
-try:
-    from .protocol.registration import send_registration
+
+def import_okibi() -> Callable[..., int]:
+    """Import what each start needs; return `bootstrap.main`."""
     from .startup.lean_trio import import_msgspec, import_trio
 
-    # The response comes during the imports.
-    registration = send_registration(os.environ) if __name__ == "__main__" else None
     import_trio()
     import_msgspec()
 
     from .bootstrap import main
-    from .process_end.shutdown import STOP_LIMIT, exit_within
-except Exception as error:
-    from .startup.wrong_build import end_if_wrong_build
 
-    end_if_wrong_build(error)
-    raise
+    return main
+
+
+def start(image: StartImage | None = None) -> NoReturn:
+    """Serve the function, and end the process.
+
+    Args:
+        image: the start image from which modules are imported.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    # Imported modules stay alive, and collections during imports would find next to nothing: the
+    # garbage collector is off until `main` loads the user's code. With several lanes it stays on.
+    # Such a process starts rarely and lives long, and uncollected garbage of imports would keep
+    # 0.9 MB.
+    one_lane = os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1") in ("", "1")
+    gc_paused = one_lane and gc.isenabled()
+    if gc_paused:
+        gc.disable()
+    try:
+        from .protocol.registration import send_registration
+
+        # The response comes during the imports.
+        registration = send_registration(os.environ)
+        main = import_okibi()
+        from .process_end.shutdown import STOP_LIMIT, exit_within
+    except Exception as error:
+        from .startup.wrong_build import end_if_wrong_build
+
+        end_if_wrong_build(error)
+        raise
+    code = main(
+        sys.argv[1:],
+        enable_gc=gc_paused,
+        registration=registration,
+        end_imports=None if image is None else image.end_start,
+    )
+    # The interpreter waits for threads that the user's code has left.
+    exit_within(STOP_LIMIT, code)
+    sys.exit(code)
 
 
 def __getattr__(name: str) -> object:
@@ -43,7 +81,4 @@ def __getattr__(name: str) -> object:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:], enable_gc=gc_paused, registration=registration)
-    # The interpreter waits for threads that the user's code has left.
-    exit_within(STOP_LIMIT, code)
-    sys.exit(code)
+    start()

@@ -58,6 +58,7 @@ def main(
     *,
     enable_gc: bool = False,
     registration: socket | OSError | None = None,
+    end_imports: Callable[[], object] | None = None,
 ) -> int:
     """Serve a function until a signal or a failure.
 
@@ -66,6 +67,7 @@ def main(
         enable_gc: whether to enable the garbage collector before the user's code is imported.
         registration: what `send_registration` returned. None: send it now, if the settings ask for
             it.
+        end_imports: called after the user's code is imported.
 
     Returns:
         The exit code: 0 only after an orderly stop.
@@ -96,6 +98,8 @@ def main(
     try:
         with SlowImport(LIMIT if settings.on_demand else math.inf):
             function = load(settings.handler, settings.task_root)
+        if end_imports is not None:
+            end_imports()
         watchdog.start()
         code, last = trio.run(serve, function, settings, watchdog, extension, clock=PreciseClock())
     except InitError as error:

@@ -1,14 +1,11 @@
 """`okibi package`: build the zip of a function, or check a zip that was made otherwise."""
 
-import importlib
-import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import attrs
 import trio
@@ -27,6 +24,7 @@ from .project import Requirements, find_project
 from .refusals import check_zip, upload_note
 from .size_report import make_parts, render_table
 from .staging import Staged, stage
+from .start_image import add_start_image
 from .targets import PREFERRED, PYTHONS, Target, parse_target
 
 __all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
@@ -182,7 +180,7 @@ def _build(options: PackageOptions, work: Path) -> int:
     elif not project.files:
         raise BadInput(f"{options.folder} has no files; run okibi package in the function's folder")
     made = stage(project, options.handler, target, work, options.cpython)
-    image = add_start_image(made.staged, record=options.record)
+    image = add_start_image(made.staged, record=options.record, source=options.folder)
     unzipped = _sizes(made.staged.folder)
     zipped, size = _write(made.staged, options.output, unzipped)
     write_text(render_table(make_parts(made.owners, unzipped, zipped)), OUTPUT)
@@ -207,15 +205,6 @@ def default_python() -> str:
     """Return the version of this Python if Lambda has it, else the one that okibi prefers."""
     version = sys.version_info[:2]
     return "{}.{}".format(*(version if version in PYTHONS else PREFERRED))
-
-
-def add_start_image(staged: Staged, *, record: bool) -> str:
-    """Add a start image if this okibi can make one; return one line for the report."""
-    name = f"{__package__}.start_image"
-    if importlib.util.find_spec(name) is None:
-        return "none"
-    add = cast("Callable[..., str]", importlib.import_module(name).add_start_image)
-    return add(staged, record=record)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -76,9 +76,14 @@ if sys.version_info[:2] != PYTHON or os.uname()[4] != MACHINE:
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 
-import runpy
+from okibi.runtime.startup.start_image import use_start_image
 
-runpy.run_module("okibi.runtime", run_name="__main__", alter_sys=True)
+image = use_start_image(__file__.rpartition("/")[0])
+
+# Libraries look for `bootstrap` in this module; `__getattr__` has it.
+from okibi.runtime.__main__ import __getattr__, start
+
+start(image)
 '''
 
 

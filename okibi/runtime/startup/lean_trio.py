@@ -2,10 +2,13 @@
 
 trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
-functions never use them. During `import trio` a placeholder stands in for each. Afterwards
-`import ssl` imports the real module; only trio's own modules keep the placeholder. The first
-attribute access imports the real module and copies its names into the placeholder. A later patch of
-the real module does not reach the placeholder.
+functions never use them. Modules of the standard library that trio and attrs need import ast and
+subprocess: 2 ms. During `import trio` a placeholder stands in for each.
+Afterwards `import ssl` imports the real module; only the modules that were imported with trio keep
+the placeholder. The first attribute access imports the real module and copies its names into the
+placeholder. A later patch of the real module does not reach the placeholder.
+
+`late_trio` leaves out submodules of trio itself.
 
 Drawback: a module that is imported this late is searched for in the user's folder first. A user's
 `ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path.
@@ -33,7 +36,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-UNUSED_AT_START = ("hmac", "idna", "locale", "shutil", "ssl", "tempfile")
+from .late_trio import import_late
+
+# Not tokenize and traceback: an error report uses them, and a user may have such a file.
+UNUSED_AT_START = ("ast", "hmac", "idna", "locale", "shutil", "ssl", "subprocess", "tempfile")
 
 
 def import_trio() -> None:
@@ -50,7 +56,7 @@ def import_trio() -> None:
     if sys.platform == "linux":
         util.find_library = partial(_find_library, find)
     try:
-        import_without("trio", UNUSED_AT_START)
+        import_late(partial(import_without, "trio", UNUSED_AT_START))
     finally:
         util.find_library = find
 

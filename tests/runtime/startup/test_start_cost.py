@@ -57,7 +57,9 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 # A module that is imported late is searched for in the user's folder first.
 ALL_MODULES = """
-import importlib, json, pkgutil, sys, okibi.runtime.__main__
+import importlib, json, pkgutil, sys
+from okibi.runtime.__main__ import import_okibi
+import_okibi()
 before = set(sys.modules)
 import okibi.actors, okibi.supervisors
 for layer in (okibi.actors, okibi.supervisors, okibi.runtime):

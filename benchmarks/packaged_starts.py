@@ -1,0 +1,347 @@
+"""The cold start of packages that `okibi package` built, beside the official client's: `make cold`.
+
+Measured from the start of a process until the server has read its first answer: the processor time
+of the process, and the time by the clock. Processor time is compared, because other load on the
+machine hardly changes it. okibi and the official client start in turn, in another order each round;
+the median of the rounds' ratios counts. Both packages have bytecode that Python does not check.
+
+`--share` also measures packages of okibi without a part of the start image. `--cold` drops the
+system's page cache before each start (root only): it slows down everything else on the machine.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.package.bytecode import compile_package
+from okibi.cli.package.project import find_project
+from okibi.cli.package.resolve import find_uv
+from okibi.cli.package.staging import Staged, stage
+from okibi.cli.package.start_image import Parts, add_start_image
+from okibi.cli.package.targets import parse_target
+from okibi.local.processes import tree_memory
+
+from .events import STATUS, event, tail
+from .reporting.rows import RatioRow, at_least_one, ratios
+from .requests import ConnectionClosed, Requests
+from .server import RuntimeListener, cpu_seconds
+
+ROUNDS = 40
+MIB = 2**20
+DROP = Path("/proc/sys/vm/drop_caches")
+HTTP_EVENT = json.dumps(
+    {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/",
+        "rawQueryString": "",
+        "headers": {"host": "example.com"},
+        "requestContext": {
+            "http": {
+                "method": "GET", "path": "/", "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1", "userAgent": "benchmark",
+            },
+            "domainName": "example.com", "stage": "$default", "requestId": "1",
+        },
+        "isBase64Encoded": False,
+    }
+)  # fmt: skip
+FASTAPI = """
+from fastapi import FastAPI
+from mangum import Mangum
+
+app = FastAPI()
+
+@app.get("/")
+def home():
+    return {"hello": "world"}
+
+handler = Mangum(app, lifespan="off")
+"""
+BOTO3 = """
+import boto3
+
+{define} handler(event, context):
+    return event
+"""
+
+
+@attrs.frozen
+class Function:
+    """A function to start.
+
+    Args:
+        name: printed in the table.
+        ours, theirs: the source of `app.py` for okibi and for the official client.
+        requirements: what the source imports.
+        payload: the event.
+        bars: the greatest ratio of processor time, with and without the page cache; 0 for none.
+    """
+
+    name: str
+    ours: str
+    theirs: str
+    requirements: tuple[str, ...] = ()
+    payload: str = "{}"
+    bars: tuple[float, float] = (0.0, 0.0)
+
+
+TRIVIAL = "{define} handler(event, context):\n    return event\n"
+FUNCTIONS = (
+    Function(
+        "trivial async def",
+        TRIVIAL.format(define="async def"),
+        TRIVIAL.format(define="def"),
+        bars=(2.6, 0.0),
+    ),
+    Function(
+        "import boto3",
+        BOTO3.format(define="async def"),
+        BOTO3.format(define="def"),
+        ("boto3",),
+        bars=(1.10, 0.90),
+    ),
+    Function("FastAPI by Mangum", FASTAPI, FASTAPI, ("fastapi", "mangum"), HTTP_EVENT),
+)
+MEMORY_BAR = 1.55
+VARIANTS: Mapping[str, Parts] = {
+    "okibi": Parts(),
+    "without the user's part": Parts(others=False),
+    "without attrs' code": Parts(attrs=False),
+    "without modules": Parts(modules=False),
+    "without image": Parts(modules=False, attrs=False),
+}
+
+
+@attrs.frozen
+class Package:
+    """An unpacked package and how to start it.
+
+    Args:
+        name: printed in the table.
+        command: starts the runtime.
+        variables: environment variables.
+        payload: the event.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    variables: Mapping[str, str] = attrs.field(hash=False)
+    payload: str
+
+
+@attrs.frozen
+class Start:
+    """One start: milliseconds of the processor and of the clock, and MiB of memory."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def start(package: Package, *, cold: bool) -> Start:
+    """Start a package and measure it until its first answer.
+
+    Args:
+        package: the package.
+        cold: whether to drop the page cache before.
+
+    Raises:
+        SystemExit: the runtime did not answer.
+    """
+    if cold:
+        os.sync()
+        DROP.write_text("3\n")
+    cores = sorted(os.sched_getaffinity(0))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        variables = {**package.variables, "AWS_LAMBDA_RUNTIME_API": address}
+        os.sched_setaffinity(0, {cores[0]})
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            package.command, env=variables, cwd=variables["LAMBDA_TASK_ROOT"]
+        )
+        try:
+            os.sched_setaffinity(0, {cores[-1]})
+            connection = RuntimeListener(listener, process).runtime()
+            requests = Requests(len(package.payload))
+            requests.attach(connection)
+            requests.until_next()
+            given = event(0, len(package.payload))
+            connection.sendall(given.head + tail(package.payload.encode()))
+            while not requests.answers():
+                pass
+            wall, cpu = time.perf_counter() - began, cpu_seconds(process.pid)
+            if not requests.begins(given.answer):
+                raise SystemExit(f"{package.name}: {requests.line()}: {requests.body()[:500]!r}")
+            memory = tree_memory(process.pid)
+            connection.sendall(STATUS)
+        except (ConnectionClosed, OSError) as error:
+            raise SystemExit(f"{package.name} did not answer: {error!r}") from None
+        finally:
+            process.kill()
+            process.wait()
+            os.sched_setaffinity(0, cores)
+    connection.close()
+    return Start(cpu * 1000, wall * 1000, memory / MIB)
+
+
+# -- packages
+
+
+def build_ours(function: Function, python: str, work: Path, names: Sequence[str]) -> list[Package]:
+    """Build okibi's packages of a function, one for each variant."""
+    source = work / "project"
+    source.mkdir(parents=True)
+    (source / "app.py").write_text(function.ours)
+    (source / "requirements.txt").write_text("\n".join(function.requirements))
+    target = parse_target(python, os.uname().machine, "managed")
+    (work / "build").mkdir()
+    staged = stage(find_project(source), "app.handler", target, work / "build").staged
+    packages = list[Package]()
+    for name in names:
+        folder = work / name.replace(" ", "-").replace("'", "")
+        shutil.copytree(staged.folder, folder)
+        copy = attrs.evolve(staged, folder=folder, lib=folder / "lib")
+        if name != "without image":
+            line = add_start_image(copy, record=True, parts=VARIANTS[name])
+            print(f"  {function.name}, {name}: {line}")
+        packages.append(ours(name, copy, function.payload))
+    return packages
+
+
+def ours(name: str, staged: Staged, payload: str) -> Package:
+    """Return how to start a package of okibi."""
+    command = (str(staged.interpreter), "-P", str(staged.lib / "okibi_start.py"))
+    variables = environment(staged.folder, str(staged.lib))
+    return Package(name, command, variables, payload)
+
+
+def build_theirs(function: Function, staged_python: Path, python: str, work: Path) -> Package:
+    """Build the official client's package: the same wheels, the same kind of bytecode."""
+    folder = work / "official"
+    folder.mkdir(parents=True)
+    wanted = ["awslambdaric", *function.requirements]
+    done = subprocess.run(
+        [find_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python-version",
+         python, "--python", str(staged_python), "--only-binary", ":all:", *wanted],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise SystemExit(f"the official client cannot be installed: {done.stderr.strip()}")
+    (folder / "app.py").write_text(function.theirs)
+    files = [file.relative_to(folder).as_posix() for file in folder.rglob("*.py")]
+    compile_package(folder, files, staged_python)
+    command = (str(staged_python), "-m", "awslambdaric", "app.handler")
+    return Package("awslambdaric", command, environment(folder, str(folder)), function.payload)
+
+
+def environment(folder: Path, path: str) -> dict[str, str]:
+    """Return the variables of a process, as on Lambda."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "LANG": "en_US.UTF-8",
+        "PYTHONPATH": path,
+        "LAMBDA_TASK_ROOT": str(folder),
+        "_HANDLER": "app.handler",
+        "AWS_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/function",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+    }
+
+
+# -- tables
+
+
+def compare(packages: Sequence[Package], rounds: int, *, cold: bool) -> dict[str, list[Start]]:
+    """Start packages in turn."""
+    taken: dict[str, list[Start]] = {package.name: [] for package in packages}
+    order = [*packages]
+    for package in packages:
+        start(package, cold=False)
+    for _ in range(rounds):
+        for package in order:
+            taken[package.name].append(start(package, cold=cold))
+        order.append(order.pop(0))
+    return taken
+
+
+def rows_of(
+    function: Function, taken: Mapping[str, Sequence[Start]], *, cold: bool
+) -> list[RatioRow]:
+    """Build a function's rows: processor, clock and memory of each package of okibi."""
+    theirs = taken["awslambdaric"]
+    rows = list[RatioRow]()
+    for name, found in taken.items():
+        if name == "awslambdaric":
+            continue
+        for what, bar in (("cpu", function.bars[cold]), ("wall", 0.0), ("memory", MEMORY_BAR)):
+            own = [getattr(each, what) for each in found]
+            other = [getattr(each, what) for each in theirs]
+            told = f"{statistics.median(own):.1f} of {statistics.median(other):.1f}"
+            told += " MiB" if what == "memory" else " ms"
+            is_judged = bar and name == "okibi" and (what == "cpu" or not cold)
+            group = f"{function.name}, {'page cache dropped' if cold else 'warm page cache'}"
+            rows.append(
+                RatioRow(group, f"{name}: {what}", ratios(own, other), bar if is_judged else None,
+                         told=told)
+            )  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    """Run `make cold`.
+
+    Raises:
+        SystemExit: a bar is missed, or a package cannot be built.
+    """
+    parser = argparse.ArgumentParser(prog="benchmarks.packaged_starts", description=__doc__)
+    parser.add_argument("--rounds", type=at_least_one, default=ROUNDS)
+    parser.add_argument("--python", default="3.13")
+    parser.add_argument("--only", default="", help="functions of which the name contains this")
+    parser.add_argument("--share", action="store_true", help="also without parts of the image")
+    parser.add_argument("--cold", action="store_true", help="drop the page cache before each start")
+    options = parser.parse_args()
+    if options.cold and not os.access(DROP, os.W_OK):
+        raise SystemExit(f"--cold needs the right to write to {DROP}")
+    names = [*VARIANTS] if options.share else ["okibi"]
+    met = True
+    for function in FUNCTIONS:
+        if options.only not in function.name:
+            continue
+        with tempfile.TemporaryDirectory(prefix="okibi-cold-") as work:
+            try:
+                packages = build_ours(function, options.python, Path(work), names)
+            except BadInput as error:
+                raise SystemExit(str(error)) from None
+            interpreter = Path(packages[0].command[0])
+            packages.append(build_theirs(function, interpreter, options.python, Path(work)))
+            rows = rows_of(
+                function,
+                compare(packages, options.rounds, cold=options.cold),
+                cold=options.cold,
+            )
+        print(f"\n{rows[0].group}, okibi / awslambdaric")
+        for row in rows:
+            print(row, flush=True)
+        met = met and all(row.met for row in rows)
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Run by a Python of the target's version: compile modules and write the start image.
+
+`python image_compiler.py okibi.image < order.json` prints the checksum for the manifest, the number
+of modules, and the names of files that do not compile. The order has what `start_image.ImageOrder`
+has. Only the standard library is here: this Python may have nothing else.
+"""
+
+import importlib.util
+import json
+import marshal
+import sys
+from types import CodeType
+from typing import Any
+
+
+def dump(code: CodeType) -> bytes:
+    """Return code as bytes, the same for the same code.
+
+    `marshal` marks objects with more than one reference, and a compiler leaves different
+    references from run to run. Code that was read has always the same.
+    """
+    return marshal.dumps(marshal.loads(marshal.dumps(code)))
+
+
+def read_compiled(file: str, source: bytes) -> bytes:
+    """Return the code of a module's bytecode file, if it is compiled for this source; else b""."""
+    try:
+        with open(importlib.util.cache_from_source(file, optimization=""), "rb") as opened:
+            data = opened.read()
+    except OSError:
+        return b""
+    magic, flags = data[:4], int.from_bytes(data[4:8], "little")
+    fits = magic == importlib.util.MAGIC_NUMBER and flags & 1
+    return data[16:] if fits and data[8:16] == importlib.util.source_hash(source) else b""
+
+
+def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
+    """Build an image.
+
+    Args:
+        order: the decoded order.
+
+    Returns:
+        The image up to the code, the code, and the files that do not compile.
+    """
+    root = order["root"]
+    source_hash = importlib.util.source_hash
+    codes: list[bytes] = []
+    folders: dict[str, dict[str, Any]] = {}
+    failed: list[str] = []
+    offset = 0
+    for folder, name, file, is_checked in order["modules"]:
+        with open(f"{order['folder']}/{file}", "rb") as opened:
+            source = opened.read()
+        try:
+            code = read_compiled(opened.name, source) or dump(
+                compile(source, f"{root}/{file}", "exec", dont_inherit=True, optimize=0)
+            )
+        except (SyntaxError, ValueError, RecursionError):
+            failed.append(file)
+            continue
+        codes.append(code)
+        is_package = file.endswith("/__init__.py")
+        of_source = source_hash(source) if is_checked else b""
+        entry = (is_package, offset, len(code), source_hash(code), of_source)
+        folders.setdefault(folder, {})[name] = entry
+        offset += len(code)
+    texts: list[tuple[str, str, str, int]] = order["attrs"]
+    attrs = {
+        (text, filename): dump(compile(source, filename, "exec", flags, dont_inherit=True))
+        for text, filename, source, flags in texts
+    }
+    index = marshal.dumps(
+        marshal.loads(marshal.dumps({"root": root, "folders": folders, "attrs": attrs}))
+    )
+    tag, magic = sys.implementation.cache_tag, importlib.util.MAGIC_NUMBER.hex()
+    line = f"{order['format']} {tag} {magic} {order['machine']} {order['package']}\n".encode()
+    head = line + len(index).to_bytes(8, "little") + index
+    return head, b"".join(codes), failed
+
+
+def main() -> None:
+    """Build the image that stdin asks for."""
+    order = json.load(sys.stdin)
+    head, code, failed = build(order)
+    with open(sys.argv[1], "wb") as file:
+        file.write(head)
+        file.write(code)
+    count = len(order["modules"]) - len(failed)
+    checksum = importlib.util.source_hash(head).hex()
+    print(json.dumps({"checksum": checksum, "modules": count, "failed": failed}))
+
+
+if __name__ == "__main__":
+    main()

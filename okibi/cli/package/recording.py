@@ -1,0 +1,334 @@
+"""Run a function's start once, and record what it imports and what attrs compiles.
+
+The process runs against a small Runtime API that gives no event: the function's handler never runs.
+The environment has no AWS credentials.
+"""
+
+import io
+import json
+import marshal
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
+
+import attrs
+
+from .staging import Staged
+from .start_files import ENTRY
+
+__all__ = [
+    "AttrsText",
+    "Place",
+    "RecordedModule",
+    "Recording",
+    "in_environment",
+    "in_package",
+    "record_start",
+    "safe_environment",
+]
+
+LIMIT = 30.0
+"""Seconds for a start. Lambda allows 10."""
+RECORDER = Path(__file__).with_name("recorder.py")
+PLAIN_ENTRY = "from okibi.runtime.__main__ import start\nstart()\n"
+KEPT = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"})
+NOWHERE = "/dev/null"
+
+
+@attrs.frozen
+class RecordedModule:
+    """An imported module.
+
+    Args:
+        name: the module.
+        file: its file; "" if it has none.
+        is_package: whether it is a package.
+        loader: the class of its loader.
+        own_ms: milliseconds of its import, without the imports inside it.
+    """
+
+    name: str
+    file: str
+    is_package: bool
+    loader: str
+    own_ms: float
+
+
+@attrs.frozen
+class AttrsText:
+    """A text that attrs compiled.
+
+    Args:
+        source: the text.
+        filename: the file name that attrs gives it.
+        flags: the compiler's flags.
+    """
+
+    source: str
+    filename: str
+    flags: int
+
+
+@attrs.frozen
+class Recording:
+    """What a start did, up to its first `GET /next` or its failure.
+
+    Args:
+        modules: in the order in which their imports ended.
+        attrs_texts: in the order of compilation.
+        problem: why the start did not reach `GET /next`; "" if it did.
+    """
+
+    modules: tuple[RecordedModule, ...] = ()
+    attrs_texts: tuple[AttrsText, ...] = ()
+    problem: str = ""
+
+    def import_times(self) -> Mapping[str, float]:
+        """Return milliseconds by top-level package, slowest first."""
+        times: defaultdict[str, float] = defaultdict(float)
+        for module in self.modules:
+            times[module.name.partition(".")[0]] += module.own_ms
+        return dict(sorted(times.items(), key=lambda each: (-each[1], each[0])))
+
+
+def record_start(
+    place: "Place",
+    handler: str,
+    *,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    limit: float = LIMIT,
+) -> Recording:
+    """Start a function and record the start.
+
+    Args:
+        place: the interpreter and folders.
+        handler: the handler to start.
+        environment: additional environment variables of the function.
+        limit: seconds for the start.
+
+    Returns:
+        The recording. After a failure it has what was recorded until then.
+
+    Raises:
+        OSError: the interpreter does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="okibi-record-") as scratch, _Api() as api:
+        out = Path(scratch, "rows")
+        out.touch()
+        entry = place.entry
+        if entry is None:
+            entry = Path(scratch, "okibi_start.py")
+            entry.write_text(PLAIN_ENTRY)
+        variables = {
+            **safe_environment(os.environ, home=scratch),
+            **environment,
+            "AWS_LAMBDA_RUNTIME_API": api.address,
+            "LAMBDA_TASK_ROOT": str(place.task_root),
+            "PYTHONPATH": os.pathsep.join(map(str, place.path)),
+            "_HANDLER": handler,
+        }
+        command = [*place.python, str(RECORDER), str(out), str(entry)]
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command, cwd=place.task_root, env=variables, stdin=subprocess.DEVNULL,
+                stdout=said, stderr=said, start_new_session=True,
+            )  # fmt: skip
+            try:
+                problem = api.wait(process, limit)
+            finally:
+                _kill_group(process)
+            if problem == "":
+                problem = _last_line(said.fileno()) or f"it ended with code {process.returncode}"
+        return parse_rows(out.read_bytes(), problem or "")
+
+
+@attrs.frozen
+class Place:
+    """Where a start is recorded.
+
+    Args:
+        python: the interpreter and its options.
+        task_root: the folder of the function.
+        path: folders of modules behind the task root.
+        entry: the script that starts okibi; None for `python -m okibi.runtime`.
+    """
+
+    python: Sequence[str]
+    task_root: Path
+    path: Sequence[Path] = ()
+    entry: Path | None = None
+
+
+def in_package(staged: Staged) -> Place:
+    """Return the place of a start from a package, as on Lambda."""
+    bundled = staged.folder / "bin" / "python3"
+    interpreter = bundled if bundled.is_file() else staged.interpreter
+    # -S: this machine's site-packages are not on Lambda.
+    python = (str(interpreter), "-S", "-P")
+    return Place(python, staged.folder, (staged.lib,), staged.lib / ENTRY)
+
+
+def in_environment(folder: Path) -> Place:
+    """Return the place of a start in this environment, from the function's own folder."""
+    return Place((sys.executable, "-P"), folder)
+
+
+def parse_rows(data: bytes, problem: str) -> Recording:
+    """Parse what `recorder` wrote.
+
+    Args:
+        data: the rows. The last one may be incomplete.
+        problem: why the start failed.
+    """
+    rows = [*_rows(data)]
+    return Recording(
+        tuple(
+            RecordedModule(name, file, is_package, loader, own * 1000)
+            for kind, name, file, is_package, loader, own in (r for r in rows if len(r) == 6)
+            if kind == "module"
+        ),
+        tuple(AttrsText(*row[1:]) for row in rows if row[0] == "attrs"),
+        problem,
+    )
+
+
+def _rows(data: bytes) -> Iterator[tuple[Any, ...]]:
+    file = io.BytesIO(data)
+    while True:
+        try:
+            row: tuple[Any, ...] = marshal.load(file)
+        except (EOFError, ValueError, TypeError):
+            return
+        yield row
+
+
+def safe_environment(environment: Mapping[str, str], *, home: str) -> dict[str, str]:
+    """Return an environment without AWS credentials and without settings of Python's.
+
+    Args:
+        environment: of the command.
+        home: an empty folder to replace the home folder, which may have credentials.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name in KEPT or not name.startswith(("AWS_", "PYTHON", "OKIBI_", "BOTO", "LAMBDA_"))
+    }
+    return {
+        "AWS_REGION": "us-east-1",
+        **kept,
+        "HOME": home,
+        "AWS_CONFIG_FILE": NOWHERE,
+        "AWS_SHARED_CREDENTIALS_FILE": NOWHERE,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/function",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "recording",
+        # The same imports in the same order in each build, and no bytecode in the package.
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """End the function and the processes that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last_line(file: int) -> str:
+    data = os.pread(file, 1 << 20, max(0, os.fstat(file).st_size - (1 << 20)))
+    lines = [line.strip() for line in data.decode(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+
+
+# -- the Runtime API
+
+
+class _Api:
+    """A Runtime API that gives no event. It notes the first `GET /next` and an init error."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Requests)
+        self._server.daemon_threads = True
+        self._seen = threading.Event()
+        self._problem: str | None = None
+        vars(self._server)["report"] = self._report
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> "_Api":
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _report(self, problem: str | None) -> None:
+        if not self._seen.is_set():
+            self._problem = problem
+            self._seen.set()
+
+    def wait(self, process: "subprocess.Popen[bytes]", limit: float) -> str | None:
+        """Wait for the end of a start.
+
+        Returns:
+            None after `GET /next`; else the problem, "" if the process has ended without a word.
+        """
+
+        def watch() -> None:
+            process.wait()
+            self._report("")
+
+        threading.Thread(target=watch, daemon=True).start()
+        if not self._seen.wait(limit):
+            return f"it did not call GET /next within {limit:g} s"
+        return self._problem
+
+
+class _Requests(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    waits: ClassVar[threading.Event] = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/runtime/invocation/next"):
+            cast("Any", self.server).report(None)
+        # Neither the function nor an extension gets an event; the process is killed.
+        self.waits.wait()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.endswith("/init/error"):
+            cast("Any", self.server).report(_error_text(body))
+        answer = b'{"functionName":"function","functionVersion":"$LATEST","handler":""}'
+        self.send_response(200)
+        self.send_header("Lambda-Extension-Identifier", "00000000-0000-0000-0000-000000000000")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Write no log."""
+
+
+def _error_text(body: bytes) -> str:
+    try:
+        error = json.loads(body)
+        return f"{error['errorType']}: {error['errorMessage']}".partition("\n")[0]
+    except (ValueError, KeyError, TypeError):
+        return "it reported an init error"

@@ -1,0 +1,306 @@
+"""Import modules from `okibi.image`, the start image that `okibi package` writes.
+
+The image is one file beside okibi's folder. It has the bytecode of the modules that a start
+imports, so a start reads one file instead of hundreds. `sys.path` decides as usual: the image has a
+finder for each of the package's folders, and for no other folder. A module that is not in the image
+is found in its folder as usual.
+
+The file: a line of text that says what the image was built for, the length of the index in 8 bytes,
+the index, and the code of each module (both `marshal`). The package's manifest holds the checksum
+of everything before the code, and the index holds the checksum of each module's code. Each checksum
+is compared before `marshal` reads the bytes. These are the checksums with which CPython validates
+bytecode: they find damage and a mix of two packages. They do not stop an attacker, who could as
+well write to the modules.
+
+Only `lib/okibi_start.py` uses an image. `okibi dev` and `okibi invoke` never do.
+"""
+
+import marshal
+import os
+import sys
+from collections.abc import Mapping
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from importlib.util import MAGIC_NUMBER, source_hash
+from types import CodeType, ModuleType
+from typing import Any
+
+from .attrs_cache import ATTRS_MODULE, CompileCache
+
+try:
+    from _imp import _fix_co_filename as rename_file  # type: ignore[attr-defined]
+except ImportError:
+    rename_file = None
+
+IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
+FORMAT = "okibi-image-1"
+LENGTH_BYTES = 8
+FIRST_READ = 1 << 19
+"""Bytes of the first read; most indexes are smaller."""
+LOADERS = (
+    (ExtensionFileLoader, EXTENSION_SUFFIXES),
+    (SourceFileLoader, SOURCE_SUFFIXES),
+    (SourcelessFileLoader, BYTECODE_SUFFIXES),
+)
+
+Entry = tuple[bool, int, int, bytes, bytes]
+"""A module: whether it is a package, the place and length of its code, the checksums of its code
+and of its source. The second is empty for a module that nobody edits in an unpacked package."""
+Folders = Mapping[str, Mapping[str, Entry]]
+"""The modules by folder and last part of the name. A folder is relative to the package."""
+
+
+class NotUsed(Exception):
+    """The image does not fit. The message says why."""
+
+
+def platform_line(cache_tag: str, magic: bytes, machine: str, package: str) -> str:
+    """Return the first line of an image.
+
+    Args:
+        cache_tag: of the interpreter, such as `cpython-313`.
+        magic: the interpreter's magic number of bytecode.
+        machine: the processor, as `uname` names it.
+        package: the hash of the package, as in its manifest.
+    """
+    return f"{FORMAT} {cache_tag} {magic.hex()} {machine} {package}\n"
+
+
+def use_start_image(lib: str) -> "StartImage | None":
+    """Import from the image of a package, from now on. Without an image, do nothing.
+
+    An image that does not fit is not used; one line on stderr says why.
+
+    Args:
+        lib: the folder of okibi and the image; the package's root is above it.
+
+    Returns:
+        The image, or None.
+    """
+    try:
+        image = StartImage(lib)
+    except FileNotFoundError:
+        return None
+    except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
+        log(f"{lib}/{IMAGE} is not used: {error}")
+        return None
+    image.install()
+    return image
+
+
+def log(message: str) -> None:
+    """Write a line to stderr, in one write."""
+    sys.stderr.write(f"okibi: {message}\n")
+
+
+class StartImage:
+    """An open image.
+
+    Args:
+        lib: the image's folder.
+
+    Raises:
+        NotUsed: the image was built for something else, or is damaged.
+        OSError: a file cannot be read.
+    """
+
+    def __init__(self, lib: str) -> None:
+        self.root = lib.rpartition("/")[0]
+        self.hits = 0
+        self._file = os.open(f"{lib}/{IMAGE}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with open(f"{lib}/{MANIFEST}", "rb") as file:
+                index, start = read_index(self._file, file.read())
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._start = start
+        self.built_at: str = index["root"]
+        self.folders: Folders = index["folders"]
+        self.attrs = CompileCache(index["attrs"])
+        self._failed = False
+        # The system reads ahead while the first modules run.
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
+
+    def install(self) -> None:
+        """Serve the package's folders in all later imports."""
+        sys.path_hooks.insert(0, self.finder)
+        # What Python has imported so far has left finders without the image.
+        for folder in self.folders:
+            sys.path_importer_cache.pop(self._absolute(folder), None)
+
+    def finder(self, path: str) -> "ImageFinder":
+        """Return the finder of a folder (a hook of `sys.path_hooks`).
+
+        Raises:
+            ImportError: the folder has no modules in the image.
+        """
+        if path == self.root or path.startswith(f"{self.root}/"):
+            modules = self.folders.get(path[len(self.root) + 1 :])
+            if modules is not None:
+                return ImageFinder(self, path, modules)
+        raise ImportError(f"{path} is not in the start image", path=path)
+
+    def read_code(self, entry: Entry, path: str) -> CodeType | None:
+        """Return the code of a module; None if its bytes are damaged.
+
+        Args:
+            entry: the module.
+            path: the module's file.
+        """
+        _, offset, size, expected, _ = entry
+        try:
+            data = os.pread(self._file, size, self._start + offset)
+            # The file's number may belong to another file, if the user's code closed all files.
+            if source_hash(data) != expected:
+                raise NotUsed("its checksum differs")
+            code: CodeType = marshal.loads(data)
+        except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
+            if not self._failed:
+                self._failed = True
+                log(f"{path} is not imported from {IMAGE}: {error}")
+            return None
+        self.hits += 1
+        return code if self.root == self.built_at else with_file(code, path)
+
+    def end_start(self) -> None:
+        """Stop giving attrs compiled code. Later imports still use the image."""
+        self.attrs.detach()
+
+    def _absolute(self, folder: str) -> str:
+        return f"{self.root}/{folder}" if folder else self.root
+
+
+def with_file(code: CodeType, path: str) -> CodeType:
+    """Return code with another file in its tracebacks.
+
+    Args:
+        code: the code of a module; CPython's own function changes it in place.
+        path: the file.
+    """
+    if rename_file is not None:
+        rename_file(code, path)
+        return code
+    consts = (with_file(c, path) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.replace(co_filename=path, co_consts=tuple(consts))
+
+
+def read_index(file: int, manifest: bytes) -> tuple[dict[str, Any], int]:
+    """Read the part of an image before the code.
+
+    Args:
+        file: the open image.
+        manifest: the package's manifest.
+
+    Returns:
+        The index, and the place of the code.
+
+    Raises:
+        NotUsed: the image does not fit.
+    """
+    data = os.pread(file, FIRST_READ, 0)
+    line, _, rest = data.partition(b"\n")
+    if problem := explain_mismatch(line.decode("ascii", "replace"), manifest):
+        raise NotUsed(problem)
+    size = int.from_bytes(rest[:LENGTH_BYTES], "little")
+    start = len(line) + 1 + LENGTH_BYTES + size
+    if start > len(data):
+        data = os.pread(file, start, 0)
+    head = memoryview(data)[:start]
+    if len(head) < start or b'"%s"' % source_hash(head).hex().encode() not in manifest:
+        raise NotUsed(f"its checksum is not the one in {MANIFEST}")
+    index: dict[str, Any] = marshal.loads(head[start - size :])
+    return index, start
+
+
+def explain_mismatch(line: str, manifest: bytes) -> str:
+    """Compare the first line of an image with this process; return "" if they fit.
+
+    Args:
+        line: the line.
+        manifest: the package's manifest.
+    """
+    words = line.split(" ")
+    if len(words) != 5 or words[0] != FORMAT:
+        return f"it is no image of this okibi ({FORMAT})"
+    _, cache_tag, magic, machine, package = words
+    here = f"{sys.implementation.cache_tag}"
+    if (cache_tag, magic) != (here, MAGIC_NUMBER.hex()):
+        return f"it was built for {cache_tag}, and this is {here}"
+    if machine != os.uname().machine:
+        return f"it was built for {machine}, and this is {os.uname().machine}"
+    if b'"%s"' % package.encode() not in manifest:
+        return f"it was built for another package than the one of {MANIFEST}"
+    if sys.flags.optimize:
+        return "Python runs with -O"
+    return ""
+
+
+class ImageFinder(FileFinder):
+    """Finds the modules of one folder: first in the image, then in the folder.
+
+    Args:
+        image: the image.
+        folder: the folder's path.
+        modules: the folder's modules in the image.
+    """
+
+    def __init__(self, image: StartImage, folder: str, modules: Mapping[str, Entry]) -> None:
+        super().__init__(folder, *LOADERS)
+        self._image = image
+        self._modules = modules
+        # Python computes this path for each module, in ten times the time of an addition.
+        self._cached = f"{self.path}/__pycache__/" if sys.pycache_prefix is None else ""
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return the spec of a module. `importlib.reload`, which has a target, reads the folder."""
+        name = fullname.rpartition(".")[2]
+        entry = self._modules.get(name)
+        if entry is None or target is not None:
+            return super().find_spec(fullname, target)
+        is_package = entry[0]
+        file = f"{name}/__init__.py" if is_package else f"{name}.py"
+        path = f"{self.path}/{file}"
+        spec = ModuleSpec(fullname, ImageLoader(fullname, path, self._image, entry), origin=path)
+        spec.has_location = True
+        if is_package:
+            spec.submodule_search_locations = [f"{self.path}/{name}"]
+        elif self._cached:
+            spec.cached = f"{self._cached}{name}.{sys.implementation.cache_tag}.pyc"
+        return spec
+
+
+class ImageLoader(SourceFileLoader):
+    """Loads a module's code from the image, and all else (source, resources) from its file.
+
+    The methods of the base class execute the module, so that tracebacks look as usual.
+
+    Args:
+        name: the module.
+        path: the module's file.
+        image: the image.
+        entry: the module in the image.
+    """
+
+    def __init__(self, name: str, path: str, image: StartImage, entry: Entry) -> None:
+        super().__init__(name, path)
+        self._image = image
+        self._entry = entry
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Return the module's code: from its file, if the source or the image has changed."""
+        source, code = self._entry[4], None
+        if not source or source_hash(self.get_data(self.path)) == source:
+            code = self._image.read_code(self._entry, self.path)
+        if fullname == ATTRS_MODULE:
+            self._image.attrs.attach(vars(sys.modules[fullname]))
+        return super().get_code(fullname) if code is None else code

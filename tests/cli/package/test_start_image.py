@@ -1,0 +1,189 @@
+"""The image of a package: which modules, from which recording, and the same bytes each time."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from okibi.cli.package.recording import AttrsText, RecordedModule, Recording
+from okibi.cli.package.staging import Staged
+from okibi.cli.package.start_image import Parts, add_start_image, choose_modules, write_image
+from okibi.cli.package.targets import parse_target
+
+MACHINE = platform.machine()
+PYTHON = "{}.{}".format(*sys.version_info[:2])
+
+
+def staged_in(folder: Path) -> Staged:
+    """A package without bytecode or compiled modules."""
+    files = {
+        "app.py": "import made_dependency\n",
+        "made_dependency.py": "WORD = 1\n",
+        "made-1.0.dist-info/RECORD": "made_dependency.py,,\nmade-1.0.dist-info/RECORD,,\n",
+        "lib/okibi/__init__.py": "",
+        "lib/okibi/later.py": "",
+        "lib/trio/__init__.py": "",
+        "lib/trio/unused.py": "",
+        "lib/attr/_make.py": "",
+        "lib/okibi-package.json": '{"hash": "1234"}',
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    target = parse_target(PYTHON, MACHINE, "managed")
+    return Staged(folder, folder / "lib", "app.handler", target, Path(sys.executable))
+
+
+def recorded(folder: Path, *names: str, problem: str = "") -> Recording:
+    """A recording that imported these files."""
+    modules = [RecordedModule("made", f"{folder}/{name}", False, "SourceFileLoader", 1.0)
+               for name in names]  # fmt: skip
+    return Recording(tuple(modules), (), problem)
+
+
+def files_of(staged: Staged, recording: Recording, parts: Parts | None = None) -> list[str]:
+    return [m.file for m in choose_modules(staged, recording, parts or Parts())]
+
+
+OKIBI = ["lib/okibi/__init__.py", "lib/okibi/later.py"]
+IMPORTED = ("app.py", "lib/trio/__init__.py", "made_dependency.py", "lib/attr/_make.py")
+
+
+def test_an_image_has_what_was_imported_and_all_of_okibi(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    recording = recorded(tmp_path, *IMPORTED)
+
+    assert files_of(staged, recording) == sorted([*OKIBI, *IMPORTED])
+    assert files_of(staged, recording, Parts(modules=False)) == ["lib/attr/_make.py"]
+    assert files_of(staged, recording, Parts(others=False)) == [
+        "lib/attr/_make.py", *OKIBI, "lib/trio/__init__.py",
+    ]  # fmt: skip
+
+
+def test_only_the_user_s_own_modules_are_compared_at_each_start(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+
+    modules = choose_modules(staged, recorded(tmp_path, *IMPORTED), Parts())
+
+    assert [each.file for each in modules if each.is_checked] == ["app.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "loader"),
+    [
+        ("/usr/lib/python3/json/__init__.py", "SourceFileLoader"),
+        ("{folder}/lib/httptools/parser.so", "ExtensionFileLoader"),
+        ("{folder}/app.py", "LoaderOfTheUser"),
+        ("{folder}/made_and_removed.py", "SourceFileLoader"),
+        ("", "NamespaceLoader"),
+    ],
+)
+def test_other_modules_are_left_out(file: str, loader: str, tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    module = RecordedModule("made", file.format(folder=tmp_path), False, loader, 1.0)
+
+    assert files_of(staged, Recording((module,))) == OKIBI
+
+
+def test_a_module_recorded_elsewhere_is_the_package_s_if_its_source_is(tmp_path: Path) -> None:
+    staged, here = staged_in(tmp_path / "task"), staged_in(tmp_path / "here")
+    (here.folder / "made_dependency.py").write_text("WORD = 'here'\n")
+    modules = [
+        RecordedModule(name, str(here.folder / file), is_package, "SourceFileLoader", 1.0)
+        for name, file, is_package in [
+            ("app", "app.py", False),
+            ("made_dependency", "made_dependency.py", False),
+            ("trio", "lib/trio/__init__.py", True),
+        ]
+    ]
+
+    assert files_of(staged, Recording(tuple(modules))) == ["app.py", *OKIBI, "lib/trio/__init__.py"]
+
+
+def test_two_images_of_a_package_are_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
+    texts = (AttrsText("x = hash((\n  12,\n))", "a", 0), AttrsText("y = 1", "b", 0))
+    images = list[bytes]()
+    for name in ("one", "another-folder"):
+        staged = staged_in(tmp_path / name)
+        recording = attrs.evolve(recorded(staged.folder, *IMPORTED), attrs_texts=texts)
+        write_image(staged, recording, Parts())
+        os.utime(staged.folder / "app.py", (0, 0))
+        images.append((staged.lib / "okibi.image").read_bytes())
+        images.append((staged.lib / "okibi-package.json").read_bytes())
+        texts = texts[::-1]
+
+    assert images[:2] == images[2:]
+    assert tmp_path.name.encode() not in images[0]
+
+
+def test_the_manifest_gets_the_image_s_checksum(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+
+    line = write_image(staged, recorded(tmp_path, "app.py"), Parts())
+
+    described = json.loads((staged.lib / "okibi-package.json").read_text())
+    assert (described["hash"], len(described["start_image"])) == ("1234", 16)
+    assert line == "3 modules, 0.0 MB"
+
+
+def test_a_failed_start_is_a_part_of_the_line(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+
+    line = write_image(staged, recorded(tmp_path, "app.py", problem="KeyError: 'T'"), Parts())
+
+    assert line == (
+        "3 modules, 0.0 MB: what was imported before the start failed here (KeyError: 'T'); "
+        "--no-record does not start the function"
+    )
+
+
+def test_without_a_python_of_the_target_there_is_no_image(tmp_path: Path) -> None:
+    staged = attrs.evolve(staged_in(tmp_path), interpreter=None)
+
+    line = add_start_image(staged, record=True)
+
+    assert line == f"none: this machine has no Python {PYTHON}"
+    assert not (staged.lib / "okibi.image").exists()
+
+
+def test_a_package_for_another_processor_is_recorded_in_this_environment(tmp_path: Path) -> None:
+    other = "arm64" if MACHINE == "x86_64" else "x86_64"
+    staged = attrs.evolve(
+        staged_in(tmp_path / "task"), target=parse_target(PYTHON, other, "managed")
+    )
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "made_dependency.py").write_text("WORD = 1\n")
+    (source / "app.py").write_text("import made_dependency\ndef handler(event, context): ...\n")
+
+    line = add_start_image(staged, record=True, source=source)
+
+    image = (staged.lib / "okibi.image").read_bytes()
+    assert line.startswith("3 modules, ")
+    assert image.split(b" ")[3] == staged.target.machine.encode()
+    assert b"made_dependency" in image
+
+
+def test_a_module_that_does_not_compile_is_left_out(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    (tmp_path / "app.py").write_text("match = for\n")
+
+    line = write_image(staged, recorded(tmp_path, "app.py"), Parts())
+
+    assert line == "2 modules, 0.0 MB"
+
+
+def test_an_interpreter_that_fails_leaves_no_image(tmp_path: Path) -> None:
+    false = shutil.which("false")
+    assert false is not None
+    staged = attrs.evolve(staged_in(tmp_path), interpreter=Path(false))
+
+    line = write_image(staged, recorded(tmp_path, "app.py"), Parts())
+
+    assert line.startswith(f"none: {false} failed")
+    assert not (staged.lib / "okibi.image").exists()

@@ -1,0 +1,343 @@
+"""The start image: what is imported from it, what is not, and what nobody can tell apart."""
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import inspect
+import linecache
+import marshal
+import os
+import pkgutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from okibi.runtime.startup import start_image
+from okibi.runtime.startup.start_image import StartImage, use_start_image
+from tests.support.built_image import PACKAGE_HASH, BuiltPackage
+
+APP = """
+import made_helper
+from made_package import inner
+
+def handler(event, context):
+    return made_helper.double(event)
+"""
+HELPER = '''
+def double(number):
+    """Twice the number."""
+    return number * 2
+
+def fail():
+    raise LookupError("failed here")
+'''
+FILES = {
+    "made_app.py": APP,
+    "made_helper.py": HELPER,
+    "made_package/__init__.py": "NAME = __name__\n",
+    "made_package/inner.py": "from . import NAME\n",
+    "made_package/data.txt": "read as ever",
+}
+MODULES = tuple(name for name in FILES if name.endswith(".py"))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltPackage:
+    """A package whose root is on the path. Imports are undone after the test."""
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "task"), *sys.path])
+    monkeypatch.setattr(sys, "path_hooks", [*sys.path_hooks])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    built = BuiltPackage(tmp_path / "task")
+    built.write(FILES)
+    built.build(*MODULES)
+    return built
+
+
+def used(package: BuiltPackage) -> StartImage:
+    image = use_start_image(str(package.lib))
+    assert image is not None
+    return image
+
+
+def imported(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+# -- what is imported from the image
+
+
+def test_modules_and_packages_are_imported_from_the_image(package: BuiltPackage) -> None:
+    image = used(package)
+
+    assert imported("made_app").handler(4, None) == 8
+    assert image.hits == 4
+
+
+def test_a_module_looks_as_if_imported_from_its_file(package: BuiltPackage) -> None:
+    def looks(name: str) -> dict[str, object]:
+        module = imported(name)
+        assert module.__spec__ is not None
+        spec = module.__spec__
+        names = ("__name__", "__file__", "__cached__", "__package__", "__path__", "__doc__")
+        return {
+            **{each: getattr(module, each, None) for each in names},
+            "spec": (spec.name, spec.origin, spec.cached, spec.parent, spec.has_location),
+            "locations": spec.submodule_search_locations,
+            "kind": isinstance(spec.loader, importlib.machinery.SourceFileLoader),
+            "repr": repr(module),
+            "names": sorted(vars(module)),
+        }
+
+    names = ("made_package", "made_package.inner", "made_helper")
+    plain = [looks(name) for name in names]
+    for name in names:
+        del sys.modules[name]
+    image = used(package)
+
+    assert [looks(name) for name in names] == plain
+    assert image.hits == 3
+
+
+def test_tracebacks_and_sources_are_as_without_the_image(package: BuiltPackage) -> None:
+    package.write({"made_fails.py": "import made_helper\nmade_helper.fail()\n"})
+    package.build(*MODULES, "made_fails.py")
+
+    def told() -> tuple[str, str]:
+        linecache.clearcache()
+        with pytest.raises(LookupError) as failed:
+            imported("made_fails")
+        source = inspect.getsource(sys.modules["made_helper"].double)
+        lines = traceback.format_exception(failed.value)
+        return source, "".join(lines[-6:])
+
+    plain = told()
+    del sys.modules["made_helper"]
+    image = used(package)
+
+    assert told() == plain
+    assert "start_image" not in plain[1]
+    assert image.hits == 2
+
+
+def test_resources_metadata_and_submodules_are_found(package: BuiltPackage) -> None:
+    points = "[console_scripts]\nmade = made_app:handler\n"
+    package.write({"made-1.0.dist-info/entry_points.txt": points,
+                   "made-1.0.dist-info/METADATA": "Name: made\nVersion: 1.0\n"})  # fmt: skip
+    used(package)
+
+    made = imported("made_package")
+
+    text = importlib.resources.files("made_package").joinpath("data.txt").read_text()
+    assert text == "read as ever"
+    assert pkgutil.get_data("made_package", "data.txt") == b"read as ever"
+    assert [each.name for each in pkgutil.iter_modules(made.__path__)] == ["inner"]
+    (point,) = importlib.metadata.distribution("made").entry_points
+    assert point.load() is imported("made_app").handler
+
+
+def test_without_cpython_s_private_function_files_are_named_right(
+    package: BuiltPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_image, "rename_file", None)
+    used(package)
+
+    double = imported("made_helper").double
+
+    assert double.__code__.co_filename == f"{package.root}/made_helper.py"
+
+
+# -- what decides
+
+
+def test_a_module_earlier_on_the_path_wins(package: BuiltPackage, tmp_path: Path) -> None:
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer" / "made_helper.py").write_text("def double(number): return 'the layer'")
+    sys.path.insert(0, str(tmp_path / "layer"))
+    image = used(package)
+
+    assert imported("made_app").handler(4, None) == "the layer"
+    assert image.hits == 3
+
+
+def test_a_module_that_is_not_in_the_image_is_found_in_its_folder(package: BuiltPackage) -> None:
+    package.build("made_app.py")
+    image = used(package)
+
+    assert imported("made_app").handler(4, None) == 8
+    assert image.hits == 1
+
+
+def test_a_module_added_after_the_start_is_found(package: BuiltPackage) -> None:
+    used(package)
+    imported("made_package")
+    package.write({"made_package/added.py": "WORD = 'added'\n"})
+    importlib.invalidate_caches()
+
+    assert imported("made_package.added").WORD == "added"
+
+
+def test_a_namespace_package_has_its_portions(package: BuiltPackage, tmp_path: Path) -> None:
+    package.write({"made_space/one.py": "WORD = 1\n", "other/made_space/two.py": "WORD = 2\n"})
+    package.build("made_space/one.py")
+    sys.path.append(str(package.root / "other"))
+    image = used(package)
+
+    assert (imported("made_space.one").WORD, imported("made_space.two").WORD) == (1, 2)
+    assert image.hits == 1
+
+
+def test_a_reload_reads_the_file(package: BuiltPackage) -> None:
+    used(package)
+    helper = imported("made_helper")
+    package.write({"made_helper.py": "def double(number): return 'edited'\n"})
+
+    assert importlib.reload(helper).double(4) == "edited"
+
+
+def test_an_edited_module_of_the_user_is_imported_from_its_file(package: BuiltPackage) -> None:
+    package.build(*MODULES, checked=("made_helper.py", "made_app.py"))
+    package.write({"made_helper.py": "def double(number): return 'edited'\n"})
+    image = used(package)
+
+    assert imported("made_app").handler(4, None) == "edited"
+    assert image.hits == 3
+
+
+# -- an image that does not fit
+
+
+def nothing(_: BuiltPackage) -> None:
+    """Change nothing."""
+
+
+def change_index(package: BuiltPackage) -> None:
+    data = bytearray(package.image.read_bytes())
+    data[data.index(b"made_helper")] ^= 1
+    package.image.write_bytes(data)
+
+
+def cut_short(package: BuiltPackage) -> None:
+    package.image.write_bytes(package.image.read_bytes()[:200])
+
+
+def change_first_line(old: bytes, new: bytes) -> Callable[[BuiltPackage], None]:
+    def change(package: BuiltPackage) -> None:
+        data = package.image.read_bytes()
+        package.image.write_bytes(data.replace(old, new, 1))
+
+    return change
+
+
+def of_another_package(package: BuiltPackage) -> None:
+    package.manifest.write_text(package.manifest.read_text().replace(PACKAGE_HASH, "f" * 64))
+
+
+def remove_manifest(package: BuiltPackage) -> None:
+    package.manifest.unlink()
+    package.manifest.mkdir()
+
+
+TAG = f"{sys.implementation.cache_tag}".encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (change_index, "its checksum is not the one in okibi-package.json"),
+        (cut_short, "its checksum is not the one in okibi-package.json"),
+        (lambda each: each.image.write_bytes(b""), "it is no image of this okibi"),
+        (change_first_line(b"okibi-image-1", b"okibi-image-9"), "it is no image of this okibi"),
+        (change_first_line(TAG, b"cpython-39"), "it was built for cpython-39, and this is cpython"),
+        (change_first_line(os.uname().machine.encode(), b"vax"), "it was built for vax, and this"),
+        (of_another_package, "it was built for another package"),
+        (remove_manifest, "Is a directory"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_not_used_and_a_line_says_why(
+    change: Callable[[BuiltPackage], None],
+    why: str,
+    package: BuiltPackage,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change(package)
+    loaded = list[object]()
+    monkeypatch.setattr(start_image, "marshal", Spy(loaded))
+    hooks = [*sys.path_hooks]
+
+    assert use_start_image(str(package.lib)) is None
+    assert imported("made_app").handler(4, None) == 8
+
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(f"okibi: {package.image} is not used: ")
+    assert why in said[0]
+    assert (loaded, sys.path_hooks) == ([], hooks)
+
+
+class Spy:
+    """Replaces `marshal`, and notes what it would read."""
+
+    def __init__(self, seen: list[object]) -> None:
+        self._seen = seen
+
+    def loads(self, data: Any) -> Any:
+        self._seen.append(data)
+        return marshal.loads(data)
+
+
+def test_damaged_code_is_not_read_and_the_module_comes_from_its_file(
+    package: BuiltPackage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray(package.image.read_bytes())
+    data[data.index(b"Twice the number")] ^= 1
+    package.image.write_bytes(data)
+    image = used(package)
+    loaded = list[object]()
+    monkeypatch.setattr(start_image, "marshal", Spy(loaded))
+
+    assert imported("made_app").handler(4, None) == 8
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("made_helper.py is not imported from okibi.image: its checksum differs")
+    assert (image.hits, len(loaded)) == (3, 3)
+
+
+def test_after_all_files_are_closed_modules_come_from_their_files(
+    package: BuiltPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = used(package)
+    os.close(image._file)
+
+    assert imported("made_app").handler(4, None) == 8
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    # The fixture's process closes the file a second time otherwise.
+    image._file = -1
+
+
+def test_without_an_image_a_start_says_nothing(
+    package: BuiltPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package.image.unlink()
+
+    assert use_start_image(str(package.lib)) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_with_o_the_image_is_not_used(package: BuiltPackage) -> None:
+    script = f"""
+from okibi.runtime.startup.start_image import use_start_image
+assert False, "runs without -O"
+print(use_start_image({str(package.lib)!r}))
+"""
+    done = subprocess.run([sys.executable, "-O", "-c", script], capture_output=True, text=True)
+
+    assert done.stdout == "None\n"
+    assert done.stderr.endswith("okibi.image is not used: Python runs with -O\n")
