@@ -386,7 +386,7 @@ def deploy(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Deploy a function with a CloudFormation stack of its own.
+    """Deploy a function by a CloudFormation stack.
 
     Shows account, region and the difference, and asks. The outputs of the stack go to stdout, one
     per line. A stack that okibi has not made for this project is refused.

@@ -12,6 +12,7 @@ from botocore.validate import validate_parameters  # type: ignore[import-untyped
 from cfnlint.config import ConfigMixIn, ManualArgs
 from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
+from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
 from okibi.cli.deploy.package_bucket import build_bucket_template
@@ -29,6 +30,13 @@ UNKNOWN_TO_CFN_LINT = {
     "customer-managed runtime": {"E3002", "E3030"},
 }
 """The rules of cfn-lint 1.58 that refuse what is newer than cfn-lint."""
+
+
+UNKNOWN_TO_SAM = (
+    "Resource with id [Function] is invalid. property RuntimeConfig not defined for resource of"
+    " type AWS::Serverless::Function"
+)
+"""What SAM's translator 1.115 says about a customer-managed runtime."""
 
 
 @cache
@@ -84,6 +92,16 @@ def test_cfn_lint_refuses_only_what_is_newer_than_itself(name: str) -> None:
 
     assert {match.rule.id for match in found} == UNKNOWN_TO_CFN_LINT[name]
     assert all(match.path[:2] == ["Resources", "Function"] for match in found)
+
+
+def test_sam_refuses_only_what_is_newer_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    custom = NEWER_THAN_THE_TOOLS["customer-managed runtime"]
+
+    assert translate(build_sam_template(NEWER_THAN_THE_TOOLS["half an hour"]), monkeypatch)
+    with pytest.raises(InvalidDocumentException) as caught:
+        translate(build_sam_template(custom), monkeypatch)
+
+    assert [cause.message for cause in caught.value.causes] == [UNKNOWN_TO_SAM]
 
 
 # -- what the service's own model says

@@ -74,6 +74,7 @@ routes = ["$default"]
 queue = {max_receive_count = 1, batch_size = 10}
 table = {partition_key = "id"}
 schedule = "rate(1 day)"
+alias = "live"
 alarms = true
 """
 SECRET = "hush-hush"
@@ -231,7 +232,7 @@ def test_boto3_invokes_the_function_and_its_actor_keeps_state(project: Project) 
 
 
 def test_the_function_url_answers(project: Project) -> None:
-    url = project.client("lambda").get_function_url_config(FunctionName="visits")
+    url = project.client("lambda").get_function_url_config(FunctionName="visits", Qualifier="live")
     host = url["FunctionUrl"].split("/")[2]
     request = urllib.request.Request(project.url, headers={"Host": host})
 
@@ -335,8 +336,10 @@ def test_a_change_of_code_and_settings_is_deployed(project: Project) -> None:
     assert "~ modify" in line
     assert "Code" in line
     assert "Timeout" in line
-    answer = project.client("lambda").invoke(FunctionName="visits", Payload=b"{}")
+    # By the alias: a new version was published, and the alias moved to it.
+    answer = project.client("lambda").invoke(FunctionName="visits:live", Payload=b"{}")
     assert json.load(answer["Payload"])["message"] == "welcome"
+    assert answer["ExecutedVersion"] == "2"
 
 
 def test_a_second_stack_of_a_function_stands_beside_the_first(project: Project) -> None:

@@ -67,7 +67,7 @@ def _read_package(function: ProjectFunction, path: Path) -> bytes:
 def _run_package(function: ProjectFunction, output: Path) -> None:
     """Run `okibi package`; its report goes to stderr.
 
-    A customer-managed runtime has an okibi of its own, and ignores the one in the package.
+    A customer-managed runtime brings okibi, and ignores the one in the package.
     """
     command = [
         *(sys.executable, "-P", "-m", "okibi.cli", "package", function.handler),
