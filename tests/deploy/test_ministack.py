@@ -105,12 +105,14 @@ class Project:
     bin: Path
     url: str
 
-    def run(self, command: list[str | Path], code: int = 0) -> Done:
+    def run(
+        self, command: list[str | Path], code: int = 0, stdin: int = subprocess.DEVNULL
+    ) -> Done:
         """Run a command in the project's folder."""
         environment = {**aws_environment(), "PATH": f"{self.bin}:{os.environ['PATH']}"}
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True,
-            timeout=120, stdin=subprocess.DEVNULL,
+            timeout=120, stdin=stdin,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert SECRET not in done.stdout + done.stderr
@@ -207,6 +209,24 @@ def test_a_dry_run_changes_nothing(project: Project) -> None:
 
 def test_without_a_terminal_nothing_is_deployed_unasked(project: Project) -> None:
     assert "add --yes" in project.deploy(code=2).err
+
+
+def test_the_answer_no_deploys_nothing(project: Project) -> None:
+    answering, terminal = os.openpty()
+    os.write(answering, b"n\n")
+    command: list[str | Path] = [
+        project.bin / "okibi", "deploy", "--runtime", "provided.al2023",
+        "--package", "function.zip", "--endpoint-url", project.url,
+    ]  # fmt: skip
+
+    done = project.run(command, code=1, stdin=terminal)
+
+    os.close(answering)
+    os.close(terminal)
+    assert "Deploy to account 000000000000, us-east-1? [y/N]" in done.err
+    assert "nothing was changed" in done.err
+    with pytest.raises(ClientError, match="does not exist"):
+        project.outputs()
 
 
 def test_a_project_is_deployed_by_one_command(project: Project) -> None:
