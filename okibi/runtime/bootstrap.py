@@ -41,6 +41,7 @@ from .protocol.transport import connect
 from .serving.extension import ExtensionConnection
 from .settings import Settings, read_api_address, read_settings, thread_limit
 from .startup.find_function import load
+from .startup.pause_gc import fewer_collections
 from .system.precise_clock import PreciseClock
 from .telemetry.logs import configure, log_error
 from .tree import ServedFunction, build_tree
@@ -96,7 +97,7 @@ def main(
     if enable_gc:
         gc.enable()
     try:
-        with SlowImport(LIMIT if settings.on_demand else math.inf):
+        with SlowImport(LIMIT if settings.on_demand else math.inf), fewer_collections():
             function = load(settings.handler, settings.task_root)
         if end_imports is not None:
             end_imports()
