@@ -201,7 +201,25 @@ def start(package: Package, *, cold: bool) -> Start:
 # -- packages
 
 
-def build_ours(function: Function, python: str, work: Path, names: Sequence[str]) -> list[Package]:
+def clean_python(python: str, work: Path) -> Path:
+    """Return a Python without the packages of this machine, as on Lambda.
+
+    Raises:
+        SystemExit: there is no such Python here.
+    """
+    folder = work / "python"
+    done = subprocess.run(
+        [find_uv(), "venv", "--quiet", "--no-project", "--python", python, str(folder)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise SystemExit(f"no Python {python}: {done.stderr.strip()}")
+    return folder / "bin" / "python"
+
+
+def build_ours(
+    function: Function, python: str, program: Path, work: Path, names: Sequence[str]
+) -> list[Package]:
     """Build okibi's packages of a function, one for each variant."""
     source = work / "project"
     source.mkdir(parents=True)
@@ -218,33 +236,33 @@ def build_ours(function: Function, python: str, work: Path, names: Sequence[str]
         if name != "without image":
             line = add_start_image(copy, record=True, parts=VARIANTS[name])
             print(f"  {function.name}, {name}: {line}")
-        packages.append(ours(name, copy, function.payload))
+        packages.append(ours(name, copy, program, function.payload))
     return packages
 
 
-def ours(name: str, staged: Staged, payload: str) -> Package:
+def ours(name: str, staged: Staged, program: Path, payload: str) -> Package:
     """Return how to start a package of okibi."""
-    command = (str(staged.interpreter), "-P", str(staged.lib / "okibi_start.py"))
+    command = (str(program), "-P", str(staged.lib / "okibi_start.py"))
     variables = environment(staged.folder, str(staged.lib))
     return Package(name, command, variables, payload)
 
 
-def build_theirs(function: Function, staged_python: Path, python: str, work: Path) -> Package:
+def build_theirs(function: Function, program: Path, work: Path) -> Package:
     """Build the official client's package: the same wheels, the same kind of bytecode."""
     folder = work / "official"
     folder.mkdir(parents=True)
     wanted = ["awslambdaric", *function.requirements]
     done = subprocess.run(
-        [find_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python-version",
-         python, "--python", str(staged_python), "--only-binary", ":all:", *wanted],
+        [find_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python",
+         str(program), "--only-binary", ":all:", *wanted],
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"the official client cannot be installed: {done.stderr.strip()}")
     (folder / "app.py").write_text(function.theirs)
     files = [file.relative_to(folder).as_posix() for file in folder.rglob("*.py")]
-    compile_package(folder, files, staged_python)
-    command = (str(staged_python), "-m", "awslambdaric", "app.handler")
+    compile_package(folder, files, program)
+    command = (str(program), "-m", "awslambdaric", "app.handler")
     return Package("awslambdaric", command, environment(folder, str(folder)), function.payload)
 
 
@@ -326,11 +344,11 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="okibi-cold-") as work:
             try:
-                packages = build_ours(function, options.python, Path(work), names)
+                program = clean_python(options.python, Path(work))
+                packages = build_ours(function, options.python, program, Path(work), names)
             except BadInput as error:
                 raise SystemExit(str(error)) from None
-            interpreter = Path(packages[0].command[0])
-            packages.append(build_theirs(function, interpreter, options.python, Path(work)))
+            packages.append(build_theirs(function, program, Path(work)))
             rows = rows_of(
                 function,
                 compare(packages, options.rounds, cold=options.cold),
