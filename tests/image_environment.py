@@ -19,7 +19,7 @@ import pytest
 from okibi.cli.package.image_compiler import build
 from okibi.cli.package.recording import RECORDER, parse_rows
 from okibi.cli.package.start_image import unique_texts
-from okibi.runtime.startup.attrs_cache import cache_key
+from okibi.runtime.startup.attrs_cache import stable_text
 from okibi.runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,7 @@ def write_image(folder: Path) -> int:
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,
         "folder": str(ROOT), "root": str(ROOT), "modules": modules,
-        "attrs": [(cache_key(each.source), each.filename, each.source, each.flags)
+        "attrs": [(stable_text(each.source), each.filename, each.source, each.flags)
                   for each in unique_texts(recording)],
     }  # fmt: skip
     head, code, failed = build(order)

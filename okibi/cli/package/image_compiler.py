@@ -67,7 +67,9 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         offset += len(code)
     texts: list[tuple[str, str, str, int]] = order["attrs"]
     attrs = {
-        (text, filename): dump(compile(source, filename, "exec", flags, dont_inherit=True))
+        (source_hash(text.encode()), filename): dump(
+            compile(source, filename, "exec", flags, dont_inherit=True)
+        )
         for text, filename, source, flags in texts
     }
     index = marshal.dumps(

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from ...runtime.startup.attrs_cache import cache_key
+from ...runtime.startup.attrs_cache import stable_text
 from ...runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from .recording import (
     AttrsText,
@@ -129,7 +129,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked) for each in modules],
         "attrs": [
-            (cache_key(each.source), each.filename, each.source, each.flags)
+            (stable_text(each.source), each.filename, each.source, each.flags)
             for each in (unique_texts(recording) if parts.attrs else ())
         ],
     }
@@ -213,5 +213,5 @@ def installed_files(folder: Path) -> set[str]:
 
 def unique_texts(recording: Recording) -> Iterable[AttrsText]:
     """Return the texts that attrs compiled, each once, sorted."""
-    texts = {(cache_key(each.source), each.filename): each for each in recording.attrs_texts}
+    texts = {(stable_text(each.source), each.filename): each for each in recording.attrs_texts}
     return [texts[key] for key in sorted(texts)]

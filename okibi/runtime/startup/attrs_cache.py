@@ -11,6 +11,7 @@ The cache owns one private name, `attr._make.compile`: a global of that module t
 import marshal
 import sys
 from collections.abc import Callable, MutableMapping
+from importlib.util import source_hash
 from typing import Any
 
 ATTRS_MODULE = "attr._make"
@@ -19,7 +20,7 @@ FUTURE_FLAGS = 0x1FE0000
 SALT = "hash((\n"
 
 
-def cache_key(source: str) -> str:
+def stable_text(source: str) -> str:
     """Cut a number out of a text that attrs wrote.
 
     attrs writes the hash of a text into `__hash__`, and such hashes differ from process to process.
@@ -38,10 +39,11 @@ class CompileCache:
     """The code of texts that attrs writes.
 
     Args:
-        codes: the code (`marshal`) by key and file name. The cache removes what it has given out.
+        codes: the code (`marshal`), by the hash of a text without that number, and by file name.
+            The cache removes what it has given out.
     """
 
-    def __init__(self, codes: MutableMapping[tuple[str, str], bytes]) -> None:
+    def __init__(self, codes: MutableMapping[tuple[bytes, str], bytes]) -> None:
         self._codes = codes
         self._compile = self.compile
         self.hits = self.misses = 0
@@ -66,7 +68,8 @@ class CompileCache:
     ) -> Any:
         """Return the code of a text, from the cache or from Python's `compile`."""
         if isinstance(source, str) and mode == "exec" and not more and not options:
-            code = self._codes.pop((cache_key(source), filename), None)
+            key = (source_hash(stable_text(source).encode()), filename)
+            code = self._codes.pop(key, None)
             if code is not None:
                 self.hits += 1
                 return marshal.loads(code)
