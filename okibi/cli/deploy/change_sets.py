@@ -10,7 +10,7 @@ import attrs
 
 from ..arguments import BadInput
 from ..aws import Aws, AwsError
-from .stacks import Outcome, has_no_changes, list_reasons, read_outcome
+from .stacks import EMPTY, Outcome, has_no_changes, list_reasons, read_outcome
 
 __all__ = ["ChangeSet", "create_change_set", "describe_stack", "execute", "remove"]
 
@@ -133,7 +133,10 @@ def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> O
 def remove(aws: Aws, change_set: ChangeSet) -> None:
     """Remove a change set, and the empty stack that was made for it."""
     if change_set.is_first:
-        aws.call("cloudformation", "delete_stack", StackName=change_set.stack)
+        stack = describe_stack(aws, change_set.stack)
+        # Else another deployment has executed a change set of its own, and the stack is not empty.
+        if stack is not None and stack["StackStatus"] == EMPTY:
+            aws.call("cloudformation", "delete_stack", StackName=change_set.stack)
         return
     aws.call(
         "cloudformation",

@@ -8,6 +8,7 @@ import attrs
 from ..arguments import BadInput
 
 __all__ = [
+    "EMPTY",
     "MANAGED",
     "PROJECT",
     "Change",

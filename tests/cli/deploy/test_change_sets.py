@@ -91,7 +91,10 @@ def test_a_failure_is_told_once_and_ends_badly() -> None:
 
 @pytest.mark.parametrize(
     ("before", "removed"),
-    [([{"Stacks": []}], "delete_stack"), (stacks("REVIEW_IN_PROGRESS"), "delete_change_set")],
+    [
+        ([{"Stacks": []}, *stacks("REVIEW_IN_PROGRESS")], "delete_stack"),
+        (stacks("REVIEW_IN_PROGRESS"), "delete_change_set"),
+    ],
     ids=["no stack", "an empty stack of another's"],
 )
 def test_only_the_stack_that_was_made_for_it_goes_with_a_change_set(
@@ -108,6 +111,14 @@ def test_only_the_stack_that_was_made_for_it_goes_with_a_change_set(
     remove(aws, made)
 
     assert aws.called[-1] == removed
+
+
+def test_a_stack_that_another_deployment_has_filled_is_not_deleted() -> None:
+    aws = Formation({"describe_stacks": stacks("CREATE_COMPLETE")})
+
+    remove(aws, ChangeSet("visits", "c", True, {}))
+
+    assert "delete_stack" not in aws.called
 
 
 def test_all_pages_of_a_change_set_are_read() -> None:
