@@ -1,5 +1,7 @@
 """An HTTP API of API Gateway, which sends each route to the function."""
 
+import hashlib
+
 from ..project_settings import ProjectFunction
 from .intrinsics import STACK, Resources, arn, ref, sub
 from .lambda_function import target_arn
@@ -41,8 +43,8 @@ def build_http_api(function: ProjectFunction) -> Resources:
             },
         },
     }
-    for number, route in enumerate(function.routes, 1):
-        resources[f"HttpApiRoute{number}"] = {
+    for route in function.routes:
+        resources[_route_id(route)] = {
             "Type": "AWS::ApiGatewayV2::Route",
             "Properties": {
                 "ApiId": ref("HttpApi"),
@@ -51,3 +53,12 @@ def build_http_api(function: ProjectFunction) -> Resources:
             },
         }
     return resources
+
+
+def _route_id(route: str) -> str:
+    """Make the logical id of a route from its key.
+
+    CloudFormation updates a resource before it removes others. With a number for an id, the route
+    after a removed one would change its key to that of a route that still exists.
+    """
+    return f"HttpApiRoute{hashlib.sha256(route.encode()).hexdigest()[:12]}"

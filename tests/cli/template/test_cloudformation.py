@@ -130,6 +130,16 @@ def test_another_package_or_setting_publishes_another_version() -> None:
     assert version(attrs.evolve(function, memory=256), "a") != first
 
 
+def test_a_removed_route_leaves_the_others_as_they_were() -> None:
+    routes = ("GET /a", "GET /b", "$default")
+
+    before, after = resources_of(make(routes=routes)), resources_of(make(routes=routes[1:]))
+
+    removed = before.keys() - after.keys()
+    assert [before[name]["Properties"]["RouteKey"] for name in removed] == ["GET /a"]
+    assert {name: before[name] for name in after} == after
+
+
 def test_a_queue_hides_a_message_for_six_time_outs() -> None:
     function = attrs.evolve(ALL["queue"], timeout=30)
 
