@@ -151,12 +151,14 @@ def build_function(function: ProjectFunction, code_hash: str = "") -> Resources:
         FUNCTION: {"Type": "AWS::Lambda::Function", "Properties": properties},
     }
     if alias := find_alias(function):
-        version = _version_id(properties, code_hash)
+        version = _version_id(properties, function, code_hash)
         resources[version] = {
             "Type": "AWS::Lambda::Version",
-            # A roll-back needs the version before.
-            "DeletionPolicy": "Retain",
-            "UpdateReplacePolicy": "Retain",
+            # CloudFormation removes the old version after the alias has moved. A version that stays
+            # keeps its snapshot or its Managed Instances; and after a roll-back, Lambda refuses to
+            # publish the same package again.
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
             "Properties": {"FunctionName": ref(FUNCTION)},
         }
         resources[ALIAS] = {
@@ -170,7 +172,17 @@ def build_function(function: ProjectFunction, code_hash: str = "") -> Resources:
     return resources
 
 
-def _version_id(properties: Resource, code_hash: str) -> str:
-    """Make the logical id of a version from everything that the version contains."""
-    content = json.dumps([properties, code_hash], sort_keys=True)
+def _version_id(properties: Resource, function: ProjectFunction, code_hash: str) -> str:
+    """Make the logical id of a version from everything that the version contains.
+
+    The properties refer to the table and to the capacity provider by their logical ids. The hash
+    includes the settings that make CloudFormation replace them by others.
+    """
+    table, provider, vpc = function.table, function.capacity_provider, function.vpc
+    replaced: list[object] = []
+    if table is not None:
+        replaced += [table.partition_key, table.sort_key]
+    if provider is not None and not provider.arn and vpc is not None:
+        replaced += [vpc.subnets, vpc.security_groups, provider.instance_types]
+    content = json.dumps([properties, repr(replaced), code_hash], sort_keys=True)
     return f"Version{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -82,6 +82,7 @@ def _build_properties(function: ProjectFunction, package: str) -> Resource:
         properties["AutoPublishAlias"] = alias.name
         # Else a changed setting with the same package would publish no version.
         properties["AutoPublishAliasAllProperties"] = True
+        properties["VersionDeletionPolicy"] = "Delete"
         if alias.is_gradual:
             preference: Resource = {"Type": alias.deployment}
             if alarms := list_rollback_alarms(function):

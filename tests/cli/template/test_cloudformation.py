@@ -7,7 +7,14 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.cli.project_settings import AliasSettings, PolicySettings, ProjectFunction, UrlSettings
+from okibi.cli.project_settings import (
+    AliasSettings,
+    KeySettings,
+    PolicySettings,
+    ProjectFunction,
+    TableSettings,
+    UrlSettings,
+)
 from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
 from okibi.cli.template.sam import build_sam_template
@@ -117,17 +124,39 @@ def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
     assert integration["IntegrationUri"] == {"Ref": "FunctionAlias"}
 
 
+def version_of(function: ProjectFunction, code_hash: str = "a") -> str:
+    """The logical id of a function's version."""
+    (name,) = [name for name in resources_of(function, code_hash) if name.startswith("Version")]
+    return str(name)
+
+
 def test_another_package_or_setting_publishes_another_version() -> None:
     function = make(alias=AliasSettings())
 
-    def version(function: ProjectFunction, code_hash: str) -> str:
-        (name,) = [name for name in resources_of(function, code_hash) if name.startswith("Version")]
-        return str(name)
+    first = version_of(function)
+    assert version_of(function) == first
+    assert version_of(function, "b") != first
+    assert version_of(attrs.evolve(function, memory=256)) != first
 
-    first = version(function, "a")
-    assert version(function, "a") == first
-    assert version(function, "b") != first
-    assert version(attrs.evolve(function, memory=256), "a") != first
+
+def test_a_replaced_table_or_capacity_provider_publishes_another_version() -> None:
+    table = make(alias=AliasSettings(), table=TableSettings(KeySettings("id")))
+    busy = ALL["managed instances"]
+    assert busy.vpc is not None
+
+    moved = attrs.evolve(busy, vpc=attrs.evolve(busy.vpc, subnets=("subnet-1",)))
+    assert version_of(moved) != version_of(busy)
+    replaced = attrs.evolve(table, table=TableSettings(KeySettings("id", "N")))
+    assert version_of(replaced) != version_of(table)
+    # Lambda publishes no second version of what has not changed.
+    kept = attrs.evolve(table, table=TableSettings(KeySettings("id"), ttl="expires"))
+    assert version_of(kept) == version_of(table)
+
+
+def test_a_version_goes_when_the_alias_has_moved() -> None:
+    for name in ("alias", "snapstart", "managed instances"):
+        version = resources_of(ALL[name], "a")[version_of(ALL[name])]
+        assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("Delete", "Delete")
 
 
 def test_a_removed_route_leaves_the_others_as_they_were() -> None:
