@@ -95,8 +95,11 @@ def create_change_set(
     content = _wait_until_compared(aws, stack, name)
     made = ChangeSet(stack, name, is_first, content)
     if content["Status"] == "FAILED" and not has_no_changes(content):
+        # Before the change set is removed, and with it what is asked for.
+        errors = _list_validation_errors(aws, content)
         remove(aws, made)
-        raise BadInput(f"CloudFormation refuses the template: {content.get('StatusReason')}")
+        reason = f"CloudFormation refuses the template: {content.get('StatusReason')}"
+        raise BadInput("\n".join([reason, *errors]))
     return made
 
 
@@ -153,6 +156,27 @@ def _wait_until_compared(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:
         if content["Status"] in ("CREATE_COMPLETE", "FAILED"):
             return content
         pauses.wait()
+
+
+def _list_validation_errors(aws: Aws, content: Mapping[str, Any]) -> Sequence[str]:
+    """List what CloudFormation has found before any change, such as a name that is taken.
+
+    The reason of the change set names only the kind of validation. Without the right to ask for
+    more, the list is empty.
+    """
+    try:
+        answer = aws.call(
+            "cloudformation", "describe_events",
+            # CloudFormation takes the ARN only.
+            ChangeSetName=content.get("ChangeSetId", ""), Filters={"FailedEvents": True},
+        )  # fmt: skip
+    except (AwsError, BadInput):
+        return ()
+    return [
+        f"  {event.get('LogicalResourceId')} ({event.get('ResourceType', '')}): {reason}"
+        for event in answer.get("OperationEvents", ())
+        if (reason := event.get("ValidationStatusReason"))
+    ]
 
 
 def _describe(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.deploy.change_sets import ChangeSet, create_change_set, execute, remove
 
 
@@ -119,6 +120,30 @@ def test_a_stack_that_another_deployment_has_filled_is_not_deleted() -> None:
     remove(aws, ChangeSet("visits", "c", True, {}))
 
     assert "delete_stack" not in aws.called
+
+
+def test_a_refused_template_names_the_resources_that_exist_already() -> None:
+    reason = "validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]"
+    told = "Resource of type 'AWS::Lambda::Function' with identifier 'visits' already exists."
+    event = {
+        "LogicalResourceId": "Function",
+        "ResourceType": "AWS::Lambda::Function",
+        "EventType": "VALIDATION_ERROR",
+        "ValidationStatusReason": told,
+    }
+    failed = {"Status": "FAILED", "StatusReason": reason, "ChangeSetId": "arn:aws:..."}
+    aws = Formation(
+        {
+            "describe_stacks": [{"Stacks": []}, *stacks("REVIEW_IN_PROGRESS")],
+            "describe_change_set": [failed],
+            "describe_events": [{"OperationEvents": [{"EventType": "STACK_EVENT"}, event]}],
+        }
+    )
+
+    with pytest.raises(BadInput, match=r"Function [(]AWS::Lambda::Function[)]: .* already exists"):
+        create_change_set(aws, "visits", "CREATE", {}, parameters={}, tags={})
+
+    assert aws.called[-1] == "delete_stack"
 
 
 def test_all_pages_of_a_change_set_are_read() -> None:
