@@ -7,7 +7,10 @@ __all__ = ["build_table"]
 
 
 def build_table(function: ProjectFunction) -> Resources:
-    """Build the table. It stays when the stack is removed: it holds data."""
+    """Build the table. It stays when the stack is removed: it holds data.
+
+    If the stack cannot be created, the empty table is removed.
+    """
     table = function.table
     if table is None:
         return {}
@@ -28,7 +31,7 @@ def build_table(function: ProjectFunction) -> Resources:
     return {
         "Table": {
             "Type": "AWS::DynamoDB::Table",
-            "DeletionPolicy": "Retain",
+            "DeletionPolicy": "RetainExceptOnCreate",
             "UpdateReplacePolicy": "Retain",
             "Properties": properties,
         }
