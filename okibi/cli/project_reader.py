@@ -160,6 +160,11 @@ def _check_combinations(table: TomlTable, function: ProjectFunction) -> None:
         table.add("capacity_provider: needs vpc, with the subnets of its instances")
     if capacity and function.memory < 2048:
         table.add("memory: Managed Instances need at least 2048 MB")
+    if capacity and function.memory < 1024 * capacity.memory_gib_per_vcpu:
+        table.add(
+            "capacity_provider.memory_gib_per_vcpu: more than the function's memory; an instance"
+            " has at least one vCPU"
+        )
     if capacity and function.log_format != "json":
         table.add("log_format: Managed Instances write JSON logs only; write 'json'")
     if capacity and function.snapstart:

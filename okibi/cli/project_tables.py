@@ -3,6 +3,8 @@
 Each function returns None for a missing table.
 """
 
+import json
+
 from .project_settings import (
     AlarmSettings,
     AliasSettings,
@@ -35,6 +37,8 @@ DEPLOYMENTS = (
     *(f"Linear10PercentEvery{number}" for number in ("1Minute", "2Minutes", "3Minutes")),
     "Linear10PercentEvery10Minutes",
 )
+# GiB for each vCPU, as Managed Instances have them.
+MEMORY_RATIOS = (2, 4, 8)
 ARN = r"arn:[a-z-]+:.+"
 
 
@@ -68,10 +72,20 @@ def read_schedule(parent: TomlTable) -> ScheduleSettings | None:
         timezone=table.text("timezone", "UTC", expected="as in 'Europe/Berlin'"),
         input=table.text("input", "{}", expected="an event as JSON"),
     )
+    if not _is_json(schedule.input):
+        table.refuse("input", "an event as JSON")
     if "expression" not in table.values:
         table.add(f"expression: missing; write it {expected}")
     table.refuse_unknown()
     return schedule
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_queue(parent: TomlTable) -> QueueSettings | None:
@@ -169,6 +183,8 @@ def read_capacity_provider(parent: TomlTable) -> CapacityProviderSettings | None
         instance_types=table.texts("instance_types", expected="a list, as in ['m8g.xlarge']"),
         max_vcpus=table.integer("max_vcpus", 12, 2, 15_000),
     )  # fmt: skip
+    if provider.memory_gib_per_vcpu not in MEMORY_RATIOS:
+        table.refuse("memory_gib_per_vcpu", "2, 4 or 8 (GiB)")
     table.refuse_unknown()
     return provider
 

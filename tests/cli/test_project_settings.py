@@ -17,6 +17,8 @@ from okibi.cli.project_settings import (
     choose_function,
 )
 
+PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:busy"
+
 
 def parse(text: str) -> ProjectSettings:
     project, mistakes = parse_project(tomllib.loads(text), "folder")
@@ -126,6 +128,12 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
          "must be a list of IAM actions without a wildcard"),
         ("capacity_provider = true",
          "capacity_provider: needs vpc, with the subnets of its instances"),
+        (f"capacity_provider = {{arn = '{PROVIDER}', memory_gib_per_vcpu = 3}}\nmemory = 4096",
+         "memory_gib_per_vcpu = 3: must be 2, 4 or 8 (GiB)"),
+        (f"capacity_provider = {{arn = '{PROVIDER}', memory_gib_per_vcpu = 8}}\nmemory = 4096",
+         "capacity_provider.memory_gib_per_vcpu: more than the function's memory"),
+        ("schedule = {expression = 'rate(5 minutes)', input = 'tidy'}",
+         "input = 'tidy': must be an event as JSON"),
         ("vpc = {subnets = ['subnet-1'], security_groups = ['sg-1'], cache = true}",
          "id: missing; cache needs a new security group"),
         ("snapstart = true\nruntime = 'provided.al2023'", "snapstart: needs a managed Python"),
