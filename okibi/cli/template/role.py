@@ -4,7 +4,7 @@ No action has a wildcard. A resource is `*` only for actions for which AWS accep
 """
 
 from ..project_settings import ProjectFunction
-from .intrinsics import Resource, Resources, arn, get_att, make_role, make_statement, sub
+from .intrinsics import Resource, Resources, get_att, make_role, make_statement, sub
 
 __all__ = ["build_role"]
 
@@ -38,9 +38,10 @@ def _list_statements(function: ProjectFunction) -> list[Resource]:
     if function.table:
         statements.append(make_statement(READ_AND_WRITE_ITEMS, get_att("Table", "Arn")))
     if function.vpc and not function.capacity_provider:
-        # Lambda's documentation: all resource ids of the account and region. With fewer, Lambda
-        # may fail to attach the function to its VPC.
-        statements.append(make_statement(CHANGE_INTERFACES, arn("ec2", "*/*")))
+        # Lambda's documentation: all resource ids. With fewer, Lambda may fail to attach the
+        # function to its VPC. A shared subnet belongs to another account.
+        interfaces = sub("arn:${AWS::Partition}:ec2:${AWS::Region}:*:*/*")
+        statements.append(make_statement(CHANGE_INTERFACES, interfaces))
         statements.append(make_statement(DESCRIBE_INTERFACES, "*"))
     if function.tracing:
         # X-Ray accepts no resource.

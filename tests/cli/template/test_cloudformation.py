@@ -82,6 +82,16 @@ def test_a_plain_function_may_write_its_log_and_nothing_else() -> None:
     assert statement["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
 
 
+def test_a_function_may_use_a_subnet_that_another_account_shares() -> None:
+    (statement,) = [
+        each
+        for each in statements_in(build_template(ALL["vpc with own groups"]))
+        if "ec2:CreateNetworkInterface" in each["Action"]
+    ]
+
+    assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:ec2:${AWS::Region}:*:*/*"}
+
+
 def test_a_managed_python_starts_okibi_as_its_wrapper() -> None:
     properties = properties_of(make(python="3.14", environment={"LEVEL": "info"}))
 
