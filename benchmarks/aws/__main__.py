@@ -190,7 +190,12 @@ class Run:
 
 def clean(cloud: Cloud, run: str = "") -> bool:
     """Remove the stacks of a run, or of all runs; return whether all are gone."""
-    plan = plan_cleanup(find_stacks(cloud.describe_stacks(), run))
+    try:
+        plan = plan_cleanup(find_stacks(cloud.describe_stacks(), run))
+    except RunError as error:
+        # Expired credentials, for example: the report is still written.
+        say(f"  {error}\nSomething may be left: run `make aws-clean`.")
+        return False
     if plan.is_empty:
         say("Nothing of `make aws` is left.")
         return True

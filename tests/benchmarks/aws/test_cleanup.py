@@ -1,8 +1,12 @@
 """What `make aws-clean` removes."""
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from benchmarks.aws.__main__ import clean
 from benchmarks.aws.cleanup import CleanupPlan, find_stacks, plan_cleanup
+from benchmarks.aws.cloud import Cloud, RunError
 from benchmarks.aws.templates import tags
 
 RUN = "okibi-aws-1a2b"
@@ -60,3 +64,14 @@ def test_a_run_removes_only_its_own_stacks_and_a_cleanup_all() -> None:
 
 def test_a_deleted_stack_is_gone() -> None:
     assert find_stacks([described(f"{RUN}-managed", status="DELETE_COMPLETE")]) == []
+
+
+def test_a_cleanup_that_cannot_begin_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    class Expired:
+        def describe_stacks(self) -> list[Any]:
+            raise RunError("cloudformation describe_stacks: ExpiredToken")
+
+    assert not clean(cast("Cloud", Expired()), RUN)
+
+    assert "ExpiredToken" in (said := capsys.readouterr().out)
+    assert "make aws-clean" in said
