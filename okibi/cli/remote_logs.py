@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from .arguments import BadInput
-from .aws import Aws, call_in_thread, connect
+from .aws import Aws, AwsError, call_in_thread, connect
 from .output import write_text
 from .project_reader import read_project
 from .remote_invoke import find_deployed
@@ -104,10 +104,16 @@ class LogReader:
         token: str | None = None
         while True:
             more = {"nextToken": token} if token else {}
-            page = self._aws.call(
-                "logs", "filter_log_events",
-                logGroupName=self._group, startTime=self._since, **more,
-            )  # fmt: skip
+            try:
+                page = self._aws.call(
+                    "logs", "filter_log_events",
+                    logGroupName=self._group, startTime=self._since, **more,
+                )  # fmt: skip
+            except AwsError as error:
+                if error.code != "ResourceNotFoundException":
+                    raise
+                # Lambda makes the group of a function without one at its first log line.
+                return []
             fresh += [e for e in page.get("events", ()) if self._key(e) not in self._seen]
             self._seen.update((self._key(e), int(e["timestamp"])) for e in fresh)
             token = page.get("nextToken")

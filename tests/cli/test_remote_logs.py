@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
+from okibi.cli.aws import AwsError
 from okibi.cli.remote_logs import LogReader, parse_since
 
 
@@ -59,6 +60,14 @@ def test_an_error_of_several_lines_is_shown_as_lines() -> None:
     aws = LogsOfAws([entry(1, 1_000, "[ERROR] Oops\rTraceback\r  File")])
 
     assert LogReader(aws, "group", 0).read() == ["[ERROR] Oops\nTraceback\n  File"]
+
+
+def test_a_log_group_that_does_not_exist_yet_has_no_entries() -> None:
+    class NoGroup(LogsOfAws):
+        def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
+            raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
+
+    assert LogReader(NoGroup([]), "group", 0).read() == []
 
 
 def test_since_needs_a_unit() -> None:
