@@ -120,8 +120,9 @@ VARIANTS: Mapping[str, Parts] = {
     "okibi": Parts(),
     "without the user's part": Parts(others=False),
     "without attrs' code": Parts(attrs=False),
+    "without patterns and namedtuples": Parts(patterns=False),
     "without modules": Parts(modules=False),
-    "without image": Parts(modules=False, attrs=False),
+    "without image": Parts(modules=False, attrs=False, patterns=False),
 }
 
 

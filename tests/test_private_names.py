@@ -31,6 +31,7 @@ FALL_BACKS = {
     "_default_executor": "tests/runtime/handlers/asyncio_loop/test_loop.py",
     "_ready": "tests/runtime/handlers/asyncio_loop/test_loop.py",
     # CPython's
+    "_sre": "tests/runtime/startup/test_pattern_cache.py",
     "_imp": "tests/runtime/startup/test_start_image.py",
     # Imported when each Python starts; `importlib.machinery` is not.
     "_frozen_importlib": "tests/cli/package/test_recording.py",

@@ -56,6 +56,8 @@ class BuiltPackage:
         *names: str,
         checked: tuple[str, ...] = (),
         texts: Mapping[tuple[str, str], str] = MappingProxyType({}),
+        namedtuples: tuple[str, ...] = (),
+        patterns: tuple[tuple[str, bool, int], ...] = (),
         machine: str = "",
     ) -> None:
         """Build the image of some of the files.
@@ -64,6 +66,8 @@ class BuiltPackage:
             names: the files.
             checked: those of which the source is compared.
             texts: sources that attrs compiles, by key and file name.
+            namedtuples: texts of constructors.
+            patterns: text, whether it is of bytes, flags.
             machine: the processor; "" for this one.
         """
         modules = list[tuple[str, str, str, bool]]()
@@ -78,6 +82,8 @@ class BuiltPackage:
             "root": "/var/task",
             "modules": modules,
             "attrs": [(key, name, source, 0) for (key, name), source in texts.items()],
+            "namedtuples": namedtuples,
+            "patterns": patterns,
         }
         head, code, failed = build(order)
         assert failed == []

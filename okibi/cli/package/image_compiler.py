@@ -9,7 +9,9 @@ import importlib.util
 import json
 import marshal
 import sys
-from types import CodeType
+from array import array
+from re import _compiler  # type: ignore[attr-defined]
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 
@@ -32,6 +34,33 @@ def read_compiled(file: str, source: bytes) -> bytes:
     magic, flags = data[:4], int.from_bytes(data[4:8], "little")
     fits = magic == importlib.util.MAGIC_NUMBER and flags & 1
     return data[16:] if fits and data[8:16] == importlib.util.source_hash(source) else b""
+
+
+def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
+    """Return the programs of patterns, by pattern and flags.
+
+    Args:
+        patterns: text, whether the text is of bytes, flags. A pattern that this Python refuses is
+            left out.
+    """
+    matcher, found, programs = _compiler._sre, list[Any](), dict[Any, Any]()
+    # The compiler hands the program to the matcher in this call.
+    _compiler._sre = SimpleNamespace(
+        **{**vars(matcher), "compile": lambda *told: found.append(told)}
+    )
+    try:
+        for text, is_bytes, flags in patterns:
+            pattern = text.encode("latin-1") if is_bytes else text
+            try:
+                _compiler.compile(pattern, flags)
+            except Exception:
+                continue
+            _, all_flags, words, groups, names, indexes = found.pop()
+            words = array("I", words).tobytes()
+            programs[pattern, flags] = (all_flags, groups, dict(names), tuple(indexes), words)
+    finally:
+        _compiler._sre = matcher
+    return programs
 
 
 def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
@@ -72,9 +101,20 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         )
         for text, filename, source, flags in texts
     }
-    index = marshal.dumps(
-        marshal.loads(marshal.dumps({"root": root, "folders": folders, "attrs": attrs}))
-    )
+    namedtuples = {
+        # `eval` ignores leading spaces.
+        source: dump(compile(source.lstrip(" \t"), "<string>", "eval", dont_inherit=True))
+        for source in order["namedtuples"]
+    }
+    version = (_compiler._sre.MAGIC, _compiler._sre.CODESIZE)
+    parts = {
+        "root": root,
+        "folders": folders,
+        "attrs": attrs,
+        "namedtuples": namedtuples,
+        "patterns": (version, compile_patterns(order["patterns"])),
+    }
+    index = marshal.dumps(marshal.loads(marshal.dumps(parts)))
     tag, magic = sys.implementation.cache_tag, importlib.util.MAGIC_NUMBER.hex()
     line = f"{order['format']} {tag} {magic} {order['machine']} {order['package']}\n".encode()
     head = line + len(index).to_bytes(8, "little") + index

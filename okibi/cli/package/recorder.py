@@ -1,4 +1,4 @@
-"""Run inside a function's process: write down what its start imports and what attrs compiles.
+"""Run inside a function's process: write down what its start imports and what is compiled.
 
 `python -P recorder.py OUT lib/okibi_start.py` starts okibi as the second file does. Each row is
 appended to OUT at once, so a process that hangs or is killed loses none. This file imports only
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 LOAD = "_load_unlocked"
 ATTRS_MODULE = "attr._make"
+COMPILER_MODULE = "re._compiler"
+DEBUG = 128
+"""The flag with which `re` prints a program."""
+RECORDERS: "dict[str, Any]" = {}
+"""What to do with a module once it is imported."""
 FUTURE_FLAGS = 0x1FE0000
 """The `from __future__` flags of a code object. `compile` takes those of its caller."""
 
@@ -30,6 +35,10 @@ def main() -> None:
     file = posix.open(out, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
     record_imports(file)
     record_attrs(file)
+    RECORDERS.update({"collections": record_namedtuples, COMPILER_MODULE: record_patterns})
+    for name, record in RECORDERS.items():
+        if name in sys.modules:
+            record(file, sys.modules[name])
     sys.argv = [entry]
     with open(entry, "rb") as opened:
         code = compile(opened.read(), entry, "exec")
@@ -68,6 +77,9 @@ def record_imports(file: int) -> None:
         is_package = spec.submodule_search_locations is not None
         loader = type(spec.loader).__name__
         write(file, "module", spec.name, spec.origin or "", is_package, loader, own)
+        record = RECORDERS.get(spec.name)
+        if record is not None:
+            record(file, module)
         return module
 
     setattr(importlib, LOAD, load_and_record)
@@ -89,6 +101,29 @@ def record_attrs(file: int) -> None:
         return compile_plainly(source, filename, mode, flags, True, *more, **options)
 
     builtins.compile = compile_and_record
+
+
+def record_namedtuples(file: int, collections: "Any") -> None:
+    """Write each text that `namedtuple` evaluates."""
+
+    def evaluate_and_record(source: "Any", namespace: "Any") -> "Any":
+        if type(source) is str:
+            write(file, "namedtuple", source)
+        return eval(source, namespace)
+
+    collections.eval = evaluate_and_record
+
+
+def record_patterns(file: int, compiler: "Any") -> None:
+    """Write each pattern that `re` compiles, with its flags."""
+    compile_plainly = compiler.compile
+
+    def compile_and_record(pattern: "Any", flags: int = 0) -> "Any":
+        if type(pattern) in (str, bytes) and not int(flags) & DEBUG:
+            write(file, "pattern", pattern, int(flags))
+        return compile_plainly(pattern, flags)
+
+    compiler.compile = compile_and_record
 
 
 if __name__ == "__main__":

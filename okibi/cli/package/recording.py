@@ -1,4 +1,4 @@
-"""Run a function's start once, and record what it imports and what attrs compiles.
+"""Run a function's start once, and record what it imports and what is compiled meanwhile.
 
 The process runs against a small Runtime API that gives no event: the function's handler never runs.
 The environment has no AWS credentials.
@@ -87,11 +87,15 @@ class Recording:
         modules: in the order in which their imports ended.
         attrs_texts: in the order of compilation.
         problem: why the start did not reach `GET /next`; "" if it did.
+        namedtuples: the texts of constructors that `namedtuple` evaluated.
+        patterns: the patterns that `re` compiled, with their flags.
     """
 
     modules: tuple[RecordedModule, ...] = ()
     attrs_texts: tuple[AttrsText, ...] = ()
     problem: str = ""
+    namedtuples: frozenset[str] = frozenset()
+    patterns: frozenset[tuple[str | bytes, int]] = frozenset()
 
     def import_times(self) -> Mapping[str, float]:
         """Return milliseconds by top-level package, slowest first."""
@@ -199,6 +203,8 @@ def parse_rows(data: bytes, problem: str) -> Recording:
         ),
         tuple(AttrsText(*row[1:]) for row in rows if row[0] == "attrs"),
         problem,
+        frozenset(row[1] for row in rows if row[0] == "namedtuple"),
+        frozenset((row[1], row[2]) for row in rows if row[0] == "pattern"),
     )
 
 

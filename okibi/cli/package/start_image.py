@@ -1,7 +1,7 @@
 """Write the start image of a package: `lib/okibi.image`.
 
 The image has the modules that a recorded start imported from the package, all modules of okibi, and
-what attrs compiled. `okibi.runtime.startup.start_image` imports from it.
+what attrs, `re` and `namedtuple` compiled. `okibi.runtime.startup.start_image` imports from it.
 """
 
 import csv
@@ -43,11 +43,13 @@ class Parts:
     Args:
         modules: the code of modules.
         attrs: the code of texts that attrs writes.
+        patterns: the programs of patterns, and the constructors of namedtuples.
         others: the modules of other packages than okibi and what okibi needs.
     """
 
     modules: bool = True
     attrs: bool = True
+    patterns: bool = True
     others: bool = True
 
 
@@ -132,6 +134,8 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
             (stable_text(each.source), each.filename, each.source, each.flags)
             for each in (unique_texts(recording) if parts.attrs else ())
         ],
+        "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
+        "patterns": sorted_patterns(recording) if parts.patterns else [],
     }
     image = staged.lib / IMAGE
     done = subprocess.run(
@@ -209,6 +213,14 @@ def installed_files(folder: Path) -> set[str]:
         with record.open(newline="", encoding="utf-8") as file:
             found.update(row[0] for row in csv.reader(file) if row)
     return found
+
+
+def sorted_patterns(recording: Recording) -> list[tuple[str, bool, int]]:
+    """Return the recorded patterns as JSON takes them: text, whether it is of bytes, flags."""
+    return sorted(
+        (each, False, flags) if isinstance(each, str) else (each.decode("latin-1"), True, flags)
+        for each, flags in recording.patterns
+    )
 
 
 def unique_texts(recording: Recording) -> Iterable[AttrsText]:

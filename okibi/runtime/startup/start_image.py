@@ -1,7 +1,8 @@
 """Import modules from `okibi.image`, the start image that `okibi package` writes.
 
 The image is one file beside okibi's folder. It has the bytecode of the modules that a start
-imports, so a start reads one file instead of hundreds. `sys.path` decides as usual: the image has a
+imports, so a start reads one file instead of hundreds. It also has what attrs, `re` and
+`namedtuple` would compile during the imports. `sys.path` decides as usual: the image has a
 finder for each of the package's folders, and for no other folder. A module that is not in the image
 is found in its folder as usual.
 
@@ -34,6 +35,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from .attrs_cache import ATTRS_MODULE, CompileCache
+from .namedtuple_cache import NamedtupleCache
+from .pattern_cache import PatternCache
 
 try:
     from _imp import _fix_co_filename as rename_file  # type: ignore[attr-defined]
@@ -126,6 +129,8 @@ class StartImage:
         self.built_at: str = index["root"]
         self.folders: Folders = index["folders"]
         self.attrs = CompileCache(index["attrs"])
+        self.namedtuples = NamedtupleCache(index["namedtuples"])
+        self.patterns = PatternCache(*index["patterns"])
         self._failed = False
         # The system reads ahead while the first modules run.
         if hasattr(os, "posix_fadvise"):
@@ -137,6 +142,8 @@ class StartImage:
         # What Python has imported so far has left finders without the image.
         for folder in self.folders:
             sys.path_importer_cache.pop(self._absolute(folder), None)
+        self.namedtuples.attach()
+        self.patterns.attach()
 
     def finder(self, path: str) -> "ImageFinder":
         """Return the finder of a folder (a hook of `sys.path_hooks`).
@@ -173,8 +180,9 @@ class StartImage:
         return code if self.root == self.built_at else with_file(code, path)
 
     def end_start(self) -> None:
-        """Stop giving attrs compiled code. Later imports still use the image."""
-        self.attrs.detach()
+        """Let attrs, `re` and `namedtuple` compile again. Later imports still use the image."""
+        for cache in (self.attrs, self.namedtuples, self.patterns):
+            cache.detach()
 
     def _absolute(self, folder: str) -> str:
         return f"{self.root}/{folder}" if folder else self.root

@@ -1,0 +1,44 @@
+"""Give `collections.namedtuple` the code that it would compile, from the start image.
+
+`namedtuple` writes the constructor of each class as source text and evaluates the text. The image
+has the compiled code. Every other text is evaluated as usual.
+
+The cache owns one private name, `collections.eval`: a global of that module that hides Python's
+`eval`. A Python that writes constructors otherwise does not look at the name.
+"""
+
+import collections
+import marshal
+from collections.abc import MutableMapping
+from typing import Any
+
+
+class NamedtupleCache:
+    """The code of constructors.
+
+    Args:
+        codes: the code (`marshal`) by text. The cache removes what it has given out.
+    """
+
+    def __init__(self, codes: MutableMapping[str, bytes]) -> None:
+        self._codes = codes
+        self._eval = self.eval
+        self.hits = 0
+
+    def attach(self) -> None:
+        """Answer the calls of `eval` in `collections`."""
+        vars(collections)["eval"] = self._eval
+
+    def detach(self) -> None:
+        """Give `collections` Python's `eval` again, and drop the code."""
+        self._codes.clear()
+        if vars(collections).get("eval") is self._eval:
+            del vars(collections)["eval"]
+
+    def eval(self, source: Any, namespace: dict[str, Any]) -> Any:
+        """Evaluate a text, by its code from the cache or by Python's `eval`."""
+        code = self._codes.pop(source, None) if type(source) is str else None
+        if code is None:
+            return eval(source, namespace)
+        self.hits += 1
+        return eval(marshal.loads(code), namespace)
