@@ -70,20 +70,22 @@ def refuse():
     raise SystemExit(1)
 
 
-if sys.version_info[:2] != PYTHON or os.uname()[4] != MACHINE:
-    refuse()
-# The folder of a script goes first on the path. PYTHONPATH has it already, behind the user's own.
-if not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]
+# A child of `multiprocessing` imports this file too, under another name, and serves nothing.
+if __name__ == "__main__":
+    if sys.version_info[:2] != PYTHON or os.uname()[4] != MACHINE:
+        refuse()
+    # The folder of a script goes first on the path. PYTHONPATH has it already, behind the user's.
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]
 
-from okibi.runtime.startup.start_image import use_start_image
+    from okibi.runtime.startup.start_image import use_start_image
 
-image = use_start_image(__file__.rpartition("/")[0])
+    image = use_start_image(__file__.rpartition("/")[0])
 
-# Libraries look for `bootstrap` in this module; `__getattr__` has it.
-from okibi.runtime.__main__ import __getattr__, start
+    # Libraries look for `bootstrap` in this module; `__getattr__` has it.
+    from okibi.runtime.__main__ import __getattr__, start
 
-start(image)
+    start(image)
 '''
 
 

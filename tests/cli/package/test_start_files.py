@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,16 @@ def test_the_entry_is_source_that_an_old_python_can_read() -> None:
     compile(source, "okibi_start.py", "exec", dont_inherit=True)
     assert "f'" not in source
     assert 'f"' not in source
+
+
+def test_a_process_that_the_function_spawns_does_not_start_okibi(tmp_path: Path) -> None:
+    """`multiprocessing` runs the main file again in each child, as `__mp_main__`."""
+    entry = tmp_path / "okibi_start.py"
+    entry.write_text(entry_source(Target((3, 99), MACHINE, "managed", (2, 34))))
+
+    names = runpy.run_path(str(entry), run_name="__mp_main__")
+
+    assert "start" not in names
 
 
 def test_the_hash_of_a_package_leaves_out_manifest_and_image(tmp_path: Path) -> None:
