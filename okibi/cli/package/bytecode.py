@@ -1,8 +1,8 @@
 """Compile a package for the target's Python, and find out whether bytecode would be loaded.
 
-The compiled files hold a hash of their source that Python does not check (PEP 552,
-"unchecked-hash"): the times of files, which a zip changes, do not matter. The names of files in
-tracebacks are those on Lambda.
+The compiled files hold a hash of their source (PEP 552): the times of files, which a zip changes,
+do not matter. Python checks the hash of the user's own files, which may be edited in an unpacked
+package ("checked-hash"), and of no others. The names of files in tracebacks are those on Lambda.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -39,14 +39,13 @@ MAGIC_NUMBERS: Mapping[tuple[int, int], int] = MappingProxyType(
 FEW = 64
 """A process is started for every so many files, up to the number of processors."""
 
-# Runs in the target's Python. It reads pairs of a file and its name on Lambda as JSON, and writes
-# the files that do not compile, each with the error.
+# Runs in the target's Python. It reads as JSON each file, its name on Lambda, and whether Python is
+# to check its hash. It writes the files that do not compile, each with the error.
 COMPILER = r"""
 import importlib.util, json, marshal, os, sys, warnings
 warnings.simplefilter("ignore")
-flags = (1).to_bytes(4, "little")  # a hash that is not checked (PEP 552)
 failed = []
-for file, name in json.load(sys.stdin):
+for file, name, is_checked in json.load(sys.stdin):
     with open(file, "rb") as opened:
         source = opened.read()
     try:
@@ -61,6 +60,7 @@ for file, name in json.load(sys.stdin):
     cached = importlib.util.cache_from_source(file, optimization="")
     os.makedirs(os.path.dirname(cached), exist_ok=True)
     with open(cached, "wb") as opened:
+        flags = (3 if is_checked else 1).to_bytes(4, "little")  # PEP 552
         head = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
         opened.write(head + body)
 magic = int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little")
@@ -105,7 +105,12 @@ def find_interpreter(target: Target) -> Path:
 
 
 def compile_package(
-    folder: Path, files: Sequence[str], interpreter: Path, processes: int = os.cpu_count() or 1
+    folder: Path,
+    files: Sequence[str],
+    interpreter: Path,
+    processes: int = os.cpu_count() or 1,
+    *,
+    checked: Collection[str] = (),
 ) -> list[NotCompiled]:
     """Compile source files of a package, each beside its source.
 
@@ -114,6 +119,7 @@ def compile_package(
         files: paths below the folder.
         interpreter: a Python of the target's version.
         processes: how many processes may run.
+        checked: the files of which Python checks the source when it loads the bytecode.
 
     Returns:
         The files that do not compile. They have no bytecode.
@@ -122,7 +128,7 @@ def compile_package(
         BadInput: the interpreter does not run, or is a pre-release.
     """
     wanted = max(1, min(processes, len(files) // FEW))
-    pairs = [(str(folder / file), f"{TASK_ROOT}/{file}") for file in files]
+    orders = [(str(folder / file), f"{TASK_ROOT}/{file}", file in checked) for file in files]
     running = [
         subprocess.Popen(
             # Neither the user's variables nor packages change the result.
@@ -138,7 +144,7 @@ def compile_package(
     try:
         for number, process in enumerate(running):
             assert process.stdin is not None
-            process.stdin.write(json.dumps(pairs[number::wanted]))
+            process.stdin.write(json.dumps(orders[number::wanted]))
             process.stdin.close()
             process.stdin = None  # `communicate` would flush it
         for process in running:

@@ -109,7 +109,9 @@ def stage(
         raise BadInput("; ".join(wrong))
 
     sources = [name for name in files if name.endswith(".py")]
-    failed = {each.file: each.why for each in compile_package(folder, sources, interpreter)}
+    checked = {name for name in sources if owners.get(name) == USERS}
+    not_compiled = compile_package(folder, sources, interpreter, checked=checked)
+    failed = {each.file: each.why for each in not_compiled}
     notes += [*_encoder_notes(staged), *_compile_notes(failed, owners, handler, target)]
     _write_start_files(staged, project.settings.wrapper, okibi_itself.version)
     return StagedPackage(staged, owners, notes)

@@ -180,11 +180,10 @@ def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[I
         imported, okibis = imported & {f"{lib}/attr/_make.py"}, set[str]()
     if not parts.others:
         imported = {file for file in imported if file.startswith(f"{lib}/")}
+    # Whatever no installer has written is the user's, in a folder `lib` too.
     installed = installed_files(staged.folder)
-    return [
-        ImageModule(file, not (file.startswith(f"{lib}/") or file in installed))
-        for file in sorted(imported | okibis)
-    ]
+    installed |= {f"{lib}/{name}" for name in installed_files(staged.lib)}
+    return [ImageModule(file, file not in installed) for file in sorted(imported | okibis)]
 
 
 def find_file(staged: Staged, module: RecordedModule) -> str:

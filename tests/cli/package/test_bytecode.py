@@ -96,6 +96,18 @@ def test_the_interpreter_loads_the_bytecode_without_the_source_s_text(tmp_path: 
     assert done.stdout == "1\n", done.stderr
 
 
+def test_only_the_bytecode_of_checked_files_follows_an_edit(tmp_path: Path) -> None:
+    for name in ("made_mine", "made_theirs"):
+        (tmp_path / f"{name}.py").write_text("VALUE = 'old'\n")
+    compile_package(tmp_path, ["made_mine.py", "made_theirs.py"], THIS, checked=["made_mine.py"])
+    for name in ("made_mine", "made_theirs"):
+        (tmp_path / f"{name}.py").write_text("VALUE = 'new'\n")
+
+    code = "import made_mine, made_theirs; print(made_mine.VALUE, made_theirs.VALUE)"
+    run = [str(THIS), "-S", "-c", code]
+    assert subprocess.check_output(run, cwd=tmp_path, text=True) == "new old\n"
+
+
 def test_files_that_do_not_compile_are_reported_with_the_error(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("x = 1\n")
     (tmp_path / "old.py").write_text("x = 1\nprint 'python 2'\n")

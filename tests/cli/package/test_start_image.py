@@ -19,6 +19,11 @@ MACHINE = platform.machine()
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 
 
+INSTALLED_IN_LIB = (
+    "okibi/__init__.py", "okibi/later.py", "trio/__init__.py", "trio/unused.py", "attr/_make.py",
+)  # fmt: skip
+
+
 def staged_in(folder: Path) -> Staged:
     """A package without bytecode or compiled modules."""
     files = {
@@ -30,6 +35,8 @@ def staged_in(folder: Path) -> Staged:
         "lib/trio/__init__.py": "",
         "lib/trio/unused.py": "",
         "lib/attr/_make.py": "",
+        "lib/mine.py": "",
+        "lib/all-1.0.dist-info/RECORD": "".join(f"{name},,\n" for name in INSTALLED_IN_LIB),
         "lib/okibi-package.json": '{"hash": "1234"}',
     }
     for name, text in files.items():
@@ -68,9 +75,9 @@ def test_an_image_has_what_was_imported_and_all_of_okibi(tmp_path: Path) -> None
 def test_only_the_user_s_own_modules_are_compared_at_each_start(tmp_path: Path) -> None:
     staged = staged_in(tmp_path)
 
-    modules = choose_modules(staged, recorded(tmp_path, *IMPORTED), Parts())
+    modules = choose_modules(staged, recorded(tmp_path, *IMPORTED, "lib/mine.py"), Parts())
 
-    assert [each.file for each in modules if each.is_checked] == ["app.py"]
+    assert [each.file for each in modules if each.is_checked] == ["app.py", "lib/mine.py"]
 
 
 @pytest.mark.parametrize(
