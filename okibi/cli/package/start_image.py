@@ -6,10 +6,13 @@ what attrs, `re` and `namedtuple` compiled. `okibi.runtime.startup.start_image` 
 
 import csv
 import json
+import os
 import platform
+import stat
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import attrs
 
 from ...runtime.startup.attrs_cache import stable_text
 from ...runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
+from ..arguments import BadInput
 from .recording import (
     AttrsText,
     RecordedModule,
@@ -103,10 +107,48 @@ def add_start_image(
             Path(empty, "okibi_empty.py").write_text(EMPTY_HANDLER)
             place, handler = attrs.evolve(place, task_root=Path(empty)), "okibi_empty.handler"
         try:
-            recording = record_start(place, handler)
+            with unchanged(staged.folder):
+                recording = record_start(place, handler)
         except OSError as error:
             return f"none: {place.python[0]} does not start: {error}"
     return write_image(staged, recording, parts or Parts())
+
+
+@contextmanager
+def unchanged(folder: Path) -> Iterator[None]:
+    """Remove the files that a start writes into its package: they may hold secrets.
+
+    Raises:
+        BadInput: the start has changed or removed a file of the package.
+    """
+    before = list_states(folder)
+    try:
+        yield
+    finally:
+        after = list_states(folder)
+        for path in sorted(after.keys() - before.keys(), reverse=True):
+            if after[path] is None:
+                path.rmdir()
+            else:
+                path.unlink()
+    if changed := sorted(path for path in before if after.get(path, ()) != before[path]):
+        raise BadInput(
+            f"the function's start changes {changed[0].relative_to(folder)}, which it cannot on"
+            " Lambda; correct that, or add --no-record"
+        )
+
+
+def list_states(folder: Path) -> dict[Path, tuple[int, ...] | None]:
+    """Return what changes when a file is written, by path; None for a folder."""
+    found: dict[Path, tuple[int, ...] | None] = {}
+    for top, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(top, name)
+            state = path.lstat()
+            is_folder = stat.S_ISDIR(state.st_mode)
+            key = (state.st_mode, state.st_size, state.st_mtime_ns)
+            found[path] = None if is_folder else key
+    return found
 
 
 def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:

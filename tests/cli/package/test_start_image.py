@@ -10,8 +10,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.package.recording import AttrsText, RecordedModule, Recording
 from okibi.cli.package.staging import Staged
+from okibi.cli.package.start_files import ENTRY
 from okibi.cli.package.start_image import Parts, add_start_image, choose_modules, write_image
 from okibi.cli.package.targets import parse_target
 
@@ -147,6 +149,33 @@ def test_a_failed_start_is_a_part_of_the_line(tmp_path: Path) -> None:
         "3 modules, 0.0 MB: what was imported before the start failed here (KeyError: 'T'); "
         "--no-record does not start the function"
     )
+
+
+def start_with(staged: Staged, source: str) -> None:
+    (staged.lib / "okibi_start.py").write_text(f"{source}\nimport os; os._exit(1)\n")
+    add_start_image(staged, record=True)
+
+
+def test_files_that_a_start_writes_are_not_in_the_package(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    made = {*tmp_path.rglob("*")}
+
+    start_with(
+        staged,
+        "import os\nos.makedirs('made/folder')\n"
+        "for name in ('secret', 'lib/secret', 'made/folder/secret'): open(name, 'w').close()\n"
+        "os.symlink('lib', 'link')",
+    )
+
+    assert {*tmp_path.rglob("*")} - made == {staged.lib / "okibi.image", staged.lib / ENTRY}
+
+
+@pytest.mark.parametrize(
+    "source", ["open('app.py', 'a').write('x')", "import os; os.remove('app.py')"]
+)
+def test_a_start_that_changes_its_package_is_refused(source: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"start changes app\.py, which it cannot on Lambda"):
+        start_with(staged_in(tmp_path), source)
 
 
 def test_without_a_python_of_the_target_there_is_no_image(tmp_path: Path) -> None:
