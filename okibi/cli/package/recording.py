@@ -4,6 +4,7 @@ The process runs against a small Runtime API that gives no event: the function's
 The environment has no AWS credentials.
 """
 
+import atexit
 import io
 import json
 import marshal
@@ -147,10 +148,13 @@ def record_start(
                 command, cwd=place.task_root, env=variables, stdin=subprocess.DEVNULL,
                 stdout=said, stderr=said, start_new_session=True,
             )  # fmt: skip
+            # After Ctrl-C the command exits, and leaves this thread behind.
+            atexit.register(_kill_group, process)
             try:
                 problem = api.wait(process, limit)
             finally:
                 _kill_group(process)
+                atexit.unregister(_kill_group)
             if problem == "":
                 problem = _last_line(said.fileno()) or f"it ended with code {process.returncode}"
         return parse_rows(out.read_bytes(), problem or "")

@@ -1,8 +1,11 @@
 """A start is recorded in a process of its own, without credentials and without an event."""
 
 import os
+import pickle
 import platform
+import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -114,6 +117,26 @@ def test_a_start_that_hangs_is_ended_with_its_processes(staged: Staged, tmp_path
     assert "made_helper" in {module.name for module in recording.modules}
     pid = int((tmp_path / "pid").read_text())
     assert not is_running(pid)
+
+
+def test_a_start_that_hangs_is_ended_with_the_command(staged: Staged, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    (staged.folder / "app.py").write_text(
+        "import os, time\n"
+        f"print(os.getpid(), file=open({str(pid)!r}, 'w'), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    recorder = partial(record_start, in_package(staged), "app.handler", limit=60.0)
+    script = (
+        "import pickle, sys, threading, time; from pathlib import Path\n"
+        "record = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "threading.Thread(target=record, daemon=True).start()\n"
+        "while not (Path(sys.argv[2]).exists() and Path(sys.argv[2]).read_text()): time.sleep(0.05)"
+    )
+    command = [sys.executable, "-c", script, pickle.dumps(recorder).hex(), str(pid)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=30)
+
+    assert not is_running(int(pid.read_text()))
 
 
 def test_a_package_with_its_own_python_is_started_with_that(staged: Staged) -> None:
