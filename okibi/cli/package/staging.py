@@ -234,6 +234,13 @@ def find_conflict(files: Sequence[str], owners: Mapping[str, str]) -> str:
                 f"{name} is in your folder, and the requirements install it too ({owner}); remove"
                 " your copy, or the requirement"
             )
+        module, _, ending = name.removesuffix("/__init__.py").partition(".")
+        # Python imports the package of two with the same name, and okibi imports its own first.
+        hiding = owners.get(f"{module}/__init__.py") if ending == "py" else None
+        if module in in_lib and name in (f"{module}.py", f"{module}/__init__.py"):
+            hiding = "okibi's own"
+        if hiding is not None:
+            return f"{name} would be hidden by the package {module} ({hiding}); rename your module"
         # `lib` goes first on the path: a module there hides one of Python's.
         if name.startswith("lib/"):
             module = name.split("/")[1].partition(".")[0]

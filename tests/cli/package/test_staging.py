@@ -5,6 +5,7 @@ import pytest
 from okibi.cli.package.staging import find_conflict
 
 OWNERS = {
+    "requests/__init__.py": "requests",
     "requests/api.py": "requests",
     "lib/trio/__init__.py": "trio",
     "lib/attr/__init__.py": "attrs",
@@ -20,6 +21,22 @@ def test_a_package_that_is_also_in_the_user_s_folder_is_named() -> None:
         "requests/api.py is in your folder, and the requirements install it too (requests); remove"
         " your copy, or the requirement"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("requests.py", "requests"), ("trio.py", "okibi's own"), ("attr/__init__.py", "okibi's own")],
+)
+def test_a_module_that_a_package_would_hide_is_refused(name: str, owner: str) -> None:
+    module = name.removesuffix(".py").removesuffix("/__init__")
+    assert find_conflict([name], OWNERS) == (
+        f"{name} would be hidden by the package {module} ({owner}); rename your module"
+    )
+
+
+@pytest.mark.parametrize("name", ["trio/data.json", "shop/trio.py", "requests.md", "lib/x.py"])
+def test_files_that_only_resemble_a_package_are_no_conflict(name: str) -> None:
+    assert find_conflict([name], OWNERS) == ""
 
 
 @pytest.mark.parametrize("name", ["lib/logging.py", "lib/trio/x.py", "lib/okibi_start.py"])
