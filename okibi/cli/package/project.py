@@ -150,6 +150,9 @@ def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
             raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
         for entry in entries:
             name = prefix + entry.name
+            # Bytes that are not UTF-8 are surrogates in Python's text.
+            if any("\ud800" <= letter <= "\udfff" for letter in entry.name):
+                raise BadInput(f"{name!a}: the name is not UTF-8; rename the file")
             if entry.is_dir():
                 if _is_entered(entry, name, settings):
                     yield from walk(entry.path, f"{name}/", (*above, real))

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,14 @@ def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
     (tmp_path / "again").symlink_to(tmp_path)
 
     with pytest.raises(BadInput, match="again links to a folder above it"):
+        find_project(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).touch()
+
+    with pytest.raises(BadInput, match="the name is not UTF-8; rename the file"):
         find_project(tmp_path)
 
 
