@@ -280,6 +280,9 @@ class ImageFinder(FileFinder):
         is_package = entry[0]
         file = f"{name}/__init__.py" if is_package else f"{name}.py"
         path = f"{self.path}/{file}"
+        # A file of the user's may have been removed from the unpacked package.
+        if entry[4] and not os.path.exists(path):
+            return super().find_spec(fullname, target)
         spec = ModuleSpec(fullname, ImageLoader(fullname, path, self._image, entry), origin=path)
         spec.has_location = True
         if is_package:

@@ -210,6 +210,18 @@ def test_an_edited_module_of_the_user_is_imported_from_its_file(package: BuiltPa
     assert image.hits == 3
 
 
+def test_a_removed_module_of_the_user_is_not_found(package: BuiltPackage) -> None:
+    package.build(*MODULES, checked=("made_helper.py", "made_package/inner.py"))
+    (package.root / "made_helper.py").unlink()
+    (package.root / "made_package" / "inner.py").unlink()
+    package.write({"made_package/inner/__init__.py": "NEW = 1\n"})
+    used(package)
+
+    with pytest.raises(ModuleNotFoundError, match="No module named 'made_helper'"):
+        imported("made_helper")
+    assert imported("made_package.inner").NEW == 1
+
+
 # -- an image that does not fit
 
 
