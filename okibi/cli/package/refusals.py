@@ -8,6 +8,7 @@ import calendar
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -295,7 +296,7 @@ def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
         size = file.stat().st_size
     except OSError as error:
         raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise BadInput(f"{file}: not a zip that Lambda can unpack ({error})") from error
     wrong = [
         *check_binaries(facts.binaries, target),

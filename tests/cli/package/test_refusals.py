@@ -1,6 +1,7 @@
 """What would not load on Lambda is refused in a sentence."""
 
 import importlib.util
+import io
 import os
 import py_compile
 import sys
@@ -233,7 +234,15 @@ def test_a_check_says_which_target_a_package_was_built_for(
     assert notes == ([sentence] if said else [])
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut"])
+def damaged_zip() -> bytes:
+    """A zip with a deflated file that cannot be inflated."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("app.py", bytes(range(256)) * 20)
+    return file.getvalue().replace(file.getvalue()[36:40], b"\xff" * 4, 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", damaged_zip()])
 def test_a_file_that_is_no_zip_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "function.zip").write_bytes(content)
 
