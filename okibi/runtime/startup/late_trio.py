@@ -145,7 +145,13 @@ class LateNames:
         submodule = sys.modules[late.module]
         if late.name:
             value: Any = getattr(submodule, late.name)
-            self._fix(self._module.__name__, {name: value})
+            # All names of the submodule, as a function of one may return another.
+            values = {
+                each: getattr(submodule, other.name)
+                for each, other in self._late.items()
+                if other.module == late.module and other.name
+            }
+            self._fix(self._module.__name__, values)
         else:
             value = submodule
             if not name.startswith("_"):

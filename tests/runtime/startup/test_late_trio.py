@@ -36,6 +36,11 @@ exec("from trio import *", names)
 found["*"] = sorted(name for name in names if not name.startswith("_"))
 print(json.dumps(found))
 """
+TYPES = """
+import json, trio
+send, receive = trio.open_memory_channel(0)
+print(json.dumps([str(type(value)) for value in (send, receive, trio.Path("x"))]))
+"""
 USES = """
 import json, pickle, trio
 async def echo(stream):
@@ -84,6 +89,10 @@ def test_every_public_name_is_as_after_a_plain_import() -> None:
 
     assert len(plain) > 150
     assert lean == plain
+
+
+def test_types_have_public_names_before_their_own_names_are_used() -> None:
+    assert run(LEAN + TYPES) == run(TYPES)
 
 
 def test_sockets_processes_files_channels_and_signals_work() -> None:
