@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal, cast
 import attrs
 
 from ..arguments import BadInput
+from .start_files import MANIFEST
 
 __all__ = [
     "RESULT",
@@ -27,9 +29,12 @@ NEVER = frozenset({"__pycache__", "node_modules", ".git"})
 """Folders that no pattern brings back."""
 LEFT_OUT = (
     ".*", "tests", "build", "dist", "*.egg-info", "*.pyc",
-    "pyproject.toml", "uv.lock", "requirements*.txt",
+    "pyproject.toml", "uv.lock", "requirements*.txt", "cdk.out", "*.tfstate", "*.tfstate.*",
 )  # fmt: skip
-"""Patterns for names of files and folders that are left out at any depth."""
+"""Patterns for names of files and folders that are left out at any depth.
+
+Terraform writes secrets into its state.
+"""
 LEFT_OUT_OF_TOP = ("*.zip", "*.whl")
 """The same, for files directly in the folder: results of earlier builds."""
 RESULT = "# Made by okibi package, which replaces all of this folder."
@@ -157,7 +162,8 @@ def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
                 if _is_entered(entry, name, settings):
                     yield from walk(entry.path, f"{name}/", (*above, real))
             elif entry.is_file():
-                yield name
+                if not _is_package(entry.path):
+                    yield name
             elif entry.is_symlink() and is_included(name, settings):
                 raise BadInput(
                     f"{name} links to {os.readlink(entry.path)}, which does not exist; remove the"
@@ -177,6 +183,17 @@ def _is_entered(entry: os.DirEntry[str], name: str, settings: PackageSettings) -
     return not _is_left_out(name) or any(
         pattern.startswith(f"{name}/") or matches(name, [pattern]) for pattern in settings.include
     )
+
+
+def _is_package(file: str) -> bool:
+    """Whether a file is a zip that an earlier build has made."""
+    if not file.endswith(".zip"):
+        return False
+    try:
+        with zipfile.ZipFile(file) as opened:
+            return any(name.endswith(f"lib/{MANIFEST}") for name in opened.namelist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
 
 
 def is_result(folder: str) -> bool:

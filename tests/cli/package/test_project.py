@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ def test_environments_and_the_output_are_no_files_of_the_user(tmp_path: Path) ->
     project = find_project(tmp_path, tmp_path / "out" / "function.bin")
 
     assert project.files == ["app.py"]
+
+
+@pytest.mark.parametrize("manifest", ["lib", "okibi/lib"])
+def test_earlier_packages_are_left_out_and_other_zips_are_not(
+    manifest: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "out/damaged.zip")
+    for name, content in (("arm64", f"{manifest}/okibi-package.json"), ("data", "data.json")):
+        with zipfile.ZipFile(tmp_path / "out" / f"{name}.zip", "w") as opened:
+            opened.writestr(content, "{}")
+
+    assert find_project(tmp_path).files == ["out/damaged.zip", "out/data.zip"]
+
+
+@pytest.mark.parametrize(
+    "name", ["terraform.tfstate", "infra/terraform.tfstate.backup", "cdk.out/asset/app.py"]
+)
+def test_what_deploying_tools_write_is_left_out(name: str) -> None:
+    assert not is_included(name, NO_SETTINGS)
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
