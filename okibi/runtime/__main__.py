@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 def import_okibi() -> Callable[..., int]:
     """Import what each start needs; return `bootstrap.main`."""
-    from .startup.lean_trio import import_msgspec, import_trio
+    from .startup.lean_trio import import_trio
 
     import_trio()
-    import_msgspec()
 
     from .bootstrap import main
 

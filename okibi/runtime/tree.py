@@ -33,9 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..supervisors import Child, Restart, SupervisorSpec
 from .codec.json import (
-    decoder_for,
+    UNTYPED,
     encode_async_def_result,
-    encode_handler_result,
     encode_official_escaped,
     encode_official_unescaped,
 )
@@ -107,10 +106,12 @@ class ServedFunction:
         create = self._instance_factory(target)
         encode_result: Callable[[object], Outcome]
         if is_handler(target):
+            from .codec.typed_json import decoder_for, encode_handler_result
+
             stateful, decoder = True, decoder_for(event_type(target))
             encode_result = encode_handler_result
         else:
-            stateful, decoder = False, decoder_for(Any)
+            stateful, decoder = False, UNTYPED
             # The official client has no `async def` handlers; only `def` must match its escapes.
             ascii_only = self.settings.ascii_only
             encode_result = encode_official_escaped if ascii_only else encode_official_unescaped

@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ExitReason, Ref, start
-from okibi.runtime.codec.json import decoder_for
+from okibi.runtime.codec.typed_json import decoder_for
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import Handler, Instance, event_type
 from okibi.runtime.in_flight.delivery import Delivery

@@ -2,11 +2,12 @@
 
 There are two kinds of handler, with two sets of rules:
 
-* A Handler class follows okibi's rules. msgspec decodes into the event type and encodes the result.
+* A Handler class follows okibi's rules. msgspec decodes into the event type and encodes the result
+  (`typed_json`).
 * A plain callable follows the official client's rules, byte for byte. An unchanged function must
   see no difference.
     * Decoding: msgspec agrees with the standard library on all JSON that msgspec accepts. The
-      standard library decodes what msgspec refuses.
+      standard library decodes small events, and what msgspec refuses.
     * Encoding: msgspec writes other spaces and other floats, and silently accepts namedtuples and
       bytes. `encoder.c` writes exact built-in types. What `encoder.c` leaves goes to the standard
       library's encoder, after `marshal` has confirmed that the value holds exact built-in types
@@ -19,24 +20,21 @@ NaN is not JSON. An event with NaN is refused; NaN in a result is sent as null.
 """
 
 import marshal as builtins_only
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from inspect import isgenerator
-from json import JSONEncoder, loads
-from typing import Any, get_origin
-
-import msgspec
+from json import JSONDecoder, JSONEncoder
+from types import GeneratorType
+from typing import Any, Protocol
 
 from ...actors import logs
 from ..in_flight.delivery import Delivery
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import JSON
+from .import_msgspec import import_msgspec
 
 logger = logs.logger("okibi")
 
-_encoder = msgspec.json.Encoder()
-_untyped = msgspec.json.Decoder()
+LARGE_EVENT = 16 * 1024
+BYTE_ORDER_MARK = "\ufeff"
 _CompiledEncoder = Callable[[object], bytes | None]
 # marshal's version 4 shares repeated objects and copies ASCII text.
 MARSHAL_VERSION = 4
@@ -58,33 +56,43 @@ class LambdaContextUnmarshalError(Exception):
     """A context header is not valid JSON."""
 
 
-def decoder_for(event: Any) -> msgspec.json.Decoder[Any]:
-    """Make a decoder into a handler's event type.
+class UntypedDecoder:
+    """Decodes events into dicts, lists and so on. msgspec decodes only large events.
 
-    Raises:
-        TypeError: msgspec does not support the type.
+    msgspec costs a start 4 ms and 1 MB, and decodes 2.6 KB in 3 us less.
     """
-    return _untyped if event is Any else msgspec.json.Decoder(event, dec_hook=_decode_unknown)
+
+    __slots__ = ("_msgspec",)
+
+    def __init__(self) -> None:
+        self._msgspec: Any = None
+
+    def decode(self, body: bytes) -> Any:
+        """Decode an event.
+
+        Raises:
+            UnmarshalError: the event is not JSON.
+        """
+        if self._msgspec is None:
+            if len(body) < LARGE_EVENT:
+                return _decode_slowly(body)
+            self._msgspec = import_msgspec()
+        try:
+            return self._msgspec.json.decode(body)
+        except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _decode_slowly(body)
 
 
-def _decode_unknown(kind: Any, value: object) -> object:
-    """Decode a value whose class msgspec does not know, anywhere in the event.
+class Decoder(Protocol):
+    """Decodes the body of an event."""
 
-    Raises:
-        TypeError: the value is not an instance of the class. msgspec adds the field's path.
-    """
-    plain = get_origin(kind) or kind
-    with suppress(TypeError):  # a Protocol without runtime_checkable
-        if isinstance(plain, type) and isinstance(value, plain):
-            return value  # the class is `object`, or a base class of dict
-    name = getattr(plain, "__name__", plain)
-    raise TypeError(
-        f"{name} is not supported as an event type: use an attrs class, a dataclass, a "
-        "msgspec.Struct or a TypedDict"
-    )
+    def decode(self, body: bytes, /) -> Any: ...
 
 
-def decode_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
+UNTYPED = UntypedDecoder()
+
+
+def decode_event(delivery: Delivery, decoder: Decoder) -> Any:
     """Decode the event; an untyped handler gets an event that is not JSON as raw bytes.
 
     Drops the encoded body, so that the handler of a large event has the memory.
@@ -92,27 +100,11 @@ def decode_event(delivery: Delivery, decoder: msgspec.json.Decoder[Any]) -> Any:
     Raises:
         UnmarshalError: the event does not fit the type; the message names the field.
     """
-    if decoder is _untyped and not _is_json(delivery.headers.get(b"content-type", JSON)):
+    if decoder is UNTYPED and not _is_json(delivery.headers.get(b"content-type", JSON)):
         return delivery.body
-    try:
-        event = decoder.decode(delivery.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        if decoder is not _untyped:
-            message = _without_value(str(error))
-            raise UnmarshalError(f"Unable to unmarshal input: {message}") from error
-        event = _decode_slowly(delivery.body)
+    event = decoder.decode(delivery.body)
     delivery.body = b""
     return event
-
-
-def _without_value(message: str) -> str:
-    """Remove the event's value, which msgspec quotes for an Enum or a Literal."""
-    found = re.match("Invalid (?:enum )?value ", message)
-    if found is None:
-        return message
-    # The quoted value may contain any text, so the field is matched at the end.
-    field = re.search(r" - at (?:`key` in )?`[^`]*`\Z", message)
-    return found[0].rstrip() + (field[0] if field else "")
 
 
 def _decode_slowly(body: bytes) -> Any:
@@ -127,6 +119,7 @@ def find_json_error(body: bytes) -> str:
 
     msgspec checks a body without building the value. Only what msgspec refuses is decoded.
     """
+    msgspec = import_msgspec()
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
         body.decode()  # msgspec.Raw does not check the UTF-8 of strings
@@ -141,7 +134,7 @@ def find_json_error(body: bytes) -> str:
 
 
 def _decode_by_standard_library(body: bytes) -> Any:
-    return loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    return _decode_text(body.decode().removeprefix(BYTE_ORDER_MARK))
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -153,25 +146,10 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def encode_handler_result(result: object) -> Outcome:
-    """Encode the result of a Handler class, by msgspec's rules.
-
-    A result that only the official client accepts (a subclass of str, None as a key) is encoded by
-    the official client's rules.
-
-    Raises:
-        MarshalError: JSON cannot represent the result.
-        ResultIsStream: the result is an async iterator or a generator.
-    """
-    if isinstance(result, bytes):
-        return _encode_bytes(result)
-    try:
-        return Outcome(_encoder.encode(result))
-    except Exception:
-        return _encode_slowly(result, escaped=False, official_errors=False)
+_decode_text = JSONDecoder(parse_constant=_refuse_constant).decode
 
 
-def _encode_bytes(result: bytes) -> Outcome:
+def encode_bytes(result: bytes) -> Outcome:
     try:
         return Outcome(exact_bytes(result), b"application/unknown")
     except Exception as error:
@@ -208,25 +186,25 @@ def _official_encoder(
 
     def encode(result: Any) -> Outcome:
         if isinstance(result, bytes):
-            return _encode_bytes(result)
+            return encode_bytes(result)
         try:
             if (body := compiled(result)) is not None:
                 return Outcome(body)
             return Outcome(encode_builtins(result).encode())
         except Exception:
-            return _encode_slowly(result, escaped=escaped, official_errors=official_errors)
+            return encode_slowly(result, escaped=escaped, official_errors=official_errors)
 
     return encode
 
 
-def _encode_slowly(result: object, *, escaped: bool, official_errors: bool) -> Outcome:
+def encode_slowly(result: object, *, escaped: bool, official_errors: bool) -> Outcome:
     from .reference_json import encode
 
     path: list[object] = []
     try:
         return Outcome(encode(result, escaped=escaped, path=path))
     except Exception as error:
-        if isgenerator(result) or hasattr(type(result), "__anext__"):
+        if isinstance(result, GeneratorType) or hasattr(type(result), "__anext__"):
             raise ResultIsStream from None
         from .result_errors import describe
 

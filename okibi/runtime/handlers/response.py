@@ -27,10 +27,10 @@ the handler is cancelled; its `finally` blocks run.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from json import JSONEncoder
 from typing import Any, TypeVar
 
 import attrs
-import msgspec
 import trio
 
 from ...actors.safe_repr import describe_value
@@ -88,8 +88,10 @@ class Prelude:
         }
         if self.cookies:
             fields["cookies"] = list(self.cookies)
-        return msgspec.json.encode(fields)
+        return _encoder.encode(fields).encode()
 
+
+_encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Piece = bytes | bytearray | memoryview | str
 """A piece of a streamed response."""

@@ -6,7 +6,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import trio
 
 from ...actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
@@ -15,12 +14,12 @@ from ...actors.exits import crash_in, is_a, without_cancelled
 from ...actors.mailbox import LOOK
 from ...actors.trio_internals import tasks_are_runnable
 from ..codec.json import (
+    Decoder,
     LambdaContextUnmarshalError,
     MarshalError,
     ResultIsStream,
     UnmarshalError,
     decode_event,
-    encode_handler_result,
 )
 from ..deadlines.where_it_stood import deadline_error_from_exception
 from ..errors.error_response import (
@@ -88,9 +87,9 @@ class Worker(Actor):
         ledger: Ledger,
         settings: Settings,
         create: Callable[[], Instance],
-        decoder: msgspec.json.Decoder[Any],
+        decoder: Decoder,
         stateful: bool,
-        encode_result: Callable[[object], Outcome] = encode_handler_result,
+        encode_result: Callable[[object], Outcome],
         loop: "AsyncioLoop | None" = None,
     ) -> None:
         self.ledger = ledger

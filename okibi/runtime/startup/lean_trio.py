@@ -1,4 +1,4 @@
-"""Import trio and msgspec without the modules that a Lambda start does not use.
+"""Import trio without the modules that a Lambda start does not use.
 
 trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
@@ -22,10 +22,6 @@ two of them, and every importer would hold the unfinished module.
 trio also asks ctypes for the C library's threads, and ctypes runs ldconfig: 1 to 2 ms. With glibc
 there is one answer. With musl there is none, which ctypes would find out by running ldconfig, gcc
 and ld; trio handles a missing library.
-
-msgspec takes three names from `typing_extensions` if installed. From Python 3.11 on `typing` has
-them. msgspec is imported without `typing_extensions`, because the user's code would otherwise find
-okibi's copy, even if the user bundles a newer one.
 """
 
 import os
@@ -71,23 +67,6 @@ def _find_library(find: Callable[[str], str | None], name: str) -> str | None:
         # musl, whose threads are part of libc.
         is_glibc = False
     return "libpthread.so.0" if is_glibc else None
-
-
-def import_msgspec() -> None:
-    """Import msgspec without importing `typing_extensions`.
-
-    Beside another thread this is a plain import.
-    """
-    name = "typing_extensions"
-    if threading.active_count() > 1 or name in sys.modules:
-        __import__("msgspec")
-        return
-    # None in sys.modules makes an import of the module fail.
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        __import__("msgspec")
-    finally:
-        del sys.modules[name]
 
 
 def import_without(module: str, unneeded: Iterable[str]) -> None:

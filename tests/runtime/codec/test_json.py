@@ -18,11 +18,10 @@ from okibi.runtime.codec.json import (
     ResultIsStream,
     UnmarshalError,
     decode_event,
-    decoder_for,
-    encode_handler_result,
     encode_official_escaped,
     encode_official_unescaped,
 )
+from okibi.runtime.codec.typed_json import decoder_for, encode_handler_result
 from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import delivery
 

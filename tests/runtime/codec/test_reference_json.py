@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from okibi.runtime.codec import reference_json
 from okibi.runtime.codec.json import (
     MarshalError,
-    encode_handler_result,
     encode_official_escaped,
     encode_official_unescaped,
 )
+from okibi.runtime.codec.typed_json import encode_handler_result
 from okibi.runtime.protocol.outcome import Outcome
 
 Say = Callable[[Any], Outcome]

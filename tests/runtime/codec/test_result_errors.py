@@ -14,11 +14,11 @@ from okibi.actors import Name, Server
 from okibi.runtime.codec.json import (
     MarshalError,
     encode_async_def_result,
-    encode_handler_result,
     encode_official_escaped,
     encode_official_unescaped,
 )
 from okibi.runtime.codec.result_errors import PATH_LIMIT
+from okibi.runtime.codec.typed_json import encode_handler_result
 from okibi.runtime.protocol.outcome import Outcome
 
 Encode = Callable[[Any], Outcome]

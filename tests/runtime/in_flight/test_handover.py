@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Name, NoProcess, start
 from okibi.actors.trio_internals import CONTEXT
-from okibi.runtime.codec.json import decoder_for
+from okibi.runtime.codec.typed_json import decoder_for
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, event_type
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState

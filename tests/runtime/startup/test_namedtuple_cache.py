@@ -22,13 +22,13 @@ def cache() -> Iterator[NamedtupleCache]:
 
 
 def test_a_known_constructor_comes_from_the_cache(cache: NamedtupleCache) -> None:
-    Point: Any = collections.namedtuple("Point", "x y", defaults=(5,))
+    point: Any = collections.namedtuple("point", "x y", defaults=(5,))
 
     assert cache.hits == 1
-    assert Point(1) == (1, 5)
-    assert Point(y=3, x=2)._asdict() == {"x": 2, "y": 3}
+    assert point(1) == (1, 5)
+    assert point(y=3, x=2)._asdict() == {"x": 2, "y": 3}
     with pytest.raises(TypeError, match="x"):
-        Point()  # type: ignore[call-arg]
+        point()  # type: ignore[call-arg]
 
 
 def test_another_constructor_is_evaluated(cache: NamedtupleCache) -> None:
@@ -43,7 +43,7 @@ def test_another_constructor_is_evaluated(cache: NamedtupleCache) -> None:
 def test_after_the_start_namedtuple_evaluates_as_usual(cache: NamedtupleCache) -> None:
     cache.detach()
 
-    Point: Any = collections.namedtuple("Point", "x y")
+    point: Any = collections.namedtuple("point", "x y")
 
-    assert Point(1, 2) == (1, 2)
+    assert point(1, 2) == (1, 2)
     assert cache.hits == 0

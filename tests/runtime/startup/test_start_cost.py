@@ -21,6 +21,7 @@ print(json.dumps([made, sorted(sys.modules), searches]))
 """
 LATE = {
     "httpx",
+    "msgspec",
     "typer",
     "asyncio",
     "email",
@@ -47,9 +48,8 @@ ONLY_OKIBI_S = {"_json", "binascii", "faulthandler", "json", "json.decoder", "js
 ONLY_OKIBI_S |= {"json.scanner"}
 DEPENDENCIES = """
 import json, sys
-from okibi.runtime.startup.lean_trio import import_msgspec, import_trio
+from okibi.runtime.startup.lean_trio import import_trio
 import_trio()
-import_msgspec()
 import httptools
 before = set(sys.modules) - {"json", "json.decoder", "json.encoder", "json.scanner", "_json"}
 import okibi.runtime.bootstrap
