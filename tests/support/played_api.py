@@ -11,7 +11,7 @@ from trio.abc import Instrument
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Name, Ref, start
-from okibi.runtime.codec.typed_json import decoder_for
+from okibi.runtime.codec.typed_json import decoder_for, encode_handler_result
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler
 from okibi.runtime.in_flight.delivery import Delivery
@@ -160,7 +160,10 @@ class World:
     async def serves(self, handler: Callable[[Any, Context], Any]) -> None:
         """Have a handler's worker and a dispatcher beside the lane."""
         make, decoder = partial(AsyncHandler, handler), decoder_for(Any)
-        await start(self.nursery, partial(Worker, self.ledger, SETTINGS, make, decoder, False))
+        await start(
+            self.nursery,
+            partial(Worker, self.ledger, SETTINGS, make, decoder, False, encode_handler_result),
+        )
         await start(self.nursery, partial(Dispatcher, self.ledger), name=DISPATCHER)
         await wait_all_tasks_blocked()
 

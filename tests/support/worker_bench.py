@@ -11,7 +11,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import ExitReason, Ref, start
-from okibi.runtime.codec.typed_json import decoder_for
+from okibi.runtime.codec.typed_json import decoder_for, encode_handler_result
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import Handler, Instance, event_type
 from okibi.runtime.in_flight.delivery import Delivery
@@ -118,5 +118,7 @@ async def bench(
 ) -> Bench:
     ledger = ledger_of()
     kind = decoder_for(event_type(Player) if make is Player else Any)
-    factory = partial(Worker, ledger, SETTINGS, make, kind, stateful or make is Player)
+    factory = partial(
+        Worker, ledger, SETTINGS, make, kind, stateful or make is Player, encode_handler_result
+    )
     return Bench(ledger, await start(nursery, factory, path="/worker"))

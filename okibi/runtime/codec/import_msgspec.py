@@ -4,9 +4,28 @@ msgspec takes three names from `typing_extensions` if installed. From Python 3.1
 them. The user's code would otherwise find okibi's copy, even if the user bundles a newer one.
 """
 
+import os
 import sys
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
+
+NEEDED = frozenset({"datetime", "decimal", "enum", "msgspec", "numbers", "platform", "uuid"})
+"""What msgspec imports, and msgspec itself."""
+
+
+def import_if_shadowed(folders: Iterable[str]) -> None:
+    """Import msgspec now if a later import would find a file of the user's in its place.
+
+    Args:
+        folders: the folders that go first on the path after this call.
+    """
+    for folder in folders:
+        with suppress(OSError):
+            if not NEEDED.isdisjoint(name.partition(".")[0] for name in os.listdir(folder)):
+                import_msgspec()
+                return
 
 
 def import_msgspec() -> Any:

@@ -76,7 +76,10 @@ class UntypedDecoder:
         if self._msgspec is None:
             if len(body) < LARGE_EVENT:
                 return _decode_slowly(body)
-            self._msgspec = import_msgspec()
+            try:
+                self._msgspec = import_msgspec()
+            except ImportError:  # built for another Python or processor
+                return _decode_slowly(body)
         try:
             return self._msgspec.json.decode(body)
         except (self._msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -28,9 +28,12 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import attrs
-import msgspec
 
 from ...actors import logs
+from .import_msgspec import import_msgspec
+
+import_msgspec()
+import msgspec  # noqa: E402
 
 logger = logs.logger("okibi")
 

@@ -11,7 +11,9 @@ from ..protocol.outcome import Outcome
 from .import_msgspec import import_msgspec
 from .json import UNTYPED, Decoder, UnmarshalError, encode_bytes, encode_slowly
 
-msgspec = import_msgspec()
+import_msgspec()
+import msgspec  # noqa: E402
+
 _encoder = msgspec.json.Encoder()
 
 

@@ -17,11 +17,12 @@ from typing import Any, cast
 
 from ...actors.exits import is_a
 from ...actors.safe_repr import TEXT_LIMIT, error_text
+from ..codec.import_msgspec import import_if_shadowed
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
 from ..errors.user_code import is_user_file
 from ..handlers.function import Function
-from ..handlers.handler import Handler
+from ..handlers.handler import Handler, is_handler
 
 # The folders of layers, in the order in which AWS's own Python runtime searches them.
 LAYERS = (
@@ -62,6 +63,7 @@ def load(handler: str, task_root: str) -> Function:
     candidates = () if sys.base_prefix.startswith("/opt/python") else LAYERS
     layers = [folder for folder in candidates if folder not in sys.path and os.path.isdir(folder)]
     roots = _roots(module_name, task_root, layers)
+    import_if_shadowed([*roots, *layers])
     sys.path[:0] = [*roots, *layers]
     module = _import(module_name, [task_root, *layers])
     refuse_patched()
@@ -81,6 +83,19 @@ def load(handler: str, task_root: str) -> Function:
 
 def as_function(target: object) -> Function:
     """Convert the named value into a Function: a Function, a Handler class or any callable."""
+    function = _convert(target)
+    if is_handler(function.handler.handler):
+        try:
+            from ..codec import typed_json  # noqa: F401, the workers need it
+        except ImportError as error:
+            from .wrong_build import end_if_wrong_build
+
+            end_if_wrong_build(error)
+            raise
+    return function
+
+
+def _convert(target: object) -> Function:
     if isinstance(target, Function):
         return target
     try:

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Name, NoProcess, start
 from okibi.actors.trio_internals import CONTEXT
-from okibi.runtime.codec.typed_json import decoder_for
+from okibi.runtime.codec.typed_json import decoder_for, encode_handler_result
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, event_type
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
@@ -142,7 +142,9 @@ async def test_a_worker_writes_its_response_at_once_if_no_task_waits(
                 out.append(stage.wire.taken().startswith(b"POST "))
 
         make = partial(AsyncHandler, handler)
-        factory = partial(Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False)
+        factory = partial(
+            Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False, encode_handler_result
+        )
         await start(stage.nursery, factory)
         await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
         await wait_all_tasks_blocked()
@@ -237,7 +239,9 @@ async def test_an_event_of_a_stopping_worker_goes_to_another_worker(
             await trio.sleep(5)
 
     ledger = ledger_of()
-    factory = partial(Worker, ledger, SETTINGS, Slow, decoder_for(event_type(Player)), True)
+    factory = partial(
+        Worker, ledger, SETTINGS, Slow, decoder_for(event_type(Player)), True, encode_handler_result
+    )
     first, second = [await start(nursery, factory, grace=10) for _ in range(2)]
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
     made = ledger.lanes[0].delivery = delivery()
@@ -259,7 +263,9 @@ async def test_a_waiting_event_is_not_given_to_a_crashed_instance(
 
     ledger = ledger_of(2)
     decoder = decoder_for(event_type(Player))
-    worker = await start(nursery, partial(Worker, ledger, SETTINGS, Crashes, decoder, True))
+    worker = await start(
+        nursery, partial(Worker, ledger, SETTINGS, Crashes, decoder, True, encode_handler_result)
+    )
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
     await wait_all_tasks_blocked()
     for lane in ledger.lanes:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from okibi.runtime.codec.import_msgspec import NEEDED
 from tests.support.sandbox import running
 
 COUNT = """
@@ -116,7 +117,9 @@ def test_a_late_module_imports_only_modules_of_okibi() -> None:
         "okibi.runtime.telemetry.json_format",
         "okibi.supervisors.tasks",
     } <= set(late)
-    assert {name.partition(".")[0] for name in late} == {"okibi"}
+    # `import_if_shadowed` imports what msgspec needs if the user has a file of such a name.
+    msgspec_s = NEEDED | {"_datetime", "_decimal", "_uuid"}
+    assert {name.partition(".")[0] for name in late} - msgspec_s == {"okibi"}
 
 
 async def test_the_garbage_collector_is_off_during_okibi_s_imports(
