@@ -263,8 +263,25 @@ class Uv:
             errors="replace",
         )
         if done.returncode:
-            raise BadInput(explain_failure(done.stderr, self.target))
+            name = find_without_wheel(done.stderr)
+            version = self._find_version(name) if name else ""
+            raise BadInput(explain_failure(done.stderr, self.target, version))
         return done.stdout
+
+    def _find_version(self, name: str) -> str:
+        """Return the newest version of a package that has a wheel for the target; "" if none."""
+        done = subprocess.run(
+            [
+                *(self.program, "pip", "compile", "-", "--no-deps", "--no-header"),
+                *("--no-annotate", "--quiet", *self.target_options()),
+            ],
+            cwd=self.folder,
+            input=name,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        return done.stdout.partition("==")[2].strip()
 
 
 def parse_resolution(text: str) -> list[Pinned]:
@@ -319,29 +336,43 @@ NO_VERSION = re.compile(r"there (?:is|are) no versions? of (\S+)")
 SOURCES = re.compile(r"Building source distributions is disabled, but attempted to build `([^`]+)`")
 HASH = re.compile(r"Hash mismatch for `([^`]+)`")
 UNKNOWN = re.compile(r"([\w.-]+) was not found in the package registry")
+CONTRADICTING = re.compile(r"(?:you require|depends on|and) ([a-z][\w.-]*?)(?:\[[\w,-]+\])?[=<>!~]")
 
 
-def explain_failure(said: str, target: Target) -> str:
+def explain_failure(said: str, target: Target, version: str = "") -> str:
     """Describe a failure of uv in one sentence, with uv's own text below.
 
     Args:
         said: what uv wrote to stderr.
         target: what the package was for.
+        version: the version of a package without a wheel that has one; "" if none has.
     """
-    plain = re.sub(r"\s+", " ", re.sub(r"[^\x00-\x7f]", " ", said))
-    return f"{_sentence(plain, target)}\n{said.rstrip()}"
+    return f"{_sentence(_one_line(said), target, version)}\n{said.rstrip()}"
 
 
-def _sentence(said: str, target: Target) -> str:
+def find_without_wheel(said: str) -> str:
+    """Return the name of the package that has no wheel for the target; "" if all have.
+
+    Args:
+        said: what uv wrote to stderr.
+    """
+    searches = (pattern.search(_one_line(said)) for pattern in NO_WHEEL)
+    return next((found[1] for found in searches if found), "")
+
+
+def _one_line(said: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"[^\x00-\x7f]", " ", said))
+
+
+def _sentence(said: str, target: Target, version: str) -> str:
     if "unexpected argument" in said:
         return UV_OLD
-    for pattern in NO_WHEEL:
-        if found := pattern.search(said):
-            return (
-                f"{found[1]} has no wheel for Python {target.python_version} on"
-                f" {target.architecture}; choose another version, or build the wheel on such a"
-                " system and name its folder in UV_FIND_LINKS"
-            )
+    if name := find_without_wheel(said):
+        other = f"choose another version, such as {version}, or " if version else ""
+        return (
+            f"{name} has no wheel for Python {target.python_version} on {target.architecture};"
+            f" {other}build the wheel on such a system and name its folder in UV_FIND_LINKS"
+        )
     if found := HASH.search(said):
         return f"{found[1]} is not the file that was locked: its hash differs; find out why"
     if found := UNKNOWN.search(said):
@@ -356,7 +387,9 @@ def _sentence(said: str, target: Target) -> str:
     if "lockfile" in said and "needs to be updated" in said:
         return "uv.lock does not match pyproject.toml; run: uv lock"
     if "No solution found" in said:
-        return "the requirements contradict each other, or those of okibi; change a version"
+        named = [*dict.fromkeys(CONTRADICTING.findall(said))]
+        on = f" on {', '.join(named[:4])}" if named else ""
+        return f"the requirements{on} contradict each other, or those of okibi; change a version"
     if "Failed to fetch" in said or "error sending request" in said:
         return "uv cannot reach the package index; check the network, or the index in uv's settings"
     return "uv cannot install the requirements; correct what uv says"

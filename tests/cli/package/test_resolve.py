@@ -69,7 +69,14 @@ def test_folders_are_no_constraints() -> None:
     assert drop_folders(lines) == lines[2:]
 
 
-NO_WHEEL = "has no wheel for Python 3.13 on arm64; choose another version, or build the wheel on"
+NO_WHEEL = "has no wheel for Python 3.13 on arm64; build the wheel on such a system"
+CONFLICT = """\
+error: No solution found when resolving dependencies:
+  cause: Because flask==3.0.2 depends on click>=8.1.3 and you require click==7.0.0, we can conclude
+         that your requirements and flask==3.0.2 are incompatible.
+         And because you require flask[async]==3.0.2, we can conclude that your requirements are
+         unsatisfiable.
+"""
 
 
 PYCRYPTO = """\
@@ -98,6 +105,7 @@ hint: Wheels are available for `decord` (v0.6.0) on the following platforms: `wi
     [(PYCRYPTO, f"pycrypto {NO_WHEEL}"),
      (ONNX, f"onnxruntime {NO_WHEEL}"),
      (DECORD, f"decord {NO_WHEEL}"),
+     (CONFLICT, "the requirements on click, flask contradict each other, or those of okibi"),
      ("cause: Because there is no version of flask==99 and you require flask==99",
       "flask==99 does not exist in the package index; choose another version"),
      ("cause: Because nope was not found in the package registry and you require nope",
@@ -118,3 +126,12 @@ def test_a_failure_of_uv_begins_with_one_sentence(said: str, sentence: str) -> N
 
     assert first.startswith(sentence)
     assert rest == said.rstrip()
+
+
+def test_another_version_is_named_only_if_one_has_a_wheel() -> None:
+    first = explain_failure(ONNX, TARGET, "1.23.2").partition("\n")[0]
+
+    assert first.startswith(
+        "onnxruntime has no wheel for Python 3.13 on arm64; choose another version, such as 1.23.2,"
+        " or build the wheel on such a system"
+    )
