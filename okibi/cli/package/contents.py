@@ -1,9 +1,12 @@
 """Decide which files of the installed packages, and of okibi, a package needs."""
 
+import base64
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -13,6 +16,7 @@ from .targets import Target
 
 __all__ = [
     "Installed",
+    "edited_files",
     "encoder_fits",
     "find_installed",
     "is_needed_of_okibi",
@@ -42,12 +46,14 @@ class Installed:
         version: its version.
         info: the name of its `.dist-info` folder.
         files: its files, relative to the folder of installation.
+        hashes: the SHA-256 of files, as the wheel's RECORD has it.
     """
 
     name: str
     version: str
     info: str
     files: Sequence[str]
+    hashes: Mapping[str, str] = MappingProxyType({})
 
 
 def find_installed(folder: Path) -> list[Installed]:
@@ -55,11 +61,37 @@ def find_installed(folder: Path) -> list[Installed]:
     found: list[Installed] = []
     for info in folder.glob("*.dist-info"):
         distribution = metadata.Distribution.at(info)
-        files = {file.as_posix() for file in distribution.files or ()}
+        files = {file.as_posix(): file.hash for file in distribution.files or ()}
         kept = [file for file in files if not file.startswith("../") and (folder / file).is_file()]
+        hashes = {
+            file: recorded.value
+            for file in kept
+            if (recorded := files[file]) is not None and recorded.mode == "sha256"
+        }
         name = normalize(distribution.metadata["Name"])
-        found.append(Installed(name, distribution.version, info.name, sorted(kept)))
+        found.append(Installed(name, distribution.version, info.name, sorted(kept), hashes))
     return sorted(found, key=lambda each: each.name)
+
+
+def edited_files(package: Installed, folder: Path) -> list[str]:
+    """List the files of an installed package that are not the wheel's.
+
+    An installer takes files from a cache. Who debugs a library edits them there by mistake.
+
+    Args:
+        package: the package.
+        folder: the folder of installation.
+    """
+    return [
+        file
+        for file, expected in sorted(package.hashes.items())
+        if not _is_installers(file) and _hash_as_record(folder / file) != expected
+    ]
+
+
+def _hash_as_record(file: Path) -> str:
+    digest = hashlib.sha256(file.read_bytes()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def needed_files(files: Sequence[str], read: Callable[[str], bytes]) -> list[str]:

@@ -80,12 +80,14 @@ class Project:
         files: the user's files, relative to the folder, sorted.
         requirements: where the requirements are listed.
         settings: the settings of the package.
+        unmatched: patterns of `exclude` that match none of the user's files.
     """
 
     folder: Path
     files: Sequence[str]
     requirements: Requirements
     settings: PackageSettings
+    unmatched: Sequence[str] = ()
 
 
 def find_project(folder: Path, output: Path | None = None) -> Project:
@@ -100,12 +102,15 @@ def find_project(folder: Path, output: Path | None = None) -> Project:
     """
     requirements = find_requirements(folder)
     settings = _read_settings(folder, requirements)
-    files = [
-        name
-        for name in _walk(folder, settings)
-        if is_included(name, settings) and folder / name != output
-    ]
-    return Project(folder, sorted(files), requirements, settings)
+    found = list(_walk(folder, settings))
+    files = [name for name in found if is_included(name, settings) and folder / name != output]
+    unmatched = [pattern for pattern in settings.exclude if not _is_matched(pattern, found)]
+    return Project(folder, sorted(files), requirements, settings, unmatched)
+
+
+def _is_matched(pattern: str, found: Iterable[str]) -> bool:
+    # A folder that another pattern excludes was not entered.
+    return any(matches(name, [pattern]) or pattern.startswith(f"{name}/") for name in found)
 
 
 # -- files
@@ -140,7 +145,7 @@ def _is_left_out(name: str) -> bool:
 
 
 def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
-    """Yield all files that may belong to the package, relative to the folder.
+    """Yield all files that may belong to the package, and excluded folders, without the folder.
 
     Links are followed: a package has no links.
     """
@@ -159,7 +164,9 @@ def _walk(folder: Path, settings: PackageSettings) -> Iterator[str]:
             if any("\ud800" <= letter <= "\udfff" for letter in entry.name):
                 raise BadInput(f"{name!a}: the name is not UTF-8; rename the file")
             if entry.is_dir():
-                if _is_entered(entry, name, settings):
+                if matches(name, settings.exclude):
+                    yield name
+                elif _is_entered(entry, name, settings):
                     yield from walk(entry.path, f"{name}/", (*above, real))
             elif entry.is_file():
                 if not _is_package(entry.path):
@@ -177,8 +184,6 @@ def _is_entered(entry: os.DirEntry[str], name: str, settings: PackageSettings) -
     if entry.name in NEVER or os.path.exists(f"{entry.path}/pyvenv.cfg"):
         return False
     if is_result(entry.path):
-        return False
-    if matches(name, settings.exclude):
         return False
     return not _is_left_out(name) or any(
         pattern.startswith(f"{name}/") or matches(name, [pattern]) for pattern in settings.include

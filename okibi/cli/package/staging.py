@@ -97,9 +97,12 @@ def stage(
     install(resolution, inputs, installed)
 
     staged = Staged(folder, lib, handler, target, interpreter)
-    owners = _move_packages(installed, staged, resolution, project.settings.exclude)
+    packages = contents.find_installed(installed)
+    notes = _unmatched_notes(project.unmatched, packages)
+    notes += _edited_notes(packages, installed)
+    owners = _move_packages(packages, installed, staged, resolution, project.settings.exclude)
     owners |= _copy_okibi(okibi_itself, staged)
-    notes = _copy_users_files(project, staged, owners)
+    notes += _copy_users_files(project, staged, owners)
     if bundled is not None:
         owners |= add_cpython(bundled, folder)
     _check_handler(handler, owners)
@@ -120,12 +123,37 @@ def stage(
 # -- packages
 
 
+def _unmatched_notes(patterns: Sequence[str], packages: Sequence[contents.Installed]) -> list[str]:
+    """Name the patterns of `exclude` that match neither the user's files nor a package's."""
+    files = [file for package in packages for file in package.files]
+    return [
+        f"exclude {pattern!r} in [tool.okibi.package] matches no file; correct the pattern"
+        for pattern in patterns
+        if not any(matches(file, [pattern]) for file in files)
+    ]
+
+
+def _edited_notes(packages: Sequence[contents.Installed], installed: Path) -> list[str]:
+    """Name the packages whose files are not those of their wheels: uv's cache was edited."""
+    return [
+        f"{edited[0]} of {package.name} {package.version} is not the wheel's file"
+        f"{f', nor are {len(edited) - 1} others' if edited[1:] else ''}: it was edited in uv's"
+        f" cache, and the package has the edit; run uv cache clean {package.name}"
+        for package in packages
+        if (edited := contents.edited_files(package, installed))
+    ]
+
+
 def _move_packages(
-    installed: Path, staged: Staged, resolution: Resolution, exclude: Sequence[str]
+    packages: Sequence[contents.Installed],
+    installed: Path,
+    staged: Staged,
+    resolution: Resolution,
+    exclude: Sequence[str],
 ) -> dict[str, str]:
     """Move okibi's packages to lib, the others beside the user's files; return their owners."""
     okibis, owners = resolution.okibis(), dict[str, str]()
-    for package in contents.find_installed(installed):
+    for package in packages:
         prefix = "lib/" if package.name in okibis else ""
         kept = [
             name

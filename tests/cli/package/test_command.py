@@ -367,6 +367,20 @@ def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
     assert "cannot compile it (line 2: '(' was never closed)" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_file_that_was_edited_in_uv_s_cache_is_named(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "itsdangerous==2.2\n", "handler = print\n")
+    cache = {"UV_CACHE_DIR": str(tmp_path / "cache")}
+    assert run_package(folder, "--python", VERSION, environment=cache).returncode == 0
+    (edited,) = (tmp_path / "cache").glob("archive-*/*/itsdangerous/timed.py")
+    edited.write_text("print()\n")
+
+    done = run_package(folder, "--python", VERSION, environment=cache)
+
+    assert "itsdangerous/timed.py of itsdangerous 2.2.0 is not the wheel's file" in done.stderr
+    assert "run uv cache clean itsdangerous" in done.stderr
+
+
 # -- arguments
 
 

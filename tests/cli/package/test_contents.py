@@ -9,6 +9,8 @@ import pytest
 
 from okibi.cli.package.binaries import Elf
 from okibi.cli.package.contents import (
+    Installed,
+    edited_files,
     encoder_fits,
     find_installed,
     is_needed_of_okibi,
@@ -121,3 +123,17 @@ def test_installed_packages_are_found_with_their_files(tmp_path: Path) -> None:
 
     assert (found.name, found.version, found.info) == ("my-package", "1.0", info.name)
     assert found.files == ["my.py"]
+
+
+def test_an_edited_file_differs_from_the_wheel_s_record(tmp_path: Path) -> None:
+    hashes = {
+        "my/kept.py": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",  # of no bytes
+        "my/edited.py": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+        "bin/my": "of another interpreter",
+    }
+    for name in hashes:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("print()" if "edited" in name else "")
+    package = Installed("my", "1.0", "my-1.0.dist-info", [*hashes], hashes)
+
+    assert edited_files(package, tmp_path) == ["my/edited.py"]

@@ -67,6 +67,18 @@ def test_exclude_wins_over_include_and_covers_whole_folders() -> None:
     assert not is_included("docs/page.md", settings)
 
 
+def test_patterns_that_match_none_of_the_user_s_files_are_listed(tmp_path: Path) -> None:
+    write(tmp_path, "app.py", "data/big.bin", "notes.md", ".git/HEAD")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.okibi.package]\nexclude = ["*.md", "data/", "data/big.bin", "dta", "boto3/x"]\n'
+    )
+
+    project = find_project(tmp_path)
+
+    assert project.files == ["app.py"]
+    assert project.unmatched == ["dta", "boto3/x"]
+
+
 def test_environments_and_the_output_are_no_files_of_the_user(tmp_path: Path) -> None:
     write(tmp_path, "app.py", "env/pyvenv.cfg", "env/lib/x.py", "node_modules/a/b.py")
     write(tmp_path, "__pycache__/app.cpython-313.pyc", "out/function.bin")

@@ -4,7 +4,6 @@ import os
 import stat
 from pathlib import Path
 
-import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
@@ -12,7 +11,7 @@ from okibi.cli.package.archive import list_files
 from okibi.cli.package.layouts.image import write_image
 from okibi.cli.package.layouts.layer import arrange_layer
 from okibi.cli.package.layouts.runtime import write_runtime
-from okibi.cli.package.project import PackageSettings, _walk
+from okibi.cli.package.project import find_project
 from okibi.cli.package.staging import Staged
 from okibi.cli.package.targets import parse_target
 
@@ -135,4 +134,6 @@ def test_the_folder_of_an_earlier_build_is_no_part_of_the_next_package(tmp_path:
     write_image(staged(tmp_path / "build"), tmp_path / "image")
     write_runtime(staged(tmp_path / "build2", layout="runtime"), tmp_path / "runtime")
 
-    assert [*_walk(tmp_path, attrs.evolve(PackageSettings(), exclude=["build2"]))] == ["app.py"]
+    (tmp_path / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["build2"]\n')
+
+    assert find_project(tmp_path).files == ["app.py"]
