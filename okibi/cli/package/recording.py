@@ -151,7 +151,7 @@ def record_start(
             # After Ctrl-C the command exits, and leaves this thread behind.
             atexit.register(_kill_group, process)
             try:
-                problem = api.wait(process, limit)
+                problem = api.wait(process, limit, handler)
             finally:
                 _kill_group(process)
                 atexit.unregister(_kill_group)
@@ -273,8 +273,7 @@ class _Api:
     """A Runtime API that gives no event. It notes the first `GET /next` and an init error."""
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Requests)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _Requests)
         self._seen = threading.Event()
         self._problem: str | None = None
         vars(self._server)["report"] = self._report
@@ -293,8 +292,8 @@ class _Api:
             self._problem = problem
             self._seen.set()
 
-    def wait(self, process: "subprocess.Popen[bytes]", limit: float) -> str | None:
-        """Wait for the end of a start.
+    def wait(self, process: "subprocess.Popen[bytes]", limit: float, handler: str) -> str | None:
+        """Wait for the end of a start of a handler.
 
         Returns:
             None after `GET /next`; else the problem, "" if the process has ended without a word.
@@ -306,8 +305,16 @@ class _Api:
 
         threading.Thread(target=watch, daemon=True).start()
         if not self._seen.wait(limit):
-            return f"it did not call GET /next within {limit:g} s"
+            module = handler.rpartition(".")[0]
+            return f"the import and init of {module} took over {limit:g} s"
         return self._problem
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Write no traceback: a function that is ended leaves broken connections."""
 
 
 class _Requests(BaseHTTPRequestHandler):

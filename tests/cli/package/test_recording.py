@@ -14,6 +14,8 @@ import pytest
 from okibi.cli.package.recording import (
     RecordedModule,
     Recording,
+    _Requests,
+    _Server,
     in_package,
     parse_rows,
     record_start,
@@ -113,7 +115,7 @@ def test_a_start_that_hangs_is_ended_with_its_processes(staged: Staged, tmp_path
 
     recording = record_start(in_package(staged), "app.handler", limit=5.0)
 
-    assert recording.problem == "it did not call GET /next within 5 s"
+    assert recording.problem == "the import and init of app took over 5 s"
     assert "made_helper" in {module.name for module in recording.modules}
     pid = int((tmp_path / "pid").read_text())
     assert not is_running(pid)
@@ -137,6 +139,18 @@ def test_a_start_that_hangs_is_ended_with_the_command(staged: Staged, tmp_path: 
     subprocess.run(command, cwd=ROOT, check=True, timeout=30)
 
     assert not is_running(int(pid.read_text()))
+
+
+def test_a_broken_connection_of_a_start_is_not_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with _Server(("127.0.0.1", 0), _Requests) as server:
+        try:
+            raise ConnectionResetError
+        except ConnectionResetError:
+            server.handle_error(None, server.server_address)
+
+    assert capsys.readouterr().err == ""
 
 
 def test_a_package_with_its_own_python_is_started_with_that(staged: Staged) -> None:
