@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import cast
 
 from .arguments import BadInput, check_handler
-from .package import targets
-from .package.command import default_python
 from .project_settings import (
     PolicySettings,
     ProjectFunction,
@@ -30,11 +28,13 @@ from .project_tables import (
     read_url,
     read_vpc,
 )
+from .pythons import ARCHITECTURES, default_python
+from .pythons import PYTHONS as VERSIONS
 from .toml_table import TomlTable
 
 __all__ = ["PYTHONS", "RUNTIMES", "parse_project", "read_project"]
 
-PYTHONS = tuple("{}.{}".format(*version) for version in targets.PYTHONS)
+PYTHONS = tuple("{}.{}".format(*version) for version in VERSIONS)
 RUNTIMES = ("managed", "provided.al2023", "custom")
 # As CloudWatch Logs allows them.
 RETENTION_DAYS = (
@@ -84,7 +84,7 @@ def parse_project(
     )
     table = TomlTable("tool.okibi", cast("dict[str, object]", tool.get("okibi") or {}), mistakes)
     python = table.choice("python", PYTHONS, python)
-    architecture = table.choice("architecture", targets.ARCHITECTURES, "x86_64")
+    architecture = table.choice("architecture", ARCHITECTURES, "x86_64")
     functions = dict[str, ProjectFunction]()
     tables = table.table("functions")
     for name in tables.values if tables is not None else ():
@@ -123,7 +123,7 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
         name=name,
         handler=_read_handler(table),
         python=table.choice("python", PYTHONS, python),
-        architecture=table.choice("architecture", targets.ARCHITECTURES, architecture),
+        architecture=table.choice("architecture", ARCHITECTURES, architecture),
         runtime=_read_runtime(table),
         memory=table.integer("memory", 2048 if capacity else 512, 128, most, "MB"),
         timeout=table.integer("timeout", 10, 1, longest, "seconds"),

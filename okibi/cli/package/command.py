@@ -1,7 +1,6 @@
 """`okibi package`: build the zip of a function, or check a zip that was made otherwise."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ import trio
 
 from ..arguments import BadInput, check_handler
 from ..output import write_err, write_text
+from ..pythons import default_python
 from ..until_signal import run_command
 from .archive import list_files, write_zip
 from .bundled_cpython import PROGRAM
@@ -25,7 +25,7 @@ from .refusals import check_zip, upload_note
 from .size_report import make_parts, render_table
 from .staging import Staged, stage
 from .start_image import add_start_image
-from .targets import PREFERRED, PYTHONS, Target, parse_target
+from .targets import Target, parse_target
 
 __all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
 
@@ -199,12 +199,6 @@ def _build(options: PackageOptions, work: Path) -> int:
         OUTPUT,
     )
     return GOOD
-
-
-def default_python() -> str:
-    """Return the version of this Python if Lambda has it, else the one that okibi prefers."""
-    version = sys.version_info[:2]
-    return "{}.{}".format(*(version if version in PYTHONS else PREFERRED))
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -1,23 +1,14 @@
 """The Python, processor and C library that a package is built for."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import attrs
 
 from ..arguments import BadInput
+from ..pythons import ARCHITECTURES, PYTHONS
 
-__all__ = ["ARCHITECTURES", "FORMATS", "PREFERRED", "PYTHONS", "Target", "parse_target"]
+__all__ = ["FORMATS", "Target", "parse_target"]
 
-PYTHONS: Mapping[tuple[int, int], tuple[int, int]] = MappingProxyType(
-    {(3, 11): (2, 26), (3, 12): (2, 34), (3, 13): (2, 34), (3, 14): (2, 34)}
-)
-"""Lambda's Pythons, each with the glibc of its system: Amazon Linux 2, then Amazon Linux 2023."""
-PREFERRED = (3, 13)
-"""The Python of a package if neither the user nor this machine says another."""
 PROVIDED_GLIBC = (2, 34)
 """The glibc of `provided.al2023`."""
-ARCHITECTURES = ("x86_64", "arm64")
 FORMATS = ("managed", "bundled", "layer", "image", "runtime")
 OTHER_NAMES = {"amd64": "x86_64", "x86-64": "x86_64", "aarch64": "arm64"}
 
