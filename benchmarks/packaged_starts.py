@@ -235,7 +235,7 @@ def build_ours(
         shutil.copytree(staged.folder, folder)
         copy = attrs.evolve(staged, folder=folder, lib=folder / "lib")
         if name != "without image":
-            line = add_start_image(copy, record=True, parts=VARIANTS[name])
+            line = add_start_image(copy, record=True, parts=VARIANTS[name]).line
             print(f"  {function.name}, {name}: {line}")
         packages.append(ours(name, copy, program, function.payload))
     return packages

@@ -54,7 +54,7 @@ def build(work: Path, python: str) -> tuple[Staged, str]:
     target = parse_target(python, os.uname().machine, "managed")
     (work / "build").mkdir()
     staged = stage(find_project(project), "app.handler", target, work / "build").staged
-    return staged, add_start_image(staged, record=True)
+    return staged, add_start_image(staged, record=True).line
 
 
 async def run(staged: Staged, name: str) -> tuple[dict[str, Any], list[str]]:

@@ -180,15 +180,17 @@ def _build(options: PackageOptions, work: Path) -> int:
     elif not project.files:
         raise BadInput(f"{options.folder} has no files; run okibi package in the function's folder")
     made = stage(project, options.handler, target, work, options.cpython)
-    image = add_start_image(made.staged, record=options.record, source=options.folder)
+    image = add_start_image(made.staged, record=options.record, project=project)
     unzipped = _sizes(made.staged.folder)
     zipped, size = _write(made.staged, options.output, unzipped)
-    write_text(render_table(make_parts(made.owners, unzipped, zipped)), OUTPUT)
+    parts = make_parts(made.owners, unzipped, zipped, image.import_times)
+    write_text(render_table(parts), OUTPUT)
     notes = [
         f"requirements: {_describe(project.requirements, options.folder)}",
-        f"start image: {image}",
+        f"start image: {image.line}",
         *made.notes,
         "" if target.format in FOLDERS else upload_note(size),
+        image.warning,
     ]
     for note in notes:
         if note:

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from .limits import MB
+from .start_files import IMAGE
 
 __all__ = ["Part", "make_parts", "render_table"]
 
 COLUMNS = ("", "MB unzipped", "MB in the zip", "ms to import")
+START_IMAGE = "start image"
 SHOWN = 24
 """Parts beyond this number are one row."""
 
@@ -58,7 +60,12 @@ def make_parts(
         times[part_name] = times.get(part_name, 0.0) + time
     known = import_times is not None
     parts = [
-        Part(name, found[0], found[1], times.get(name, 0.0) if known else None)
+        Part(
+            name,
+            found[0],
+            found[1],
+            times.get(name, 0.0) if known and name != START_IMAGE else None,
+        )
         for name, found in sizes.items()
     ]
     # Modules of the standard library have no files in the package.
@@ -67,6 +74,8 @@ def make_parts(
 
 
 def _owner(name: str, owners: Mapping[str, str]) -> str:
+    if name == f"lib/{IMAGE}":
+        return START_IMAGE
     if name in owners:
         return owners[name]
     folder, cache, file = name.rpartition("__pycache__/")

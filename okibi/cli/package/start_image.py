@@ -8,12 +8,14 @@ import csv
 import json
 import os
 import platform
+import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -21,6 +23,9 @@ import attrs
 from ...runtime.startup.attrs_cache import stable_text
 from ...runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from ..arguments import BadInput
+from .failed_start import FailedStart, find_missing
+from .limits import format_mb
+from .project import Project
 from .recording import (
     AttrsText,
     RecordedModule,
@@ -31,13 +36,15 @@ from .recording import (
 )
 from .staging import Staged
 
-__all__ = ["Parts", "add_start_image"]
+__all__ = ["ImageReport", "Parts", "add_start_image"]
 
 COMPILER = Path(__file__).with_name("image_compiler.py")
 COMPILE_LIMIT = 300.0
 TASK_ROOT = "/var/task"
 EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
 LOADER = "SourceFileLoader"
+AWS_FORMATS = ("managed", "image")
+"""The formats that run on AWS's own Python, which has boto3."""
 
 
 @attrs.frozen
@@ -55,6 +62,21 @@ class Parts:
     attrs: bool = True
     patterns: bool = True
     others: bool = True
+
+
+@attrs.frozen
+class ImageReport:
+    """What the report says of a start image.
+
+    Args:
+        line: its size, or why there is none.
+        import_times: milliseconds by top-level module; None if the function was not started.
+        warning: an error that the function has on Lambda too, in one line; "" without one.
+    """
+
+    line: str
+    import_times: Mapping[str, float] | None = None
+    warning: str = ""
 
 
 @attrs.frozen
@@ -78,44 +100,107 @@ class ImageModule:
 
 
 def add_start_image(
-    staged: Staged, *, record: bool, source: Path | None = None, parts: Parts | None = None
-) -> str:
+    staged: Staged,
+    *,
+    record: bool,
+    project: Project | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    parts: Parts | None = None,
+) -> ImageReport:
     """Write the start image of a package, and note its checksum in the manifest.
 
     The start is recorded from the package. If this machine cannot run the package (another
-    processor or system), the start of the function's own folder in this environment is recorded;
+    processor or system), the start of a copy of the user's files in this environment is recorded;
     the image then has each module whose source is the same in the package.
 
     Args:
         staged: the package, with its manifest.
         record: whether to start `staged.handler`. Otherwise the image has what okibi imports.
-        source: the function's own folder.
+        project: the user's files and requirements.
+        environment: the function's own environment variables.
         parts: what to leave out.
 
     Returns:
-        A line for the report.
+        What the report says of the image.
+
+    Raises:
+        BadInput: the start has changed or removed a file of the package.
     """
     # An earlier image would be used by the start that is recorded.
     (staged.lib / IMAGE).unlink(missing_ok=True)
     if staged.interpreter is None:
-        return f"none: this machine has no Python {staged.target.python_version}"
+        return ImageReport(f"none: this machine has no Python {staged.target.python_version}")
     runs_here = (staged.target.machine, "Linux") == (platform.machine(), platform.system())
-    with tempfile.TemporaryDirectory(prefix="okibi-empty-") as empty:
-        place = in_package(staged) if runs_here else in_environment(source or Path(empty))
-        handler = staged.handler
-        if not (record and handler) or (source is None and not runs_here):
-            Path(empty, "okibi_empty.py").write_text(EMPTY_HANDLER)
-            place, handler = attrs.evolve(place, task_root=Path(empty)), "okibi_empty.handler"
+    is_started = record and staged.handler != "" and (runs_here or project is not None)
+    with tempfile.TemporaryDirectory(prefix="okibi-start-") as folder:
+        root, handler = Path(folder), staged.handler
+        place = in_package(staged) if runs_here else in_environment(root)
+        if not is_started:
+            (root / "okibi_empty.py").write_text(EMPTY_HANDLER)
+            place, handler = attrs.evolve(place, task_root=root), "okibi_empty.handler"
+        elif not runs_here and project is not None:
+            copy_files(project, root)
         try:
             with unchanged(staged.folder):
-                recording = record_start(place, handler)
+                recording = record_start(place, handler, environment=environment)
         except OSError as error:
-            return f"none: {place.python[0]} does not start: {error}"
-    return write_image(staged, recording, parts or Parts())
+            return ImageReport(f"none: {place.python[0]} does not start: {error}")
+        # Here the copy of the user's files, whose sources are compared, is still there.
+        line = write_image(staged, recording, parts or Parts())
+    if not is_started:
+        return ImageReport(line)
+    times = recording.import_times()
+    if not recording.problem:
+        return ImageReport(line, times)
+    failed = describe_failure(staged, recording.problem, project, is_elsewhere=not runs_here)
+    return ImageReport(f"{line}: {failed.note()}", times, failed.warning())
+
+
+def copy_files(project: Project, into: Path) -> None:
+    """Copy the user's files of a package: a start may write beside them."""
+    for name in project.files:
+        to = into / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.folder / name, to)
+
+
+def describe_failure(
+    staged: Staged, problem: str, project: Project | None, *, is_elsewhere: bool
+) -> FailedStart:
+    """Look up what decides whether a start that failed here fails on Lambda.
+
+    Args:
+        staged: the package.
+        problem: why the start failed.
+        project: the user's files and requirements.
+        is_elsewhere: whether the start was not recorded from the package.
+    """
+    missing, listed = find_missing(problem), "requirements.txt"
+    if project is not None and (file := project.requirements.file) is not None:
+        listed = "pyproject.toml" if project.requirements.kind == "lock" else file.name
+    is_packaged = any(has_module(folder, missing) for folder in (staged.folder, staged.lib))
+    return FailedStart(
+        staged.handler,
+        problem,
+        requirements=listed,
+        is_elsewhere=is_elsewhere,
+        has_aws_modules=staged.target.format in AWS_FORMATS,
+        is_packaged=is_packaged,
+        is_left_out=(
+            project is not None and not is_packaged and has_module(project.folder, missing)
+        ),
+    )
+
+
+def has_module(folder: Path, name: str) -> bool:
+    """Whether a folder has a top-level module: a package, a source or a compiled file."""
+    files = folder.glob(f"{name}.*") if name else ()
+    is_file = any(file.suffix in (".py", ".so") for file in files)
+    return is_file or (name != "" and (folder / name).is_dir())
 
 
 @contextmanager
-def unchanged(folder: Path) -> Iterator[None]:
+def unchanged(folder: Path) -> Generator[None]:
     """Remove the files that a start writes into its package: they may hold secrets.
 
     Raises:
@@ -160,7 +245,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         parts: what to leave out.
 
     Returns:
-        A line for the report.
+        Its size, or why there is none; one line.
     """
     modules = choose_modules(staged, recording, parts)
     manifest = staged.lib / MANIFEST
@@ -194,14 +279,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
     result = json.loads(done.stdout)
     described["start_image"] = result["checksum"]
     manifest.write_text(json.dumps(described, indent=2) + "\n")
-    size = image.stat().st_size / 1e6
-    line = f"{result['modules']} modules, {size:.1f} MB"
-    if recording.problem:
-        line += (
-            f": what was imported before the start failed here ({recording.problem}); --no-record "
-            "does not start the function"
-        )
-    return line
+    return f"{result['modules']} modules, {format_mb(image.stat().st_size)}"
 
 
 def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[ImageModule]:

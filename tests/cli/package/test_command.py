@@ -368,6 +368,26 @@ def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_would_fail_on_lambda_is_said_last(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "", "import no_such_module\nhandler = print\n")
+    (folder / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["*.mdd"]\n')
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 0
+    assert "exclude '*.mdd' in [tool.okibi.package] matches no file" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "warning: app.handler does not load: Runtime.ImportModuleError: Unable to import module"
+        " 'app': No module named 'no_such_module'; add the package that has no_such_module to"
+        " requirements.txt, unless a layer has it"
+    )
+    table = done.stdout.splitlines()
+    assert table[0].endswith("ms to import")
+    assert any(line.startswith("start image ") for line in table)
+    assert table[-1].startswith("function.zip: ")
+
+
+@pytest.mark.slow
 def test_a_file_that_was_edited_in_uv_s_cache_is_named(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "shop", "itsdangerous==2.2\n", "handler = print\n")
     cache = {"UV_CACHE_DIR": str(tmp_path / "cache")}

@@ -25,6 +25,14 @@ def test_files_of_nobody_else_are_okibi_s() -> None:
     assert make_parts(OWNERS, {"bootstrap": 7}, {"bootstrap": 3}) == [Part("okibi", 7, 3)]
 
 
+def test_the_start_image_is_a_part_of_its_own() -> None:
+    sizes = {"lib/okibi.image": 7, "lib/okibi/tree.py": 5}
+
+    parts = make_parts(OWNERS, sizes, sizes, {"okibi": 3.0})
+
+    assert parts == [Part("start image", 7, 7), Part("okibi", 5, 5, 3.0)]
+
+
 def test_import_times_are_added_up_by_part() -> None:
     sizes = {"boto3/__init__.py": 100, "lib/trio/__init__.py": 50}
     times = {"boto3": 30.0, "trio": 20.0, "json": 2.0, "ssl": 1.5}

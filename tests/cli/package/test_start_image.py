@@ -11,10 +11,18 @@ import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
+from okibi.cli.package.project import PackageSettings, Project, Requirements
 from okibi.cli.package.recording import AttrsText, RecordedModule, Recording
 from okibi.cli.package.staging import Staged
 from okibi.cli.package.start_files import ENTRY
-from okibi.cli.package.start_image import Parts, add_start_image, choose_modules, write_image
+from okibi.cli.package.start_image import (
+    ImageReport,
+    Parts,
+    add_start_image,
+    choose_modules,
+    describe_failure,
+    write_image,
+)
 from okibi.cli.package.targets import parse_target
 
 MACHINE = platform.machine()
@@ -48,11 +56,19 @@ def staged_in(folder: Path) -> Staged:
     return Staged(folder, folder / "lib", "app.handler", target, Path(sys.executable))
 
 
-def recorded(folder: Path, *names: str, problem: str = "") -> Recording:
+def project_in(folder: Path, files: dict[str, str]) -> Project:
+    """A project with these files."""
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return Project(folder, sorted(files), Requirements(), PackageSettings())
+
+
+def recorded(folder: Path, *names: str) -> Recording:
     """A recording that imported these files."""
     modules = [RecordedModule("made", f"{folder}/{name}", False, "SourceFileLoader", 1.0)
                for name in names]  # fmt: skip
-    return Recording(tuple(modules), (), problem)
+    return Recording(tuple(modules))
 
 
 def files_of(staged: Staged, recording: Recording, parts: Parts | None = None) -> list[str]:
@@ -140,20 +156,36 @@ def test_the_manifest_gets_the_image_s_checksum(tmp_path: Path) -> None:
     assert line == "3 modules, 0.0 MB"
 
 
+def start_with(staged: Staged, source: str) -> ImageReport:
+    (staged.lib / "okibi_start.py").write_text(f"{source}\nimport os; os._exit(1)\n")
+    return add_start_image(staged, record=True)
+
+
 def test_a_failed_start_is_a_part_of_the_line(tmp_path: Path) -> None:
-    staged = staged_in(tmp_path)
+    image = start_with(staged_in(tmp_path), "print('KeyError: T', flush=True)")
 
-    line = write_image(staged, recorded(tmp_path, "app.py", problem="KeyError: 'T'"), Parts())
-
-    assert line == (
-        "3 modules, 0.0 MB: what was imported before the start failed here (KeyError: 'T'); "
+    assert image.line == (
+        "2 modules, 0.0 MB: what was imported before the start failed here (KeyError: T); "
         "--no-record does not start the function"
     )
+    assert image.warning == ""
 
 
-def start_with(staged: Staged, source: str) -> None:
-    (staged.lib / "okibi_start.py").write_text(f"{source}\nimport os; os._exit(1)\n")
-    add_start_image(staged, record=True)
+def test_facts_about_a_missing_module_come_from_the_folders(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path / "task")
+    project = project_in(tmp_path / "source", {"left_out.py": "", "app.py": ""})
+    requirements = Requirements("lock", tmp_path / "source" / "uv.lock")
+    project = attrs.evolve(project, requirements=requirements)
+
+    def facts(module: str) -> tuple[str, bool, bool]:
+        problem = f"Runtime.ImportModuleError: No module named '{module}'"
+        found = describe_failure(staged, problem, project, is_elsewhere=False)
+        return found.requirements, found.is_packaged, found.is_left_out
+
+    assert facts("made_dependency") == ("pyproject.toml", True, False)
+    assert facts("trio.x") == ("pyproject.toml", True, False)
+    assert facts("left_out") == ("pyproject.toml", False, True)
+    assert facts("stripe") == ("pyproject.toml", False, False)
 
 
 def test_files_that_a_start_writes_are_not_in_the_package(tmp_path: Path) -> None:
@@ -181,9 +213,9 @@ def test_a_start_that_changes_its_package_is_refused(source: str, tmp_path: Path
 def test_without_a_python_of_the_target_there_is_no_image(tmp_path: Path) -> None:
     staged = attrs.evolve(staged_in(tmp_path), interpreter=None)
 
-    line = add_start_image(staged, record=True)
+    image = add_start_image(staged, record=True)
 
-    assert line == f"none: this machine has no Python {PYTHON}"
+    assert image == ImageReport(f"none: this machine has no Python {PYTHON}")
     assert not (staged.lib / "okibi.image").exists()
 
 
@@ -192,17 +224,26 @@ def test_a_package_for_another_processor_is_recorded_in_this_environment(tmp_pat
     staged = attrs.evolve(
         staged_in(tmp_path / "task"), target=parse_target(PYTHON, other, "managed")
     )
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "made_dependency.py").write_text("WORD = 1\n")
-    (source / "app.py").write_text("import made_dependency\ndef handler(event, context): ...\n")
+    app = (
+        "import made_dependency, os\nopen('written', 'w').write(os.environ['TABLE'])\n"
+        "def handler(event, context): ...\n"
+    )
+    project = project_in(tmp_path / "source", {"made_dependency.py": "WORD = 1\n", "app.py": app})
 
-    line = add_start_image(staged, record=True, source=source)
+    made = add_start_image(staged, record=True, project=project, environment={"TABLE": "t"})
 
     image = (staged.lib / "okibi.image").read_bytes()
-    assert line.startswith("3 modules, ")
+    assert made.line.startswith("3 modules, ")
+    assert made.line.endswith(" MB")
+    assert made.import_times is not None
+    assert "made_dependency" in made.import_times
     assert image.split(b" ")[3] == staged.target.machine.encode()
     assert b"made_dependency" in image
+    # The start wrote into a copy of the user's folder.
+    assert sorted(each.name for each in project.folder.iterdir()) == [
+        "app.py",
+        "made_dependency.py",
+    ]
 
 
 def test_a_module_that_does_not_compile_is_left_out(tmp_path: Path) -> None:
