@@ -49,7 +49,7 @@ PACKAGE_EXAMPLES = """\b
 Examples:
   okibi package app.function
   okibi package app.function --python 3.13 --arch arm64 -o function-arm64.zip
-  okibi package app.function --format image -o image
+  okibi package shop --format image -o image
   okibi package --check function.zip --python 3.12"""
 CHECK_EXAMPLES = """\b
 Examples:
@@ -226,26 +226,40 @@ def bench(
 
 PackageHandler = Annotated[
     str | None,
-    typer.Argument(help="module.name, e.g. app.handler. Without it there is no start image."),
+    typer.Argument(
+        metavar="HANDLER|NAME",
+        help="module.name, or a name in [tool.okibi.functions]. Default: the only one there;"
+        " without one, the start image has only what okibi imports.",
+    ),
 ]
 TargetPython = Annotated[
     str | None,
-    typer.Option("--python", metavar="X.Y", help="Python of the function, e.g. 3.13."),
+    typer.Option(
+        "--python",
+        metavar="X.Y",
+        help="Python of the function, e.g. 3.13. Default: as in pyproject.toml, else the Python"
+        " that runs okibi.",
+    ),
 ]
 Architecture = Annotated[
-    str, typer.Option("--arch", metavar="ARCH", help="Processor: x86_64 or arm64, e.g. arm64.")
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="ARCH",
+        help="Processor, e.g. arm64. Default: as in pyproject.toml, else x86_64.",
+    ),
 ]
 Format = Annotated[
-    str,
-    typer.Option(
-        metavar="FORMAT",
-        help="managed (Lambda's own Python), bundled, layer, image or runtime, e.g. image.",
-    ),
+    str, typer.Option(metavar="FORMAT", help="What to build (see above), e.g. image.")
 ]
 PackageFile = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="File or folder to write, e.g. function.zip."
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="File to write, e.g. shop.zip; a folder for image and runtime. Default: function.zip,"
+        " layer.zip, image or okibi-runtime, by the format.",
     ),
 ]
 Interpreter = Annotated[
@@ -273,7 +287,7 @@ CheckedZip = Annotated[
 def package(
     handler: PackageHandler = None,
     python: TargetPython = None,
-    arch: Architecture = "x86_64",
+    arch: Architecture = None,
     format: Format = "managed",  # noqa: A002 - the option's name
     interpreter: Interpreter = None,
     output: PackageFile = None,
@@ -284,6 +298,14 @@ def package(
 
     The requirements come from uv.lock, pyproject.toml or requirements.txt. A table of sizes goes to
     stdout.
+
+    \b
+    Formats:
+      managed  a zip for Lambda's own Python
+      bundled  a zip with a Python in it, for provided.al2023
+      layer    a zip with okibi and the requirements, without a function
+      image    a folder for docker build: a container image
+      runtime  a folder for docker build: a runtime of your own, without a function
 
     Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
     can be built.

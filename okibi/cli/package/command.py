@@ -5,13 +5,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 import trio
 
 from ..arguments import BadInput, check_handler
 from ..output import write_err, write_text
-from ..pythons import default_python
+from ..project_reader import read_project
+from ..project_settings import ProjectFunction, ProjectSettings, choose_function
 from ..until_signal import run_command
 from .archive import list_files, write_zip
 from .bundled_cpython import PROGRAM
@@ -42,7 +44,7 @@ class RawOptions:
     """The options of `okibi package` as typed."""
 
     python: str | None = None
-    architecture: str = "x86_64"
+    architecture: str | None = None
     format: str = "managed"
     output: str | None = None
     record: bool = True
@@ -62,6 +64,7 @@ class PackageOptions:
         record: whether to run the function's init once, for the start image.
         check: a zip to check; None to build one.
         cpython: the program of the CPython to bundle; None for all other formats.
+        environment: the function's own environment variables, for the recorded start.
     """
 
     handler: str
@@ -71,39 +74,47 @@ class PackageOptions:
     record: bool
     check: Path | None
     cpython: Path | None = None
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
-def package(handler: str | None, raw: RawOptions) -> int:
+def package(asked: str | None, raw: RawOptions) -> int:
     """Build the package of the current folder's function, or check a zip.
 
     Args:
-        handler: `module.name`, as in `_HANDLER`; None for a package without a start image.
+        asked: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions]; None for the
+            only function there, or for a package without a handler.
         raw: the options as typed.
 
     Returns:
         The exit code: 0 if the package is good, 1 if a checked zip would not work, 2 if no package
         can be built, 130 after Ctrl-C.
     """
-    return run_command(OUTPUT, lambda: partial(_run, parse_options(handler, raw)))
+    return run_command(OUTPUT, lambda: partial(_run, parse_options(asked, raw)))
 
 
-def parse_options(handler: str | None, raw: RawOptions) -> PackageOptions:
-    """Parse the arguments of `okibi package`.
+def parse_options(asked: str | None, raw: RawOptions) -> PackageOptions:
+    """Parse the arguments of `okibi package`. They win over [tool.okibi] of pyproject.toml.
 
     Raises:
-        BadInput: an argument is wrong.
+        BadInput: an argument, or pyproject.toml, is wrong.
     """
-    cpython = None if raw.interpreter is None else Path(raw.interpreter).absolute()
-    python = raw.python or python_in_name(cpython) or default_python()
-    target = parse_target(python, raw.architecture, raw.format)
-    if raw.check is None:
-        check_format(target, handler, cpython)
     try:
         folder = Path.cwd()
     except FileNotFoundError as error:
         raise BadInput(
             "the current folder has been removed; run cd to the folder of the function"
         ) from error
+    project = read_project(folder)
+    function = find_function(project, asked)
+    of_table = project if function is None else function
+    cpython = None if raw.interpreter is None else Path(raw.interpreter).absolute()
+    python = raw.python or python_in_name(cpython) or of_table.python
+    target = parse_target(python, raw.architecture or of_table.architecture, raw.format)
+    if asked is None and target.format in WITHOUT_FUNCTION:
+        function = None
+    handler = None if function is None else function.handler
+    if raw.check is None:
+        check_format(target, handler, cpython)
     output = folder / (raw.output or DEFAULT_OUTPUTS.get(target.format, DEFAULT_OUTPUT))
     if not output.parent.is_dir():
         raise BadInput(f"--output {raw.output}: there is no folder {output.parent}; make it first")
@@ -119,7 +130,32 @@ def parse_options(handler: str | None, raw: RawOptions) -> PackageOptions:
         record=raw.record,
         check=None if raw.check is None else Path(raw.check),
         cpython=cpython,
+        environment={} if function is None else make_environment(function),
     )
+
+
+def find_function(project: ProjectSettings, asked: str | None) -> ProjectFunction | None:
+    """Find the function to package: the one asked for, else the only one of the project.
+
+    Raises:
+        BadInput: there is no such function.
+    """
+    if asked is None and len(project.functions) != 1:
+        return None
+    return choose_function(project, asked)
+
+
+def make_environment(function: ProjectFunction) -> dict[str, str]:
+    """Return the variables that a function has on Lambda by its table.
+
+    The template names resources in some. Here these have values that lead nowhere.
+    """
+    variables = dict[str, str]()
+    if function.table:
+        variables["TABLE_NAME"] = "table"
+    if function.vpc and function.vpc.cache:
+        variables |= {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "9"}
+    return {**variables, **function.environment}
 
 
 def check_format(target: Target, handler: str | None, cpython: Path | None) -> None:
@@ -180,7 +216,9 @@ def _build(options: PackageOptions, work: Path) -> int:
     elif not project.files:
         raise BadInput(f"{options.folder} has no files; run okibi package in the function's folder")
     made = stage(project, options.handler, target, work, options.cpython)
-    image = add_start_image(made.staged, record=options.record, project=project)
+    image = add_start_image(
+        made.staged, record=options.record, project=project, environment=options.environment
+    )
     unzipped = _sizes(made.staged.folder)
     zipped, size = _write(made.staged, options.output, unzipped)
     parts = make_parts(made.owners, unzipped, zipped, image.import_times)

@@ -16,8 +16,9 @@ from types import MappingProxyType
 
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.package.binaries import read_elf
-from okibi.cli.package.command import RawOptions, package
+from okibi.cli.package.command import RawOptions, package, parse_options
 from okibi.cli.package.refusals import check_zip
 from okibi.cli.package.resolve import find_uv
 from okibi.cli.package.targets import parse_target
@@ -430,6 +431,58 @@ def test_a_wrong_argument_is_one_sentence(
     assert (code, said.out) == (2, "")
     assert sentence in said.err
     assert len(said.err.splitlines()) == 1
+
+
+SHOP = """
+[tool.okibi]
+python = "3.12"
+[tool.okibi.functions.visits]
+handler = "shop.visits"
+architecture = "arm64"
+environment = { LEVEL = "debug" }
+table = { partition_key = "id" }
+"""
+CART = '[tool.okibi.functions.cart]\nhandler = "shop.cart"\npython = "3.14"\n'
+
+
+@pytest.mark.parametrize(
+    ("tables", "asked", "raw", "expected"),
+    [(SHOP, None, RawOptions(), ("shop.visits", "3.12", "arm64")),
+     (SHOP + CART, "cart", RawOptions(), ("shop.cart", "3.14", "x86_64")),
+     (SHOP + CART, "shop.visits", RawOptions(), ("shop.visits", "3.12", "arm64")),
+     (SHOP + CART, None, RawOptions(), ("", "3.12", "x86_64")),
+     (SHOP, "app.other", RawOptions(), ("app.other", "3.12", "x86_64")),
+     (SHOP, "visits", RawOptions("3.13", "x86_64"), ("shop.visits", "3.13", "x86_64")),
+     (SHOP, None, RawOptions(format="layer"), ("", "3.12", "arm64"))],
+    ids=["only one", "name", "handler", "none of two", "without a table", "options", "layer"],
+)  # fmt: skip
+def test_a_function_s_table_says_what_the_options_do_not(
+    tables: str,
+    asked: str | None,
+    raw: RawOptions,
+    expected: tuple[str, str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(tables)
+
+    made = parse_options(asked, raw)
+
+    target = made.target
+    assert (made.handler, target.python_version, target.architecture) == expected
+    if made.handler == "shop.visits":
+        assert made.environment == {"LEVEL": "debug", "TABLE_NAME": "table"}
+
+
+def test_an_unknown_function_is_refused_with_the_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(SHOP)
+
+    with pytest.raises(BadInput, match=r"no function 'visit': pyproject\.toml has visits"):
+        parse_options("visit", RawOptions())
 
 
 def test_the_command_line_passes_its_options_on(tmp_path: Path) -> None:
