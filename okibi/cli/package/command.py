@@ -22,8 +22,9 @@ from .layouts.image_context import check_context
 from .layouts.layer import arrange_layer, place_in_layer
 from .layouts.runtime import write_runtime
 from .limits import format_mb
-from .project import Requirements, find_project
+from .project import Project, Requirements, find_project
 from .refusals import check_zip, upload_note
+from .secret_files import find_secrets, secrets_note
 from .size_report import make_parts, render_table
 from .staging import Staged, stage
 from .start_image import add_start_image
@@ -37,6 +38,8 @@ DEFAULT_OUTPUT = "function.zip"
 DEFAULT_OUTPUTS = {"layer": "layer.zip", "image": "image", "runtime": "okibi-runtime"}
 FOLDERS = ("image", "runtime")
 WITHOUT_FUNCTION = ("layer", "runtime")
+BEGINNING = 16_384
+"""The bytes of a file in which a private key is looked for."""
 
 
 @attrs.frozen
@@ -227,6 +230,7 @@ def _build(options: PackageOptions, work: Path) -> int:
         f"requirements: {_describe(project.requirements, options.folder)}",
         f"start image: {image.line}",
         *made.notes,
+        secrets_note(find_secrets(project.files, partial(_read_beginning, project))),
         "" if target.format in FOLDERS else upload_note(size),
         image.warning,
     ]
@@ -239,6 +243,12 @@ def _build(options: PackageOptions, work: Path) -> int:
         OUTPUT,
     )
     return GOOD
+
+
+def _read_beginning(project: Project, name: str) -> bytes:
+    # A certificate may stand before its key.
+    with (project.folder / name).open("rb") as file:
+        return file.read(BEGINNING)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -371,11 +371,13 @@ def test_a_module_that_python_cannot_compile_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_would_fail_on_lambda_is_said_last(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "shop", "", "import no_such_module\nhandler = print\n")
+    (folder / "id_rsa").write_text("")
     (folder / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["*.mdd"]\n')
 
     done = run_package(folder, "app.handler", "--python", VERSION)
 
     assert done.returncode == 0
+    assert "id_rsa looks like a secret" in done.stderr
     assert "exclude '*.mdd' in [tool.okibi.package] matches no file" in done.stderr
     assert done.stderr.splitlines()[-1] == (
         "warning: app.handler does not load: Runtime.ImportModuleError: Unable to import module"
