@@ -78,7 +78,7 @@ class UntypedDecoder:
                 return _decode_slowly(body)
             try:
                 self._msgspec = import_msgspec()
-            except ImportError:  # built for another Python or processor
+            except (ImportError, OSError):  # built for another Python; no file descriptor left
                 return _decode_slowly(body)
         try:
             return self._msgspec.json.decode(body)

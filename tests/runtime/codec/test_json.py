@@ -4,6 +4,8 @@ import dataclasses
 import enum
 import json
 import math
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sized
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -14,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okibi.runtime.codec.json import (
+    LARGE_EVENT,
     MarshalError,
     ResultIsStream,
     UnmarshalError,
+    UntypedDecoder,
     decode_event,
     encode_official_escaped,
     encode_official_unescaped,
@@ -89,7 +93,10 @@ def test_a_base_class_of_the_decoded_event_is_supported(kind: type) -> None:
 
 @pytest.mark.parametrize("value", [None, True, 1, -1.5, "é", [1, [2]], {"a": {"b": None}}, 2**70])
 def test_an_untyped_event_is_decoded_as_by_the_standard_library(value: object) -> None:
-    assert event(json.dumps(value).encode()) == value
+    body = json.dumps(value).encode()
+
+    assert event(body) == value
+    assert event(body + b" " * LARGE_EVENT) == value
 
 
 def test_replacing_json_loads_does_not_change_decoding(
@@ -101,9 +108,10 @@ def test_replacing_json_loads_does_not_change_decoding(
 
 
 def test_json_that_only_the_standard_library_accepts_is_decoded() -> None:
-    assert event(b"1e999") == math.inf
-    assert event(b'"\\ud800"') == "\ud800"
-    assert event(b"\xef\xbb\xbf1") == 1
+    for space in (b"", b" " * LARGE_EVENT):
+        assert event(b"1e999" + space) == math.inf
+        assert event(b'"\\ud800"' + space) == "\ud800"
+        assert event(b"\xef\xbb\xbf1" + space) == 1
 
 
 @pytest.mark.parametrize("body", [b"NaN", b'{"x": Infinity}', b"[-Infinity]"])
@@ -350,3 +358,37 @@ def test_results_are_encoded_as_by_the_standard_library(
     for result in results:
         for say, escaped in ((encode_official_escaped, True), (encode_official_unescaped, False)):
             assert say(result).body == json.dumps(result, ensure_ascii=escaped).encode()
+
+
+# -- which library decodes an untyped event
+
+
+def test_only_a_large_untyped_event_imports_msgspec() -> None:
+    script = """
+import sys
+from okibi.runtime.codec.json import LARGE_EVENT, UNTYPED
+assert UNTYPED.decode(b'"' + b"x" * (LARGE_EVENT - 3) + b'"') == "x" * (LARGE_EVENT - 3)
+print("msgspec" in sys.modules)
+assert UNTYPED.decode(b'"' + b"x" * LARGE_EVENT + b'"') == "x" * LARGE_EVENT
+print("msgspec" in sys.modules, UNTYPED.decode(b"\\xef\\xbb\\xbf[1]"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines() == ["False", "True [1]"]
+
+
+@pytest.mark.parametrize("error", [ImportError("of another Python"), OSError("no descriptor")])
+def test_a_large_event_is_decoded_where_msgspec_cannot_be_imported(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("okibi.runtime.codec.json.import_msgspec", fail)
+    body = b"[" + b" " * LARGE_EVENT + b"1]"
+
+    assert UntypedDecoder().decode(body) == [1]
+    with pytest.raises(UnmarshalError):
+        UntypedDecoder().decode(body[:-1])
