@@ -5,14 +5,16 @@ of modules, and the names of files that do not compile. The order has what `star
 has. Only the standard library is here: this Python may have nothing else.
 """
 
+import importlib
 import importlib.util
 import json
 import marshal
 import sys
 from array import array
-from re import _compiler  # type: ignore[attr-defined]
 from types import CodeType, SimpleNamespace
 from typing import Any
+
+COMPILER: Any = importlib.import_module("re._compiler")
 
 
 def dump(code: CodeType) -> bytes:
@@ -43,23 +45,26 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
         patterns: text, whether the text is of bytes, flags. A pattern that this Python refuses is
             left out.
     """
-    matcher, found, programs = _compiler._sre, list[Any](), dict[Any, Any]()
+    matcher: Any = COMPILER._sre
+    found, programs = list[Any](), dict[Any, Any]()
+
     # The compiler hands the program to the matcher in this call.
-    _compiler._sre = SimpleNamespace(
-        **{**vars(matcher), "compile": lambda *told: found.append(told)}
-    )
+    def keep(*told: Any) -> None:
+        found.append(told)
+
+    COMPILER._sre = SimpleNamespace(**{**vars(matcher), "compile": keep})
     try:
         for text, is_bytes, flags in patterns:
             pattern = text.encode("latin-1") if is_bytes else text
             try:
-                _compiler.compile(pattern, flags)
+                COMPILER.compile(pattern, flags)
             except Exception:
                 continue
             _, all_flags, words, groups, names, indexes = found.pop()
             words = array("I", words).tobytes()
             programs[pattern, flags] = (all_flags, groups, dict(names), tuple(indexes), words)
     finally:
-        _compiler._sre = matcher
+        COMPILER._sre = matcher
     return programs
 
 
@@ -106,8 +111,8 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         source: dump(compile(source.lstrip(" \t"), "<string>", "eval", dont_inherit=True))
         for source in order["namedtuples"]
     }
-    version = (_compiler._sre.MAGIC, _compiler._sre.CODESIZE)
-    parts = {
+    version: Any = (COMPILER._sre.MAGIC, COMPILER._sre.CODESIZE)
+    parts: dict[str, Any] = {
         "root": root,
         "folders": folders,
         "attrs": attrs,

@@ -86,7 +86,7 @@ def as_function(target: object) -> Function:
     function = _convert(target)
     if is_handler(function.handler.handler):
         try:
-            from ..codec import typed_json  # noqa: F401, the workers need it
+            importlib.import_module("..codec.typed_json", __package__)  # the workers need it
         except ImportError as error:
             from .wrong_build import end_if_wrong_build
 

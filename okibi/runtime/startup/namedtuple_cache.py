@@ -12,6 +12,8 @@ import marshal
 from collections.abc import MutableMapping
 from typing import Any
 
+NAMES: dict[str, Any] = collections.__dict__
+
 
 class NamedtupleCache:
     """The code of constructors.
@@ -27,13 +29,13 @@ class NamedtupleCache:
 
     def attach(self) -> None:
         """Answer the calls of `eval` in `collections`."""
-        vars(collections)["eval"] = self._eval
+        NAMES["eval"] = self._eval
 
     def detach(self) -> None:
         """Give `collections` Python's `eval` again, and drop the code."""
         self._codes.clear()
-        if vars(collections).get("eval") is self._eval:
-            del vars(collections)["eval"]
+        if NAMES.get("eval") is self._eval:
+            del NAMES["eval"]
 
     def eval(self, source: Any, namespace: dict[str, Any]) -> Any:
         """Evaluate a text, by its code from the cache or by Python's `eval`."""
