@@ -16,6 +16,7 @@ from .project_settings import (
     ProjectSettings,
     RuntimeSettings,
     as_stack_name,
+    is_module_and_name,
 )
 from .project_tables import (
     ARN,
@@ -56,9 +57,14 @@ def read_project(folder: Path) -> ProjectSettings:
     except FileNotFoundError:
         content = {}
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not TOML ({error})") from error
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); give yourself the right to read it, or run"
+            " the command in another folder"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path}: not TOML ({error}); correct the file there") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
     project, mistakes = parse_project(content, folder.resolve().name, default_python())
     if mistakes:
         raise BadInput("\nokibi: ".join(f"{path.name}: {mistake}" for mistake in mistakes))
@@ -183,9 +189,13 @@ def _read_handler(table: TomlTable) -> str:
         table.add("handler: missing; write it as in handler = 'app.handler'")
     if handler:
         try:
-            return check_handler(handler)
+            check_handler(handler)
         except BadInput as error:
             table.add(str(error))
+            return ""
+        if is_module_and_name(handler):
+            return handler
+        table.refuse("handler", "module.name, as in 'app.handler'")
     return ""
 
 

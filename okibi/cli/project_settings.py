@@ -25,7 +25,10 @@ __all__ = [
     "VpcSettings",
     "as_stack_name",
     "choose_function",
+    "is_module_and_name",
 ]
+
+HANDLER_FORM = "must be module.name, as in app.handler"
 
 
 @attrs.frozen
@@ -288,11 +291,23 @@ def choose_function(project: ProjectSettings, asked: str | None) -> ProjectFunct
             return function
     if "." in asked:
         handler = check_handler(asked)
+        if not is_module_and_name(handler):
+            raise BadInput(f"handler {asked!r}: {HANDLER_FORM}")
         return ProjectFunction(
             project.name, handler, python=project.python, architecture=project.architecture
         )
     has = f"pyproject.toml has {names}" if names else "pyproject.toml has no [tool.okibi.functions]"
     raise BadInput(f"no function {asked!r}: {has}; a handler is written as in app.handler")
+
+
+def is_module_and_name(handler: str) -> bool:
+    """Whether a handler has a module, a dot and a name.
+
+    >>> is_module_and_name("folder/app.function"), is_module_and_name("app")
+    (True, False)
+    """
+    module, _, name = handler.rpartition(".")
+    return bool(module) and name.isidentifier()
 
 
 def as_stack_name(text: str) -> str:

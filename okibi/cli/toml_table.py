@@ -118,8 +118,11 @@ class TomlTable:
             return {}
         for name, value in table.values.items():
             if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]+", name):
-                table.add(f"{name}: Lambda allows letters, digits and _ in a variable's name")
-            elif not isinstance(value, str):
+                table.add(
+                    f"{name}: a variable's name has at least two characters: a letter first, then"
+                    " letters, digits and _"
+                )
+            if not isinstance(value, str):
                 table.add(f"{name}: must be a text; write it in quotes")
         return {name: value for name, value in table.values.items() if isinstance(value, str)}
 

@@ -140,6 +140,8 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
         ("url = {auth = 'public'}", "auth = 'public': must be 'aws_iam' or 'none'"),
         ("url = 'yes'", "url = 'yes': must be a table, or true"),
         ("environment = {TOKEN = 12345}", "TOKEN: must be a text; write it in quotes"),
+        ("environment = {A = '12345'}",
+         "A: a variable's name has at least two characters: a letter first, then letters"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_the_key_and_what_was_expected(body: str, mistake: str) -> None:
@@ -147,6 +149,32 @@ def test_a_mistake_names_the_key_and_what_was_expected(body: str, mistake: str) 
 
     assert mistake in said
     assert "12345" not in said
+
+
+def test_a_variable_has_all_its_mistakes_told() -> None:
+    assert len(mistakes_in("environment = {A = 1, _B = 2}")) == 4
+
+
+@pytest.mark.parametrize("handler", ["app", "app:function", "app."])
+def test_a_handler_has_a_module_and_a_name(handler: str) -> None:
+    text = f"[tool.okibi.functions.f]\nhandler = '{handler}'"
+
+    assert parse_project(tomllib.loads(text), "folder")[1] == [
+        f"[tool.okibi.functions.f] handler = '{handler}': must be module.name, as in 'app.handler'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[tool", "not TOML .*; correct the file there"), (b"\xff", "save the file as UTF-8")],
+)
+def test_a_file_that_cannot_be_read_is_told_with_the_cure(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(content)
+
+    with pytest.raises(BadInput, match=said):
+        read_project(tmp_path)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
