@@ -46,10 +46,11 @@ def test_each_module_and_file_of_a_workflow_exists(path: Path) -> None:
 
 
 @each_workflow
-def test_actions_are_pinned_by_major_version(path: Path) -> None:
+def test_actions_have_a_major_version_the_publishing_one_a_commit(path: Path) -> None:
     used = [step["uses"] for step in steps_of(parse(path)) if "uses" in step]
 
-    assert [name for name in used if not re.search(r"@(release/)?v\d+$", name)] == []
+    pinned = r"(?!pypa/)[\w/-]+@v\d+|pypa/[\w-]+@[0-9a-f]{40}"
+    assert [name for name in used if not re.fullmatch(pinned, name)] == []
 
 
 @each_workflow
