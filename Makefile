@@ -38,7 +38,7 @@
 #   make release   sdist and wheels in dist/, checked; the demo from each of them
 #   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
 #   make aws     okibi on AWS itself, in your account: deployed by each route, checked, measured beside
-#                AWS's client, and removed; asks first. make aws-clean removes what a run has left
+#                AWS's client, and removed; asks first. make aws-clean removes what runs have left; asks too
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst

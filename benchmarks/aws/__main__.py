@@ -3,7 +3,8 @@
 make aws AWS="--region eu-central-1"          about ten minutes; asks before it starts
 make aws AWS="--only managed --cold 3"        one route, fewer cold starts
 make aws AWS="--endpoint-url URL --yes"       an emulator: the routes that it knows
-make aws-clean                                remove what an interrupted run has left
+make aws-clean                                remove what all runs have left; lists it, and asks
+make aws-clean AWS="--yes"                    the same without the question
 """
 
 import argparse
@@ -188,6 +189,25 @@ class Run:
         return True
 
 
+def clean_all(cloud: Cloud, account: str, *, is_asked: bool) -> int:
+    """List the stacks of all runs, ask, and remove them; return the exit code.
+
+    A run that goes on may be a colleague's.
+    """
+    stacks = find_stacks(cloud.describe_stacks())
+    for stack in sorted(stacks, key=lambda stack: stack.name):
+        say(f"  {stack.name}  {stack.status}")
+    if stacks and is_asked:
+        say(
+            f"These stacks are of all runs of `make aws` in account {account}, {cloud.region}, also"
+            " those of others, and those that go on."
+        )
+        if not is_confirmed():
+            say('Nothing was removed. make aws-clean AWS="--yes" does not ask.')
+            return 2
+    return 0 if clean(cloud) else 1
+
+
 def clean(cloud: Cloud, run: str = "") -> bool:
     """Remove the stacks of a run, or of all runs; return whether all are gone."""
     try:
@@ -257,7 +277,7 @@ def execute(options: argparse.Namespace, cloud: Cloud) -> int:
     """Ask, run, write the report, and remove everything; return the exit code."""
     account = cloud.account()
     if options.clean:
-        return 0 if clean(cloud) else 1
+        return clean_all(cloud, account, is_asked=not options.yes)
     conditions = Conditions(
         packages.docker_answers(), options.interpreter, str(options.endpoint_url)
     )
@@ -302,7 +322,7 @@ def execute(options: argparse.Namespace, cloud: Cloud) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return the exit code: 0 if all checks hold, 1 if not, 2 if nothing was made."""
+    """Return the exit code: 0 if all checks hold, 1 if not, 2 after the answer no."""
     options = parse_options(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # each removes everything
         signal.signal(number, signal.default_int_handler)

@@ -97,17 +97,22 @@ def test_an_interrupted_run_leaves_nothing(url: str, tmp_path: Path) -> None:
     assert whats_left(url) == []
 
 
-def test_what_a_killed_run_has_left_is_removed_by_the_next_cleanup(
-    url: str, tmp_path: Path
-) -> None:
+def test_what_a_killed_run_has_left_is_removed_after_a_yes(url: str, tmp_path: Path) -> None:
     interrupt_at_the_first_check(url, tmp_path, signal.SIGKILL)
     left = whats_left(url)
 
-    subprocess.run(
-        command(url, "--clean"), cwd=ROOT, env=aws_environment(), check=True, capture_output=True
-    )
+    def clean(*more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command(url, "--clean", *more), cwd=ROOT, env=aws_environment(), text=True,
+            capture_output=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
-    assert left != []
+    asked = clean()
+    assert asked.returncode == 2
+    assert "-shared  CREATE_COMPLETE" in asked.stdout
+    assert whats_left(url) == left != []
+
+    assert clean("--yes").returncode == 0
     assert whats_left(url) == []
 
 

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks.aws.__main__ import clean
+from benchmarks.aws.__main__ import clean, clean_all
 from benchmarks.aws.cleanup import CleanupPlan, find_stacks, plan_cleanup
 from benchmarks.aws.cloud import Cloud, RunError
 from benchmarks.aws.templates import tags
@@ -75,3 +75,29 @@ def test_a_cleanup_that_cannot_begin_names_the_command(capsys: pytest.CaptureFix
 
     assert "ExpiredToken" in (said := capsys.readouterr().out)
     assert "make aws-clean" in said
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("n", 0), ("y", 1)])
+def test_stacks_of_all_runs_are_listed_and_removed_after_a_yes(
+    answer: str, removed: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deleted = list[str]()
+
+    class Account:
+        region = "eu-central-1"
+
+        def describe_stacks(self) -> list[Any]:
+            return [described(f"{RUN}-managed")]
+
+        def delete_stack(self, name: str) -> None:
+            deleted.append(name)
+
+        def wait_until_deleted(self, name: str) -> None:
+            assert name in deleted
+
+    monkeypatch.setattr("builtins.input", lambda _question: answer)
+
+    code = clean_all(cast("Cloud", Account()), "123456789012", is_asked=True)
+
+    assert (code, len(deleted)) == (0 if removed else 2, removed)
+    assert f"{RUN}-managed  CREATE_COMPLETE" in capsys.readouterr().out
