@@ -29,6 +29,8 @@ MANAGED, PROJECT = "okibi:managed", "okibi:project"
 EMPTY = "REVIEW_IN_PROGRESS"
 ACTIONS = {"Add": "+ add", "Modify": "~ modify", "Remove": "- remove", "Import": "+ import"}
 REPLACEMENTS = {"True": "REPLACES IT", "Conditional": "may replace it"}
+REFERENCES = ("ResourceAttribute", "ResourceReference")
+"""CloudFormation's sources of a change that another resource of the stack causes."""
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
 
 
@@ -43,6 +45,9 @@ class Change:
         replacement: `True`, `False`, `Conditional`, or empty.
         properties: the names of changed properties, never their values.
         is_kept: the stack gives the resource up, and the account keeps it.
+        follows: the attributes of other resources, such as `Function.Arn`, that are the only causes
+            of the change. CloudFormation does not yet know whether they change.
+        replaced_if: attributes of other resources that replace this one if they change.
     """
 
     action: str
@@ -51,6 +56,8 @@ class Change:
     replacement: str = ""
     properties: Sequence[str] = ()
     is_kept: bool = False
+    follows: Sequence[str] = ()
+    replaced_if: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -114,23 +121,47 @@ def choose_kind(name: str, stack: Mapping[str, Any] | None, project: str) -> str
 
 def read_changes(change_set: Mapping[str, Any]) -> list[Change]:
     """Read the changes of a described change set."""
-    changes = list[Change]()
-    for entry in change_set.get("Changes", ()):
-        told: Mapping[str, Any] = entry.get("ResourceChange") or {}
-        details: Sequence[Mapping[str, Any]] = told.get("Details", ())
-        targets: list[Mapping[str, str]] = [detail.get("Target") or {} for detail in details]
-        names = [target.get("Name") or target.get("Attribute", "") for target in targets]
-        changes.append(
-            Change(
-                told.get("Action", ""),
-                told.get("LogicalResourceId", ""),
-                told.get("ResourceType", ""),
-                told.get("Replacement", ""),
-                tuple(sorted({name for name in names if name})),
-                told.get("PolicyAction", "").startswith("Retain"),
+    return [
+        _read_change(entry["ResourceChange"])
+        for entry in change_set.get("Changes", ())
+        if entry.get("ResourceChange")
+    ]
+
+
+def _read_change(told: Mapping[str, Any]) -> Change:
+    details: Sequence[Mapping[str, Any]] = told.get("Details", ())
+    targets: list[Mapping[str, str]] = [detail.get("Target") or {} for detail in details]
+    names = {target.get("Name") or target.get("Attribute", "") for target in targets}
+    caused = [
+        detail["CausingEntity"] if _depends_on_another(detail) else None for detail in details
+    ]
+    return Change(
+        told.get("Action", ""),
+        told.get("LogicalResourceId", ""),
+        told.get("ResourceType", ""),
+        told.get("Replacement", ""),
+        tuple(sorted(names - {""})),
+        told.get("PolicyAction", "").startswith("Retain"),
+        follows=() if None in caused else tuple(sorted({str(cause) for cause in caused})),
+        replaced_if=tuple(
+            sorted(
+                {
+                    cause
+                    for cause, target in zip(caused, targets, strict=True)
+                    if cause is not None and target.get("RequiresRecreation") != "Never"
+                }
             )
-        )
-    return changes
+        ),
+    )
+
+
+def _depends_on_another(detail: Mapping[str, Any]) -> bool:
+    """Whether CloudFormation will know only after it has changed another resource."""
+    return bool(
+        detail.get("Evaluation") == "Dynamic"
+        and detail.get("ChangeSource") in REFERENCES
+        and detail.get("CausingEntity")
+    )
 
 
 def has_no_changes(change_set: Mapping[str, Any]) -> bool:
@@ -142,24 +173,62 @@ def has_no_changes(change_set: Mapping[str, Any]) -> bool:
 def format_changes(changes: Sequence[Change]) -> list[str]:
     """Write one line for each change: action, resource, type, replacement, properties.
 
+    Resources that only follow one that is changed in place have one line together.
+
     >>> format_changes([Change("Modify", "Function", "AWS::Lambda::Function", "False", ["Code"])])
     ['  ~ modify  Function  AWS::Lambda::Function  (Code)']
     """
+    followers = _find_followers(changes)
+    shown = [change for change in changes if change.resource not in followers]
     rows = [
         (ACTIONS.get(change.action, change.action), change.resource, change.type)
-        for change in changes
+        for change in shown
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
     lines = list[str]()
-    for change, row in zip(changes, rows, strict=True):
+    for change, row in zip(shown, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         if change.action == "Modify":
-            cells.append(REPLACEMENTS.get(change.replacement, ""))
+            cells.append(_describe_replacement(change))
             cells.append(f"({', '.join(change.properties)})" if change.properties else "")
         if change.is_kept and change.action == "Remove":
             cells.append("(the account keeps it)")
         lines.append("  " + "  ".join(filter(None, cells)).rstrip())
+    by_cause = dict[str, list[str]]()
+    for change in changes:
+        if change.resource in followers:
+            by_cause.setdefault(" or ".join(change.follows), []).append(change.resource)
+    lines += [f"  only if {cause} changes: {', '.join(all_)}" for cause, all_ in by_cause.items()]
     return lines
+
+
+def _find_followers(changes: Sequence[Change]) -> set[str]:
+    """Find the resources that only follow others, of which none is replaced."""
+    in_place = {
+        change.resource
+        for change in changes
+        if change.action == "Modify" and change.replacement == "False"
+    }
+    followers = set[str]()
+    while True:
+        more = {
+            change.resource
+            for change in changes
+            if change.action == "Modify"
+            and change.follows
+            and {cause.partition(".")[0] for cause in change.follows} <= in_place
+        }
+        if more <= followers:
+            return followers
+        followers |= more
+        in_place |= more
+
+
+def _describe_replacement(change: Change) -> str:
+    """Describe whether CloudFormation replaces a resource, with its reason."""
+    if change.replacement == "Conditional" and change.replaced_if:
+        return f"may replace it (if {' or '.join(change.replaced_if)} changes)"
+    return REPLACEMENTS.get(change.replacement, "")
 
 
 def read_outcome(stack: Mapping[str, Any]) -> Outcome:

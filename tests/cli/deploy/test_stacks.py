@@ -76,6 +76,68 @@ def test_a_change_shows_names_of_properties_and_no_values() -> None:
     ]
 
 
+def modify(resource: str, replacement: str, *details: tuple[str, str, str]) -> dict[str, Any]:
+    """A changed resource; a detail is a property, whether it replaces, and what has caused it."""
+    return {
+        "ResourceChange": {
+            "Action": "Modify", "LogicalResourceId": resource, "ResourceType": f"T::{resource}",
+            "Replacement": replacement,
+            "Details": [
+                {
+                    "Target": {
+                        "Attribute": "Properties", "Name": name, "RequiresRecreation": recreation,
+                    },
+                    **(
+                        {"Evaluation": "Dynamic", "ChangeSource": "ResourceAttribute",
+                         "CausingEntity": cause}
+                        if cause
+                        else {"Evaluation": "Static", "ChangeSource": "DirectModification"}
+                    ),
+                }
+                for name, recreation, cause in details
+            ],
+        }
+    }  # fmt: skip
+
+
+def test_resources_that_only_follow_one_changed_in_place_have_one_line() -> None:
+    change_set = {
+        "Changes": [
+            modify("Function", "False", ("Code", "Never", "")),
+            modify("Url", "Conditional", ("TargetFunctionArn", "Always", "Function.Arn")),
+            modify("Mapping", "False", ("FunctionName", "Never", "Function.Arn")),
+            # It follows one that follows.
+            modify("Alarm", "Conditional", ("Name", "Conditionally", "Url.Address")),
+        ]
+    }
+
+    assert format_changes(read_changes(change_set)) == [
+        "  ~ modify  Function  T::Function  (Code)",
+        "  only if Function.Arn changes: Url, Mapping",
+        "  only if Url.Address changes: Alarm",
+    ]
+
+
+def test_a_resource_that_is_changed_itself_or_follows_a_replaced_one_has_a_line() -> None:
+    change_set = {
+        "Changes": [
+            modify("Function", "True", ("PackageType", "Always", "")),
+            modify("Url", "Conditional", ("Target", "Always", "Function.Arn")),
+            modify("Role", "False", ("Policies", "Never", "")),
+            modify(
+                "Alias", "Conditional", ("Name", "Conditionally", ""), ("Role", "Never", "Role.Arn")
+            ),
+        ]
+    }
+
+    assert format_changes(read_changes(change_set)) == [
+        "  ~ modify  Function  T::Function  REPLACES IT  (PackageType)",
+        "  ~ modify  Url       T::Url       may replace it (if Function.Arn changes)  (Target)",
+        "  ~ modify  Role      T::Role      (Policies)",
+        "  ~ modify  Alias     T::Alias     may replace it  (Name, Role)",
+    ]
+
+
 def test_a_change_set_without_changes_has_failed_for_that_reason() -> None:
     reason = "The submitted information didn't contain changes. Submit different information"
 
