@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from ..arguments import BadInput
 from ..aws import Aws, AwsError
 from ..template.intrinsics import Resource, get_output, ref, sub
 from .change_sets import create_change_set, describe_stack, execute
@@ -92,7 +93,25 @@ def upload(aws: Aws, bucket: Bucket, key: str, content: bytes) -> bool:
 
     Returns:
         Whether it was uploaded.
+
+    Raises:
+        BadInput: there is no such bucket.
     """
+    try:
+        return _upload(aws, bucket, key, content)
+    except AwsError as error:
+        if error.code != "NoSuchBucket":
+            raise
+        # Only okibi's own has an owner.
+        cure = (
+            f"delete the stack {BOOTSTRAP}, and okibi deploy makes both again"
+            if bucket.owner
+            else "make it, or give another --bucket"
+        )
+        raise BadInput(f"bucket {bucket.name} does not exist (NoSuchBucket); {cure}") from error
+
+
+def _upload(aws: Aws, bucket: Bucket, key: str, content: bytes) -> bool:
     expected = {"ExpectedBucketOwner": bucket.owner} if bucket.owner else {}
     try:
         aws.call("s3", "head_object", Bucket=bucket.name, Key=key, **expected)

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
+from okibi.cli.arguments import BadInput
 from okibi.cli.aws import AwsError
 from okibi.cli.deploy.package_bucket import Bucket, find_bucket, upload
 from okibi.cli.deploy.stacks import MANAGED, PROJECT
@@ -66,5 +67,18 @@ def test_okibi_s_bucket_must_belong_to_the_account() -> None:
 
 
 def test_another_refusal_ends_the_deployment() -> None:
-    with pytest.raises(AwsError, match="NoSuchBucket"):
-        upload(Storage(refusal="NoSuchBucket"), OWN, "key", b"")
+    with pytest.raises(AwsError, match="SlowDown"):
+        upload(Storage(refusal="SlowDown"), OWN, "key", b"")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "cure"),
+    [
+        (Bucket("mine", exists=True), "bucket mine does not exist .*; make it"),
+        (OWN, "delete the stack okibi-bootstrap"),
+    ],
+    ids=["the user's", "okibi's"],
+)
+def test_a_bucket_that_is_not_there_is_named_with_the_cure(bucket: Bucket, cure: str) -> None:
+    with pytest.raises(BadInput, match=cure):
+        upload(Storage(refusal="NoSuchBucket"), bucket, "key", b"")
