@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -17,7 +19,15 @@ import trio
 
 from .arguments import BadInput
 
-__all__ = ["Aws", "AwsError", "call_in_thread", "connect", "is_emulator"]
+__all__ = [
+    "Aws",
+    "AwsError",
+    "call_in_thread",
+    "connect",
+    "is_emulator",
+    "parse_endpoint",
+    "wait_for_emulator",
+]
 
 MISSING = "needs boto3 or the AWS CLI; run: pip install 'okibi[deploy]'"
 NO_REGION = "no AWS region; give --region, as in --region eu-central-1"
@@ -27,8 +37,11 @@ NO_CREDENTIALS = (
 # An emulator on this machine: never the user's own credentials, and any region will do.
 EMULATOR_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 EMULATOR_REGION = "us-east-1"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 READ_TIMEOUT = 5500
 """Seconds; no function runs longer."""
+START_LIMIT = 30.0
+"""Seconds in which an emulator begins to listen. `uvx` may have to download it first."""
 
 
 class AwsError(Exception):
@@ -83,7 +96,77 @@ def is_emulator(endpoint_url: str | None) -> bool:
     >>> is_emulator("http://127.0.0.1:4566"), is_emulator("https://vpce-1.amazonaws.com")
     (True, False)
     """
-    return urlsplit(endpoint_url or "").hostname in ("localhost", "127.0.0.1", "::1")
+    return urlsplit(endpoint_url or "").hostname in LOOPBACK
+
+
+def parse_endpoint(endpoint_url: str) -> tuple[str, int]:
+    """Parse the address of --endpoint-url.
+
+    Returns:
+        Host and port.
+
+    Raises:
+        BadInput: the text is no address of a server.
+
+    >>> parse_endpoint("http://127.0.0.1:4566")
+    ('127.0.0.1', 4566)
+    """
+    try:
+        parts = urlsplit(endpoint_url)
+        default = {"http": 80, "https": 443}[parts.scheme]
+        port = default if parts.port is None else parts.port
+    except (KeyError, ValueError):
+        parts, port = urlsplit(""), 0
+    if not parts.hostname or not port:
+        raise BadInput(
+            f"--endpoint-url {endpoint_url}: must be http:// or https://, a host and its port, as"
+            " in http://127.0.0.1:4566"
+        )
+    return parts.hostname, port
+
+
+def wait_for_emulator(
+    endpoint_url: str, report: Callable[[str], None], limit: float = START_LIMIT
+) -> None:
+    """Wait until an emulator on this machine listens: it may have been started just before.
+
+    Args:
+        endpoint_url: the address; any address that is not on this machine is not waited for.
+        report: takes a line if there is something to wait for.
+        limit: seconds.
+
+    Raises:
+        BadInput: nothing listens at the address in time.
+    """
+    address = parse_endpoint(endpoint_url)
+    if not is_emulator(endpoint_url):
+        return
+    end, told = time.monotonic() + limit, False
+    while not _listens(address):
+        if not told:
+            report(f"waiting for {endpoint_url} ...")
+            told = True
+        if time.monotonic() > end:
+            raise BadInput(_nothing_listens(endpoint_url))
+        time.sleep(0.1)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        # The request that follows says what is wrong.
+        return True
+    return True
+
+
+def _nothing_listens(endpoint_url: str) -> str:
+    return (
+        f"nothing listens at {endpoint_url}; is the emulator running, and is this its port"
+        " (GATEWAY_PORT of MiniStack)?"
+    )
 
 
 def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
@@ -94,8 +177,10 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
         endpoint_url: an emulator's address in place of AWS's.
 
     Raises:
-        BadInput: neither is installed, or there is no region.
+        BadInput: neither is installed, there is no region, or the address is none.
     """
+    if endpoint_url is not None:
+        parse_endpoint(endpoint_url)
     emulated = is_emulator(endpoint_url)
     region = region or (EMULATOR_REGION if emulated else None)
     try:
@@ -153,6 +238,8 @@ class Boto3:
             raise AwsError(told.get("Code", "Unknown"), told.get("Message", str(error))) from error
         except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
             raise BadInput(NO_CREDENTIALS) from error
+        except exceptions.EndpointConnectionError as error:
+            raise BadInput(_cannot_connect(self._endpoint_url, str(error))) from error
         except exceptions.BotoCoreError as error:
             raise BadInput(str(error)) from error
         return cast("Mapping[str, Any]", answer)
@@ -231,18 +318,28 @@ class AwsCli:
             command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
         )
         if done.returncode:
-            raise _read_error_of_cli(done.stderr)
+            raise _read_error_of_cli(done.stderr, self._endpoint_url)
         return cast("Mapping[str, Any]", json.loads(done.stdout or "{}"))
 
 
-def _read_error_of_cli(text: str) -> Exception:
+def _cannot_connect(endpoint_url: str | None, said: str) -> str:
+    """Describe a server that cannot be reached."""
+    if endpoint_url is not None and is_emulator(endpoint_url):
+        return _nothing_listens(endpoint_url)
+    return f"{said}; check the {'address' if endpoint_url else 'region'} and the network"
+
+
+def _read_error_of_cli(text: str, endpoint_url: str | None = None) -> Exception:
     """Read what the AWS CLI writes about an error."""
     told = re.search(r"An error occurred \((\w+)\)[^:]*: (.*)", text, re.DOTALL)
     if told:
         return AwsError(told[1], told[2].strip())
     if "credentials" in text:
         return BadInput(NO_CREDENTIALS)
-    return BadInput(" ".join(text.split()) or "the AWS CLI failed without a word")
+    said = " ".join(text.split())
+    if "Could not connect to the endpoint" in said:
+        return BadInput(_cannot_connect(endpoint_url, said))
+    return BadInput(said or "the AWS CLI failed without a word")
 
 
 def _find_region_of_cli(program: str, region: str | None) -> str:
