@@ -381,9 +381,7 @@ def template(
     """
     from .template.command import template
 
-    code = template(
-        function, sam=sam, runtime=runtime, package=package or "function.zip", output=output
-    )
+    code = template(function, sam=sam, runtime=runtime, package=package, output=output)
     raise typer.Exit(code)
 
 

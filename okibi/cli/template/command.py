@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import os
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,7 @@ from .sam import build_sam_template
 __all__ = ["choose_runtime", "template", "write_template"]
 
 OUTPUT = "the template"
+PACKAGE = "function.zip"
 YAML_MISSING = (
     "YAML needs PyYAML; run: pip install 'okibi[deploy]', or write JSON, as in -o template.json"
 )
@@ -30,7 +32,7 @@ def template(
     *,
     sam: bool = False,
     runtime: str | None = None,
-    package: str = "function.zip",
+    package: str | None = None,
     output: str | None = None,
 ) -> int:
     """Write a template.
@@ -39,7 +41,7 @@ def template(
         asked: a function's name or handler; None for the only function of the project.
         sam: a SAM template in place of a CloudFormation template.
         runtime: in place of the function's own; see `choose_runtime`.
-        package: the function's package, if it has been made.
+        package: the function's package; None for function.zip, if that has been made.
         output: a file; its suffix `.json` chooses JSON. None: YAML on stdout.
 
     Returns:
@@ -49,10 +51,12 @@ def template(
     async def write() -> int:
         function = choose_function(read_project(Path.cwd()), asked)
         function = attrs.evolve(function, runtime=choose_runtime(function.runtime, runtime))
+        if package is not None and not await trio.Path(package).is_file():
+            raise BadInput(f"--package {package}: there is no such file; run okibi package first")
         if sam:
-            content = build_sam_template(function, package)
+            content = build_sam_template(function, _find_from_template(package, output))
         else:
-            content = build_template(function, _hash_of(Path(package)))
+            content = build_template(function, _hash_of(Path(package or PACKAGE)))
         text = write_template(content, as_json=(output or "").endswith(".json"))
         if output is None:
             write_text(text, OUTPUT)
@@ -100,6 +104,13 @@ def write_template(content: Resource, *, as_json: bool) -> str:
     # A copy in which no value occurs twice: PyYAML would write an anchor for the second.
     copy = json.loads(json.dumps(content))
     return str(yaml.safe_dump(copy, sort_keys=False, width=100))
+
+
+def _find_from_template(package: str | None, output: str | None) -> str:
+    """Name the package as seen from the template's folder: so does SAM read CodeUri."""
+    if package is None:
+        return PACKAGE
+    return os.path.relpath(package, os.path.dirname(output or "") or ".")
 
 
 def _hash_of(package: Path) -> str:

@@ -41,12 +41,23 @@ def test_the_suffix_of_the_file_chooses_json(folder: Path) -> None:
     assert "FunctionUrl" in json.loads((folder / "template.json").read_text())["Resources"]
 
 
-def test_a_sam_template_names_the_package_beside_it(capfd: pytest.CaptureFixture[str]) -> None:
-    assert template("app.function", sam=True, package="visits.zip") == 0
+def test_a_sam_template_names_the_package_as_seen_from_its_folder(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "infra").mkdir()
+    (folder / "visits.zip").touch()
+    asked = [
+        ({}, "function.zip"),
+        ({"package": "visits.zip"}, "visits.zip"),
+        ({"package": "visits.zip", "output": "infra/template.json"}, "../visits.zip"),
+    ]
+    for options, uri in asked:
+        assert template("app.function", sam=True, **options) == 0
+        text = capfd.readouterr().out or (folder / "infra" / "template.json").read_text()
 
-    written = yaml.safe_load(capfd.readouterr().out)
-    assert written["Transform"] == "AWS::Serverless-2016-10-31"
-    assert written["Resources"]["Function"]["Properties"]["CodeUri"] == "visits.zip"
+        written = yaml.safe_load(text)
+        assert written["Transform"] == "AWS::Serverless-2016-10-31"
+        assert written["Resources"]["Function"]["Properties"]["CodeUri"] == uri
 
 
 @pytest.mark.parametrize(
@@ -57,6 +68,8 @@ def test_a_sam_template_names_the_package_beside_it(capfd: pytest.CaptureFixture
         ({"asked": "app.f", "runtime": "python"}, "--runtime python: must be managed"),
         ({"asked": "app.f", "runtime": "custom"}, "pyproject.toml has no runtime_config"),
         ({"asked": "app.f", "output": "no/folder.json"}, "cannot be written"),
+        ({"asked": "app.f", "package": "nope.zip"}, "--package nope.zip: there is no such file"),
+        ({"asked": "app."}, "handler 'app.': must be module.name, as in app.handler"),
     ],
 )
 def test_a_wrong_argument_is_one_line(
