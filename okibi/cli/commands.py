@@ -39,7 +39,8 @@ Examples:
 LOGS_EXAMPLES = """\b
 Examples:
   okibi logs visits
-  okibi logs visits -f --since 1h"""
+  okibi logs visits -f --since 1h
+  okibi logs visits --stack visits-test"""
 BENCH_EXAMPLES = """\b
 Examples:
   okibi bench app.handler event.json --quick
@@ -97,6 +98,14 @@ EndpointUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", help="An emulator of AWS, e.g. http://127.0.0.1:4566."),
 ]
+DeployedStack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="Stack of okibi deploy --stack, e.g. visits-test. Default: the function's name.",
+    ),
+]
 Remote = Annotated[
     bool, typer.Option("--remote", help="Invoke the deployed function: its name, e.g. visits.")
 ]
@@ -109,6 +118,7 @@ def invoke(
     repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
     timeout: Timeout = "3",
     remote: Remote = False,
+    stack: DeployedStack = None,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
     snap_start: Annotated[
@@ -117,7 +127,8 @@ def invoke(
 ) -> None:
     """Invoke a function of the current folder on a local Lambda, or with --remote on AWS.
 
-    Answers go to stdout, one per line. Logs go to stderr.
+    Answers go to stdout, one per line. Logs go to stderr. With --remote, the function is found by
+    its stack; any function's name or ARN on Lambda is good too.
 
     Exit code: 0 if all answers are good, 1 after a function error, 2 for bad input.
     """
@@ -125,7 +136,7 @@ def invoke(
         from .remote_invoke import invoke_remote
 
         code = invoke_remote(
-            handler, event, repeat=repeat, region=region, endpoint_url=endpoint_url
+            handler, event, repeat=repeat, stack=stack, region=region, endpoint_url=endpoint_url
         )
         raise typer.Exit(code)
     from .invoke import invoke
@@ -429,25 +440,26 @@ def deploy(
 
 @app.command(epilog=LOGS_EXAMPLES)
 def logs(
-    function: Annotated[
-        str, typer.Argument(metavar="NAME", help="The deployed function, e.g. visits.")
-    ],
+    function: DeployedFunction = None,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Wait for new lines until Ctrl-C.")
     ] = False,
     since: Annotated[
         str, typer.Option(metavar="TIME", help="How far back to begin, e.g. 30s, 10m or 2h.")
     ] = "10m",
+    stack: DeployedStack = None,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Print the log of a deployed function.
+
+    The function is found by its stack; any function's name or ARN on Lambda is good too.
 
     Exit code: 0, 2 for bad input, 130 after Ctrl-C.
     """
     from .remote_logs import print_logs
 
     code = print_logs(
-        function, follow=follow, since=since, region=region, endpoint_url=endpoint_url
+        function, follow=follow, since=since, stack=stack, region=region, endpoint_url=endpoint_url
     )
     raise typer.Exit(code)

@@ -4,14 +4,13 @@ import base64
 from pathlib import Path
 
 from .arguments import BadInput, parse_number, read_event
-from .aws import Aws, call_in_thread, connect
+from .aws import Aws, AwsError, call_in_thread, connect
 from .output import write_err, write_out
 from .project_reader import read_project
-from .project_settings import ProjectSettings
-from .template.lambda_function import find_alias
+from .remote_function import MISSING, describe_missing, find_function
 from .until_signal import run_command
 
-__all__ = ["find_deployed", "invoke_remote"]
+__all__ = ["invoke_remote"]
 
 OUTPUT = "the answers"
 GOOD, FUNCTION_ERROR = 0, 1
@@ -22,6 +21,7 @@ def invoke_remote(
     event: str | None,
     *,
     repeat: str = "1",
+    stack: str | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
 ) -> int:
@@ -31,6 +31,7 @@ def invoke_remote(
         name: of the function in pyproject.toml, its handler, or a function on Lambda.
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
         repeat: an integer >= 1.
+        stack: the function's stack; None for that of its name.
         region: None: as the AWS SDKs find it.
         endpoint_url: an emulator's address.
 
@@ -45,29 +46,19 @@ def invoke_remote(
         project = read_project(Path.cwd())
         payload = read_event(event)
         aws = connect(region or project.region or None, endpoint_url)
-        codes = [_invoke(aws, find_deployed(project, name), payload) for _ in range(int(times))]
-        return max(codes)
+        function = find_function(aws, project, name, stack)
+        return max(_invoke(aws, function, payload) for _ in range(int(times)))
 
     return run_command(OUTPUT, lambda: call_in_thread(run))
 
 
-def find_deployed(project: ProjectSettings, name: str) -> str:
-    """Find the function on Lambda, with its alias if triggers invoke that.
-
-    Args:
-        project: the project of the current folder.
-        name: of a function of the project, its handler, or a function on Lambda.
-    """
-    for function in project.functions.values():
-        if name in (function.name, function.handler):
-            alias = find_alias(function)
-            return f"{function.name}:{alias.name}" if alias else function.name
-    # A handler without a table is deployed under the project's name. Lambda's names have no dot.
-    return project.name if "." in name and not name.startswith("arn:") else name
-
-
 def _invoke(aws: Aws, function: str, event: bytes) -> int:
-    answer, payload = aws.invoke(function, event)
+    try:
+        answer, payload = aws.invoke(function, event)
+    except AwsError as error:
+        if error.code != MISSING:
+            raise
+        raise describe_missing(aws, function) from error
     log = base64.b64decode(answer.get("LogResult") or "")
     for line in log.decode("utf-8", "replace").splitlines():
         write_err(line)

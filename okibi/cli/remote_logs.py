@@ -12,7 +12,7 @@ from .arguments import BadInput
 from .aws import Aws, AwsError, call_in_thread, connect
 from .output import write_text
 from .project_reader import read_project
-from .remote_invoke import find_deployed
+from .remote_function import MISSING, describe_missing, find_function
 from .until_signal import run_command
 
 __all__ = ["LogReader", "parse_since", "print_logs"]
@@ -25,19 +25,22 @@ OVERLAP_MS = 30_000
 
 
 def print_logs(
-    name: str,
+    name: str | None,
     *,
     follow: bool = False,
     since: str = "10m",
+    stack: str | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
 ) -> int:
     """Print the log of a deployed function.
 
     Args:
-        name: of the function in pyproject.toml, its handler, or a function on Lambda.
+        name: of the function in pyproject.toml, its handler, or a function on Lambda; None for the
+            only function of the project.
         follow: wait for new lines until Ctrl-C.
         since: how far back to begin, such as `10m` or `2h`.
+        stack: the function's stack; None for that of its name.
         region: None: as the AWS SDKs find it.
         endpoint_url: an emulator's address.
 
@@ -49,7 +52,7 @@ def print_logs(
         begin = time.time() - parse_since(since)
         project = read_project(Path.cwd())
         aws = connect(region or project.region or None, endpoint_url)
-        function = find_deployed(project, name)
+        function = find_function(aws, project, name, stack)
         reader = LogReader(aws, find_log_group(aws, function), int(begin * 1000))
         while True:
             for line in reader.read():
@@ -77,8 +80,17 @@ def parse_since(text: str) -> float:
 
 
 def find_log_group(aws: Aws, function: str) -> str:
-    """Ask Lambda where a function logs."""
-    told = aws.call("lambda", "get_function_configuration", FunctionName=function)
+    """Ask Lambda where a function logs.
+
+    Raises:
+        BadInput: there is no such function.
+    """
+    try:
+        told = aws.call("lambda", "get_function_configuration", FunctionName=function)
+    except AwsError as error:
+        if error.code != MISSING:
+            raise
+        raise describe_missing(aws, function) from error
     logging: Mapping[str, str] = told.get("LoggingConfig") or {}
     return logging.get("LogGroup") or f"/aws/lambda/{told['FunctionName']}"
 
@@ -110,7 +122,7 @@ class LogReader:
                     logGroupName=self._group, startTime=self._since, **more,
                 )  # fmt: skip
             except AwsError as error:
-                if error.code != "ResourceNotFoundException":
+                if error.code != MISSING:
                     raise
                 # Lambda makes the group of a function without one at its first log line.
                 return []
