@@ -361,7 +361,17 @@ DeployedFunction = Annotated[
 Runtime = Annotated[
     str | None,
     typer.Option(
-        metavar="RUNTIME", help="managed, provided.al2023 or custom, e.g. provided.al2023."
+        metavar="RUNTIME",
+        help="What starts okibi: managed (AWS's Python), provided.al2023 (the zip has a Python) or"
+        " custom (runtime_config in pyproject.toml). Default: that in pyproject.toml, or managed.",
+    ),
+]
+DeployedArchitecture = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="ARCH",
+        help="Processor: x86_64 or arm64, e.g. arm64. Default: that in pyproject.toml, or x86_64.",
     ),
 ]
 MadePackage = Annotated[
@@ -411,7 +421,9 @@ def deploy(
     ] = None,
     runtime: Runtime = None,
     python: TargetPython = None,
+    arch: DeployedArchitecture = None,
     package: MadePackage = None,
+    record: Record = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference and change nothing.")
     ] = False,
@@ -420,7 +432,8 @@ def deploy(
     """Deploy a function by a CloudFormation stack.
 
     Shows account, region and the difference, and asks. The outputs of the stack go to stdout, one
-    per line. A stack that okibi has not made for this project is refused.
+    per line. A stack that okibi has not made for this project is refused. Without --package, okibi
+    package builds the zip; it runs the function's init once on this machine.
 
     Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed or
     you said no, 2 for bad input.
@@ -431,8 +444,8 @@ def deploy(
         function,
         {
             "stack": stack, "region": region, "endpoint_url": endpoint_url, "bucket": bucket,
-            "runtime": runtime, "python": python, "package": package, "dry_run": dry_run,
-            "yes": yes,
+            "runtime": runtime, "python": python, "arch": arch, "package": package,
+            "record": record, "dry_run": dry_run, "yes": yes,
         },
     )  # fmt: skip
     raise typer.Exit(code)

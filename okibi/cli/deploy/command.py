@@ -8,7 +8,15 @@ from typing import TypedDict, cast
 import attrs
 
 from ..arguments import BadInput
-from ..aws import Aws, AwsError, call_in_thread, connect, is_emulator
+from ..aws import (
+    Aws,
+    AwsError,
+    call_in_thread,
+    connect,
+    is_emulator,
+    parse_endpoint,
+    wait_for_emulator,
+)
 from ..output import write_err, write_text
 from ..project_reader import PYTHONS, read_project
 from ..project_settings import (
@@ -22,7 +30,7 @@ from ..template.command import choose_runtime
 from ..until_signal import run_command
 from .change_sets import ChangeSet, create_change_set, describe_stack, execute, remove
 from .package_bucket import Bucket, create_bucket, find_bucket, upload
-from .packages import make_package
+from .packages import Package, choose_architecture, make_package
 from .stacks import MANAGED, PROJECT, choose_kind, format_changes, list_outputs, read_changes
 
 __all__ = ["DeployOptions", "deploy"]
@@ -42,7 +50,9 @@ class DeployOptions(TypedDict):
     bucket: str | None
     runtime: str | None
     python: str | None
+    arch: str | None
     package: str | None
+    record: bool
     dry_run: bool
     yes: bool
 
@@ -58,12 +68,12 @@ class _Plan:
     account: str
     kind: str
     bucket: Bucket
-    package: bytes
+    package: Package
     options: DeployOptions
 
     @property
     def package_hash(self) -> str:
-        return hashlib.sha256(self.package).hexdigest()
+        return hashlib.sha256(self.package.content).hexdigest()
 
     @property
     def key(self) -> str:
@@ -86,11 +96,13 @@ def deploy(asked: str | None, options: DeployOptions) -> int:
 
 def _deploy(asked: str | None, options: DeployOptions) -> int:
     plan = _make_plan(asked, options)
-    size = f"{len(plan.package) / 1e6:,.1f} MB" if plan.package else plan.function.runtime.image
+    content = plan.package.content
+    size = f"{len(content) / 1e6:,.1f} MB" if content else plan.function.runtime.image
     write_err(f"account {plan.account}, region {plan.aws.region}, stack {plan.stack}, {size}")
     change_set = _compare(plan)
     if change_set.is_empty:
         remove(plan.aws, change_set)
+        _print_warnings(plan)
         write_err("nothing to change")
         _print_outputs(plan)
         return GOOD
@@ -98,6 +110,7 @@ def _deploy(asked: str | None, options: DeployOptions) -> int:
         write_err(f"  + add     bucket {plan.bucket.name} for packages (stack okibi-bootstrap)")
     for line in format_changes(read_changes(change_set.content)):
         write_err(line)
+    _print_warnings(plan)
     if options["dry_run"]:
         remove(plan.aws, change_set)
         write_err("dry run: nothing was changed")
@@ -109,32 +122,47 @@ def _deploy(asked: str | None, options: DeployOptions) -> int:
     return _execute(plan, change_set)
 
 
+def _print_warnings(plan: _Plan) -> None:
+    """Print the package's warnings where their reader looks: above the question, or last."""
+    for line in plan.package.warnings:
+        write_err(line)
+
+
 def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
     project = read_project(Path.cwd())
     function = choose_function(project, asked)
+    endpoint = options["endpoint_url"]
+    if endpoint is not None:
+        parse_endpoint(endpoint)
+    emulated = is_emulator(endpoint)
     runtime = choose_runtime(function.runtime, options["runtime"])
-    function = attrs.evolve(
-        function, runtime=runtime, python=_choose_python(function.python, options["python"])
-    )
+    python = _choose_python(function.python, options["python"])
+    function = attrs.evolve(function, runtime=runtime, python=python)
+    architecture = choose_architecture(function, options["arch"], emulated=emulated)
+    function = attrs.evolve(function, architecture=architecture)
     stack = _choose_stack(options["stack"] or function.name)
     if not options["yes"] and not options["dry_run"]:
         _check_terminal()
-    aws = connect(options["region"] or project.region or None, options["endpoint_url"])
+    if endpoint is not None:
+        wait_for_emulator(endpoint, write_err)
+    aws = connect(options["region"] or project.region or None, endpoint)
     account = str(aws.call("sts", "get_caller_identity")["Account"])
     # Before seconds of packaging: a stack that okibi may not change.
     kind = choose_kind(stack, describe_stack(aws, stack), project.name)
     bucket = find_bucket(aws, account, options["bucket"] or project.bucket)
-    package = b""
+    package = Package()
     if function.runtime.image:
         bucket = attrs.evolve(bucket, exists=True)
     else:
-        package = make_package(function, options["package"], is_emulator(options["endpoint_url"]))
+        package = make_package(
+            function, options["package"], emulated=emulated, record=options["record"]
+        )
     return _Plan(project, function, stack, aws, account, kind, bucket, package, options)
 
 
 def _compare(plan: _Plan) -> ChangeSet:
     """Let CloudFormation compare the template with the stack."""
-    code = {"CodeBucket": plan.bucket.name, "CodeKey": plan.key} if plan.package else {}
+    code = {"CodeBucket": plan.bucket.name, "CodeKey": plan.key} if plan.package.content else {}
     return create_change_set(
         plan.aws,
         plan.stack,
@@ -164,7 +192,8 @@ def _execute(plan: _Plan, change_set: ChangeSet) -> int:
 def _upload(plan: _Plan) -> None:
     if not plan.bucket.exists and not create_bucket(plan.aws, write_err):
         raise BadInput("the bucket for packages could not be made; nothing else was changed")
-    if plan.package and upload(plan.aws, plan.bucket, plan.key, plan.package):
+    content = plan.package.content
+    if content and upload(plan.aws, plan.bucket, plan.key, content):
         write_err(f"uploaded s3://{plan.bucket.name}/{plan.key}")
 
 

@@ -1,47 +1,98 @@
 """Make the package that is deployed, or read one that has been made."""
 
 import json
+import platform
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from ..arguments import BadInput
+from ..output import write_err
 from ..package.start_files import MANIFEST
+from ..package.targets import ARCHITECTURES, OTHER_NAMES
 from ..project_settings import ProjectFunction
 
-__all__ = ["make_package"]
+__all__ = ["Package", "choose_architecture", "make_package"]
 
 NO_PYTHON = (
     "runtime provided.al2023 has no Python: make a package that has one (okibi package --format"
     " bundled), and give it with --package FILE"
 )
+WARNING = "warning: "
+"""Begins a line of `okibi package` that its user must not miss."""
 
 
-def make_package(function: ProjectFunction, made: str | None, emulated: bool) -> bytes:
+@attrs.frozen
+class Package:
+    """A package to deploy.
+
+    Args:
+        content: the zip; empty for an image.
+        warnings: lines of `okibi package` to print before the question.
+    """
+
+    content: bytes = b""
+    warnings: Sequence[str] = ()
+
+
+def choose_architecture(function: ProjectFunction, asked: str | None, *, emulated: bool) -> str:
+    """Choose the function's processor.
+
+    An emulator runs `provided.al2023` on this machine, so this machine's processor is the default
+    there.
+
+    Args:
+        function: the function.
+        asked: of --arch; None for the function's own.
+        emulated: AWS is an emulator.
+
+    Raises:
+        BadInput: Lambda has no such processor.
+    """
+    if asked is not None:
+        architecture = OTHER_NAMES.get(asked, asked)
+        if architecture not in ARCHITECTURES:
+            raise BadInput(f"--arch {asked}: must be {' or '.join(ARCHITECTURES)}")
+        return architecture
+    machine = platform.machine().lower()
+    here = OTHER_NAMES.get(machine, machine)
+    if emulated and function.runtime.kind == "provided.al2023" and here in ARCHITECTURES:
+        return here
+    return function.architecture
+
+
+def make_package(
+    function: ProjectFunction, made: str | None, *, emulated: bool, record: bool = True
+) -> Package:
     """Make a package with `okibi package`, or read one.
 
     Args:
         function: the function.
         made: the file of --package; None to make one.
         emulated: AWS is an emulator, which runs `provided.al2023` with this machine's Python.
+        record: whether to run the function's init once, for the start image.
 
     Raises:
         BadInput: the file cannot be read, or a package cannot be made.
     """
     if made is not None:
-        return _read_package(function, Path(made))
+        return Package(_read_package(function, Path(made), emulated))
     if function.runtime.kind == "provided.al2023" and not emulated:
         raise BadInput(NO_PYTHON)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "function.zip"
-        _run_package(function, output)
-        return output.read_bytes()
+        warnings = _run_package(function, output, record)
+        return Package(output.read_bytes(), warnings)
 
 
-def _read_package(function: ProjectFunction, path: Path) -> bytes:
-    """Read a package, and check that it was made for the function's Python and processor."""
+def _read_package(function: ProjectFunction, path: Path, emulated: bool) -> bytes:
+    """Read a package, and check that it was made for the function's runtime."""
     try:
         content = path.read_bytes()
         with zipfile.ZipFile(path) as archive:
@@ -50,22 +101,43 @@ def _read_package(function: ProjectFunction, path: Path) -> bytes:
                 return content
             manifest = json.loads(archive.read(f"lib/{MANIFEST}"))
     except OSError as error:
-        raise BadInput(f"--package {path}: cannot be read ({error.strerror})") from error
+        raise BadInput(
+            f"--package {path}: cannot be read ({error.strerror}); give a zip that okibi package"
+            " has written"
+        ) from error
     except (zipfile.BadZipFile, ValueError) as error:
         raise BadInput(f"--package {path}: not a package ({error}); run okibi package") from error
-    made_for = (manifest.get("python"), manifest.get("architecture"))
-    # A Python in the package is any; a customer-managed runtime has its own.
-    if function.runtime.kind == "managed" and made_for != (function.python, function.architecture):
-        raise BadInput(
-            f"--package {path}: made for Python {made_for[0]} on {made_for[1]}, and the function"
-            f" has Python {function.python} on {function.architecture}; run okibi package again"
-            f" with --python {function.python} --arch {function.architecture}"
-        )
+    if wrong := _find_misfit(function, manifest, emulated):
+        raise BadInput(f"--package {path}: {wrong}")
     return content
 
 
-def _run_package(function: ProjectFunction, output: Path) -> None:
-    """Run `okibi package`; its report goes to stderr.
+def _find_misfit(function: ProjectFunction, manifest: Mapping[str, Any], emulated: bool) -> str:
+    """Describe why a package would not start; empty if it would.
+
+    The Python is known of managed functions only: a bundled package has one, and a customer-managed
+    runtime and an emulator have theirs.
+    """
+    python, architecture = manifest.get("python"), manifest.get("architecture")
+    kind = function.runtime.kind
+    if kind == "provided.al2023" and manifest.get("format") != "bundled" and not emulated:
+        return f"made without a Python, and {NO_PYTHON}"
+    if kind == "managed" and (python, architecture) != (function.python, function.architecture):
+        return (
+            f"made for Python {python} on {architecture}, and the function"
+            f" has Python {function.python} on {function.architecture}; run okibi package again"
+            f" with --python {function.python} --arch {function.architecture}"
+        )
+    if architecture != function.architecture:
+        return (
+            f"made for {architecture}, and the function has {function.architecture}; run okibi"
+            f" package again with --arch {function.architecture}, or add --arch {architecture}"
+        )
+    return ""
+
+
+def _run_package(function: ProjectFunction, output: Path, record: bool) -> list[str]:
+    """Run `okibi package`; return its warnings. The rest of its report goes to stderr.
 
     A customer-managed runtime brings okibi, and ignores the one in the package.
     """
@@ -73,7 +145,20 @@ def _run_package(function: ProjectFunction, output: Path) -> None:
         *(sys.executable, "-P", "-m", "okibi.cli", "package", function.handler),
         *("--python", function.python, "--arch", function.architecture),
         *("--output", str(output)),
+        *(() if record else ("--no-record",)),
     ]
-    done = subprocess.run(command, stdout=sys.stderr.fileno())
-    if done.returncode:
+    warnings = list[str]()
+    with subprocess.Popen(
+        command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(WARNING):
+                warnings.append(line.rstrip("\n"))
+            else:
+                write_err(line.rstrip("\n"))
+    if process.returncode:
+        for line in warnings:
+            write_err(line)
         raise BadInput("the package could not be made; nothing was deployed")
+    return warnings

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.deploy.packages import make_package
+from okibi.cli.deploy.packages import choose_architecture, make_package
 from okibi.cli.project_settings import ProjectFunction, RuntimeSettings
 
 FUNCTION = ProjectFunction("visits", "app.function", python="3.13", architecture="arm64")
+PROVIDED = ProjectFunction(
+    "visits", "app.function", architecture="arm64", runtime=RuntimeSettings("provided.al2023")
+)
 
 
 def write_package(folder: Path, **manifest: str) -> str:
@@ -25,29 +28,84 @@ def write_package(folder: Path, **manifest: str) -> str:
 def test_a_package_for_the_function_is_deployed_as_it_is(tmp_path: Path) -> None:
     path = write_package(tmp_path, python="3.13", architecture="arm64")
 
-    assert make_package(FUNCTION, path, False) == Path(path).read_bytes()
+    assert make_package(FUNCTION, path, emulated=False).content == Path(path).read_bytes()
 
 
 def test_a_package_for_another_processor_is_refused_with_the_cure(tmp_path: Path) -> None:
     path = write_package(tmp_path, python="3.13", architecture="x86_64")
 
     with pytest.raises(BadInput, match="on x86_64, and the function has"):
-        make_package(FUNCTION, path, False)
+        make_package(FUNCTION, path, emulated=False)
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_a_bundled_package_has_any_python_and_the_function_s_processor(
+    emulated: bool, tmp_path: Path
+) -> None:
+    good = write_package(tmp_path, python="3.11", architecture="arm64", format="bundled")
+    assert make_package(PROVIDED, good, emulated=emulated).content
+
+    wrong = write_package(tmp_path, python="3.13", architecture="x86_64", format="bundled")
+    with pytest.raises(BadInput, match=r"made for x86_64, .* run okibi package again with --arch"):
+        make_package(PROVIDED, wrong, emulated=emulated)
+
+
+def test_aws_gets_no_package_without_a_python_for_a_runtime_without_one(tmp_path: Path) -> None:
+    path = write_package(tmp_path, python="3.13", architecture="arm64", format="managed")
+
+    assert make_package(PROVIDED, path, emulated=True).content
+    with pytest.raises(BadInput, match="made without a Python"):
+        make_package(PROVIDED, path, emulated=False)
+
+
+def test_a_missing_package_is_told_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"cannot be read .*; give a zip that okibi package has"):
+        make_package(FUNCTION, str(tmp_path / "nope.zip"), emulated=False)
+
+
+def test_the_processor_is_the_asked_one_the_emulator_s_or_the_function_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "AMD64")
+
+    assert choose_architecture(PROVIDED, None, emulated=True) == "x86_64"
+    assert choose_architecture(PROVIDED, "aarch64", emulated=True) == "arm64"
+    assert choose_architecture(PROVIDED, None, emulated=False) == "arm64"
+    with pytest.raises(BadInput, match="--arch arm: must be x86_64 or arm64"):
+        choose_architecture(PROVIDED, "arm", emulated=True)
+
+
+def test_warnings_of_the_package_are_kept_for_the_question(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(
+        '#!/bin/sh\necho "$*" > arguments\n'
+        "echo table\necho 'start image: none' >&2\necho 'warning: app.f does not load' >&2\n"
+        'for output in "$@"; do case $output in *.zip) echo zip > "$output";; esac; done\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(program))
+
+    made = make_package(FUNCTION, None, emulated=False, record=False)
+
+    assert (made.content, made.warnings) == (b"zip\n", ["warning: app.f does not load"])
+    assert sorted(capfd.readouterr().err.splitlines()) == ["start image: none", "table"]
+    assert (tmp_path / "arguments").read_text().endswith("--no-record\n")
 
 
 def test_a_zip_of_another_tool_is_deployed_as_it_is(tmp_path: Path) -> None:
-    assert make_package(FUNCTION, write_package(tmp_path), False)
+    assert make_package(FUNCTION, write_package(tmp_path), emulated=False).content
 
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "function.zip").write_text("hello")
 
     with pytest.raises(BadInput, match="not a package"):
-        make_package(FUNCTION, str(tmp_path / "function.zip"), False)
+        make_package(FUNCTION, str(tmp_path / "function.zip"), emulated=False)
 
 
 def test_a_runtime_without_python_needs_a_package_that_has_one() -> None:
-    function = ProjectFunction("f", "app.f", runtime=RuntimeSettings("provided.al2023"))
-
     with pytest.raises(BadInput, match="okibi package --format bundled"):
-        make_package(function, None, False)
+        make_package(PROVIDED, None, emulated=False)
