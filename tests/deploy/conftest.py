@@ -1,7 +1,7 @@
 """Tests that need `.venv-deploy` and `.venv-ministack`: run by `make test-deploy` only."""
 
-import os
 import re
+import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,14 +26,19 @@ def first_commands() -> list[str]:
 def first_steps(tmp_path_factory: pytest.TempPathFactory, first_commands: list[str]) -> Path:
     """A folder in which the first two commands have run: it has okibi in a virtual environment."""
     folder = tmp_path_factory.mktemp("first-steps")
-    (folder / "okibi").symlink_to(ROOT)
+    copy_clone(folder / "okibi")
     script = "\n".join(first_commands[:2])
     subprocess.run(["bash", "-ec", script], cwd=folder, env=aws_environment(), check=True)
     return folder
 
 
-@pytest.fixture
-def shell_environment(first_steps: Path) -> dict[str, str]:
-    """The environment of a shell after the first two commands."""
-    path = f"{first_steps}/venv/bin:{os.environ['PATH']}"
-    return {**aws_environment(), "PATH": path, "VIRTUAL_ENV": str(first_steps / "venv")}
+def copy_clone(to: Path) -> None:
+    """Copy what a clone of this repository would have, with changes that are not committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)

@@ -5,12 +5,14 @@ The tests run in order: each begins with the stack that the one before has left.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,8 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from tests.deploy.ministack import (
-    BIN,
-    REGION,
-    aws_environment,
-    run_ministack,
-    stop_group,
-    wait_until_it_answers,
-)
+from tests.deploy.conftest import copy_clone
+from tests.deploy.ministack import BIN, REGION, aws_environment, run_ministack
 
 FUNCTION = """
 import attrs
@@ -162,30 +158,60 @@ def wait_for(found: Callable[[], Any], seconds: float = 60) -> Any:
     return answer
 
 
-def test_five_commands_lead_from_a_clone_to_a_function(
-    first_steps: Path, first_commands: list[str], shell_environment: dict[str, str]
+def find_another_python() -> str:
+    """Find a Python that is not the first of this machine, and so not the one `uvx` chooses."""
+    say = "import ensurepip, sys; print(*sys.version_info[:2], sep='.')"
+    versions = dict[str, str]()
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
+        if found := shutil.which(name, path=without_environments()):
+            done = subprocess.run([found, "-c", say], capture_output=True, text=True)
+            # A shim of pyenv is there, and fails, if pyenv does not select its version.
+            if done.returncode == 0:
+                versions.setdefault(done.stdout.strip(), found)
+    if len(versions) < 2:
+        pytest.skip(f"this machine has no other Python than {list(versions)}")
+    return list(versions.values())[-1]
+
+
+def without_environments() -> str:
+    """PATH without virtual environments."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(
+        each for each in folders if not (Path(each).parent / "pyvenv.cfg").exists()
+    )
+
+
+def test_five_commands_pasted_at_once_lead_from_a_clone_to_a_function(
+    tmp_path: Path, first_commands: list[str]
 ) -> None:
+    assert len(first_commands) == 5
+    copy_clone(tmp_path / "okibi")
+    # The reader's `python3` is in a virtual environment, as with pyenv, Conda or `uv venv`: `uvx`
+    # passes over it, and takes the machine's first Python.
+    subprocess.run([find_another_python(), "-m", "venv", tmp_path / "readers"], check=True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-    environment = {**shell_environment, "GATEWAY_PORT": port}
-    assert len(first_commands) == 5
-    start, *rest = [command.replace("4566", port) for command in first_commands[2:]]
+    environment = {
+        **aws_environment(),
+        "PATH": f"{tmp_path}/readers/bin:{without_environments()}",
+        "GATEWAY_PORT": port,
+        "TMPDIR": str(tmp_path),
+    }
+    script = "\n".join(command.replace("4566", port) for command in first_commands)
 
-    ministack = subprocess.Popen(
-        ["bash", "-ec", start.removesuffix(" &")], cwd=first_steps, env=environment,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        wait_until_it_answers(f"http://127.0.0.1:{port}", ministack)
-        done = subprocess.run(
-            ["bash", "-ec", "\n".join(rest)], cwd=first_steps, env=environment,
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-    finally:
-        stop_group(ministack)
+    # A terminal goes on after a command that fails; `set -e` tells which one.
+    with subprocess.Popen(
+        ["bash", "-ec", script], cwd=tmp_path, env=environment, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as shell:  # fmt: skip
+        try:
+            out, err = shell.communicate(timeout=300)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
 
-    assert done.returncode == 0, done.stderr
-    name, *_, answer = done.stdout.splitlines()
+    assert shell.returncode == 0, err + (tmp_path / "ministack.log").read_text()
+    name, *_, answer = [line for line in out.splitlines() if line.startswith(("Function", "{"))]
     assert name == "FunctionName: visits"
     assert json.loads(answer)["visit"] == 1
 
@@ -284,7 +310,7 @@ def test_an_error_of_the_function_is_the_command_s_exit_code(project: Project) -
 
 
 def test_okibi_prints_the_log(project: Project) -> None:
-    done = project.okibi("logs", "visits")
+    done = project.okibi("logs")
 
     assert "greeting bob" in done.out.splitlines()
 
@@ -356,6 +382,8 @@ def test_a_change_of_code_and_settings_is_deployed(project: Project) -> None:
     assert "~ modify" in line
     assert "Code" in line
     assert "Timeout" in line
+    assert "only if Function.Arn changes: " in done.err
+    assert "may replace it" not in done.err
     # By the alias: a new version was published, and the alias moved to it.
     answer = project.client("lambda").invoke(FunctionName="visits:live", Payload=b"{}")
     assert json.load(answer["Payload"])["message"] == "welcome"
@@ -364,6 +392,10 @@ def test_a_change_of_code_and_settings_is_deployed(project: Project) -> None:
 
 def test_a_second_stack_of_a_function_stands_beside_the_first(project: Project) -> None:
     project.deploy("app.function", "--stack", "visits-test", "--package", "function.zip", "--yes")
+
+    named = project.okibi("invoke", "--remote", "visits", "--stack", "visits-test")
+    assert json.loads(named.out) == {"message": "hello", "visit": 1}
+    assert "greeting None" in project.okibi("logs", "--stack", "visits-test").out
 
     answer = project.client("lambda").invoke(FunctionName="visits-test", Payload=b"{}")
     assert json.load(answer["Payload"]) == {"message": "hello", "visit": 1}
@@ -405,11 +437,35 @@ def test_a_stack_that_okibi_has_not_made_is_refused(project: Project) -> None:
 def test_a_stack_of_another_project_is_refused(project: Project) -> None:
     project.edit("pyproject.toml", 'name = "shop"', 'name = "other"')
     try:
-        done = project.deploy("--yes", code=2)
+        refused = [
+            project.deploy("--yes", code=2),
+            project.okibi("invoke", "--remote", "visits", code=2),
+            project.okibi("logs", code=2),
+        ]
     finally:
         project.edit("pyproject.toml", 'name = "other"', 'name = "shop"')
 
-    assert "stack visits belongs to project shop, not to other" in done.err
+    for done in refused:
+        assert "stack visits belongs to project shop, not to other" in done.err
+
+
+def test_a_function_that_is_not_there_is_told_with_the_cure(project: Project) -> None:
+    for command in (("invoke", "--remote"), ("logs",)):
+        done = project.okibi(*command, "nothing", code=2)
+        assert "function nothing does not exist in us-east-1; run okibi deploy first" in done.err
+
+
+def test_a_wrong_address_is_one_sentence(project: Project) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        for command in (("deploy", "--yes"), ("invoke", "--remote", "visits"), ("logs",)):
+            okibi: list[str | Path] = [project.bin / "okibi", *command, "--endpoint-url"]
+            (line,) = project.run([*okibi, "127.0.0.1:4566"], 2).err.splitlines()
+            assert "must be http:// or https://" in line
+            if command[0] != "deploy":
+                (line,) = project.run([*okibi, closed], 2).err.splitlines()
+                assert f"nothing listens at {closed}" in line
 
 
 def test_a_bucket_that_is_not_there_leaves_no_stack(project: Project) -> None:
@@ -418,7 +474,7 @@ def test_a_bucket_that_is_not_there_leaves_no_stack(project: Project) -> None:
         code=2,
     )  # fmt: skip
 
-    assert "NoSuchBucket" in done.err
+    assert "bucket no-such-bucket does not exist (NoSuchBucket); make it" in done.err
     with pytest.raises(ClientError, match="does not exist"):
         project.client("cloudformation").describe_stacks(StackName="nowhere")
 
