@@ -135,6 +135,8 @@ def _advise(aws: Aws, project: ProjectSettings, function: ProjectFunction) -> st
     # Without the right to list stacks, the advice names none.
     with suppress(AwsError, BadInput):
         stacks += _list_stacks(aws, project)
+    others = {*project.functions} - {function.name}
+    stacks = [name for name in stacks if name not in others]
     if stacks:
         return f"project {project.name} has {', '.join(stacks)}: add --stack {stacks[0]}"
     return (

@@ -107,7 +107,7 @@ def test_a_stack_of_another_tool_is_used_if_named() -> None:
     [
         ([], "visits", None, "no stack visits in eu-central-1; run okibi deploy visits first"),
         ([stack("fast"), stack("visits-test")], "visits", None,
-         "no stack visits .*; project shop has fast, visits-test: add --stack fast"),
+         "no stack visits .*; project shop has visits-test: add --stack visits-test"),
         ([stack("visits", {MANAGED: "true", PROJECT: "zoo"})], "visits", None,
          "stack visits belongs to project zoo, not to shop"),
         ([stack("visits", {MANAGED: "true", PROJECT: "zoo"})], "visits", "visits",
