@@ -132,9 +132,8 @@ def _read_change(told: Mapping[str, Any]) -> Change:
     details: Sequence[Mapping[str, Any]] = told.get("Details", ())
     targets: list[Mapping[str, str]] = [detail.get("Target") or {} for detail in details]
     names = {target.get("Name") or target.get("Attribute", "") for target in targets}
-    caused = [
-        detail["CausingEntity"] if _depends_on_another(detail) else None for detail in details
-    ]
+    causes = [str(d.get("CausingEntity", "")) if _is_reference(d) else "" for d in details]
+    is_open = all(detail.get("Evaluation") == "Dynamic" for detail in details)
     return Change(
         told.get("Action", ""),
         told.get("LogicalResourceId", ""),
@@ -142,26 +141,22 @@ def _read_change(told: Mapping[str, Any]) -> Change:
         told.get("Replacement", ""),
         tuple(sorted(names - {""})),
         told.get("PolicyAction", "").startswith("Retain"),
-        follows=() if None in caused else tuple(sorted({str(cause) for cause in caused})),
+        follows=tuple(sorted({*causes})) if is_open and all(causes) else (),
         replaced_if=tuple(
             sorted(
                 {
                     cause
-                    for cause, target in zip(caused, targets, strict=True)
-                    if cause is not None and target.get("RequiresRecreation") != "Never"
+                    for cause, target in zip(causes, targets, strict=True)
+                    if cause and target.get("RequiresRecreation") != "Never"
                 }
             )
         ),
     )
 
 
-def _depends_on_another(detail: Mapping[str, Any]) -> bool:
-    """Whether CloudFormation will know only after it has changed another resource."""
-    return bool(
-        detail.get("Evaluation") == "Dynamic"
-        and detail.get("ChangeSource") in REFERENCES
-        and detail.get("CausingEntity")
-    )
+def _is_reference(detail: Mapping[str, Any]) -> bool:
+    """Whether another resource of the stack is the cause of a change."""
+    return detail.get("ChangeSource") in REFERENCES
 
 
 def has_no_changes(change_set: Mapping[str, Any]) -> bool:
