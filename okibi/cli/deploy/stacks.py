@@ -29,6 +29,11 @@ MANAGED, PROJECT = "okibi:managed", "okibi:project"
 EMPTY = "REVIEW_IN_PROGRESS"
 ACTIONS = {"Add": "+ add", "Modify": "~ modify", "Remove": "- remove", "Import": "+ import"}
 REPLACEMENTS = {"True": "REPLACES IT", "Conditional": "may replace it"}
+NAMED = ("AWS::Lambda::Function", "AWS::ElastiCache::ServerlessCache")
+NOT_REPLACED = (
+    "  CloudFormation does not replace a function or a cache, because it has a name: the deployment"
+    " would fail; deploy a second stack instead, with another --stack"
+)
 REFERENCES = ("ResourceAttribute", "ResourceReference")
 """CloudFormation's sources of a change that another resource of the stack causes."""
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
@@ -194,6 +199,8 @@ def format_changes(changes: Sequence[Change]) -> list[str]:
         if change.resource in followers:
             by_cause.setdefault(" or ".join(change.follows), []).append(change.resource)
     lines += [f"  only if {cause} changes: {', '.join(all_)}" for cause, all_ in by_cause.items()]
+    if any(change.type in NAMED and change.replacement == "True" for change in changes):
+        lines.append(NOT_REPLACED)
     return lines
 
 

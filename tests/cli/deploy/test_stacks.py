@@ -57,7 +57,7 @@ def test_a_change_shows_names_of_properties_and_no_values() -> None:
         "Changes": [
             {"ResourceChange": {
                 "Action": "Modify", "LogicalResourceId": "Function",
-                "ResourceType": "AWS::Lambda::Function", "Replacement": "True",
+                "ResourceType": "AWS::Lambda::Function", "Replacement": "Conditional",
                 "Details": [detail, detail],
             }},
             {"ResourceChange": {
@@ -71,7 +71,7 @@ def test_a_change_shows_names_of_properties_and_no_values() -> None:
 
     assert changes[1] == Change("Remove", "Table", "AWS::DynamoDB::Table")
     assert format_changes(changes) == [
-        "  ~ modify  Function  AWS::Lambda::Function  REPLACES IT  (Environment)",
+        "  ~ modify  Function  AWS::Lambda::Function  may replace it  (Environment)",
         "  - remove  Table     AWS::DynamoDB::Table",
     ]
 
@@ -136,6 +136,14 @@ def test_a_resource_that_is_changed_itself_or_follows_a_replaced_one_has_a_line(
         "  ~ modify  Role      T::Role      (Policies)",
         "  ~ modify  Alias     T::Alias     may replace it  (Name, Role)",
     ]
+
+
+def test_a_function_that_cannot_be_replaced_is_told_with_the_way_out() -> None:
+    change = Change("Modify", "Function", "AWS::Lambda::Function", "True", ["PackageType"])
+
+    assert format_changes([change])[-1].endswith(
+        "deploy a second stack instead, with another --stack"
+    )
 
 
 def test_a_change_set_without_changes_has_failed_for_that_reason() -> None:
