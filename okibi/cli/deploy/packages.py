@@ -7,6 +7,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import attrs
 from ..arguments import BadInput
 from ..output import write_err
 from ..package.start_files import MANIFEST
-from ..package.targets import ARCHITECTURES, OTHER_NAMES
+from ..package.targets import parse_target
 from ..project_settings import ProjectFunction
 
 __all__ = ["Package", "choose_architecture", "make_package"]
@@ -56,14 +57,10 @@ def choose_architecture(function: ProjectFunction, asked: str | None, *, emulate
         BadInput: Lambda has no such processor.
     """
     if asked is not None:
-        architecture = OTHER_NAMES.get(asked, asked)
-        if architecture not in ARCHITECTURES:
-            raise BadInput(f"--arch {asked}: must be {' or '.join(ARCHITECTURES)}")
-        return architecture
-    machine = platform.machine().lower()
-    here = OTHER_NAMES.get(machine, machine)
-    if emulated and function.runtime.kind == "provided.al2023" and here in ARCHITECTURES:
-        return here
+        return parse_target(function.python, asked, "managed").architecture
+    if emulated and function.runtime.kind == "provided.al2023":
+        with suppress(BadInput):
+            return parse_target(function.python, platform.machine().lower(), "managed").architecture
     return function.architecture
 
 
