@@ -1,5 +1,7 @@
 """`okibi check`: whether a function loads, what its start imports, and what could be lazy."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,13 @@ def test_a_package_that_another_file_needs_at_once_is_not_lazy() -> None:
     sources = {"one.py": "import a\ndef f(): return a", "two.py": "from a.b import c\nx = c()"}
 
     assert find_lazy_imports(sources) == []
+
+
+def test_the_probe_imports_as_little_of_trio_as_a_bootstrap() -> None:
+    script = "import okibi.cli.check.load_probe, sys; print({'ssl', 'trio._ssl'} & {*sys.modules})"
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "set()\n"

@@ -14,7 +14,11 @@ from collections.abc import Iterable, Mapping
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
-import okibi.runtime.__main__  # noqa: F401, imports trio and msgspec as a bootstrap does
+from ...runtime.__main__ import import_okibi
+
+# First, as in a bootstrap: the imports below would import all of trio.
+# ruff: noqa: E402
+import_okibi()
 
 from ...runtime.errors.error_response import error_json
 from ...runtime.errors.exceptions import InitError
