@@ -7,7 +7,7 @@ mistakes.
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from .arguments import BadInput, check_handler
 from .project_settings import (
@@ -33,7 +33,7 @@ from .pythons import ARCHITECTURES, default_python
 from .pythons import PYTHONS as VERSIONS
 from .toml_table import TomlTable
 
-__all__ = ["PYTHONS", "RUNTIMES", "parse_project", "read_project"]
+__all__ = ["PYTHONS", "RUNTIMES", "parse_project", "read_project", "read_pyproject"]
 
 PYTHONS = tuple("{}.{}".format(*version) for version in VERSIONS)
 RUNTIMES = ("managed", "provided.al2023", "custom")
@@ -52,10 +52,21 @@ def read_project(folder: Path) -> ProjectSettings:
         BadInput: the file cannot be read, or has mistakes: one line each.
     """
     path = folder / "pyproject.toml"
+    content = read_pyproject(path) if path.exists() else {}
+    project, mistakes = parse_project(content, folder.resolve().name, default_python())
+    if mistakes:
+        raise BadInput("\nokibi: ".join(f"{path.name}: {mistake}" for mistake in mistakes))
+    return project
+
+
+def read_pyproject(path: Path) -> dict[str, Any]:
+    """Read a pyproject.toml.
+
+    Raises:
+        BadInput: the file cannot be read or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        content = {}
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be read ({error.strerror}); give yourself the right to read it, or run"
@@ -65,10 +76,6 @@ def read_project(folder: Path) -> ProjectSettings:
         raise BadInput(f"{path}: not TOML ({error}); correct the file there") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
-    project, mistakes = parse_project(content, folder.resolve().name, default_python())
-    if mistakes:
-        raise BadInput("\nokibi: ".join(f"{path.name}: {mistake}" for mistake in mistakes))
-    return project
 
 
 def parse_project(

@@ -1,7 +1,6 @@
 """Find the files and the requirements of a function, and read `[tool.okibi.package]`."""
 
 import os
-import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import Any, Literal, cast
 import attrs
 
 from ..arguments import BadInput
+from ..project_reader import read_pyproject
 from .start_files import MANIFEST
 
 __all__ = [
@@ -250,20 +250,6 @@ def _requirements_in(folder: Path) -> Requirements:
 
 
 # -- settings
-
-
-def read_pyproject(file: Path) -> dict[str, Any]:
-    """Read a pyproject.toml.
-
-    Raises:
-        BadInput: the file cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise BadInput(f"{file}: not TOML ({error})") from error
 
 
 def _read_settings(folder: Path, requirements: Requirements) -> PackageSettings:
