@@ -56,7 +56,7 @@ LOADERS = (
 
 Entry = tuple[bool, int, int, bytes, bytes]
 """A module: whether it is a package, the place and length of its code, the checksums of its code
-and of its source. The second is empty for a module that nobody edits in an unpacked package."""
+and of its source. The checksum of the source is empty for modules of installed packages."""
 Folders = Mapping[str, Mapping[str, Entry]]
 """The modules by folder and last part of the name. A folder is relative to the package."""
 
