@@ -89,7 +89,7 @@ def test_the_sources_of_compiled_modules_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("file", "stays"),
     [("__init__.py", True), ("runtime/codec/encoder.abi3.so", True), ("actors/server.py", True),
-     ("cli/commands.py", False), ("local/sandbox.py", False), ("testing/plugin.py", False),
+     ("cli/commands/invoke.py", False), ("local/sandbox.py", False), ("testing/plugin.py", False),
      ("runtime/codec/encoder.c", False), ("runtime/codec/encoder.pyi", False)],
 )  # fmt: skip
 def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, stays: bool) -> None:

@@ -1,0 +1,53 @@
+"""The subcommands of `okibi`, declared for typer: one module each.
+
+A subcommand imports its implementation when it is called: `okibi invoke` does not import
+`okibi bench`. Numbers arrive as text. The subcommands parse them, because click reports a bad
+number in several lines.
+"""
+
+from typing import Annotated
+
+import typer
+
+from . import bench, check, deploy, invoke, logs, package, template
+
+__all__ = ["app"]
+
+EXAMPLES = """\b
+Examples:
+  okibi invoke app.handler '{"name": "Ada"}'
+  okibi bench app.handler event.json --quick
+  okibi package app.handler"""
+
+app = typer.Typer(
+    name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from ..version import print_version
+
+        raise typer.Exit(print_version())
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+]
+
+
+@app.callback(epilog=EXAMPLES)
+def okibi(_version: Version = False) -> None:
+    """An AWS Lambda runtime for Python, built from actors."""
+
+
+app.command(epilog=invoke.EXAMPLES)(invoke.invoke)
+app.command(epilog=bench.EXAMPLES)(bench.bench)
+app.command(epilog=package.EXAMPLES)(package.package)
+app.command(epilog=check.EXAMPLES)(check.check)
+app.command(epilog=template.EXAMPLES)(template.template)
+app.command(epilog=deploy.EXAMPLES)(deploy.deploy)
+app.command(epilog=logs.EXAMPLES)(logs.logs)

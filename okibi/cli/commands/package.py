@@ -1,0 +1,95 @@
+"""The subcommand `okibi package` and its options."""
+
+from typing import Annotated
+
+import typer
+
+from .options import Record, TargetPython
+
+__all__ = ["EXAMPLES", "package"]
+
+# A paragraph that starts with \b keeps its lines (click).
+EXAMPLES = """\b
+Examples:
+  okibi package app.function
+  okibi package app.function --python 3.13 --arch arm64 -o function-arm64.zip
+  okibi package shop --format image -o image
+  okibi package --check function.zip --python 3.12"""
+
+PackageHandler = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="HANDLER|NAME",
+        help="module.name, or a name in [tool.okibi.functions]. Default: the only one there;"
+        " without one, the start image has only what okibi imports.",
+    ),
+]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="ARCH",
+        help="Processor, e.g. arm64. Default: as in pyproject.toml, else x86_64.",
+    ),
+]
+Format = Annotated[
+    str, typer.Option(metavar="FORMAT", help="What to build (see above), e.g. image.")
+]
+PackageFile = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="File to write, e.g. shop.zip; a folder for image and runtime. Default: function.zip,"
+        " layer.zip, image or okibi-runtime, by the format.",
+    ),
+]
+Interpreter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="CPython for --format bundled, e.g. /opt/python3.13/bin/python3.13.",
+    ),
+]
+CheckedZip = Annotated[
+    str | None,
+    typer.Option(
+        "--check", metavar="ZIP", help="Check a zip that exists instead, e.g. function.zip."
+    ),
+]
+
+
+def package(
+    handler: PackageHandler = None,
+    python: TargetPython = None,
+    arch: Architecture = None,
+    format: Format = "managed",  # noqa: A002 - the option's name
+    interpreter: Interpreter = None,
+    output: PackageFile = None,
+    record: Record = True,
+    check: CheckedZip = None,
+) -> None:
+    """Build the package of the current folder's function for Lambda.
+
+    The requirements come from uv.lock, pyproject.toml or requirements.txt. A table of sizes goes to
+    stdout.
+
+    \b
+    Formats:
+      managed  a zip for Lambda's own Python
+      bundled  a zip with a Python in it, for provided.al2023
+      layer    a zip with okibi and the requirements, without a function
+      image    a folder for docker build: a container image
+      runtime  a folder for docker build: a runtime of your own, without a function
+
+    Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
+    can be built.
+    """
+    from ..package.command import RawOptions, package
+
+    raw = RawOptions(
+        python=python, architecture=arch, format=format, output=output, record=record, check=check,
+        interpreter=interpreter,
+    )  # fmt: skip
+    raise typer.Exit(package(handler, raw))
