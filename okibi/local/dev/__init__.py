@@ -1,0 +1,1 @@
+"""`okibi dev`: several functions, served on this machine as Lambda would."""
