@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from . import bench, check, deploy, invoke, logs, package, template
+from . import bench, check, deploy, invoke, logs, new, package, template
 
 __all__ = ["app"]
 
 EXAMPLES = """\b
 Examples:
+  okibi new hello
   okibi invoke app.handler '{"name": "Ada"}'
   okibi bench app.handler event.json --quick
   okibi package app.handler"""
@@ -44,10 +45,12 @@ def okibi(_version: Version = False) -> None:
     """An AWS Lambda runtime for Python, built from actors."""
 
 
+# In the order in which a new user needs them.
+app.command(epilog=new.EXAMPLES)(new.new)
 app.command(epilog=invoke.EXAMPLES)(invoke.invoke)
+app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=package.EXAMPLES)(package.package)
-app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=template.EXAMPLES)(template.template)
 app.command(epilog=deploy.EXAMPLES)(deploy.deploy)
 app.command(epilog=logs.EXAMPLES)(logs.logs)

@@ -1,0 +1,1 @@
+"""`okibi new`: a small project that works, from the files in `project`."""
