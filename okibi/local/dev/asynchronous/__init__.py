@@ -1,0 +1,1 @@
+"""Asynchronous invocations (`InvocationType: Event`): queue, retries, and the on-failure file."""
