@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from ..local import FunctionSettings
-from ..local.invoke_path import MAX_EVENT_SIZE
+from ..local.limits import MAX_EVENT_SIZE
 from ..runtime.codec.json import find_json_error
 from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 

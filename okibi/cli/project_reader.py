@@ -9,6 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from ..local.limits import (
+    MAX_MANAGED_MEMORY,
+    MAX_MANAGED_TIMEOUT,
+    MAX_MEMORY,
+    MAX_TIMEOUT,
+    MIN_MEMORY,
+)
 from .arguments import BadInput, check_handler
 from .project_settings import (
     PolicySettings,
@@ -130,7 +137,9 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
         table.add("a function's name has at most 60 letters, digits and hyphens, a letter first")
     capacity = read_capacity_provider(table)
     # Lambda: 30 minutes; 90 on Managed Instances for asynchronous and event-source invocations.
-    longest, most = (5400, 32_768) if capacity else (1800, 10_240)
+    longest, most = (
+        (MAX_MANAGED_TIMEOUT, MAX_MANAGED_MEMORY) if capacity else (MAX_TIMEOUT, MAX_MEMORY)
+    )
     policies = [_read_policy(each) for each in table.tables("policies")]
     function = ProjectFunction(
         name=name,
@@ -138,7 +147,7 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
         python=table.choice("python", PYTHONS, python),
         architecture=table.choice("architecture", ARCHITECTURES, architecture),
         runtime=_read_runtime(table),
-        memory=table.integer("memory", 2048 if capacity else 512, 128, most, "MB"),
+        memory=table.integer("memory", 2048 if capacity else 512, MIN_MEMORY, most, "MB"),
         timeout=table.integer("timeout", 10, 1, longest, "seconds"),
         environment=table.variables("environment"),
         log_retention=_read_retention(table),

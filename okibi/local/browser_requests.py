@@ -10,32 +10,49 @@ A browser on this machine can reach loopback addresses. Three headers reveal its
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from .http_requests import HttpRequest
-
-__all__ = ["browser_refusal"]
+__all__ = ["browser_refusal", "host_refusal"]
 
 
-def browser_refusal(request: HttpRequest, allowed_hosts: Collection[str]) -> str:
+def host_refusal(
+    headers: Mapping[bytes, bytes], allowed_hosts: Collection[str], *, any_address: bool = False
+) -> str:
+    """Return why the Host header is refused, or "" if it is allowed.
+
+    Args:
+        headers: the request's headers, names in lower case.
+        allowed_hosts: host names to allow besides `localhost`, `*.localhost` and loopback
+            addresses.
+        any_address: also allow every IP address. A page that uses DNS rebinding has a name.
+    """
+    host = headers.get(b"host")
+    # HTTP/1.0 does not require Host, and no browser speaks HTTP/1.0.
+    if host is None or _is_here(host) or _name(host) in allowed_hosts:
+        return ""
+    if any_address and _address(host) is not None:
+        return ""
+    return (
+        f"Host {host.decode('latin-1')!r} is not a name of this machine; call 127.0.0.1 or"
+        " localhost, or add the name to allowed_hosts"
+    )
+
+
+def browser_refusal(
+    headers: Mapping[bytes, bytes], allowed_hosts: Collection[str], *, any_address: bool = False
+) -> str:
     """Return why the request is refused as a browser's, or "" if it is allowed.
 
     Args:
-        request: a request with complete headers.
-        allowed_hosts: host names to allow besides `localhost`, `*.localhost` and loopback
-            addresses.
+        headers: the request's headers, names in lower case.
+        allowed_hosts: as for `host_refusal`.
+        any_address: as for `host_refusal`.
     """
-    headers = request.headers
-    host = headers.get(b"host")
-    # HTTP/1.0 does not require Host, and no browser speaks HTTP/1.0.
-    if host is not None and not _is_here(host) and _name(host) not in allowed_hosts:
-        return (
-            f"Host {host.decode('latin-1')!r} is not a name of this machine; call 127.0.0.1 or"
-            " localhost, or add the name to allowed_hosts"
-        )
+    if why := host_refusal(headers, allowed_hosts, any_address=any_address):
+        return why
     origin = headers.get(b"origin")
-    if origin is not None and origin != b"http://%b" % (host or b""):
+    if origin is not None and origin != b"http://%b" % headers.get(b"host", b""):
         return f"Origin {origin.decode('latin-1')!r} is refused: web pages may not call this server"
     if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
         return "Sec-Fetch-Site is refused: other web sites may not call this server"
@@ -55,7 +72,12 @@ def _is_here(host: bytes) -> bool:
     name = _name(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _address(host: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(_name(host))
     except ValueError:
-        return False
+        return None

@@ -24,7 +24,7 @@ from .http_responses import (
     method_not_allowed,
 )
 from .invocation import Invocation, ResponseSink
-from .outcomes import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
+from .limits import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
 from .platform import ERROR_TYPE, STREAMING, PendingNext, Platform
 from .snap_start import SnapStartPlatform
 from .states import ApiError
@@ -168,7 +168,9 @@ class Connection:
         path = request.path
         allowed: bytes
         finish: BodyHandler
-        if self.allowed_hosts is not None and (why := browser_refusal(request, self.allowed_hosts)):
+        if self.allowed_hosts is not None and (
+            why := browser_refusal(request.headers, self.allowed_hosts)
+        ):
             return error_response(ApiError(403, "AccessDenied", why))
         if path == NEXT:
             allowed, finish = b"GET", self._next

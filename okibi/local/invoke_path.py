@@ -4,58 +4,35 @@
 * `POST /2021-11-15/functions/{name}/response-streaming-invocations` streams the response.
 """
 
-import base64
-import math
-import re
 from collections.abc import Awaitable, Callable, Collection
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 import attrs
-import msgspec
 import trio
 
-from ..runtime.codec.json import find_json_error
 from . import event_stream, http_responses
 from .browser_requests import browser_refusal
-from .function_names import is_served, parse_function_name
 from .http_requests import HeadersTooLarge, HttpRequest, MalformedRequest, RequestReader
-from .invocation import Invocation, InvokeResult, check_headers, new_request_id
-from .log_tail import LogTail
+from .invocation import Invocation, InvokeResult, new_request_id
+from .invoke_errors import InvokeError
+from .invoke_request import (
+    find_target,
+    read_choice,
+    read_invocation,
+    read_log,
+    read_qualifier,
+)
+from .limits import MAX_EVENT_SIZE
 from .settings import FunctionSettings
 from .socket_stream import fast_stream, linger
 from .streaming import ResponseStream
 
-__all__ = ["MAX_EVENT_SIZE", "InvokePath"]
+__all__ = ["InvokePath"]
 
 PREFIX = "/2015-03-31/functions/"
 SUFFIX = "/invocations"
 STREAM_PREFIX = "/2021-11-15/functions/"
 STREAM_SUFFIX = "/response-streaming-invocations"
-
-MAX_EVENT_SIZE = 6 * 1024 * 1024
-"""Bytes of an event at most (Lambda quotas, synchronous invocations)."""
-
-LAST_LINES = 1.0
-"""Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
-written when its process is dead.
-"""
-
-_TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
-
-
-class InvokeError(Exception):
-    """The invoke is refused before the function sees the event.
-
-    Args:
-        status: HTTP status.
-        error_type: Lambda's name of the error.
-        message: one sentence.
-    """
-
-    def __init__(self, status: int, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error_type = error_type
 
 
 @attrs.define(eq=False)
@@ -111,8 +88,11 @@ class InvokePath:
 
     async def _respond_as_stream(self, stream: trio.abc.Stream, request: HttpRequest) -> None:
         try:
+            self._refuse_browsers(request)
             invocation = self._read_invocation(request, STREAM_PREFIX, STREAM_SUFFIX)
-            kind = _read_choice(request, "X-Amz-Invocation-Type", "RequestResponse", "DryRun")
+            kind = read_choice(
+                request.headers, "X-Amz-Invocation-Type", "RequestResponse", "DryRun"
+            )
             if request.version == "1.0":
                 raise InvokeError(505, "HttpVersionNotSupported", "a stream needs HTTP/1.1")
         except InvokeError as refused:
@@ -131,18 +111,23 @@ class InvokePath:
             async for piece in answer:
                 await stream.send_all(http_responses.chunk(event_stream.payload_chunk(piece)))
             result = await answer.result()
-        log = "" if invocation.log is None else await _read_log(invocation, invocation.log)
-        end = event_stream.completion(result, log)
+        end = event_stream.completion(result, await read_log(invocation))
         await stream.send_all(http_responses.chunk(end) + http_responses.chunk(b""))
 
+    def _refuse_browsers(self, request: HttpRequest) -> None:
+        if why := browser_refusal(request.headers, self.allowed_hosts):
+            raise InvokeError(403, "AccessDeniedException", why)
+
     async def _invoke(self, request: HttpRequest) -> tuple[int, bytes, dict[str, str]]:
-        invocation = self._read_invocation(request, PREFIX, SUFFIX)
-        kind = _read_choice(request, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun")
+        self._refuse_browsers(request)
+        kind = read_choice(
+            request.headers, "X-Amz-Invocation-Type", "RequestResponse", "Event", "DryRun"
+        )
+        invocation = self._read_invocation(request, PREFIX, SUFFIX, asynchronous=kind == "Event")
         headers = {"X-Amzn-RequestId": invocation.request_id}
         if kind == "DryRun":
             return 204, b"", headers
         if kind == "Event":
-            invocation.log = None
             self.start(invocation)
             return 202, b"", headers
         result = await self.invoke(invocation)
@@ -150,7 +135,7 @@ class InvokePath:
             headers["X-Amz-Function-Error"] = result.function_error
         headers["X-Amz-Executed-Version"] = "$LATEST"
         if invocation.log is not None:
-            headers["X-Amz-Log-Result"] = await _read_log(invocation, invocation.log)
+            headers["X-Amz-Log-Result"] = await read_log(invocation)
         return result.status_code, result.payload, headers
 
     def _read_target_arn(self, request: HttpRequest, prefix: str, suffix: str) -> str:
@@ -165,61 +150,20 @@ class InvokePath:
         if request.method != b"POST":
             raise InvokeError(405, "MethodNotAllowedException", "invoke with POST")
         name = path.removeprefix(prefix).removesuffix(suffix)
-        asked = parse_qs(request.target.partition(b"?")[2].decode("ascii", "replace"))
-        qualifier = asked.get("Qualifier", [""])[0]
-        target = parse_function_name(name, self.settings.arn)
-        if target is None:
-            raise InvokeError(404, "ResourceNotFoundException", f"Function not found: {name}")
-        if qualifier and target.qualifier and qualifier != target.qualifier:
-            raise InvokeError(
-                400,
-                "InvalidParameterValueException",
-                "The derived qualifier from the function name does not match the specified"
-                " qualifier.",
-            )
-        qualifier = qualifier or target.qualifier
-        arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
-        if target.name != self.settings.name:
-            raise InvokeError(404, "ResourceNotFoundException", f"Function not found: {arn}")
-        if not is_served(qualifier):
-            raise InvokeError(
-                404,
-                "ResourceNotFoundException",
-                f"Function not found: {arn} (only $LATEST and aliases exist here, no published"
-                " versions)",
-            )
-        return arn
+        qualifier = read_qualifier(request.target.partition(b"?")[2])
+        return find_target(name, qualifier, {self.settings.name: self.settings.arn}).arn
 
-    def _read_invocation(self, request: HttpRequest, prefix: str, suffix: str) -> Invocation:
-        if why := browser_refusal(request, self.allowed_hosts):
-            raise InvokeError(403, "AccessDeniedException", why)
-        function_arn = self._read_target_arn(request, prefix, suffix)
-        if request.size > MAX_EVENT_SIZE:
-            raise InvokeError(
-                413,
-                "RequestTooLargeException",
-                f"Request must be smaller than {MAX_EVENT_SIZE} bytes"
-                " for the InvokeFunction operation",
-            )
-        payload = request.body or b"{}"
-        if wrong := find_json_error(payload):
-            raise InvokeError(
-                400,
-                "InvalidRequestContentException",
-                f"Could not parse request body into json: {wrong}",
-            )
-        invocation = Invocation(payload, self.settings.timeout, function_arn=function_arn)
-        invocation.tenant_id = _read_tenant_id(request.header(b"x-amz-tenant-id"))
-        invocation.client_context = _read_client_context(request.header(b"x-amz-client-context"))
-        if _read_choice(request, "X-Amz-Log-Type", "None", "Tail") == "Tail":
-            invocation.log = LogTail()
-        if trace_id := request.header(b"x-amzn-trace-id"):
-            invocation.trace_id = trace_id
-        try:
-            check_headers(invocation)
-        except ValueError as error:
-            raise InvokeError(400, "InvalidRequestContentException", str(error)) from error
-        return invocation
+    def _read_invocation(
+        self, request: HttpRequest, prefix: str, suffix: str, *, asynchronous: bool = False
+    ) -> Invocation:
+        return read_invocation(
+            request.headers,
+            request.body,
+            request.size,
+            timeout=self.settings.timeout,
+            function_arn=self._read_target_arn(request, prefix, suffix),
+            asynchronous=asynchronous,
+        )
 
 
 def _path(request: HttpRequest) -> str:
@@ -247,57 +191,8 @@ def _encode(
 
 
 def _refusal(request: HttpRequest, refused: InvokeError) -> list[bytes]:
-    payload = msgspec.json.encode({"Type": "User", "Message": str(refused)})
     headers = {"X-Amzn-RequestId": new_request_id(), "X-Amzn-ErrorType": refused.error_type}
-    return _encode(request, refused.status, payload, headers)
-
-
-def _read_choice(request: HttpRequest, header: str, *values: str) -> str:
-    """Return a header with few allowed values; the first is the default."""
-    value = request.header(header.lower().encode()) or values[0]
-    if value not in values:
-        raise InvokeError(
-            400,
-            "InvalidParameterValueException",
-            f"{header} must be one of {', '.join(values)}, got {value!r}",
-        )
-    return value
-
-
-def _read_tenant_id(header: str) -> str:
-    if header and not _TENANT.fullmatch(header):
-        raise InvokeError(
-            400,
-            "InvalidParameterValueException",
-            f"X-Amz-Tenant-Id must match {_TENANT.pattern}, got {header[:300]!r}",
-        )
-    return header
-
-
-def _read_client_context(header: str) -> str:
-    try:
-        context = base64.b64decode(header, validate=True)
-    except ValueError:
-        context = b"no JSON"
-    # Valid JSON is UTF-8 and escapes control characters.
-    if context and (find_json_error(context) or not context.lstrip().startswith(b"{")):
-        raise InvokeError(
-            400,
-            "InvalidRequestContentException",
-            "Client context must be a valid Base64-encoded JSON object.",
-        )
-    return context.decode()
-
-
-async def _read_log(invocation: Invocation, log: LogTail) -> str:
-    """Return the end of the invocation's log in Base64.
-
-    The log is complete when the runtime asks for the next event, or is dead.
-    """
-    if not math.isnan(invocation.begun_at):
-        with trio.CancelScope(deadline=invocation.begun_at + invocation.timeout + LAST_LINES):
-            await log.complete.wait()
-    return log.encoded()
+    return _encode(request, refused.status, refused.body(), headers)
 
 
 async def _read_request(stream: trio.abc.Stream, reader: RequestReader) -> HttpRequest | None:

@@ -6,10 +6,10 @@ import signal
 import attrs
 import msgspec
 
+from .limits import MAX_PAYLOAD_SIZE
+
 __all__ = [
     "ERROR_WITH_CAUSE",
-    "MAX_PAYLOAD_SIZE",
-    "MAX_STREAM_SIZE",
     "InvocationOutcome",
     "exited",
     "extension_failed",
@@ -22,12 +22,6 @@ __all__ = [
     "unavailable",
     "without_cause",
 ]
-
-MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
-"""Bytes of a response at most (Runtime API)."""
-
-MAX_STREAM_SIZE = 200 * 1024 * 1024
-"""Bytes of a streamed response at most (Lambda quotas)."""
 
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
 """Content type of an error with an X-Ray cause. The cause is not for the invoker."""

@@ -14,10 +14,9 @@ import attrs
 from .extensions import Extensions
 from .invocation import Invocation
 from .journal import EntryKind, Journal, JournalEntry
+from .limits import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
 from .outcomes import (
     ERROR_WITH_CAUSE,
-    MAX_PAYLOAD_SIZE,
-    MAX_STREAM_SIZE,
     InvocationOutcome,
     function_error_type,
     too_large,

@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 
+from .limits import MAX_MEMORY, MIN_MEMORY
+
 __all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
 
 ACCOUNT_ID = "012345678912"
@@ -70,8 +72,10 @@ def _check_timeout(_: object, __: object, value: Any) -> None:
 
 
 def _check_memory(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, int) or not 128 <= value <= 10_240:
-        raise ValueError(f"memory must be an integer from 128 to 10240 (MB), got {value!r}")
+    if not isinstance(value, int) or not MIN_MEMORY <= value <= MAX_MEMORY:
+        raise ValueError(
+            f"memory must be an integer from {MIN_MEMORY} to {MAX_MEMORY} (MB), got {value!r}"
+        )
 
 
 def _check_environment(_: object, __: object, value: Any) -> None:

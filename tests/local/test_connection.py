@@ -3,7 +3,7 @@
 import pytest
 
 from okibi.local.journal import EntryKind
-from okibi.local.outcomes import MAX_PAYLOAD_SIZE
+from okibi.local.limits import MAX_PAYLOAD_SIZE
 from okibi.local.states import RuntimeState
 from tests.support.platform_without_io import NEXT, PING, ClassicHarness, error, post, state_refusal
 

@@ -1,0 +1,206 @@
+"""What an invoker asks: the target, the event and the options (Lambda Invoke).
+
+Every server of the Invoke API reads requests with these functions.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+import trio
+
+from ..runtime.codec.json import find_json_error
+from .function_names import InvokeTarget, is_served, parse_function_name
+from .invocation import Invocation, check_headers
+from .invoke_errors import InvokeError
+from .limits import MAX_ASYNCHRONOUS_EVENT_SIZE, MAX_CLIENT_CONTEXT_SIZE, MAX_EVENT_SIZE
+from .log_tail import LogTail
+
+__all__ = [
+    "LAST_LINES",
+    "find_target",
+    "function_not_found",
+    "read_choice",
+    "read_invocation",
+    "read_log",
+    "read_qualifier",
+]
+
+LAST_LINES = 1.0
+"""Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
+written when its process is dead.
+"""
+
+_TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
+
+
+def function_not_found(name: str, hint: str = "") -> InvokeError:
+    """Return Lambda's error for an unknown function."""
+    return InvokeError(404, "ResourceNotFoundException", f"Function not found: {name}{hint}")
+
+
+def read_qualifier(query: bytes) -> str:
+    """Return the `Qualifier` of a query string, or ""."""
+    return parse_qs(query.decode("ascii", "replace")).get("Qualifier", [""])[0]
+
+
+def find_target(name: str, qualifier: str, arns: Mapping[str, str]) -> InvokeTarget:
+    """Find the function that a call names.
+
+    Args:
+        name: `FunctionName`, URL-decoded: a name, a partial ARN, or an ARN.
+        qualifier: `Qualifier`, or "".
+        arns: the ARN of each served function by its name.
+
+    Returns:
+        The target: name, qualifier, and the ARN that the call named, with the qualifier.
+
+    Raises:
+        InvokeError: no served function, or no served version, has this name.
+    """
+    target = _parse_name(name, arns)
+    if qualifier and target.qualifier and qualifier != target.qualifier:
+        raise InvokeError(
+            400,
+            "InvalidParameterValueException",
+            "The derived qualifier from the function name does not match the specified qualifier.",
+        )
+    qualifier = qualifier or target.qualifier
+    arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
+    if target.name not in arns:
+        served = ", ".join(sorted(arns)) if len(arns) > 1 else ""
+        raise function_not_found(arn, f" (served here: {served})" if served else "")
+    if not is_served(qualifier):
+        raise function_not_found(
+            arn, " (only $LATEST and aliases exist here, no published versions)"
+        )
+    return InvokeTarget(target.name, arn, qualifier)
+
+
+def _parse_name(name: str, arns: Mapping[str, str]) -> InvokeTarget:
+    parsed = [parse_function_name(name, arn) for arn in arns.values()]
+    targets = [target for target in parsed if target is not None]
+    if not targets:
+        raise function_not_found(name)
+    return next((target for target in targets if target.name in arns), targets[0])
+
+
+def read_choice(headers: Mapping[bytes, bytes], header: str, *values: str) -> str:
+    """Return a header with few allowed values; the first is the default.
+
+    Raises:
+        InvokeError: the header has another value.
+    """
+    value = _header(headers, header.lower().encode()) or values[0]
+    if value not in values:
+        raise InvokeError(
+            400,
+            "InvalidParameterValueException",
+            f"{header} must be one of {', '.join(values)}, got {value!r}",
+        )
+    return value
+
+
+def read_invocation(
+    headers: Mapping[bytes, bytes],
+    body: bytes,
+    size: int,
+    *,
+    timeout: float,
+    function_arn: str,
+    asynchronous: bool = False,
+) -> Invocation:
+    """Build the invocation that a request asks for.
+
+    Args:
+        headers: the request's headers, names in lower case.
+        body: the event. Its end may be missing if it is too large.
+        size: bytes of the whole event.
+        timeout: seconds that the function has.
+        function_arn: the ARN that the invoker named, with qualifier.
+        asynchronous: whether the event is queued; such an event has to be smaller.
+
+    Raises:
+        InvokeError: the event is too large or no JSON, or a header is invalid.
+    """
+    _check_size(size, asynchronous=asynchronous)
+    payload = body or b"{}"
+    if wrong := find_json_error(payload):
+        raise _bad_content(f"Could not parse request body into json: {wrong}")
+    invocation = Invocation(payload, timeout, function_arn=function_arn)
+    invocation.tenant_id = _read_tenant_id(_header(headers, b"x-amz-tenant-id"))
+    invocation.client_context = _read_client_context(_header(headers, b"x-amz-client-context"))
+    if read_choice(headers, "X-Amz-Log-Type", "None", "Tail") == "Tail" and not asynchronous:
+        invocation.log = LogTail()
+    if trace_id := _header(headers, b"x-amzn-trace-id"):
+        invocation.trace_id = trace_id
+    try:
+        check_headers(invocation)
+    except ValueError as error:
+        raise _bad_content(str(error)) from error
+    return invocation
+
+
+async def read_log(invocation: Invocation) -> str:
+    """Return the end of the invocation's log in Base64, or "" if the invoker did not ask for it.
+
+    The log is complete when the runtime asks for the next event, or is dead.
+    """
+    log = invocation.log
+    if log is None:
+        return ""
+    if not math.isnan(invocation.begun_at):
+        with trio.CancelScope(deadline=invocation.begun_at + invocation.timeout + LAST_LINES):
+            await log.complete.wait()
+    return log.encoded()
+
+
+def _header(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("utf-8", "replace")
+
+
+def _bad_content(message: str) -> InvokeError:
+    return InvokeError(400, "InvalidRequestContentException", message)
+
+
+def _check_size(size: int, *, asynchronous: bool) -> None:
+    if asynchronous and size > MAX_ASYNCHRONOUS_EVENT_SIZE:
+        message = (
+            f"{size} byte payload is too large for the Event invocation type"
+            f" (limit {MAX_ASYNCHRONOUS_EVENT_SIZE} bytes)"
+        )
+    elif size > MAX_EVENT_SIZE:
+        message = (
+            f"Request must be smaller than {MAX_EVENT_SIZE} bytes for the InvokeFunction operation"
+        )
+    else:
+        return
+    raise InvokeError(413, "RequestTooLargeException", message)
+
+
+def _read_tenant_id(header: str) -> str:
+    if header and not _TENANT.fullmatch(header):
+        raise InvokeError(
+            400,
+            "InvalidParameterValueException",
+            f"X-Amz-Tenant-Id must match {_TENANT.pattern}, got {header[:300]!r}",
+        )
+    return header
+
+
+def _read_client_context(header: str) -> str:
+    if len(header) > MAX_CLIENT_CONTEXT_SIZE:
+        raise _bad_content(
+            f"Client context must be at most {MAX_CLIENT_CONTEXT_SIZE} characters of Base64, got"
+            f" {len(header)}."
+        )
+    try:
+        context = base64.b64decode(header, validate=True)
+    except ValueError:
+        context = b"no JSON"
+    # Valid JSON is UTF-8 and escapes control characters.
+    if context and (find_json_error(context) or not context.lstrip().startswith(b"{")):
+        raise _bad_content("Client context must be a valid Base64-encoded JSON object.")
+    return context.decode()

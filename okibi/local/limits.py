@@ -1,0 +1,64 @@
+"""Lambda's limits for a running function, as of November 2026.
+
+Sources:
+    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        "Invocation payload (request and response)": 6 MB each, synchronous; 1 MB, asynchronous;
+        200 MB for a streamed response. "Concurrent executions": 1,000. "Memory allocation".
+    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionConfiguration.html
+        Timeout: 1,800 s; 5,400 s on Managed Instances, for asynchronous invocations and event
+        sources. MemorySize: up to 32,768 MB on Managed Instances.
+    https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        X-Amz-Client-Context.
+    https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
+        MaxItems.
+
+The limits of packages are in `okibi.cli.package.limits`.
+"""
+
+__all__ = [
+    "MAX_ASYNCHRONOUS_EVENT_SIZE",
+    "MAX_CLIENT_CONTEXT_SIZE",
+    "MAX_CONCURRENCY",
+    "MAX_EVENT_SIZE",
+    "MAX_LISTED_FUNCTIONS",
+    "MAX_MANAGED_MEMORY",
+    "MAX_MANAGED_TIMEOUT",
+    "MAX_MEMORY",
+    "MAX_PAYLOAD_SIZE",
+    "MAX_STREAM_SIZE",
+    "MAX_TIMEOUT",
+    "MIN_MEMORY",
+]
+
+MAX_EVENT_SIZE = 6 * 1024 * 1024
+"""Bytes of the event of a synchronous invocation."""
+
+MAX_ASYNCHRONOUS_EVENT_SIZE = 1024 * 1024
+"""Bytes of the event of an asynchronous invocation."""
+
+MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
+"""Bytes of a response. The Runtime API allows 100 bytes beyond 6 MB."""
+
+MAX_STREAM_SIZE = 200 * 1024 * 1024
+"""Bytes of a streamed response."""
+
+MAX_CLIENT_CONTEXT_SIZE = 3583
+"""Characters of the client context in Base64."""
+
+MAX_TIMEOUT = 1800
+"""Seconds of an invocation."""
+
+MAX_MANAGED_TIMEOUT = 5400
+"""Seconds of an invocation on Managed Instances."""
+
+MIN_MEMORY, MAX_MEMORY = 128, 10_240
+"""MB of a function."""
+
+MAX_MANAGED_MEMORY = 32_768
+"""MB of a function on Managed Instances."""
+
+MAX_CONCURRENCY = 1000
+"""Events at once in a new account."""
+
+MAX_LISTED_FUNCTIONS = 50
+"""Functions in one answer of ListFunctions."""
