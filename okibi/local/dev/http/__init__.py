@@ -1,0 +1,1 @@
+"""HTTP requests to functions, as function URLs, API Gateway and load balancers send them."""
