@@ -1,0 +1,154 @@
+"""The sample events by name."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+import attrs
+
+from . import messages, services, streams, websockets
+from .sample import Changes, Event, Sample, SampleError
+
+__all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
+
+Pairs: TypeAlias = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
+"""Names and values: a mapping, whose values may be lists, or pairs."""
+
+MOST_RECORDS = 10_000
+"""Records in an event at most (Lambda: batch size)."""
+
+BATCH = ("body", "count")
+
+_SAMPLES = (
+    Sample("sqs", "messages of an SQS queue", messages.sqs, BATCH),
+    Sample("sns", "a message of an SNS topic", messages.sns, ("body",)),
+    Sample("s3", "an object stored in a bucket", services.s3, ("path", "count")),
+    Sample("dynamodb", "a new item, from a DynamoDB stream", streams.dynamodb, BATCH),
+    Sample("kinesis", "records of a Kinesis stream", streams.kinesis, BATCH),
+    Sample("kafka", "records of a Kafka topic (MSK)", streams.kafka, BATCH),
+    Sample("firehose", "records that Firehose wants transformed", streams.firehose, BATCH),
+    Sample("cloudwatch-logs", "lines of a log group", streams.cloudwatch_logs, BATCH),
+    Sample("eventbridge", "an event of an event bus", messages.eventbridge, ("body",)),
+    Sample("schedule", "the event of a scheduled rule", messages.schedule),
+    Sample("ses", "a received e-mail", messages.ses),
+    Sample(
+        "websocket-connect",
+        "a new connection of a WebSocket API",
+        websockets.websocket_connect,
+        ("headers", "query"),
+    ),
+    Sample(
+        "websocket-message",
+        "a message of a WebSocket API",
+        websockets.websocket_message,
+        ("body",),
+    ),
+    Sample(
+        "websocket-disconnect",
+        "a closed connection of a WebSocket API",
+        websockets.websocket_disconnect,
+    ),
+    Sample("appsync", "a field of a GraphQL API", services.appsync, ("body",)),
+    Sample("cognito-pre-sign-up", "a user signs up", services.cognito_pre_sign_up),
+    Sample(
+        "cognito-post-confirmation",
+        "a user's address is confirmed",
+        services.cognito_post_confirmation,
+    ),
+    Sample(
+        "cognito-pre-token",
+        "a user gets a token (version 2)",
+        services.cognito_pre_token_generation,
+    ),
+    Sample(
+        "cognito-custom-message",
+        "a user gets a message with a code",
+        services.cognito_custom_message,
+    ),
+    Sample(
+        "lambda-destination", "the record of a failed event", services.lambda_destination, ("body",)
+    ),
+    Sample("cloudformation", "a custom resource of a stack", services.cloudformation, ("body",)),
+    Sample("secrets-rotation", "a secret's rotation", services.secrets_rotation),
+)
+
+SAMPLES: Mapping[str, Sample] = {sample.name: sample for sample in _SAMPLES}
+"""The samples by name, in the order of a list."""
+
+
+def sample_event(
+    name: str,
+    *,
+    body: Any = None,
+    path: str = "",
+    method: str = "",
+    headers: Pairs = (),
+    query: Pairs = (),
+    count: int = 1,
+) -> Event:
+    """Make a sample event of an AWS service.
+
+    Args:
+        name: a name in SAMPLES, such as "sqs".
+        body: the content: a message, a request's body, an item. Text and bytes are used as they
+            are, everything else as JSON.
+        path: the path of a request, or the key of an S3 object.
+        method: the method of a request, such as "POST".
+        headers: headers of a request, added to the sample's.
+        query: query parameters of a request.
+        count: the number of records, such as messages of a queue.
+
+    Raises:
+        SampleError: there is no sample of that name, or a value does not fit it. The message names
+            the argument and what to write.
+
+    Example:
+        >>> sample_event("sqs", body="hello")["Records"][0]["body"]
+        'hello'
+    """
+    sample = SAMPLES.get(name)
+    if sample is None:
+        raise SampleError(_unknown(name))
+    text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
+    changes = Changes(text, path, method.upper(), _pairs(headers), _pairs(query), count)
+    _check_changes(sample, changes)
+    return sample.build(changes)
+
+
+def describe_samples() -> list[str]:
+    """Return one line for each sample: its name, what it is, and what changes it."""
+    width = max(map(len, SAMPLES))
+    lines: list[str] = []
+    for sample in _SAMPLES:
+        takes = f" ({', '.join(sample.takes)})" if sample.takes else ""
+        lines.append(f"{sample.name:{width}}  {sample.description}{takes}")
+    return lines
+
+
+def _unknown(name: str) -> str:
+    close = get_close_matches(name, SAMPLES, 1)
+    if close:
+        return f"no sample event is called {name!r}; did you mean {close[0]!r}?"
+    return f"no sample event is called {name!r}; there are {', '.join(SAMPLES)}"
+
+
+def _pairs(values: Pairs) -> tuple[tuple[str, str], ...]:
+    if not isinstance(values, Mapping):
+        return tuple(values)
+    return tuple(
+        (name, value)
+        for name, given in values.items()
+        for value in ((given,) if isinstance(given, str) else given)
+    )
+
+
+def _check_changes(sample: Sample, changes: Changes) -> None:
+    for field in attrs.fields(Changes):
+        if getattr(changes, field.name) != field.default and field.name not in sample.takes:
+            takes = " and ".join(sample.takes) if sample.takes else "no changes"
+            raise SampleError(f"{field.name}: an event {sample.name!r} has none; it takes {takes}")
+    if not 1 <= changes.count <= MOST_RECORDS:
+        raise SampleError(
+            f"count: must be an integer from 1 to {MOST_RECORDS:,}, got {changes.count}"
+        )
