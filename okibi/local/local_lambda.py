@@ -21,12 +21,13 @@ from .processes import peak_memory
 from .report_lines import end_lines, init_report_line, restore_report_line, start_line
 from .runtime_api import RuntimeApi
 from .sandbox import GRACE, SandboxProcess, ShutdownResult
+from .sandbox_hooks import SandboxHooks
 from .settings import FunctionSettings
 from .socket_stream import linger
 from .states import ApiError
 from .streaming import ResponseStream
 
-__all__ = ["LocalLambda", "open_local_lambda"]
+__all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -40,17 +41,18 @@ NOT_OURS = ApiError(
 
 @attrs.define(eq=False)
 class LocalLambda:
-    """One function, served on this machine. Created by `open_local_lambda`."""
+    """One function in one sandbox, on this machine. Created by `open_local_lambda`."""
 
     settings: FunctionSettings
     runtime_api: str
     """Host and port of the Runtime API."""
     invoke_url: str
-    """The URL to POST events to."""
+    """The URL to POST events to; "" without a listener for invokers."""
     _api: RuntimeApi
     _sandbox: SandboxProcess
     _output: Output
     _nursery: trio.Nursery
+    _hooks: SandboxHooks
     _billed_start: int = attrs.field(default=0, init=False)
     """The number of the start whose init phase an invocation has reported."""
     _restore_ms: float | None = attrs.field(default=None, init=False)
@@ -116,6 +118,24 @@ class LocalLambda:
         The next event continues them.
         """
         self._sandbox.freeze()
+
+    def start(self) -> None:
+        """Start the bootstrap, unless it is running."""
+        self._sandbox.request_process()
+
+    async def wait_initialised(self) -> None:
+        """Wait for the end of the init phase: the first /next, or an init error."""
+        await self._api.wait_initialised()
+
+    @property
+    def last_init_ms(self) -> float:
+        """Milliseconds of the init phase of this process; NaN before its end."""
+        return self._init_ms()
+
+    @property
+    def free_slots(self) -> int:
+        """In multi-concurrency, how many events the runtime takes at once."""
+        return self._api.free_slots
 
     def thaw(self) -> None:
         """Continue the function's processes (SIGCONT)."""
@@ -216,8 +236,14 @@ class LocalLambda:
         extensions.function_name = self.settings.name
         extensions.handler = self.settings.handler
         extensions.function_arn = self.settings.arn
-        if freeze:
-            self._api.on_idle = self._sandbox.freeze
+        if freeze and self.settings.max_concurrency is None:
+            self._api.on_idle = self._freeze_and_report
+        else:
+            self._api.on_idle = self._hooks.on_idle
+
+    def _freeze_and_report(self) -> None:
+        self._sandbox.freeze()
+        self._hooks.on_idle()
 
     def _on_begin(self, invocation: Invocation) -> None:
         self._sandbox.thaw()
@@ -243,11 +269,13 @@ class LocalLambda:
         if invocation.log is not None:
             self._output.tails.remove(invocation.log)
             invocation.log.complete.set()
+        self._hooks.on_end(invocation, self._peak)
 
     def _on_init_error(self, error: InvocationOutcome) -> None:
         # With multi-concurrency, no slot may have been opened yet.
         took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
+        self._hooks.on_init_failed(error, took)
 
     def _on_snapshot(self) -> None:
         self._output.write(init_report_line(self._init_ms(), None))
@@ -323,25 +351,108 @@ async def open_local_lambda(
     api = _check_api(settings, api)
     runtime_listeners = await _listen(runtime_port, "runtime_port")
     invoke_listeners = await _listen(invoke_port, "invoke_port")
-    runtime_api = _address(runtime_listeners)
-    failure: Exception | None = None
     orphan_killer = OrphanKiller() if kill_orphans else None
+    names = frozenset(map(str.lower, allowed_hosts))
+
+    def serve_invokers(function: LocalLambda, nursery: trio.Nursery) -> None:
+        address = _address(invoke_listeners)
+        function.invoke_url = f"http://{address}{PREFIX}{settings.name}{SUFFIX}"
+        invokers = InvokePath(settings, function.run_invocation, function.start_invocation, names)
+        nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
+        function.start()
+
+    try:
+        async with _open(
+            settings,
+            api,
+            runtime_listeners,
+            serve_invokers,
+            output=output,
+            freeze=freeze,
+            grace=grace,
+            any_process=any_process,
+            allowed_hosts=names,
+            orphan_killer=orphan_killer,
+            hooks=SandboxHooks(),
+        ) as function:
+            yield function
+    finally:
+        if orphan_killer is not None:
+            orphan_killer.dismiss()
+
+
+@asynccontextmanager
+async def open_sandbox(
+    settings: FunctionSettings,
+    *,
+    output: Callable[[str], None],
+    freeze: bool,
+    hooks: SandboxHooks,
+    orphan_killer: OrphanKiller | None = None,
+) -> AsyncGenerator[LocalLambda]:
+    """Open one of several sandboxes of a function, until the block ends.
+
+    It has a Runtime API of its own, and no listener for invokers. The bootstrap starts with
+    `LocalLambda.start`, or with the first invocation.
+
+    Args:
+        settings: the function.
+        output: called with each line of the log, as in `open_local_lambda`.
+        freeze: stop the function's processes while they are idle.
+        hooks: called at what happens to the sandbox.
+        orphan_killer: kills the function's processes if this process is killed.
+
+    Raises:
+        OSError: this system is not supported.
+    """
+    if not is_supported_system():
+        raise OSError(UNSUPPORTED_SYSTEM)
+    async with _open(
+        settings,
+        _check_api(settings, None),
+        await _listen(0, "runtime_port"),
+        lambda _, __: None,
+        output=output,
+        freeze=freeze,
+        grace=GRACE,
+        any_process=False,
+        allowed_hosts=frozenset(),
+        orphan_killer=orphan_killer,
+        hooks=hooks,
+    ) as function:
+        yield function
+
+
+@asynccontextmanager
+async def _open(
+    settings: FunctionSettings,
+    api: RuntimeApi,
+    listeners: list[trio.SocketListener],
+    on_open: Callable[[LocalLambda, trio.Nursery], None],
+    *,
+    output: Callable[[str], None] | None,
+    freeze: bool,
+    grace: float,
+    any_process: bool,
+    allowed_hosts: Collection[str],
+    orphan_killer: OrphanKiller | None,
+    hooks: SandboxHooks,
+) -> AsyncGenerator[LocalLambda]:
+    """Serve a sandbox; call `on_open` with its tasks' nursery."""
+    runtime_api = _address(listeners)
+    failure: Exception | None = None
     lines = Output(output or to_stderr)
     try:
         async with trio.open_nursery() as nursery:
-            sandbox = SandboxProcess(settings, api, runtime_api, lines, grace, orphan_killer)
-            url = f"http://{_address(invoke_listeners)}{PREFIX}{settings.name}{SUFFIX}"
-            function = LocalLambda(settings, runtime_api, url, api, sandbox, lines, nursery)
+            sandbox = SandboxProcess(settings, api, runtime_api, lines, grace, orphan_killer, hooks)
+            function = LocalLambda(settings, runtime_api, "", api, sandbox, lines, nursery, hooks)
             function.install_hooks(freeze=freeze)
-            api.allowed_hosts = names = frozenset(map(str.lower, allowed_hosts))
-            invokers = InvokePath(
-                settings, function.run_invocation, function.start_invocation, names
-            )
+            api.allowed_hosts = allowed_hosts
             serve = api.serve_connection if any_process else function.serve_sandbox_connection
-            nursery.start_soon(_serve_until, sandbox.finished, serve, runtime_listeners)
-            nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
+            nursery.start_soon(_serve_until, sandbox.finished, serve, listeners)
             nursery.start_soon(lines.pump)
             nursery.start_soon(sandbox.run)
+            on_open(function, nursery)
             try:
                 yield function
             except Exception as error:
@@ -355,8 +466,6 @@ async def open_local_lambda(
             nursery.cancel_scope.cancel()
     finally:
         lines.close()
-        if orphan_killer is not None:
-            orphan_killer.dismiss()
     if failure is not None:
         raise failure
 

@@ -47,6 +47,13 @@ class MultiConcurrencyPlatform(Platform):
     _late: set[str] = attrs.field(factory=set[str], init=False)
 
     @property
+    def free_slots(self) -> int:
+        """How many events the runtime takes at once; 0 during the init phase."""
+        if not self.initialised or not self._may_hand_out():
+            return 0
+        return sum(not waiter.abandoned for waiter in self._idle)
+
+    @property
     def offered(self) -> Invocation | None:
         """The first invocation that waits for the runtime's init phase."""
         return self._waiting[0] if self._waiting else None
@@ -99,6 +106,8 @@ class MultiConcurrencyPlatform(Platform):
             self.end_init_phase()
         while self._waiting and self._idle and self._may_hand_out():
             self._begin_event(self._waiting.popleft())
+        if self._idle and self._may_hand_out():
+            self.on_idle()
 
     # -- the runtime's side: what it asks
 

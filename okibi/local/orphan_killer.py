@@ -49,7 +49,7 @@ def _find_marked(wanted: set[bytes]) -> list[int]:
 
 
 class OrphanKiller:
-    """A helper process that kills the sandbox's processes if this process is killed.
+    """A helper process that kills the processes of all sandboxes if this process is killed.
 
     No code runs after SIGKILL. The kernel closes this process's pipes, and the helper sees the end
     of its stdin. The helper has its own session, so Ctrl-C does not reach it.
@@ -69,7 +69,7 @@ class OrphanKiller:
         """Register a process group to kill, and the processes with a mark (`kill_marked`).
 
         Args:
-            group: replaces the earlier group; 0 for none.
+            group: replaces the earlier group of this mark; 0 for none.
             mark: a `NAME=value` string, not empty; added to the earlier ones.
         """
         assert self._process.stdin is not None  # a pipe
@@ -88,16 +88,15 @@ class OrphanKiller:
 
 def _kill_orphans_at_eof() -> None:
     """Wait until the parent has ended; then kill what remains."""
-    group, marks = 0, set[str]()
+    groups: dict[str, int] = {}
     for line in sys.stdin:
         number, _, mark = line.rstrip("\n").partition(" ")
-        group = int(number)
-        marks.add(mark)
-    if group:
+        groups[mark] = int(number)
+    for group in filter(None, groups.values()):
         with suppress(OSError):
             os.killpg(group, signal.SIGKILL)
-    if marks:
-        kill_marked(marks, KILL_LIMIT)
+    if groups:
+        kill_marked(groups, KILL_LIMIT)
 
 
 if __name__ == "__main__":

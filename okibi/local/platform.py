@@ -90,7 +90,8 @@ class Platform(ABC):
         on_init_error: called with the error of an /init/error.
         on_begin, on_answer, on_end: called with an invocation when it is handed out, has an
             outcome, and has ended. They must not raise.
-        on_idle: called when runtime and extensions wait and there is no event.
+        on_idle: called when runtime and extensions wait and there is no event; in
+            multi-concurrency, when a slot waits.
         extensions: the registered extensions.
     """
 

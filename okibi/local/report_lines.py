@@ -6,7 +6,7 @@ import time
 from .invocation import Invocation
 from .outcomes import InvocationOutcome
 
-__all__ = ["end_lines", "init_report_line", "restore_report_line", "start_line"]
+__all__ = ["billed_ms", "end_lines", "init_report_line", "restore_report_line", "start_line"]
 
 
 def start_line(invocation: Invocation) -> str:
@@ -14,8 +14,18 @@ def start_line(invocation: Invocation) -> str:
     return f"START RequestId: {invocation.request_id} Version: $LATEST"
 
 
+def billed_ms(invocation: Invocation) -> int:
+    """Return the milliseconds that Lambda bills for an ended invocation.
+
+    The init or restore phase of a new sandbox is billed with its first invocation.
+    """
+    duration = (invocation.ended_at - invocation.begun_at) * 1000
+    billed_restore = math.ceil(invocation.restore_ms or 0.0)
+    return math.ceil(duration + (invocation.init_ms or 0.0)) + billed_restore
+
+
 def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> list[str]:
-    """Return the lines for an invocation that has ended. Init or restore phase are billed too.
+    """Return the lines for an invocation that has ended.
 
     Args:
         invocation: an ended invocation with its outcome.
@@ -23,12 +33,11 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
         peak: peak memory of the process in MB; None if unknown.
     """
     init_ms, restore_ms = invocation.init_ms, invocation.restore_ms
-    billed_restore = math.ceil(restore_ms or 0.0)
     duration = (invocation.ended_at - invocation.begun_at) * 1000
     fields = [
         f"REPORT RequestId: {invocation.request_id}",
         f"Duration: {duration:.2f} ms",
-        f"Billed Duration: {math.ceil(duration + (init_ms or 0.0)) + billed_restore} ms",
+        f"Billed Duration: {billed_ms(invocation)} ms",
         f"Memory Size: {memory} MB",
         f"Max Memory Used: {'-' if peak is None else math.ceil(peak)} MB",
     ]
@@ -36,7 +45,7 @@ def end_lines(invocation: Invocation, *, memory: int, peak: float | None) -> lis
         fields.append(f"Init Duration: {init_ms:.2f} ms")
     if restore_ms is not None:
         fields.append(f"Restore Duration: {restore_ms:.2f} ms")
-        fields.append(f"Billed Restore Duration: {billed_restore} ms")
+        fields.append(f"Billed Restore Duration: {math.ceil(restore_ms)} ms")
     if invocation.outcome is not None:
         fields.extend(_status(invocation.outcome))
     lines = [f"END RequestId: {invocation.request_id}", "\t".join([*fields, ""])]

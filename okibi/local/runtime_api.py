@@ -183,6 +183,12 @@ class RuntimeApi:
         return self._platform.offered
 
     @property
+    def free_slots(self) -> int:
+        """In multi-concurrency, how many events the runtime takes at once."""
+        platform = self._platform
+        return platform.free_slots if isinstance(platform, MultiConcurrencyPlatform) else 0
+
+    @property
     def extensions(self) -> Extensions:
         """The registered extensions."""
         return self._platform.extensions

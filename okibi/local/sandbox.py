@@ -18,10 +18,11 @@ import trio
 from .environment import process_mark, sandbox_environment
 from .journal import EntryKind
 from .orphan_killer import KILL_LIMIT, OrphanKiller, kill_marked
-from .outcomes import exited, timed_out
+from .outcomes import InvocationOutcome, exited, timed_out
 from .output import Output
 from .report_lines import init_report_line
 from .runtime_api import RuntimeApi
+from .sandbox_hooks import SandboxHooks
 from .settings import FunctionSettings
 
 __all__ = ["GRACE", "INIT_LIMIT", "SandboxProcess", "ShutdownResult"]
@@ -82,6 +83,7 @@ class SandboxProcess:
         output: receives what the process writes.
         grace: seconds between SIGTERM and SIGKILL.
         orphan_killer: kills the process if this process is killed.
+        hooks: called when an init phase fails, and when a process is dead.
     """
 
     settings: FunctionSettings
@@ -90,6 +92,7 @@ class SandboxProcess:
     output: Output
     grace: float = GRACE
     orphan_killer: OrphanKiller | None = None
+    hooks: SandboxHooks = attrs.field(factory=SandboxHooks)
 
     starts: int = attrs.field(default=0, init=False)
     """How many processes have been started."""
@@ -179,8 +182,7 @@ class SandboxProcess:
                 os.killpg(self.pid, number)
 
     async def run(self) -> None:
-        """Run until cancelled. The first process starts at once (provisioned concurrency)."""
-        self.request_process()
+        """Run until cancelled; start a process whenever one is requested."""
         try:
             while True:
                 await self._process_requested.wait()
@@ -230,6 +232,7 @@ class SandboxProcess:
             await self._report_exit(process, killed)
         else:
             self._report_init_timeout()
+        self.hooks.on_exit()
 
     def _update_orphan_killer(self) -> None:
         if self.orphan_killer is not None:
@@ -274,14 +277,11 @@ class SandboxProcess:
         else:
             returncode = process.returncode or 0
             if math.isnan(self.api.initialised_at):
-                took = (trio.current_time() - self.started_at) * 1000
-                self.output.write(init_report_line(took, exited("", returncode)))
+                self._report_failed_init(exited("", returncode))
             self.api.sandbox_ended(lambda request_id: exited(request_id, returncode))
 
     def _report_init_timeout(self) -> None:
-        outcome = timed_out("", self.settings.timeout)
-        took = (trio.current_time() - self.started_at) * 1000
-        self.output.write(init_report_line(took, outcome))
+        self._report_failed_init(timed_out("", self._init_limit))
         if self._init_limit == self._first_limit:
             # Repeat the init phase once, at the next invoke, within the function's time-out.
             self._init_limit = self.settings.timeout
@@ -289,3 +289,8 @@ class SandboxProcess:
         else:
             self._init_limit = self._first_limit
             self.api.sandbox_ended(lambda request_id: timed_out(request_id, self.settings.timeout))
+
+    def _report_failed_init(self, outcome: InvocationOutcome) -> None:
+        took = (trio.current_time() - self.started_at) * 1000
+        self.output.write(init_report_line(took, outcome))
+        self.hooks.on_init_failed(outcome, took)
