@@ -1,6 +1,5 @@
 """Lambda on this machine: the Runtime API, the Invoke API and the bootstrap's process together."""
 
-import errno
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_path import PREFIX, SUFFIX, InvokePath
 from .journal import Journal
+from .listeners import open_listeners
 from .orphan_killer import OrphanKiller
 from .outcomes import InvocationOutcome
 from .output import Output, to_stderr
@@ -28,8 +28,6 @@ from .states import ApiError
 from .streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
-
-LOOPBACK = "127.0.0.1"
 
 NOT_OURS = ApiError(
     403,
@@ -349,8 +347,8 @@ async def open_local_lambda(
     if not is_supported_system():
         raise OSError(UNSUPPORTED_SYSTEM)
     api = _check_api(settings, api)
-    runtime_listeners = await _listen(runtime_port, "runtime_port")
-    invoke_listeners = await _listen(invoke_port, "invoke_port")
+    runtime_listeners = await open_listeners(runtime_port, name="runtime_port")
+    invoke_listeners = await open_listeners(invoke_port, name="invoke_port")
     orphan_killer = OrphanKiller() if kill_orphans else None
     names = frozenset(map(str.lower, allowed_hosts))
 
@@ -410,7 +408,7 @@ async def open_sandbox(
     async with _open(
         settings,
         _check_api(settings, None),
-        await _listen(0, "runtime_port"),
+        await open_listeners(0, name="runtime_port"),
         lambda _, __: None,
         output=output,
         freeze=freeze,
@@ -494,16 +492,6 @@ async def _serve_until(
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         await finished.wait()
         nursery.cancel_scope.cancel()
-
-
-async def _listen(port: int, name: str) -> list[trio.SocketListener]:
-    try:
-        return await trio.open_tcp_listeners(port, host=LOOPBACK)
-    except OSError as error:
-        reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise OSError(
-            error.errno, f"{name}: cannot listen on {LOOPBACK}:{port}: {reason}"
-        ) from error
 
 
 def _address(listeners: list[trio.SocketListener]) -> str:

@@ -1,0 +1,100 @@
+"""The ASGI application of `okibi dev`: who may call, and who answers."""
+
+import logging
+from collections.abc import Collection, MutableMapping
+from typing import Any
+
+import attrs
+
+from ..browser_requests import browser_refusal, host_refusal
+from ..invoke_errors import InvokeError
+from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body
+from .lambda_api.operations import is_lambda_path
+from .lambda_api.responses import error_response, send_response
+
+__all__ = ["DevApplication"]
+
+_logger = logging.getLogger("okibi.dev")
+
+
+@attrs.define(eq=False)
+class DevApplication:
+    """Passes requests on to Lambda's API or to the functions' HTTP routes (ASGI 3).
+
+    A web page may call the HTTP routes, whose CORS configuration decides what it may read. It may
+    not call Lambda's API. The Host header is checked everywhere, against DNS rebinding.
+
+    Args:
+        lambda_api: serves Lambda's API.
+        http: serves function URLs and routes.
+        allowed_hosts: host names that clients may use, besides `localhost`, `*.localhost` and
+            loopback addresses.
+        any_address: whether clients may use every IP address, for a server that listens beyond
+            loopback.
+    """
+
+    lambda_api: AsgiApplication
+    http: AsgiApplication
+    allowed_hosts: Collection[str] = ()
+    any_address: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection or request."""
+        if scope["type"] == "lifespan":
+            await _run_lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            # Neither function URLs nor HTTP APIs take WebSockets. The server answers 403.
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            await self._serve_request(scope, receive, send)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tracked = _TrackedSend(send)
+        application = self.lambda_api if is_lambda_path(scope["path"]) else self.http
+        try:
+            if why := self._refusal(scope):
+                await read_body(receive, 0)
+                raise InvokeError(403, "AccessDeniedException", why)
+            await application(scope, receive, tracked)
+        except ClientLeft:
+            return
+        except InvokeError as error:
+            await send_response(tracked, error_response(error))
+        except Exception as error:
+            # One request must not end the server.
+            _logger.exception("cannot serve %s %s", scope["method"], scope["path"])
+            if not tracked.started:
+                failed = InvokeError(
+                    500,
+                    "ServiceException",
+                    f"okibi dev could not serve the request: {type(error).__name__}: {error}",
+                )
+                await send_response(tracked, error_response(failed))
+
+    def _refusal(self, scope: Scope) -> str:
+        headers = dict(scope["headers"])
+        if b"host" not in headers and scope["http_version"] != "1.0":
+            return "the Host header is missing"
+        refusal = browser_refusal if is_lambda_path(scope["path"]) else host_refusal
+        return refusal(headers, self.allowed_hosts, any_address=self.any_address)
+
+
+@attrs.define(eq=False)
+class _TrackedSend:
+    """ASGI's send, and whether the response has been started."""
+
+    _send: Send
+    started: bool = attrs.field(default=False, init=False)
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        self.started = True
+        await self._send(message)
+
+
+async def _run_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = (await receive())["type"].removeprefix("lifespan.")
+        await send({"type": f"lifespan.{event}.complete"})
+        if event == "shutdown":
+            return

@@ -1,0 +1,64 @@
+"""Types of ASGI 3, and how a request's body is read."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+import attrs
+
+__all__ = ["AsgiApplication", "ClientLeft", "Receive", "RequestBody", "Scope", "Send", "read_body"]
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DISCARD_LIMIT = 64 * 1024 * 1024
+"""Bytes beyond the limit of a body that are received and discarded.
+
+Many clients read no response before they have sent the whole body.
+"""
+
+
+class ClientLeft(Exception):
+    """The client has closed the connection before the request was complete."""
+
+
+@attrs.frozen
+class RequestBody:
+    """The body of a request.
+
+    Args:
+        data: the body, without the bytes beyond the limit.
+        size: bytes of the whole body.
+    """
+
+    data: bytes
+    size: int
+
+
+async def read_body(receive: Receive, limit: int) -> RequestBody:
+    """Read a body and keep no more than `limit` bytes in memory.
+
+    Args:
+        receive: ASGI's receive.
+        limit: bytes to keep.
+
+    Raises:
+        ClientLeft: the client closed the connection.
+
+    Example:
+        body = await read_body(receive, MAX_EVENT_SIZE)
+        too_large = body.size > MAX_EVENT_SIZE
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            pieces.append(piece)
+        if not message.get("more_body", False) or size > limit + DISCARD_LIMIT:
+            return RequestBody(b"".join(pieces), size)
