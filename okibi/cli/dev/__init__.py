@@ -1,0 +1,1 @@
+"""`okibi dev`: serve functions on this machine, as Lambda would."""
