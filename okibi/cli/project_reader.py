@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from ..local.dev.dev_function import RouteKind
 from ..local.limits import (
     MAX_MANAGED_MEMORY,
     MAX_MANAGED_TIMEOUT,
@@ -160,6 +161,9 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
             "routes",
             pattern=rf"({METHODS}) /\S*|\$default",
             expected="a list of routes, as in 'GET /visits/{name}' or '$default'",
+        ),
+        route_kind=cast(
+            "RouteKind", table.choice("route_kind", ("http-api", "rest-api", "alb"), "http-api")
         ),
         schedule=read_schedule(table),
         queue=read_queue(table),

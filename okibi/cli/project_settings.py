@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from ..local.dev.dev_function import RouteKind
 from .arguments import BadInput, check_handler
 
 __all__ = [
@@ -221,6 +222,7 @@ class ProjectFunction:
         tracing: AWS X-Ray.
         layers: ARNs of layers.
         routes: of an HTTP API, such as `GET /visits/{name}`.
+        route_kind: `http-api`; for `okibi dev` also `rest-api` or `alb`.
     """
 
     name: str
@@ -238,6 +240,7 @@ class ProjectFunction:
     policies: Sequence[PolicySettings] = ()
     url: UrlSettings | None = None
     routes: Sequence[str] = ()
+    route_kind: RouteKind = "http-api"
     schedule: ScheduleSettings | None = None
     queue: QueueSettings | None = None
     table: TableSettings | None = None

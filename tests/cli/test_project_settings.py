@@ -16,6 +16,8 @@ from okibi.cli.project_settings import (
     UrlSettings,
     choose_function,
 )
+from okibi.cli.template.cloudformation import build_template
+from okibi.cli.template.sam import build_sam_template
 
 PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:busy"
 
@@ -204,3 +206,27 @@ def test_values_of_the_environment_are_not_in_the_settings_repr() -> None:
     function = ProjectFunction("f", "app.f", environment={"TOKEN": "hush"})
 
     assert "hush" not in repr(function)
+
+
+# -- routes
+
+
+def test_routes_may_be_those_of_a_rest_api_or_a_load_balancer() -> None:
+    project = parse(
+        """
+        [tool.okibi.functions.visits]
+        handler = "app.function"
+        routes = ["GET /"]
+        route_kind = "alb"
+        """
+    )
+
+    assert project.functions["visits"].route_kind == "alb"
+
+
+def test_a_template_has_routes_of_an_http_api_only() -> None:
+    function = ProjectFunction("visits", "app.function", routes=["GET /"], route_kind="rest-api")
+
+    for build in (build_template, build_sam_template):
+        with pytest.raises(BadInput, match="route_kind = 'rest-api': only okibi dev serves it"):
+            build(function)

@@ -2,11 +2,12 @@
 
 import hashlib
 
+from ..arguments import BadInput
 from ..project_settings import ProjectFunction
 from .intrinsics import STACK, Resources, arn, ref, sub
 from .lambda_function import target_arn
 
-__all__ = ["API_URL", "build_http_api"]
+__all__ = ["API_URL", "build_http_api", "check_route_kind"]
 
 API_URL = sub("https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}")
 
@@ -15,6 +16,7 @@ def build_http_api(function: ProjectFunction) -> Resources:
     """Build the API, its integration, a route for each `METHOD /path`, and a stage."""
     if not function.routes:
         return {}
+    check_route_kind(function)
     resources: Resources = {
         "HttpApi": {
             "Type": "AWS::ApiGatewayV2::Api",
@@ -53,6 +55,19 @@ def build_http_api(function: ProjectFunction) -> Resources:
             },
         }
     return resources
+
+
+def check_route_kind(function: ProjectFunction) -> None:
+    """Check that the routes are those of an HTTP API.
+
+    Raises:
+        BadInput: they are not.
+    """
+    if function.routes and function.route_kind != "http-api":
+        raise BadInput(
+            f"[tool.okibi.functions.{function.name}] route_kind = {function.route_kind!r}: only"
+            " okibi dev serves it; a template has routes of an HTTP API"
+        )
 
 
 def _route_id(route: str) -> str:

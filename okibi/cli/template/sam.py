@@ -5,6 +5,7 @@ from .alarms import build_alarms, list_rollback_alarms
 from .cloudformation import build_shared_outputs
 from .dynamodb_table import build_table
 from .function_url import build_cors, name_auth, name_invoke_mode
+from .http_api import check_route_kind
 from .intrinsics import FUNCTION, Resource, Resources, get_output, ref, sub
 from .lambda_function import (
     build_function_properties,
@@ -95,6 +96,7 @@ def _build_properties(function: ProjectFunction, package: str) -> Resource:
 
 def _build_events(function: ProjectFunction) -> Resource:
     events: Resource = {}
+    check_route_kind(function)
     for number, route in enumerate(function.routes, 1):
         event: Resource = {"Type": "HttpApi"}
         # SAM's event without a path is the route $default.
