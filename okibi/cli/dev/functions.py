@@ -1,0 +1,183 @@
+"""Make the functions that `okibi dev` serves: from pyproject.toml, or from a template."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, RouteKind, Schedule
+from ...local.settings import FunctionSettings
+from ..arguments import BadInput
+from ..project_settings import ProjectFunction, ProjectSettings, choose_function
+from .sam_template import LeftOut, TemplateReader, build_functions
+from .template_file import read_template
+from .template_triggers import read_triggers
+from .template_values import TemplateValues, check_parameters
+
+__all__ = ["choose_project_functions", "from_project", "from_template", "make_dev_function"]
+
+
+def choose_project_functions(project: ProjectSettings, asked: str | None) -> list[ProjectFunction]:
+    """Choose the functions of a project.
+
+    Args:
+        project: the project.
+        asked: a handler or a function's name; None for all functions of pyproject.toml.
+
+    Raises:
+        BadInput: there is no such function.
+    """
+    if asked is None and project.functions:
+        return [*project.functions.values()]
+    return [choose_function(project, asked)]
+
+
+def from_project(
+    project: ProjectSettings, asked: str | None, folder: Path
+) -> tuple[list[DevFunction], list[LeftOut]]:
+    """Make the functions of a project.
+
+    Args:
+        project: the project.
+        asked: a handler or a function's name; None for all functions of pyproject.toml.
+        folder: the folder of the project.
+
+    Returns:
+        The functions, and what `okibi dev` does not do for them.
+
+    Raises:
+        BadInput: there is no such function, or it cannot be served.
+    """
+    chosen = choose_project_functions(project, asked)
+    left_out = list[LeftOut]()
+    for function in chosen:
+        if function.queue is not None:
+            left_out.append(
+                LeftOut(f"{function.name}.queue", "nothing polls it; try okibi event sqs")
+            )
+        if function.table is not None:
+            left_out.append(LeftOut(f"{function.name}.table", "not made; set TABLE_NAME yourself"))
+        if function.vpc is not None and function.vpc.cache:
+            left_out.append(
+                LeftOut(f"{function.name}.vpc.cache", "not made; set CACHE_HOST yourself")
+            )
+        if function.layers:
+            left_out.append(LeftOut(f"{function.name}.layers", "not added; install their packages"))
+    return [make_dev_function(function, folder) for function in chosen], left_out
+
+
+def make_dev_function(function: ProjectFunction, folder: Path) -> DevFunction:
+    """Make a function from its table in pyproject.toml.
+
+    Raises:
+        BadInput: it cannot be served.
+    """
+    capacity = function.capacity_provider
+    try:
+        return DevFunction(
+            FunctionSettings(
+                function.handler,
+                name=function.name,
+                task_root=folder,
+                timeout=float(function.timeout),
+                memory=function.memory,
+                environment=function.environment,
+                max_concurrency=None if capacity is None else capacity.concurrency,
+                snap_start=function.snapstart,
+            ),
+            url=_make_url(function),
+            routes=[_make_route(route, function.route_kind) for route in function.routes],
+            schedules=[
+                Schedule(each.expression, each.timezone, each.input)
+                for each in (function.schedule,)
+                if each is not None
+            ],
+            runtime=f"python{function.python}",
+            architecture=function.architecture,
+        )
+    except ValueError as error:
+        raise BadInput(f"pyproject.toml: [tool.okibi.functions.{function.name}] {error}") from error
+
+
+def _make_url(function: ProjectFunction) -> FunctionUrl:
+    # Without a url in pyproject.toml, a local one still helps.
+    if function.url is None:
+        return FunctionUrl()
+    cors = Cors(function.url.cors, ["*"], ["*"]) if function.url.cors else None
+    return FunctionUrl(function.url.streaming, cors)
+
+
+def _make_route(route: str, kind: RouteKind) -> Route:
+    method, _, path = route.rpartition(" ")
+    return Route(method or "ANY", path, kind)
+
+
+def from_template(
+    path: Path, parameters: Mapping[str, str], asked: str | None, stack_name: str, region: str
+) -> tuple[list[DevFunction], list[LeftOut]]:
+    """Make the functions of a SAM or CloudFormation template.
+
+    Args:
+        path: the template.
+        parameters: the values of --parameter.
+        asked: a function's name or logical id; None for all.
+        stack_name, region: of `AWS::StackName` and `AWS::Region`.
+
+    Returns:
+        The functions, and what `okibi dev` does not do.
+
+    Raises:
+        BadInput: the template is wrong, or no function in it can be served.
+    """
+    template = read_template(path)
+    check_parameters(template, parameters)
+    values = TemplateValues(template, parameters, stack_name, region)
+    reader = TemplateReader(path.resolve().parent, values)
+    reader.read_functions()
+    read_triggers(reader)
+    functions = build_functions(reader)
+    if reader.mistakes:
+        raise BadInput("\nokibi: ".join(f"{path}: {mistake}" for mistake in reader.mistakes))
+    if not functions:
+        reasons = "; ".join(f"{each.resource}: {each.reason}" for each in reader.left_out)
+        raise BadInput(f"{path}: has no function that okibi dev can serve ({reasons or 'none'})")
+    return _choose_by_name(functions, reader, asked, path), _unique(reader, functions)
+
+
+def _choose_by_name(
+    functions: Sequence[DevFunction], reader: TemplateReader, asked: str | None, path: Path
+) -> list[DevFunction]:
+    if asked is None:
+        return [*functions]
+    logical = reader.functions.get(asked)
+    names = {asked, logical.settings.name if logical else asked}
+    chosen = [function for function in functions if function.name in names]
+    if not chosen:
+        has = ", ".join(function.name for function in functions)
+        raise BadInput(f"{path}: no function {asked!r}; it has {has}")
+    return chosen
+
+
+def _unique(reader: TemplateReader, functions: Sequence[DevFunction]) -> list[LeftOut]:
+    """What is left out, each once; also another Python."""
+    ours = "python{}.{}".format(*platform.python_version_tuple())
+    others = {f.runtime for f in functions if f.runtime.startswith("python")} - {ours}
+    for runtime in sorted(others):
+        reader.leave_out(f"Runtime {runtime}", f"served by the Python of okibi, {ours[6:]}")
+    return list(dict.fromkeys(reader.left_out))
+
+
+def with_variables(
+    functions: Sequence[DevFunction], variables: Mapping[str, str]
+) -> list[DevFunction]:
+    """Add environment variables to functions; they win over a function's own."""
+    return [
+        attrs.evolve(
+            function,
+            settings=attrs.evolve(
+                function.settings, environment={**function.settings.environment, **variables}
+            ),
+        )
+        for function in functions
+    ]

@@ -1,0 +1,321 @@
+"""Read the functions of a SAM or CloudFormation template, with their triggers.
+
+What `okibi dev` cannot do is in `left_out`, and never skipped in silence.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from ...local.settings import RESERVED_VARIABLES, FunctionSettings
+from ..arguments import BadInput, check_handler
+from .template_code import find_code
+from .template_cors import read_cors
+from .template_file import FUNCTIONS, as_mapping
+from .template_values import TemplateValues, UnknownValue
+
+__all__ = ["LeftOut", "TemplateFunction", "TemplateReader", "build_functions"]
+
+SAM = "AWS::Serverless::Function"
+READ = frozenset(
+    {
+        *("FunctionName", "Handler", "CodeUri", "Code", "Timeout", "MemorySize", "Environment"),
+        *("Runtime", "PackageType", "Architectures", "Description", "Events", "InlineCode"),
+        *("FunctionUrlConfig", "ReservedConcurrentExecutions", "EventInvokeConfig", "SnapStart"),
+        *("CapacityProviderConfig", "ImageUri", "ImageConfig"),
+    }
+)
+WITHOUT_EFFECT = frozenset(
+    {
+        *("Role", "RolePath", "Policies", "PermissionsBoundary", "AssumeRolePolicyDocument"),
+        *("Tags", "PropagateTags", "Tracing", "TracingConfig", "LoggingConfig", "KmsKeyArn"),
+        *("SourceKMSKeyArn", "CodeSigningConfigArn", "AutoPublishAlias", "AutoPublishCodeSha256"),
+        *("AutoPublishAliasAllProperties", "VersionDeletionPolicy", "VersionDescription"),
+        *("DeploymentPreference", "RuntimeManagementConfig", "RuntimeConfig", "RecursiveLoop"),
+        *("ProvisionedConcurrencyConfig", "EphemeralStorage", "VpcConfig", "FunctionScalingConfig"),
+        *("PublishToLatestPublished",),
+    }
+)
+"""Properties that change nothing that a function sees on this machine."""
+REASONS: Mapping[str, str] = {
+    "Layers": "not added; install their packages where okibi runs",
+    "DeadLetterQueue": "no queue; failed events go to the on-failure file",
+    "DeadLetterConfig": "no queue; failed events go to the on-failure file",
+    "FileSystemConfigs": "not mounted",
+}
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+MANAGED_CONCURRENCY = 16
+"""Events at once in one execution environment of Managed Instances, as Python's default is."""
+
+
+@attrs.frozen
+class LeftOut:
+    """Something in a template that `okibi dev` does not do.
+
+    Args:
+        resource: the logical id, and the property if there is one, as in `Visits.Layers`.
+        reason: one clause.
+    """
+
+    resource: str
+    reason: str
+
+
+@attrs.define(eq=False)
+class TemplateFunction:
+    """A function of a template, while the template is read.
+
+    Args:
+        logical_id: of the resource.
+        settings: the function itself.
+        kind: the type of the resource.
+        properties: with those of Globals.
+    """
+
+    logical_id: str
+    settings: FunctionSettings
+    kind: str
+    properties: Mapping[str, Any]
+    runtime: str
+    url: FunctionUrl = attrs.field(init=False, factory=FunctionUrl)
+    routes: list[Route] = attrs.field(init=False, factory=list[Route])
+    schedules: list[Schedule] = attrs.field(init=False, factory=list[Schedule])
+    retries: int = attrs.field(init=False, default=2)
+    age: int = attrs.field(init=False, default=21_600)
+
+
+@attrs.define(eq=False)
+class TemplateReader:
+    """Reads a template.
+
+    Args:
+        folder: the template's folder.
+        values: resolves expressions.
+    """
+
+    folder: Path
+    values: TemplateValues
+    left_out: list[LeftOut] = attrs.field(init=False, factory=list[LeftOut])
+    mistakes: list[str] = attrs.field(init=False, factory=list[str])
+    functions: dict[str, TemplateFunction] = attrs.field(
+        init=False, factory=dict[str, TemplateFunction]
+    )
+    """By logical id."""
+
+    def leave_out(self, resource: str, reason: str) -> None:
+        """Add something that `okibi dev` does not do."""
+        self.left_out.append(LeftOut(resource, reason))
+
+    def get(self, where: str, properties: Mapping[str, Any], key: str) -> Any:
+        """Read a property; None if it is missing, or not known on this machine."""
+        if key not in properties:
+            return None
+        try:
+            found = self.values.resolve({key: properties[key]})
+        except UnknownValue as error:
+            self.leave_out(f"{where}.{key}", str(error))
+            return None
+        return found.get(key)
+
+    def integer(self, where: str, properties: Mapping[str, Any], key: str, default: int) -> int:
+        """Read an integer; CloudFormation takes its text too."""
+        value = self.get(where, properties, key)
+        if value is None:
+            return default
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            self.mistakes.append(f"{where}.{key} = {value!r}: must be an integer")
+            return default
+
+    def text(self, where: str, properties: Mapping[str, Any], key: str, default: str = "") -> str:
+        """Read a text."""
+        value = self.get(where, properties, key)
+        if value is None or isinstance(value, (dict, list)):
+            return default
+        return str(value)
+
+    def cors(self, where: str, value: object) -> Cors | None:
+        """Read a CORS configuration of any of AWS's forms."""
+        try:
+            return read_cors(self.values.resolve(value))
+        except (UnknownValue, ValueError) as error:
+            self.leave_out(where, str(error))
+            return None
+
+    # -- functions
+
+    def read_functions(self) -> None:
+        """Read every function, without its triggers."""
+        globals_ = as_mapping(as_mapping(self.values.template.get("Globals")).get("Function"))
+        for logical_id, resource in self.values.resources().items():
+            kind = resource.get("Type")
+            if kind not in FUNCTIONS:
+                continue
+            properties = as_mapping(resource.get("Properties"))
+            if kind == SAM:
+                properties = merge_globals(globals_, properties)
+            function = self._read_function(logical_id, resource, properties)
+            if function is not None:
+                self.functions[logical_id] = function
+                self._read_own_triggers(function)
+
+    def _read_function(
+        self, logical_id: str, resource: Mapping[str, Any], properties: Mapping[str, Any]
+    ) -> TemplateFunction | None:
+        runtime = self.text(logical_id, properties, "Runtime")
+        handler = self.text(logical_id, properties, "Handler")
+        if self.text(logical_id, properties, "PackageType") == "Image":
+            self.leave_out(logical_id, "a container image; okibi dev serves folders of Python code")
+            return None
+        code = properties.get("CodeUri" if resource["Type"] == SAM else "Code", ".")
+        try:
+            folder, note = find_code(
+                self.folder, self._resolve_code(code), as_mapping(resource.get("Metadata")), handler
+            )
+            check_handler(handler)
+        except ValueError as error:
+            self.leave_out(logical_id, str(error))
+            return None
+        except BadInput as error:
+            self.mistakes.append(f"{logical_id}.Handler: {error}")
+            return None
+        if not runtime.startswith(("python", "provided", "custom")):
+            self.leave_out(logical_id, f"Runtime {runtime or 'missing'}; only Python is served")
+            return None
+        if note:
+            self.leave_out(f"{logical_id}.CodeUri", note)
+        for key in properties:
+            if key not in READ and key not in WITHOUT_EFFECT:
+                self.leave_out(f"{logical_id}.{key}", REASONS.get(key, "not emulated"))
+        try:
+            settings = FunctionSettings(
+                handler,
+                name=self.values.function_name(logical_id),
+                task_root=folder,
+                timeout=float(self.integer(logical_id, properties, "Timeout", 3)),
+                memory=self.integer(logical_id, properties, "MemorySize", 128),
+                environment=self._read_environment(logical_id, properties),
+                max_concurrency=self._read_managed_instances(logical_id, properties),
+                snap_start=as_mapping(properties.get("SnapStart")).get("ApplyOn")
+                == "PublishedVersions",
+            )
+        except ValueError as error:
+            self.mistakes.append(f"{logical_id}: {error}")
+            return None
+        return TemplateFunction(logical_id, settings, resource["Type"], properties, runtime)
+
+    def _resolve_code(self, code: object) -> object:
+        try:
+            return self.values.resolve(code)
+        except UnknownValue:
+            # Such as the bucket of the deployment.
+            return as_mapping(code)
+
+    def _read_environment(self, logical_id: str, properties: Mapping[str, Any]) -> dict[str, str]:
+        variables = as_mapping(as_mapping(properties.get("Environment")).get("Variables"))
+        where, found = f"{logical_id}.Environment", dict[str, str]()
+        for name, value in variables.items():
+            if name in RESERVED_VARIABLES:
+                self.leave_out(f"{where}.{name}", "Lambda sets it itself")
+            elif name == WRAPPER:
+                if value != "/var/task/bootstrap":
+                    self.leave_out(f"{where}.{name}", "not run; okibi's runtime is started")
+            else:
+                try:
+                    found[name] = self.values.text(value)
+                except UnknownValue as error:
+                    self.leave_out(f"{where}.{name}", f"{error}; --env-file can set it")
+        return found
+
+    def _read_managed_instances(self, logical_id: str, properties: Mapping[str, Any]) -> int | None:
+        config = as_mapping(properties.get("CapacityProviderConfig"))
+        if not config:
+            return None
+        inner = as_mapping(config.get("LambdaManagedInstancesCapacityProviderConfig")) or config
+        key = "PerExecutionEnvironmentMaxConcurrency"
+        where = f"{logical_id}.CapacityProviderConfig"
+        return self.integer(where, inner, key, MANAGED_CONCURRENCY)
+
+    def _read_own_triggers(self, function: TemplateFunction) -> None:
+        """Read what a SAM function says of its URL and its asynchronous invocations."""
+        logical_id = function.logical_id
+        if url := as_mapping(function.properties.get("FunctionUrlConfig")):
+            self.read_url(function, f"{logical_id}.FunctionUrlConfig", url)
+        if config := as_mapping(function.properties.get("EventInvokeConfig")):
+            self.read_invoke_config(function, f"{logical_id}.EventInvokeConfig", config)
+
+    def read_url(
+        self, function: TemplateFunction, where: str, properties: Mapping[str, Any]
+    ) -> None:
+        """Read the configuration of a function URL."""
+        function.url = FunctionUrl(
+            streaming=self.text(where, properties, "InvokeMode") == "RESPONSE_STREAM",
+            cors=self.cors(f"{where}.Cors", properties["Cors"]) if "Cors" in properties else None,
+        )
+
+    def read_invoke_config(
+        self, function: TemplateFunction, where: str, properties: Mapping[str, Any]
+    ) -> None:
+        """Read the retries of asynchronous invocations."""
+        function.retries = self.integer(where, properties, "MaximumRetryAttempts", 2)
+        function.age = self.integer(where, properties, "MaximumEventAgeInSeconds", 21_600)
+        if "DestinationConfig" in properties:
+            self.leave_out(
+                f"{where}.DestinationConfig", "failed events go to the on-failure file; others end"
+            )
+
+
+def merge_globals(globals_: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a function's properties into those of Globals (SAM).
+
+    Mappings are merged, lists are joined, and for everything else the function's own value wins.
+
+    >>> merge_globals({"Timeout": 3, "Tags": {"a": 1}}, {"Timeout": 5, "Tags": {"b": 2}})
+    {'Timeout': 5, 'Tags': {'a': 1, 'b': 2}}
+    """
+    merged = dict(globals_)
+    for key, value in own.items():
+        before = merged.get(key)
+        ours, theirs = as_mapping(before), as_mapping(value)
+        if ours and theirs and not _is_expression(theirs):
+            merged[key] = merge_globals(ours, theirs)
+        elif isinstance(before, list) and isinstance(value, list):
+            merged[key] = [*cast("list[object]", before), *cast("list[object]", value)]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _is_expression(value: Mapping[str, Any]) -> bool:
+    return any(key == "Ref" or key.startswith("Fn::") for key in value)
+
+
+def build_functions(reader: TemplateReader) -> list[DevFunction]:
+    """Build the functions that have been read; a mistake is added to the reader's."""
+    found = list[DevFunction]()
+    for logical_id, function in reader.functions.items():
+        properties = function.properties
+        reserved = reader.integer(logical_id, properties, "ReservedConcurrentExecutions", -1)
+        architectures = reader.get(logical_id, properties, "Architectures") or ["x86_64"]
+        try:
+            found.append(
+                DevFunction(
+                    function.settings,
+                    reserved_concurrency=None if reserved < 0 else reserved,
+                    url=function.url,
+                    routes=function.routes,
+                    schedules=function.schedules,
+                    maximum_retry_attempts=function.retries,
+                    maximum_event_age=function.age,
+                    description=reader.text(logical_id, properties, "Description"),
+                    runtime=function.runtime,
+                    architecture=str(architectures[0]),
+                )
+            )
+        except ValueError as error:
+            reader.mistakes.append(f"{logical_id}: {error}")
+    return found

@@ -1,0 +1,289 @@
+"""Read what invokes the functions of a template: routes, schedules, URLs.
+
+SAM writes them as `Events` of a function, CloudFormation and the CDK as resources.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...local.dev.dev_function import Cors, Route, RouteKind, Schedule
+from .sam_template import TemplateFunction, TemplateReader, merge_globals
+from .template_file import FUNCTIONS, as_mapping, as_text
+from .template_values import UnknownValue
+
+__all__ = ["read_triggers"]
+
+# The name of a function in its ARN, also inside the URI of an integration.
+FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
+NO_SOURCE = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
+NO_AUTHORIZER = "every caller is let in"
+OPEN_API = "routes of an OpenAPI definition are not read; write Events, or Route resources"
+# Resources whose content a function on this machine does not see, or that others read.
+SILENT = (
+    *("AWS::IAM::", "AWS::Logs::", "AWS::CloudWatch::", "AWS::CodeDeploy::", "AWS::CDK::"),
+    *("AWS::Lambda::Permission", "AWS::Lambda::Version", "AWS::Lambda::Alias"),
+    *("AWS::Lambda::CapacityProvider", "AWS::Serverless::CapacityProvider", "AWS::EC2::"),
+    *("AWS::ApiGatewayV2::", "AWS::ApiGateway::", "AWS::Serverless::Api"),
+    *("AWS::Serverless::HttpApi", "AWS::KMS::", "AWS::Route53::", "AWS::CertificateManager::"),
+)
+NOT_DONE: Mapping[str, str] = {
+    "AWS::CloudFormation::Stack": "a nested stack; serve its own template",
+    "AWS::Serverless::Application": "a nested application; serve its own template",
+    "AWS::Lambda::EventSourceMapping": NO_SOURCE,
+    "AWS::Lambda::LayerVersion": "a layer; install its packages where okibi runs",
+    "AWS::Serverless::LayerVersion": "a layer; install its packages where okibi runs",
+    "AWS::ApiGatewayV2::Authorizer": NO_AUTHORIZER,
+    "AWS::ApiGateway::Authorizer": NO_AUTHORIZER,
+    "AWS::ElasticLoadBalancingV2::ListenerRule": "rules of a load balancer are not read",
+}
+
+
+def read_triggers(reader: TemplateReader) -> None:
+    """Read the triggers of all functions, and list what is not done."""
+    for function in reader.functions.values():
+        for name, event in as_mapping(function.properties.get("Events")).items():
+            _read_event(reader, function, f"{function.logical_id}.{name}", as_mapping(event))
+    readers: Mapping[str, Callable[[TemplateReader, str, dict[str, Any]], None]] = {
+        "AWS::Lambda::Url": _read_url,
+        "AWS::Lambda::EventInvokeConfig": _read_invoke_config,
+        "AWS::Events::Rule": _read_rule,
+        "AWS::Scheduler::Schedule": _read_schedule,
+        "AWS::ApiGatewayV2::Api": _read_http_api,
+        "AWS::ApiGatewayV2::Route": _read_http_route,
+        "AWS::ApiGateway::Method": _read_rest_method,
+        "AWS::Serverless::Api": _check_api,
+        "AWS::Serverless::HttpApi": _check_api,
+    }
+    not_made = list[str]()
+    for logical_id, resource in reader.values.resources().items():
+        kind = as_text(resource.get("Type", ""))
+        if kind in readers:
+            readers[kind](reader, logical_id, as_mapping(resource.get("Properties")))
+        elif kind in NOT_DONE:
+            reader.leave_out(logical_id, NOT_DONE[kind])
+        elif kind not in FUNCTIONS and logical_id in reader.values.stand_ins:
+            name = reader.values.stand_ins[logical_id]
+            reader.leave_out(logical_id, f"{kind} is not made; functions get the name {name!r}")
+        elif kind not in FUNCTIONS and not kind.startswith(SILENT):
+            not_made.append(logical_id)
+    if not_made:
+        reader.leave_out(", ".join(not_made), "not made on this machine")
+
+
+# -- events of a SAM function
+
+
+def _read_event(
+    reader: TemplateReader, function: TemplateFunction, where: str, event: Mapping[str, Any]
+) -> None:
+    kind, properties = as_text(event.get("Type", "")), as_mapping(event.get("Properties"))
+    match kind:
+        case "Api" | "HttpApi":
+            _read_api_event(reader, function, where, kind, properties)
+        case "Schedule" | "ScheduleV2":
+            key = "Schedule" if kind == "Schedule" else "ScheduleExpression"
+            _add_schedule(reader, function, where, key, properties)
+        case _:
+            reader.leave_out(where, f"{kind}: {NO_SOURCE}")
+
+
+def _read_api_event(
+    reader: TemplateReader,
+    function: TemplateFunction,
+    where: str,
+    event_type: str,
+    properties: Mapping[str, Any],
+) -> None:
+    api = _find_api(reader, event_type, properties)
+    cors_key = "Cors" if event_type == "Api" else "CorsConfiguration"
+    cors = reader.cors(f"{where}.{cors_key}", api[cors_key]) if cors_key in api else None
+    # SAM's event without a path is the route $default.
+    path = reader.text(where, properties, "Path", "$default")
+    method = reader.text(where, properties, "Method", "ANY")
+    if as_mapping(properties.get("Auth")).get("Authorizer", "NONE") != "NONE":
+        reader.leave_out(f"{where}.Auth", NO_AUTHORIZER)
+    if reader.text(where, properties, "PayloadFormatVersion", "2.0") != "2.0":
+        reader.leave_out(f"{where}.PayloadFormatVersion", "events have format 2.0")
+    kind: RouteKind = "rest-api" if event_type == "Api" else "http-api"
+    _add_route(reader, function, where, method, path, kind, cors)
+
+
+def _find_api(
+    reader: TemplateReader, event_type: str, properties: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Find the properties of the API of an event, with those of Globals."""
+    globals_ = as_mapping(as_mapping(reader.values.template.get("Globals")).get(event_type))
+    reference = properties.get("RestApiId" if event_type == "Api" else "ApiId")
+    api = reader.values.resources().get(as_text(as_mapping(reference).get("Ref", "")), {})
+    return merge_globals(globals_, as_mapping(api.get("Properties")))
+
+
+def _check_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    if "Auth" in properties:
+        reader.leave_out(f"{logical_id}.Auth", NO_AUTHORIZER)
+    for key in ("DefinitionBody", "DefinitionUri"):
+        if key in properties:
+            reader.leave_out(f"{logical_id}.{key}", OPEN_API)
+
+
+# -- resources
+
+
+def _read_url(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    function = _find_function(reader, logical_id, properties, "TargetFunctionArn")
+    if function is not None:
+        reader.read_url(function, logical_id, properties)
+
+
+def _read_invoke_config(
+    reader: TemplateReader, logical_id: str, properties: dict[str, Any]
+) -> None:
+    function = _find_function(reader, logical_id, properties, "FunctionName")
+    if function is not None:
+        reader.read_invoke_config(function, logical_id, properties)
+
+
+def _read_rule(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    if "EventPattern" in properties:
+        reader.leave_out(f"{logical_id}.EventPattern", NO_SOURCE)
+    if "ScheduleExpression" not in properties:
+        return
+    for target in properties.get("Targets", ()):
+        function = _find_function(reader, logical_id, as_mapping(target), "Arn")
+        if function is not None:
+            for key in ("InputPath", "InputTransformer"):
+                if key in target:
+                    reader.leave_out(f"{logical_id}.{key}", "the event is sent unchanged")
+            own = {**properties, "Input": as_mapping(target).get("Input", "{}")}
+            _add_schedule(reader, function, logical_id, "ScheduleExpression", own)
+
+
+def _read_schedule(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    target = as_mapping(properties.get("Target"))
+    function = _find_function(reader, logical_id, target, "Arn")
+    if function is not None:
+        own = {**properties, "Input": target.get("Input", "{}")}
+        _add_schedule(reader, function, logical_id, "ScheduleExpression", own)
+
+
+def _read_http_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    # The short form of an API with one function.
+    if "Target" in properties:
+        function = _find_function(reader, logical_id, properties, "Target")
+        cors = reader.cors(f"{logical_id}.CorsConfiguration", properties.get("CorsConfiguration"))
+        if function is not None:
+            method, _, path = reader.text(
+                logical_id, properties, "RouteKey", "$default"
+            ).rpartition(" ")
+            _add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+    elif "Body" in properties or "BodyS3Location" in properties:
+        reader.leave_out(f"{logical_id}.Body", OPEN_API)
+
+
+def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    resources = reader.values.resources()
+    key = reader.text(logical_id, properties, "RouteKey")
+    # "integrations/" and the id of the integration, by !Sub or !Join.
+    target = reader.text(logical_id, properties, "Target").rpartition("/")[2]
+    integration = as_mapping(resources.get(target, {}).get("Properties"))
+    api = resources.get(as_text(as_mapping(properties.get("ApiId")).get("Ref", "")), {})
+    config = as_mapping(api.get("Properties")).get("CorsConfiguration")
+    function = _find_function(reader, f"{logical_id} {key}", integration, "IntegrationUri")
+    if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
+        reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
+    if function is not None:
+        method, _, path = key.rpartition(" ")
+        cors = reader.cors(f"{logical_id}.CorsConfiguration", config)
+        _add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+
+
+def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    integration = as_mapping(properties.get("Integration"))
+    if integration.get("Type") == "MOCK":
+        # As the CDK writes for CORS.
+        return
+    path = _rest_path(reader, properties.get("ResourceId"))
+    if path is None:
+        reader.leave_out(logical_id, "its path is known on AWS only")
+        return
+    function = _find_function(reader, logical_id, integration, "Uri")
+    if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
+        reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
+    if function is not None:
+        method = reader.text(logical_id, properties, "HttpMethod", "ANY")
+        _add_route(reader, function, logical_id, method, path, "rest-api", None)
+
+
+def _rest_path(reader: TemplateReader, reference: object) -> str | None:
+    """Join the path parts of a resource of a REST API with those of its parents."""
+    parts = list[str]()
+    resources = reader.values.resources()
+    while (logical_id := as_mapping(reference).get("Ref")) and len(parts) < len(resources):
+        properties = as_mapping(resources.get(as_text(logical_id), {}).get("Properties"))
+        parts.insert(0, as_text(properties.get("PathPart", "")))
+        reference = properties.get("ParentId")
+    attribute = as_mapping(reference).get("Fn::GetAtt", ())
+    return "/" + "/".join(parts) if "RootResourceId" in attribute else None
+
+
+def _find_function(
+    reader: TemplateReader, where: str, properties: Mapping[str, Any], key: str
+) -> TemplateFunction | None:
+    """Find the function whose name or ARN is in a property."""
+    try:
+        text = reader.values.text(properties.get(key, ""))
+    except UnknownValue as error:
+        reader.leave_out(where, str(error))
+        return None
+    found = FUNCTION_ARN.search(text)
+    name = found[1] if found else text
+    for function in reader.functions.values():
+        if function.settings.name == name:
+            return function
+    reader.leave_out(where, "it invokes no function that is served")
+    return None
+
+
+# -- routes and schedules
+
+
+def _add_route(
+    reader: TemplateReader,
+    function: TemplateFunction,
+    where: str,
+    method: str,
+    path: str,
+    kind: RouteKind,
+    cors: Cors | None,
+) -> None:
+    try:
+        function.routes.append(Route(method.upper(), path, kind, cors))
+    except ValueError as error:
+        reader.mistakes.append(f"{where}: {error}")
+
+
+def _add_schedule(
+    reader: TemplateReader,
+    function: TemplateFunction,
+    where: str,
+    key: str,
+    properties: Mapping[str, Any],
+) -> None:
+    disabled = (
+        reader.text(where, properties, "State") == "DISABLED"
+        or reader.text(where, properties, "Enabled").lower() == "false"
+    )
+    if disabled:
+        reader.leave_out(where, "the schedule is disabled")
+        return
+    try:
+        function.schedules.append(
+            Schedule(
+                reader.text(where, properties, key),
+                reader.text(where, properties, "ScheduleExpressionTimezone", "UTC"),
+                reader.text(where, properties, "Input", "{}"),
+            )
+        )
+    except ValueError as error:
+        reader.mistakes.append(f"{where}: {error}")

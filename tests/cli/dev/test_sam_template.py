@@ -1,0 +1,249 @@
+"""Functions and triggers of SAM and CloudFormation templates."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.dev.functions import from_template, make_dev_function
+from okibi.cli.template.cloudformation import build_template
+from okibi.cli.template.command import write_template
+from okibi.cli.template.sam import build_sam_template
+from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
+
+SERVED = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
+SERVED.pop("image")
+
+
+def read(
+    folder: Path, text: str, asked: str | None = None
+) -> tuple[dict[str, DevFunction], dict[str, str]]:
+    """Read a template beside an app.py: functions by name, reasons by resource."""
+    (folder / "app.py").touch()
+    (folder / "template.yaml").write_text(text)
+    path = folder / "template.yaml"
+    functions, left_out = from_template(path, {}, asked, "visits", "us-east-1")
+    return (
+        {function.name: function for function in functions},
+        {each.resource: each.reason for each in left_out if "Runtime" not in each.resource},
+    )
+
+
+def function(**properties: object) -> str:
+    """A SAM template with one function, as JSON."""
+    own = {"Handler": "app.handler", "Runtime": "python3.13", "CodeUri": ".", **properties}
+    return json.dumps(
+        {"Resources": {"Visits": {"Type": "AWS::Serverless::Function", "Properties": own}}}
+    )
+
+
+# -- what okibi template writes
+
+
+@pytest.mark.parametrize("build", [build_sam_template, build_template])
+@pytest.mark.parametrize("feature", SERVED)
+def test_what_okibi_template_writes_is_served_as_from_pyproject(
+    feature: str, build: Any, tmp_path: Path
+) -> None:
+    project = SERVED[feature]
+    functions, _ = read(tmp_path, write_template(build(project), as_json=False))
+
+    found, expected = functions["visits"], make_dev_function(project, tmp_path)
+    variables = dict(found.settings.environment)
+    assert variables.pop("TABLE_NAME", None) == ("Table" if project.table else None)
+    assert variables == project.environment
+    for name in ("handler", "task_root", "timeout", "memory", "max_concurrency", "snap_start"):
+        assert getattr(found.settings, name) == getattr(expected.settings, name)
+    assert {*found.routes} == {*expected.routes}
+    assert found.schedules == expected.schedules
+    assert found.url == expected.url
+    assert found.architecture == expected.architecture
+
+
+# -- SAM
+
+
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    Runtime: python3.13
+    Timeout: 20
+    CodeUri: src/
+    Environment: {Variables: {LEVEL: info, TABLE: !Ref Table}}
+  HttpApi:
+    CorsConfiguration: {AllowOrigins: ["https://a.example"], AllowMethods: [GET], MaxAge: 60}
+  Api: {Cors: "'*'"}
+Resources:
+  Table: {Type: AWS::DynamoDB::Table}
+  Bucket: {Type: AWS::S3::Bucket}
+  Visits:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Environment: {Variables: {LEVEL: debug, KEY: !ImportValue key}}
+      Layers: [arn]
+      ReservedConcurrentExecutions: 2
+      EventInvokeConfig: {MaximumRetryAttempts: 1, MaximumEventAgeInSeconds: 60}
+      FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM}
+      Events:
+        Read: {Type: HttpApi, Properties: {Path: "/visits/{name}", Method: get}}
+        All: {Type: HttpApi}
+        Old: {Type: Api, Properties: {Path: /old, Method: any, Auth: {Authorizer: Mine}}}
+        Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute), Input: '{"a": 1}'}}
+        Off: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 hour), State: DISABLED}}
+        Orders: {Type: SQS, Properties: {Queue: arn}}
+  Pictures:
+    Type: AWS::Serverless::Function
+    Properties: {PackageType: Image}
+  Site:
+    Type: AWS::Serverless::Function
+    Properties: {Runtime: nodejs22.x, Handler: index.handler}
+"""
+
+
+def test_a_sam_function_has_its_settings_and_those_of_globals(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+
+    functions, _ = read(tmp_path, TEMPLATE)
+
+    assert {*functions} == {"Visits"}
+    found = functions["Visits"]
+    assert found.settings.task_root == (tmp_path / "src").resolve()
+    assert found.settings.timeout == 20
+    assert found.settings.environment == {"LEVEL": "debug", "TABLE": "Table"}
+    assert (found.reserved_concurrency, found.maximum_retry_attempts) == (2, 1)
+    assert found.maximum_event_age == 60
+    assert found.url == FunctionUrl(streaming=True)
+    cors = Cors(["https://a.example"], ["GET"], max_age=60)
+    assert found.routes == (
+        Route("GET", "/visits/{name}", "http-api", cors),
+        Route("ANY", "$default", "http-api", cors),
+        Route("ANY", "/old", "rest-api", Cors(["*"], ["*"])),
+    )
+    assert found.schedules == (Schedule("rate(1 minute)", input='{"a": 1}'),)
+
+
+def test_everything_that_is_not_done_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+
+    _, left_out = read(tmp_path, TEMPLATE)
+
+    source = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
+    assert left_out == {
+        "Visits.Layers": "not added; install their packages where okibi runs",
+        "Visits.Environment.KEY": "Fn::ImportValue is known on AWS only; --env-file can set it",
+        "Visits.Old.Auth": "every caller is let in",
+        "Visits.Off": "the schedule is disabled",
+        "Visits.Orders": f"SQS: {source}",
+        "Pictures": "a container image; okibi dev serves folders of Python code",
+        "Site": "Runtime nodejs22.x; only Python is served",
+        "Table": "AWS::DynamoDB::Table is not made; functions get the name 'Table'",
+        "Bucket": "not made on this machine",
+    }
+
+
+def test_an_unknown_property_is_listed(tmp_path: Path) -> None:
+    _, left_out = read(tmp_path, function(DurableConfig={"ExecutionTimeout": 1}))
+
+    assert left_out == {"Visits.DurableConfig": "not emulated"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"Timeout": "soon"}, "Visits.Timeout = 'soon': must be an integer"),
+        ({"MemorySize": 1}, "Visits: memory must be an integer from 128"),
+        ({"FunctionName": "a b"}, "Visits: name must be"),
+        ({"Handler": "./app.handler"}, "Visits.Handler: handler './app.handler' starts with no"),
+        ({"Events": {"A": {"Type": "Schedule"}}}, "Visits.A: expression must be as in"),
+        (
+            {"Events": {"A": {"Type": "Api", "Properties": {"Path": "a", "Method": "get"}}}},
+            "Visits.A: path must begin with '/'",
+        ),
+        ({"CodeUri": "gone"}, "no function that okibi dev can serve .*there is no folder gone"),
+        ({"Runtime": "java21"}, "no function that okibi dev can serve .*Runtime java21"),
+    ],
+)
+def test_a_wrong_template_names_resource_and_property(
+    properties: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=reason):
+        read(tmp_path, function(**properties))
+
+
+def test_one_function_of_a_template_is_chosen_by_logical_id_or_name(tmp_path: Path) -> None:
+    text = function(FunctionName="shop-visits")
+
+    assert {*read(tmp_path, text, "Visits")[0]} == {"shop-visits"}
+    assert {*read(tmp_path, text, "shop-visits")[0]} == {"shop-visits"}
+    with pytest.raises(BadInput, match="no function 'orders'; it has shop-visits"):
+        read(tmp_path, text, "orders")
+
+
+# -- CloudFormation, as the CDK writes it
+
+
+CDK = """
+Resources:
+  Visits:
+    Type: AWS::Lambda::Function
+    Properties: {Handler: app.handler, Runtime: python3.13, Code: {S3Bucket: b, S3Key: k}}
+    Metadata: {"aws:asset:path": asset.1, "aws:asset:property": Code}
+  Url:
+    Type: AWS::Lambda::Url
+    Properties: {AuthType: NONE, TargetFunctionArn: !GetAtt Visits.Arn, Cors: {AllowOrigins: ["*"]}}
+  Retries:
+    Type: AWS::Lambda::EventInvokeConfig
+    Properties: {FunctionName: !Ref Visits, Qualifier: $LATEST, MaximumRetryAttempts: 0}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties: {ScheduleExpression: rate(1 day), Targets: [{Arn: !GetAtt Visits.Arn, Id: a}]}
+  Nightly:
+    Type: AWS::Scheduler::Schedule
+    Properties:
+      ScheduleExpression: cron(0 3 * * ? *)
+      ScheduleExpressionTimezone: Europe/Berlin
+      Target: {Arn: !GetAtt Visits.Arn, Input: '{"job": 1}'}
+  Rest: {Type: AWS::ApiGateway::RestApi}
+  Items: {Type: AWS::ApiGateway::Resource,
+    Properties: {ParentId: !GetAtt Rest.RootResourceId, PathPart: items, RestApiId: !Ref Rest}}
+  Item: {Type: AWS::ApiGateway::Resource,
+    Properties: {ParentId: !Ref Items, PathPart: "{id}", RestApiId: !Ref Rest}}
+  GetItem:
+    Type: AWS::ApiGateway::Method
+    Properties:
+      HttpMethod: GET
+      ResourceId: !Ref Item
+      AuthorizationType: AWS_IAM
+      Integration:
+        Type: AWS_PROXY
+        Uri: !Join ["", ["arn:aws:apigateway:x:lambda:path/functions/", !GetAtt Visits.Arn, /inv]]
+  Options: {Type: AWS::ApiGateway::Method, Properties: {Integration: {Type: MOCK}}}
+  Mapping: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref Visits}}
+  Nested: {Type: AWS::CloudFormation::Stack}
+"""
+
+
+def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
+    (tmp_path / "asset.1").mkdir()
+
+    functions, left_out = read(tmp_path, CDK)
+
+    found = functions["Visits"]
+    assert found.settings.task_root == (tmp_path / "asset.1").resolve()
+    assert found.url == FunctionUrl(cors=Cors(["*"]))
+    assert found.maximum_retry_attempts == 0
+    assert found.routes == (Route("GET", "/items/{id}", "rest-api"),)
+    assert found.schedules == (
+        Schedule("rate(1 day)"),
+        Schedule("cron(0 3 * * ? *)", "Europe/Berlin", '{"job": 1}'),
+    )
+    assert left_out == {
+        "GetItem.AuthorizationType": "every caller is let in",
+        "Mapping": "nothing polls or sends here; try okibi event, or okibi invoke --sample",
+        "Nested": "a nested stack; serve its own template",
+    }

@@ -1,0 +1,122 @@
+"""Intrinsic functions of a template: what this machine knows, and what it does not."""
+
+from typing import Any
+
+import pytest
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.dev.template_file import parse_template
+from okibi.cli.dev.template_values import TemplateValues, UnknownValue, check_parameters
+
+TEMPLATE = """
+Parameters:
+  Stage: {Type: String, Default: test}
+  Secret: {Type: String, NoEcho: true}
+  Names: {Type: CommaDelimitedList, Default: "a, b"}
+  Image: {Type: "AWS::SSM::Parameter::Value<String>", Default: /path}
+Mappings:
+  Levels: {test: {Level: debug}, live: {Level: info}}
+Conditions:
+  IsTest: !Equals [!Ref Stage, test]
+  IsLive: !Not [!Condition IsTest]
+  Both: !And [!Condition IsTest, !Condition IsLive]
+  Either: !Or [!Condition IsTest, !Condition IsLive]
+Resources:
+  Visits: {Type: AWS::Serverless::Function, Properties: {FunctionName: !Sub "${Stage}-visits"}}
+  Plain: {Type: AWS::Lambda::Function}
+  Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref Plain, Name: live}}
+  Table: {Type: AWS::DynamoDB::Table}
+  Named: {Type: AWS::DynamoDB::Table, Properties: {TableName: orders}}
+  Queue: {Type: AWS::SQS::Queue}
+  Hidden: {Type: AWS::SNS::Topic, Condition: IsLive}
+  Circle: {Type: AWS::S3::Bucket, Properties: {BucketName: !Ref Circle}}
+"""
+
+
+def values(**parameters: str) -> TemplateValues:
+    return TemplateValues(parse_template(TEMPLATE), parameters, "shop", "eu-central-1")
+
+
+def parse(expression: str) -> Any:
+    return parse_template(f"Resources: {{A: {{Value: {expression}}}}}")["Resources"]["A"]["Value"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("1.10", "1.10"),
+        ("yes", "yes"),
+        ("!Ref Stage", "test"),
+        ("!Ref AWS::Region", "eu-central-1"),
+        ("!Ref Visits", "test-visits"),
+        ("!Ref Plain", "Plain"),
+        ("!Ref Visits.Alias", "arn:aws:lambda:us-east-1:012345678912:function:test-visits"),
+        ("!Ref Live", "arn:aws:lambda:us-east-1:012345678912:function:Plain"),
+        ("!GetAtt Visits.Arn", "arn:aws:lambda:us-east-1:012345678912:function:test-visits"),
+        ("{Fn::GetAtt: [Plain, Arn]}", "arn:aws:lambda:us-east-1:012345678912:function:Plain"),
+        ("!Ref Table", "Table"),
+        ("!GetAtt Named.Arn", "arn:aws:dynamodb:eu-central-1:012345678912:table/orders"),
+        ("!Ref Queue", "https://sqs.eu-central-1.amazonaws.com/012345678912/Queue"),
+        ("!Sub '${AWS::StackName}-${!Name}-${Stage}'", "shop-${Name}-test"),
+        ("!Sub ['${A}-${Named}', {A: !Ref Stage}]", "test-orders"),
+        ("!Sub '${Named.Arn}'", "arn:aws:dynamodb:eu-central-1:012345678912:table/orders"),
+        ("!Join ['-', [a, !Ref Stage]]", "a-test"),
+        ("!Join ['+', !Ref Names]", "a+b"),
+        ("!Select [1, !Split [',', 'a,b']]", "b"),
+        ("!FindInMap [Levels, !Ref Stage, Level]", "debug"),
+        ("!If [IsTest, 1, 2]", "1"),
+        ("!If [Both, 1, !If [Either, 3, 4]]", "3"),
+        ("{A: !Ref AWS::NoValue, B: [!Ref AWS::NoValue, 1]}", {"B": ["1"]}),
+    ],
+)
+def test_a_value_that_this_machine_knows_is_resolved(expression: str, value: object) -> None:
+    assert values().resolve(parse(expression)) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("!Ref Secret", "parameter Secret has no default; give --parameter Secret=VALUE"),
+        ("!Ref Image", "parameter Image is read from SSM; give --parameter Image=VALUE"),
+        ("!Ref Missing", "Missing is neither a parameter nor a resource"),
+        ("!ImportValue other", "Fn::ImportValue is known on AWS only"),
+        ("!GetAtt Table.StreamArn", "Table.StreamArn is known on AWS only"),
+        ("'{{resolve:ssm:/path:1}}'", "{{resolve:ssm:...}} is read on AWS only"),
+        ("!Select [7, [a]]", "Fn::Select has wrong arguments"),
+        ("!FindInMap [Levels, gone, Level]", "Fn::FindInMap has wrong arguments"),
+        ("!If [Missing, 1, 2]", "there is no condition Missing"),
+        ("!Ref Circle", "it refers to itself"),
+    ],
+)
+def test_an_unknown_value_says_why(expression: str, reason: str) -> None:
+    with pytest.raises(UnknownValue) as caught:
+        values().resolve(parse(expression))
+
+    assert str(caught.value) == reason
+
+
+def test_a_parameter_of_the_command_line_wins_over_its_default() -> None:
+    found = values(Stage="live", Secret="s")
+
+    assert found.resolve(parse("!Sub '${Stage} ${Secret}'")) == "live s"
+    assert "Hidden" in found.resources()
+    assert "Hidden" not in values().resources()
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"--parameter Stge: .* it has Stage, Secret, Names, Image"):
+        check_parameters(parse_template(TEMPLATE), {"Stge": "live"})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Resources: {A: [", "not YAML (.* in line 1)"),
+        ("Name: x", "has no Resources"),
+        ('{"Resources": ', "not JSON"),
+        ("", "has no Resources"),
+    ],
+)
+def test_a_text_that_is_no_template_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_template(text)
