@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from .limits import MAX_MEMORY, MIN_MEMORY
+from .limits import MAX_MANAGED_MEMORY, MAX_MEMORY, MIN_MEMORY
 
 __all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
 
@@ -71,10 +71,11 @@ def _check_timeout(_: object, __: object, value: Any) -> None:
         raise ValueError(f"timeout must be seconds > 0, got {value!r}")
 
 
-def _check_memory(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, int) or not MIN_MEMORY <= value <= MAX_MEMORY:
+def _check_memory(self: Any, _: object, value: Any) -> None:
+    most = MAX_MEMORY if self.max_concurrency is None else MAX_MANAGED_MEMORY
+    if not isinstance(value, int) or not MIN_MEMORY <= value <= most:
         raise ValueError(
-            f"memory must be an integer from {MIN_MEMORY} to {MAX_MEMORY} (MB), got {value!r}"
+            f"memory must be an integer from {MIN_MEMORY} to {most} (MB), got {value!r}"
         )
 
 

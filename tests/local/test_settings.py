@@ -20,6 +20,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"timeout": float("inf")}, "timeout must be seconds > 0, got inf"),
     ({"memory": 127}, "memory must be an integer from 128 to 10240 (MB), got 127"),
     ({"memory": 10_241}, "memory must be an integer from 128 to 10240 (MB), got 10241"),
+    (
+        {"memory": 32_769, "max_concurrency": 2},
+        "memory must be an integer from 128 to 32768 (MB), got 32769",
+    ),
     ({"max_concurrency": 0}, "max_concurrency must be an integer >= 1 or None, got 0"),
     (
         {"environment": {"A": 1}},
