@@ -17,6 +17,7 @@ __all__ = [
     "describe_start_error",
     "find_hang",
     "find_last_line",
+    "find_user_frames",
     "lines_before_error",
     "read_error",
     "summarize_stacks",
@@ -37,6 +38,8 @@ OWN = re.compile(
 MAX_LINE = 1000
 """The limit of characters quoted from one log line."""
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
+# The first line of a frame of a traceback.
+FRAME = re.compile(r' *File "(.*)", line \d+, in .*')
 # The first line that a process writes when it ends itself at a deadline, and the lines after it.
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+ .*")
@@ -159,6 +162,21 @@ def _last_place(stack: Sequence[str]) -> str:
         if '"<frozen ' not in place:
             return place
     return ""
+
+
+def find_user_frames(stack: Sequence[str]) -> list[str]:
+    """Return the frames of a stack that are in the user's own files.
+
+    Args:
+        stack: frames as `traceback.format_list` writes them.
+    """
+    frames = [frame.rstrip() for frame in stack]
+    places = [FRAME.fullmatch(frame.partition("\n")[0]) for frame in frames]
+    return [
+        frame
+        for frame, place in zip(frames, places, strict=True)
+        if place is not None and is_written_by_user(place[1])
+    ]
 
 
 def _is_okibis(file: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from okibi.cli.check.command import LEAST, check, describe_imports
 from okibi.cli.check.import_times import parse_import_times, sum_by_package
 from okibi.cli.check.lazy_imports import find_lazy_imports
-from okibi.cli.check.load_probe import USER_CODE_BEGINS
+from okibi.cli.probe.load_probe import USER_CODE_BEGINS
 
 APP = """
 import sys
@@ -82,7 +82,7 @@ def test_each_kind_of_handler_is_named(
     assert capfd.readouterr() == (f"kinds.{name} loads: {kind}\n", "")
 
 
-def test_an_init_error_is_one_line_and_exit_code_1(
+def test_an_init_error_has_the_users_frames_and_exit_code_1(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "inner.py").write_text("answer = 1 / 0\n")
@@ -90,9 +90,24 @@ def test_an_init_error_is_one_line_and_exit_code_1(
     assert check("app.handler") == 1
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith(f"okibi: app.handler in {folder} does not start: ZeroDivisionError: ")
-    assert f'(File "{folder}/inner.py", line 1, in <module>)' in err
-    assert err.count("\n") == 1
+    first, *frames = err.splitlines()
+    assert first.startswith(f"okibi: app.handler in {folder} does not start: ZeroDivisionError: ")
+    assert f'(File "{folder}/inner.py", line 1, in <module>)' in first
+    assert [frame.strip() for frame in frames if frame.strip().startswith("File")] == [
+        f'File "{folder}/app.py", line 3, in <module>',
+        f'File "{folder}/heavy.py", line 3, in <module>',
+        f'File "{folder}/inner.py", line 1, in <module>',
+    ]
+
+
+@pytest.mark.slow
+def test_an_init_error_in_the_handlers_module_is_one_line(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "app.py").write_text("import okibi_has_no_such_module\n")
+
+    assert check("app.handler") == 1
+    assert capfd.readouterr().err.count("\n") == 1
 
 
 def test_an_import_that_ends_the_process_is_an_error(
@@ -107,6 +122,173 @@ def test_an_import_that_ends_the_process_is_an_error(
 def test_a_handler_without_a_module_is_bad_input(capfd: pytest.CaptureFixture[str]) -> None:
     assert check("./app.handler") == 2
     assert "starts with no module" in capfd.readouterr().err
+
+
+# -- what would fail later
+
+
+MISTAKES = """
+import attrs
+
+from okibi import Application, Child, Function, Handler, Name, Server, SupervisorSpec
+from okibi.supervisors import Applications, PartitionSupervisorSpec
+
+class Item: ...
+
+@attrs.frozen
+class Order:
+    items: list[Item]
+    other: "Order | None" = None
+
+@attrs.define(eq=False)
+class Stock(Server):
+    size: int
+
+class Prices(Server): ...
+
+async def make() -> Prices:
+    return Prices()
+
+PRICES = Name("prices", Prices)
+
+class Shop(Handler[Order]):
+    async def handle(self, event, context): ...
+
+database = Application("database", SupervisorSpec([Child(Prices, name=PRICES)]))
+function = Function(
+    Shop,
+    children=[
+        Child(Stock),
+        Child(make),
+        Child(Prices, name=Name("stock", Stock)),
+        Child(PartitionSupervisorSpec(Child(Prices), partitions=2), name=PRICES),
+        Child(Applications([database])),
+    ],
+)
+"""
+
+
+TOLD = """\
+shop.py:25: Shop: no event can be decoded into the type of its Handler[...]: \
+Item: use an attrs class, a dataclass, or a TypedDict
+shop.py:14: child 'Stock': Stock needs size, but a supervisor gives its factory no arguments; \
+write Child(functools.partial(Stock, size=...))
+shop.py:20: child 'make': make is an `async def`, but a supervisor does not await a factory; \
+write a plain `def`, and await in the actor's `init`
+shop.py:18: child 'stock': the name 'stock' is for Stock, but the child is a Prices; \
+give it a Name('stock', Prices)
+/function/children/prices and /function/children/applications/database/supervisor/prices \
+have the same name 'prices', and the second cannot start; give one of them another Name
+""".splitlines()
+
+
+def test_all_mistakes_of_the_tree_are_told_at_once(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "shop.py").write_text(MISTAKES)
+
+    assert check("shop.function") == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    told = [line.removeprefix("okibi: shop.function: ") for line in err.splitlines()]
+    assert told == TOLD
+
+
+NAMES = """
+from okibi import Child, Function, Name, Server
+from okibi.supervisors import DynamicSupervisorSpec, PartitionedName
+
+class Visits(Server): ...
+
+VISITS = Name("visits", Visits)
+FORGOTTEN: Name[Visits] = Name("forgotten", Visits)
+SHARED = PartitionedName("shared", Visits)
+SESSION = Name("session", Visits)
+
+def session():
+    return Child(Visits, name=SESSION)
+
+async def handler(event, context): ...
+
+function = Function(handler, children=[Child(Visits, name=VISITS), Child(DynamicSupervisorSpec())])
+"""
+
+
+def test_a_name_that_no_actor_has_is_a_warning(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "names.py").write_text(NAMES)
+
+    assert check("names.function") == 0
+    out, err = capfd.readouterr()
+    assert out == "names.function loads: async def, 2 children\n"
+    assert err == (
+        "okibi: names.function: warning: names.py:8: no actor of the tree has the name FORGOTTEN,"
+        " so a call to it raises NoProcess; add Child(Visits, name=FORGOTTEN) to the Function\n"
+        "okibi: names.function: warning: names.py:9: no actor of the tree has the name SHARED, so a"
+        " call to it raises NoProcess; add"
+        " Child(PartitionSupervisorSpec(Child(Visits)), name=SHARED.name) to the Function\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["dict", "list[int]", "object", "Struct", "Point", "TypedDict", "Recursive", "datetime", "Any"],
+)
+@pytest.mark.slow
+def test_an_event_type_that_okibi_decodes_is_no_mistake(
+    folder: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    (folder / "typed.py").write_text(f"""
+from __future__ import annotations
+import dataclasses, datetime as dates, msgspec, typing
+from typing import Any
+from okibi import Handler
+datetime = dates.datetime
+class Struct(msgspec.Struct):
+    point: Point
+@dataclasses.dataclass
+class Point:
+    x: int
+class TypedDict(typing.TypedDict):
+    x: int
+@dataclasses.dataclass
+class Recursive:
+    inner: list[Recursive]
+class Typed(Handler[{kind}]):
+    async def handle(self, event, context): ...
+""")
+
+    assert check("typed.Typed") == 0
+    assert capfd.readouterr().err == ""
+
+
+# -- the functions of a project
+
+
+def test_without_an_argument_all_functions_of_the_project_are_checked(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pyproject.toml").write_text("""
+[tool.okibi.functions.good]
+handler = "app.handler"
+environment = {ANSWER = "42"}
+
+[tool.okibi.functions.bad]
+handler = "app.missing"
+""")
+    (folder / "inner.py").write_text("import os\nanswer = os.environ['ANSWER']\n")
+
+    assert check(None) == 1
+    out, err = capfd.readouterr()
+    assert out == "app.handler loads: async def\n"
+    assert err.startswith("okibi: app.missing in ")
+    assert "KeyError: 'ANSWER'" in err
+
+
+def test_a_folder_without_functions_needs_a_handler(capfd: pytest.CaptureFixture[str]) -> None:
+    assert check(None) == 2
+    assert capfd.readouterr().err == "okibi: which function? name its handler, as in app.handler\n"
 
 
 # -- what it imports
@@ -201,7 +383,7 @@ def test_a_package_that_another_file_needs_at_once_is_not_lazy() -> None:
 
 
 def test_the_probe_imports_as_little_of_trio_as_a_bootstrap() -> None:
-    script = "import okibi.cli.check.load_probe, sys; print({'ssl', 'trio._ssl'} & {*sys.modules})"
+    script = "import okibi.cli.probe.load_probe, sys; print({'ssl', 'trio._ssl'} & {*sys.modules})"
 
     done = subprocess.run(
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True

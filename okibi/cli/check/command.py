@@ -1,26 +1,18 @@
-"""`okibi check`: load a function in a process of its own; show what its start imports."""
+"""`okibi check`: explain all mistakes of a function; show what its start imports."""
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import attrs
-import msgspec
-import trio
-
 from ...local import FunctionSettings
-from ...local.environment import sandbox_environment
-from ..arguments import check_platform, make_settings
 from ..output import write_err, write_text
-from ..start_errors import FunctionError, describe_load_error
+from ..probe.load_function import choose_settings, find_folder, function_settings, load_function
+from ..probe.load_probe import USER_CODE_BEGINS
+from ..project_reader import read_project
+from ..start_errors import FunctionError, describe_load_error, find_user_frames
 from ..until_signal import run_command
 from .import_times import PackageTime, median_times, parse_import_times, sum_by_package
 from .lazy_imports import LazyImport, find_lazy_imports
-from .load_probe import USER_CODE_BEGINS
 
 __all__ = ["check"]
 
@@ -29,55 +21,48 @@ OUTPUT = "the report"
 RUNS = 3
 # Milliseconds. Packages that take less are one row; to import them later would gain nothing.
 LEAST = 1.0
-# No platform listens there. An import must not need one.
-NO_RUNTIME_API = "127.0.0.1:9"
 TITLES = ("package", "own ms", "total ms", "modules", "imported by")
 
 
-@attrs.frozen
-class LoadReport:
-    """What `load_probe` found out about a function.
+def check(asked: str | None, *, imports: bool = False) -> int:
+    """Check functions of the current folder.
 
     Args:
-        kind: the function in a few words.
-        lines: for each package the first line of the user's that imports it.
-        files: the user's modules.
-        error: the init error, if the function does not load.
-    """
-
-    kind: str = ""
-    lines: Mapping[str, str] = {}
-    files: Sequence[str] = ()
-    error: FunctionError | None = None
-
-
-def check(handler: str, *, imports: bool = False) -> int:
-    """Load a function of the current folder.
-
-    Args:
-        handler: `module.name`, as in `_HANDLER`.
+        asked: `module.name`, or a name in [tool.okibi.functions]; None: all functions there.
         imports: whether to show the times of the imports, and which could be lazy.
 
     Returns:
-        The exit code: 0 if the function loads, 1 if it does not, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0 if each function loads and has no mistake, 1 if one does not, 2 for bad
+        input, 130 after Ctrl-C.
     """
-    return run_command(OUTPUT, lambda: partial(_check, _parse(handler), imports))
+    return run_command(OUTPUT, lambda: partial(_check_all, _choose(asked), imports))
 
 
-def _parse(handler: str) -> FunctionSettings:
-    check_platform()
-    return make_settings(handler, timeout="3")
+def _choose(asked: str | None) -> list[FunctionSettings]:
+    functions = [*read_project(find_folder()).functions.values()] if asked is None else []
+    return [*map(function_settings, functions)] or [choose_settings(asked)]
+
+
+async def _check_all(functions: Sequence[FunctionSettings], imports: bool) -> int:
+    # One after the other, for the times of the imports.
+    return max([await _check(settings, imports) for settings in functions])
 
 
 async def _check(settings: FunctionSettings, imports: bool) -> int:
     # The first load also compiles, so the timed loads find bytecode.
-    report, _ = await _load(settings)
+    report, _ = await load_function(settings)
     if report.error is not None:
-        write_err(f"okibi: {describe_load_error(settings, report.error)}")
+        write_err(describe_failed_load(settings, report.error))
+        return FUNCTION_ERROR
+    for mistake in report.mistakes:
+        write_err(f"okibi: {settings.handler}: {mistake}")
+    for warning in report.warnings:
+        write_err(f"okibi: {settings.handler}: warning: {warning}")
+    if report.mistakes:
         return FUNCTION_ERROR
     lines = [f"{settings.handler} loads: {report.kind}"]
     if imports:
-        logs = [(await _load(settings, timed=True))[1] for _ in range(RUNS)]
+        logs = [(await load_function(settings, timed=True))[1] for _ in range(RUNS)]
         lines += ["", *describe_imports(logs, report.lines)]
         packages = _packages_of_user(logs)
         lines += describe_lazy(find_lazy_imports(_read(report.files)), packages)
@@ -85,36 +70,11 @@ async def _check(settings: FunctionSettings, imports: bool) -> int:
     return GOOD
 
 
-async def _load(settings: FunctionSettings, *, timed: bool = False) -> tuple[LoadReport, str]:
-    """Load the function in a new process.
-
-    Args:
-        settings: the settings of the function.
-        timed: whether the process writes the times of its imports to stderr. If not, it looks for
-            the lines of the user's code that import.
-
-    Returns:
-        The report, and what the process wrote to stderr.
-    """
-    with tempfile.TemporaryDirectory(prefix="okibi-check-") as folder:
-        file = trio.Path(folder, "report.json")
-        python = [sys.executable, "-P", *(["-X", "importtime"] if timed else [])]
-        probe = ["-m", "okibi.cli.check.load_probe", settings.handler, str(file)]
-        done = await trio.run_process(
-            [*python, *probe, *([] if timed else ["lines"])],
-            check=False,
-            stdout=subprocess.DEVNULL,
-            capture_stderr=True,
-            cwd=settings.task_root,
-            env=sandbox_environment(settings, NO_RUNTIME_API, os.environ),
-        )
-        written = await file.read_bytes() if await file.exists() else b""
-    if written:
-        report = msgspec.json.decode(written, type=LoadReport)
-    else:
-        message = f"the import ended the process with code {done.returncode}"
-        report = LoadReport(error=FunctionError("Runtime.ExitError", message))
-    return report, done.stderr.decode("utf-8", "replace")
+def describe_failed_load(settings: FunctionSettings, error: FunctionError) -> str:
+    """Describe an init error in one line, and below it the user's frames if there are several."""
+    frames = find_user_frames(error.stackTrace)
+    lines = [f"okibi: {describe_load_error(settings, error)}"]
+    return "\n".join([*lines, *(frames if len(frames) > 1 else ())])
 
 
 def _packages_of_user(logs: Sequence[str]) -> list[PackageTime]:

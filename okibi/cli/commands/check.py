@@ -4,16 +4,22 @@ from typing import Annotated
 
 import typer
 
-from .options import Handler
-
 __all__ = ["EXAMPLES", "check"]
 
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:
-  okibi check app.handler
+  okibi check
+  okibi check app.function
   okibi check folder/app.handler --imports"""
 
+CheckedFunction = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="HANDLER|NAME",
+        help="module.name, or a name in [tool.okibi.functions]. Default: all functions there.",
+    ),
+]
 Imports = Annotated[
     bool,
     typer.Option(
@@ -22,13 +28,15 @@ Imports = Annotated[
 ]
 
 
-def check(handler: Handler, imports: Imports = False) -> None:
-    """Check that a function of the current folder loads.
+def check(function: CheckedFunction = None, imports: Imports = False) -> None:
+    """Check that a function of the current folder loads, and explain all mistakes.
 
-    The module is imported in a process of its own, with the environment of a local Lambda.
+    The module is imported in a process of its own, with the environment of a local Lambda. Then
+    the event type, the factories of the tree's children and the names are checked. Nothing is
+    started. A name that no actor has is a warning.
 
-    Exit code: 0 if the function loads, 1 if it does not, 2 for bad input.
+    Exit code: 0 if the function loads and has no mistake, 1 if it does not, 2 for bad input.
     """
     from ..check.command import check
 
-    raise typer.Exit(check(handler, imports=imports))
+    raise typer.Exit(check(function, imports=imports))

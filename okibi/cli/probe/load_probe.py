@@ -1,16 +1,16 @@
 """Load a handler as a bootstrap does, in a process of its own, and write what was found as JSON.
 
-    python -P -m okibi.cli.check.load_probe HANDLER REPORT_FILE [lines]
+    python -P -m okibi.cli.probe.load_probe HANDLER REPORT_FILE [all]
 
-`okibi check` starts this process in the function's folder. With `lines` the report names the lines
-that import; without, `-X importtime` can measure undisturbed.
+`load_function` starts this process in the function's folder. With `all` the report has the tree,
+the mistakes, and the lines that import; without, `-X importtime` can measure undisturbed.
 """
 
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
@@ -85,37 +85,68 @@ def describe_function(function: Function) -> str:
     return kind + (f", {count} {'child' if count == 1 else 'children'}" if count else "")
 
 
-def _users_files(modules: Iterable[ModuleType | None]) -> list[str]:
-    files = [getattr(module, "__dict__", {}).get("__file__") for module in modules]
+def _users_modules(modules: Mapping[str, ModuleType]) -> list[tuple[str, ModuleType]]:
+    """Return the user's modules with the files of their sources."""
+    # A module of sys.modules may be None or another object.
+    found = [
+        (getattr(module, "__dict__", {}).get("__file__"), module) for module in [*modules.values()]
+    ]
     return [
-        file
-        for file in files
+        (file, module)
+        for file, module in found
         if isinstance(file, str) and file.endswith(".py") and is_written_by_user(file)
     ]
 
 
-def _load(handler: str, folder: str, lines: ImportLines) -> Mapping[str, object]:
+def _load(handler: str, folder: str) -> "Function | InitError":
     try:
-        function = load(handler, folder)
+        return load(handler, folder)
     except InitError as error:
-        return {"error": json.loads(error_json(error.kind, error.message, error.stack))}
+        return error
+
+
+def _describe(function: Function, folder: str) -> Mapping[str, object]:
+    """Describe a function, its tree and its mistakes."""
+    # Imported after the user's code, which a start imports without them.
+    import attrs
+
+    from .mistakes import find_mistakes, find_unused_names
+    from .static_tree import build_function_tree, find_nodes
+
+    modules = {
+        os.path.relpath(file, folder): module for file, module in _users_modules(sys.modules)
+    }
+    tree = build_function_tree(function, os.environ)
     return {
         "kind": describe_function(function),
-        "lines": lines.lines,
-        "files": [os.path.relpath(file, folder) for file in _users_files([*sys.modules.values()])],
+        "tree": attrs.asdict(find_nodes(tree)),
+        "mistakes": [attrs.asdict(each) for each in find_mistakes(function, tree, folder)],
+        "warnings": [attrs.asdict(each) for each in find_unused_names(tree, modules)],
+        "files": [*modules],
     }
 
 
-def main(handler: str, report_file: str, find_lines: str = "") -> None:
+def main(handler: str, report_file: str, find_all: str = "") -> None:
     """Load the handler, write the report, and end the process."""
     # The user's code may change the current folder.
     folder = os.getcwd()
     lines = ImportLines(folder)
     importlib.import_module = _import_module
-    if find_lines:
+    if find_all:
         sys.meta_path.insert(0, lines)
     os.write(2, f"\n{USER_CODE_BEGINS}\n".encode())
-    report = _load(handler, folder, lines)
+    loaded = _load(handler, folder)
+    report: Mapping[str, object] = {"kind": "loaded"}
+    try:
+        if isinstance(loaded, InitError):
+            raise loaded
+        if find_all:
+            # Before okibi's own further imports.
+            sys.meta_path.remove(lines)
+            report = {**_describe(loaded, folder), "lines": lines.lines}
+    except InitError as error:
+        # Also a variable that okibi reads, with a bad value.
+        report = {"error": json.loads(error_json(error.kind, error.message, error.stack))}
     with open(report_file, "w", encoding="utf-8") as file:
         json.dump(report, file)
     # Threads and exit handlers of the user's code must not delay the check.
