@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, check, deploy, invoke, logs, new, package, template
+from . import bench, check, deploy, invoke, logs, new, package, template, tree
 
 __all__ = ["app"]
 
@@ -49,6 +49,7 @@ def okibi(_version: Version = False) -> None:
 app.command(epilog=new.EXAMPLES)(new.new)
 app.command(epilog=invoke.EXAMPLES)(invoke.invoke)
 app.command(epilog=check.EXAMPLES)(check.check)
+app.command(epilog=tree.EXAMPLES)(tree.tree)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=package.EXAMPLES)(package.package)
 app.command(epilog=template.EXAMPLES)(template.template)

@@ -1,0 +1,1 @@
+"""`okibi tree`: the supervision tree of a function, before it runs."""

@@ -1,0 +1,84 @@
+"""`okibi tree`: the supervision tree of a function as text or JSON."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import attrs
+import msgspec
+
+from ...local import FunctionSettings
+from ..output import write_err, write_text
+from ..probe.load_function import choose_settings, load_function
+from ..probe.static_tree import TreeNode
+from ..start_errors import describe_load_error
+from ..until_signal import run_command
+
+__all__ = ["draw_tree", "tree"]
+
+GOOD, FUNCTION_ERROR = 0, 1
+OUTPUT = "the tree"
+MAX_SHOWN = 20
+"""The number of children of one supervisor that the text shows."""
+
+
+def tree(asked: str | None, *, json: bool = False) -> int:
+    """Print the supervision tree of a function.
+
+    Args:
+        asked: `module.name`, or a name in [tool.okibi.functions]; None: the only one there.
+        json: JSON in place of text.
+
+    Returns:
+        The exit code: 0, 1 if the function does not load, 2 for bad input, 130 after Ctrl-C.
+    """
+    return run_command(OUTPUT, lambda: partial(_print_tree, choose_settings(asked), json))
+
+
+async def _print_tree(settings: FunctionSettings, json: bool) -> int:
+    report, _ = await load_function(settings)
+    if report.error is not None or report.tree is None:
+        assert report.error is not None
+        write_err(f"okibi: {describe_load_error(settings, report.error)}")
+        return FUNCTION_ERROR
+    if json:
+        text = msgspec.json.format(msgspec.json.encode(attrs.asdict(report.tree))).decode()
+    else:
+        text = "\n".join(draw_tree(report.tree))
+    write_text(f"{text}\n", OUTPUT)
+    return GOOD
+
+
+def draw_tree(node: TreeNode, first: str = "", rest: str = "") -> Iterator[str]:
+    """Draw a tree, one line for each actor.
+
+    Args:
+        node: the root.
+        first: the branches in front of the root.
+        rest: the branches in front of the lines below the root.
+    """
+    yield f"{first}{', '.join(_describe(node))}"
+    hidden = len(node.children) - MAX_SHOWN
+    shown = node.children[:MAX_SHOWN]
+    for at, child in enumerate(shown, 1):
+        last = at == len(node.children)
+        branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        yield from draw_tree(child, rest + branch, rest + below)
+    if hidden > 0:
+        yield f"{rest}└─ … and {hidden:,} more"
+
+
+def _describe(node: TreeNode) -> Iterator[str]:
+    kind = f" ({node.actor})" if node.actor != "Supervisor" else ""
+    yield f"{node.id}{kind}"
+    if node.kind == "supervisor":
+        if node.strategy == "dynamic":
+            yield "children start while it runs"
+        elif node.strategy:
+            yield node.strategy
+        if node.intensity is not None:
+            times = "restart" if node.intensity == 1 else "restarts"
+            yield f"at most {node.intensity} {times} in {node.period:g} s"
+    if node.restart and (node.kind == "worker" or node.restart != "permanent"):
+        yield node.restart
+    if node.name and node.name != node.id:
+        yield f"name {node.name!r}"
