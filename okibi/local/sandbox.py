@@ -195,7 +195,8 @@ class SandboxProcess:
     async def _run_process(self) -> None:
         self._killed = self._sigterm_sent = self.frozen = False
         self._end_requested, self._dead = trio.Event(), trio.Event()
-        inherited = {**os.environ, **self.output.environment}
+        inherited = os.environ if self.settings.inherited is None else self.settings.inherited
+        inherited = {**inherited, **self.output.environment}
         environment = sandbox_environment(self.settings, self.address, inherited)
         self._marks.append(process_mark(environment))
         self._update_orphan_killer()

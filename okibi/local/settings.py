@@ -120,7 +120,8 @@ class FunctionSettings:
         task_root: the folder with the function's code, and the working directory of the process.
         timeout: seconds that one invocation may take.
         memory: MB, as reported to the function; not enforced here.
-        environment: additional variables; the function also inherits those of this process.
+        environment: additional variables; they win over the inherited ones.
+        inherited: the variables that the function inherits; None for those of this process.
         max_concurrency: events at once in one sandbox, as on Lambda Managed Instances
             (AWS_LAMBDA_MAX_CONCURRENCY); None for one at a time.
         snap_start: whether the function starts from a snapshot, as with SnapStart. The process is
@@ -146,6 +147,9 @@ class FunctionSettings:
     memory: int = attrs.field(default=128, validator=_check_memory)
     environment: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=_mapping, validator=_check_environment
+    )
+    inherited: Mapping[str, str] | None = attrs.field(
+        default=None, repr=False, converter=attrs.converters.optional(_mapping), kw_only=True
     )
     max_concurrency: int | None = attrs.field(default=None, validator=_check_max_concurrency)
     snap_start: bool = attrs.field(default=False, validator=_check_snap_start)
