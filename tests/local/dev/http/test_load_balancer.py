@@ -1,0 +1,75 @@
+"""Application Load Balancers: events and results (Elastic Load Balancing: Lambda targets)."""
+
+import json
+
+import pytest
+
+from okibi.local.dev.dev_function import Route
+from okibi.local.dev.http.incoming_request import IncomingRequest
+from okibi.local.dev.http.load_balancer import load_balancer
+from okibi.local.dev.http.outgoing_response import MalformedResult, OutgoingResponse
+from okibi.local.dev.http.route_table import RouteMatch
+
+MATCH = RouteMatch("visits", Route("ANY", "/x*", "alb"))
+REQUEST = IncomingRequest(
+    "GET",
+    "/x%20y",
+    "a=1&a=%2F+2&b",
+    [("host", "localhost"), ("x-many", "1"), ("x-many", "2")],
+    source_ip="127.0.0.2",
+    trace_id="Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0",
+)
+
+
+def respond(result: object, *, multi: bool = False) -> OutgoingResponse:
+    service = load_balancer(multi_value_headers=multi)
+    return service.make_response(json.dumps(result).encode(), REQUEST)
+
+
+def test_single_values_are_the_last_and_parameters_stay_encoded() -> None:
+    event = load_balancer().make_event(REQUEST, MATCH)
+
+    assert list(event["requestContext"]) == ["elb"]
+    assert (event["httpMethod"], event["path"]) == ("GET", "/x%20y")
+    assert event["queryStringParameters"] == {"a": "%2F+2", "b": ""}
+    assert event["headers"] == {
+        "host": "localhost",
+        "x-many": "2",
+        "x-amzn-trace-id": "Root=1-5759e988-bd862e3fe1be46a994272793",
+        "x-forwarded-for": "127.0.0.2",
+        "x-forwarded-port": "9000",
+        "x-forwarded-proto": "http",
+    }
+    assert (event["body"], event["isBase64Encoded"]) == ("", False)
+
+
+def test_multi_values_are_lists() -> None:
+    event = load_balancer(multi_value_headers=True).make_event(REQUEST, MATCH)
+
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "%2F+2"], "b": [""]}
+    assert event["multiValueHeaders"]["x-many"] == ["1", "2"]
+    assert {"headers", "queryStringParameters"}.isdisjoint(event)
+
+
+def test_a_load_balancer_reads_headers_in_its_own_form_only() -> None:
+    single = {"statusCode": 200, "statusDescription": "200 OK", "headers": {"a": "1"}}
+    multi = {"statusCode": 200, "multiValueHeaders": {"a": ["1", "2"]}}
+    octets = ("content-type", "application/octet-stream")
+
+    assert respond(single) == OutgoingResponse(200, [octets, ("a", "1")])
+    assert list(respond(multi, multi=True).headers) == [octets, ("a", "1"), ("a", "2")]
+    assert respond(multi).remark == "multiValueHeaders is ignored: this load balancer reads headers"
+
+
+@pytest.mark.parametrize(
+    ("result", "complaint"),
+    [
+        ("text", "the response must be an object, got a string"),
+        ({"body": "x"}, "statusCode must be an integer from 200 to 599, got None"),
+        ({"statusCode": 200, "body": 1}, "body must be a string, got a number"),
+        ({"statusCode": 200, "body": "x" * 1024 * 1024}, "larger than 1048576 bytes"),
+    ],
+)
+def test_a_malformed_result_is_a_bad_gateway(result: object, complaint: str) -> None:
+    with pytest.raises(MalformedResult, match=complaint):
+        respond(result)
