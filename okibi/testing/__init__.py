@@ -1,0 +1,53 @@
+"""The test kit: run a Function and its tree in a test, in virtual time; or in a real subprocess.
+
+The pytest plugin imports this package in every pytest run. The first use of a name imports its
+module; the package alone imports neither trio nor a layer of okibi.
+
+    from okibi.testing import running, virtual_time
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .function_error import FunctionError, FunctionTimedOut
+    from .handler_context import context
+    from .running_function import RunningFunction, running
+    from .subprocess_sandbox import Sandbox, sandbox
+    from .virtual_clock import virtual_time
+else:  # hidden from type checkers: they would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import a name when it is first used."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        return value
+
+
+__all__ = [
+    "FunctionError",
+    "FunctionTimedOut",
+    "RunningFunction",
+    "Sandbox",
+    "context",
+    "running",
+    "sandbox",
+    "virtual_time",
+]
+
+_MODULES = {
+    "FunctionError": "function_error",
+    "FunctionTimedOut": "function_error",
+    "RunningFunction": "running_function",
+    "Sandbox": "subprocess_sandbox",
+    "context": "handler_context",
+    "running": "running_function",
+    "sandbox": "subprocess_sandbox",
+    "virtual_time": "virtual_clock",
+}
+
+
+def __dir__() -> list[str]:
+    """What a shell completes: also what has not been imported yet."""
+    return sorted({*globals(), *__all__})

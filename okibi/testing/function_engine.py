@@ -1,0 +1,267 @@
+"""The runtime's own tree on a Runtime API in memory, within a trio run that goes on after it.
+
+Supervisors, workers, lanes and the Runtime API are the real ones. What belongs to a process is left
+out: signals, exit codes, the watchdog's thread, the extension.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from unittest.mock import patch
+
+import trio
+
+from ..actors import StartError
+from ..actors.exits import is_a
+from ..actors.process import Process
+from ..actors.start import spawn, wait_started
+from ..local.invocation import Invocation
+from ..local.outcomes import InvocationOutcome
+from ..local.runtime_api import RuntimeApi
+from ..local.settings import arn_of
+from ..runtime.deadlines.interrupt import DeadlineInterrupt
+from ..runtime.handlers.function import Function
+from ..runtime.handlers.handler import is_async, is_handler, streams
+from ..runtime.in_flight.lane import Lane
+from ..runtime.in_flight.ledger import Ledger
+from ..runtime.process_end.shutdown import for_each_process
+from ..runtime.protocol.outcome import Outcome
+from ..runtime.protocol.transport import Transport
+from ..runtime.serving import worker as worker_module
+from ..runtime.settings import Settings
+from ..runtime.telemetry.invocation_context import set_lanes
+from ..runtime.telemetry.xray_variable import VARIABLE
+from ..runtime.tree import ServedFunction, build_tree
+from ..supervisors import Supervisor
+from .function_error import FunctionError, encode_event
+from .memory_connection import MemoryConnection
+from .next_crash import NextCrashes
+from .plain_handler_limit import PlainHandlerLimit
+from .virtual_clock import ThreadWatch, wall_clock, watch_threads
+
+# Seconds that Lambda gives the init phase, and a tree to end.
+INIT_LIMIT = 10.0
+STOP_LIMIT = 2.0
+# Any address: the connection is in memory.
+ADDRESS = "127.0.0.1:9001"
+
+
+class FunctionEngine:
+    """Serves one function. `run_invocation` serves an event.
+
+    Args:
+        function: the function.
+        timeout: seconds that an invocation may take.
+        concurrency: how many events may be in flight at once.
+        name: the name of the function.
+        memory: the memory of the function in MB.
+
+    Attributes:
+        root: the root of the tree, once it has been started.
+        ledger: the lanes and the ready workers.
+        nursery: runs what belongs to the function.
+        crashes: the crashes that wait for their call.
+        errors: the exceptions of handlers, by request id.
+        end: the error that has ended the function; None while it serves.
+        end_was_raised: whether the test has seen that error.
+    """
+
+    def __init__(
+        self, function: Function, *, timeout: float, concurrency: int, name: str, memory: int
+    ) -> None:
+        self.timeout = timeout
+        self.root: Process
+        self.nursery: trio.Nursery
+        self.crashes = NextCrashes()
+        self.errors = dict[str, BaseException]()
+        self.end: FunctionError | None = None
+        self.end_was_raised = False
+        self._stopping = False
+        self._api = RuntimeApi(
+            arn_of(name), timeout, max_concurrency=None if concurrency == 1 else concurrency
+        )
+        self._api.on_process_needed = self._refuse_if_ended
+        self._api.on_kill = partial(self._fail, "an invocation timed out and was not answered")
+        # Lambda Managed Instances would refuse an event for which no slot is free.
+        self._slots = trio.Semaphore(concurrency)
+        settings = _make_settings(name, memory, concurrency)
+        self._lanes = [Lane(n, settings.api.encode()) for n in range(concurrency)]
+        self._interrupt = DeadlineInterrupt()
+        self._on_main_thread = threading.current_thread() is threading.main_thread()
+        target = function.handler.handler
+        plain = not (is_handler(target) or is_async(target) or streams(target))
+        inline = plain and concurrency == 1 and not function.children
+        limit = PlainHandlerLimit(self._interrupt, runs_inline=inline and self._on_main_thread)
+        self.ledger = Ledger(self._lanes, self._fail, limit)
+        self._served = ServedFunction(function, settings, self.ledger, self._interrupt)
+        # Such a handler does not wait on trio, so virtual time cannot know how long it waits.
+        self._in_real_time = (plain and not inline) or self._served.loop is not None
+
+    async def run_invocation(self, invocation: Invocation) -> InvocationOutcome:
+        """Run an invocation. Cancelling the wait does not stop the handler, as on Lambda."""
+        done = trio.Event()
+        self.start_invocation(invocation, done)
+        await done.wait()
+        invocation.outcome = invocation.outcome or self._end_outcome()
+        return invocation.outcome
+
+    def start_invocation(self, invocation: Invocation, done: trio.Event) -> None:
+        """Run an invocation in the background; set `done` at the end.
+
+        Raises:
+            FunctionError: the function has ended.
+        """
+        if self.end is not None:
+            self.end_was_raised = True
+            raise FunctionError(self.end.error_type, self.end.message) from self.end.__cause__
+
+        async def run() -> None:
+            try:
+                async with self._slots:
+                    await self._api.run_invocation(invocation)
+            finally:
+                done.set()
+
+        self.nursery.start_soon(run)
+
+    # -- its life
+
+    @contextmanager
+    def prepare(self) -> Generator[None]:
+        """Change what a test run has in common with the function, until the block ends."""
+        token = trio.lowlevel.current_trio_token()
+        self._interrupt.request_exit = lambda why: token.run_sync_soon(self._fail, why)
+        with ExitStack() as stack:
+            stack.enter_context(_same_trace_variable())
+            stack.callback(set_lanes, 1)
+            set_lanes(len(self._lanes))
+            self._api.wall_clock = stack.enter_context(wall_clock())
+            stack.enter_context(self._keep_errors())
+            stack.enter_context(self.crashes)
+            if self._on_main_thread:
+                stack.enter_context(self._interrupt)
+            watch = watch_threads()
+            if watch is not None and self._in_real_time:
+                stack.enter_context(_works_while_in_flight(watch, self.ledger))
+            yield
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Start the tree, and wait for it.
+
+        Raises:
+            StartError: an actor did not start; its own error is the `__cause__`.
+        """
+        self.nursery = nursery
+        spec = build_tree(self._served, self._connect)
+        self.root = spawn(
+            nursery, partial(Supervisor, spec), path="/function", grace=math.inf, supervised=True
+        )
+        nursery.start_soon(self._watch_root)
+        try:
+            await wait_started(self.root, INIT_LIMIT)
+        except StartError as error:
+            self.end_was_raised = True
+            while is_a(error.reason.error, StartError):
+                error = error.reason.error
+            raise error from error.reason.error
+
+    async def stop(self) -> None:
+        """Stop the tree, and answer the invocations in flight."""
+        self._stopping = True
+        for lane in self._lanes:
+            lane.closing = True
+        self.root.stop()
+        with trio.move_on_after(STOP_LIMIT):
+            await self.root.wait_dead()
+        for_each_process(self.root, Process.kill)
+        await self.root.wait_dead()
+        self._end_with("the block of `running` has ended", None)
+        for lane in self._lanes:
+            lane.close()
+
+    async def _connect(self) -> Transport:
+        await trio.lowlevel.checkpoint()
+        connection = MemoryConnection()
+        self.nursery.start_soon(self._api.serve_connection, connection.server)
+        return connection
+
+    # -- its end: where the runtime would end its process
+
+    async def _watch_root(self) -> None:
+        reason = await self.root.wait_dead()
+        if not self._stopping:
+            self._end_with(f"its tree has ended: {reason}", reason.error)
+
+    def _fail(self, why: str) -> None:
+        self._end_with(why, None)
+        for lane in self._lanes:
+            lane.closing = True
+        self.root.stop()
+
+    def _end_with(self, why: str, cause: BaseException | None) -> None:
+        if self.end is None:
+            self.end = FunctionError("Runtime.ExitError", f"the function has ended: {why}")
+            self.end.__cause__ = cause
+            self.end_was_raised = self.end_was_raised or self._stopping
+        self._refuse_if_ended()
+
+    def _refuse_if_ended(self) -> None:
+        """Answer the events that wait for a runtime, if there will be none."""
+        if self.end is not None:
+            self._api.sandbox_ended(lambda _: self._end_outcome())
+
+    def _end_outcome(self) -> InvocationOutcome:
+        assert self.end is not None  # its callers have set it
+        body = encode_event({"errorType": self.end.error_type, "errorMessage": self.end.message})
+        return InvocationOutcome(body, self.end.error_type)
+
+    @contextmanager
+    def _keep_errors(self) -> Generator[None]:
+        original = worker_module.handler_error  # type: ignore[attr-defined]
+
+        def handler_error(error: BaseException, request_id: str) -> Outcome:
+            self.errors[request_id] = error
+            return original(error, request_id)
+
+        with patch.object(worker_module, "handler_error", handler_error):
+            yield
+
+
+def _make_settings(name: str, memory: int, concurrency: int) -> Settings:
+    return Settings(
+        ADDRESS,
+        "app.handler",
+        os.getcwd(),
+        lanes=concurrency,
+        busy_wait=0.0,
+        register_extension=False,
+        loop=os.environ.get("OKIBI_LOOP") or "trio",
+        function_name=name,
+        memory=str(memory),
+        log_group=f"/aws/lambda/{name}",
+        log_stream="test",
+    )
+
+
+@contextmanager
+def _works_while_in_flight(watch: ThreadWatch, ledger: Ledger) -> Generator[None]:
+    watch.works.append(ledger.in_flight)
+    try:
+        yield
+    finally:
+        watch.works.remove(ledger.in_flight)
+
+
+@contextmanager
+def _same_trace_variable() -> Generator[None]:
+    """Restore the variable of X-Ray, which each event sets."""
+    before = os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before

@@ -1,0 +1,68 @@
+"""Let the next call of a server crash it, for a test."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+
+from ..actors import Server
+from ..actors.request import Request
+
+Method = Callable[..., Awaitable[object]]
+
+
+@attrs.define(eq=False)
+class NextCrash:
+    """A crash that waits for its call.
+
+    Args:
+        error: what the call raises.
+        method: the method of the call; None for any.
+        path: the path of the server; None for any server with the method.
+    """
+
+    error: BaseException
+    method: Method | None
+    path: str | None
+
+    def is_for(self, server: Server, request: Request) -> bool:
+        """Whether a server's request is the awaited one."""
+        if self.path is not None and server.path != self.path:
+            return False
+        return self.method is None or getattr(type(server), request.method, None) is self.method
+
+
+class NextCrashes:
+    """The crashes of one test that have not happened yet. Entered while the tree runs."""
+
+    def __init__(self) -> None:
+        self._waiting = list[NextCrash]()
+        self._original: Callable[..., Awaitable[Any]] = getattr(Server, "_handle_request")  # noqa: B009
+        self._patch = patch.object(Server, "_handle_request", self._wrapper())
+
+    def add(self, crash: NextCrash) -> None:
+        """Add a crash; of several for one call, the first one added happens first."""
+        self._waiting.append(crash)
+
+    def __enter__(self) -> None:
+        self._patch.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.stop()
+
+    def _wrapper(self) -> Callable[..., Awaitable[Any]]:
+        async def handle_request(server: Server, request: Request) -> Any:
+            found = next((each for each in self._waiting if each.is_for(server, request)), None)
+            if found is None:
+                return await self._original(server, request)
+            self._waiting.remove(found)
+
+            async def crash(*_: object, **__: object) -> None:
+                raise found.error
+
+            # The method raises before its first checkpoint: no other server meets the patch.
+            with patch.object(type(server), request.method, crash):
+                return await self._original(server, request)
+
+        return handle_request

@@ -1,0 +1,142 @@
+"""Virtual time for tests: timers fire at once and in order, except while a thread works.
+
+trio's MockClock jumps to the next deadline when all tasks wait. It does not know threads: it would
+jump while a thread works, and each time limit would be over at once. Here an instrument looks after
+each step of a task. While a thread works, the clock runs like the real one and does not jump.
+"""
+
+import inspect
+import math
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial, wraps
+from types import SimpleNamespace
+from typing import ParamSpec, TypeVar
+from unittest.mock import patch
+
+import trio
+import trio.testing
+from trio.abc import Instrument
+from trio.lowlevel import RunVar, Task
+from trio.testing import MockClock
+
+from ..runtime.handlers import context as context_module
+from ..runtime.handlers.handler_thread import THREADS
+from ..runtime.protocol import runtime_api as runtime_api_module
+from ..runtime.serving.freeze_detector import current_monitors
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+    """Make a plain function of an async one: it runs on trio, in virtual time.
+
+        @virtual_time
+        async def test_bob_is_greeted() -> None:
+            async with running(function) as app:
+                assert await app.invoke({"name": "bob"}) == "hello bob"
+
+    pytest, unittest and a script call the result like any `def`; pytest passes fixtures to it.
+    Tests with pytest-trio's `autojump_clock` do not need it.
+
+    When all tasks wait, the clock jumps to the next deadline: `trio.sleep(3600)` takes no time.
+    While a thread works (`trio.to_thread`, a plain `def` handler in a thread), the clock runs like
+    the real one. It also jumps while a task waits for the network: use the real clock for such a
+    test, `trio.run(test)`.
+
+    Args:
+        test: an `async def`.
+
+    Raises:
+        TypeError: `test` is no `async def`.
+    """
+    if not inspect.iscoroutinefunction(test):
+        raise TypeError(f"virtual_time takes an `async def`, got {test!r}")
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        clock = MockClock(autojump_threshold=0)
+        return trio.run(partial(_run, partial(test, *args, **kwargs)), clock=clock)
+
+    return run
+
+
+async def _run(test: Callable[[], Awaitable[T]]) -> T:
+    watch_threads()
+    return await test()
+
+
+class ThreadWatch(Instrument):
+    """Lets the clock run like the real one while a thread works.
+
+    Attributes:
+        works: functions that tell whether a thread works; any of them may say so.
+    """
+
+    def __init__(self, clock: MockClock) -> None:
+        self.works: list[Callable[[], bool]] = [_is_in_thread]
+        self._clock = clock
+        # The clock's threshold and rate from before the thread's work; None if no thread works.
+        self._paused: tuple[float, float] | None = None
+
+    def after_task_step(self, task: Task) -> None:
+        works = any(each() for each in self.works)
+        clock, paused = self._clock, self._paused
+        if works and paused is None and clock.autojump_threshold < math.inf:
+            self._paused = clock.autojump_threshold, clock.rate
+            clock.autojump_threshold, clock.rate = math.inf, 1.0
+        elif not works and paused is not None:
+            self._paused = None
+            clock.autojump_threshold, clock.rate = paused
+
+
+def _is_in_thread() -> bool:
+    """Whether a `trio.to_thread` call runs, apart from handler threads, which may be idle."""
+    return trio.testing.active_thread_count() > THREADS.borrowed_tokens
+
+
+def watch_threads() -> ThreadWatch | None:
+    """Return the ThreadWatch of this run, created at the first call; None with the real clock."""
+    clock = trio.lowlevel.current_clock()
+    if not isinstance(clock, MockClock):
+        return None
+    try:
+        return _watch_of_run.get()
+    except LookupError:
+        watch = ThreadWatch(clock)
+        _watch_of_run.set(watch)
+        trio.lowlevel.add_instrument(watch)
+        return watch
+
+
+_watch_of_run: RunVar[ThreadWatch] = RunVar("thread watch")
+
+
+@contextmanager
+def wall_clock() -> Generator[Callable[[], float]]:
+    """Let okibi's wall clock follow virtual time, for deadlines and the remaining time.
+
+    Yields:
+        The wall clock: seconds since the epoch. The real one, if the clock is real.
+    """
+    if not isinstance(trio.lowlevel.current_clock(), MockClock):
+        yield time.time
+        return
+    ahead = time.time() - trio.current_time()
+
+    def now() -> float:
+        return trio.current_time() + ahead
+
+    replaced = SimpleNamespace(time=now)
+    monitors = current_monitors()
+    before, monitors.wall_clock = monitors.wall_clock, now
+    try:
+        with (
+            patch.object(context_module, "time", replaced),
+            patch.object(runtime_api_module, "time", replaced),
+        ):
+            yield now
+    finally:
+        monitors.wall_clock = before
