@@ -1,8 +1,9 @@
 """The sample events by name."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
@@ -12,8 +13,10 @@ from .sample import Changes, Event, Sample, SampleError
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
 
-Pairs: TypeAlias = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
-"""Names and values: a mapping, whose values may be lists, or pairs."""
+Texts: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Names, and the value or values of each."""
+
+NO_TEXTS: Texts = MappingProxyType({})
 
 MOST_RECORDS = 10_000
 """Records in an event at most (Lambda: batch size)."""
@@ -83,8 +86,8 @@ def sample_event(
     body: Any = None,
     path: str = "",
     method: str = "",
-    headers: Pairs = (),
-    query: Pairs = (),
+    headers: Texts = NO_TEXTS,
+    query: Texts = NO_TEXTS,
     count: int = 1,
 ) -> Event:
     """Make a sample event of an AWS service.
@@ -95,8 +98,8 @@ def sample_event(
             are, everything else as JSON.
         path: the path of a request, or the key of an S3 object.
         method: the method of a request, such as "POST".
-        headers: headers of a request, added to the sample's.
-        query: query parameters of a request.
+        headers: headers of a request, added to the sample's. A value may be a list.
+        query: query parameters of a request. A value may be a list.
         count: the number of records, such as messages of a queue.
 
     Raises:
@@ -133,9 +136,7 @@ def _unknown(name: str) -> str:
     return f"no sample event is called {name!r}; there are {', '.join(SAMPLES)}"
 
 
-def _pairs(values: Pairs) -> tuple[tuple[str, str], ...]:
-    if not isinstance(values, Mapping):
-        return tuple(values)
+def _pairs(values: Texts) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
         for name, given in values.items()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import attrs
 
@@ -75,7 +75,7 @@ class Changes:
             value = None
         if not isinstance(value, dict):
             raise SampleError("""body: must be a JSON object, as in '{"order": 1}'""")
-        return value
+        return cast(Event, value)
 
 
 @attrs.frozen

@@ -144,8 +144,8 @@ def attribute_value(value: Any) -> dict[str, Any]:
             return {"N": json.dumps(value)}
         case str():
             return {"S": value}
-        case list():
-            return {"L": [attribute_value(item) for item in value]}
+        case [*items]:
+            return {"L": [attribute_value(item) for item in items]}
         case _:
             return {"M": {name: attribute_value(item) for name, item in value.items()}}
 
