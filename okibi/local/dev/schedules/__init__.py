@@ -1,0 +1,1 @@
+"""Schedules of EventBridge: `rate(…)`, `cron(…)` and `at(…)`."""

@@ -1,0 +1,118 @@
+"""The times of a schedule in its time zone (EventBridge Scheduler: schedule types)."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from .cron_expression import CronExpression, parse_cron
+from .rate_expression import parse_rate
+from .schedule_error import ScheduleError
+
+__all__ = ["Timetable", "parse_schedule"]
+
+
+@attrs.frozen
+class Timetable:
+    """The times of a schedule. Made by `parse_schedule`.
+
+    Args:
+        expression: the schedule's expression.
+        timezone: the schedule's time zone.
+    """
+
+    expression: str
+    timezone: str
+    _next_time: Callable[[datetime], datetime | None]
+
+    def next_time(self, after: datetime) -> datetime | None:
+        """Return the first time later than `after`, in UTC; None if there is none.
+
+        Args:
+            after: a time with a time zone.
+        """
+        return self._next_time(after.astimezone(UTC))
+
+
+def parse_schedule(expression: str, timezone: str, start: datetime) -> Timetable:
+    """Parse a schedule's expression.
+
+    When clocks go forward, a time that does not exist is skipped. When they go back, a time that
+    comes twice counts the first time (EventBridge Scheduler).
+
+    Args:
+        expression: `rate(…)`, `cron(…)` or `at(yyyy-mm-ddThh:mm:ss)`.
+        timezone: a name of the IANA database, such as `Europe/Berlin`, for `cron` and `at`.
+        start: when the schedule begins. The first time of a rate is one period later.
+
+    Raises:
+        ScheduleError: the expression or the time zone is wrong.
+
+    Example:
+        >>> start = datetime(2026, 7, 1, tzinfo=UTC)
+        >>> table = parse_schedule("cron(0 3 * * ? *)", "Europe/Berlin", start)
+        >>> print(table.next_time(start))
+        2026-07-01 01:00:00+00:00
+    """
+    found = re.fullmatch(r"(rate|cron|at)\((.*)\)", expression.strip())
+    if found is None:
+        raise ScheduleError(
+            f"{expression!r}: must be as in rate(5 minutes), cron(0 3 * * ? *) or"
+            " at(2026-01-31T12:00:00)"
+        )
+    zone = _zone(timezone)
+    if found[1] == "rate":
+        next_time: Callable[[datetime], datetime | None] = partial(
+            parse_rate(found[2]).next_time, start=start.astimezone(UTC)
+        )
+    elif found[1] == "cron":
+        next_time = partial(_next_cron_time, parse_cron(found[2]), zone)
+    else:
+        next_time = partial(_next_single_time, _parse_time(found[2], zone))
+    return Timetable(expression, timezone, next_time)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ScheduleError(
+            f"timezone {name!r}: unknown; give a name of the IANA database, as in Europe/Berlin"
+        ) from error
+
+
+def _parse_time(text: str, zone: ZoneInfo) -> datetime:
+    try:
+        local = datetime.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S")
+    except ValueError as error:
+        raise ScheduleError(
+            f"at({text}): must be yyyy-mm-ddThh:mm:ss, as in at(2026-01-31T12:00:00)"
+        ) from error
+    moment = _in_zone(local, zone)
+    if moment is None:
+        raise ScheduleError(f"at({text}): clocks in {zone.key} go forward, and skip this time")
+    return moment
+
+
+def _in_zone(local: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return a local time in UTC; None if it does not exist. The first of two that are equal."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
+
+
+def _next_single_time(moment: datetime, after: datetime) -> datetime | None:
+    return moment if moment > after else None
+
+
+def _next_cron_time(cron: CronExpression, zone: ZoneInfo, after: datetime) -> datetime | None:
+    local = cron.next_time(after.astimezone(zone).replace(tzinfo=None))
+    while local is not None:
+        moment = _in_zone(local, zone)
+        # A time in the past is the first of two equal ones.
+        if moment is not None and moment > after:
+            return moment
+        local = cron.next_time(local)
+    return None

@@ -1,0 +1,146 @@
+"""Schedules put events into the queue, on a virtual clock."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from okibi.local import FunctionSettings, Invocation
+from okibi.local.dev.dev_function import DevFunction, Schedule
+from okibi.local.dev.schedules.schedule_error import ScheduleError
+from okibi.local.dev.schedules.scheduler import Scheduler, scheduled_event
+from okibi.local.sample_events import sample_event
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+EVERY_MINUTE = "cron(* * * * ? *)"
+
+
+def function(*schedules: Schedule, name: str = "visits") -> DevFunction:
+    settings = FunctionSettings("app.handler", name=name, task_root=Path(__file__).parent)
+    return DevFunction(settings, schedules=schedules)
+
+
+@attrs.define(eq=False)
+class Machine:
+    """A clock that can be set, and the events that have been put."""
+
+    offset: float = 0.0
+    events: list[tuple[str, str, bytes]] = attrs.field(factory=list[tuple[str, str, bytes]])
+
+    def now(self) -> float:
+        return START.timestamp() + self.offset + trio.current_time() - self._begin
+
+    _begin: float = attrs.field(factory=trio.current_time, init=False)
+
+    async def put(self, name: str, invocation: Invocation) -> None:
+        time = datetime.fromtimestamp(self.now(), UTC).strftime("%H:%M:%S")
+        self.events.append((time, name, invocation.payload))
+
+    @property
+    def times(self) -> list[str]:
+        return [time for time, *_ in self.events]
+
+
+@asynccontextmanager
+async def running(*schedules: Schedule) -> AsyncIterator[Machine]:
+    machine = Machine()
+    scheduler = Scheduler([function(*schedules)], machine.put, machine.now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scheduler.run)
+        yield machine
+        nursery.cancel_scope.cancel()
+
+
+async def test_each_schedule_puts_its_events(autojump_clock: trio.testing.MockClock) -> None:
+    schedules = Schedule("rate(2 minutes)", input='"a"'), Schedule(EVERY_MINUTE, input='"b"')
+    async with running(*schedules) as machine:
+        await trio.sleep(150)
+
+    assert sorted(machine.events) == [
+        ("12:01:00", "visits", b'"b"'),
+        ("12:02:00", "visits", b'"a"'),
+        ("12:02:00", "visits", b'"b"'),
+    ]
+
+
+async def test_an_at_schedule_runs_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Schedule("at(2026-01-01T12:00:10)")) as machine:
+        await trio.sleep(80_000)
+
+    assert machine.events == [("12:00:10", "visits", b"{}")]
+
+
+async def test_runs_missed_while_a_laptop_slept_make_one_event(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(Schedule(EVERY_MINUTE)) as machine:
+        await trio.sleep(90)
+        # trio's clock stands still while the machine sleeps.
+        machine.offset += 3600
+        await trio.sleep(60)
+
+    assert machine.times == ["12:01:00", "13:01:30", "13:02:00"]
+
+
+async def test_a_clock_that_is_set_back_keeps_its_schedule(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(Schedule("cron(0 * * * ? *)")) as machine:
+        await trio.sleep(600)
+        machine.offset -= 7200
+        await trio.sleep(3600)
+
+    assert machine.times == ["11:00:00"]
+
+
+async def test_keywords_of_the_input_are_replaced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    source = '{"at": "<aws.scheduler.scheduled-time>", "n": "<aws.scheduler.attempt-number>"}'
+    async with running(Schedule(EVERY_MINUTE, input=source)) as machine:
+        await trio.sleep(61)
+
+    assert json.loads(machine.events[0][2]) == {"at": "2026-01-01T12:01:00Z", "n": "1"}
+
+
+async def test_a_rule_s_event_has_the_shape_of_the_sample(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(Schedule(EVERY_MINUTE, input=scheduled_event("nightly"))) as machine:
+        await trio.sleep(61)
+
+    event, sample = json.loads(machine.events[0][2]), sample_event("schedule")
+    assert event["time"] == "2026-01-01T12:01:00Z"
+    assert event["resources"][0].endswith(":rule/nightly")
+    assert {**event, "time": 0, "id": 0, "resources": 0} == {
+        **sample,
+        "time": 0,
+        "id": 0,
+        "resources": 0,
+    }
+
+
+async def test_the_next_run_of_each_schedule_is_planned() -> None:
+    schedules = Schedule("cron(0 9 * * ? *)", "Europe/Berlin"), Schedule("at(2020-01-01T00:00:00)")
+    machine = Machine()
+    scheduler = Scheduler([function(*schedules), function(name="other")], machine.put, machine.now)
+
+    runs = [(run.function, run.expression, run.at) for run in scheduler.planned_runs()]
+
+    assert runs == [
+        ("visits", "cron(0 9 * * ? *)", START + timedelta(hours=20)),
+        ("visits", "at(2020-01-01T00:00:00)", None),
+    ]
+
+
+async def test_a_wrong_expression_is_an_error_at_the_start() -> None:
+    machine = Machine()
+
+    with pytest.raises(ScheduleError, match="schedule of visits: hours '25'"):
+        Scheduler([function(Schedule("cron(0 25 * * ? *)"))], machine.put, machine.now)
