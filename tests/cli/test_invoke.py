@@ -455,21 +455,6 @@ def test_a_missing_dependency_is_reported_with_the_install_command(
     assert result.stderr == f"okibi: {missing} is not installed; run: pip install 'okibi[cli]'\n"
 
 
-@pytest.mark.parametrize("command", [[], ["invoke"], ["bench"]])
-def test_help_fits_into_80_columns_and_has_an_example(command: list[str]) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "okibi.cli", *command, "--help"],
-        env={**os.environ, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-    )
-
-    assert result.returncode == 0
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    example = " ".join(["okibi", *(command or ["invoke"]), "app.handler"])
-    assert f"Examples:\n    {example} " in result.stdout
-
-
 @pytest.mark.parametrize(("value", "expected"), [("", "full"), ("types", "types")])
 def test_crash_reports_are_full_unless_the_variable_is_set(
     value: str, expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,10 +18,24 @@ Examples:
   okibi new hello
   okibi invoke app.handler '{"name": "Ada"}'
   okibi bench app.handler event.json --quick
-  okibi package app.handler"""
+  okibi package app.handler
 
+\b
+Environment variables of a function:
+  OKIBI_LOOP                asyncio: run async handlers on an asyncio loop
+  OKIBI_CRASH_REPORTS       full: show values in crash reports
+  OKIBI_TRACE               full: show every frame in tracebacks
+  OKIBI_DEADLINE_MARGIN_MS  answer a late event so long before its time-out
+  OKIBI_BUSY_WAIT_US        poll so long for the next event; 0: never
+  OKIBI_PIPELINE            0: wait for the status of each response
+  OKIBI_GRACEFUL_SHUTDOWN   0: register no extension, which SIGTERM needs"""
+
+# A fixed width: the same help on each terminal, in a file, and in the documentation.
 app = typer.Typer(
-    name="okibi", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    name="okibi",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"terminal_width": 80},
 )
 
 

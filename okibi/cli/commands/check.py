@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from .options import complete_function
+
 __all__ = ["EXAMPLES", "check"]
 
 # A paragraph that starts with \b keeps its lines (click).
@@ -18,6 +20,7 @@ CheckedFunction = Annotated[
     typer.Argument(
         metavar="HANDLER|NAME",
         help="module.name, or a name in [tool.okibi.functions]. Default: all functions there.",
+        autocompletion=complete_function,
     ),
 ]
 Imports = Annotated[
@@ -29,11 +32,11 @@ Imports = Annotated[
 
 
 def check(function: CheckedFunction = None, imports: Imports = False) -> None:
-    """Check that a function of the current folder loads, and explain all mistakes.
+    """Load a function, and explain all its mistakes.
 
-    The module is imported in a process of its own, with the environment of a local Lambda. Then
-    the event type, the factories of the tree's children and the names are checked. Nothing is
-    started. A name that no actor has is a warning.
+    The module is imported from the current folder in a process of its own, with the environment
+    of a local Lambda. Then the event type, the factories of the tree's children and the names are
+    checked. Nothing is started. A name that no actor has is a warning.
 
     Exit code: 0 if the function loads and has no mistake, 1 if it does not, 2 for bad input.
     """

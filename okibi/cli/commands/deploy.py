@@ -21,7 +21,7 @@ EXAMPLES = """\b
 Examples:
   okibi deploy
   okibi deploy app.handler --stack visits --region eu-central-1 --dry-run
-  okibi deploy --endpoint-url http://127.0.0.1:4566 --runtime provided.al2023 --yes"""
+  okibi deploy --runtime provided.al2023 --endpoint-url http://127.0.0.1:4566"""
 
 DeployedArchitecture = Annotated[
     str | None,

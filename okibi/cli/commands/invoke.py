@@ -34,10 +34,11 @@ def invoke(
         bool, typer.Option("--snap-start", help="Start from a snapshot, as with SnapStart.")
     ] = False,
 ) -> None:
-    """Invoke a function of the current folder on a local Lambda, or with --remote on AWS.
+    """Invoke a function on a local Lambda, or with --remote on AWS.
 
-    Answers go to stdout, one per line. Logs go to stderr. With --remote, the function is found by
-    its stack; any function's name or ARN on Lambda is good too.
+    The module is found in the current folder. Answers go to stdout, one per line. Logs go to
+    stderr. With --remote, the function is found by its stack; any function's name or ARN on Lambda
+    is good too.
 
     Exit code: 0 if all answers are good, 1 after a function error, 2 for bad input.
     """

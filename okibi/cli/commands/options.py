@@ -1,5 +1,7 @@
 """Arguments and options of several subcommands."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,9 +18,29 @@ __all__ = [
     "Runtime",
     "TargetPython",
     "Timeout",
+    "complete_function",
 ]
 
-Handler = Annotated[str, typer.Argument(help="module.name, e.g. app.handler.")]
+
+def complete_function(incomplete: str) -> list[str]:
+    """Return the functions of pyproject.toml that begin as typed, for the shell's completion.
+
+    Args:
+        incomplete: what has been typed of a name or handler.
+    """
+    from ..arguments import BadInput
+    from ..project_reader import read_project
+
+    found = dict[str, None]()
+    with suppress(BadInput, OSError):
+        for name, function in read_project(Path.cwd()).functions.items():
+            found |= {name: None, function.handler: None}
+    return [text for text in found if text.startswith(incomplete)]
+
+
+Handler = Annotated[
+    str, typer.Argument(help="module.name, e.g. app.handler.", autocompletion=complete_function)
+]
 Event = Annotated[
     str | None, typer.Argument(help="JSON, a JSON file, or - for stdin. Default: {}.")
 ]
@@ -61,6 +83,7 @@ DeployedFunction = Annotated[
     typer.Argument(
         metavar="HANDLER|NAME",
         help="module.name, or a name in [tool.okibi.functions]. Default: the only one there.",
+        autocompletion=complete_function,
     ),
 ]
 Runtime = Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Record, TargetPython
+from .options import Record, TargetPython, complete_function
 
 __all__ = ["EXAMPLES", "package"]
 
@@ -22,6 +22,7 @@ PackageHandler = Annotated[
         metavar="HANDLER|NAME",
         help="module.name, or a name in [tool.okibi.functions]. Default: the only one there;"
         " without one, the start image has only what okibi imports.",
+        autocompletion=complete_function,
     ),
 ]
 Architecture = Annotated[
@@ -81,7 +82,7 @@ def package(
       bundled  a zip with a Python in it, for provided.al2023
       layer    a zip with okibi and the requirements, without a function
       image    a folder for docker build: a container image
-      runtime  a folder for docker build: a runtime of your own, without a function
+      runtime  a folder for docker build: your own runtime, without a function
 
     Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
     can be built.

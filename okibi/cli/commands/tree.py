@@ -18,9 +18,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of tex
 
 
 def tree(function: DeployedFunction = None, json: AsJson = False) -> None:
-    """Print the supervision tree of a function: your actors and okibi's.
+    """Print the supervision tree of a function.
 
-    The module is imported in a process of its own. Nothing is started.
+    The tree has your actors and okibi's. The module is imported from the current folder in a
+    process of its own, and nothing is started.
 
     Exit code: 0, 1 if the function does not load, 2 for bad input.
     """
