@@ -15,7 +15,7 @@ from .incoming_request import IncomingRequest
 from .outgoing_response import MalformedResult, OutgoingResponse, json_answer, read_object
 from .route_table import RouteMatch
 
-__all__ = ["FUNCTION_URL", "HTTP_INTEGRATION", "PreludeReader"]
+__all__ = ["FUNCTION_URL", "HTTP_INTEGRATION", "PreludeReader", "stream_without_prelude"]
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 """The media type of a streamed response that begins with a prelude (Lambda: response streaming)."""
@@ -81,6 +81,25 @@ FUNCTION_URL = HttpService(
     late=_FAILED,
     answer_headers=_answer_headers,
 )
+
+
+def stream_without_prelude(content_type: str, piece: bytes) -> OutgoingResponse:
+    """Return the response for a stream of bytes, with the begin of its body.
+
+    A result that is no stream comes through as it is, also one with `statusCode` (Lambda streams
+    all payloads of such a URL).
+
+    Args:
+        content_type: the media type of the stream.
+        piece: the first piece.
+    """
+    remark = ""
+    if content_type == "application/json" and piece.startswith(b"{") and b'"statusCode"' in piece:
+        remark = (
+            "the URL streams, but the function returned a whole response: the client gets it as"
+            " JSON. Yield a Prelude and the body, or set streaming = false"
+        )
+    return OutgoingResponse(200, (("content-type", content_type),), piece, remark)
 
 
 @attrs.define

@@ -1,19 +1,20 @@
 """The ASGI application that turns HTTP requests into invocations and results into responses."""
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import attrs
 import msgspec
 import trio
 
 from ...invocation import Invocation, InvokeResult
-from ...invoke_path import MAX_EVENT_SIZE
+from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
+from ..asgi import ClientLeft, Receive, Scope, Send, read_body
 from ..dev_function import Cors, DevFunction, Route, Throttled
 from .cors import add_cors_headers, answer_preflight, is_preflight, requested_method
-from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader
+from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader, stream_without_prelude
 from .http_api import HTTP_API, NOT_FOUND
 from .http_service import HttpService
 from .incoming_request import IncomingRequest
@@ -26,10 +27,6 @@ __all__ = ["URL_PREFIX", "HttpFront", "HttpInvoker"]
 
 URL_PREFIX = "/lambda-url/"
 """The path of function URLs: `/lambda-url/NAME/…`."""
-
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class HttpInvoker(Protocol):
@@ -60,10 +57,6 @@ class _Target:
     path: str
     """The path that the function sees."""
     streaming: bool = False
-
-
-class _ClientLeft(Exception):
-    """The client closed the connection."""
 
 
 def _to_stderr(function: str, line: str) -> None:
@@ -125,7 +118,7 @@ class HttpFront:
         elif scope["type"] == "http":
             try:
                 await self._serve(scope, receive, send)
-            except _ClientLeft:
+            except ClientLeft:
                 return
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,9 +131,10 @@ class HttpFront:
         if target.cors is not None and target.kind != "alb" and is_preflight(request):
             await _send_response(send, request, answer_preflight(target.cors, request, target.kind))
             return
-        body = await _read_body(receive, target.service.body_limit)
-        if body is not None:
-            request = attrs.evolve(request, body=body)
+        limit = target.service.body_limit
+        body = await read_body(receive, limit)
+        if body.size <= limit:
+            request = attrs.evolve(request, body=body.data)
             event = msgspec.json.encode(target.service.make_event(request, target.match))
             if len(event) <= MAX_EVENT_SIZE:
                 await self._invoke(target, request, event, receive, send)
@@ -285,9 +279,11 @@ class HttpFront:
             await self._answer(send, target, request, target.service.malformed)
             return
         if response is None:
-            # The function failed before the first piece, or it does not stream.
-            await self._respond(target, request, await stream.result(), send)
+            # The function failed before the first piece.
+            await self._answer(send, target, request, target.service.failed)
             return
+        if response.remark:
+            self._report(target, response.status, response.remark)
         await _start(send, request, self._headed(target, request, response), length=None)
         if request.method == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -326,53 +322,29 @@ class HttpFront:
 
 
 async def _read_head(stream: ResponseStream) -> OutgoingResponse | None:
-    """Return status, headers and the begin of the body; None if the function does not stream.
+    """Return status, headers and the begin of the body; None if the function failed before.
 
     Raises:
         MalformedResult: the prelude is invalid.
     """
-    reader: PreludeReader | None = None
+    reader = PreludeReader()
     async for piece in stream:
         if stream.content_type != HTTP_INTEGRATION:
-            return OutgoingResponse(200, (("content-type", stream.content_type),), piece)
-        reader = reader or PreludeReader()
+            return stream_without_prelude(stream.content_type, piece)
         if (response := reader.feed(piece)) is not None:
             return response
-    if (await stream.result()).function_error is not None or not stream.content_type:
+    if (await stream.result()).function_error is not None:
         return None
     if stream.content_type != HTTP_INTEGRATION:
-        return OutgoingResponse(200, (("content-type", stream.content_type),))
+        return stream_without_prelude(stream.content_type, b"")
     raise MalformedResult("the stream ended within its prelude")
-
-
-async def _read_body(receive: Receive, limit: int) -> bytes | None:
-    """Return the body of a request, or None if it is too large.
-
-    Raises:
-        _ClientLeft: the client left before the end.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientLeft
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size <= limit:
-            pieces.append(piece)
-        elif size > 2 * limit:
-            # Most clients read the answer only after they have sent everything.
-            return None
-        if not message.get("more_body", False):
-            return b"".join(pieces) if size <= limit else None
 
 
 async def _unless_client_leaves(work: Callable[[], Awaitable[None]], receive: Receive) -> None:
     """Run `work`; cancel it when the client leaves.
 
     Raises:
-        _ClientLeft: the client left.
+        ClientLeft: the client left.
     """
     left = False
     async with trio.open_nursery() as nursery:
@@ -388,7 +360,7 @@ async def _unless_client_leaves(work: Callable[[], Awaitable[None]], receive: Re
         await work()
         nursery.cancel_scope.cancel()
     if left:
-        raise _ClientLeft
+        raise ClientLeft
 
 
 async def _send_response(send: Send, request: IncomingRequest, response: OutgoingResponse) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from ...invoke_path import MAX_EVENT_SIZE
+from ...limits import MAX_EVENT_SIZE
 from .incoming_request import IncomingRequest
 from .outgoing_response import OutgoingResponse
 from .route_table import RouteMatch

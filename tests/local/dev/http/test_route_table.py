@@ -9,12 +9,12 @@ from okibi.local.dev.http.route_table import RouteTable
 
 def table(*routes: str, kind: RouteKind = "http-api") -> RouteTable:
     """Return a table in which each route has a function of its own."""
+    parts = [route.split() for route in routes]
     return RouteTable(
         DevFunction(
-            FunctionSettings("app.handler", name=f"f{number}"),
-            routes=[Route(*route.split(), kind=kind)],  # type: ignore[arg-type]
+            FunctionSettings("app.handler", name=f"f{number}"), routes=[Route(method, path, kind)]
         )
-        for number, route in enumerate(routes)
+        for number, (method, path) in enumerate(parts)
     )
 
 
