@@ -369,6 +369,10 @@ class RuntimeApi:
                 self._invoker.scope.deadline = self._deadline()
             self.on_process_needed()
 
+    def forget_init_error(self) -> None:
+        """Do not answer the next invoke with the last init error."""
+        self._platform.init_error = None
+
     def note(self, kind: EntryKind) -> None:
         """Record in the journal what is done to the sandbox."""
         self._platform.record(kind)

@@ -78,6 +78,10 @@ def handle(event: dict[str, object], request_id: str) -> object:
             os._exit(int(str(event["status"])))
         case "sleep":
             time.sleep(float(str(event["seconds"])))
+        case "fifo":
+            # Until the test has opened and closed the FIFO for writing.
+            with open(str(event["path"])) as fifo:
+                fifo.read()
         case "print":
             print(event["text"], end="\n" if event.get("line", True) else "", flush=True)
         case "child":

@@ -260,6 +260,7 @@ class DevFunction:
             never stopped.
         attach: serve the Runtime API and start no process: a runtime under a debugger connects. It
             is the only sandbox, and no invocation times out.
+        attach_port: port of that Runtime API, on loopback; 0 picks a free one.
         description: as in ListFunctions and GetFunction.
         runtime: as in ListFunctions and GetFunction.
         architecture: as in ListFunctions and GetFunction.
@@ -293,6 +294,7 @@ class DevFunction:
     maximum_event_age: int = attrs.field(default=21_600, validator=_integer(60, 21_600))
     freeze: bool = attrs.field(default=True, validator=_check_flag)
     attach: bool = attrs.field(default=False, validator=_check_attach)
+    attach_port: int = attrs.field(default=9001, validator=_integer(0, 65_535))
     description: str = ""
     runtime: str = "provided.al2023"
     architecture: str = "x86_64"

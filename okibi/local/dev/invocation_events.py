@@ -101,7 +101,8 @@ class SandboxEnded:
     Args:
         function: the function's name.
         sandbox: the number of the sandbox.
-        reason: "idle", "replaced", "exited", "timed out" or "disconnected".
+        reason: "idle", "replaced", "exited", "timed out", "disconnected", or "closed" with the
+            pool.
     """
 
     function: str

@@ -1,0 +1,258 @@
+"""One sandbox of a pool: a process that serves events until it is retired."""
+
+import math
+from collections.abc import Callable
+
+import attrs
+import msgspec
+import trio
+
+from ..invocation import Invocation
+from ..local_lambda import LocalLambda, open_sandbox
+from ..orphan_killer import OrphanKiller
+from ..outcomes import InvocationOutcome
+from ..sandbox_hooks import SandboxHooks
+from .dev_function import DevFunction
+from .invocation_events import (
+    DevEvent,
+    FunctionFailure,
+    InitFailed,
+    LogLine,
+    SandboxEnded,
+    SandboxStarted,
+    invocation_finished,
+    read_failure,
+)
+from .pool_rules import count_places, expect_next
+
+__all__ = ["PooledSandbox"]
+
+
+@attrs.define(eq=False)
+class PooledSandbox:
+    """A sandbox of a pool.
+
+    Args:
+        function: the function.
+        number: counts the sandboxes of the function, from 1.
+        report: receives what happens.
+        on_change: called when the sandbox may take an event again, or has been retired.
+        orphan_killer: kills the process if this process is killed.
+        replaces: the sandbox has changed code, and takes over when it has started. Its pool reports
+            a failed init phase.
+    """
+
+    function: DevFunction
+    number: int
+    report: Callable[[DevEvent], None]
+    on_change: Callable[[], None]
+    orphan_killer: OrphanKiller | None = None
+    replaces: bool = False
+
+    current: set[Invocation] = attrs.field(factory=set[Invocation], init=False)
+    """The invocations that the sandbox has; in classic mode, until the runtime is idle again."""
+    initialised: bool = attrs.field(default=False, init=False)
+    used_at: float = attrs.field(factory=trio.current_time, init=False)
+    """When the sandbox was last idle."""
+    failure: FunctionFailure | None = attrs.field(default=None, init=False)
+    """Why the last init phase failed."""
+    settled: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the sandbox has initialised, or has been retired."""
+    retired: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the sandbox takes no event any more and ends."""
+    _end_reason: str = attrs.field(default="", init=False)
+    _draining: bool = attrs.field(default=False, init=False)
+    _local: LocalLambda | None = attrs.field(default=None, init=False)
+    _opened: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _init_wait: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _runs: dict[Invocation, trio.CancelScope] = attrs.field(
+        factory=dict[Invocation, trio.CancelScope], init=False
+    )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the bootstrap, or None."""
+        return None if self._local is None else self._local.pid
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the processes are stopped."""
+        return self._local is not None and self._local.frozen
+
+    @property
+    def places(self) -> int:
+        """How many events the sandbox takes now."""
+        if self._draining or self.retired.is_set():
+            return 0
+        return count_places(
+            self.current,
+            self.function.settings.max_concurrency,
+            initialised=self.initialised,
+            free_slots=0 if self._local is None else self._local.free_slots,
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether the sandbox has no event."""
+        return not self.current
+
+    @property
+    def next_expected_at(self) -> float:
+        """When to give up that the sandbox asks for an event soon; -inf if it has not answered."""
+        if self.function.settings.max_concurrency is not None:
+            return -math.inf
+        return expect_next(self.current)
+
+    def retire(self, reason: str) -> None:
+        """End the sandbox now.
+
+        Args:
+            reason: as in `SandboxEnded`.
+        """
+        if not self.retired.is_set():
+            self._end_reason = reason
+            self.retired.set()
+            self.settled.set()
+            self.on_change()
+
+    def drain(self, reason: str) -> None:
+        """End the sandbox when it has no event."""
+        self._draining = True
+        if self.idle:
+            self.retire(reason)
+        else:
+            self._end_reason = reason
+
+    async def run(self) -> None:
+        """Serve until the sandbox is retired. The process is dead then."""
+        hooks = SandboxHooks(self._on_idle, self._on_end, self._on_init_failed, self._on_exit)
+        try:
+            async with (
+                open_sandbox(
+                    self.function.settings,
+                    output=self._write,
+                    freeze=self.function.freeze,
+                    hooks=hooks,
+                    orphan_killer=self.orphan_killer,
+                ) as self._local,
+                trio.open_nursery() as nursery,
+            ):
+                self._local.start()
+                self._opened.set()
+                nursery.start_soon(self._watch_init, self._local)
+                await self.retired.wait()
+                nursery.cancel_scope.cancel()
+        except* OSError as errors:
+            self._fail(_first(errors))
+        self.report(SandboxEnded(self.function.name, self.number, self._end_reason))
+
+    async def run_invocation(self, invocation: Invocation) -> None:
+        """Run an invocation that is in `current`; afterwards it has an outcome."""
+        with trio.CancelScope() as self._runs[invocation]:
+            await self._opened.wait()
+            assert self._local is not None  # set before the event
+            await self._local.run_invocation(invocation)
+        del self._runs[invocation]
+        if invocation.outcome is None:
+            assert self.failure is not None  # the process could not be started
+            body = {
+                "errorType": self.failure.error_type,
+                "errorMessage": self.failure.message,
+            }
+            invocation.outcome = InvocationOutcome(
+                msgspec.json.encode(body), self.failure.error_type
+            )
+        if math.isnan(invocation.begun_at):
+            self._report_end(invocation, None)
+            self.current.discard(invocation)
+            if self.function.settings.max_concurrency is None:
+                self.retire(self._end_reason or "exited")
+        self._leave_if_drained()
+
+    # -- hooks of the sandbox
+
+    def _on_idle(self) -> None:
+        if self.function.settings.max_concurrency is None:
+            self.current = {each for each in self.current if math.isnan(each.ended_at)}
+        self.used_at = trio.current_time()
+        self._leave_if_drained()
+        self.on_change()
+
+    def _on_end(self, invocation: Invocation, peak: float | None) -> None:
+        if invocation.outcome is not None:
+            self._report_end(invocation, peak)
+            if invocation.outcome.error_type == "Sandbox.Timedout":
+                self._end_reason = self._end_reason or "timed out"
+        if self.function.settings.max_concurrency is not None:
+            self.current.discard(invocation)
+
+    def _on_init_failed(self, outcome: InvocationOutcome, milliseconds: float) -> None:
+        self.failure = read_failure(outcome, self.function.settings.task_root)
+        if not self.replaces:
+            self.report(InitFailed(self.function.name, self.number, self.failure, milliseconds))
+
+    def _on_exit(self) -> None:
+        self.initialised = False
+        self._init_wait.cancel()
+        if all(each.outcome is not None for each in self.current):
+            self.retire(self._end_reason or "exited")
+        else:
+            # The process starts again, for an event that no runtime has seen.
+            self.failure = None
+
+    # -- internals
+
+    async def _watch_init(self, local: LocalLambda) -> None:
+        while not self.initialised:
+            with trio.CancelScope() as self._init_wait:
+                await local.wait_initialised()
+            if self._init_wait.cancelled_caught:
+                continue
+            if self.failure is not None:
+                # The runtime has sent an init error. It ends itself, or is ended here.
+                self.settled.set()
+                return
+            self.initialised, self.replaces = True, False
+            self.report(SandboxStarted(self.function.name, self.number, local.last_init_ms))
+            self.settled.set()
+            self.on_change()
+
+    def _fail(self, error: OSError) -> None:
+        """The process cannot be started."""
+        reason = error.strerror or str(error)
+        name = error.filename or self.function.settings.command[0]
+        message = f"cannot start {name!r}: {reason}"
+        self.failure = FunctionFailure("Runtime.InvalidEntrypoint", message)
+        if not self.replaces:
+            self.report(InitFailed(self.function.name, self.number, self.failure, 0.0))
+        for scope in self._runs.values():
+            scope.cancel()
+        self.retire("exited")
+
+    def _leave_if_drained(self) -> None:
+        if self._draining and self.idle:
+            self.retire(self._end_reason)
+
+    def _report_end(self, invocation: Invocation, peak: float | None) -> None:
+        settings = self.function.settings
+        self.report(
+            invocation_finished(
+                settings.name,
+                self.number,
+                invocation,
+                task_root=settings.task_root,
+                memory_size=settings.memory,
+                peak=peak,
+            )
+        )
+
+    def _write(self, line: str) -> None:
+        self.report(LogLine(self.function.name, line))
+
+
+def _first(errors: BaseExceptionGroup[OSError]) -> OSError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OSError)  # `except*` selects them
+    return error

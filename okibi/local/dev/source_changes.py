@@ -1,0 +1,186 @@
+"""Watch the files of the served functions, and reload what has changed.
+
+The operating system watches folders one by one (inotify): a folder of installed packages has
+thousands. Therefore this module lists the folders itself, leaves out those that hold no code of the
+user, and starts anew when a folder is added. An editor may write a file in place, or write another
+file and rename it; both change an entry of a watched folder.
+"""
+
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import trio
+from watchfiles import Change, awatch
+
+from .sandbox_pool import SandboxPool
+
+__all__ = ["FOLDER_LIMIT", "find_folders", "is_source", "watch_sources"]
+
+FOLDER_LIMIT = 5000
+"""Folders that are watched at most. Those nearest to the task root come first."""
+
+STEP = 20
+"""Milliseconds without a change after which the changes so far count as one save. watchfiles looks
+for changes this often.
+"""
+
+DEBOUNCE = 300
+"""Milliseconds at most to collect the changes of one save, as of a `git checkout`."""
+
+_IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+_IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".swx", ".tmp", "~")
+
+
+def is_source(path: Path, root: Path, ignored: Collection[Path] = ()) -> bool:
+    """Whether a file may be part of a function's code.
+
+    Hidden files, byte code, installed packages and what editors write beside a file are not.
+
+    Args:
+        path: the file.
+        root: the folder of the function.
+        ignored: files and folders that do not count.
+    """
+    if path == root or not path.is_relative_to(root):
+        return False
+    if any(_is_ignored(part) for part in path.relative_to(root).parts):
+        return False
+    # vim creates and deletes a file 4913 to see whether it may write into the folder.
+    if path.name.startswith("#") or path.name.endswith(_IGNORED_SUFFIXES) or path.name == "4913":
+        return False
+    return not any(path.is_relative_to(each) for each in ignored)
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name in _IGNORED_NAMES
+
+
+def find_folders(roots: Iterable[Path], ignored: Collection[Path] = ()) -> list[Path]:
+    """Return the folders with code, at most FOLDER_LIMIT, those nearest to a root first.
+
+    Args:
+        roots: where to begin.
+        ignored: folders that do not count.
+    """
+    found: dict[Path, None] = {}
+    waiting = deque(roots)
+    while waiting and len(found) < FOLDER_LIMIT:
+        folder = waiting.popleft()
+        if folder in found:
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                inner = [
+                    Path(entry.path)
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False)
+                    and not _is_ignored(entry.name)
+                    # A virtual environment may have any name (PEP 405).
+                    and not os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
+                ]
+        except OSError:
+            # Deleted meanwhile, or not readable.
+            continue
+        found[folder] = None
+        waiting.extend(path for path in inner if path not in ignored)
+    return list(found)
+
+
+async def watch_sources(
+    pools: Sequence[SandboxPool],
+    *,
+    extra: Mapping[Path, Callable[[Path], None]] | None = None,
+    ignored: Collection[Path] = (),
+    task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Reload pools when files of their functions change, until cancelled.
+
+    A change within a function's task root reloads its pool. Functions with one task root share the
+    watcher.
+
+    Args:
+        pools: the pools; those with `attach` only report the change.
+        extra: further files, and what to call when they change: an env file, which may lie outside
+            every task root.
+        ignored: files and folders within task roots that do not count, such as the queue of
+            `--data`.
+        task_status: started when changes are seen.
+
+    Raises:
+        OSError: the system watches no more folders (fs.inotify.max_user_watches).
+    """
+    # The parent folder is resolved as task roots are: one folder, one name.
+    callbacks = {path.parent.resolve() / path.name: call for path, call in (extra or {}).items()}
+    hidden = frozenset(path.resolve() for path in ignored)
+
+    def list_folders() -> list[Path]:
+        roots = [pool.function.settings.task_root for pool in pools]
+        found = find_folders(dict.fromkeys(roots), hidden)
+        found += [file.parent for file in callbacks if file.parent.is_dir()]
+        return list(dict.fromkeys(found))
+
+    started = False
+
+    async def report_start() -> None:
+        nonlocal started
+        if not started:
+            started = True
+            task_status.started()
+
+    while True:
+        folders = await trio.to_thread.run_sync(list_folders)
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery, aclosing(_watch(folders, stop)) as changes:
+            # Without this event, awatch would notice a cancellation only after seconds.
+            nursery.start_soon(_set_when_cancelled, stop)
+            # It runs when the loop below waits: the folders are watched then.
+            nursery.start_soon(report_start)
+            async for changed in changes:
+                _apply({Path(path) for _, path in changed}, pools, callbacks, hidden)
+                if any(_is_new_folder(change, Path(path)) for change, path in changed):
+                    break
+            nursery.cancel_scope.cancel()
+
+
+def _watch(folders: Sequence[Path], stop: trio.Event) -> AsyncGenerator[set[tuple[Change, str]]]:
+    return awatch(
+        *folders,
+        watch_filter=None,
+        debounce=DEBOUNCE,
+        step=STEP,
+        stop_event=stop,
+        recursive=False,
+        ignore_permission_denied=True,
+    )
+
+
+async def _set_when_cancelled(event: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        event.set()
+
+
+def _is_new_folder(change: Change, path: Path) -> bool:
+    # A folder that was deleted and comes again is new, too.
+    return change is Change.added and not _is_ignored(path.name) and path.is_dir()
+
+
+def _apply(
+    changed: Collection[Path],
+    pools: Sequence[SandboxPool],
+    callbacks: Mapping[Path, Callable[[Path], None]],
+    ignored: Collection[Path],
+) -> None:
+    """Call what belongs to the changed files, and reload the pools whose code has changed."""
+    for path in sorted(changed):
+        if path in callbacks:
+            callbacks[path](path)
+    for pool in pools:
+        root = pool.function.settings.task_root
+        files = sorted(path for path in changed if is_source(path, root, ignored))
+        if files:
+            pool.reload(files)
