@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from . import messages, services, streams, websockets
+from . import messages, requests, services, streams, websockets
 from .sample import Changes, Event, Sample, SampleError
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
@@ -22,8 +22,14 @@ MOST_RECORDS = 10_000
 """Records in an event at most (Lambda: batch size)."""
 
 BATCH = ("body", "count")
+URL = ("path", "method", "headers", "query", "body")
+REQUEST = (*URL, "route")
 
 _SAMPLES = (
+    Sample("http-api", "a request to an HTTP API of API Gateway", requests.http_api_event, REQUEST),
+    Sample("rest-api", "a request to a REST API of API Gateway", requests.rest_api_event, REQUEST),
+    Sample("function-url", "a request to a function URL", requests.function_url_event, URL),
+    Sample("alb", "a request to a load balancer", requests.alb_event, URL),
     Sample("sqs", "messages of an SQS queue", messages.sqs, BATCH),
     Sample("sns", "a message of an SNS topic", messages.sns, ("body",)),
     Sample("s3", "an object stored in a bucket", services.s3, ("path", "count")),
@@ -88,6 +94,7 @@ def sample_event(
     method: str = "",
     headers: Texts = NO_TEXTS,
     query: Texts = NO_TEXTS,
+    route: str = "",
     count: int = 1,
 ) -> Event:
     """Make a sample event of an AWS service.
@@ -100,6 +107,8 @@ def sample_event(
         method: the method of a request, such as "POST".
         headers: headers of a request, added to the sample's. A value may be a list.
         query: query parameters of a request. A value may be a list.
+        route: the route of a request, such as `/visits/{name}`: the event gets its path parameters
+            from it. Default: a route of the path itself.
         count: the number of records, such as messages of a queue.
 
     Raises:
@@ -114,19 +123,15 @@ def sample_event(
     if sample is None:
         raise SampleError(_unknown(name))
     text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
-    changes = Changes(text, path, method.upper(), _pairs(headers), _pairs(query), count)
+    changes = Changes(text, path, method.upper(), _pairs(headers), _pairs(query), route, count)
     _check_changes(sample, changes)
     return sample.build(changes)
 
 
 def describe_samples() -> list[str]:
-    """Return one line for each sample: its name, what it is, and what changes it."""
+    """Return one line for each sample: its name and what it is."""
     width = max(map(len, SAMPLES))
-    lines: list[str] = []
-    for sample in _SAMPLES:
-        takes = f" ({', '.join(sample.takes)})" if sample.takes else ""
-        lines.append(f"{sample.name:{width}}  {sample.description}{takes}")
-    return lines
+    return [f"{sample.name:{width}}  {sample.description}" for sample in _SAMPLES]
 
 
 def _unknown(name: str) -> str:

@@ -34,6 +34,7 @@ class Changes:
         method: the method of a request; "" for the sample's.
         headers: names and values, added to the headers of the sample's request.
         query: names and values of a request's query parameters.
+        route: the route of a request, such as `/visits/{name}`; "" for the path itself.
         count: the number of records.
     """
 
@@ -42,6 +43,7 @@ class Changes:
     method: str = ""
     headers: Sequence[tuple[str, str]] = ()
     query: Sequence[tuple[str, str]] = ()
+    route: str = ""
     count: int = 1
 
     def text(self, default: str) -> str:
