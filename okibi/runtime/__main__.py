@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from ..actors.process import Process
     from .startup.start_image import StartImage
 
 
@@ -27,11 +28,14 @@ def import_okibi() -> Callable[..., int]:
     return main
 
 
-def start(image: StartImage | None = None) -> NoReturn:
+def start(
+    image: StartImage | None = None, observe: Callable[[Process], None] | None = None
+) -> NoReturn:
     """Serve the function, and end the process.
 
     Args:
         image: the start image from which modules are imported.
+        observe: called with the root of the tree, before any other actor starts.
 
     Raises:
         SystemExit: always, with the exit code.
@@ -61,6 +65,7 @@ def start(image: StartImage | None = None) -> NoReturn:
         enable_gc=gc_paused,
         registration=registration,
         end_imports=None if image is None else image.end_start,
+        observe=observe,
     )
     # The interpreter waits for threads that the user's code has left.
     exit_within(STOP_LIMIT, code)

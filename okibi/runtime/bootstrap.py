@@ -60,6 +60,7 @@ def main(
     enable_gc: bool = False,
     registration: socket | OSError | None = None,
     end_imports: Callable[[], object] | None = None,
+    observe: Callable[[Process], None] | None = None,
 ) -> int:
     """Serve a function until a signal or a failure.
 
@@ -69,6 +70,7 @@ def main(
         registration: what `send_registration` returned. None: send it now, if the settings ask for
             it.
         end_imports: called after the user's code is imported.
+        observe: called with the root of the tree, before any other actor starts.
 
     Returns:
         The exit code: 0 only after an orderly stop.
@@ -102,7 +104,8 @@ def main(
         if end_imports is not None:
             end_imports()
         watchdog.start()
-        code, last = trio.run(serve, function, settings, watchdog, extension, clock=PreciseClock())
+        clock = PreciseClock()
+        code, last = trio.run(serve, function, settings, watchdog, extension, observe, clock=clock)
     except InitError as error:
         exit_within(STOP_LIMIT, error.code)
         log_error(error_json(error.kind, error.message, error.stack))
@@ -130,6 +133,7 @@ async def serve(
     settings: Settings,
     watchdog: Watchdog,
     extension: ExtensionConnection | None,
+    observe: Callable[[Process], None] | None = None,
 ) -> tuple[int, Callable[[], object] | None]:
     """Build the tree and serve until a signal or a failure.
 
@@ -138,6 +142,7 @@ async def serve(
         settings: the environment.
         watchdog: holds the deadlines when trio's loop cannot.
         extension: the extension's connection; None for no extension.
+        observe: called with the root of the tree, before any other actor starts.
 
     Returns:
         The exit code, and a callable of the user's code to run after trio has ended, or None.
@@ -162,7 +167,7 @@ async def serve(
     spec = build_tree(served, partial(connect, *settings.address), extension)
     watchdog.attach(ledger, interrupt)
     with shutdown, interrupt:
-        not_started, reason = await _run_tree(spec, shutdown, fine)
+        not_started, reason = await _run_tree(spec, shutdown, fine, observe)
     for lane in lanes:
         lane.close()
     if extension is not None:
@@ -174,7 +179,10 @@ async def serve(
 
 
 async def _run_tree(
-    spec: SupervisorSpec, shutdown: Shutdown, clocks: Sequence[PreciseClock]
+    spec: SupervisorSpec,
+    shutdown: Shutdown,
+    clocks: Sequence[PreciseClock],
+    observe: Callable[[Process], None] | None,
 ) -> tuple[StartError | None, ExitReason]:
     """Start the tree and wait for its end.
 
@@ -185,6 +193,8 @@ async def _run_tree(
         top = partial(RootSupervisor, spec, shutdown)
         root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
         shutdown.root = root
+        if observe is not None:
+            observe(root)
         nursery.start_soon(shutdown.run)
         for clock in clocks:
             nursery.start_soon(clock.run_timer)
