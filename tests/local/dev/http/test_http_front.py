@@ -2,24 +2,21 @@
 
 import hashlib
 import os
-import queue
 import shutil
 import socket
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import trio
 
 from okibi.local import FunctionSettings
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route
-from okibi.local.dev.dev_server import DevServerOptions, open_dev_server
 from tests.limits import HANG
+from tests.support.dev_server_thread import serve_in_thread
 
 FUNCTIONS = Path(__file__).parents[3] / "support" / "functions"
 FRONT_END = "http://localhost:3000"
@@ -51,26 +48,8 @@ def url() -> Iterator[str]:
         web("plain", url=FunctionUrl(streaming=True)),
         web("no-url", url=None),
     ]
-    yield from serve(functions)
-
-
-def serve(functions: list[DevFunction]) -> Iterator[str]:
-    started: queue.Queue[tuple[str, Callable[[], None]]] = queue.Queue()
-
-    async def run() -> None:
-        async with open_dev_server(functions, DevServerOptions(port=0)) as server:
-            token, stopped = trio.lowlevel.current_trio_token(), trio.Event()
-            started.put((server.url, lambda: token.run_sync_soon(stopped.set)))
-            await stopped.wait()
-
-    thread = threading.Thread(target=trio.run, args=(run,))
-    thread.start()
-    address, stop = started.get(timeout=HANG)
-    try:
+    with serve_in_thread(functions) as address:
         yield address
-    finally:
-        stop()
-        thread.join()
 
 
 def call(address: str, method: str = "GET", **options: Any) -> httpx.Response:
@@ -130,7 +109,7 @@ def test_a_malformed_response_is_a_502_and_one_line(
 
 
 def test_a_function_that_times_out_is_a_502() -> None:
-    for url in serve([web("slow", timeout=0.5)]):
+    with serve_in_thread([web("slow", timeout=0.5)]) as url:
         answer = call(f"{url}/sleep?seconds=60")
         # Served alone and without routes, a function has its URL at the root.
         assert call(f"{url}/again").json()["rawPath"] == "/again"
