@@ -8,6 +8,7 @@
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make test-deploy   the templates by cfn-lint, SAM and the service models of boto3; a function
 #                deployed, invoked and deployed again on MiniStack, an emulator of AWS
+#   make test-browser   a page that a function serves, in headless Chromium: fetch, upload, streams, events
 #   make test-image   the tests of actors, supervisors and runtime, with okibi and what it needs
 #                imported from a start image in each process
 #   make test-packages   twenty packages that run on Lambda, each imported from a start image
@@ -56,7 +57,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-deploy test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
 
 # What stands at the top of this file.
@@ -121,6 +122,16 @@ test-rest: .venv/installed .venv-newest/installed
 
 test-deploy: .venv-deploy/installed .venv-ministack/installed
 	@.venv-deploy/bin/python -m pytest -q -n 2 --dist loadfile tests/deploy
+
+# In an environment of its own: playwright is large. Chromium is the system's: apt-get install chromium.
+.venv-browser/installed: pyproject.toml .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-browser
+	$(BIN)/uv pip install --quiet --python .venv-browser/bin/python --editable '.[cli]' \
+	  pytest pytest-trio hypothesis playwright==1.65.2
+	touch $@
+
+test-browser: .venv-browser/installed
+	@.venv-browser/bin/python -m pytest -q tests/browser
 
 # Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the
 # newest trio with its private names.
@@ -305,4 +316,4 @@ aws-clean: .venv/installed
 	@$(BIN)/python -m benchmarks.aws --clean $(AWS)
 
 clean:
-	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist .venv-image
+	rm -rf .venv .venv-newest .venv-docs .venv-deploy .venv-ministack .venv-browser .venv-trio-* docs/_build .node .recorded .bytecode .venv-release dist .venv-image
