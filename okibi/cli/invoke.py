@@ -15,8 +15,8 @@ from .arguments import (
     check_platform,
     make_settings,
     parse_number,
-    read_event,
 )
+from .event import read_event_or_sample
 from .output import write_err, write_out
 from .start_errors import ERROR, describe_start_error, find_hang, lines_before_error, read_error
 from .until_signal import run_command
@@ -51,6 +51,7 @@ def invoke(
     handler: str,
     event: str | None,
     *,
+    sample: str | None = None,
     repeat: str = "1",
     timeout: str = "3",
     snap_start: bool = False,
@@ -60,6 +61,7 @@ def invoke(
     Args:
         handler: `module.name`, as in `_HANDLER`.
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
+        sample: the name of a sample event in place of the event.
         repeat: an integer >= 1.
         timeout: seconds > 0.
         snap_start: whether to start from a snapshot, as with SnapStart.
@@ -72,7 +74,14 @@ def invoke(
         OUTPUT,
         lambda: partial(
             _serve,
-            parse_options(handler, event, repeat=repeat, timeout=timeout, snap_start=snap_start),
+            parse_options(
+                handler,
+                event,
+                sample=sample,
+                repeat=repeat,
+                timeout=timeout,
+                snap_start=snap_start,
+            ),
         ),
     )
 
@@ -81,7 +90,13 @@ def invoke(
 
 
 def parse_options(
-    handler: str, event: str | None, *, repeat: str, timeout: str, snap_start: bool = False
+    handler: str,
+    event: str | None,
+    *,
+    sample: str | None = None,
+    repeat: str,
+    timeout: str,
+    snap_start: bool = False,
 ) -> InvokeOptions:
     """Parse the arguments of `okibi invoke`.
 
@@ -98,7 +113,7 @@ def parse_options(
         make_settings(handler, timeout), environment=reports, snap_start=snap_start
     )
     check_open_files(FILES, "okibi invoke")
-    return InvokeOptions(settings, read_event(event), int(times))
+    return InvokeOptions(settings, read_event_or_sample(event, sample), int(times))
 
 
 # -- invocations

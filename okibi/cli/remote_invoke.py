@@ -3,8 +3,9 @@
 import base64
 from pathlib import Path
 
-from .arguments import BadInput, parse_number, read_event
+from .arguments import BadInput, parse_number
 from .aws import Aws, AwsError, call_in_thread, connect
+from .event import read_event_or_sample
 from .output import write_err, write_out
 from .project_reader import read_project
 from .remote_function import MISSING, describe_missing, find_function
@@ -20,6 +21,7 @@ def invoke_remote(
     name: str,
     event: str | None,
     *,
+    sample: str | None = None,
     repeat: str = "1",
     stack: str | None = None,
     region: str | None = None,
@@ -30,6 +32,7 @@ def invoke_remote(
     Args:
         name: of the function in pyproject.toml, its handler, or a function on Lambda.
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
+        sample: the name of a sample event in place of the event.
         repeat: an integer >= 1.
         stack: the function's stack; None for that of its name.
         region: None: as the AWS SDKs find it.
@@ -44,7 +47,7 @@ def invoke_remote(
         if not times.is_integer() or times < 1:
             raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
         project = read_project(Path.cwd())
-        payload = read_event(event)
+        payload = read_event_or_sample(event, sample)
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)
         return max(_invoke(aws, function, payload) for _ in range(int(times)))

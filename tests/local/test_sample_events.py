@@ -194,7 +194,7 @@ def test_a_route_gives_path_parameters(name: str) -> None:
     ("arguments", "message"),
     [
         ({"name": "sqss"}, "no sample event is called 'sqss'; did you mean 'sqs'?"),
-        ({"name": "?"}, "no sample event is called '?'; there are http-api, rest-api, "),
+        ({"name": "?"}, "no sample event is called '?'; okibi event lists them"),
         ({"name": "sqs", "path": "/x"}, "path: an event 'sqs' has none; it takes body and count"),
         ({"name": "ses", "body": "x"}, "body: an event 'ses' has none; it takes no changes"),
         ({"name": "sqs", "count": 0}, "count: must be an integer from 1 to 10,000, got 0"),

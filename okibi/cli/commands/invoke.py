@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .event import complete_sample
 from .options import DeployedStack, EndpointUrl, Event, Handler, Region, Timeout
 
 __all__ = ["EXAMPLES", "invoke"]
@@ -14,6 +15,7 @@ Examples:
   okibi invoke app.handler '{"name": "Ada"}'
   okibi invoke app.handler event.json --repeat 10 --timeout 0.5
   echo '{"name": "Ada"}' | okibi invoke folder/app.handler -
+  okibi invoke app.handler --sample sqs
   okibi invoke --remote visits event.json"""
 
 Remote = Annotated[
@@ -24,6 +26,14 @@ Remote = Annotated[
 def invoke(
     handler: Handler,
     event: Event = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SAMPLE",
+            help="A sample event, e.g. sqs. okibi event lists and changes them.",
+            autocompletion=complete_sample,
+        ),
+    ] = None,
     repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
     timeout: Timeout = "3",
     remote: Remote = False,
@@ -46,9 +56,18 @@ def invoke(
         from ..remote_invoke import invoke_remote
 
         code = invoke_remote(
-            handler, event, repeat=repeat, stack=stack, region=region, endpoint_url=endpoint_url
+            handler,
+            event,
+            sample=sample,
+            repeat=repeat,
+            stack=stack,
+            region=region,
+            endpoint_url=endpoint_url,
         )
         raise typer.Exit(code)
     from ..invoke import invoke
 
-    raise typer.Exit(invoke(handler, event, repeat=repeat, timeout=timeout, snap_start=snap_start))
+    code = invoke(
+        handler, event, sample=sample, repeat=repeat, timeout=timeout, snap_start=snap_start
+    )
+    raise typer.Exit(code)

@@ -138,7 +138,7 @@ def _unknown(name: str) -> str:
     close = get_close_matches(name, SAMPLES, 1)
     if close:
         return f"no sample event is called {name!r}; did you mean {close[0]!r}?"
-    return f"no sample event is called {name!r}; there are {', '.join(SAMPLES)}"
+    return f"no sample event is called {name!r}; okibi event lists them"
 
 
 def _pairs(values: Texts) -> tuple[tuple[str, str], ...]:

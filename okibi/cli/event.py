@@ -1,0 +1,129 @@
+"""`okibi event`: print a sample event of an AWS service."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+
+import attrs
+
+from ..local.sample_events import SampleError, describe_samples, sample_event
+from .arguments import BadInput, parse_number, read_event
+from .output import write_text
+from .until_signal import run_command
+
+__all__ = ["EventOptions", "make_sample", "print_event", "read_event_or_sample"]
+
+OUTPUT = "the event"
+
+
+@attrs.frozen
+class EventOptions:
+    """The arguments of `okibi event` as text; None or () for those not given.
+
+    Args:
+        body: the content of the event.
+        path: the path of a request, or the key of an object.
+        method: the method of a request.
+        headers: headers of a request as `name=value`.
+        query: query parameters of a request as `name=value`.
+        route: the route of a request.
+        count: the number of records.
+    """
+
+    body: str | None = None
+    path: str | None = None
+    method: str | None = None
+    headers: Sequence[str] = ()
+    query: Sequence[str] = ()
+    route: str | None = None
+    count: str | None = None
+
+
+def print_event(name: str | None, options: EventOptions) -> int:
+    """Print a sample event as JSON, or the list of all samples.
+
+    Args:
+        name: the sample's name; None for the list.
+        options: what the event is to contain.
+
+    Returns:
+        The exit code: 0, or 2 for bad input.
+    """
+
+    async def write(text: str) -> int:
+        write_text(text, OUTPUT)
+        return 0
+
+    return run_command(OUTPUT, lambda: partial(write, _text(name, options)))
+
+
+def make_sample(name: str, options: EventOptions) -> bytes:
+    """Make a sample event as JSON.
+
+    Args:
+        name: the sample's name.
+        options: what the event is to contain.
+
+    Raises:
+        BadInput: there is no such sample, or an option does not fit it.
+    """
+    count = parse_number("1" if options.count is None else options.count)
+    if not count.is_integer():
+        raise BadInput(f"--count {options.count}: must be an integer >= 1, as in --count 3")
+    try:
+        event = sample_event(
+            name,
+            body=options.body,
+            path=options.path or "",
+            method=options.method or "",
+            headers=_parse_pairs("--header", options.headers),
+            query=_parse_pairs("--query", options.query),
+            route=options.route or "",
+            count=int(count),
+        )
+    except SampleError as error:
+        raise BadInput(_name_options(str(error))) from error
+    return json.dumps(event, indent=2, ensure_ascii=False).encode()
+
+
+def read_event_or_sample(source: str | None, sample: str | None) -> bytes:
+    """Read the event of `okibi invoke`.
+
+    Args:
+        source: as in `read_event`.
+        sample: the name of a sample event, or None.
+
+    Raises:
+        BadInput: both are given, or one is wrong.
+    """
+    if sample is None:
+        return read_event(source)
+    if source is not None:
+        raise BadInput(f"give an event or --sample {sample}, not both")
+    return make_sample(sample, EventOptions())
+
+
+def _text(name: str | None, options: EventOptions) -> str:
+    if name is not None:
+        return make_sample(name, options).decode() + "\n"
+    if options != EventOptions():
+        raise BadInput("give the name of a sample too; okibi event alone lists them")
+    return "\n".join(describe_samples()) + "\n"
+
+
+def _parse_pairs(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BadInput(f"{option} {text}: must be name=value, as in {option} a=1")
+        pairs.setdefault(name, []).append(value)
+    return pairs
+
+
+def _name_options(message: str) -> str:
+    """Name the option in an error that begins with an argument of `sample_event`."""
+    argument, colon, rest = message.partition(":")
+    if not colon or argument not in attrs.fields_dict(EventOptions):
+        return message
+    return f"--{argument.replace('headers', 'header')}:{rest}"

@@ -1,0 +1,109 @@
+"""`okibi event`, and samples for `okibi invoke`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from okibi.cli.arguments import BadInput
+from okibi.cli.event import EventOptions, print_event, read_event_or_sample
+from okibi.cli.invoke import invoke
+from okibi.local.sample_events import SAMPLES, sample_event
+
+
+def printed(capsysbinary: pytest.CaptureFixture[bytes], name: str, **options: Any) -> Any:
+    code = print_event(name, EventOptions(**options))
+
+    out, err = capsysbinary.readouterr()
+    assert (code, err) == (0, b"")
+    return json.loads(out)
+
+
+def test_an_event_is_printed_as_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert printed(capsysbinary, "sqs") == sample_event("sqs")
+
+
+def test_options_change_the_event(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    event = printed(
+        capsysbinary,
+        "http-api",
+        body='{"a": 1}',
+        path="/visits/Ada",
+        method="PUT",
+        headers=["x-key=a=b"],
+        query=["n=1", "n=2"],
+        route="/visits/{name}",
+    )
+
+    assert event["routeKey"] == "PUT /visits/{name}"
+    assert event["headers"]["x-key"] == "a=b"
+    assert event["rawQueryString"] == "n=1&n=2"
+    assert event["body"] == '{"a": 1}'
+    assert event["pathParameters"] == {"name": "Ada"}
+    assert len(printed(capsysbinary, "sqs", count="3")["Records"]) == 3
+
+
+def test_without_a_name_the_samples_are_listed(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    assert print_event(None, EventOptions()) == 0
+
+    lines = capsysbinary.readouterr().out.decode().splitlines()
+    assert [line.split()[0] for line in lines] == list(SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sqss", {}, "no sample event is called 'sqss'; did you mean 'sqs'?"),
+        ("sqs", {"path": "/x"}, "--path: an event 'sqs' has none; it takes body and count"),
+        ("sqs", {"headers": ["a=1"]}, "--header: an event 'sqs' has none; it takes body and"),
+        ("sqs", {"count": "x"}, "--count x: must be an integer >= 1, as in --count 3"),
+        ("sqs", {"count": "0"}, "--count: must be an integer from 1 to 10,000, got 0"),
+        ("alb", {"query": ["a"]}, "--query a: must be name=value, as in --query a=1"),
+        (None, {"body": "x"}, "give the name of a sample too; okibi event alone lists them"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_option(
+    name: str | None, options: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert print_event(name, EventOptions(**options)) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"okibi: {message}")
+    assert err.count("\n") == 1
+
+
+def test_the_command_parses_its_options() -> None:
+    command = "event sqs --body hello --count 2"
+
+    run = subprocess.run(
+        [sys.executable, "-m", "okibi.cli", *command.split()], capture_output=True, check=True
+    )
+
+    assert json.loads(run.stdout) == sample_event("sqs", body="hello", count=2)
+
+
+# -- okibi invoke
+
+
+def test_invoke_takes_an_event_or_a_sample() -> None:
+    assert json.loads(read_event_or_sample(None, "sqs")) == sample_event("sqs")
+    assert read_event_or_sample("[1]", None) == b"[1]"
+    with pytest.raises(BadInput, match="give an event or --sample sqs, not both"):
+        read_event_or_sample("[1]", "sqs")
+
+
+def test_a_function_is_invoked_with_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "app.py").write_text("def count(event, _): return len(event['Records'])")
+    monkeypatch.chdir(tmp_path)
+
+    code = invoke("app.count", None, sample="sqs")
+
+    assert (capfd.readouterr().out, code) == ("1\n", 0)
