@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, check, deploy, invoke, logs, new, package, template, tree
+from . import bench, check, deploy, event, invoke, logs, new, package, template, tree
 
 __all__ = ["app"]
 
@@ -62,6 +62,7 @@ def okibi(_version: Version = False) -> None:
 # In the order in which a new user needs them.
 app.command(epilog=new.EXAMPLES)(new.new)
 app.command(epilog=invoke.EXAMPLES)(invoke.invoke)
+app.command(epilog=event.EXAMPLES)(event.event)
 app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=tree.EXAMPLES)(tree.tree)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
