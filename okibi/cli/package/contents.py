@@ -28,7 +28,7 @@ DIST_INFO_DROPPED = frozenset(
     {"INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"}
 )
 """What an installer writes: a part of it names folders of this machine."""
-OKIBI_DROPPED = ("cli/", "local/", "testing/")
+OKIBI_DROPPED = ("cli/", "local/", "testing/", "runtime/observed.py")
 OKIBI_DROPPED_ENDINGS = (".c", ".pyi", ".pyc", "py.typed")
 ENCODER = "runtime/codec/encoder.abi3.so"
 TESTS = frozenset({"tests", "_tests"})
