@@ -16,7 +16,7 @@ import trio
 
 from ..actors import StartError
 from ..actors.exits import is_a
-from ..actors.process import Process
+from ..actors.process import Phase, Process
 from ..actors.start import spawn, wait_started
 from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
@@ -36,11 +36,11 @@ from ..runtime.telemetry.invocation_context import set_lanes
 from ..runtime.telemetry.xray_variable import VARIABLE
 from ..runtime.tree import ServedFunction, build_tree
 from ..supervisors import Supervisor
+from .deadline_watch import DeadlineWatch
 from .function_error import FunctionError, encode_event
 from .memory_connection import MemoryConnection
 from .next_crash import NextCrashes
-from .plain_handler_limit import PlainHandlerLimit
-from .virtual_clock import ThreadWatch, wall_clock, watch_threads
+from .virtual_clock import wall_clock, watch_threads
 
 # Seconds that Lambda gives the init phase, and a tree to end.
 INIT_LIMIT = 10.0
@@ -79,7 +79,7 @@ class FunctionEngine:
         self.errors = dict[str, BaseException]()
         self.end: FunctionError | None = None
         self.end_was_raised = False
-        self._stopping = False
+        self._serving = self._stopping = False
         self._api = RuntimeApi(
             arn_of(name), timeout, max_concurrency=None if concurrency == 1 else concurrency
         )
@@ -94,11 +94,11 @@ class FunctionEngine:
         target = function.handler.handler
         plain = not (is_handler(target) or is_async(target) or streams(target))
         inline = plain and concurrency == 1 and not function.children
-        limit = PlainHandlerLimit(self._interrupt, runs_inline=inline and self._on_main_thread)
-        self.ledger = Ledger(self._lanes, self._fail, limit)
+        self._watch = DeadlineWatch(
+            self._lanes, self._interrupt, runs_inline=inline and self._on_main_thread
+        )
+        self.ledger = Ledger(self._lanes, self._fail, self._watch)
         self._served = ServedFunction(function, settings, self.ledger, self._interrupt)
-        # Such a handler does not wait on trio, so virtual time cannot know how long it waits.
-        self._in_real_time = (plain and not inline) or self._served.loop is not None
 
     async def run_invocation(self, invocation: Invocation) -> InvocationOutcome:
         """Run an invocation. Cancelling the wait does not stop the handler, as on Lambda."""
@@ -144,8 +144,12 @@ class FunctionEngine:
             if self._on_main_thread:
                 stack.enter_context(self._interrupt)
             watch = watch_threads()
-            if watch is not None and self._in_real_time:
-                stack.enter_context(_works_while_in_flight(watch, self.ledger))
+            if watch is not None:
+                stack.enter_context(watch.count_handler_threads())
+            if watch is not None and self._served.loop is not None:
+                # Virtual time cannot know the waits on asyncio's loop.
+                watch.works.append(self._is_at_work)
+                stack.callback(watch.works.remove, self._is_at_work)
             yield
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -160,6 +164,7 @@ class FunctionEngine:
             nursery, partial(Supervisor, spec), path="/function", grace=math.inf, supervised=True
         )
         nursery.start_soon(self._watch_root)
+        nursery.start_soon(self._watch.run)
         try:
             await wait_started(self.root, INIT_LIMIT)
         except StartError as error:
@@ -167,10 +172,13 @@ class FunctionEngine:
             while is_a(error.reason.error, StartError):
                 error = error.reason.error
             raise error from error.reason.error
+        self._serving = True
 
     async def stop(self) -> None:
         """Stop the tree, and answer the invocations in flight."""
-        self._stopping = True
+        if self.root.phase is Phase.DEAD:
+            self._note_end_of_root()
+        self._serving, self._stopping = False, True
         for lane in self._lanes:
             lane.closing = True
         self.root.stop()
@@ -188,12 +196,20 @@ class FunctionEngine:
         self.nursery.start_soon(self._api.serve_connection, connection.server)
         return connection
 
+    def _is_at_work(self) -> bool:
+        return not self._serving or self.ledger.in_flight()
+
     # -- its end: where the runtime would end its process
 
     async def _watch_root(self) -> None:
-        reason = await self.root.wait_dead()
+        await self.root.wait_dead()
         if not self._stopping:
-            self._end_with(f"its tree has ended: {reason}", reason.error)
+            self._note_end_of_root()
+
+    def _note_end_of_root(self) -> None:
+        reason = self.root.reason
+        error = None if reason is None else reason.error
+        self._end_with(f"its tree has ended: {reason}", error)
 
     def _fail(self, why: str) -> None:
         self._end_with(why, None)
@@ -244,15 +260,6 @@ def _make_settings(name: str, memory: int, concurrency: int) -> Settings:
         log_group=f"/aws/lambda/{name}",
         log_stream="test",
     )
-
-
-@contextmanager
-def _works_while_in_flight(watch: ThreadWatch, ledger: Ledger) -> Generator[None]:
-    watch.works.append(ledger.in_flight)
-    try:
-        yield
-    finally:
-        watch.works.remove(ledger.in_flight)
 
 
 @contextmanager

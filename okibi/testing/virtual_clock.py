@@ -22,7 +22,7 @@ from trio.lowlevel import RunVar, Task
 from trio.testing import MockClock
 
 from ..runtime.handlers import context as context_module
-from ..runtime.handlers.handler_thread import THREADS
+from ..runtime.handlers.handler_thread import HandlerThread
 from ..runtime.protocol import runtime_api as runtime_api_module
 from ..runtime.serving.freeze_detector import current_monitors
 
@@ -71,12 +71,15 @@ async def _run(test: Callable[[], Awaitable[T]]) -> T:
 class ThreadWatch(Instrument):
     """Lets the clock run like the real one while a thread works.
 
+    A handler's thread lives longer than its calls; only the calls are work.
+
     Attributes:
         works: functions that tell whether a thread works; any of them may say so.
     """
 
     def __init__(self, clock: MockClock) -> None:
-        self.works: list[Callable[[], bool]] = [_is_in_thread]
+        self.works: list[Callable[[], bool]] = [self._is_in_thread]
+        self._handler_threads = self._handler_calls = 0
         self._clock = clock
         # The clock's threshold and rate from before the thread's work; None if no thread works.
         self._paused: tuple[float, float] | None = None
@@ -91,10 +94,34 @@ class ThreadWatch(Instrument):
             self._paused = None
             clock.autojump_threshold, clock.rate = paused
 
+    @contextmanager
+    def count_handler_threads(self) -> Generator[None]:
+        """Count handlers' threads and their calls, until the block ends."""
+        hold, call = HandlerThread._hold, HandlerThread.call
 
-def _is_in_thread() -> bool:
-    """Whether a `trio.to_thread` call runs, apart from handler threads, which may be idle."""
-    return trio.testing.active_thread_count() > THREADS.borrowed_tokens
+        async def counted_hold(thread: HandlerThread, name: str) -> None:
+            self._handler_threads += 1
+            try:
+                await hold(thread, name)
+            finally:
+                self._handler_threads -= 1
+
+        async def counted_call(thread: HandlerThread, act: Callable[[], object]) -> object:
+            self._handler_calls += 1
+            try:
+                return await call(thread, act)
+            finally:
+                self._handler_calls -= 1
+
+        with (
+            patch.object(HandlerThread, "_hold", counted_hold),
+            patch.object(HandlerThread, "call", counted_call),
+        ):
+            yield
+
+    def _is_in_thread(self) -> bool:
+        others = trio.testing.active_thread_count() - self._handler_threads
+        return others > 0 or self._handler_calls > 0
 
 
 def watch_threads() -> ThreadWatch | None:

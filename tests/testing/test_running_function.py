@@ -1,0 +1,573 @@
+"""`running`: a function's tree in the test's own trio run."""
+
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from okibi import Child, Context, Function, Handler, Name, Refusal, Server, streaming
+from okibi.actors import StartError
+from okibi.runtime import FREEZES, Freeze
+from okibi.testing import FunctionError, FunctionTimedOut, running, virtual_time
+from tests.limits import HANG
+
+
+class NoSuchCity(Refusal):
+    pass
+
+
+@attrs.define(eq=False)
+class Visits(Server):
+    seen: int = 0
+    frozen: list[float] = attrs.Factory(list[float])
+
+    async def init(self) -> None:
+        self.monitor(FREEZES)
+
+    async def visit(self) -> int:
+        self.seen += 1
+        return self.seen
+
+    async def freezes(self) -> list[float]:
+        return self.frozen
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Freeze):
+            self.frozen.append(message.seconds)
+
+
+VISITS = Name("visits", Visits)
+
+
+@attrs.frozen
+class Greeting:
+    name: str
+
+
+@attrs.define(eq=False)
+class Greeter(Handler[Greeting]):
+    async def handle(self, event: Greeting, context: Context) -> dict[str, object]:
+        match event.name:
+            case "slow":
+                await trio.sleep(60)
+            case "bad":
+                raise ValueError("no such name")
+            case "shield":
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(60)
+        return {"hello": event.name, "visit": await VISITS.call(Visits.visit)}
+
+
+FUNCTION = Function(Greeter, children=[Child(Visits, name=VISITS)])
+
+
+# -- invocations
+
+
+@virtual_time
+async def test_a_handler_is_invoked_with_its_actors() -> None:
+    async with running(FUNCTION) as app:
+        await app.invoke({"name": "bob"})
+        result = await app.invoke(Greeting("bob"))
+
+    assert result == {"hello": "bob", "visit": 2}
+
+
+async def test_pytest_trios_clock_is_enough(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(FunctionTimedOut):
+            await app.invoke({"name": "slow"})
+
+
+@virtual_time
+async def test_the_handlers_exception_is_the_cause() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(FunctionError, match=r"^ValueError: no such name$") as failed:
+            await app.invoke({"name": "bad"}, request_id="id-1")
+
+    error = failed.value
+    assert isinstance(error.__cause__, ValueError)
+    assert (error.error_type, error.message, error.request_id) == (
+        "ValueError", "no such name", "id-1",
+    )  # fmt: skip
+    assert "in handle" in error.stack[-1]
+
+
+@virtual_time
+async def test_an_event_that_does_not_fit_is_an_error() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(FunctionError, match=r"Runtime.UnmarshalError.*`name`"):
+            await app.invoke({"nome": "bob"})
+
+
+@virtual_time
+async def test_a_sleep_past_the_deadline_times_out_at_once() -> None:
+    began = time.monotonic()
+    async with running(FUNCTION, timeout=900) as app:
+        before = trio.current_time()
+        with pytest.raises(FunctionTimedOut, match=r"^Runtime\.DeadlineExceeded: "):
+            await app.invoke({"name": "slow"}, timeout=30)
+        took = trio.current_time() - before
+
+    assert took == pytest.approx(29.9, abs=0.01)
+    assert time.monotonic() - began < HANG
+
+
+@virtual_time
+async def test_a_shielded_handler_is_abandoned_and_answered() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(FunctionTimedOut):
+            await app.invoke({"name": "shield"})
+
+        assert await app.invoke({"name": "bob"}) == {"hello": "bob", "visit": 1}
+
+
+@virtual_time
+async def test_bytes_are_sent_and_received_unchanged() -> None:
+    async def handler(event: object, context: Context) -> object:
+        return b"no json: " + repr(event).encode()
+
+    async with running(handler) as app:
+        assert await app.invoke(b'{"a": 1}') == b"no json: {'a': 1}"
+
+
+@virtual_time
+async def test_the_context_has_what_the_invocation_says() -> None:
+    async def handler(event: object, context: Context) -> object:
+        client = context.client_context
+        return {
+            "name": context.function_name,
+            "arn": context.invoked_function_arn.rpartition(":")[2],
+            "memory": context.memory_limit_in_mb,
+            "tenant": context.tenant_id,
+            "id": context.aws_request_id,
+            "client": client and client.custom,
+        }
+
+    async with running(handler, name="shop", memory=256) as app:
+        result = await app.invoke(
+            {}, tenant_id="blue", request_id="id-1", client_context={"custom": {"a": "b"}}
+        )
+
+    assert result == {
+        "name": "shop", "arn": "shop", "memory": "256", "tenant": "blue", "id": "id-1",
+        "client": {"a": "b"},
+    }  # fmt: skip
+
+
+@virtual_time
+async def test_the_remaining_time_follows_virtual_time() -> None:
+    async def handler(event: object, context: Context) -> list[int]:
+        left = [context.get_remaining_time_in_millis()]
+        await trio.sleep(2)
+        return [*left, context.get_remaining_time_in_millis()]
+
+    async with running(handler, timeout=10) as app:
+        assert await app.invoke() == pytest.approx([10_000, 8_000], abs=2)
+
+
+@virtual_time
+async def test_events_in_flight_are_limited_by_concurrency() -> None:
+    at_once = most = 0
+
+    async def handler(event: int, context: Context) -> int:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await trio.sleep(1)
+        at_once -= 1
+        return event
+
+    results = list[int]()
+
+    for concurrency in (1, 4):
+        most = 0
+        results.clear()
+        async with running(handler, concurrency=concurrency) as app, trio.open_nursery() as nursery:
+
+            async def invoke(number: int) -> None:
+                results.append(await app.invoke(number))
+
+            for number in range(10):
+                nursery.start_soon(invoke, number)
+        assert (most, sorted(results)) == (concurrency, list(range(10)))
+
+
+@virtual_time
+async def test_large_results_at_once_find_a_free_slot() -> None:
+    async def handler(event: int, context: Context) -> str:
+        return "x" * 2_000_000
+
+    sizes = list[int]()
+    async with running(handler, concurrency=2) as app, trio.open_nursery() as nursery:
+
+        async def invoke() -> None:
+            sizes.append(len(await app.invoke()))
+
+        for _ in range(3):
+            nursery.start_soon(invoke)
+
+    assert sizes == [2_000_000] * 3
+
+
+@virtual_time
+async def test_a_cancelled_wait_does_not_stop_the_handler() -> None:
+    ended = list[int]()
+
+    async def handler(event: int, context: Context) -> None:
+        await trio.sleep(2)
+        ended.append(event)
+
+    async with running(handler) as app:
+        with trio.move_on_after(1):
+            await app.invoke(1)
+        await app.invoke(2)
+
+    assert ended == [1, 2]
+
+
+@virtual_time
+async def test_a_stream_is_read_while_it_is_written() -> None:
+    async def handler(event: int, context: Context) -> AsyncIterator[bytes]:
+        for number in range(event):
+            yield b"%d;" % number
+            await trio.sleep(1)
+
+    pieces, times = list[bytes](), list[float]()
+    async with running(handler) as app:
+        before = trio.current_time()
+        async with app.stream(2) as response:
+            async for piece in response:
+                pieces.append(piece)
+                times.append(trio.current_time() - before)
+        assert (await response.result()).error_type is None
+        assert await app.invoke(2) == b"0;1;"
+
+    assert pieces == [b"0;", b"1;"]
+    assert times == pytest.approx([0, 1], abs=0.01)
+
+
+@virtual_time
+async def test_a_stream_that_fails_midway_tells_its_error() -> None:
+    @streaming
+    async def handler(event: object, response: object, context: Context) -> None:
+        await response.write(b"one")  # type: ignore[attr-defined]
+        raise ValueError("no more")
+
+    async with running(handler) as app, app.stream() as response:
+        pieces = [piece async for piece in response]
+        result = await response.result()
+
+    assert (pieces, result.error_type) == ([b"one"], "Function.ValueError")
+
+
+# -- plain handlers
+
+
+def test_a_plain_def_runs_on_the_main_thread_and_is_interrupted() -> None:
+    cleaned_up = list[bool]()
+
+    def handler(event: float, context: Context) -> bool:
+        try:
+            time.sleep(event)
+        finally:
+            cleaned_up.append(threading.current_thread() is threading.main_thread())
+        return True
+
+    @virtual_time
+    async def main() -> None:
+        async with running(handler, timeout=0.2) as app:
+            with pytest.raises(FunctionTimedOut, match="DeadlineExceeded"):
+                await app.invoke(HANG)
+            assert await app.invoke(0.0) is True
+
+    main()
+
+    assert cleaned_up == [True, True]
+
+
+@virtual_time
+async def test_a_plain_def_beside_actors_has_its_real_time() -> None:
+    slow = threading.Event()
+
+    def handler(event: bool, context: Context) -> str:
+        if event:
+            slow.wait(HANG)
+        time.sleep(0.02)
+        return threading.current_thread().name
+
+    function = Function(handler, children=[Child(Visits, name=VISITS)])
+    async with running(function, timeout=0.3) as app:
+        assert "worker" in await app.invoke(False)
+        with pytest.raises(FunctionTimedOut):
+            await app.invoke(True)
+        slow.set()
+        assert "worker" in await app.invoke(False)
+
+
+@virtual_time
+async def test_an_asyncio_handler_has_its_real_time() -> None:
+    async def handler(event: float, context: Context) -> str:
+        import asyncio
+
+        await asyncio.sleep(event)
+        return "woke"
+
+    async with running(Function(handler, loop="asyncio"), timeout=0.3) as app:
+        assert await app.invoke(0.02) == "woke"
+        with pytest.raises(FunctionTimedOut):
+            await app.invoke(HANG)
+
+
+# -- the tree
+
+
+@virtual_time
+async def test_a_killed_actor_is_restarted_with_fresh_state() -> None:
+    async with running(FUNCTION) as app:
+        await app.invoke({"name": "bob"})
+        before = app.tree()
+
+        await app.kill(VISITS)
+        await app.wait_restarted(VISITS)
+
+        assert (await app.invoke({"name": "bob"}))["visit"] == 1
+        assert app.restarts(VISITS) == app.restarts("children/visits") == 1
+        assert app.tree() != before
+        assert "visits (Visits), restarted 1 x" in str(app.tree())
+
+
+@pytest.mark.parametrize("actor", ["visits", "children/visits", "/function/children/visits"])
+def test_an_actor_is_found_by_the_end_of_its_path(actor: str) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(FUNCTION) as app:
+            await app.kill(actor)
+            ref = await app.wait_restarted(actor)
+
+            assert ref == VISITS.whereis()
+            assert app.restarts(ref) == 1
+
+    main()
+
+
+@virtual_time
+async def test_an_unknown_actor_raises_the_list_of_all() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(LookupError, match=r"no child 'visit'; (.|\n)*/children/visits"):
+            await app.kill("visit")
+        with pytest.raises(LookupError, match="no child Name"):
+            app.restarts(Name("other", Visits))
+
+
+@virtual_time
+async def test_a_restart_that_does_not_come_raises_the_tree() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(
+            TimeoutError, match=r"restarted 0 x within 5 s, expected 1;(.|\n)*visits"
+        ):
+            await app.wait_restarted(VISITS, within=5)
+
+
+@pytest.mark.parametrize("actor", [VISITS, Visits.visit, "visits"])
+def test_the_next_call_crashes_the_server_once(actor: object) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(FUNCTION) as app:
+            app.crash_next(actor, OSError("disk full"))  # type: ignore[arg-type]
+            with pytest.raises(FunctionError, match=r"ActorExited: .*OSError: disk full"):
+                await app.invoke({"name": "bob"})
+
+            await app.wait_restarted(VISITS)
+            assert (await app.invoke({"name": "bob"}))["visit"] == 1
+
+    main()
+
+
+@virtual_time
+async def test_a_refusal_of_the_next_call_leaves_the_server_running() -> None:
+    async with running(FUNCTION) as app:
+        app.crash_next(Visits.visit, NoSuchCity("Atlantis"))
+        with pytest.raises(FunctionError, match="NoSuchCity: Atlantis"):
+            await app.invoke({"name": "bob"})
+
+        assert app.restarts(VISITS) == 0
+
+
+@virtual_time
+async def test_a_crash_for_one_method_spares_the_others() -> None:
+    async with running(FUNCTION) as app:
+        app.crash_next(Visits.freezes, OSError("disk full"))
+
+        assert (await app.invoke({"name": "bob"}))["visit"] == 1
+
+
+@virtual_time
+async def test_a_function_that_restarts_too_often_ends() -> None:
+    async with running(FUNCTION) as app:
+        while app.root.reason is None:
+            with trio.move_on_after(0.1):
+                await app.kill("children/visits")
+                await app.root.wait()
+
+        with pytest.raises(FunctionError, match="the function has ended: its tree has ended"):
+            await app.invoke({"name": "bob"})
+
+
+@virtual_time
+async def test_an_event_in_flight_is_answered_when_the_function_ends() -> None:
+    async with running(FUNCTION) as app, trio.open_nursery() as nursery:
+
+        async def end() -> None:
+            await trio.sleep(1)
+            app.root.kill()
+
+        nursery.start_soon(end)
+        with pytest.raises(FunctionError, match="its tree has ended: killed"):
+            await app.invoke({"name": "slow"})
+
+
+@virtual_time
+async def test_an_end_that_no_invocation_saw_is_raised_by_the_block() -> None:
+    with pytest.raises(FunctionError, match="its tree has ended: killed"):
+        async with running(FUNCTION) as app:
+            await app.kill(app.root)
+
+
+# -- start and end
+
+
+@virtual_time
+async def test_a_start_that_fails_raises_the_actors_own_error() -> None:
+    class Pool(Server):
+        async def init(self) -> None:
+            raise ConnectionRefusedError("no database")
+
+    with pytest.raises(StartError, match=r"pool did not start: .*no database") as failed:
+        async with running(Function(Greeter, children=[Child(Pool, id="pool")])):
+            pytest.fail("it has not started")
+
+    assert isinstance(failed.value.__cause__, ConnectionRefusedError)
+
+
+@virtual_time
+async def test_an_init_that_takes_too_long_fails_the_start() -> None:
+    class Pool(Server):
+        async def init(self) -> None:
+            await trio.sleep(3600)
+
+    with pytest.raises(StartError, match="init took longer than 10 s"):
+        async with running(Function(Greeter, children=[Child(Pool)])):
+            pytest.fail("it has not started")
+
+
+@virtual_time
+async def test_an_event_in_flight_at_the_end_is_answered() -> None:
+    errors = list[FunctionError]()
+
+    async def invoke(number: int) -> None:
+        try:
+            await app.invoke({"name": "slow"})
+        except FunctionError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery, running(FUNCTION) as app:
+        for number in range(3):
+            nursery.start_soon(invoke, number)
+        await trio.sleep(1)
+
+    assert [error.error_type for error in errors] == [
+        "Runtime.Stopped", "Runtime.ExitError", "Runtime.ExitError",
+    ]  # fmt: skip
+
+
+@virtual_time
+async def test_an_invocation_after_the_block_is_refused() -> None:
+    async with running(FUNCTION) as app:
+        pass
+
+    with pytest.raises(FunctionError, match="the block of `running` has ended"):
+        await app.invoke({"name": "bob"})
+
+
+@virtual_time
+async def test_a_failed_assertion_is_raised_as_it_is() -> None:
+    with pytest.raises(AssertionError):
+        async with running(FUNCTION):
+            raise AssertionError
+    with pytest.raises(pytest.fail.Exception):
+        async with running(FUNCTION):
+            pytest.fail("not in a group")
+
+
+@virtual_time
+async def test_two_functions_at_once_are_refused() -> None:
+    async with running(FUNCTION):
+        with pytest.raises(RuntimeError, match="another function runs"):
+            async with running(FUNCTION):
+                pass
+
+
+def test_running_without_trio_says_what_to_write() -> None:
+    async def main() -> None:
+        async with running(FUNCTION):
+            pass
+
+    with pytest.raises(RuntimeError, match="@virtual_time"):
+        main().send(None)
+
+
+@virtual_time
+async def test_functions_can_run_one_after_the_other() -> None:
+    for _ in range(3):
+        async with running(FUNCTION) as app:
+            assert (await app.invoke({"name": "bob"}))["visit"] == 1
+
+
+def test_the_trace_variable_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "mine")
+
+    @virtual_time
+    async def main() -> str:
+        async with running(lambda event, context: os.environ["_X_AMZN_TRACE_ID"]) as app:
+            return str(await app.invoke())
+
+    assert main().startswith("Root=1-")
+    assert os.environ["_X_AMZN_TRACE_ID"] == "mine"
+
+
+# -- freezes
+
+
+@virtual_time
+async def test_a_freeze_is_noticed_on_thaw() -> None:
+    async with running(FUNCTION) as app:
+        await app.freeze(3600)
+        seen = await VISITS.call(Visits.freezes)
+
+        assert seen == [pytest.approx(3600, abs=0.6)]
+        assert (await app.invoke({"name": "bob"}))["visit"] == 1
+
+
+@virtual_time
+async def test_a_freeze_within_an_event_is_refused() -> None:
+    async with running(FUNCTION) as app, trio.open_nursery() as nursery:
+
+        async def invoke() -> None:
+            with pytest.raises(FunctionTimedOut):
+                await app.invoke({"name": "slow"})
+
+        nursery.start_soon(invoke)
+        with pytest.raises(RuntimeError, match="in flight"):
+            await app.freeze(60)
+
+
+async def test_a_freeze_by_the_real_clock_is_refused() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(RuntimeError, match="@virtual_time"):
+            await app.freeze(60)
