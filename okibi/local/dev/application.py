@@ -39,10 +39,8 @@ class DevApplication:
     any_address: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection or request."""
-        if scope["type"] == "lifespan":
-            await _run_lifespan(receive, send)
-        elif scope["type"] == "websocket":
+        """Serve one request or WebSocket."""
+        if scope["type"] == "websocket":
             # Neither function URLs nor HTTP APIs take WebSockets. The server answers 403.
             await receive()
             await send({"type": "websocket.close"})
@@ -90,11 +88,3 @@ class _TrackedSend:
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         self.started = True
         await self._send(message)
-
-
-async def _run_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        event = (await receive())["type"].removeprefix("lifespan.")
-        await send({"type": f"lifespan.{event}.complete"})
-        if event == "shutdown":
-            return

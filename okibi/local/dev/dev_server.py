@@ -1,20 +1,15 @@
 """`okibi dev`'s server: the sandboxes, the event queue and one port for all calls."""
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
-import anycorn
 import attrs
 import trio
 
-from ..invocation import Invocation
 from ..listeners import LOOPBACK, open_listeners
-from ..local_lambda import LocalLambda, open_local_lambda
+from ..orphan_killer import OrphanKiller
 from .application import DevApplication
 from .asynchronous.event_queue import (
     DEFAULT_RETRY_DELAY,
@@ -24,10 +19,12 @@ from .asynchronous.event_queue import (
 )
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
-from .invocation_events import DevEvent, LogLine
+from .http_server import serve_application
+from .invocation_events import DevEvent
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
 from .lambda_api.invoke import Invoker
+from .sandbox_pool import SandboxPool, open_sandbox_pool
 
 __all__ = ["DEFAULT_PORT", "DevServer", "DevServerOptions", "open_dev_server"]
 
@@ -35,21 +32,6 @@ DEFAULT_PORT = 9000
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
-
-MAX_HEADER_SIZE = 64 * 1024
-"""Bytes of a request's line and headers."""
-
-IDLE_LIMIT = 60.0
-"""Seconds for which a connection without a request stays open."""
-
-STOP_LIMIT = 1.0
-"""Seconds that requests in progress have at the end of the server."""
-
-_logger = logging.getLogger("okibi.dev")
-
-
-# anycorn's types spell out each message of ASGI.
-_serve: Any = cast(Any, anycorn).serve
 
 
 def _ignore(*_: object) -> None:
@@ -87,7 +69,7 @@ class DevServer:
 
     url: str
     """The address of the server, such as `http://127.0.0.1:9000`: boto3's `endpoint_url`."""
-    pools: Mapping[str, Any]
+    pools: Mapping[str, SandboxPool]
     """The sandboxes of each function, by the function's name."""
     queue: EventQueue
     """The asynchronous events."""
@@ -136,10 +118,13 @@ async def open_dev_server(
     async with AsyncExitStack() as stack:
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
-        pools = {
-            function.name: await stack.enter_async_context(_open_pool(function, options))
-            for function in functions
-        }
+        orphan_killer = OrphanKiller()
+        stack.callback(orphan_killer.dismiss)
+        pools = dict[str, SandboxPool]()
+        for function in functions:
+            pools[function.name] = await stack.enter_async_context(
+                open_sandbox_pool(function, report=options.report, orphan_killer=orphan_killer)
+            )
         queue = await stack.enter_async_context(
             open_event_queue(
                 pools.values(),
@@ -149,20 +134,10 @@ async def open_dev_server(
             )
         )
         host, port = listeners[0].socket.getsockname()[:2]
-        application = _build_application(functions, pools, queue, options, _is_loopback(host))
+        application = _build_application(pools, queue, options, _is_loopback(host))
         async with trio.open_nursery() as nursery:
-            config = _configure(listeners)
-            for listener in listeners:
-                await listener.aclose()
             stopping = trio.Event()
-            serve = partial(
-                _serve,
-                application,
-                config,
-                shutdown_trigger=stopping.wait,
-                mode="asgi",
-            )
-            await nursery.start(serve)
+            nursery.start_soon(serve_application, application, listeners, stopping)
             address = f"[{host}]" if ":" in host else host
             try:
                 yield DevServer(f"http://{address}:{port}", pools, queue)
@@ -175,50 +150,15 @@ async def open_dev_server(
 
 
 def _build_application(
-    functions: Sequence[DevFunction],
-    pools: Mapping[str, Any],
+    pools: Mapping[str, SandboxPool],
     queue: EventQueue,
     options: DevServerOptions,
     loopback: bool,
 ) -> DevApplication:
-    by_name = {function.name: function for function in functions}
-    lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(by_name, datetime.now(UTC)))
+    lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
     return DevApplication(lambda_api, HttpFront(pools), allowed_hosts, any_address=not loopback)
 
 
-def _configure(listeners: Sequence[trio.SocketListener]) -> anycorn.Config:
-    config = anycorn.Config()
-    # anycorn takes over copies of the sockets, and closes them.
-    config.bind = [f"fd://{listener.socket.dup().detach()}" for listener in listeners]
-    config.backlog = BACKLOG
-    config.errorlog = _logger
-    config.graceful_timeout = STOP_LIMIT
-    config.h11_max_incomplete_size = MAX_HEADER_SIZE
-    config.include_server_header = False
-    config.keep_alive_timeout = IDLE_LIMIT
-    return config
-
-
 def _is_loopback(address: str) -> bool:
     return address == "::1" or address.startswith("127.")
-
-
-@attrs.frozen
-class _LocalLambdaPool:
-    function: DevFunction
-    local: LocalLambda
-
-    def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
-        self.local.start_invocation(invocation, done)
-
-    async def run_invocation(self, invocation: Invocation) -> Any:
-        return await self.local.run_invocation(invocation)
-
-
-@asynccontextmanager
-async def _open_pool(function: DevFunction, options: DevServerOptions) -> AsyncGenerator[Any]:
-    async with open_local_lambda(
-        function.settings, output=lambda line: options.report(LogLine(function.name, line))
-    ) as local:
-        yield _LocalLambdaPool(function, local)

@@ -16,6 +16,7 @@ from ...invoke_errors import InvokeError
 from ...invoke_request import find_target, read_qualifier
 from ...limits import MAX_CONCURRENCY, MAX_LISTED_FUNCTIONS
 from ..dev_function import Cors, DevFunction
+from .invoke import FunctionPool
 
 __all__ = ["HIDDEN", "FunctionList"]
 
@@ -30,11 +31,11 @@ class FunctionList:
     """Answers the operations that describe functions.
 
     Args:
-        functions: the served functions by name.
+        pools: the served functions by name. A reload may change a function.
         started_at: when the server started, with its time zone.
     """
 
-    functions: Mapping[str, DevFunction]
+    pools: Mapping[str, FunctionPool]
     started_at: datetime
 
     def answer(self, operation: str, function_name: str, query: bytes, host: str) -> Json:
@@ -54,9 +55,9 @@ class FunctionList:
             return self._list(query)
         if operation == "GetAccountSettings":
             return self._account_settings()
-        arns = {name: function.settings.arn for name, function in self.functions.items()}
+        arns = {name: pool.function.settings.arn for name, pool in self.pools.items()}
         target = find_target(function_name, read_qualifier(query), arns)
-        function = self.functions[target.name]
+        function = self.pools[target.name].function
         match operation:
             case "GetFunction":
                 return self._get(function, target.arn)
@@ -77,10 +78,10 @@ class FunctionList:
 
     def _list(self, query: bytes) -> Json:
         asked = {name: texts[0] for name, texts in parse_qs(query.decode("latin-1")).items()}
-        names = sorted(self.functions)
+        names = sorted(self.pools)
         first = _read_marker(asked.get("Marker", ""), names)
         end = first + min(_read_max_items(asked.get("MaxItems", "")), MAX_LISTED_FUNCTIONS)
-        functions = [self.functions[name] for name in names[first:end]]
+        functions = [self.pools[name].function for name in names[first:end]]
         answer: Json = {"Functions": [self._configuration(f, f.settings.arn) for f in functions]}
         if end < len(names):
             answer["NextMarker"] = names[end]
@@ -150,7 +151,7 @@ class FunctionList:
     def _account_settings(self) -> Json:
         return {
             "AccountLimit": {"ConcurrentExecutions": MAX_CONCURRENCY},
-            "AccountUsage": {"FunctionCount": len(self.functions)},
+            "AccountUsage": {"FunctionCount": len(self.pools)},
         }
 
     def _started_at(self) -> str:

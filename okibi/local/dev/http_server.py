@@ -1,0 +1,143 @@
+"""Serve an ASGI application over HTTP/1.1 and HTTP/2 with anycorn.
+
+This module accepts the connections, and anycorn serves each. anycorn's own `serve` (0.20.1) has two
+defects: the whole server ends if one connection raises, as after a WebSocket upgrade whose header
+is not ASCII; and the socket of a client that has left stays open until the idle limit.
+"""
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import anycorn
+import anyio
+import attrs
+import trio
+from anycorn import tcp_server, utils, worker_context
+from anyio.abc import SocketStream
+
+from .asgi import AsgiApplication
+
+__all__ = ["MAX_HEADER_SIZE", "serve_application"]
+
+MAX_HEADER_SIZE = 64 * 1024
+"""Bytes of a request's line and headers."""
+
+IDLE_LIMIT = 60.0
+"""Seconds for which a connection without a request stays open."""
+
+STOP_LIMIT = 1.0
+"""Seconds that requests in progress have at the end of the server."""
+
+_logger = logging.getLogger("okibi.dev")
+
+# anycorn's types spell out each message of ASGI.
+_wrap_app: Any = cast(Any, utils).wrap_app
+_TcpServer: Any = tcp_server.TCPServer
+
+
+async def serve_application(
+    application: AsgiApplication,
+    listeners: Sequence[trio.SocketListener],
+    stopping: trio.Event,
+) -> None:
+    """Serve connections until `stopping` is set.
+
+    Then the listeners are closed at once, idle connections too, and requests in progress have 1 s.
+
+    Args:
+        application: an ASGI 3 application. It gets no lifespan messages.
+        listeners: where clients connect.
+        stopping: ends the server.
+
+    Example:
+        nursery.start_soon(serve_application, application, listeners, stopping)
+    """
+    contexts = set[worker_context.WorkerContext]()
+    serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure(), contexts)
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, serve, list(listeners), handler_nursery=connections)
+            )
+            await stopping.wait()
+            accepting.cancel_scope.cancel()
+        for context in list(contexts):
+            await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + STOP_LIMIT
+
+
+def _configure() -> anycorn.Config:
+    config = anycorn.Config()
+    config.errorlog = _logger
+    config.h11_max_incomplete_size = MAX_HEADER_SIZE
+    config.include_server_header = False
+    config.keep_alive_timeout = IDLE_LIMIT
+    return config
+
+
+async def _serve_connection(
+    application: object,
+    config: anycorn.Config,
+    contexts: set[worker_context.WorkerContext],
+    stream: trio.SocketStream,
+) -> None:
+    raw = socket.socket(fileno=stream.socket.detach())
+    # With a context of its own, a connection can be told to end.
+    context = worker_context.WorkerContext(None)
+    contexts.add(context)
+    try:
+        with trio.CancelScope() as scope:
+            client = _ClientStream(
+                await SocketStream.from_socket(raw), context.terminated.set, scope.cancel
+            )
+            await _TcpServer(application, config, context, {}, client).run()
+    except Exception as error:
+        _logger.info("closed a connection: %s", _describe(error))
+    finally:
+        contexts.remove(context)
+
+
+@attrs.define(eq=False)
+class _ClientStream:
+    """A connection that ends all of its tasks when it is closed.
+
+    Args:
+        stream: the connection.
+        on_end: called when the client has sent its last byte. It may still read.
+        on_close: called when the connection has been closed.
+    """
+
+    _stream: SocketStream
+    _on_end: Callable[[], Awaitable[None]]
+    _on_close: Callable[[], None]
+
+    async def receive(self, max_bytes: int) -> bytes:
+        try:
+            return await self._stream.receive(max_bytes)
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            await self._on_end()
+            raise
+
+    async def send(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._on_close()
+
+    def extra(self, attribute: Any) -> Any:
+        return self._stream.extra(attribute)
+
+
+def _describe(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return f"{type(error).__name__}: {error}"
