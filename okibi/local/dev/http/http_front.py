@@ -63,7 +63,7 @@ def _to_stderr(function: str, line: str) -> None:
     print(f"{function}: {line}", file=sys.stderr, flush=True)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class HttpFront:
     """Serves functions over HTTP (ASGI 3).
 
@@ -81,6 +81,9 @@ class HttpFront:
         multi_value_headers: whether load balancers send lists of values
             (lambda.multi_value_headers.enabled).
 
+    Raises:
+        ValueError: two functions have the same route.
+
     Example:
         HttpFront({"visits": pool})
     """
@@ -89,13 +92,10 @@ class HttpFront:
     log: Callable[[str, str], None] = _to_stderr
     binary_media_types: tuple[str, ...] = ()
     multi_value_headers: bool = False
-    _routes: RouteTable = attrs.field(
-        init=False,
-        default=attrs.Factory(
-            lambda self: RouteTable(invoker.function for invoker in self.functions.values()),
-            takes_self=True,
-        ),
-    )
+    _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
+    """The functions whose routes are in the table."""
+    _table: RouteTable = attrs.field(init=False)
+
     _services: Mapping[str, HttpService] = attrs.field(
         init=False,
         default=attrs.Factory(
@@ -108,6 +108,10 @@ class HttpFront:
             takes_self=True,
         ),
     )
+
+    def __attrs_post_init__(self) -> None:
+        self._table = RouteTable(self._described)
+        self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Messages of the server's lifespan are ignored."""
@@ -143,6 +147,13 @@ class HttpFront:
 
     # -- finding the function
 
+    def _routes(self) -> RouteTable:
+        """Return the table; a reload may have changed the routes of a function."""
+        functions = tuple(invoker.function for invoker in self.functions.values())
+        if [*map(id, functions)] != [*map(id, self._described)]:
+            self._table, self._described = RouteTable(functions), functions
+        return self._table
+
     def _find(self, request: IncomingRequest) -> _Target | OutgoingResponse:
         path = request.raw_path
         if path.startswith(URL_PREFIX):
@@ -151,11 +162,12 @@ class HttpFront:
             if invoker is not None and invoker.function.url is not None:
                 return self._url_target(invoker, f"/{rest}")
             return self._unknown_url(name)
-        match = self._routes.find(request.method, path)
+        routes = self._routes()
+        match = routes.find(request.method, path)
         if is_preflight(request):
             # The front answers these also where no route takes OPTIONS.
-            asked = self._routes.find(requested_method(request), path)
-            if asked is not None and asked.route.cors is not None:
+            asked = routes.find(requested_method(request), path)
+            if asked is not None and asked.route.cors is not None and asked.route.kind != "alb":
                 match = asked
         if match is not None:
             kind = match.route.kind
@@ -171,7 +183,7 @@ class HttpFront:
             (invoker,) = self.functions.values()
             if invoker.function.url is not None and not invoker.function.routes:
                 return self._url_target(invoker, path)
-        return MISSING_ROUTE if self._routes.only_rest_apis else NOT_FOUND
+        return MISSING_ROUTE if routes.only_rest_apis else NOT_FOUND
 
     def _url_target(self, invoker: HttpInvoker, path: str) -> _Target:
         url = invoker.function.url

@@ -60,11 +60,22 @@ class RouteTable:
 
     Args:
         functions: the functions.
+
+    Raises:
+        ValueError: two routes have the same method and path.
     """
 
     def __init__(self, functions: Iterable[DevFunction]) -> None:
         entries = [_entry(function, route) for function in functions for route in function.routes]
         self._entries = sorted(entries, key=lambda entry: entry.rank)
+        taken: dict[tuple[str, str], _Entry] = {}
+        for entry in self._entries:
+            other = taken.setdefault((entry.route.method, entry.pattern.pattern), entry)
+            if other is not entry:
+                raise ValueError(
+                    f"route {entry.route.method} {entry.route.path} of {entry.function} is the same"
+                    f" as {other.route.method} {other.route.path} of {other.function}; change one"
+                )
 
     @property
     def only_rest_apis(self) -> bool:

@@ -83,6 +83,12 @@ def test_a_load_balancers_rule_may_have_wildcards() -> None:
     assert rules.find("GET", "/api/v12/x") is None
 
 
+def test_two_routes_for_the_same_requests_are_refused() -> None:
+    table("GET /x/{a}", "POST /x/{a}", "GET /x/y")
+    with pytest.raises(ValueError, match=r"GET /x/\{b\} of f1 is the same as GET /x/\{a\} of f0"):
+        table("GET /x/{a}", "GET /x/{b}")
+
+
 def test_the_default_route_takes_the_rest() -> None:
     routes = table("ANY /$default", "GET /x/{y}")
 

@@ -162,3 +162,13 @@ async def test_rest_apis_alone_answer_a_missing_route_in_their_own_way() -> None
 
     assert answer is not None
     assert (answer[0], json.loads(answer[1])) == (403, {"message": "Missing Authentication Token"})
+
+
+async def test_a_reload_may_change_the_routes(autojump_clock: trio.testing.MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        slow = Slow(nursery=nursery)
+        front = HttpFront({"slow": slow})
+        assert await Client("/new").ask(front) == (404, '{"message":"Not Found"}')
+        slow.function = attrs.evolve(slow.function, routes=[Route("ANY", "/new")])
+        assert await Client("/new").ask(front) == (200, "done")
+        assert await Client("/api").ask(front) == (404, '{"message":"Not Found"}')
