@@ -15,7 +15,7 @@ import msgspec
 from .private_files import PrivateFile, replace_file
 from .retry_rules import QueuedEvent
 
-__all__ = ["EventFile", "EventFileError", "open_event_file"]
+__all__ = ["EventFile", "EventFileError", "open_event_file", "read_events"]
 
 
 class EventFileError(Exception):

@@ -161,7 +161,8 @@ async def open_event_queue(
 
     At most as many events of a function run at once as it has sandboxes for. The end of the block
     cancels the attempts in flight. With a data folder these events and all that wait are kept, and
-    the next queue with that folder goes on with them; their retries count on.
+    the next queue with that folder goes on with them; their retries count on. Open the queue inside
+    the block of the pools: an attempt that a closing pool ends would count as a failure.
 
     Args:
         pools: the sandboxes of each function.
