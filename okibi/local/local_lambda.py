@@ -29,6 +29,9 @@ from .streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
 
+JOURNAL_LIMIT = 1000
+"""Entries in the journal of one of several sandboxes, which may serve for days."""
+
 NOT_OURS = ApiError(
     403,
     "AccessDenied",
@@ -407,7 +410,11 @@ async def open_sandbox(
         raise OSError(UNSUPPORTED_SYSTEM)
     async with _open(
         settings,
-        _check_api(settings, None),
+        RuntimeApi(
+            max_concurrency=settings.max_concurrency,
+            snap_start=settings.snap_start,
+            journal=Journal(JOURNAL_LIMIT),
+        ),
         await open_listeners(0, name="runtime_port"),
         lambda _, __: None,
         output=output,

@@ -9,7 +9,6 @@ import trio
 from ..environment import DEFAULTS, sandbox_environment
 from ..invocation import Invocation
 from ..journal import Journal
-from ..listeners import open_listeners
 from ..outcomes import InvocationOutcome, exited
 from ..report_lines import end_lines, start_line
 from ..runtime_api import RuntimeApi
@@ -66,22 +65,22 @@ class AttachedRuntime:
 
     Args:
         function: the function.
-        number: 1: it is the only sandbox of its pool.
+        listeners: the sockets for the runtime.
         report: receives what happens.
         on_change: called when the runtime may take an event again.
     """
 
     function: DevFunction
-    number: int
+    listeners: list[trio.SocketListener]
     report: Callable[[DevEvent], None]
     on_change: Callable[[], None]
 
     current: set[Invocation] = attrs.field(factory=set[Invocation], init=False)
     initialised: bool = attrs.field(default=False, init=False)
     used_at: float = attrs.field(default=math.inf, init=False)
+    number: int = attrs.field(default=1, init=False)
+    """It is the only sandbox of its pool."""
     retired: trio.Event = attrs.field(factory=trio.Event, init=False)
-    address: str = attrs.field(default="", init=False)
-    """Host and port of the Runtime API."""
     _api: RuntimeApi = attrs.field(init=False)
     _connections: int = attrs.field(default=0, init=False)
     _disconnected: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -105,6 +104,12 @@ class AttachedRuntime:
         self._api.extensions.function_name = settings.name
         self._api.extensions.handler = settings.handler
         self._api.extensions.function_arn = settings.arn
+
+    @property
+    def address(self) -> str:
+        """Host and port of the Runtime API."""
+        host, port = self.listeners[0].socket.getsockname()
+        return f"{host}:{port}"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -149,21 +154,10 @@ class AttachedRuntime:
     def drain(self, reason: str) -> None:
         """Do nothing: only the user ends the runtime."""
 
-    async def open(self) -> list[trio.SocketListener]:
-        """Listen for the runtime.
-
-        Raises:
-            OSError: the port is in use.
-        """
-        listeners = await open_listeners(self.function.attach_port, name="attach_port")
-        host, port = listeners[0].socket.getsockname()
-        self.address = f"{host}:{port}"
-        return listeners
-
-    async def run(self, listeners: list[trio.SocketListener]) -> None:
+    async def run(self) -> None:
         """Serve runtimes until retired."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, self._serve, listeners)
+            nursery.start_soon(trio.serve_listeners, self._serve, self.listeners)
             nursery.start_soon(self._watch_runtimes)
             await self.retired.wait()
             self._api.sandbox_ended(lambda request_id: exited(request_id, 0))

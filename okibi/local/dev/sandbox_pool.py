@@ -10,15 +10,16 @@ import attrs
 import trio
 
 from ..invocation import Invocation, InvokeResult, check_headers
+from ..listeners import open_listeners
 from ..orphan_killer import OrphanKiller
 from ..outcomes import exited
 from ..streaming import ResponseStream
 from .attached_runtime import AttachedRuntime
+from .changed_modules import delete_bytecode, find_syntax_error
 from .dev_function import DevFunction
 from .invocation_events import DevEvent, FunctionFailure, Reloaded, ReloadFailed, SourceChanged
 from .pool_rules import choose_sandbox, may_start_sandbox, refusal
 from .pooled_sandbox import PooledSandbox
-from .syntax_check import find_syntax_error
 
 __all__ = ["IDLE_TIMEOUT", "SandboxPool", "open_sandbox_pool"]
 
@@ -233,15 +234,14 @@ class SandboxPool:
             return
         began = trio.current_time()
         self.function = replaced
-        self._end_replacement()
+        delete_bytecode(files)
         if failure := find_syntax_error(files, replaced.settings):
             self._fail_reload(failure)
-            return
-        if not self._sandboxes and not self._broken and not self._start_ahead:
-            # The next event starts the new code.
-            return
-        self._replacement = self._start_sandbox(replaces=True)
-        self._nursery.start_soon(self._await_replacement, self._replacement, began)
+        elif self._sandboxes or self._replacement or self._broken or self._start_ahead:
+            replacement = self._start_sandbox(replaces=True)
+            self._nursery.start_soon(self._await_replacement, replacement, began)
+            self._replace_replacement(replacement)
+        # Otherwise the next event starts the new code.
 
     async def _await_replacement(self, replacement: PooledSandbox, began: float) -> None:
         await replacement.settled.wait()
@@ -249,7 +249,6 @@ class SandboxPool:
             # The files have changed again.
             return
         if not replacement.initialised:
-            self._end_replacement()
             self._fail_reload(replacement.failure or FunctionFailure("Runtime.ExitError"))
             return
         old = self._sandboxes
@@ -261,13 +260,15 @@ class SandboxPool:
         self._report(Reloaded(self.function.name, replacement.number, took))
         self._dispatch()
 
-    def _end_replacement(self) -> None:
-        replacement, self._replacement = self._replacement, None
-        if replacement is not None:
-            replacement.retire("replaced")
+    def _replace_replacement(self, replacement: PooledSandbox | None) -> None:
+        """End the sandbox that starts; events wait for another one, or wait no longer."""
+        ended, self._replacement = self._replacement, replacement
+        if ended is not None:
+            ended.retire("replaced")
 
     def _fail_reload(self, failure: FunctionFailure) -> None:
         self._broken = True
+        self._replace_replacement(None)
         self._report(ReloadFailed(self.function.name, failure, bool(self._sandboxes)))
         self._dispatch()
 
@@ -277,17 +278,16 @@ class SandboxPool:
     def _attached(self) -> AttachedRuntime | None:
         return next((each for each in self._sandboxes if isinstance(each, AttachedRuntime)), None)
 
-    async def open(self) -> None:
-        """Listen for the debugged runtime, or start the first sandbox.
+    def open(self, listeners: list[trio.SocketListener] | None) -> None:
+        """Serve the debugged runtime, or start the first sandbox.
 
-        Raises:
-            OSError: the port for the debugged runtime is in use.
+        Args:
+            listeners: the sockets for the debugged runtime; None without one.
         """
-        if self.function.attach:
-            attached = AttachedRuntime(self.function, 1, self._report, self._on_change)
-            listeners = await attached.open()
+        if listeners is not None:
+            attached = AttachedRuntime(self.function, listeners, self._report, self._on_change)
             self._sandboxes.append(attached)
-            self._nursery.start_soon(attached.run, listeners)
+            self._nursery.start_soon(attached.run)
         elif self._start_ahead and self.function.reserved_concurrency != 0:
             self.start_sandbox()
         self._nursery.start_soon(self.end_idle_sandboxes)
@@ -295,7 +295,7 @@ class SandboxPool:
     async def close(self) -> None:
         """End all sandboxes. What still runs or waits gets Runtime.ExitError."""
         self._closing = True
-        self._end_replacement()
+        self._replace_replacement(None)
         for waiting in self._waiting:
             _settle(waiting)
         for sandbox in self._sandboxes:
@@ -345,9 +345,12 @@ async def open_sandbox_pool(
             result = await pool.run_invocation(Invocation(b"{}", timeout=3.0))
     """
     failure: Exception | None = None
+    listeners = None
+    if function.attach:
+        listeners = await open_listeners(function.attach_port, name="attach_port")
     async with trio.open_nursery() as nursery:
         pool = SandboxPool(function, report, nursery, orphan_killer, start_ahead, idle_timeout)
-        await pool.open()
+        pool.open(listeners)
         try:
             yield pool
         except Exception as error:

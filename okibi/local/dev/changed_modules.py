@@ -1,14 +1,34 @@
-"""Find a syntax error in changed files before a sandbox starts with them."""
+"""Prepare the start of changed Python files: find syntax errors, delete old byte code."""
 
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from ..settings import FunctionSettings
 from .invocation_events import FunctionFailure
 
-__all__ = ["find_syntax_error"]
+__all__ = ["delete_bytecode", "find_syntax_error"]
+
+
+def delete_bytecode(files: Sequence[Path]) -> None:
+    """Delete the cached byte code of changed Python files.
+
+    Python compares only size and whole seconds (PEP 552). A file that is saved twice within a
+    second, with the same size, would be imported as it was.
+
+    Args:
+        files: changed files, of any kind.
+    """
+    for file in files:
+        if file.suffix == ".py":
+            cached = Path(cache_from_source(str(file)))
+            # Another Python's cache has another tag: app.cpython-313.pyc.
+            for each in cached.parent.glob(f"{file.stem}.*.pyc"):
+                with suppress(OSError):
+                    each.unlink()
 
 
 def find_syntax_error(files: Sequence[Path], settings: FunctionSettings) -> FunctionFailure | None:
