@@ -66,8 +66,18 @@ class Sandbox:
 
     @property
     def pid(self) -> int | None:
-        """The id of the function's process, or None. Kill it to see a cold start."""
+        """The id of the function's process, or None."""
         return self._ready.result().pid
+
+    def shut_down(self) -> None:
+        """End the process as Lambda does: SIGTERM, then SIGKILL after 300 ms. Blocks.
+
+        The next invocation is a cold start.
+
+        Raises:
+            RuntimeError: no process is running, or the block of `sandbox` has ended.
+        """
+        self._call(self._ready.result().shut_down)
 
     # -- its thread
 

@@ -1,0 +1,52 @@
+"""The pytest plugin: its fixtures, and what loading it costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from okibi import Context
+
+# pytest loads it after the plugins.
+CONFTEST = """
+import sys
+LOADED = {name for name in sys.modules if name.partition(".")[0] in ("okibi", "trio", "attrs")}
+"""
+TESTS = """
+from conftest import LOADED
+from okibi.testing import running, virtual_time
+
+def test_the_plugin_alone_imports_nothing():
+    assert LOADED == {"okibi", "okibi.testing", "okibi.testing.pytest_plugin"}
+
+async def handler(event, context):
+    return event
+
+@virtual_time
+async def test_a_function_runs(lambda_context):
+    async with running(handler) as app:
+        assert await app.invoke(1) == await handler(1, lambda_context)
+
+class TestInAClass:
+    @virtual_time
+    async def test_a_method(self, tmp_path):
+        async with running(handler) as app:
+            assert await app.invoke(str(tmp_path)) == str(tmp_path)
+"""
+# Plugins of other libraries, which import trio.
+OTHERS = ("-p", "no:trio", "-p", "no:anyio", "-p", "no:hypothesispytest")
+
+
+def test_async_tests_run_without_another_plugin(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_it.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERS]
+
+    done = subprocess.run(
+        [*command, "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_test_gets_a_context(lambda_context: Context) -> None:
+    assert lambda_context.get_remaining_time_in_millis() > 0

@@ -1,0 +1,110 @@
+"""`sandbox`: a function in a subprocess, for plain code."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from okibi.testing import FunctionError, FunctionTimedOut, Sandbox, sandbox
+
+CODE = """
+import os, time
+from okibi import Function
+
+def handler(event, context):
+    if event == "bad":
+        raise ValueError("no such name")
+    if event == "slow":
+        time.sleep(60)
+    if event == "exit":
+        os._exit(3)
+    if event == "bytes":
+        return b"no json"
+    return [os.getpid(), event, os.environ.get("COLOR"), context.memory_limit_in_mb]
+
+function = Function(handler)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("function")
+    (folder / "kit_app.py").write_text(CODE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> ModuleType:
+    sys.path.insert(0, str(folder))
+    try:
+        return import_module("kit_app")
+    finally:
+        sys.path.remove(str(folder))
+
+
+def test_a_sandbox_is_invoked_by_plain_code(folder: Path) -> None:
+    with sandbox(
+        "kit_app.function", task_root=folder, timeout=1, memory=256, environment={"COLOR": "red"}
+    ) as box:
+        pid, *rest = box.invoke({"name": "bob"})
+        assert rest == [{"name": "bob"}, "red", "256"]
+        assert (pid, box.starts) == (box.pid, 1)
+        assert box.invoke("bytes") == b"no json"
+
+        with pytest.raises(FunctionError, match=r"^ValueError: no such name$") as failed:
+            box.invoke("bad")
+        assert "in handler" in failed.value.stack[-1]
+        with pytest.raises(FunctionTimedOut):
+            box.invoke("slow")
+        assert box.starts == 1
+
+        with pytest.raises(FunctionError, match=r"Runtime.ExitError: .*exit status 3"):
+            box.invoke("exit")
+        before = box.invoke(b"1")[0]
+        box.shut_down()
+        assert box.invoke(2)[0] != before
+        assert box.starts == 3
+        assert any("REPORT" in line for line in box.output)
+
+    with pytest.raises(RuntimeError, match="the sandbox has ended"):
+        box.invoke("late")
+
+
+def test_a_function_stands_for_its_name(app: ModuleType) -> None:
+    with sandbox(app.function) as box:
+        assert box.invoke(1)[1] == 1
+
+
+def test_an_object_without_a_name_is_refused() -> None:
+    box = sandbox(lambda event, context: None)
+
+    with pytest.raises(ValueError, match=r"give its name, as in sandbox\('app.function'\)"):
+        box.__enter__()
+
+
+def test_a_function_that_cannot_start_says_why(folder: Path) -> None:
+    with (
+        sandbox("kit_app.missing", task_root=folder) as box,
+        pytest.raises(FunctionError, match=r"HandlerNotFound: .*missing"),
+    ):
+        box.invoke()
+
+
+def test_a_wrong_argument_is_raised_at_once(folder: Path) -> None:
+    box = sandbox("kit_app.function", task_root=folder / "none")
+
+    with pytest.raises(ValueError, match="task_root must be an existing folder"):
+        box.__enter__()
+
+
+async def test_tests_share_the_sandbox_of_the_fixture(
+    lambda_sandbox: Callable[..., Sandbox], folder: Path
+) -> None:
+    """An async test may block."""
+    box = lambda_sandbox("kit_app.handler", task_root=folder)
+
+    assert box is lambda_sandbox("kit_app.handler", task_root=folder)
+    assert box.invoke(1)[1] == 1
