@@ -139,6 +139,8 @@ class HttpFront:
         body = await read_body(receive, limit)
         if body.size <= limit:
             request = attrs.evolve(request, body=body.data)
+            if remark := target.service.remark_on(request):
+                self.log(target.match.function, f"{target.service.title}: {remark}")
             event = msgspec.json.encode(target.service.make_event(request, target.match))
             if len(event) <= MAX_EVENT_SIZE:
                 await self._invoke(target, request, event, receive, send)

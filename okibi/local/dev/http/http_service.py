@@ -13,6 +13,10 @@ from .route_table import RouteMatch
 __all__ = ["HttpService"]
 
 
+def _no_remark(_: IncomingRequest) -> str:
+    return ""
+
+
 @attrs.frozen
 class HttpService:
     """How one of AWS's services turns requests into events, and results into responses.
@@ -28,6 +32,8 @@ class HttpService:
         too_large: the answer to a body or an event that is too large.
         late: the answer if the service itself stops waiting.
         answer_headers: returns the headers that the service adds to each response.
+        remark_on: returns one line for the console about a request that the function cannot read as
+            it was sent, or "".
         body_limit: bytes of a request's body at most.
         time_limit: seconds that the service waits for the function; None for no limit.
     """
@@ -41,5 +47,6 @@ class HttpService:
     too_large: OutgoingResponse
     late: OutgoingResponse
     answer_headers: Callable[[IncomingRequest], list[tuple[str, str]]]
+    remark_on: Callable[[IncomingRequest], str] = _no_remark
     body_limit: int = MAX_EVENT_SIZE
     time_limit: float | None = None

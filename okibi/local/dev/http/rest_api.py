@@ -79,6 +79,7 @@ def rest_api(binary_media_types: Collection[str] = ()) -> HttpService:
             ((_ERROR_TYPE, "InternalServerErrorException"),),
         ),
         answer_headers=_answer_headers,
+        remark_on=partial(_remark_on, binary_media_types=binary_media_types),
         time_limit=29.0,
     )
 
@@ -147,6 +148,20 @@ def make_event(
         "body": body,
         "isBase64Encoded": binary and body is not None,
     }
+
+
+def _remark_on(request: IncomingRequest, binary_media_types: Collection[str]) -> str:
+    if _is_binary(request.header("content-type"), binary_media_types):
+        return ""
+    try:
+        request.body.decode()
+    except UnicodeDecodeError:
+        media_type = request.header("content-type") or "without a media type"
+        return (
+            f"the body ({media_type:.80}) is binary, but the API has no such binary media type: its"
+            " bytes are damaged, as on AWS"
+        )
+    return ""
 
 
 def make_response(

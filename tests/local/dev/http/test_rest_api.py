@@ -119,8 +119,11 @@ def test_absent_parts_of_a_rest_request_are_null() -> None:
 def test_only_a_binary_media_type_is_sent_in_base64(
     binary: tuple[str, ...], content_type: str, body: str
 ) -> None:
-    event = send(*binary, headers=[("content-type", content_type)], body=b"\xff")
+    headers = [("content-type", content_type)]
+    event = send(*binary, headers=headers, body=b"\xff")
+    remark = rest_api(binary).remark_on(IncomingRequest("POST", "/", "", headers, b"\xff"))
 
+    assert ("damaged" in remark) is (body == "\ufffd")
     assert (event["body"], event["isBase64Encoded"]) == (body, body == "/w==")
 
 
