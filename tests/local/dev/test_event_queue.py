@@ -399,6 +399,30 @@ def test_a_write_that_fails_leaves_no_half_line(
     assert (tmp_path / "file").read_bytes() == b"first\nthird\n"
 
 
+async def test_a_full_disk_ends_the_queue_and_loses_no_event(
+    clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    data, ids = Path("kept"), list[str]()
+
+    async def run_on_a_full_disk() -> None:
+        async with open_event_queue([PlayedPool()], data=data, now=now) as queue:
+            ids.extend(await put(queue, BAD))
+            with monkeypatch.context() as patched:
+                patched.setattr(PrivateFile, "append", full_disk)
+                await trio.sleep_forever()
+
+    with pytest.raises(OSError, match="No space left"):
+        await run_on_a_full_disk()
+
+    async with open_event_queue([PlayedPool()], data=data, now=now) as queue:
+        await until_empty(queue)
+    (record,) = records(queue.failure_folder / "visits.jsonl")
+    assert record["requestContext"]["requestId"] == ids[0]
+
+
 def test_the_events_that_have_not_ended_are_said() -> None:
     assert describe_queued({"visits": 1, "bills": 2000}, Path("kept")) == [
         "1 queued event of visits is kept; okibi dev --data kept goes on with them",

@@ -18,7 +18,7 @@ from .retry_rules import QueuedEvent
 __all__ = ["EventFile", "EventFileError", "open_event_file", "read_events"]
 
 
-class EventFileError(Exception):
+class EventFileError(OSError):
     """A file of queued events cannot be read. The message says which, where, and what to do."""
 
 

@@ -175,7 +175,8 @@ async def open_event_queue(
     Raises:
         FolderInUse: another process uses the data folder.
         EventFileError: a file in the data folder is damaged.
-        OSError: the data folder cannot be read or written.
+        OSError: the data folder cannot be read or written. Also at the end of the block, if a file
+            could not be written in between, as on a full disk; the block is cancelled then.
 
     Example:
         async with open_event_queue([pool], data=Path("events")) as queue:
@@ -185,6 +186,12 @@ async def open_event_queue(
         raise ValueError(f"retry_delay must be seconds >= 0, got {retry_delay!r}")
     failures = failure_folder(data)
     failure: Exception | None = None
+
+    def fail(error: OSError) -> None:
+        nonlocal failure
+        failure = failure or error
+        nursery.cancel_scope.cancel()
+
     with ExitStack() as stack:
         if data is not None:
             make_private_folder(data / "queue")
@@ -194,7 +201,7 @@ async def open_event_queue(
             name = pool.function.settings.name
             target = _FailureFile(failures / f"{name}.jsonl", data is None)
             stack.callback(target.close)
-            queues[name] = queue = _FunctionQueue(pool, target, retry_delay, report, now)
+            queues[name] = queue = _FunctionQueue(pool, target, retry_delay, report, now, fail)
             if data is not None:
                 queue.open_file(data / "queue" / f"{name}.jsonl")
                 stack.callback(queue.close_file)
@@ -284,6 +291,8 @@ class _FunctionQueue:
     _retry_delay: float
     _report: Callable[[QueueReport], None] | None
     _now: Callable[[], float]
+    _fail: Callable[[OSError], None]
+    """Ends the queue: a file cannot be written."""
     _ready: deque[QueuedEvent] = attrs.field(factory=deque[QueuedEvent], init=False)
     _delayed: list[tuple[float, int, QueuedEvent]] = attrs.field(
         factory=list[tuple[float, int, QueuedEvent]], init=False
@@ -352,12 +361,15 @@ class _FunctionQueue:
                 if result.function_error is not None:
                     step = after_failure(event, policy, self._now())
         # No checkpoint from here on: a cancelled queue has recorded all of this, or nothing.
-        if isinstance(step, RunAgain):
-            self._delay(step)
-        else:
-            if step is not None:
-                self._drop(step, result)
-            self._end(event)
+        try:
+            if isinstance(step, RunAgain):
+                self._delay(step)
+            else:
+                if step is not None:
+                    self._drop(step, result)
+                self._end(event)
+        except OSError as error:
+            self._fail(error)
         self._in_flight -= 1
         self._changed.set()
 

@@ -12,7 +12,7 @@ __all__ = ["FolderInUse", "PrivateFile", "lock_folder", "make_private_folder", "
 MODE = 0o600
 
 
-class FolderInUse(Exception):
+class FolderInUse(OSError):
     """Another process uses the folder. The message says what to do."""
 
 
