@@ -1,7 +1,8 @@
-"""`python -P -m okibi.runtime.observed [HANDLER]`: serve a function whose tree can be looked at.
+"""`python -P -m okibi.runtime.observed FOLDER`: serve a function whose tree can be looked at.
 
-`okibi dev` starts sandboxes so. Each connection to a Unix socket is answered with a snapshot of the
-tree as JSON. A production start does not import this module.
+`okibi dev` starts sandboxes so. Each connection to a Unix socket in the folder, named by the
+process id, is answered with a snapshot of the tree as JSON. A production start does not import this
+module.
 
 A thread answers, because the event loop may be stuck: the moment at which a snapshot is needed. The
 thread asks the loop first, which alone knows the ages.
@@ -10,6 +11,7 @@ thread asks the loop first, which alone knows the ages.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,10 +27,7 @@ if TYPE_CHECKING:
     from ..actors.process import Process
     from ..supervisors import Snapshot
 
-__all__ = ["SOCKET_FOLDER", "serve_snapshots"]
-
-SOCKET_FOLDER = "OKIBI_SOCKET_FOLDER"
-"""The variable with the folder of the socket, whose name is the process id."""
+__all__ = ["serve_snapshots"]
 
 # Seconds for the event loop to answer, and for the client to read.
 LOOP_LIMIT = 0.2
@@ -105,10 +104,9 @@ def _observe(folder: str, root: Process) -> None:
 
 
 def main() -> None:
-    """Serve the function, and answer if the variable names a folder."""
-    # The user's code has the environment of an ordinary sandbox.
-    folder = os.environ.pop(SOCKET_FOLDER, "")
-    start(observe=partial(_observe, folder) if folder else None)
+    """Serve the function, and answer in the folder."""
+    # An argument, not a variable: the user's code has the environment of an ordinary sandbox.
+    start(observe=partial(_observe, sys.argv.pop(1)))
 
 
 if __name__ == "__main__":

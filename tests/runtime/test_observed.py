@@ -9,10 +9,9 @@ import pytest
 import trio
 
 from okibi.local import FunctionSettings, LocalLambda, open_local_lambda
-from okibi.runtime.observed import SOCKET_FOLDER
 
 APP = """
-import os, time
+import os, sys, time
 from okibi import Child, Function, Name, Server
 
 class Visits(Server):
@@ -31,7 +30,7 @@ async def handler(event, context):
             await VISITS.call(Visits.visit, True)
         except Exception:
             await VISITS.wait()
-    return sorted(name for name in os.environ if "SOCKET" in name)
+    return [len(sys.argv), hasattr(sys.modules["__main__"], "bootstrap")]
 
 function = Function(handler, children=[Child(Visits, name=VISITS)])
 """
@@ -44,15 +43,14 @@ def settings(tmp_path: Path) -> FunctionSettings:
     (tmp_path / "sockets").mkdir()
     return FunctionSettings(
         "app.function",
-        command=(sys.executable, "-P", "-m", "okibi.runtime.observed"),
+        command=(sys.executable, "-P", "-m", "okibi.runtime.observed", str(tmp_path / "sockets")),
         task_root=tmp_path,
-        environment={SOCKET_FOLDER: str(tmp_path / "sockets")},
     )
 
 
 async def look(function: LocalLambda) -> dict[str, Any]:
     """Read the tree of the running sandbox."""
-    folder = Path(function.settings.environment[SOCKET_FOLDER])
+    folder = Path(function.settings.command[-1])
     with trio.fail_after(10):
         async with await trio.open_unix_socket(folder / str(function.pid)) as stream:
             pieces = [piece async for piece in stream]
@@ -108,14 +106,14 @@ async def test_a_tree_whose_loop_is_stuck_is_seen_without_ages(
     assert (tree["age"], workers[0]["age"]) == (None, None)
 
 
-async def test_the_users_code_does_not_see_the_variable(settings: FunctionSettings) -> None:
+async def test_the_users_code_sees_an_ordinary_sandbox(settings: FunctionSettings) -> None:
     async with open_local_lambda(settings) as function:
         result = await function.invoke(b"{}")
 
-    assert result.payload == b"[]"
+    assert result.payload == b"[1, true]"
 
 
-async def test_without_a_folder_the_function_is_served_as_usual(
+async def test_without_the_folder_the_function_is_served_as_usual(
     settings: FunctionSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "sockets").rmdir()
