@@ -1,6 +1,7 @@
 """The sandboxes of one function: started on demand, frozen, recycled, and replaced by new code."""
 
 import signal
+import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from .attached_runtime import AttachedRuntime
 from .changed_modules import delete_bytecode, find_syntax_error
 from .dev_function import DevFunction
 from .invocation_events import DevEvent, FunctionFailure, Reloaded, ReloadFailed, SourceChanged
+from .observed_settings import observed_settings
 from .pool_rules import choose_sandbox, may_start_sandbox, refusal
 from .pooled_sandbox import PooledSandbox
 
@@ -49,6 +51,8 @@ class SandboxPool:
     _orphan_killer: OrphanKiller | None
     _start_ahead: bool
     _idle_timeout: float
+    socket_folder: Path
+    """The folder of the sockets on which the sandboxes answer with their trees."""
     _sandboxes: list[PooledSandbox | AttachedRuntime] = attrs.field(
         factory=list["PooledSandbox | AttachedRuntime"], init=False
     )
@@ -84,6 +88,11 @@ class SandboxPool:
     def pids(self) -> list[int]:
         """The process ids of the bootstraps of the sandboxes that serve."""
         return [sandbox.pid for sandbox in self._sandboxes if sandbox.pid is not None]
+
+    @property
+    def observed_sandboxes(self) -> list[PooledSandbox]:
+        """The sandboxes that serve, without a runtime under a debugger."""
+        return [each for each in self._sandboxes if isinstance(each, PooledSandbox)]
 
     @property
     def in_flight(self) -> int:
@@ -173,8 +182,9 @@ class SandboxPool:
     def _start_sandbox(self, *, replaces: bool = False) -> PooledSandbox:
         self._started += 1
         self._running += 1
+        settings = observed_settings(self.function.settings, self.socket_folder)
         sandbox = PooledSandbox(
-            self.function,
+            attrs.evolve(self.function, settings=settings),
             self._started,
             self._report,
             self._on_change,
@@ -348,15 +358,18 @@ async def open_sandbox_pool(
     listeners = None
     if function.attach:
         listeners = await open_listeners(function.attach_port, name="attach_port")
-    async with trio.open_nursery() as nursery:
-        pool = SandboxPool(function, report, nursery, orphan_killer, start_ahead, idle_timeout)
-        pool.open(listeners)
-        try:
-            yield pool
-        except Exception as error:
-            # Raise the error of the caller's block itself, not in a group.
-            failure = error
-        await pool.close()
-        nursery.cancel_scope.cancel()
+    with tempfile.TemporaryDirectory(prefix="okibi-dev-") as folder:
+        async with trio.open_nursery() as nursery:
+            pool = SandboxPool(
+                function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder)
+            )
+            pool.open(listeners)
+            try:
+                yield pool
+            except Exception as error:
+                # Raise the error of the caller's block itself, not in a group.
+                failure = error
+            await pool.close()
+            nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
