@@ -1,7 +1,9 @@
 """Run a command until it ends or a signal arrives, and turn its end into an exit code."""
 
+import os
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -18,19 +20,26 @@ BY_SIGNAL = 128
 SIGPIPE = 13  # not in Python's signal module on Windows, where pipes close too
 
 
-def run_command(output: str, parse: Callable[[], Callable[[], Awaitable[int]]]) -> int:
+def run_command(
+    output: str,
+    parse: Callable[[], Callable[[], Awaitable[int]]],
+    *,
+    second_signal_kills: bool = False,
+) -> int:
     """Run a command, and report bad input in one line on stderr.
 
     Args:
         output: names the content of stdout in errors, such as "the answers".
         parse: parses the arguments and returns the work.
+        second_signal_kills: as in `until_signal`.
 
     Returns:
         The work's exit code; 2 for bad input; 128 plus the number of a signal.
     """
     try:
         check_stdout(output)
-        return trio.run(until_signal, parse())
+        work = partial(until_signal, parse(), second_signal_kills=second_signal_kills)
+        return trio.run(work)
     except BadInput as error:
         write_err(f"okibi: {error}")
         return BAD_INPUT
@@ -42,8 +51,14 @@ def run_command(output: str, parse: Callable[[], Callable[[], Awaitable[int]]]) 
         return BY_SIGNAL + SIGPIPE
 
 
-async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
+async def until_signal(
+    work: Callable[[], Awaitable[int]], *, second_signal_kills: bool = False
+) -> int:
     """Run the work; SIGINT, SIGTERM and SIGHUP cancel it.
+
+    Args:
+        work: the work.
+        second_signal_kills: a second signal ends this process at once.
 
     Returns:
         The work's exit code, or 128 plus the signal's number.
@@ -58,19 +73,24 @@ async def until_signal(work: Callable[[], Awaitable[int]]) -> int:
         caught.append(signal.SIGHUP)
     with trio.open_signal_receiver(*caught) as signals:
         failure: Exception | None = None
+        working = trio.CancelScope()
         async with trio.open_nursery() as nursery:
 
             async def cancel_on_signal() -> None:
                 nonlocal code
                 async for number in signals:
+                    if code and second_signal_kills:
+                        signal.signal(number, signal.SIG_DFL)
+                        os.kill(os.getpid(), number)
                     code = BY_SIGNAL + number
-                    nursery.cancel_scope.cancel()
+                    working.cancel()
 
             nursery.start_soon(cancel_on_signal)
-            try:
-                code = await work()
-            except (BadInput, BrokenPipeError) as error:
-                failure = error
+            with working:
+                try:
+                    code = await work()
+                except (BadInput, BrokenPipeError) as error:
+                    failure = error
             nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure

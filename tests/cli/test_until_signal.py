@@ -1,6 +1,8 @@
 """Signals cancel the work of a command."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +11,7 @@ import trio.testing
 
 from okibi.cli.arguments import BadInput
 from okibi.cli.until_signal import until_signal
+from tests.limits import HANG
 
 HANGUP = signal.SIGHUP
 
@@ -57,3 +60,31 @@ async def test_bad_input_is_not_wrapped_in_a_group() -> None:
 
     with pytest.raises(BadInput, match="no"):
         await until_signal(work)
+
+
+STUCK = """
+import signal, sys, time, trio
+from okibi.cli.until_signal import until_signal
+
+async def work():
+    try:
+        print("works", flush=True)
+        await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            print("ends", flush=True)
+            await trio.sleep_forever()
+
+trio.run(lambda: until_signal(work, second_signal_kills=True))
+"""
+
+
+def test_a_second_signal_kills_where_asked_for() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"works\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"ends\n"
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(HANG) == -signal.SIGINT
