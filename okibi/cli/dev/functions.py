@@ -4,8 +4,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import attrs
-
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, RouteKind, Schedule
 from ...local.settings import FunctionSettings
 from ..arguments import BadInput
@@ -166,18 +164,3 @@ def _unique(reader: TemplateReader, functions: Sequence[DevFunction]) -> list[Le
     for runtime in sorted(others):
         reader.leave_out(f"Runtime {runtime}", f"served by the Python of okibi, {ours[6:]}")
     return list(dict.fromkeys(reader.left_out))
-
-
-def with_variables(
-    functions: Sequence[DevFunction], variables: Mapping[str, str]
-) -> list[DevFunction]:
-    """Add environment variables to functions; they win over a function's own."""
-    return [
-        attrs.evolve(
-            function,
-            settings=attrs.evolve(
-                function.settings, environment={**function.settings.environment, **variables}
-            ),
-        )
-        for function in functions
-    ]

@@ -1,0 +1,166 @@
+"""`okibi dev`: serve functions on this machine until Ctrl-C."""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import attrs
+import trio
+
+from ...local.dev.asynchronous.event_file import EventFileError
+from ...local.dev.asynchronous.event_queue import describe_queued
+from ...local.dev.asynchronous.private_files import FolderInUse
+from ...local.dev.dev_function import Schedule
+from ...local.dev.dev_server import DevServer, open_dev_server
+from ...local.dev.schedules.scheduler import Scheduler
+from ...local.dev.schedules.timetable import parse_schedule
+from ...local.dev.source_changes import watch_sources
+from ..arguments import BadInput
+from ..until_signal import run_command
+from .colours import Colour, Paint, is_coloured
+from .env_file import read_env_file
+from .event_lines import EventLines, Happening
+from .line_printer import OUTPUT, LinePrinter
+from .options import DevOptions, RawDevOptions, add_variables, parse_dev_options
+from .start_table import Serving, make_start_table
+
+__all__ = ["dev"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def dev(raw: RawDevOptions) -> int:
+    """Serve functions until a signal.
+
+    Returns:
+        The exit code: 2 for bad input, 130 after Ctrl-C.
+    """
+    return run_command(
+        OUTPUT, lambda: partial(_serve, parse_dev_options(raw)), second_signal_kills=True
+    )
+
+
+async def _serve(options: DevOptions) -> int:
+    """Serve until cancelled. Then print the events that have not ended."""
+    paint = Paint(is_coloured(sys.stdout))
+    printer = LinePrinter()
+    folders = {each.name: each.settings.task_root for each in options.functions}
+    events = EventLines(folders, paint)
+
+    def report(happening: Happening) -> None:
+        printer.write(events.lines(happening))
+
+    functions = add_variables(options.functions, options.variables)
+    settings = attrs.evolve(options.server, report=report)
+    opened = list[DevServer]()
+    try:
+        async with open_dev_server(functions, settings) as server, trio.open_nursery() as nursery:
+            opened.append(server)
+            printer.write_first(_start_lines(options, server, paint))
+            nursery.start_soon(printer.run, nursery.cancel_scope)
+            nursery.start_soon(Scheduler(functions, server.queue.put).run)
+            if options.reload:
+                nursery.start_soon(_reload, options, server, printer, paint)
+            await trio.sleep_forever()
+    except (FolderInUse, EventFileError) as error:
+        raise BadInput(str(error)) from error
+    except OSError as error:
+        raise _bad_input(options, error) from error
+    finally:
+        for server in opened:
+            queued = describe_queued(server.queue.counts(), options.server.data)
+            printer.write([paint(line, Colour.YELLOW) for line in queued])
+        printer.flush()
+
+
+def _bad_input(options: DevOptions, error: OSError) -> BadInput:
+    """Describe why the server cannot start."""
+    server = options.server
+    if error.errno == errno.EADDRINUSE:
+        return BadInput(
+            f"port {server.port} of {server.host} is in use; end the other program, or give"
+            " another port, as in --port 9001; --port 0 picks a free one"
+        )
+    return BadInput(str(error))
+
+
+def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[str]:
+    now = datetime.now(UTC)
+
+    def next_time(schedule: Schedule) -> datetime | None:
+        return parse_schedule(schedule.expression, schedule.timezone, now).next_time(now)
+
+    serving = Serving(
+        url=server.url,
+        functions=options.functions,
+        identity=options.identity.description,
+        reload=options.reload,
+        failures=server.queue.failure_folder,
+        left_out=options.left_out,
+        next_time=next_time,
+    )
+    lines = make_start_table(serving, paint)
+    if options.server.host not in LOOPBACK:
+        warning = (
+            f"--host {options.server.host}: everyone who reaches this machine can invoke the"
+            " functions without credentials"
+        )
+        lines.append(paint(warning, Colour.YELLOW))
+    for name, pool in server.pools.items():
+        if pool.function.attach:
+            lines.append(f"{name} waits for a runtime at {pool.runtime_api}; start it with")
+            lines.append(
+                f"  AWS_LAMBDA_RUNTIME_API={pool.runtime_api} python -m okibi.runtime"
+                f" {pool.function.settings.handler}"
+            )
+    for name, count in server.queue.unserved.items():
+        lines.append(f"{count} kept events of {name} wait: no function has that name now")
+    return lines
+
+
+# -- changed files
+
+
+async def _reload(
+    options: DevOptions, server: DevServer, printer: LinePrinter, paint: Paint
+) -> None:
+    """Reload functions when their files change."""
+    pools = [*server.pools.values()]
+
+    def read_variables(_: Path) -> None:
+        assert options.env_file is not None
+        try:
+            variables = read_env_file(str(options.env_file))
+        except BadInput as error:
+            printer.write([paint(str(error), Colour.RED)])
+            return
+        for function in add_variables(options.functions, variables):
+            server.pools[function.name].reload([options.env_file], function)
+
+    def ask_for_restart(path: Path) -> None:
+        text = f"{path.name} changed: end okibi dev and start it again, to serve what it says now"
+        printer.write([paint(text, Colour.CYAN)])
+
+    extra: dict[Path, Callable[[Path], None]] = {options.source: ask_for_restart}
+    if options.env_file is not None:
+        extra[options.env_file] = read_variables
+    try:
+        await watch_sources(pools, extra=extra, ignored=_list_own_files(options))
+    except OSError as error:
+        printer.write([paint(f"reload is off: {error}", Colour.RED)])
+
+
+def _list_own_files(options: DevOptions) -> list[Path]:
+    """List what this command writes. A log file in the project would reload the functions."""
+    found = [] if options.server.data is None else [options.server.data]
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                found.append(Path(f"/dev/fd/{descriptor}").resolve())
+    return found

@@ -1,0 +1,198 @@
+"""The options of `okibi dev`, parsed."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+
+from ...local.dev.dev_function import DevFunction
+from ...local.dev.dev_server import DevServerOptions
+from ...local.dev.schedules.timetable import parse_schedule
+from ..arguments import BadInput, check_platform, parse_number
+from ..project_reader import read_project
+from ..project_settings import as_stack_name
+from .aws_identity import AwsIdentity, choose_identity
+from .env_file import read_env_file
+from .functions import from_project, from_template
+from .sam_template import LeftOut
+
+__all__ = ["DevOptions", "RawDevOptions", "add_variables", "parse_dev_options"]
+
+
+@attrs.frozen
+class RawDevOptions:
+    """The options of `okibi dev` as typed; the subcommand describes them."""
+
+    function: str | None = None
+    template: str | None = None
+    parameters: Sequence[str] = ()
+    port: str = "9000"
+    host: str = "127.0.0.1"
+    allow_hosts: Sequence[str] = ()
+    env_file: str | None = None
+    concurrency: str = "10"
+    managed_instances: str | None = None
+    timeout: str | None = None
+    freeze: bool = True
+    reload: bool = True
+    attach: str | None = None
+    data: str | None = None
+    retry_delay: str = "60"
+    aws: bool = False
+    profile: str | None = None
+
+
+@attrs.frozen
+class DevOptions:
+    """The options of `okibi dev`.
+
+    Args:
+        functions: without the variables of --env-file.
+        left_out: what is not done.
+        server: how they are served.
+        identity: of the sandboxes.
+        reload: whether saved files are reloaded.
+        env_file: the file of --env-file.
+        variables: its content.
+        source: the file that describes the functions: pyproject.toml or the template.
+    """
+
+    functions: Sequence[DevFunction]
+    left_out: Sequence[LeftOut]
+    server: DevServerOptions
+    identity: AwsIdentity
+    reload: bool
+    env_file: Path | None
+    variables: Mapping[str, str] = attrs.field(repr=False)
+    source: Path
+
+
+def parse_dev_options(raw: RawDevOptions) -> DevOptions:
+    """Parse the options, and read the functions.
+
+    Raises:
+        BadInput: an option, the project or the template is wrong.
+    """
+    check_platform()
+    identity = choose_identity(os.environ, aws=raw.aws, profile=raw.profile)
+    server = DevServerOptions(
+        port=_integer("--port", raw.port, 0, 65_535),
+        host=raw.host,
+        allowed_hosts=tuple(raw.allow_hosts),
+        data=None if raw.data is None else Path(raw.data),
+        retry_delay=_seconds("--retry-delay", raw.retry_delay, least=0.0),
+    )
+    variables = {} if raw.env_file is None else read_env_file(raw.env_file)
+    source, functions, left_out = _read_functions(raw)
+    served = [_apply(raw, function, identity) for function in functions]
+    _check_names(served)
+    _check_schedules(served)
+    if raw.attach is not None:
+        served = _attach(served, raw.attach)
+    return DevOptions(
+        functions=served,
+        left_out=left_out,
+        server=server,
+        identity=identity,
+        reload=raw.reload,
+        env_file=None if raw.env_file is None else Path(raw.env_file),
+        variables=variables,
+        source=source,
+    )
+
+
+def add_variables(
+    functions: Sequence[DevFunction], variables: Mapping[str, str]
+) -> list[DevFunction]:
+    """Add the variables of --env-file; they win over a function's own."""
+    return [
+        _with_settings(function, environment={**function.settings.environment, **variables})
+        for function in functions
+    ]
+
+
+def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[LeftOut]]:
+    folder = Path.cwd()
+    if raw.template is None:
+        if raw.parameters:
+            raise BadInput("--parameter: needs --template")
+        return folder / "pyproject.toml", *from_project(read_project(folder), raw.function, folder)
+    parameters = dict[str, str]()
+    for each in raw.parameters:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise BadInput(f"--parameter {name}: must be NAME=VALUE, as in --parameter Stage=dev")
+        parameters[name] = value
+    path = Path(raw.template)
+    # The name that `sam deploy` would ask for.
+    stack = as_stack_name(path.resolve().parent.name)
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    return path, *from_template(path, parameters, raw.function, stack, region)
+
+
+def _apply(raw: RawDevOptions, function: DevFunction, identity: AwsIdentity) -> DevFunction:
+    """Apply the options that change each function."""
+    changes: dict[str, object] = {"inherited": identity.variables}
+    if raw.timeout is not None:
+        changes["timeout"] = _seconds("--timeout", raw.timeout)
+    if raw.managed_instances is not None:
+        many = _integer("--managed-instances", raw.managed_instances, 1, 1600)
+        changes["max_concurrency"] = many
+    concurrency = _integer("--concurrency", raw.concurrency, 1, 1000)
+    try:
+        changed = _with_settings(function, **changes)
+    except ValueError as error:
+        raise BadInput(f"{function.name}: {error}") from error
+    return attrs.evolve(changed, concurrency=concurrency, freeze=raw.freeze)
+
+
+def _attach(functions: Sequence[DevFunction], name: str) -> list[DevFunction]:
+    names = [function.name for function in functions]
+    if name not in names:
+        raise BadInput(f"--attach {name}: no such function; served: {', '.join(names)}")
+    try:
+        return [
+            attrs.evolve(function, attach=True) if function.name == name else function
+            for function in functions
+        ]
+    except ValueError as error:
+        raise BadInput(f"--attach {name}: {error}") from error
+
+
+def _with_settings(function: DevFunction, **changes: object) -> DevFunction:
+    settings = attrs.evolve(function.settings, **changes)  # type: ignore[arg-type]
+    return attrs.evolve(function, settings=settings)
+
+
+def _check_names(functions: Sequence[DevFunction]) -> None:
+    names = [function.name for function in functions]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"two functions have the name {name!r}; give one of them another")
+
+
+def _check_schedules(functions: Sequence[DevFunction]) -> None:
+    for function in functions:
+        for schedule in function.schedules:
+            try:
+                parse_schedule(schedule.expression, schedule.timezone, datetime.now(UTC))
+            except ValueError as error:
+                raise BadInput(f"{function.name}: schedule {error}") from error
+
+
+def _integer(option: str, text: str, least: int, most: int) -> int:
+    number = parse_number(text)
+    if not number.is_integer() or not least <= number <= most:
+        raise BadInput(f"{option} {text}: must be an integer from {least} to {most}")
+    return int(number)
+
+
+def _seconds(option: str, text: str, *, least: float = math.ulp(0.0)) -> float:
+    seconds = parse_number(text)
+    if not least <= seconds < math.inf:
+        limit = ">= 0" if least == 0 else "> 0"
+        raise BadInput(f"{option} {text}: must be seconds {limit}, as in {option} 3")
+    return seconds

@@ -1,0 +1,112 @@
+"""What `okibi dev` prints at its start: what is served where, and what is not."""
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from ...local.dev.dev_function import DevFunction, Route, Schedule
+from .colours import Colour, Paint
+from .event_lines import short_path
+from .sam_template import LeftOut
+
+__all__ = ["Serving", "make_start_table"]
+
+WIDTH = 80
+LABEL = 13
+KINDS = {"http-api": "HTTP API", "rest-api": "REST API", "alb": "load balancer"}
+NextTime = Callable[[Schedule], datetime | None]
+
+
+@attrs.frozen
+class Serving:
+    """What is served.
+
+    Args:
+        url: of the server.
+        functions: the functions.
+        identity: names the AWS identity of the sandboxes.
+        reload: whether saved files are reloaded.
+        failures: the folder of the on-failure files.
+        left_out: what `okibi dev` does not do.
+        next_time: returns the next time of a schedule, in UTC; None for never.
+    """
+
+    url: str
+    functions: Sequence[DevFunction]
+    identity: str
+    reload: bool
+    failures: Path
+    left_out: Sequence[LeftOut]
+    next_time: NextTime
+
+
+def make_start_table(serving: Serving, paint: Paint) -> list[str]:
+    """Make the lines, each at most 80 columns wide where its words allow it."""
+    lines = [f"{paint('okibi dev', Colour.BOLD)} serves {paint(serving.url, Colour.CYAN)}", ""]
+    for function in serving.functions:
+        lines += _describe_function(serving, function, paint)
+    lines.append("")
+    lines += _row("Lambda API", [f"--endpoint-url {serving.url} (boto3: endpoint_url=...)"])
+    lines += _row("identity", [f"AWS: {serving.identity}"])
+    folders = sorted({str(function.settings.task_root) for function in serving.functions})
+    changes = [f"when a file in {folder} is saved" for folder in folders]
+    lines += _row("reload", changes if serving.reload else ["off"])
+    lines += _row("on failure", [f"events go to {short_path(serving.failures)}/NAME.jsonl"])
+    if serving.left_out:
+        lines += ["", paint("not done here:", Colour.YELLOW)]
+        lines += [line for each in serving.left_out for line in _describe_left_out(each)]
+    return [*lines, "", paint("Ctrl-C ends it.", Colour.DIM)]
+
+
+def _describe_function(serving: Serving, function: DevFunction, paint: Paint) -> list[str]:
+    settings = function.settings
+    size = f"{settings.memory} MB, {settings.timeout:g} s"
+    lines = [f"{paint(function.name, Colour.BOLD)}  {settings.handler} ({size})"]
+    alone = len(serving.functions) == 1 and not function.routes
+    path = "/" if alone else f"/lambda-url/{function.name}/"
+    if function.url is not None:
+        streaming = " (streaming)" if function.url.streaming else ""
+        lines += _row("URL", [f"{serving.url}{path}{streaming}"])
+    lines += _row("routes", [_describe_route(serving.url, route) for route in function.routes])
+    lines += _row("schedule", [_describe(each, serving.next_time) for each in function.schedules])
+    if settings.max_concurrency is not None:
+        many = f"{settings.max_concurrency} events at once in one sandbox"
+        lines += _row("instances", [f"Managed Instances, {many}"])
+    if function.attach:
+        lines += _row("attach", ["waits for a runtime that you start, see below"])
+    return lines
+
+
+def _describe_route(url: str, route: Route) -> str:
+    # The path of a URL is what one copies into a browser.
+    where = "$default" if route.path == "$default" else f"{url}{route.path}"
+    return f"{route.method} {where} ({KINDS[route.kind]})"
+
+
+def _describe(schedule: Schedule, next_time: NextTime) -> str:
+    moment = next_time(schedule)
+    if moment is None:
+        return f"{schedule.expression}, never again"
+    there = moment.astimezone(ZoneInfo(schedule.timezone))
+    return f"{schedule.expression}, next {there:%Y-%m-%d %H:%M:%S} {schedule.timezone}"
+
+
+def _row(label: str, values: Sequence[str]) -> list[str]:
+    """A label, and its values below each other."""
+    labels = [f"  {label}", *([""] * len(values))]
+    return [f"{label.ljust(LABEL)} {value}" for label, value in zip(labels, values, strict=False)]
+
+
+def _describe_left_out(left_out: LeftOut) -> Iterable[str]:
+    return textwrap.wrap(
+        f"{left_out.resource}: {left_out.reason}",
+        WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
