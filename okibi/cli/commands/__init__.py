@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from . import bench, check, deploy, event, invoke, logs, new, package, template, tree
+from . import bench, check, deploy, dev, event, invoke, logs, new, package, template, tree
 
 __all__ = ["app"]
 
 EXAMPLES = """\b
 Examples:
   okibi new hello
+  okibi dev app.handler
   okibi invoke app.handler '{"name": "Ada"}'
   okibi bench app.handler event.json --quick
   okibi package app.handler
@@ -61,6 +62,7 @@ def okibi(_version: Version = False) -> None:
 
 # In the order in which a new user needs them.
 app.command(epilog=new.EXAMPLES)(new.new)
+app.command(epilog=dev.EXAMPLES)(dev.dev)
 app.command(epilog=invoke.EXAMPLES)(invoke.invoke)
 app.command(epilog=event.EXAMPLES)(event.event)
 app.command(epilog=check.EXAMPLES)(check.check)
