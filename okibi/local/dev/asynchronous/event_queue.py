@@ -293,7 +293,7 @@ class _FunctionQueue:
     _now: Callable[[], float]
     _fail: Callable[[OSError], None]
     """Ends the queue: a file cannot be written."""
-    _ready: deque[QueuedEvent] = attrs.field(factory=deque[QueuedEvent], init=False)
+    _due: deque[QueuedEvent] = attrs.field(factory=deque[QueuedEvent], init=False)
     _delayed: list[tuple[float, int, QueuedEvent]] = attrs.field(
         factory=list[tuple[float, int, QueuedEvent]], init=False
     )
@@ -308,7 +308,7 @@ class _FunctionQueue:
     def open_file(self, path: Path) -> None:
         """Keep the events in a file, and take those that are in it."""
         self._file, events = open_event_file(path)
-        self._ready.extend(events)
+        self._due.extend(events)
         self.size = len(events)
 
     def close_file(self) -> None:
@@ -318,7 +318,7 @@ class _FunctionQueue:
     def accept(self, event: QueuedEvent) -> None:
         if self._file is not None:
             self._file.add_event(event)
-        self._ready.append(event)
+        self._due.append(event)
         self.size += 1
         self._changed.set()
 
@@ -328,17 +328,17 @@ class _FunctionQueue:
             while True:
                 self._changed = trio.Event()
                 self._move_due_events()
-                while self._ready and self._in_flight < self._places():
+                while self._due and self._in_flight < self._places():
                     self._in_flight += 1
-                    nursery.start_soon(self._attempt, self._ready.popleft())
+                    nursery.start_soon(self._attempt, self._due.popleft())
                 # With no place free, only the end of an attempt can change that.
-                wake_at = math.inf if self._ready or not self._delayed else self._delayed[0][0]
+                wake_at = math.inf if self._due or not self._delayed else self._delayed[0][0]
                 with trio.CancelScope(deadline=wake_at):
                     await self._changed.wait()
 
     def _move_due_events(self) -> None:
         while self._delayed and self._delayed[0][0] <= trio.current_time():
-            self._ready.append(heapq.heappop(self._delayed)[2])
+            self._due.append(heapq.heappop(self._delayed)[2])
 
     def _places(self) -> int:
         """How many events may be in flight at once."""
