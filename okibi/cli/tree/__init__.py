@@ -1,1 +1,1 @@
-"""`okibi tree`: the supervision tree of a function, before it runs."""
+"""`okibi tree`: the tree of a function, before it runs and while okibi dev serves it."""

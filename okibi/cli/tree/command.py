@@ -12,13 +12,12 @@ from ..probe.load_function import choose_settings, load_function
 from ..probe.static_tree import TreeNode
 from ..start_errors import describe_load_error
 from ..until_signal import run_command
+from .drawing import draw
 
 __all__ = ["draw_tree", "tree"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 OUTPUT = "the tree"
-MAX_SHOWN = 20
-"""The number of children of one supervisor that the text shows."""
 
 
 def tree(asked: str | None, *, json: bool = False) -> int:
@@ -43,28 +42,14 @@ async def _print_tree(settings: FunctionSettings, json: bool) -> int:
     if json:
         text = msgspec.json.format(msgspec.json.encode(attrs.asdict(report.tree))).decode()
     else:
-        text = "\n".join(draw_tree(report.tree))
+        text = draw_tree(report.tree)
     write_text(f"{text}\n", OUTPUT)
     return GOOD
 
 
-def draw_tree(node: TreeNode, first: str = "", rest: str = "") -> Iterator[str]:
-    """Draw a tree, one line for each actor.
-
-    Args:
-        node: the root.
-        first: the branches in front of the root.
-        rest: the branches in front of the lines below the root.
-    """
-    yield f"{first}{', '.join(_describe(node))}"
-    hidden = len(node.children) - MAX_SHOWN
-    shown = node.children[:MAX_SHOWN]
-    for at, child in enumerate(shown, 1):
-        last = at == len(node.children)
-        branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        yield from draw_tree(child, rest + branch, rest + below)
-    if hidden > 0:
-        yield f"{rest}└─ … and {hidden:,} more"
+def draw_tree(tree: TreeNode) -> str:
+    """Draw a tree, one line for each actor and at most 20 children of each supervisor."""
+    return "\n".join(draw(tree, _describe))
 
 
 def _describe(node: TreeNode) -> Iterator[str]:

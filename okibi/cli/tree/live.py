@@ -1,0 +1,182 @@
+"""`okibi tree --live`: the trees of the functions that a running `okibi dev` serves."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import attrs
+import msgspec
+
+from ..arguments import BadInput, parse_number
+from ..output import write_err, write_text
+from ..until_signal import run_command
+from .drawing import draw
+
+__all__ = ["LiveNode", "LiveSandbox", "describe_live", "print_live"]
+
+OUTPUT = "the trees"
+GOOD, NO_TREE = 0, 1
+TIMEOUT = 30.0
+"""Seconds for all sandboxes to answer."""
+
+
+@attrs.frozen
+class LiveNode:
+    """The fields of a `Snapshot` that are shown; ages are None while the event loop is stuck."""
+
+    path: str
+    actor: str
+    phase: str
+    incarnation: int
+    waiting: int
+    peak: int
+    callers: int
+    recent_restarts: int
+    age: float | None
+    message: str
+    message_age: float | None
+    line: str
+    reason: str = ""
+    suspended: bool = False
+    children: "Sequence[LiveNode]" = ()
+
+
+@attrs.frozen
+class LiveSandbox:
+    """What `okibi.local.dev.live_trees` says of one sandbox."""
+
+    function: str
+    sandbox: int
+    pid: int | None
+    frozen: bool
+    tree: LiveNode | None = None
+    error: str = ""
+
+
+def print_live(function: str | None, *, port: str, json: bool = False) -> int:
+    """Print the trees of the functions that a running `okibi dev` serves.
+
+    Args:
+        function: its name there; None: all functions.
+        port: of `okibi dev`.
+        json: JSON in place of text.
+
+    Returns:
+        The exit code: 0, 1 if a sandbox did not answer, 2 for bad input, 130 after Ctrl-C.
+    """
+    return run_command(OUTPUT, lambda: partial(_print, function, _parse_port(port), json))
+
+
+def _parse_port(text: str) -> int:
+    port = parse_number(text)
+    if not (port.is_integer() and 1 <= port <= 65_535):
+        raise BadInput(f"--port {text}: must be an integer from 1 to 65535, as in --port 9000")
+    return int(port)
+
+
+async def _print(function: str | None, port: int, json: bool) -> int:
+    body = await _fetch(function, port)
+    sandboxes = _decode(body, port)
+    if json:
+        write_text(f"{msgspec.json.format(body).decode()}\n", OUTPUT)
+    else:
+        texts = ["\n".join(_describe_sandbox(each)) for each in sandboxes if each.tree is not None]
+        write_text("\n\n".join(texts) + "\n" if texts else "", OUTPUT)
+    for each in sandboxes:
+        if each.error:
+            write_err(f"okibi: {each.function}, sandbox {each.sandbox}: {each.error}")
+    if not sandboxes:
+        write_err("okibi: no sandbox runs now; the next event starts one")
+    return NO_TREE if any(each.error for each in sandboxes) else GOOD
+
+
+async def _fetch(function: str | None, port: int) -> bytes:
+    """Ask `okibi dev`.
+
+    Raises:
+        BadInput: it does not run there, or does not serve the function.
+    """
+    import httpx
+
+    url = f"http://127.0.0.1:{port}/okibi/tree"
+    query = {} if function is None else {"function": function}
+    try:
+        # A proxy of the environment is not for this machine.
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
+            response = await client.get(url, params=query)
+    except httpx.TransportError as error:
+        raise BadInput(
+            f"okibi dev does not answer on port {port} ({error or type(error).__name__}); start it"
+            " first, or give its port, as in --port 9001"
+        ) from error
+    if response.status_code == 404 and (message := _read_message(response.content)):
+        raise BadInput(message)
+    if response.status_code != 200:
+        raise BadInput(
+            f"what answers on port {port} is not okibi dev (HTTP {response.status_code}); give the"
+            " port of okibi dev, as in --port 9001"
+        )
+    return response.content
+
+
+def _read_message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=dict[str, str]).get("Message", "")
+    except msgspec.DecodeError:
+        return ""
+
+
+def _decode(body: bytes, port: int) -> list[LiveSandbox]:
+    try:
+        return msgspec.json.decode(body, type=list[LiveSandbox])
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"what answers on port {port} is not okibi dev of this version ({error}); give the port"
+            " of okibi dev, as in --port 9001"
+        ) from error
+
+
+def _describe_sandbox(sandbox: LiveSandbox) -> Iterator[str]:
+    frozen = ", frozen" if sandbox.frozen else ""
+    yield f"{sandbox.function}, sandbox {sandbox.sandbox} (process {sandbox.pid}{frozen})"
+    if sandbox.tree is not None:
+        yield from draw(sandbox.tree, describe_live)
+
+
+def describe_live(node: LiveNode) -> Iterator[str]:
+    """Yield the parts of an actor's line: since when, how often restarted, then its messages."""
+    kind = f" ({node.actor})" if node.actor and node.actor != "Supervisor" else ""
+    yield f"{node.path.rpartition('/')[2]}{kind}"
+    # Of a child that does not run, only the phase is known.
+    since = "" if node.age is None or not node.actor else f" for {_duration(node.age)}"
+    yield f"{node.phase}{since}"
+    if node.reason:
+        yield node.reason
+    if node.suspended:
+        yield "suspended"
+    if node.incarnation > 1:
+        yield f"restarted {node.incarnation - 1} x"
+    if node.recent_restarts:
+        yield f"{node.recent_restarts} recent restarts"
+    if node.waiting:
+        yield f"{node.waiting} waiting (at most {node.peak})"
+    if node.callers:
+        yield f"{node.callers} callers"
+    if node.message:
+        age = "" if node.message_age is None else f" for {_duration(node.message_age)}"
+        yield f"handling {node.message}{age}"
+    if node.line:
+        yield f"at {node.line}"
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration in its two largest units.
+
+    >>> _duration(0.0421), _duration(61.2), _duration(7322)
+    ('0.04 s', '1 min 1 s', '2 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.3g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
