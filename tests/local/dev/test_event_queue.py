@@ -262,18 +262,20 @@ async def test_retries_and_the_end_are_reported(clock: trio.testing.MockClock) -
     assert record["responsePayload"] == {"errorMessage": "no"}
 
 
-async def test_files_with_events_are_for_their_user_alone(clock: trio.testing.MockClock) -> None:
-    data = Path("kept")
-    async with open_event_queue([PlayedPool()], data=data, now=now) as queue:
+async def test_files_with_events_are_for_their_user_alone(
+    folder: Path, clock: trio.testing.MockClock
+) -> None:
+    async with open_event_queue([PlayedPool()], data=Path("kept"), now=now) as queue:
         await put(queue, BAD)
         await until_empty(queue)
         await put(queue, GOOD)
 
-    assert modes(data) == {
-        "on-failure": 0o700,
-        "on-failure/visits.jsonl": 0o600,
-        "queue": 0o700,
-        "queue/visits.jsonl": 0o600,
+    assert modes(folder) == {
+        "kept": 0o700,
+        "kept/on-failure": 0o700,
+        "kept/on-failure/visits.jsonl": 0o600,
+        "kept/queue": 0o700,
+        "kept/queue/visits.jsonl": 0o600,
     }
 
 

@@ -194,6 +194,7 @@ async def open_event_queue(
 
     with ExitStack() as stack:
         if data is not None:
+            make_private_folder(data)
             make_private_folder(data / "queue")
             stack.callback(os.close, lock_folder(data))
         queues: dict[str, _FunctionQueue] = {}
