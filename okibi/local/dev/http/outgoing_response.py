@@ -26,9 +26,13 @@ __all__ = [
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
-# The server frames the message itself.
-_FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "transfer-encoding"))
-_UNSENT = _FRAMING | {"trailer", "upgrade"}
+# The server writes these itself.
+_UNSENT = frozenset(
+    (
+        *("connection", "content-length", "date", "keep-alive"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
 _REMAPPED = frozenset(
     ("connection", "content-length", "content-md5", "date", "server", "www-authenticate")
 )
