@@ -1,9 +1,7 @@
 """`okibi dev`'s server, with functions of the tests' own bootstrap."""
 
-import queue
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -16,7 +14,7 @@ from okibi.local.dev.invocation_events import LogLine
 from tests.limits import HANG
 from tests.support.local_lambda import settings
 
-__all__ = ["Served", "dev_function", "serve_functions", "serve_in_thread"]
+__all__ = ["Served", "dev_function", "serve_functions"]
 
 
 def dev_function(name: str = "function", **fields: Any) -> DevFunction:
@@ -76,24 +74,3 @@ async def serve_functions(
             httpx.AsyncClient(trust_env=False, timeout=HANG) as http,
         ):
             yield Served(server, http, log)
-
-
-@contextmanager
-def serve_in_thread(functions: Sequence[DevFunction], **options: Any) -> Iterator[str]:
-    """Serve functions in a thread, for clients that block; yield the server's URL."""
-    started: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.Event]] = queue.Queue()
-
-    async def serve() -> None:
-        async with open_dev_server(functions, DevServerOptions(port=0, **options)) as server:
-            stopped = trio.Event()
-            started.put((server.url, trio.lowlevel.current_trio_token(), stopped))
-            await stopped.wait()
-
-    thread = threading.Thread(target=trio.run, args=(serve,))
-    thread.start()
-    url, token, stopped = started.get(timeout=HANG)
-    try:
-        yield url
-    finally:
-        token.run_sync_soon(stopped.set)
-        thread.join()

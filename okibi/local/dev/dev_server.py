@@ -20,7 +20,7 @@ from .asynchronous.event_queue import (
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
 from .http_server import serve_application
-from .invocation_events import DevEvent
+from .invocation_events import DevEvent, LogLine
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
 from .lambda_api.invoke import Invoker
@@ -94,6 +94,8 @@ async def open_dev_server(
 ) -> AsyncGenerator[DevServer]:
     """Serve functions on this machine until the block ends.
 
+    The schedules of the functions are not run: see `Scheduler`.
+
     One port serves Lambda's API, the function URLs and the routes. At the end of the block,
     requests in progress have 1 s. Then all sandboxes end.
 
@@ -103,7 +105,7 @@ async def open_dev_server(
 
     Raises:
         OSError: the port is in use, or `host` is no address of this machine.
-        ValueError: two functions have the same name, or there is no function.
+        ValueError: there is no function, or two have the same name or the same route.
 
     Example:
         async with open_dev_server([DevFunction(FunctionSettings("app.function"))]) as server:
@@ -157,7 +159,8 @@ def _build_application(
 ) -> DevApplication:
     lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
-    return DevApplication(lambda_api, HttpFront(pools), allowed_hosts, any_address=not loopback)
+    http = HttpFront(pools, log=lambda name, line: options.report(LogLine(name, line)))
+    return DevApplication(lambda_api, http, allowed_hosts, any_address=not loopback)
 
 
 def _is_loopback(address: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from okibi.local.dev.dev_function import Cors, FunctionUrl
-from tests.support.dev_server import dev_function, serve_in_thread
+from tests.support.dev_server import dev_function
+from tests.support.dev_server_thread import serve_in_thread
 
 boto3 = pytest.importorskip("boto3")
 Config = pytest.importorskip("botocore.config").Config

@@ -1,7 +1,6 @@
 """The operations that run functions: Invoke, InvokeWithResponseStream, InvokeAsync."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
 
 import attrs
 import trio
@@ -19,26 +18,11 @@ from ...invoke_request import (
 from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
 from ..asgi import Receive, RequestBody, Send, read_body
-from ..dev_function import DevFunction, Throttled
+from ..dev_function import Throttled
+from ..sandbox_pool import SandboxPool
 from .responses import LambdaResponse, send_response
 
-__all__ = ["FunctionPool", "Invoker"]
-
-
-class FunctionPool(Protocol):
-    """What runs the invocations of one function; SandboxPool is one."""
-
-    @property
-    def function(self) -> DevFunction:
-        """The function."""
-        ...
-
-    def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
-        """Run an invocation in the background; set `done` at the end.
-
-        Raises:
-            Throttled: the function takes no more events now.
-        """
+__all__ = ["Invoker"]
 
 
 @attrs.frozen
@@ -51,7 +35,7 @@ class Invoker:
             invocation.
     """
 
-    pools: Mapping[str, FunctionPool]
+    pools: Mapping[str, SandboxPool]
     enqueue: Callable[[str, Invocation], Awaitable[None]]
 
     async def invoke(
@@ -155,7 +139,7 @@ class Invoker:
         body: RequestBody,
         *,
         asynchronous: bool = False,
-    ) -> tuple[FunctionPool, Invocation]:
+    ) -> tuple[SandboxPool, Invocation]:
         arns = {name: pool.function.settings.arn for name, pool in self.pools.items()}
         target = find_target(function_name, read_qualifier(query), arns)
         pool = self.pools[target.name]
@@ -170,7 +154,7 @@ class Invoker:
         return pool, invocation
 
 
-def _start(pool: FunctionPool, invocation: Invocation, done: trio.Event | None = None) -> None:
+def _start(pool: SandboxPool, invocation: Invocation, done: trio.Event | None = None) -> None:
     try:
         pool.start_invocation(invocation, done)
     except Throttled as throttled:
