@@ -30,7 +30,7 @@ NAMES = {
             class collections.abc.Hashable, class collections.abc.AsyncIterator,
             class collections.abc.AsyncIterable,
             class collections.abc.Collection, class collections.abc.AsyncGenerator,
-            class collections.abc.Coroutine""",
+            class collections.abc.Coroutine, class collections.abc.Generator""",
         "library/asyncio-task.html": "class asyncio.Task",
         "library/pathlib.html": "class pathlib.Path",
         "library/types.html": "class types.FrameType, class types.TracebackType",

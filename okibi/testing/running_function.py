@@ -14,7 +14,6 @@ from ..local.invocation import Invocation, new_request_id
 from ..local.streaming import ResponseStream
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
 from ..runtime.in_flight.ledger import DISPATCHER
-from ..runtime.startup.find_function import as_function
 from ..supervisors import Snapshot, snapshot
 from .actors_in_tree import ActorInTree, find_actor, find_place
 from .function_engine import FunctionEngine
@@ -265,7 +264,7 @@ async def running(
     Raises:
         StartError: an actor did not start; its error is the `__cause__`.
         FunctionError: the function ended, and no invocation has raised that.
-        InitError: `function` is no handler.
+        SpecError: `function` is no handler.
         RuntimeError: another function runs in this trio run, or no trio runs.
         ValueError: `concurrency` is less than 1.
     """
@@ -276,7 +275,11 @@ async def running(
     if DISPATCHER.whereis() is not None:
         raise RuntimeError("another function runs in this test: end its block of `running` first")
     engine = FunctionEngine(
-        as_function(function), timeout=timeout, concurrency=concurrency, name=name, memory=memory
+        function if isinstance(function, Function) else Function(function),
+        timeout=timeout,
+        concurrency=concurrency,
+        name=name,
+        memory=memory,
     )
     failure: BaseException | None = None
     with engine.prepare():

@@ -13,6 +13,7 @@ import trio.testing
 from okibi import Child, Context, Function, Handler, Name, Refusal, Server, streaming
 from okibi.actors import StartError
 from okibi.runtime import FREEZES, Freeze
+from okibi.supervisors import SpecError
 from okibi.testing import FunctionError, FunctionTimedOut, running, virtual_time
 from tests.limits import HANG
 
@@ -571,3 +572,10 @@ async def test_a_freeze_by_the_real_clock_is_refused() -> None:
     async with running(FUNCTION) as app:
         with pytest.raises(RuntimeError, match="@virtual_time"):
             await app.freeze(60)
+
+
+@virtual_time
+async def test_what_is_no_handler_is_refused() -> None:
+    with pytest.raises(SpecError, match="handler must be a Handler class or a callable"):
+        async with running(7):  # type: ignore[arg-type]
+            pass
