@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from . import messages, requests, services, streams, websockets
-from .sample import Changes, Event, Sample, SampleError
+from .sample import Changes, Event, SampleError, SampleEvent
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
 
@@ -26,63 +26,69 @@ URL = ("path", "method", "headers", "query", "body")
 REQUEST = (*URL, "route")
 
 _SAMPLES = (
-    Sample("http-api", "a request to an HTTP API of API Gateway", requests.http_api_event, REQUEST),
-    Sample("rest-api", "a request to a REST API of API Gateway", requests.rest_api_event, REQUEST),
-    Sample("function-url", "a request to a function URL", requests.function_url_event, URL),
-    Sample("alb", "a request to a load balancer", requests.alb_event, URL),
-    Sample("sqs", "messages of an SQS queue", messages.sqs, BATCH),
-    Sample("sns", "a message of an SNS topic", messages.sns, ("body",)),
-    Sample("s3", "an object stored in a bucket", services.s3, ("path", "count")),
-    Sample("dynamodb", "a new item, from a DynamoDB stream", streams.dynamodb, BATCH),
-    Sample("kinesis", "records of a Kinesis stream", streams.kinesis, BATCH),
-    Sample("kafka", "records of a Kafka topic (MSK)", streams.kafka, BATCH),
-    Sample("firehose", "records that Firehose wants transformed", streams.firehose, BATCH),
-    Sample("cloudwatch-logs", "lines of a log group", streams.cloudwatch_logs, BATCH),
-    Sample("eventbridge", "an event of an event bus", messages.eventbridge, ("body",)),
-    Sample("schedule", "the event of a scheduled rule", messages.schedule),
-    Sample("ses", "a received e-mail", messages.ses),
-    Sample(
+    SampleEvent(
+        "http-api", "a request to an HTTP API of API Gateway", requests.http_api_event, REQUEST
+    ),
+    SampleEvent(
+        "rest-api", "a request to a REST API of API Gateway", requests.rest_api_event, REQUEST
+    ),
+    SampleEvent("function-url", "a request to a function URL", requests.function_url_event, URL),
+    SampleEvent("alb", "a request to a load balancer", requests.alb_event, URL),
+    SampleEvent("sqs", "messages of an SQS queue", messages.sqs, BATCH),
+    SampleEvent("sns", "a message of an SNS topic", messages.sns, ("body",)),
+    SampleEvent("s3", "an object stored in a bucket", services.s3, ("path", "count")),
+    SampleEvent("dynamodb", "a new item, from a DynamoDB stream", streams.dynamodb, BATCH),
+    SampleEvent("kinesis", "records of a Kinesis stream", streams.kinesis, BATCH),
+    SampleEvent("kafka", "records of a Kafka topic (MSK)", streams.kafka, BATCH),
+    SampleEvent("firehose", "records that Firehose wants transformed", streams.firehose, BATCH),
+    SampleEvent("cloudwatch-logs", "lines of a log group", streams.cloudwatch_logs, BATCH),
+    SampleEvent("eventbridge", "an event of an event bus", messages.eventbridge, ("body",)),
+    SampleEvent("schedule", "the event of a scheduled rule", messages.schedule),
+    SampleEvent("ses", "a received e-mail", messages.ses),
+    SampleEvent(
         "websocket-connect",
         "a new connection of a WebSocket API",
         websockets.websocket_connect,
         ("headers", "query"),
     ),
-    Sample(
+    SampleEvent(
         "websocket-message",
         "a message of a WebSocket API",
         websockets.websocket_message,
         ("body",),
     ),
-    Sample(
+    SampleEvent(
         "websocket-disconnect",
         "a closed connection of a WebSocket API",
         websockets.websocket_disconnect,
     ),
-    Sample("appsync", "a field of a GraphQL API", services.appsync, ("body",)),
-    Sample("cognito-pre-sign-up", "a user signs up", services.cognito_pre_sign_up),
-    Sample(
+    SampleEvent("appsync", "a field of a GraphQL API", services.appsync, ("body",)),
+    SampleEvent("cognito-pre-sign-up", "a user signs up", services.cognito_pre_sign_up),
+    SampleEvent(
         "cognito-post-confirmation",
         "a user's address is confirmed",
         services.cognito_post_confirmation,
     ),
-    Sample(
+    SampleEvent(
         "cognito-pre-token",
         "a user gets a token (version 2)",
         services.cognito_pre_token_generation,
     ),
-    Sample(
+    SampleEvent(
         "cognito-custom-message",
         "a user gets a message with a code",
         services.cognito_custom_message,
     ),
-    Sample(
+    SampleEvent(
         "lambda-destination", "the record of a failed event", services.lambda_destination, ("body",)
     ),
-    Sample("cloudformation", "a custom resource of a stack", services.cloudformation, ("body",)),
-    Sample("secrets-rotation", "a secret's rotation", services.secrets_rotation),
+    SampleEvent(
+        "cloudformation", "a custom resource of a stack", services.cloudformation, ("body",)
+    ),
+    SampleEvent("secrets-rotation", "a secret's rotation", services.secrets_rotation),
 )
 
-SAMPLES: Mapping[str, Sample] = {sample.name: sample for sample in _SAMPLES}
+SAMPLES: Mapping[str, SampleEvent] = {sample.name: sample for sample in _SAMPLES}
 """The samples by name, in the order of a list."""
 
 
@@ -149,7 +155,7 @@ def _pairs(values: Texts) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _check_changes(sample: Sample, changes: Changes) -> None:
+def _check_changes(sample: SampleEvent, changes: Changes) -> None:
     for field in attrs.fields(Changes):
         if getattr(changes, field.name) != field.default and field.name not in sample.takes:
             takes = " and ".join(sample.takes) if sample.takes else "no changes"

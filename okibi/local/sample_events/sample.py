@@ -8,7 +8,7 @@ import attrs
 
 from ..settings import ACCOUNT_ID
 
-__all__ = ["ACCOUNT", "REGION", "TIME", "TIME_MS", "Changes", "Event", "Sample", "SampleError"]
+__all__ = ["ACCOUNT", "REGION", "TIME", "TIME_MS", "Changes", "Event", "SampleError", "SampleEvent"]
 
 Event: TypeAlias = dict[str, Any]
 
@@ -81,7 +81,7 @@ class Changes:
 
 
 @attrs.frozen
-class Sample:
+class SampleEvent:
     """One sample event.
 
     Args:
