@@ -1,11 +1,16 @@
 """`okibi tree --live`: the trees of the functions that a running `okibi dev` serves."""
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlencode
 
 import attrs
 import msgspec
+import trio
 
+from ...runtime.errors.user_code import is_okibi_file
 from ..arguments import BadInput, parse_number
 from ..output import write_err, write_text
 from ..until_signal import run_command
@@ -95,27 +100,34 @@ async def _fetch(function: str | None, port: int) -> bytes:
     Raises:
         BadInput: it does not run there, or does not serve the function.
     """
-    import httpx
-
-    url = f"http://127.0.0.1:{port}/okibi/tree"
-    query = {} if function is None else {"function": function}
+    query = "" if function is None else f"?{urlencode({'function': function})}"
     try:
-        # A proxy of the environment is not for this machine.
-        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
-            response = await client.get(url, params=query)
-    except httpx.TransportError as error:
+        ask = partial(_get, port, f"/okibi/tree{query}")
+        status, body = await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    except (OSError, HTTPException) as error:
         raise BadInput(
-            f"okibi dev does not answer on port {port} ({error or type(error).__name__}); start it"
-            " first, or give its port, as in --port 9001"
+            f"okibi dev does not answer on port {port} ({error}); start it first, or give its port,"
+            " as in --port 9001"
         ) from error
-    if response.status_code == 404 and (message := _read_message(response.content)):
+    if status == 404 and (message := _read_message(body)):
         raise BadInput(message)
-    if response.status_code != 200:
+    if status != 200:
         raise BadInput(
-            f"what answers on port {port} is not okibi dev (HTTP {response.status_code}); give the"
-            " port of okibi dev, as in --port 9001"
+            f"what answers on port {port} is not okibi dev (HTTP {status}); give the port of"
+            " okibi dev, as in --port 9001"
         )
-    return response.content
+    return body
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    # Not httpx: its import takes longer than all else here.
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
 def _read_message(body: bytes) -> str:
@@ -144,8 +156,8 @@ def _describe_sandbox(sandbox: LiveSandbox) -> Iterator[str]:
 
 def describe_live(node: LiveNode) -> Iterator[str]:
     """Yield the parts of an actor's line: since when, how often restarted, then its messages."""
-    kind = f" ({node.actor})" if node.actor and node.actor != "Supervisor" else ""
-    yield f"{node.path.rpartition('/')[2]}{kind}"
+    plain = node.actor in ("", "Supervisor", "RootSupervisor")
+    yield node.path.rpartition("/")[2] + ("" if plain else f" ({node.actor})")
     # Of a child that does not run, only the phase is known.
     since = "" if node.age is None or not node.actor else f" for {_duration(node.age)}"
     yield f"{node.phase}{since}"
@@ -164,8 +176,14 @@ def describe_live(node: LiveNode) -> Iterator[str]:
     if node.message:
         age = "" if node.message_age is None else f" for {_duration(node.message_age)}"
         yield f"handling {node.message}{age}"
-    if node.line:
-        yield f"at {node.line}"
+    if node.line and not is_okibi_file(node.line):
+        # An idle actor of okibi's waits in okibi's code.
+        yield f"at {_shorten(node.line)}"
+
+
+def _shorten(line: str) -> str:
+    """Write the file of a line relative to the current folder, if it is there."""
+    return line.removeprefix(os.path.join(os.getcwd(), ""))
 
 
 def _duration(seconds: float) -> str:

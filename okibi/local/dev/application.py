@@ -11,6 +11,7 @@ from ..invoke_errors import InvokeError
 from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body
 from .lambda_api.operations import is_lambda_path
 from .lambda_api.responses import error_response, send_response
+from .live_trees import TREE_PATH
 
 __all__ = ["DevApplication"]
 
@@ -31,12 +32,15 @@ class DevApplication:
             loopback addresses.
         any_address: whether clients may use every IP address, for a server that listens beyond
             loopback.
+        trees: serves the trees of the sandboxes; None leaves their path to `http`. A web page may
+            not call it either.
     """
 
     lambda_api: AsgiApplication
     http: AsgiApplication
     allowed_hosts: Collection[str] = ()
     any_address: bool = False
+    trees: AsgiApplication | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -49,7 +53,7 @@ class DevApplication:
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         tracked = _TrackedSend(send)
-        application = self.lambda_api if is_lambda_path(scope["path"]) else self.http
+        application = self._choose(scope["path"])
         try:
             if why := self._refusal(scope):
                 await read_body(receive, 0)
@@ -70,11 +74,17 @@ class DevApplication:
                 )
                 await send_response(tracked, error_response(failed))
 
+    def _choose(self, path: str) -> AsgiApplication:
+        if path == TREE_PATH and self.trees is not None:
+            return self.trees
+        return self.lambda_api if is_lambda_path(path) else self.http
+
     def _refusal(self, scope: Scope) -> str:
         headers = dict(scope["headers"])
         if b"host" not in headers and scope["http_version"] != "1.0":
             return "the Host header is missing"
-        refusal = browser_refusal if is_lambda_path(scope["path"]) else host_refusal
+        is_http = self._choose(scope["path"]) is self.http
+        refusal = host_refusal if is_http else browser_refusal
         return refusal(headers, self.allowed_hosts, any_address=self.any_address)
 
 

@@ -24,6 +24,7 @@ from .invocation_events import DevEvent, LogLine
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
 from .lambda_api.invoke import Invoker
+from .live_trees import LiveTrees
 from .sandbox_pool import SandboxPool, open_sandbox_pool
 
 __all__ = ["DEFAULT_PORT", "DevServer", "DevServerOptions", "open_dev_server"]
@@ -160,7 +161,10 @@ def _build_application(
     lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
     http = HttpFront(pools, log=lambda name, line: options.report(LogLine(name, line)))
-    return DevApplication(lambda_api, http, allowed_hosts, any_address=not loopback)
+    trees = LiveTrees(pools)
+    return DevApplication(
+        lambda_api, http, allowed_hosts, any_address=not loopback, trees=trees
+    )
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,0 +1,128 @@
+"""`okibi tree --live`: the trees of the sandboxes of a running `okibi dev`."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from okibi.cli.tree.live import LiveNode, describe_live, print_live
+from okibi.local import FunctionSettings
+from okibi.local.dev.dev_function import DevFunction
+from okibi.local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
+from tests.limits import HANG
+
+APP = """
+from okibi import Child, Function, Name, Server
+
+class Visits(Server):
+    async def visit(self) -> None:
+        raise OSError("disk full")
+
+VISITS = Name("visits", Visits)
+
+async def handler(event, context):
+    try:
+        await VISITS.call(Visits.visit)
+    except Exception:
+        await VISITS.wait()
+
+function = Function(handler, children=[Child(Visits, name=VISITS)])
+"""
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[DevServer]:
+    """Serve a function whose actor has crashed once."""
+    (folder / "app.py").write_text(APP)
+    function = DevFunction(FunctionSettings("app.function", name="visits", task_root=folder))
+    with trio.fail_after(HANG):
+        async with (
+            open_dev_server([function], DevServerOptions(port=0)) as server,
+            httpx.AsyncClient(trust_env=False, timeout=HANG) as client,
+        ):
+            await client.post(server.invoke_url("visits"), content=b"{}")
+            yield server
+
+
+async def tree(server: DevServer, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `okibi tree --live` in a process of its own."""
+    command = [sys.executable, "-m", "okibi.cli", "tree", "--live", "--port", str(server.port)]
+    return await trio.run_process(
+        [*command, *arguments], capture_stdout=True, capture_stderr=True, check=False
+    )
+
+
+async def test_the_trees_of_a_running_okibi_dev_are_printed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as server:
+        text = await tree(server)
+
+    assert (text.returncode, text.stderr) == (0, b"")
+    lines = text.stdout.decode().splitlines()
+    assert lines[0].startswith("visits, sandbox 1 (process ")
+    assert lines[1].startswith("function, running for ")
+    (visits,) = [line for line in lines if "visits (Visits)" in line]
+    assert visits.startswith("│  └─ visits (Visits), running for ")
+    assert visits.endswith(" s, restarted 1 x")
+
+
+@pytest.mark.slow
+async def test_the_tree_of_one_function_is_printed_as_json(tmp_path: Path) -> None:
+    async with opened(tmp_path) as server:
+        as_json = await tree(server, "visits", "--json")
+        unknown = await tree(server, "other")
+
+    (sandbox,) = json.loads(as_json.stdout)
+    assert sandbox["tree"]["children"][0]["children"][0]["incarnation"] == 2
+    assert (unknown.returncode, unknown.stderr) == (
+        2,
+        b"okibi: no function 'other': okibi dev serves visits\n",
+    )
+
+
+async def test_a_web_page_cannot_read_the_trees(tmp_path: Path) -> None:
+    async with opened(tmp_path) as server, httpx.AsyncClient(trust_env=False) as client:
+        url = f"{server.url}/okibi/tree"
+        origin = await client.get(url, headers={"Origin": "http://evil.example"})
+        host = await client.get(url, headers={"Host": "evil.example"})
+
+    assert (origin.status_code, host.status_code) == (403, 403)
+
+
+def test_a_port_without_okibi_dev_is_bad_input(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    assert print_live(None, port=str(port)) == 2
+    assert f"okibi dev does not answer on port {port} (" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "x", "65536", "1.5"])
+def test_a_port_must_be_one(capfd: pytest.CaptureFixture[str], port: str) -> None:
+    assert print_live(None, port=port) == 2
+    assert f"--port {port}: must be an integer" in capfd.readouterr().err
+
+
+def test_an_actor_is_described_by_its_age_its_restarts_and_its_messages() -> None:
+    node = LiveNode(
+        path="/function/children/visits", actor="Visits", phase="running", incarnation=3,
+        waiting=4, peak=9, callers=2, recent_restarts=0, age=3_700.0, message="visit(str[3])",
+        message_age=61.0, line=f"{Path.cwd()}/app.py:12", suspended=True,
+    )  # fmt: skip
+
+    assert [*describe_live(node)] == [
+        "visits (Visits)",
+        "running for 1 h 1 min",
+        "suspended",
+        "restarted 2 x",
+        "4 waiting (at most 9)",
+        "2 callers",
+        "handling visit(str[3]) for 1 min 1 s",
+        "at app.py:12",
+    ]
