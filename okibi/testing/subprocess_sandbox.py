@@ -29,7 +29,7 @@ class Sandbox:
     def __init__(self, settings: FunctionSettings) -> None:
         self.output = list[str]()
         self._settings = settings
-        self._ready: Future[LocalLambda] = Future()
+        self._opened: Future[LocalLambda] = Future()
         self._closing: trio.Event
         self._token: trio.lowlevel.TrioToken
         self._nursery: trio.Nursery
@@ -55,19 +55,19 @@ class Sandbox:
             TypeError: JSON cannot represent the event.
         """
         payload, encoded = encode_event(event), encode_client_context(client_context)
-        function = self._ready.result()
+        function = self._opened.result()
         result = self._call(lambda: function.invoke(payload, client_context=encoded))
         return decode_result(result)
 
     @property
     def starts(self) -> int:
         """How many times the process has been started."""
-        return self._ready.result().starts
+        return self._opened.result().starts
 
     @property
     def pid(self) -> int | None:
         """The id of the function's process, or None."""
-        return self._ready.result().pid
+        return self._opened.result().pid
 
     def shut_down(self) -> None:
         """End the process as Lambda does: SIGTERM, then SIGKILL after 300 ms. Blocks.
@@ -77,14 +77,14 @@ class Sandbox:
         Raises:
             RuntimeError: no process is running, or the block of `sandbox` has ended.
         """
-        self._call(self._ready.result().shut_down)
+        self._call(self._opened.result().shut_down)
 
     # -- its thread
 
     def open(self) -> None:
         """Start the thread and the sandbox."""
         self._thread.start()
-        self._ready.result()
+        self._opened.result()
 
     def close(self) -> None:
         """End the sandbox and the thread."""
@@ -96,9 +96,9 @@ class Sandbox:
         try:
             trio.run(self._serve)
         except BaseException as error:
-            if self._ready.done():
+            if self._opened.done():
                 raise
-            self._ready.set_exception(error)
+            self._opened.set_exception(error)
 
     async def _serve(self) -> None:
         self._token, self._closing = trio.lowlevel.current_trio_token(), trio.Event()
@@ -106,7 +106,7 @@ class Sandbox:
             open_local_lambda(self._settings, output=self.output.append) as function,
             trio.open_nursery() as self._nursery,
         ):
-            self._ready.set_result(function)
+            self._opened.set_result(function)
             await self._closing.wait()
             self._nursery.cancel_scope.cancel()
 
