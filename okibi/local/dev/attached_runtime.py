@@ -50,6 +50,9 @@ def attach_environment(function: DevFunction, runtime_api: str) -> dict[str, str
         runtime_api: host and port of its Runtime API.
     """
     variables = sandbox_environment(function.settings, runtime_api, {})
+    if function.settings.max_concurrency is None:
+        # With this type, Lambda sets no limit of 10 s for the init phase.
+        variables["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
     # The debugged process has its own PATH, language and region.
     configured = function.settings.environment
     return {

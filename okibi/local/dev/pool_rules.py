@@ -96,9 +96,12 @@ def expect_next(current: Collection[Invocation]) -> float:
         current: the invocations that the sandbox has.
 
     Returns:
-        A time on trio's clock, or -inf if an invocation has no outcome.
+        A time on trio's clock, or -inf if no /next will come soon.
     """
-    if not current or any(each.outcome is None for each in current):
+    for each in current:
+        if each.outcome is None or each.outcome.error_type == "Sandbox.Timedout":
+            return -math.inf
+    if not current:
         return -math.inf
     return max(each.answered_at for each in current) + NEXT_LIMIT
 

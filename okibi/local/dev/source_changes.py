@@ -30,6 +30,9 @@ for changes this often.
 DEBOUNCE = 300
 """Milliseconds at most to collect the changes of one save, as of a `git checkout`."""
 
+RETURN_STEP = 0.2
+"""Seconds between two looks for a task root that was deleted."""
+
 _IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 _IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".swx", ".tmp", "~")
 
@@ -115,13 +118,7 @@ async def watch_sources(
     # The parent folder is resolved as task roots are: one folder, one name.
     callbacks = {path.parent.resolve() / path.name: call for path, call in (extra or {}).items()}
     hidden = frozenset(path.resolve() for path in ignored)
-
-    def list_folders() -> list[Path]:
-        roots = [pool.function.settings.task_root for pool in pools]
-        found = find_folders(dict.fromkeys(roots), hidden)
-        found += [file.parent for file in callbacks if file.parent.is_dir()]
-        return list(dict.fromkeys(found))
-
+    roots = list(dict.fromkeys(pool.function.settings.task_root for pool in pools))
     started = False
 
     async def report_start() -> None:
@@ -130,19 +127,45 @@ async def watch_sources(
             started = True
             task_status.started()
 
+    missing = set[Path]()
     while True:
-        folders = await trio.to_thread.run_sync(list_folders)
-        stop = trio.Event()
-        async with trio.open_nursery() as nursery, aclosing(_watch(folders, stop)) as changes:
+        folders = await trio.to_thread.run_sync(_list_folders, roots, callbacks, hidden)
+        for pool in pools:
+            # A folder is back, as after a checkout of another branch and back.
+            if pool.function.settings.task_root in missing.intersection(folders):
+                pool.reload()
+        missing = {root for root in roots if root not in folders}
+        stop, failure = trio.Event(), None
+        async with trio.open_nursery() as nursery:
             # Without this event, awatch would notice a cancellation only after seconds.
             nursery.start_soon(_set_when_cancelled, stop)
             # It runs when the loop below waits: the folders are watched then.
             nursery.start_soon(report_start)
-            async for changed in changes:
-                _apply({Path(path) for _, path in changed}, pools, callbacks, hidden)
-                if any(_is_new_folder(change, Path(path)) for change, path in changed):
-                    break
+            if missing:
+                nursery.start_soon(_stop_when_back, missing, stop)
+            try:
+                async with aclosing(_watch(folders, stop)) as changes:
+                    async for changed in changes:
+                        _apply({Path(path) for _, path in changed}, pools, callbacks, hidden)
+                        gone = {path for path in roots if (Change.deleted, str(path)) in changed}
+                        missing |= gone
+                        if gone or any(_is_new_folder(*each) for each in changed):
+                            break
+            except OSError as error:
+                # Outside of the nursery it is raised alone, not in a group.
+                failure = error
             nursery.cancel_scope.cancel()
+        # A folder may have been deleted since it was found.
+        if failure is not None and not isinstance(failure, FileNotFoundError):
+            raise failure
+
+
+def _list_folders(
+    roots: Collection[Path], extra: Collection[Path], ignored: Collection[Path]
+) -> list[Path]:
+    found = find_folders(roots, ignored)
+    found += [file.parent for file in extra if file.parent.is_dir()]
+    return list(dict.fromkeys(found))
 
 
 def _watch(folders: Sequence[Path], stop: trio.Event) -> AsyncGenerator[set[tuple[Change, str]]]:
@@ -164,7 +187,15 @@ async def _set_when_cancelled(event: trio.Event) -> None:
         event.set()
 
 
-def _is_new_folder(change: Change, path: Path) -> bool:
+async def _stop_when_back(missing: Collection[Path], stop: trio.Event) -> None:
+    """Stop the watcher when a deleted folder exists again. Nothing reports that."""
+    while not any(root.is_dir() for root in missing):  # noqa: ASYNC110, nothing sets an event
+        await trio.sleep(RETURN_STEP)
+    stop.set()
+
+
+def _is_new_folder(change: Change, name: str) -> bool:
+    path = Path(name)
     # A folder that was deleted and comes again is new, too.
     return change is Change.added and not _is_ignored(path.name) and path.is_dir()
 

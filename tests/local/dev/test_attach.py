@@ -26,6 +26,7 @@ from okibi.local.dev.invocation_events import (
 )
 from okibi.local.dev.sandbox_pool import SandboxPool
 from tests.limits import HANG
+from tests.support.debug_adapter import Debugger
 from tests.support.local_lambda import BOOTSTRAP, settings
 from tests.support.sandbox_pool import invocation, invoke, opened_pool
 
@@ -175,3 +176,36 @@ async def test_okibis_runtime_runs_with_the_given_variables(tmp_path: Path) -> N
             result = await invoke(pool)
 
     assert json.loads(result.payload) == ["debug", "visits"]
+
+
+@pytest.mark.slow
+async def test_a_breakpoint_may_hold_an_event_longer_than_its_time_out(tmp_path: Path) -> None:
+    pytest.importorskip("debugpy")
+    (tmp_path / "app.py").write_text(
+        "def handler(event, context):\n    name = event['name']\n    return 'hello ' + name\n"
+    )
+    function = DevFunction(
+        FunctionSettings("app.handler", task_root=tmp_path, timeout=0.1),
+        attach=True,
+        attach_port=0,
+    )
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    debugpy = ("-m", "debugpy", "--listen", f"127.0.0.1:{port}", "--wait-for-client")
+    async with opened_pool(function) as (pool, reported):
+        held, done = invocation(pool, name="Ada"), trio.Event()
+        pool.start_invocation(held, done)
+        with runtime(pool, sys.executable, *debugpy, "-m", "okibi.runtime"):
+            debugger = await Debugger.connect(port)
+            async with debugger.stream:
+                await debugger.attach(str(tmp_path / "app.py"), 3)
+                stopped = await debugger.wait_for(event="stopped")
+                await trio.sleep(0.3)  # past the time-out
+                assert not done.is_set()
+                await debugger.send("continue", threadId=stopped["body"]["threadId"])
+                await done.wait()
+
+    assert stopped["body"]["reason"] == "breakpoint"
+    assert json.loads(held.result().payload) == "hello Ada"
+    assert reported.of(InvocationFinished)[0].status is InvocationStatus.OK

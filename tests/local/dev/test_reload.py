@@ -217,6 +217,15 @@ async def test_a_folder_made_later_is_watched(tmp_path: Path) -> None:
     assert reported.of(SourceChanged)[-1].files == (tmp_path / "later" / "inner.py",)
 
 
+async def test_a_folder_that_was_deleted_and_comes_back_is_reloaded(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    async with watched(plain_function(code)) as (_, reported):
+        code.rename(tmp_path / "away")
+        (tmp_path / "away").rename(code)
+        await reported.wait_for(Reloaded)
+
+
 async def test_functions_of_one_folder_are_all_reloaded(tmp_path: Path) -> None:
     functions = [plain_function(tmp_path)]
     functions.append(
