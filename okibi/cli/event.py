@@ -6,7 +6,6 @@ from functools import partial
 
 import attrs
 
-from ..local.sample_events import SampleError, describe_samples, sample_event
 from .arguments import BadInput, parse_number, read_event
 from .output import write_text
 from .until_signal import run_command
@@ -67,6 +66,9 @@ def make_sample(name: str, options: EventOptions) -> bytes:
     Raises:
         BadInput: there is no such sample, or an option does not fit it.
     """
+    # okibi invoke without a sample does not import them.
+    from ..local.sample_events import SampleError, sample_event
+
     count = parse_number("1" if options.count is None else options.count)
     if not count.is_integer():
         raise BadInput(f"--count {options.count}: must be an integer >= 1, as in --count 3")
@@ -104,6 +106,8 @@ def read_event_or_sample(source: str | None, sample: str | None) -> bytes:
 
 
 def _text(name: str | None, options: EventOptions) -> str:
+    from ..local.sample_events import describe_samples
+
     if name is not None:
         return make_sample(name, options).decode() + "\n"
     if options != EventOptions():

@@ -59,11 +59,11 @@ class EventFile:
 def open_event_file(path: Path) -> tuple[EventFile, list[QueuedEvent]]:
     """Open the file of a function, and return its queued events, oldest first.
 
-    The file is rewritten with these events alone. A last line without an end was cut by a kill:
-    its event was never acknowledged, and it is left out.
+    The file is rewritten with these events alone. A last line without a line break was cut by a
+    kill before its event was acknowledged. The line is dropped.
 
     Raises:
-        EventFileError: a line is not one of this module's.
+        EventFileError: a line is damaged.
         OSError: the file cannot be read or written.
     """
     events = read_events(path)

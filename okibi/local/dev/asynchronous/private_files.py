@@ -18,7 +18,7 @@ class FolderInUse(OSError):
 
 @attrs.define(eq=False)
 class PrivateFile:
-    """A file that is only appended to, with mode 0600. It is created if missing."""
+    """A file with mode 0600, opened for appending. Created if missing."""
 
     path: Path
     _file: int = attrs.field(init=False)
@@ -30,10 +30,10 @@ class PrivateFile:
         os.fchmod(self._file, MODE)
 
     def append(self, line: bytes) -> None:
-        """Append a line, or nothing.
+        """Append a whole line, or nothing.
 
         Raises:
-            OSError: it could not be written, as on a full disk.
+            OSError: the line could not be written, as on a full disk.
         """
         size = os.fstat(self._file).st_size
         written = 0
@@ -71,10 +71,10 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder, and those above it. One that is created is for its user alone.
+    """Create a folder with mode 0700 and its parents. A folder that exists keeps its mode.
 
     Raises:
-        OSError: it cannot be created.
+        OSError: the folder cannot be created.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def lock_folder(folder: Path) -> int:
     """Lock a folder against other processes until the returned file is closed.
 
     Raises:
-        FolderInUse: another process has locked it.
+        FolderInUse: another process holds the lock.
         OSError: the folder cannot be opened.
     """
     file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
