@@ -116,10 +116,11 @@ from okibi.local.orphan_killer import OrphanKiller
 killer, mark = OrphanKiller(), f"is-killed-{os.urandom(8).hex()}"
 started = [
     subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)
-    for env in ({"MARK": mark}, {"MARK": "stays"}, {})
+    for env in ({"MARK": mark}, {"MARK": "stays"}, {}, {})
 ]
 killer.add(0, f"MARK={mark}")
 killer.add(started[2].pid, f"MARK={mark}")
+killer.add(started[3].pid, f"MARK={mark}-of-another-sandbox")
 print(*[each.pid for each in started], flush=True)
 %s
 """
@@ -133,11 +134,11 @@ def started(then: str) -> list[int]:
 
 
 def test_the_processes_of_a_killed_process_are_killed() -> None:
-    marked, other, group = started("os.kill(os.getpid(), signal.SIGKILL)")
+    marked, other, *groups = started("os.kill(os.getpid(), signal.SIGKILL)")
     try:
         until = time.monotonic() + HANG
-        while not (is_gone(marked) and is_gone(group)) and time.monotonic() < until:
+        while not all(map(is_gone, (marked, *groups))) and time.monotonic() < until:
             time.sleep(0.01)
-        assert [is_gone(pid) for pid in (marked, other, group)] == [True, False, True]
+        assert [is_gone(pid) for pid in (marked, other, *groups)] == [True, False, True, True]
     finally:
         os.kill(other, signal.SIGKILL)
