@@ -98,7 +98,7 @@ def make_response(
     fields = read_object(result.get(field) or {}, field)
     headers: list[tuple[str, str]] = []
     for name, value in fields.items():
-        values = read_list(value, f"{field}: {name}") if multi_value_headers else [value]
+        values = read_list(value, f"{field}: {name!r:.80}") if multi_value_headers else [value]
         headers += [check_header(name, text) for text in values]
     headers = drop_headers(headers, remap=False)
     if all(name.lower() != "content-type" for name, _ in headers):

@@ -93,9 +93,9 @@ def check_header(name: str, value: Any) -> tuple[str, str]:
     elif isinstance(value, (int, float)):
         value = str(value)
     if not isinstance(value, str):
-        raise MalformedResult(f"headers: {name} must be a string, got {describe_json(value)}")
+        raise MalformedResult(f"headers: {name!r} must be a string, got {describe_json(value)}")
     if _CONTROL.search(value):
-        raise MalformedResult(f"headers: {name} contains a control character")
+        raise MalformedResult(f"headers: {name!r} contains a control character")
     return name, value
 
 

@@ -199,14 +199,14 @@ def _read_headers(result: dict[str, Any]) -> list[tuple[str, str]]:
     multi = read_object(result.get("multiValueHeaders") or {}, "multiValueHeaders")
     headers: list[tuple[str, str]] = []
     for name, values in multi.items():
-        texts = read_list(values, f"multiValueHeaders: {name}")
+        texts = read_list(values, f"multiValueHeaders: {name!r:.80}")
         headers += [_header(name, text) for text in texts]
     return headers + [_header(name, value) for name, value in single.items()]
 
 
 def _header(name: str, value: Any) -> tuple[str, str]:
     if not isinstance(value, (str, bool)):
-        raise MalformedResult(f"headers: {name} must be a string, got {describe_json(value)}")
+        raise MalformedResult(f"headers: {name!r:.80} must be a string, got {describe_json(value)}")
     return check_header(name, value)
 
 

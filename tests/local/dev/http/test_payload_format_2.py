@@ -246,9 +246,9 @@ def test_digits_in_a_string_are_a_status() -> None:
         ({"body": {"a": 1}}, "body must be a string, got an object; write json.dumps(body)"),
         ({"body": "?", "isBase64Encoded": True}, "isBase64Encoded is true, but body is not Base64"),
         ({"headers": ["a"]}, "headers must be an object, got a list"),
-        ({"headers": {"a": ["b"]}}, "headers: a must be a string, got a list"),
+        ({"headers": {"a": ["b"]}}, "headers: 'a' must be a string, got a list"),
         ({"headers": {"a b": "c"}}, "headers: 'a b' is no name of a header"),
-        ({"headers": {"a": "b\r\nSet-Cookie: c"}}, "headers: a contains a control character"),
+        ({"headers": {"a": "b\r\nSet-Cookie: c"}}, "headers: 'a' contains a control character"),
         ({"cookies": "a=b"}, "cookies must be a list, got a string"),
     ],
 )

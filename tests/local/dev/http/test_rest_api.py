@@ -156,8 +156,8 @@ def test_a_valid_result_is_accepted(result: object, headers: list[tuple[str, str
         ({"statusCode": 200, "cookies": ["a=b"]}, "'cookies' is no field"),
         ({"statusCode": "test"}, "statusCode must be an integer"),
         ({"statusCode": 200, "body": {"a": 1}}, "body must be a string, got an object"),
-        ({"multiValueHeaders": {"a": "b"}}, "multiValueHeaders: a must be a list, got a string"),
-        ({"headers": {"a": 5}}, "headers: a must be a string, got a number"),
+        ({"multiValueHeaders": {"a": "b"}}, "multiValueHeaders: 'a' must be a list, got a string"),
+        ({"headers": {"a": 5}}, "headers: 'a' must be a string, got a number"),
     ],
 )
 def test_a_malformed_result_is_refused(result: object, complaint: str) -> None:

@@ -1,0 +1,90 @@
+"""Whatever a function returns and a client sends, the front has an answer and an event."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h11
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from okibi.local import Invocation
+from okibi.local.dev.dev_function import Route
+from okibi.local.dev.http.function_url import FUNCTION_URL
+from okibi.local.dev.http.http_api import HTTP_API
+from okibi.local.dev.http.http_service import HttpService
+from okibi.local.dev.http.incoming_request import IncomingRequest
+from okibi.local.dev.http.load_balancer import load_balancer
+from okibi.local.dev.http.outgoing_response import MalformedResult
+from okibi.local.dev.http.rest_api import rest_api
+from okibi.local.dev.http.route_table import RouteMatch
+from okibi.local.invocation import check_headers
+
+SERVICES = [
+    FUNCTION_URL,
+    HTTP_API,
+    rest_api(),
+    rest_api(["*/*"]),
+    load_balancer(),
+    load_balancer(multi_value_headers=True),
+]
+ANY_SERVICE = st.sampled_from(SERVICES)
+
+TEXT = st.text(max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["content-type", "Set-Cookie", "Content-Length", "a b", ""]) | TEXT
+RESULTS = VALUES | st.fixed_dictionaries(
+    {},
+    optional={
+        "statusCode": VALUES | st.integers(100, 700) | st.sampled_from(["200", "2e2", " 200"]),
+        "headers": VALUES | st.dictionaries(NAMES, VALUES, max_size=3),
+        "multiValueHeaders": VALUES | st.dictionaries(NAMES, st.lists(VALUES, max_size=2)),
+        "body": VALUES | st.sampled_from(["AAE=", "\ud800"]),
+        "isBase64Encoded": VALUES,
+        "cookies": VALUES | st.lists(TEXT),
+    },
+)
+HEADERS = st.tuples(
+    st.sampled_from([b"host", b"cookie", b"content-type", b"x", b"x-amzn-trace-id"]),
+    st.binary(max_size=10),
+)
+SCOPES = st.fixed_dictionaries(
+    {
+        "method": st.sampled_from(["GET", "POST"]),
+        "raw_path": st.binary(max_size=20),
+        "query_string": st.binary(max_size=20),
+        "headers": st.lists(HEADERS),
+        "http_version": st.just("1.1"),
+    }
+)
+
+
+@given(ANY_SERVICE, RESULTS)
+def test_any_result_is_a_valid_response_or_refused_in_one_line(
+    service: HttpService, result: object
+) -> None:
+    payload = json.dumps(result).encode()
+    refusal = ""
+    try:
+        response = service.make_response(payload, IncomingRequest("GET", "/"))
+    except MalformedResult as malformed:
+        response, refusal = service.malformed, str(malformed)
+    assert refusal.isprintable()
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+    h11.Response(status_code=response.status, headers=headers)
+
+
+@given(ANY_SERVICE, SCOPES, st.binary(max_size=10))
+def test_any_request_becomes_an_event(
+    service: HttpService, scope: Mapping[str, Any], body: bytes
+) -> None:
+    request = IncomingRequest.from_scope(scope, body)
+    match = RouteMatch("web", Route("ANY", "/{proxy+}", "rest-api"), {"proxy": "x"})
+
+    assert msgspec.json.decode(msgspec.json.encode(service.make_event(request, match)))
+    check_headers(Invocation(b"{}", 1.0, trace_id=request.trace_id))
