@@ -52,9 +52,7 @@ def make_start_table(serving: Serving, paint: Paint) -> list[str]:
     lines.append("")
     lines += _row("Lambda API", [f"--endpoint-url {serving.url} (boto3: endpoint_url=...)"])
     lines += _row("identity", [f"AWS: {serving.identity}"])
-    folders = sorted({str(function.settings.task_root) for function in serving.functions})
-    changes = [f"when a file in {folder} is saved" for folder in folders]
-    lines += _row("reload", changes if serving.reload else ["off"])
+    lines += _row("reload", _describe_reload(serving) if serving.reload else ["off"])
     lines += _row("on failure", [f"events go to {short_path(serving.failures)}/NAME.jsonl"])
     if serving.left_out:
         lines += ["", paint("not done here:", Colour.YELLOW)]
@@ -79,6 +77,13 @@ def _describe_function(serving: Serving, function: DevFunction, paint: Paint) ->
     if function.attach:
         lines += _row("attach", ["waits for a runtime that you start, see below"])
     return lines
+
+
+def _describe_reload(serving: Serving) -> list[str]:
+    folders = {short_path(function.settings.task_root) for function in serving.functions}
+    names = sorted("this folder" if folder == "." else folder for folder in folders)
+    text = f"when a file in {', '.join(names)} is saved"
+    return textwrap.wrap(text, WIDTH - LABEL - 1, break_long_words=False, break_on_hyphens=False)
 
 
 def _describe_route(url: str, route: Route) -> str:

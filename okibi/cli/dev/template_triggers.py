@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...local.dev.dev_function import Cors, Route, RouteKind, Schedule
+from ...local.dev.schedules.scheduler import scheduled_event
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
 from .template_values import UnknownValue
@@ -82,7 +83,11 @@ def _read_event(
         case "Api" | "HttpApi":
             _read_api_event(reader, function, where, kind, properties)
         case "Schedule" | "ScheduleV2":
-            key = "Schedule" if kind == "Schedule" else "ScheduleExpression"
+            # A rule of EventBridge without an input sends an event of its own.
+            rule = kind == "Schedule"
+            if rule:
+                properties = {"Input": scheduled_event(where.replace(".", "")), **properties}
+            key = "Schedule" if rule else "ScheduleExpression"
             _add_schedule(reader, function, where, key, properties)
         case _:
             reader.leave_out(where, f"{kind}: {NO_SOURCE}")
@@ -149,13 +154,13 @@ def _read_rule(reader: TemplateReader, logical_id: str, properties: dict[str, An
         reader.leave_out(f"{logical_id}.EventPattern", NO_SOURCE)
     if "ScheduleExpression" not in properties:
         return
-    for target in properties.get("Targets", ()):
-        function = _find_function(reader, logical_id, as_mapping(target), "Arn")
+    for target in map(as_mapping, properties.get("Targets", ())):
+        function = _find_function(reader, logical_id, target, "Arn")
         if function is not None:
             for key in ("InputPath", "InputTransformer"):
                 if key in target:
                     reader.leave_out(f"{logical_id}.{key}", "the event is sent unchanged")
-            own = {**properties, "Input": as_mapping(target).get("Input", "{}")}
+            own = {**properties, "Input": target.get("Input", scheduled_event(logical_id))}
             _add_schedule(reader, function, logical_id, "ScheduleExpression", own)
 
 

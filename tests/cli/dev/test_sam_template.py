@@ -12,6 +12,7 @@ from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
 from okibi.cli.template.sam import build_sam_template
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from okibi.local.dev.schedules.scheduler import scheduled_event
 from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
 
 SERVED = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
@@ -239,7 +240,8 @@ def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
     assert found.maximum_retry_attempts == 0
     assert found.routes == (Route("GET", "/items/{id}", "rest-api"),)
     assert found.schedules == (
-        Schedule("rate(1 day)"),
+        # A rule without an input sends an event of its own.
+        Schedule("rate(1 day)", input=scheduled_event("Rule")),
         Schedule("cron(0 3 * * ? *)", "Europe/Berlin", '{"job": 1}'),
     )
     assert left_out == {

@@ -10,13 +10,13 @@ from okibi.local import FunctionSettings
 from okibi.local.dev.dev_function import DevFunction, FunctionUrl, Route, Schedule
 
 VISITS = DevFunction(
-    FunctionSettings("app.function", name="visits", memory=512, timeout=10, task_root=Path("/")),
+    FunctionSettings("app.function", name="visits", memory=512, timeout=10),
     routes=[Route("GET", "/visits/{name}"), Route("ANY", "$default", "rest-api")],
     schedules=[Schedule("cron(0 3 * * ? *)", "Europe/Berlin"), Schedule("at(2020-01-01T00:00:00)")],
     url=FunctionUrl(streaming=True),
 )
 PICTURES = DevFunction(
-    FunctionSettings("app.pictures", name="pictures", max_concurrency=16, task_root=Path("/"))
+    FunctionSettings("app.pictures", name="pictures", max_concurrency=16, task_root="tests")
 )
 
 
@@ -51,7 +51,7 @@ def test_the_first_lines_say_what_is_served_where() -> None:
         "",
         "  Lambda API  --endpoint-url http://127.0.0.1:9000 (boto3: endpoint_url=...)",
         "  identity    AWS: none; --aws gives the one of your shell",
-        "  reload      when a file in / is saved",
+        "  reload      when a file in tests, this folder is saved",
         "  on failure  events go to .okibi/on-failure/NAME.jsonl",
         "",
         "not done here:",

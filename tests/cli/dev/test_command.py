@@ -1,0 +1,138 @@
+"""okibi dev as a process: errors that it survives, and its end."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.limits import HANG
+from tests.support.okibi_dev import run_okibi_dev
+
+APP = """
+import os
+
+def handler(event, context):
+    if event.get("rawPath") == "/fail":
+        raise ValueError("no")
+    return os.environ.get("LEVEL", "") + os.environ["AWS_ACCESS_KEY_ID"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+def test_a_function_is_served_reloaded_and_ended_by_ctrl_c(folder: Path) -> None:
+    (folder / "vars").write_text("LEVEL=one-\n")
+    with run_okibi_dev(
+        folder, "app.handler", "--env-file", "vars", AWS_ACCESS_KEY_ID="AKIASECRET"
+    ) as dev:
+        # None of the shell's credentials are there.
+        assert httpx.get(dev.url).text == "one-local"
+        dev.wait_for(r"  ok  GET / 200  .* ms  init \d+ ms  \d+ MB  [0-9a-f-]{36}$")
+        assert httpx.get(f"{dev.url}/fail").status_code == 502
+        dev.wait_for("ValueError: no")
+        dev.wait_for('File "app.py", line 6, in handler|File ".*/app.py", line 6, in handler')
+
+        (folder / "vars").write_text("LEVEL=two-\n")
+        dev.wait_for("vars changed: .* reloaded in")
+        assert httpx.get(dev.url).text == "two-local"
+
+        (folder / "app.py").write_text("def (\n")
+        dev.wait_for("app.py changed: does not start; the last good version keeps serving")
+        dev.wait_for("SyntaxError")
+        assert httpx.get(dev.url).text == "two-local"
+
+        assert dev.end() == 130
+    assert "AKIASECRET" not in "".join(dev.output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broken", "handler", "reason"),
+    [
+        ("import missing_package\n", "app.handler", "No module named 'missing_package'"),
+        ("def (\n", "app.handler", "line 1"),
+        ("x = 1 / 0\n", "app.handler", "ZeroDivisionError"),
+        (APP, "app.gone", "gone"),
+    ],
+)
+def test_a_function_that_does_not_start_is_served_after_the_next_save(
+    broken: str, handler: str, reason: str, folder: Path
+) -> None:
+    (folder / "app.py").write_text(broken)
+
+    with run_okibi_dev(folder, handler) as dev:
+        dev.wait_for("does not start")
+        dev.wait_for(reason)
+        (folder / "app.py").write_text(f"{APP}\ngone = handler\n")
+        dev.wait_for("app.py changed: .* reloaded in")
+        assert httpx.get(dev.url).text == "local"
+
+
+OWN_FILES = """
+import sys
+from okibi.cli.dev.command import _list_own_files
+from okibi.cli.dev.options import RawDevOptions, parse_dev_options
+
+print(*_list_own_files(parse_dev_options(RawDevOptions("app.handler", data="kept"))), flush=True)
+"""
+
+
+def test_a_log_file_in_the_project_does_not_reload_it(folder: Path) -> None:
+    with (folder / "dev.log").open("w") as log:
+        subprocess.run(
+            [sys.executable, "-c", OWN_FILES],
+            cwd=folder, stdout=log, stderr=log, check=True, timeout=HANG,
+        )  # fmt: skip
+
+    log_file = str(folder / "dev.log")
+    assert (folder / "dev.log").read_text().split() == ["kept", log_file, log_file]
+
+
+def test_a_port_in_use_is_named_with_what_to_do(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "okibi.cli", "dev", "app.handler", "--port", str(port)],
+            cwd=folder, capture_output=True, text=True, timeout=HANG,
+        )  # fmt: skip
+
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert done.stderr == (
+        f"okibi: port {port} of 127.0.0.1 is in use; end the other program, or give another port,"
+        " as in --port 9001; --port 0 picks a free one\n"
+    )
+
+
+@pytest.mark.slow
+def test_queued_events_are_named_at_the_end(folder: Path) -> None:
+    (folder / "app.py").write_text("import time\ndef handler(event, context): time.sleep(60)\n")
+
+    with run_okibi_dev(folder, "app.handler", "--timeout", "60") as dev:
+        name = dev.boto3().list_functions()["Functions"][0]["FunctionName"]
+        for _ in range(2):
+            dev.boto3().invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+        began = time.monotonic()
+        assert dev.end() == 130
+        took = time.monotonic() - began
+
+    assert f"2 queued events of {name} are lost; keep such events with --data FOLDER" in dev.output
+    assert took < 20
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_ends_it(folder: Path) -> None:
+    with run_okibi_dev(folder, "app.handler") as dev:
+        assert dev.process.stdout is not None
+        dev.process.stdout.close()
+        httpx.get(dev.url)
+
+        assert dev.process.wait(HANG) == 128 + signal.SIGPIPE
