@@ -30,7 +30,8 @@ __all__ = [
     "read_failure",
 ]
 
-_PLACE = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')
+# A syntax error's entry has no comma, as the official client writes it.
+_PLACE = re.compile(r'\s*File "(?P<file>[^"]+)",? [Ll]ine (?P<line>\d+)')
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -231,7 +232,7 @@ def read_failure(outcome: InvocationOutcome, task_root: Path) -> FunctionFailure
     except msgspec.DecodeError:
         # A runtime may send any error body.
         body = _ErrorBody(outcome.payload[:1000].decode("utf-8", "replace"))
-    frames = [entry for entry in body.stackTrace if _is_in(task_root, entry)]
+    frames = [entry.rstrip() for entry in body.stackTrace if _is_in(task_root, entry)]
     place = _PLACE.match(frames[-1]) if frames else None
     return FunctionFailure(
         body.errorType or outcome.error_type or "",

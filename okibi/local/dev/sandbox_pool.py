@@ -259,6 +259,7 @@ class SandboxPool:
             # The files have changed again.
             return
         if not replacement.initialised:
+            replacement.retire("exited")
             self._fail_reload(replacement.failure or FunctionFailure("Runtime.ExitError"))
             return
         old = self._sandboxes
