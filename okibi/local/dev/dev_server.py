@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,6 +20,7 @@ from .asynchronous.event_queue import (
 )
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
+from .http_reports import HttpReport, report_answers
 from .http_server import serve_application
 from .invocation_events import DevEvent, LogLine
 from .lambda_api.api import LambdaApi
@@ -50,7 +52,8 @@ class DevServerOptions:
             loopback addresses. Beyond loopback, every IP address is allowed too.
         data: the folder that keeps asynchronous events; None keeps them in memory.
         retry_delay: seconds before the first retry of an asynchronous event.
-        report: called with what happens to the functions and to queued events, log lines included.
+        report: called with what happens to the functions, to queued events and to HTTP requests,
+            log lines included.
 
     Example:
         DevServerOptions(port=0, data=Path("events"))
@@ -61,7 +64,7 @@ class DevServerOptions:
     allowed_hosts: Collection[str] = ()
     data: Path | None = None
     retry_delay: float = DEFAULT_RETRY_DELAY
-    report: Callable[[DevEvent | QueueReport], None] = _ignore
+    report: Callable[[DevEvent | QueueReport | HttpReport], None] = _ignore
 
 
 @attrs.define(eq=False)
@@ -160,11 +163,13 @@ def _build_application(
 ) -> DevApplication:
     lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
-    http = HttpFront(pools, log=lambda name, line: options.report(LogLine(name, line)))
+
+    def log(function: str, line: str) -> None:
+        options.report(LogLine(function, line))
+
+    http = report_answers(pools, options.report, partial(HttpFront, log=log))
     trees = LiveTrees(pools)
-    return DevApplication(
-        lambda_api, http, allowed_hosts, any_address=not loopback, trees=trees
-    )
+    return DevApplication(lambda_api, http, allowed_hosts, any_address=not loopback, trees=trees)
 
 
 def _is_loopback(address: str) -> bool:
