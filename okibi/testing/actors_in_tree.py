@@ -1,7 +1,7 @@
 """Find an actor of a running tree by its name, its address or its path."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..actors import Address, Name, Ref
 from ..actors.process import Process
@@ -39,6 +39,7 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
 
     Raises:
         LookupError: the tree has no such actor, or several actors have a path that ends so.
+        TypeError: `actor` is none of these.
     """
     places = list(list_places(root))
     if isinstance(actor, str):
@@ -46,9 +47,11 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
         found = [each for each in places if each.path.endswith(ending)]
     elif isinstance(actor, Name):
         found = [each for each in places if each.place.spec.name == actor]
-    else:
+    elif isinstance(cast("object", actor), Address):
         path = actor.process().path
         found = [each for each in places if each.path == path]
+    else:
+        raise TypeError(f"an actor is a Name, a Ref or a path, got {actor!r}")
     exact = [each for each in found if each.path == actor]
     if len(exact or found) == 1:
         return (exact or found)[0]

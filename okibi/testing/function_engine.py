@@ -21,7 +21,7 @@ from ..actors.start import spawn, wait_started
 from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
 from ..local.runtime_api import RuntimeApi
-from ..local.settings import arn_of
+from ..local.settings import FunctionSettings
 from ..runtime.deadlines.interrupt import DeadlineInterrupt
 from ..runtime.handlers.function import Function
 from ..runtime.handlers.handler import is_async, is_handler, streams
@@ -54,10 +54,7 @@ class FunctionEngine:
 
     Args:
         function: the function.
-        timeout: seconds that an invocation may take.
-        concurrency: how many events may be in flight at once.
-        name: the name of the function.
-        memory: the memory of the function in MB.
+        settings: its configuration.
 
     Attributes:
         root: the root of the tree, once it has been started.
@@ -69,10 +66,8 @@ class FunctionEngine:
         end_was_raised: whether the test has seen that error.
     """
 
-    def __init__(
-        self, function: Function, *, timeout: float, concurrency: int, name: str, memory: int
-    ) -> None:
-        self.timeout = timeout
+    def __init__(self, function: Function, settings: FunctionSettings) -> None:
+        self.settings = settings
         self.root: Process
         self.nursery: trio.Nursery
         self.crashes = NextCrashes()
@@ -81,24 +76,27 @@ class FunctionEngine:
         self.end_was_raised = False
         self._serving = self._stopping = False
         self._api = RuntimeApi(
-            arn_of(name), timeout, max_concurrency=None if concurrency == 1 else concurrency
+            settings.arn, settings.timeout, max_concurrency=settings.max_concurrency
         )
         self._api.on_process_needed = self._refuse_if_ended
         self._api.on_kill = partial(self._fail, "an invocation timed out and was not answered")
         # Lambda Managed Instances would refuse an event for which no slot is free.
-        self._slots = trio.Semaphore(concurrency)
-        settings = _make_settings(name, memory, concurrency)
-        self._lanes = [Lane(n, settings.api.encode()) for n in range(concurrency)]
+        lanes = settings.max_concurrency or 1
+        self._slots = trio.Semaphore(lanes)
+        self._lanes = [Lane(n, ADDRESS.encode()) for n in range(lanes)]
         self._interrupt = DeadlineInterrupt()
         self._on_main_thread = threading.current_thread() is threading.main_thread()
         target = function.handler.handler
         plain = not (is_handler(target) or is_async(target) or streams(target))
-        inline = plain and concurrency == 1 and not function.children
+        inline = plain and lanes == 1 and not function.children
         self._watch = DeadlineWatch(
             self._lanes, self._interrupt, runs_inline=inline and self._on_main_thread
         )
+        self._watching = trio.CancelScope()
         self.ledger = Ledger(self._lanes, self._fail, self._watch)
-        self._served = ServedFunction(function, settings, self.ledger, self._interrupt)
+        self._served = ServedFunction(
+            function, _make_settings(settings, lanes), self.ledger, self._interrupt
+        )
 
     async def run_invocation(self, invocation: Invocation) -> InvocationOutcome:
         """Run an invocation. Cancelling the wait does not stop the handler, as on Lambda."""
@@ -164,7 +162,7 @@ class FunctionEngine:
             nursery, partial(Supervisor, spec), path="/function", grace=math.inf, supervised=True
         )
         nursery.start_soon(self._watch_root)
-        nursery.start_soon(self._watch.run)
+        nursery.start_soon(self._watch_deadlines)
         try:
             await wait_started(self.root, INIT_LIMIT)
         except StartError as error:
@@ -176,6 +174,7 @@ class FunctionEngine:
 
     async def stop(self) -> None:
         """Stop the tree, and answer the invocations in flight."""
+        self._watching.cancel()
         if self.root.phase is Phase.DEAD:
             self._note_end_of_root()
         self._serving, self._stopping = False, True
@@ -211,7 +210,12 @@ class FunctionEngine:
         error = None if reason is None else reason.error
         self._end_with(f"its tree has ended: {reason}", error)
 
+    async def _watch_deadlines(self) -> None:
+        with self._watching:
+            await self._watch.run()
+
     def _fail(self, why: str) -> None:
+        self._watching.cancel()
         self._end_with(why, None)
         for lane in self._lanes:
             lane.closing = True
@@ -246,18 +250,18 @@ class FunctionEngine:
             yield
 
 
-def _make_settings(name: str, memory: int, concurrency: int) -> Settings:
+def _make_settings(settings: FunctionSettings, lanes: int) -> Settings:
     return Settings(
         ADDRESS,
-        "app.handler",
-        os.getcwd(),
-        lanes=concurrency,
+        settings.handler,
+        str(settings.task_root),
+        lanes=lanes,
         busy_wait=0.0,
         register_extension=False,
         loop=os.environ.get("OKIBI_LOOP") or "trio",
-        function_name=name,
-        memory=str(memory),
-        log_group=f"/aws/lambda/{name}",
+        function_name=settings.name,
+        memory=str(settings.memory),
+        log_group=f"/aws/lambda/{settings.name}",
         log_stream="test",
     )
 

@@ -4,13 +4,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import trio
 import trio.testing
 from trio.testing import MockClock
 
 from ..actors import Ref
 from ..actors.process import Phase
-from ..local.invocation import Invocation, new_request_id
+from ..local.invocation import Invocation, check_headers, new_request_id
+from ..local.settings import FunctionSettings
 from ..local.streaming import ResponseStream
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
 from ..runtime.in_flight.ledger import DISPATCHER
@@ -62,6 +64,8 @@ class RunningFunction:
             FunctionError: the handler raised; its exception is the `__cause__`. Or the event did
                 not fit the handler's type, or the function has ended.
             TypeError: JSON cannot represent the event.
+            ValueError: `timeout` is invalid, or a value has a character that an HTTP header cannot
+                carry.
         """
         engine = self._engine
         invocation = self._prepare(event, timeout, client_context, tenant_id, request_id)
@@ -95,7 +99,7 @@ class RunningFunction:
 
         Raises:
             FunctionError: the function has ended.
-            TypeError: JSON cannot represent the event.
+            TypeError, ValueError: as `invoke`.
         """
         invocation = self._prepare(event, timeout, client_context, tenant_id, request_id)
         response = ResponseStream(invocation)
@@ -110,13 +114,18 @@ class RunningFunction:
         tenant_id: str,
         request_id: str | None,
     ) -> Invocation:
-        return Invocation(
+        settings = self._engine.settings
+        if timeout is not None:
+            settings = attrs.evolve(settings, timeout=timeout)
+        invocation = Invocation(
             encode_event(event),
-            self._engine.timeout if timeout is None else timeout,
+            settings.timeout,
             client_context=encode_client_context(client_context),
             tenant_id=tenant_id,
             request_id=request_id or new_request_id(),
         )
+        check_headers(invocation)
+        return invocation
 
     # -- the tree
 
@@ -266,21 +275,21 @@ async def running(
         FunctionError: the function ended, and no invocation has raised that.
         SpecError: `function` is no handler.
         RuntimeError: another function runs in this trio run, or no trio runs.
-        ValueError: `concurrency` is less than 1.
+        ValueError: an argument is invalid; the message names it.
     """
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("running needs trio: mark the test with @virtual_time")
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be an integer >= 1, got {concurrency!r}")
     if DISPATCHER.whereis() is not None:
         raise RuntimeError("another function runs in this test: end its block of `running` first")
-    engine = FunctionEngine(
-        function if isinstance(function, Function) else Function(function),
+    settings = FunctionSettings(
+        "app.handler",
+        name,
         timeout=timeout,
-        concurrency=concurrency,
-        name=name,
         memory=memory,
+        max_concurrency=None if concurrency == 1 else concurrency,
     )
+    function = function if isinstance(function, Function) else Function(function)
+    engine = FunctionEngine(function, settings)
     failure: BaseException | None = None
     with engine.prepare():
         async with trio.open_nursery() as nursery:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import attrs
 import pytest
@@ -364,6 +365,8 @@ async def test_an_unknown_actor_raises_the_list_of_all() -> None:
             await app.kill("visit")
         with pytest.raises(LookupError, match="no child Name"):
             app.restarts(Name("other", Visits))
+        with pytest.raises(TypeError, match="an actor is a Name, a Ref or a path, got 7"):
+            app.restarts(7)  # type: ignore[arg-type]
 
 
 @virtual_time
@@ -540,6 +543,50 @@ def test_the_trace_variable_is_restored(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert main().startswith("Root=1-")
     assert os.environ["_X_AMZN_TRACE_ID"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"timeout": 0}, "timeout must be seconds > 0"),
+        ({"timeout": float("inf")}, "timeout must be seconds > 0"),
+        ({"concurrency": 0}, "max_concurrency must be an integer >= 1"),
+        ({"name": "a b"}, "name must be"),
+    ],
+)
+def test_a_wrong_argument_is_refused(arguments: dict[str, Any], message: str) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(FUNCTION, **arguments):
+            pass
+
+    with pytest.raises(ValueError, match=message):
+        main()
+
+
+@virtual_time
+async def test_a_wrong_argument_of_an_event_is_refused() -> None:
+    async with running(FUNCTION) as app:
+        with pytest.raises(ValueError, match="timeout must be seconds > 0"):
+            await app.invoke({"name": "bob"}, timeout=-1)
+        with pytest.raises(ValueError, match="tenant_id contains"):
+            await app.invoke({"name": "bob"}, tenant_id="\0")
+        with pytest.raises(TypeError, match="type object"):
+            await app.invoke(object())
+
+
+@virtual_time
+async def test_a_shielded_handler_does_not_hold_the_end() -> None:
+    async def handler(event: object, context: Context) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(80_000)
+
+    began = time.monotonic()
+    async with running(handler) as app:
+        with trio.move_on_after(1):
+            await app.invoke()
+
+    assert time.monotonic() - began < HANG
 
 
 # -- freezes
