@@ -91,7 +91,7 @@ async def answer(pool: SandboxPool) -> object:
     return json.loads((await invoke(pool)).payload)
 
 
-@pytest.mark.parametrize("save", [write, replace])
+@pytest.mark.parametrize("save", [pytest.param(write, marks=pytest.mark.slow), replace])
 async def test_a_saved_file_is_served(tmp_path: Path, save: Callable[[Path, str], None]) -> None:
     async with watched(function(tmp_path)) as (pool, reported):
         assert await answer(pool) == "old"
@@ -158,6 +158,7 @@ async def test_after_an_import_error_the_last_good_version_serves(tmp_path: Path
     assert (failed.failure.file, failed.failure.line) == (str(tmp_path / "app.py"), 3)
 
 
+@pytest.mark.slow
 async def test_a_mended_function_is_served_if_the_first_start_failed(tmp_path: Path) -> None:
     reported = Reported()
     broken = function(tmp_path, "import no_such_module\n")
@@ -180,6 +181,7 @@ async def test_a_save_of_the_same_size_within_a_second_is_served(tmp_path: Path)
         assert await answer(pool) == "new"
 
 
+@pytest.mark.slow
 async def test_a_second_save_replaces_the_start_of_the_first(tmp_path: Path) -> None:
     async with watched(function(tmp_path)) as (pool, reported):
         (tmp_path / "app.py").write_text("import time\ntime.sleep(1000)\n")
@@ -200,6 +202,7 @@ async def test_a_file_that_is_no_python_is_watched(tmp_path: Path) -> None:
         assert (await reported.wait_for(SourceChanged)).files == (page,)
 
 
+@pytest.mark.slow
 async def test_a_folder_made_later_is_watched(tmp_path: Path) -> None:
     async with watched(plain_function(tmp_path)) as (_, reported):
         (tmp_path / "later").mkdir()
@@ -217,6 +220,7 @@ async def test_a_folder_made_later_is_watched(tmp_path: Path) -> None:
     assert reported.of(SourceChanged)[-1].files == (tmp_path / "later" / "inner.py",)
 
 
+@pytest.mark.slow
 async def test_a_folder_that_was_deleted_and_comes_back_is_reloaded(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
@@ -226,6 +230,7 @@ async def test_a_folder_that_was_deleted_and_comes_back_is_reloaded(tmp_path: Pa
         await reported.wait_for(Reloaded)
 
 
+@pytest.mark.slow
 async def test_functions_of_one_folder_are_all_reloaded(tmp_path: Path) -> None:
     functions = [plain_function(tmp_path)]
     functions.append(

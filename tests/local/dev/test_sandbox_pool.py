@@ -305,6 +305,7 @@ async def test_managed_instances_serve_many_events_in_one_sandbox(tmp_path: Path
     assert {each.status for each in reported.of(InvocationFinished)} == {InvocationStatus.OK}
 
 
+@pytest.mark.slow
 async def test_many_events_at_once_are_all_answered() -> None:
     answers: set[int] = set()
 
