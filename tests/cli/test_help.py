@@ -46,7 +46,7 @@ def test_every_help_fits_into_80_columns(helps: dict[str, str]) -> None:
 def test_every_command_has_an_example_and_its_exit_codes(helps: dict[str, str]) -> None:
     for command, text in helps.items():
         assert f"Examples:\n    okibi {command}" in text, command
-        assert not command or "Exit code: 0" in text, command
+        assert not command or "Exit code: " in text, command
 
 
 def test_the_list_of_commands_cuts_no_sentence(helps: dict[str, str]) -> None:
