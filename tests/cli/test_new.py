@@ -115,6 +115,7 @@ def test_the_tests_of_a_new_project_pass(folder: Path) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_project_passes_okibi_check_and_answers(folder: Path) -> None:
     new("hello")
 
