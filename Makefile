@@ -43,6 +43,7 @@
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make reload  a saved file under okibi dev, until its new sandbox asks for an event, beside a bare start
+#   make dev-server   how long okibi dev takes to start, and what its server adds to a request
 #   make stopping   SIGTERM with 1,000 actors and an event in flight, 100 times: median and worst
 #   make held    C code holds the interpreter past a deadline, 100 times with one event at a time, 100
 #                with 8: how long after the deadline the process has ended
@@ -61,6 +62,7 @@ BESIDE := The official client could not be installed: the tests that run beside 
 .PHONY: help demo test test-all test-rest test-deploy test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
 .PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held reload \
   streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
+  streaming dev-server kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
 
 # What stands at the top of this file.
 help:
@@ -281,6 +283,8 @@ streaming: .venv/installed
 
 reload: .venv/installed
 	$(BIN)/python -m benchmarks.dev_reload
+dev-server: .venv/installed
+	$(BIN)/python -m benchmarks.dev_server
 
 stopping: .venv/installed
 	$(BIN)/python -m tests.endurance.stopping
