@@ -101,13 +101,6 @@ def test_a_failed_function_is_answered_as_each_service_does(url: str) -> None:
     ]
 
 
-def test_a_malformed_response_is_a_502_and_one_line(
-    url: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert call(f"{url}/rest/malformed").status_code == 502
-    assert "REST API answered 502: body must be a string" in capfd.readouterr().err
-
-
 def test_a_function_that_times_out_is_a_502() -> None:
     with serve_in_thread([web("slow", timeout=0.5)]) as url:
         answer = call(f"{url}/sleep?seconds=60")
@@ -262,13 +255,11 @@ def test_a_stream_without_prelude_has_its_own_media_type(url: str) -> None:
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-def test_a_url_that_streams_sends_a_whole_result_as_json(
-    url: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_url_that_streams_sends_a_whole_result_as_json(url: str) -> None:
     answer = call(f"{url}/lambda-url/plain/own-cors")
 
     assert answer.json()["statusCode"] == 200
-    assert "the URL streams, but the function returned a whole" in capfd.readouterr().err
+    assert "access-control-allow-origin" not in answer.headers
 
 
 def test_a_function_that_fails_before_its_first_piece_is_a_502(url: str) -> None:

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from okibi.local.dev.dev_function import Route
-from okibi.local.dev.http.function_url import FUNCTION_URL, PreludeReader
+from okibi.local.dev.http.function_url import (
+    FUNCTION_URL,
+    PreludeReader,
+    stream_without_prelude,
+)
 from okibi.local.dev.http.http_api import HTTP_API
 from okibi.local.dev.http.incoming_request import IncomingRequest
 from okibi.local.dev.http.outgoing_response import MalformedResult, OutgoingResponse
@@ -294,6 +298,15 @@ def test_a_url_that_buffers_sends_the_prelude_as_body() -> None:
 
 
 # -- streamed responses
+
+
+def test_a_whole_result_on_a_streaming_url_has_a_remark() -> None:
+    whole = stream_without_prelude("application/json", b'{"statusCode":200}')
+
+    assert (whole.status, whole.body) == (200, b'{"statusCode":200}')
+    assert "set streaming = false" in whole.remark
+    assert stream_without_prelude("application/json", b'{"a":1}').remark == ""
+    assert stream_without_prelude("text/csv", b"a,b").headers == (("content-type", "text/csv"),)
 
 
 def test_a_prelude_may_come_in_any_pieces() -> None:

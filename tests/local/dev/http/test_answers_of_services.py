@@ -1,4 +1,4 @@
-"""What a client gets while the function is busy or takes too long, in virtual time."""
+"""What clients and the console get when a function is busy, late or wrong, in virtual time."""
 
 import json
 from collections.abc import MutableMapping
@@ -26,6 +26,7 @@ class Slow:
     """A function that answers after `seconds`, or takes no event."""
 
     seconds: float = 0.0
+    result: bytes = b'{"statusCode":200,"body":"done"}'
     throttled: bool = False
     function: DevFunction = attrs.field(
         factory=lambda: DevFunction(FunctionSettings("app.handler", name="slow"), routes=ROUTES)
@@ -40,7 +41,7 @@ class Slow:
 
         async def run() -> None:
             await trio.sleep(self.seconds)
-            invocation.outcome = InvocationOutcome(b'{"statusCode":200,"body":"done"}')
+            invocation.outcome = InvocationOutcome(self.result)
             self.ended += 1
             assert done is not None
             done.set()
@@ -162,6 +163,32 @@ async def test_rest_apis_alone_answer_a_missing_route_in_their_own_way() -> None
 
     assert answer is not None
     assert (answer[0], json.loads(answer[1])) == (403, {"message": "Missing Authentication Token"})
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "line"),
+    [
+        (
+            "/lambda-url/slow/",
+            502,
+            "function URL answered 502: body must be a string, got a number",
+        ),
+        ("/api", 500, "HTTP API answered 500: body must be a string, got a number"),
+        ("/rest", 502, "REST API answered 502: body must be a string, got a number"),
+        ("/alb", 502, "load balancer answered 502: body must be a string, got a number"),
+    ],
+)
+async def test_a_malformed_response_is_an_error_and_one_line(
+    autojump_clock: trio.testing.MockClock, path: str, status: int, line: str
+) -> None:
+    lines: list[tuple[str, str]] = []
+    async with trio.open_nursery() as nursery:
+        slow = Slow(result=b'{"statusCode":200,"body":1}', nursery=nursery)
+        answer = await Client(path).ask(HttpFront({"slow": slow}, log=lambda *a: lines.append(a)))
+
+    assert answer is not None
+    assert answer[0] == status
+    assert lines == [("slow", f"{line}; write json.dumps(body)")]
 
 
 async def test_a_reload_may_change_the_routes(autojump_clock: trio.testing.MockClock) -> None:
