@@ -61,6 +61,7 @@ def decode_result(result: InvokeResult, content_type: str = "application/json") 
     Raises:
         FunctionError: the function answered with an error.
     """
+    __tracebackhide__ = True
     if result.error_type is not None:
         raise read_error(result)
     if content_type.split(";")[0].strip() != "application/json":

@@ -67,6 +67,7 @@ class RunningFunction:
             ValueError: `timeout` is invalid, or a value has a character that an HTTP header cannot
                 carry.
         """
+        __tracebackhide__ = True  # pytest shows the test's own line
         engine = self._engine
         invocation = self._prepare(event, timeout, client_context, tenant_id, request_id)
         outcome = await engine.run_invocation(invocation)

@@ -121,9 +121,16 @@ class Sandbox:
                 if not answer.done():
                     answer.set_exception(_ended())
 
-        if self._closing.is_set():
-            raise _ended()
-        self._token.run_sync_soon(self._nursery.start_soon, run)
+        def start() -> None:
+            if self._closing.is_set():
+                answer.set_exception(_ended())
+            else:
+                self._nursery.start_soon(run)
+
+        try:
+            self._token.run_sync_soon(start)
+        except trio.RunFinishedError:
+            raise _ended() from None
         return answer.result()
 
 

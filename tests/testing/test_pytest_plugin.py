@@ -31,12 +31,20 @@ class TestInAClass:
     async def test_a_method(self, tmp_path):
         async with running(handler) as app:
             assert await app.invoke(str(tmp_path)) == str(tmp_path)
+
+async def divide(event, context):
+    return 1 / event
+
+@virtual_time
+async def test_a_failure():
+    async with running(divide) as app:
+        await app.invoke(0)
 """
 # Plugins of other libraries, which import trio.
 OTHERS = ("-p", "no:trio", "-p", "no:anyio", "-p", "no:hypothesispytest")
 
 
-def test_async_tests_run_without_another_plugin(tmp_path: Path) -> None:
+def test_async_tests_run_and_fail_without_another_plugin(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERS]
@@ -45,7 +53,11 @@ def test_async_tests_run_without_another_plugin(tmp_path: Path) -> None:
         [*command, "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
 
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    # The report of a failure has the handler's line and the test's, and no frame of okibi.
+    assert [line for line in done.stdout.splitlines() if line.startswith(">")] == [
+        ">       return 1 / event", ">           await app.invoke(0)",
+    ]  # fmt: skip
 
 
 def test_a_test_gets_a_context(lambda_context: Context) -> None:

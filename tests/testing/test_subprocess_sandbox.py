@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from okibi.local import local_lambda
 from okibi.testing import FunctionError, FunctionTimedOut, Sandbox, sandbox
 
 CODE = """
@@ -97,6 +98,14 @@ def test_a_wrong_argument_is_raised_at_once(folder: Path) -> None:
     box = sandbox("kit_app.function", task_root=folder / "none")
 
     with pytest.raises(ValueError, match="task_root must be an existing folder"):
+        box.__enter__()
+
+
+def test_an_error_of_the_start_is_raised(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_lambda, "is_supported_system", lambda: False)
+    box = sandbox("kit_app.function", task_root=folder)
+
+    with pytest.raises(OSError, match="Windows"):
         box.__enter__()
 
 
