@@ -16,8 +16,8 @@ from ..project_reader import read_project
 from ..project_settings import as_stack_name
 from .aws_identity import AwsIdentity, choose_identity
 from .env_file import read_env_file
-from .functions import from_project, from_template
-from .sam_template import LeftOut
+from .left_out import LeftOut
+from .project_functions import from_project
 
 __all__ = ["DevOptions", "RawDevOptions", "add_variables", "parse_dev_options"]
 
@@ -126,6 +126,9 @@ def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[L
         if not name or not equals:
             raise BadInput(f"--parameter {name}: must be NAME=VALUE, as in --parameter Stage=dev")
         parameters[name] = value
+    # PyYAML is imported for a template only.
+    from .template_functions import from_template
+
     path = Path(raw.template)
     # The name that `sam deploy` would ask for.
     stack = as_stack_name(path.resolve().parent.name)

@@ -12,12 +12,13 @@ import attrs
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from ...local.settings import RESERVED_VARIABLES, FunctionSettings
 from ..arguments import BadInput, check_handler
+from .left_out import LeftOut
 from .template_code import find_code
 from .template_cors import read_cors
 from .template_file import FUNCTIONS, as_mapping
 from .template_values import TemplateValues, UnknownValue
 
-__all__ = ["LeftOut", "TemplateFunction", "TemplateReader", "build_functions"]
+__all__ = ["TemplateFunction", "TemplateReader", "build_functions"]
 
 SAM = "AWS::Serverless::Function"
 READ = frozenset(
@@ -49,19 +50,6 @@ REASONS: Mapping[str, str] = {
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 MANAGED_CONCURRENCY = 16
 """Events at once in one execution environment of Managed Instances, as Python's default is."""
-
-
-@attrs.frozen
-class LeftOut:
-    """Something in a template that `okibi dev` does not do.
-
-    Args:
-        resource: the logical id, and the property if there is one, as in `Visits.Layers`.
-        reason: one clause.
-    """
-
-    resource: str
-    reason: str
 
 
 @attrs.define(eq=False)

@@ -11,7 +11,7 @@ import attrs
 from ...local.dev.dev_function import DevFunction, Route, Schedule
 from .colours import Colour, Paint
 from .event_lines import short_path
-from .sam_template import LeftOut
+from .left_out import LeftOut
 
 __all__ = ["Serving", "make_start_table"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.dev.functions import from_template, make_dev_function
+from okibi.cli.dev.project_functions import make_dev_function
+from okibi.cli.dev.template_functions import from_template
 from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
 from okibi.cli.template.sam import build_sam_template

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from okibi.cli.dev.colours import Colour, Paint
-from okibi.cli.dev.sam_template import LeftOut
+from okibi.cli.dev.left_out import LeftOut
 from okibi.cli.dev.start_table import Serving, make_start_table
 from okibi.local import FunctionSettings
 from okibi.local.dev.dev_function import DevFunction, FunctionUrl, Route, Schedule

@@ -1,19 +1,14 @@
-"""Make the functions that `okibi dev` serves: from pyproject.toml, or from a template."""
+"""Make the functions that `okibi dev` serves from pyproject.toml."""
 
-import platform
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, RouteKind, Schedule
 from ...local.settings import FunctionSettings
 from ..arguments import BadInput
 from ..project_settings import ProjectFunction, ProjectSettings, choose_function
-from .sam_template import LeftOut, TemplateReader, build_functions
-from .template_file import read_template
-from .template_triggers import read_triggers
-from .template_values import TemplateValues, check_parameters
+from .left_out import LeftOut
 
-__all__ = ["choose_project_functions", "from_project", "from_template", "make_dev_function"]
+__all__ = ["choose_project_functions", "from_project", "make_dev_function"]
 
 
 def choose_project_functions(project: ProjectSettings, asked: str | None) -> list[ProjectFunction]:
@@ -109,58 +104,3 @@ def _make_url(function: ProjectFunction) -> FunctionUrl:
 def _make_route(route: str, kind: RouteKind) -> Route:
     method, _, path = route.rpartition(" ")
     return Route(method or "ANY", path, kind)
-
-
-def from_template(
-    path: Path, parameters: Mapping[str, str], asked: str | None, stack_name: str, region: str
-) -> tuple[list[DevFunction], list[LeftOut]]:
-    """Make the functions of a SAM or CloudFormation template.
-
-    Args:
-        path: the template.
-        parameters: the values of --parameter.
-        asked: a function's name or logical id; None for all.
-        stack_name, region: of `AWS::StackName` and `AWS::Region`.
-
-    Returns:
-        The functions, and what `okibi dev` does not do.
-
-    Raises:
-        BadInput: the template is wrong, or no function in it can be served.
-    """
-    template = read_template(path)
-    check_parameters(template, parameters)
-    values = TemplateValues(template, parameters, stack_name, region)
-    reader = TemplateReader(path.resolve().parent, values)
-    reader.read_functions()
-    read_triggers(reader)
-    functions = build_functions(reader)
-    if reader.mistakes:
-        raise BadInput("\nokibi: ".join(f"{path}: {mistake}" for mistake in reader.mistakes))
-    if not functions:
-        reasons = "; ".join(f"{each.resource}: {each.reason}" for each in reader.left_out)
-        raise BadInput(f"{path}: has no function that okibi dev can serve ({reasons or 'none'})")
-    return _choose_by_name(functions, reader, asked, path), _unique(reader, functions)
-
-
-def _choose_by_name(
-    functions: Sequence[DevFunction], reader: TemplateReader, asked: str | None, path: Path
-) -> list[DevFunction]:
-    if asked is None:
-        return [*functions]
-    logical = reader.functions.get(asked)
-    names = {asked, logical.settings.name if logical else asked}
-    chosen = [function for function in functions if function.name in names]
-    if not chosen:
-        has = ", ".join(function.name for function in functions)
-        raise BadInput(f"{path}: no function {asked!r}; it has {has}")
-    return chosen
-
-
-def _unique(reader: TemplateReader, functions: Sequence[DevFunction]) -> list[LeftOut]:
-    """What is left out, each once; also another Python."""
-    ours = "python{}.{}".format(*platform.python_version_tuple())
-    others = {f.runtime for f in functions if f.runtime.startswith("python")} - {ours}
-    for runtime in sorted(others):
-        reader.leave_out(f"Runtime {runtime}", f"served by the Python of okibi, {ours[6:]}")
-    return list(dict.fromkeys(reader.left_out))
