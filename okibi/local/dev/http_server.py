@@ -8,6 +8,7 @@ is not ASCII; and the socket of a client that has left stays open until the idle
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -89,15 +90,28 @@ async def _serve_connection(
     context = worker_context.WorkerContext(None)
     contexts.add(context)
     try:
-        with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_shut_down_when_cancelled, raw)
             client = _ClientStream(
-                await SocketStream.from_socket(raw), context.terminated.set, scope.cancel
+                await SocketStream.from_socket(raw),
+                context.terminated.set,
+                nursery.cancel_scope.cancel,
             )
             await _TcpServer(application, config, context, {}, client).run()
+            nursery.cancel_scope.cancel()
     except Exception as error:
         _logger.info("closed a connection: %s", _describe(error))
     finally:
         contexts.remove(context)
+
+
+async def _shut_down_when_cancelled(raw: socket.socket) -> None:
+    """Wake anycorn, which shields its writes: a client that does not read would block the end."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        with suppress(OSError):
+            raw.shutdown(socket.SHUT_RDWR)
 
 
 @attrs.define(eq=False)

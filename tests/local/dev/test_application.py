@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from okibi.local.dev.dev_function import Route
 from okibi.local.dev.dev_server import DevServerOptions, open_dev_server
 from okibi.local.dev.http.http_front import HttpFront
-from tests.support.dev_server import dev_function, serve_functions
+from tests.support.dev_server import Served, dev_function, serve_functions
 from tests.support.local_lambda import event
 
 
@@ -100,16 +101,36 @@ async def test_an_error_of_the_block_is_raised_as_it_is() -> None:
             _ = 1 / 0
 
 
+async def open_request(served: Served, body: bytes) -> trio.SocketStream:
+    """Invoke the function on a new connection, and read no answer."""
+    head = b"POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: localhost\r\n"
+    raw = trio.socket.socket()
+    # Less than a large answer, which then does not fit into the kernel's buffers.
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await raw.connect(("127.0.0.1", served.server.port))
+    client = trio.SocketStream(raw)
+    await client.send_all(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+    return client
+
+
 async def test_a_request_in_progress_ends_with_the_server() -> None:
     """It has one second, and the function's process is killed."""
     async with serve_functions([dev_function(timeout=100)]) as served:
-        body = event(do="sleep", seconds=1000)
-        request = b"POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: localhost\r\n"
-        client = await trio.open_tcp_stream("127.0.0.1", served.server.port)
-        await client.send_all(b"%bContent-Length: %d\r\n\r\n%b" % (request, len(body), body))
+        client = await open_request(served, event(do="sleep", seconds=1000))
         await served.log.wait_for(lambda line: line.startswith("START"))
     async with client:
         assert await client.receive_some() == b""
+
+
+async def test_a_client_that_reads_nothing_does_not_keep_the_server() -> None:
+    with trio.CancelScope() as scope:
+        async with serve_functions() as served:
+            client = await open_request(served, event(do="size", size=6_000_000))
+            await served.log.wait_for(lambda line: line.startswith("REPORT"))
+            # The server waits for the client then.
+            await wait_all_tasks_blocked(0.01)
+            scope.cancel()
+    await client.aclose()
 
 
 async def test_queued_events_are_kept_with_a_data_folder(tmp_path: Path) -> None:
