@@ -80,7 +80,10 @@ Data = Annotated[
 ]
 RetryDelay = Annotated[
     str,
-    typer.Option(metavar="S", help="Seconds before the first retry of an asynchronous event."),
+    typer.Option(
+        metavar="S",
+        help="Seconds before the first retry of an asynchronous event; Lambda's are 60.",
+    ),
 ]
 ShellIdentity = Annotated[
     bool,
@@ -106,7 +109,7 @@ def dev(
     reload: Reload = True,
     attach: Attach = None,
     data: Data = None,
-    retry_delay: RetryDelay = "60",
+    retry_delay: RetryDelay = "1",
     aws: ShellIdentity = False,
     profile: Profile = None,
 ) -> None:

@@ -50,8 +50,7 @@ async def _serve(options: DevOptions) -> int:
     """Serve until cancelled. Then print the events that have not ended."""
     paint = Paint(is_coloured(sys.stdout))
     printer = LinePrinter()
-    folders = {each.name: each.settings.task_root for each in options.functions}
-    events = EventLines(folders, paint)
+    events = EventLines([function.name for function in options.functions], paint)
 
     def report(happening: Happening) -> None:
         printer.write(events.lines(happening))
@@ -114,11 +113,10 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
         lines.append(paint(warning, Colour.YELLOW))
     for name, pool in server.pools.items():
         if pool.function.attach:
-            lines.append(f"{name} waits for a runtime at {pool.runtime_api}; start it with")
-            lines.append(
-                f"  AWS_LAMBDA_RUNTIME_API={pool.runtime_api} python -m okibi.runtime"
-                f" {pool.function.settings.handler}"
-            )
+            settings = pool.function.settings
+            lines.append(f"{name} waits for its runtime; start it in {settings.task_root}:")
+            variable = f"AWS_LAMBDA_RUNTIME_API={pool.runtime_api}"
+            lines.append(f"  {variable} python -m okibi.runtime {settings.handler}")
     for name, count in server.queue.unserved.items():
         lines.append(f"{count} kept events of {name} wait: no function has that name now")
     return lines

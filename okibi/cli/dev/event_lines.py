@@ -1,6 +1,5 @@
 """Turn what happens to the functions into lines for a person."""
 
-import linecache
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -54,7 +53,6 @@ COLOURS: Mapping[InvocationStatus, Colour] = {
 }
 INDENT = "    "
 MAX_NAMED_FILES = 3
-SYNTAX_ERROR_PLACE = re.compile(r"\((\w+\.py), line (\d+)\)$")
 
 
 @attrs.define(eq=False)
@@ -62,12 +60,12 @@ class EventLines:
     """Makes the lines. An event of an HTTP request gets its line when the request has ended.
 
     Args:
-        functions: the folder of each served function, by name. Log lines have a name in front if
-            there are several functions.
+        functions: the names of the served functions. Log lines have a name in front if there are
+            several.
         paint: colours text.
     """
 
-    functions: Mapping[str, Path]
+    functions: Sequence[str]
     paint: Paint
     _requests: dict[str, HttpInvoked | HttpAnswered] = attrs.field(
         init=False, factory=dict[str, HttpInvoked | HttpAnswered]
@@ -106,7 +104,7 @@ class EventLines:
                 return self._reload(happening)
             case InitFailed():
                 head = self._head(happening.function, "does not start", Colour.RED)
-                return [head, *self._failure_lines(happening.function, happening.failure)]
+                return [head, *self._failure_lines(happening.failure)]
             case SandboxStarted(attached=True):
                 return [self._head(happening.function, "a runtime has attached", Colour.CYAN)]
             case SandboxEnded(reason="disconnected"):
@@ -158,22 +156,17 @@ class EventLines:
         parts.append(self.paint(finished.request_id, Colour.DIM))
         lines = ["  ".join(parts)]
         if finished.failure is not None:
-            lines += self._failure_lines(finished.function, finished.failure)
+            lines += self._failure_lines(finished.failure)
         return lines
 
-    def _failure_lines(self, function: str, failure: FunctionFailure) -> list[str]:
-        """The error, its place, and the user's frames."""
+    def _failure_lines(self, failure: FunctionFailure) -> list[str]:
+        """The error, and the user's frames."""
         text = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
         lines = [
             self.paint(f"{INDENT}{line}", Colour.RED) for line in text.splitlines() if line.strip()
         ]
-        if failure.frames:
-            frames = (line for frame in failure.frames for line in frame.rstrip().splitlines())
-            lines += [f"{INDENT}{line}" for line in frames]
-        elif place := SYNTAX_ERROR_PLACE.search(failure.message):
-            # A module that Python could not compile has no frame.
-            lines += _source_lines(self.functions[function] / place[1], int(place[2]))
-        return lines
+        frames = (line for frame in failure.frames for line in frame.rstrip().splitlines())
+        return lines + [f"{INDENT}{line}" for line in frames]
 
     def _queue_line(self, event: EventRetried | EventDropped, text: str) -> str:
         head = self._head(event.function, text, Colour.YELLOW)
@@ -208,7 +201,7 @@ class EventLines:
             text = f"{_name_files(files)} changed: {what}{serving}"
             lines = [self._head(happening.function, text, Colour.RED)]
             if not again:
-                lines += self._failure_lines(happening.function, happening.failure)
+                lines += self._failure_lines(happening.failure)
             self._last_failure = happening.failure
         else:
             self._last_failure = None
@@ -220,15 +213,6 @@ class EventLines:
             text = f"{_name_files(files)} changed: {what} reloaded in {took:.0f} ms"
             lines.append(self.paint(text, Colour.CYAN))
         return lines
-
-
-def _source_lines(file: Path, number: int) -> list[str]:
-    """The place of an error and its line, as in a traceback."""
-    # Read anew: its user is about to correct it.
-    linecache.checkcache(str(file))
-    source = linecache.getline(str(file), number).strip()
-    place = f'{INDENT}  File "{short_path(file)}", line {number}'
-    return [place, f"{INDENT}    {source}"] if source else []
 
 
 def _describe_request(request: HttpAnswered) -> str:

@@ -40,7 +40,7 @@ class RawDevOptions:
     reload: bool = True
     attach: str | None = None
     data: str | None = None
-    retry_delay: str = "60"
+    retry_delay: str = "1"
     aws: bool = False
     profile: str | None = None
 
