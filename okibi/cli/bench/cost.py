@@ -19,12 +19,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from ...local.limits import MAX_MEMORY, MIN_MEMORY
 from .prices import Prices, ServerPrice
 
 __all__ = ["Estimate", "MonthlyLoad", "billed_ms", "clamp_memory", "estimate"]
 
-SMALLEST, LARGEST = 128, 10_240
-"""Limits of a function's memory in MB."""
 LOADED = 0.7
 """The mean load of a server's cores."""
 
@@ -69,7 +68,7 @@ class Estimate:
 
 def clamp_memory(peak_mb: float | None) -> int:
     """Return the memory to configure for a measured memory, within Lambda's limits."""
-    return min(max(SMALLEST, math.ceil(peak_mb or 0)), LARGEST)
+    return min(max(MIN_MEMORY, math.ceil(peak_mb or 0)), MAX_MEMORY)
 
 
 def estimate(load: MonthlyLoad, prices: Prices) -> tuple[Estimate, ...]:

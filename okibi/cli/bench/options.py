@@ -11,6 +11,7 @@ from typing import TypedDict
 import attrs
 
 from ...local import FunctionSettings
+from ...local.limits import MAX_MEMORY, MIN_MEMORY
 from ..arguments import (
     BadInput,
     check_handler,
@@ -189,10 +190,10 @@ def _memory(text: str | None) -> int | None:
     if text is None:
         return None
     number = parse_number(text)
-    if not number.is_integer() or not 128 <= number <= 10_240:
+    if not number.is_integer() or not MIN_MEMORY <= number <= MAX_MEMORY:
         raise BadInput(
-            f"--memory-size {text}: must be an integer from 128 to 10240 (MB), as in"
-            " --memory-size 512"
+            f"--memory-size {text}: must be an integer from {MIN_MEMORY} to {MAX_MEMORY} (MB), as"
+            " in --memory-size 512"
         )
     return int(number)
 
