@@ -39,10 +39,14 @@ def complete_function(incomplete: str) -> list[str]:
 
 
 Handler = Annotated[
-    str, typer.Argument(help="module.name, e.g. app.handler.", autocompletion=complete_function)
+    str,
+    typer.Argument(
+        metavar="HANDLER", help="module.name, e.g. app.handler.", autocompletion=complete_function
+    ),
 ]
 Event = Annotated[
-    str | None, typer.Argument(help="JSON, a JSON file, or - for stdin. Default: {}.")
+    str | None,
+    typer.Argument(metavar="EVENT", help="JSON, a JSON file, or - for stdin. Default: {}."),
 ]
 Timeout = Annotated[
     str, typer.Option(metavar="S", help="Time-out of each event in seconds, e.g. 0.5.")

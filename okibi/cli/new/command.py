@@ -25,7 +25,7 @@ NEXT_STEPS = """\
 Next:
   cd {name}
   okibi dev     # serves the function on http://127.0.0.1:9000, and reloads it when you save
-  pytest        # runs its tests
+  pytest        # runs its tests (pip install pytest)
 """
 
 
