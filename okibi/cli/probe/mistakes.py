@@ -71,8 +71,12 @@ def _event_mistakes(function: Function, folder: str) -> Iterator[Mistake]:
     target: Any = function.handler.handler
     if not is_handler(target):
         return
+    from ...runtime.codec.typed_json import decoder_for
+
     try:
-        problem = _describe_undecodable(event_type(target))
+        kind = event_type(target)
+        decoder_for(kind)
+        problem = _describe_undecodable(kind)
     except Exception as error:
         # msgspec refuses the type, or evaluates an annotation that names something unknown.
         problem = error_text(error)
@@ -85,18 +89,16 @@ def _event_mistakes(function: Function, folder: str) -> Iterator[Mistake]:
 
 
 def _describe_undecodable(kind: Any) -> str:
-    """Return why no event can be decoded into a type; empty if one can.
-
-    Raises:
-        TypeError: msgspec does not support the type.
-    """
+    """Return which class in a type no event can be decoded into; empty if there is none."""
     import msgspec.inspect
 
-    if kind is Any:
+    try:
+        found: list[object] = [] if kind is Any else [msgspec.inspect.type_info(kind)]
+    except Exception:
+        # The decoder takes the type; only its description fails.
         return ""
-    found: list[object] = [msgspec.inspect.type_info(kind)]
     # A loop with a set: a type may contain itself.
-    seen = {id(found[0])}
+    seen = set(map(id, found))
     for each in found:
         if isinstance(each, msgspec.inspect.CustomType):
             plain: Any = get_origin(each.cls) or each.cls
