@@ -18,12 +18,13 @@ import trio
 
 from ..invoke_errors import InvokeError
 from .asgi import Receive, Scope, Send, read_body
+from .dev_function import DevFunction
 from .lambda_api.responses import LambdaResponse, send_response
 
 __all__ = ["TREE_PATH", "LiveTree", "LiveTrees"]
 
 TREE_PATH = "/okibi/tree"
-"""The path of `LiveTrees`; the query `function=NAME` chooses a function."""
+"""The path of `LiveTrees`; the query `function=NAME` chooses a function, also by its handler."""
 
 ANSWER_LIMIT = 2.0
 """Seconds for a sandbox to answer."""
@@ -50,6 +51,11 @@ class ObservedSandbox(Protocol):
 
 class ObservedPool(Protocol):
     """The sandboxes of a function."""
+
+    @property
+    def function(self) -> DevFunction:
+        """The function."""
+        ...
 
     @property
     def observed_sandboxes(self) -> Sequence[ObservedSandbox]:
@@ -102,16 +108,25 @@ class LiveTrees:
         await read_body(receive, 0)
         if scope["method"] != "GET":
             raise InvokeError(405, "MethodNotAllowedException", f"{TREE_PATH} takes GET only")
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("function", [*self.pools])
-        if unknown := [name for name in asked if name not in self.pools]:
-            raise InvokeError(
-                404,
-                "ResourceNotFoundException",
-                f"no function {unknown[0]!r}: okibi dev serves {', '.join(self.pools)}",
-            )
-        trees = [tree for name in asked for tree in await self.read(name)]
+        asked = parse_qs(scope["query_string"].decode("latin-1")).get("function", [])
+        trees = [tree for name in self._find(*asked) for tree in await self.read(name)]
         body = msgspec.json.encode([attrs.asdict(each) for each in trees])
         await send_response(send, LambdaResponse(200, body))
+
+    def _find(self, asked: str = "", *_: str) -> list[str]:
+        """Return the names of the functions that a request asks for."""
+        found = [
+            name
+            for name, pool in self.pools.items()
+            if asked in ("", name, pool.function.settings.handler)
+        ]
+        if found:
+            return found
+        raise InvokeError(
+            404,
+            "ResourceNotFoundException",
+            f"no function {asked!r}: okibi dev serves {', '.join(self.pools)}",
+        )
 
     async def read(self, name: str) -> list[LiveTree]:
         """Read the trees of a function's sandboxes."""

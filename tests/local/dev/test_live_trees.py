@@ -104,6 +104,13 @@ async def test_after_a_look_the_sandbox_takes_events_as_before(function: DevFunc
         assert pool.sandboxes == 1
 
 
+async def test_a_function_is_found_by_its_handler_too(function: DevFunction) -> None:
+    async with opened(function) as (_, trees):
+        (found,) = await get(trees, b"function=app.function")
+
+    assert found["function"] == "visits"
+
+
 async def test_a_function_without_sandboxes_has_no_tree(function: DevFunction) -> None:
     async with opened(attrs.evolve(function, reserved_concurrency=0)) as (_, trees):
         assert await get(trees) == []
