@@ -131,7 +131,9 @@ def read_invocation(
         raise _bad_content(f"Could not parse request body into json: {wrong}")
     invocation = Invocation(payload, timeout, function_arn=function_arn)
     invocation.tenant_id = _read_tenant_id(_header(headers, b"x-amz-tenant-id"))
-    invocation.client_context = _read_client_context(_header(headers, b"x-amz-client-context"))
+    context = _read_client_context(_header(headers, b"x-amz-client-context"))
+    # "Lambda passes the ClientContext object to your function for synchronous invocations only."
+    invocation.client_context = "" if asynchronous else context
     if read_choice(headers, "X-Amz-Log-Type", "None", "Tail") == "Tail" and not asynchronous:
         invocation.log = LogTail()
     if trace_id := _header(headers, b"x-amzn-trace-id"):

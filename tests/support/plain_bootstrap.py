@@ -148,6 +148,9 @@ def serve(connection: HTTPConnection) -> None:
             event = json.loads(body)
             if event.get("do") == "headers":
                 event["headers"] = {name.lower(): value for name, value in response.getheaders()}
+            if event.get("do") == "print context":
+                context = response.getheader("Lambda-Runtime-Client-Context", "")
+                print("context:" + context, flush=True)
             if event.get("do") == "stream":
                 stream(connection, request_id, event)
                 continue

@@ -139,6 +139,14 @@ async def test_a_queued_event_runs_under_the_request_id_of_the_answer() -> None:
         assert "ran" in served.log.lines
 
 
+async def test_a_queued_event_has_no_client_context() -> None:
+    async with serve_functions() as served:
+        headers = {"X_Amz_Invocation_Type": "Event", "X_Amz_Client_Context": "eyJhIjoxfQ=="}
+        await served.invoke(event(do="print context"), **headers)
+
+        assert await served.log.wait_for(lambda line: line.startswith("context:")) == "context:"
+
+
 # -- streams
 
 
