@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import time
+from pathlib import Path
 
 import trio
 
@@ -17,6 +18,9 @@ def handler(event, context):
             raise ValueError("this is the function's own error")
         case "sleep":
             time.sleep(float(query["seconds"]))
+        case "gated":
+            while not Path(query["gate"]).exists():
+                time.sleep(0.01)
         case "malformed":
             return {"statusCode": 200, "body": {"not": "a string"}}
         case "cookies":

@@ -102,7 +102,7 @@ def test_a_failed_function_is_answered_as_each_service_does(url: str) -> None:
 
 
 def test_a_function_that_times_out_is_a_502() -> None:
-    with serve_in_thread([web("slow", timeout=0.5)]) as url:
+    with serve_in_thread([web("slow", timeout=1.0)]) as url:
         answer = call(f"{url}/sleep?seconds=60")
         # Served alone and without routes, a function has its URL at the root.
         assert call(f"{url}/again").json()["rawPath"] == "/again"
@@ -290,9 +290,15 @@ def test_a_function_goes_on_when_its_client_leaves(url: str, tmp_path: Path) -> 
     assert mark.read_text() == "the function went on"
 
 
-def test_a_client_that_leaves_a_waiting_request_is_forgotten(url: str) -> None:
+def test_a_client_that_leaves_a_waiting_request_is_forgotten(url: str, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{url}/lambda-url/web/sleep?seconds=0.3", timeout=0.05, trust_env=False)
+        httpx.get(
+            f"{url}/lambda-url/web/gated?gate={gate}",
+            timeout=httpx.Timeout(HANG, read=0.05),
+            trust_env=False,
+        )
+    gate.touch()
     assert call(f"{url}/visits/bob").status_code == 200
 
 
