@@ -78,6 +78,11 @@ def handle(event: dict[str, object], request_id: str) -> object:
             os._exit(int(str(event["status"])))
         case "sleep":
             time.sleep(float(str(event["seconds"])))
+        case "ask":
+            # Another sandbox's Runtime API for an event.
+            other = HTTPConnection(str(event["address"]))
+            other.request("GET", "/2018-06-01/runtime/invocation/next")
+            return {"status": other.getresponse().status}
         case "fifo":
             # Until the test has opened and closed the FIFO for writing.
             with open(str(event["path"])) as fifo:

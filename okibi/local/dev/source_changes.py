@@ -35,12 +35,15 @@ RETURN_STEP = 0.2
 
 _IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 _IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".swx", ".tmp", "~")
+# A function may write these beside its code, on this machine at least: SQLite's files, and logs.
+_DATA_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", ".log")
 
 
 def is_source(path: Path, root: Path, ignored: Collection[Path] = ()) -> bool:
     """Whether a file may be part of a function's code.
 
-    Hidden files, byte code, installed packages and what editors write beside a file are not.
+    Hidden files, byte code, installed packages, databases, logs and what editors write beside a
+    file are not.
 
     Args:
         path: the file.
@@ -52,7 +55,11 @@ def is_source(path: Path, root: Path, ignored: Collection[Path] = ()) -> bool:
     if any(_is_ignored(part) for part in path.relative_to(root).parts):
         return False
     # vim creates and deletes a file 4913 to see whether it may write into the folder.
-    if path.name.startswith("#") or path.name.endswith(_IGNORED_SUFFIXES) or path.name == "4913":
+    if (
+        path.name.startswith("#")
+        or path.name.endswith(_IGNORED_SUFFIXES + _DATA_SUFFIXES)
+        or path.name == "4913"
+    ):
         return False
     return not any(path.is_relative_to(each) for each in ignored)
 

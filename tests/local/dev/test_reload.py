@@ -305,6 +305,8 @@ def test_the_nearest_folders_of_a_large_tree_are_watched(
         ("4913", False),
         ("#app.py#", False),
         (".env", False),
+        ("visits.db-wal", False),
+        ("site-packages/x.py", False),
         ("inner/app.cpython-313.pyc", False),
         ("../other/app.py", False),
     ],
