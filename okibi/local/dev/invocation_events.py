@@ -32,6 +32,8 @@ __all__ = [
 
 # A syntax error's entry has no comma, as the official client writes it.
 _PLACE = re.compile(r'\s*File "(?P<file>[^"]+)",? [Ll]ine (?P<line>\d+)')
+# The platform's errors begin with it; in an init phase there is none.
+_REQUEST_ID = re.compile(r"^RequestId: \S* ?Error: ")
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -236,7 +238,7 @@ def read_failure(outcome: InvocationOutcome, task_root: Path) -> FunctionFailure
     place = _PLACE.match(frames[-1]) if frames else None
     return FunctionFailure(
         body.errorType or outcome.error_type or "",
-        body.errorMessage,
+        _REQUEST_ID.sub("", body.errorMessage),
         tuple(frames),
         place["file"] if place else "",
         int(place["line"]) if place else 0,

@@ -58,6 +58,13 @@ def test_a_body_that_is_no_error_becomes_the_message() -> None:
     assert (failure.error_type, failure.message) == ("Function.Unknown", "oh no")
 
 
+@pytest.mark.parametrize("request_id", ["", "5dec58a3-0000-4000-8000-000000000000"])
+def test_an_error_of_the_platform_is_shown_without_the_request_id(request_id: str) -> None:
+    failure = read_failure(exited(request_id, 3), ROOT)
+
+    assert failure.message == "Runtime exited with error: exit status 3"
+
+
 @pytest.mark.parametrize(
     ("outcome", "handed_out", "status"),
     [
