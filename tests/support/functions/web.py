@@ -21,8 +21,6 @@ def handler(event, context):
         case "gated":
             while not Path(query["gate"]).exists():
                 time.sleep(0.01)
-        case "malformed":
-            return {"statusCode": 200, "body": {"not": "a string"}}
         case "cookies":
             cookies = [f"c{number}={number}; Path=/" for number in range(50)]
             return {"statusCode": 200, "cookies": cookies, "body": ",".join(event["cookies"])}

@@ -46,7 +46,7 @@ def url() -> Iterator[str]:
         web("stream", "web.stream", url=FunctionUrl(streaming=True)),
         web("buffered-stream", "web.stream"),
         web("plain", url=FunctionUrl(streaming=True)),
-        web("no-url", url=None),
+        web("no-url", url=None, reserved_concurrency=0),
     ]
     with serve_in_thread(functions) as address:
         yield address
