@@ -22,7 +22,7 @@ from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
 from ..local.runtime_api import RuntimeApi
 from ..local.settings import FunctionSettings
-from ..runtime.deadlines.interrupt import DeadlineInterrupt
+from ..runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
 from ..runtime.handlers.function import Function
 from ..runtime.handlers.handler import is_async, is_handler, streams
 from ..runtime.in_flight.lane import Lane
@@ -85,12 +85,14 @@ class FunctionEngine:
         self._slots = trio.Semaphore(lanes)
         self._lanes = [Lane(n, ADDRESS.encode()) for n in range(lanes)]
         self._interrupt = DeadlineInterrupt()
-        self._on_main_thread = threading.current_thread() is threading.main_thread()
+        # Windows has no such signal.
+        main_thread = threading.current_thread() is threading.main_thread()
+        self._interrupts = main_thread and SIGNAL != 0
         target = function.handler.handler
         plain = not (is_handler(target) or is_async(target) or streams(target))
         inline = plain and lanes == 1 and not function.children
         self._watch = DeadlineWatch(
-            self._lanes, self._interrupt, runs_inline=inline and self._on_main_thread
+            self._lanes, self._interrupt, runs_inline=inline and self._interrupts
         )
         self._watching = trio.CancelScope()
         self.ledger = Ledger(self._lanes, self._fail, self._watch)
@@ -138,8 +140,8 @@ class FunctionEngine:
             set_lanes(len(self._lanes))
             self._api.wall_clock = stack.enter_context(wall_clock())
             stack.enter_context(self._keep_errors())
-            stack.enter_context(self.crashes)
-            if self._on_main_thread:
+            stack.callback(self.crashes.close)
+            if self._interrupts:
                 stack.enter_context(self._interrupt)
             watch = watch_threads()
             if watch is not None:

@@ -1,6 +1,7 @@
 """Let the next call of a server crash it, for a test."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -34,22 +35,24 @@ class NextCrash:
 
 
 class NextCrashes:
-    """The crashes of one test that have not happened yet. Entered while the tree runs."""
+    """The crashes of one test that have not happened yet. `close` forgets them."""
 
     def __init__(self) -> None:
         self._waiting = list[NextCrash]()
         self._original: Callable[..., Awaitable[Any]] = getattr(Server, "_handle_request")  # noqa: B009
-        self._patch = patch.object(Server, "_handle_request", self._wrapper())
+        self._patches = ExitStack()
 
     def add(self, crash: NextCrash) -> None:
         """Add a crash; of several for one call, the first one added happens first."""
+        if not self._waiting:
+            # Patched only from the first crash to the last: tracebacks show the wrapper.
+            self._patches.enter_context(patch.object(Server, "_handle_request", self._wrapper()))
         self._waiting.append(crash)
 
-    def __enter__(self) -> None:
-        self._patch.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._patch.stop()
+    def close(self) -> None:
+        """Forget the crashes that have not happened."""
+        self._waiting.clear()
+        self._patches.close()
 
     def _wrapper(self) -> Callable[..., Awaitable[Any]]:
         async def handle_request(server: Server, request: Request) -> Any:
@@ -57,6 +60,8 @@ class NextCrashes:
             if found is None:
                 return await self._original(server, request)
             self._waiting.remove(found)
+            if not self._waiting:
+                self._patches.close()
 
             async def crash(*_: object, **__: object) -> None:
                 raise found.error

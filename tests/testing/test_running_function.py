@@ -15,7 +15,7 @@ from okibi import Child, Context, Function, Handler, Name, Refusal, Server, stre
 from okibi.actors import StartError
 from okibi.runtime import FREEZES, Freeze
 from okibi.supervisors import SpecError
-from okibi.testing import FunctionError, FunctionTimedOut, running, virtual_time
+from okibi.testing import FunctionError, FunctionTimedOut, function_engine, running, virtual_time
 from tests.limits import HANG
 
 
@@ -293,6 +293,25 @@ def test_a_plain_def_runs_on_the_main_thread_and_is_interrupted() -> None:
     assert cleaned_up == [True, True]
 
 
+def test_a_plain_def_runs_where_no_signal_can_interrupt_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(lambda event, context: event) as app:
+            results.append(await app.invoke(1))
+
+    results = list[int]()
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+    # As on Windows.
+    monkeypatch.setattr(function_engine, "SIGNAL", 0)
+    main()
+
+    assert results == [1, 1]
+
+
 @virtual_time
 async def test_a_plain_def_beside_actors_has_its_real_time() -> None:
     slow = threading.Event()
@@ -401,6 +420,28 @@ async def test_a_refusal_of_the_next_call_leaves_the_server_running() -> None:
             await app.invoke({"name": "bob"})
 
         assert app.restarts(VISITS) == 0
+
+
+@virtual_time
+async def test_several_crashes_happen_in_order() -> None:
+    async with running(FUNCTION) as app:
+        app.crash_next(VISITS, OSError("first"))
+        app.crash_next(Visits.visit, OSError("second"))
+        for name in ("first", "second"):
+            with pytest.raises(FunctionError, match=f"OSError: {name}"):
+                await app.invoke({"name": "bob"})
+            await VISITS.wait()
+
+        assert (await app.invoke({"name": "bob"}))["visit"] == 1
+        assert app.restarts(VISITS) == 2
+
+
+@virtual_time
+async def test_a_crash_that_was_not_reached_is_forgotten() -> None:
+    async with running(FUNCTION) as app:
+        app.crash_next(VISITS, OSError("disk full"))
+    async with running(FUNCTION) as app:
+        assert (await app.invoke({"name": "bob"}))["visit"] == 1
 
 
 @virtual_time
