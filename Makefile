@@ -60,9 +60,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-.PHONY: help demo test test-all test-rest test-deploy test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held reload \
-  streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
-  streaming dev-server kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
+  reload dev-server streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
 
 # What stands at the top of this file.
 help:
@@ -283,6 +281,7 @@ streaming: .venv/installed
 
 reload: .venv/installed
 	$(BIN)/python -m benchmarks.dev_reload
+
 dev-server: .venv/installed
 	$(BIN)/python -m benchmarks.dev_server
 

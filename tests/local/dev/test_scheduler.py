@@ -10,12 +10,12 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from okibi.local.sample_events import sample_event
 
 from okibi.local import FunctionSettings, Invocation
 from okibi.local.dev.dev_function import DevFunction, Schedule
 from okibi.local.dev.schedules.schedule_error import ScheduleError
 from okibi.local.dev.schedules.scheduler import Scheduler, scheduled_event
+from okibi.local.sample_events import sample_event
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EVERY_MINUTE = "cron(* * * * ? *)"
