@@ -40,6 +40,8 @@ class PooledSandbox:
         orphan_killer: kills the process if this process is killed.
         replaces: the sandbox has changed code, and takes over when it has started. Its pool reports
             a failed init phase.
+        turns: limits how many sandboxes initialise at once that no event waits for; None starts
+            the process at once.
     """
 
     function: DevFunction
@@ -48,6 +50,7 @@ class PooledSandbox:
     on_change: Callable[[], None]
     orphan_killer: OrphanKiller | None = None
     replaces: bool = False
+    turns: trio.CapacityLimiter | None = None
 
     current: set[Invocation] = attrs.field(factory=set[Invocation], init=False)
     """The invocations that the sandbox has; in classic mode, until the runtime is idle again."""
@@ -137,14 +140,23 @@ class PooledSandbox:
                 ) as self._local,
                 trio.open_nursery() as nursery,
             ):
-                self._local.start()
                 self._opened.set()
                 nursery.start_soon(self._watch_init, self._local)
+                if self.turns is None:
+                    self._local.start()
+                else:
+                    nursery.start_soon(self._start_in_turn, self._local, self.turns)
                 await self.retired.wait()
                 nursery.cancel_scope.cancel()
         except* OSError as errors:
             self._fail(_first(errors))
         self.report(SandboxEnded(self.function.name, self.number, self._end_reason))
+
+    def start_now(self) -> None:
+        """Start the process before its turn: an event waits for it."""
+        self.turns = None
+        if self._local is not None:
+            self._local.start()
 
     async def run_invocation(self, invocation: Invocation) -> None:
         """Run an invocation that is in `current`; afterwards it has an outcome."""
@@ -201,6 +213,14 @@ class PooledSandbox:
             self.failure = None
 
     # -- internals
+
+    async def _start_in_turn(self, local: LocalLambda, turns: trio.CapacityLimiter) -> None:
+        await turns.acquire_on_behalf_of(self)
+        try:
+            local.start()
+            await self.settled.wait()
+        finally:
+            turns.release_on_behalf_of(self)
 
     async def _watch_init(self, local: LocalLambda) -> None:
         while not self.initialised:

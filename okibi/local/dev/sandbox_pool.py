@@ -1,5 +1,7 @@
 """The sandboxes of one function: started on demand, frozen, recycled, and replaced by new code."""
 
+import math
+import os
 import signal
 import tempfile
 from collections import deque
@@ -27,6 +29,23 @@ __all__ = ["IDLE_TIMEOUT", "SandboxPool", "open_sandbox_pool"]
 
 IDLE_TIMEOUT = 600.0
 """Seconds after which an idle sandbox ends. Lambda names no figure; 5 to 15 minutes are common."""
+
+
+_turns: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("okibi_start_turns")
+
+
+def _start_turns() -> trio.CapacityLimiter:
+    """Return the limit for all pools: one start a core.
+
+    A save may change the code of twenty functions. The one that the user calls must not wait for
+    the start of all others.
+    """
+    try:
+        return _turns.get()
+    except LookupError:
+        turns = trio.CapacityLimiter(os.cpu_count() or 1)
+        _turns.set(turns)
+        return turns
 
 
 def _ignore(_: DevEvent) -> None:
@@ -58,6 +77,8 @@ class SandboxPool:
     )
     """The sandboxes that serve; those that only finish an event are not among them."""
     _waiting: deque[_Waiting] = attrs.field(factory=deque[_Waiting], init=False)
+    used_at: float = attrs.field(default=-math.inf, init=False)
+    """When the last event came, on trio's clock."""
     _in_flight: int = attrs.field(default=0, init=False)
     _started: int = attrs.field(default=0, init=False)
     _running: int = attrs.field(default=0, init=False)
@@ -132,11 +153,14 @@ class SandboxPool:
         if refused is not None:
             raise refused
         self._in_flight += 1
+        self.used_at = trio.current_time()
         self._waiting.append(_Waiting(invocation, trio.Event() if done is None else done))
         self._dispatch()
 
     def _dispatch(self) -> None:
         """Give waiting events to sandboxes; start sandboxes if the rules allow it."""
+        if self._waiting and self._replacement is not None:
+            self._replacement.start_now()
         while self._waiting and self._replacement is None and not self._closing:
             sandbox = choose_sandbox(self._sandboxes)
             if sandbox is None:
@@ -177,9 +201,11 @@ class SandboxPool:
     def start_sandbox(self) -> None:
         """Start a sandbox ahead of the first event, unless there is one."""
         if not self._sandboxes and not self.function.attach and not self._closing:
-            self._sandboxes.append(self._start_sandbox())
+            self._sandboxes.append(self._start_sandbox(turns=_start_turns()))
 
-    def _start_sandbox(self, *, replaces: bool = False) -> PooledSandbox:
+    def _start_sandbox(
+        self, *, replaces: bool = False, turns: trio.CapacityLimiter | None = None
+    ) -> PooledSandbox:
         self._started += 1
         self._running += 1
         settings = observed_settings(self.function.settings, self.socket_folder)
@@ -190,6 +216,7 @@ class SandboxPool:
             self._on_change,
             self._orphan_killer,
             replaces,
+            turns,
         )
         self._nursery.start_soon(self._run_sandbox, sandbox)
         return sandbox
@@ -248,9 +275,10 @@ class SandboxPool:
         if failure := find_syntax_error(files, replaced.settings):
             self._fail_reload(failure)
         elif self._sandboxes or self._replacement or self._broken or self._start_ahead:
-            replacement = self._start_sandbox(replaces=True)
+            replacement = self._start_sandbox(replaces=True, turns=_start_turns())
             self._nursery.start_soon(self._await_replacement, replacement, began)
             self._replace_replacement(replacement)
+            self._dispatch()
         # Otherwise the next event starts the new code.
 
     async def _await_replacement(self, replacement: PooledSandbox, began: float) -> None:

@@ -217,7 +217,8 @@ def _apply(
     for path in sorted(changed):
         if path in callbacks:
             callbacks[path](path)
-    for pool in pools:
+    # The function that was called last starts first.
+    for pool in sorted(pools, key=lambda each: each.used_at, reverse=True):
         root = pool.function.settings.task_root
         files = sorted(path for path in changed if is_source(path, root, ignored))
         if files:

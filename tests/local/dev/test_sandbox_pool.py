@@ -16,6 +16,7 @@ from okibi.local.dev.invocation_events import (
     InitFailed,
     InvocationFinished,
     InvocationStatus,
+    LogLine,
     SandboxEnded,
     SandboxStarted,
 )
@@ -237,6 +238,33 @@ async def test_the_first_sandbox_starts_before_an_event_comes() -> None:
 
     assert started.sandbox == 1
     assert len(reported.of(SandboxStarted)) == 1
+
+
+async def test_only_one_sandbox_a_core_starts_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    async with opened_pool(handler="init.hang") as (_, hanging):
+        await hanging.wait_for(LogLine)
+        async with opened_pool() as (pool, reported):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert pool.pids == []
+            await invoke(pool)
+
+    assert len(reported.of(SandboxStarted)) == 1
+
+
+async def test_an_event_starts_changed_code_before_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    async with opened_pool(handler="init.hang") as (_, hanging):
+        await hanging.wait_for(LogLine)
+        async with opened_pool(start_ahead=False) as (pool, reported):
+            await invoke(pool)
+            pool.reload()
+            await invoke(pool)
+            await reported.wait_for(InvocationFinished, 2)
+
+    assert [each.sandbox for each in reported.of(InvocationFinished)] == [1, 2]
 
 
 async def test_a_cancelled_wait_does_not_stop_the_function(tmp_path: Path) -> None:
