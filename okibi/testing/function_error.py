@@ -40,7 +40,7 @@ class FunctionTimedOut(FunctionError):
     """The handler ran out of time. okibi answers a margin before the platform's time-out."""
 
 
-class _ErrorBody(msgspec.Struct):
+class _ErrorFields(msgspec.Struct):
     errorType: str = ""  # noqa: N815, as in the body
     errorMessage: str = ""  # noqa: N815
     stackTrace: list[str] = []  # noqa: N815
@@ -75,9 +75,9 @@ def decode_result(result: InvokeResult, content_type: str = "application/json") 
 def read_error(result: InvokeResult) -> FunctionError:
     """Build the exception for a result that is an error."""
     try:
-        body = msgspec.json.decode(result.payload, type=_ErrorBody)
+        body = msgspec.json.decode(result.payload, type=_ErrorFields)
     except msgspec.DecodeError:
-        body = _ErrorBody(errorMessage=result.payload.decode("utf-8", "replace"))
+        body = _ErrorFields(errorMessage=result.payload.decode("utf-8", "replace"))
     kind = body.errorType or result.error_type or "Runtime.Unknown"
     error = FunctionTimedOut if result.error_type in TIMED_OUT else FunctionError
     return error(kind, body.errorMessage, body.stackTrace, result.request_id)

@@ -43,8 +43,8 @@ def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
 
     When all tasks wait, the clock jumps to the next deadline: `trio.sleep(3600)` takes no time.
     While a thread works (`trio.to_thread`, a plain `def` handler in a thread), the clock runs like
-    the real one. It also jumps while a task waits for the network: use the real clock for such a
-    test, `trio.run(test)`.
+    the real one. The clock jumps while a task waits for the network, a subprocess or a
+    `threading.Thread`: run such a test by the real clock, `trio.run(test)`.
 
     Args:
         test: an `async def`.
