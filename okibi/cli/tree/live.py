@@ -105,9 +105,10 @@ async def _fetch(function: str | None, port: int) -> bytes:
         ask = partial(_get, port, f"/okibi/tree{query}")
         status, body = await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
     except (OSError, HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(
-            f"okibi dev does not answer on port {port} ({error}); start it first, or give its port,"
-            " as in --port 9001"
+            f"okibi dev does not answer on port {port} ({reason}); start it first, or give its"
+            " port, as in --port 9001"
         ) from error
     if status == 404 and (message := _read_message(body)):
         raise BadInput(message)
