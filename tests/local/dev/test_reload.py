@@ -320,3 +320,15 @@ async def test_a_reload_keeps_the_name(tmp_path: Path) -> None:
         renamed = attrs.evolve(pool.function.settings, name="other")
         with pytest.raises(ValueError, match="name and attach must stay"):
             pool.reload([], attrs.evolve(pool.function, settings=renamed))
+
+
+async def test_a_watcher_that_cannot_start_raises_the_systems_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("OS file watch limit reached.")
+
+    monkeypatch.setattr("okibi.local.dev.source_changes.awatch", refuse)
+    async with open_sandbox_pool(plain_function(tmp_path), start_ahead=False) as pool:
+        with pytest.raises(OSError, match="watch limit"):
+            await watch_sources([pool])
