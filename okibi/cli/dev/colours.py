@@ -36,7 +36,7 @@ class Paint:
 
     def __call__(self, text: str, *colours: Colour) -> str:
         """Colour a text."""
-        if not self.coloured or not text:
+        if not self.coloured or not colours:
             return text
         return f"\x1b[{';'.join(colour.value for colour in colours)}m{text}\x1b[0m"
 
