@@ -32,7 +32,7 @@ from .cloud import Answer, Cloud, RunError
 from .estimate import Rounds, describe, estimate_cents
 from .judgements import Finding, Verdict
 from .markdown import RouteResult, RunInfo, render
-from .routes import EMULATED, ROUTES, Conditions, Route, choose_routes
+from .routes import EMULATED, ROUTES, Conditions, DeploymentRoute, choose_routes
 from .templates import Built, Settings, function_name, route_template, shared_template
 
 PREFIX = "okibi-aws"
@@ -65,7 +65,7 @@ class Run:
     sizes: dict[str, int] = attrs.Factory(dict[str, int])
     results: list[RouteResult] = attrs.Factory(list[RouteResult])
 
-    def deploy(self, routes: Sequence[Route]) -> dict[Route, dict[str, str]]:
+    def deploy(self, routes: Sequence[DeploymentRoute]) -> dict[DeploymentRoute, dict[str, str]]:
         """Create the stacks; return the outputs of those that succeed."""
         run = self.settings.run
         shared = f"{run}-{SHARED}"
@@ -76,12 +76,12 @@ class Run:
         project = self.folder / "project"
         packages.write_project(project)
         begun = [route for route in routes if self._goes_on(route, self._begin, project, outputs)]
-        deployed: dict[Route, dict[str, str]] = {}
+        deployed: dict[DeploymentRoute, dict[str, str]] = {}
         for route in begun:
             self._goes_on(route, self._finish, deployed)
         return deployed
 
-    def _begin(self, route: Route, project: Path, outputs: dict[str, str]) -> None:
+    def _begin(self, route: DeploymentRoute, project: Path, outputs: dict[str, str]) -> None:
         say(f"Building and deploying: {route.title} ...")
         built = self._upload(route, project, outputs)
         template = route_template(
@@ -90,10 +90,12 @@ class Run:
         run = self.settings.run
         self.cloud.create_stack(f"{run}-{route.name}", run, template)
 
-    def _finish(self, route: Route, deployed: dict[Route, dict[str, str]]) -> None:
+    def _finish(
+        self, route: DeploymentRoute, deployed: dict[DeploymentRoute, dict[str, str]]
+    ) -> None:
         deployed[route] = self.cloud.wait_for_stack(f"{self.settings.run}-{route.name}")
 
-    def _upload(self, route: Route, project: Path, outputs: dict[str, str]) -> Built:
+    def _upload(self, route: DeploymentRoute, project: Path, outputs: dict[str, str]) -> Built:
         """Build what a route needs, and upload zips and images."""
         built = packages.build(route, self.settings, project, self.interpreter)
 
@@ -115,10 +117,10 @@ class Run:
             runtime=push(built.runtime) if built.runtime else "",
         )
 
-    def check(self, deployed: dict[Route, dict[str, str]]) -> None:
+    def check(self, deployed: dict[DeploymentRoute, dict[str, str]]) -> None:
         """Check and measure the deployed routes; keep what is found, also if interrupted."""
-        findings: dict[Route, list[Finding]] = {route: [] for route in deployed}
-        measured: dict[Route, list[list[Answer]]] = {route: [] for route in deployed}
+        findings: dict[DeploymentRoute, list[Finding]] = {route: [] for route in deployed}
+        measured: dict[DeploymentRoute, list[list[Answer]]] = {route: [] for route in deployed}
         try:
             good = [
                 route
@@ -137,7 +139,7 @@ class Run:
                     RouteResult(route, findings=tuple(findings[route]), samples=samples)
                 )
 
-    def _check_route(self, route: Route, url: str, found: list[Finding]) -> None:
+    def _check_route(self, route: DeploymentRoute, url: str, found: list[Finding]) -> None:
         run = self.settings.run
         for handler in route.handlers:
             name = function_name(run, route, handler)
@@ -149,7 +151,7 @@ class Run:
         if route.ends_sandboxes:
             checks.replace_sandbox(self.cloud, run, route)
 
-    def _check_log(self, route: Route, end: float, found: list[Finding]) -> None:
+    def _check_log(self, route: DeploymentRoute, end: float, found: list[Finding]) -> None:
         say(f"Reading the log: {route.title} ...")
         self._keep(checks.check_log(self.cloud, self.settings.run, route, end=end), found)
 
@@ -159,8 +161,8 @@ class Run:
             found.append(finding)
 
     def _measure(
-        self, routes: list[Route], measured: dict[Route, list[list[Answer]]]
-    ) -> list[Route]:
+        self, routes: list[DeploymentRoute], measured: dict[DeploymentRoute, list[list[Answer]]]
+    ) -> list[DeploymentRoute]:
         """Measure routes in turns, so that a slow minute is slow for all; return the good ones."""
         say(f"Measuring {self.rounds.cold} cold starts of each route ...")
         for number in range(1, self.rounds.cold + 1):
@@ -173,12 +175,16 @@ class Run:
             ]
         return routes
 
-    def _measure_round(self, route: Route, number: int, measured: list[list[Answer]]) -> None:
+    def _measure_round(
+        self, route: DeploymentRoute, number: int, measured: list[list[Answer]]
+    ) -> None:
         measured.append(
             checks.measure_round(self.cloud, self.settings.run, route, number, self.rounds.warm)
         )
 
-    def _goes_on(self, route: Route, step: Callable[..., None], *arguments: object) -> bool:
+    def _goes_on(
+        self, route: DeploymentRoute, step: Callable[..., None], *arguments: object
+    ) -> bool:
         """Do one step of a route; report a failure, and go on with the other routes."""
         try:
             step(route, *arguments)

@@ -7,7 +7,7 @@ from . import judgements
 from .cloud import Answer, Cloud, RunError
 from .figures import Samples
 from .judgements import Finding, Verdict
-from .routes import Route
+from .routes import DeploymentRoute
 from .templates import function_name, variables
 
 # Seconds between two events in which Lambda freezes the sandbox.
@@ -17,7 +17,7 @@ LOG_DELAY = 10.0
 EVENT = {"source": "okibi-check"}
 
 
-def check_route(cloud: Cloud, run: str, route: Route, url: str) -> Iterator[Finding]:
+def check_route(cloud: Cloud, run: str, route: DeploymentRoute, url: str) -> Iterator[Finding]:
     """Invoke the demo's function in good and bad ways; yield what is found.
 
     Args:
@@ -50,7 +50,7 @@ def _check_stream(cloud: Cloud, url: str) -> Finding:
     return judgements.judge_stream(times, text, buffered=bool(cloud.endpoint))
 
 
-def check_log(cloud: Cloud, run: str, route: Route, *, end: float) -> list[Finding]:
+def check_log(cloud: Cloud, run: str, route: DeploymentRoute, *, end: float) -> list[Finding]:
     """Judge the log of the demo's function, after its sandbox was replaced.
 
     Args:
@@ -75,14 +75,16 @@ def check_log(cloud: Cloud, run: str, route: Route, *, end: float) -> list[Findi
         time.sleep(LOG_DELAY)
 
 
-def replace_sandbox(cloud: Cloud, run: str, route: Route) -> None:
+def replace_sandbox(cloud: Cloud, run: str, route: DeploymentRoute) -> None:
     """Let Lambda replace the sandbox of the demo's function, so that it ends the old one."""
     name = function_name(run, route, "check.function")
     cloud.make_cold(name, variables(route, 1))
     cloud.invoke(name, EVENT)
 
 
-def measure_round(cloud: Cloud, run: str, route: Route, number: int, warm: int) -> list[Answer]:
+def measure_round(
+    cloud: Cloud, run: str, route: DeploymentRoute, number: int, warm: int
+) -> list[Answer]:
     """Force a cold start of `plain.handler`; return its answer and those of warm invocations."""
     name, version = function_name(run, route, "plain.handler"), version_of(route)
     if not route.snapstart:
@@ -90,7 +92,7 @@ def measure_round(cloud: Cloud, run: str, route: Route, number: int, warm: int) 
     return [cloud.invoke(name, {"name": "okibi"}, version) for _ in range(1 + warm)]
 
 
-def as_samples(route: Route, rounds: Sequence[Sequence[Answer]]) -> Samples:
+def as_samples(route: DeploymentRoute, rounds: Sequence[Sequence[Answer]]) -> Samples:
     """Return the REPORT lines of a route's rounds."""
     reports = [[answer.report for answer in each if answer.report is not None] for each in rounds]
     found = [report for each in reports for report in each]
@@ -98,6 +100,6 @@ def as_samples(route: Route, rounds: Sequence[Sequence[Answer]]) -> Samples:
     return Samples(route, cold, tuple(report for report in found if report not in cold))
 
 
-def version_of(route: Route) -> str:
+def version_of(route: DeploymentRoute) -> str:
     """Return the version to invoke: snapshots are made of published versions only."""
     return "1" if route.snapstart else ""

@@ -7,7 +7,7 @@ import attrs
 
 from okibi.cli.bench.prices import Prices
 
-from .routes import Route
+from .routes import DeploymentRoute
 from .templates import Settings
 
 # Seconds: the mean of an invocation, deadlines and cold starts included, and rounded up.
@@ -35,7 +35,7 @@ class Rounds:
 
 
 def estimate_cents(
-    routes: Sequence[Route], settings: Settings, rounds: Rounds, prices: Prices
+    routes: Sequence[DeploymentRoute], settings: Settings, rounds: Rounds, prices: Prices
 ) -> int:
     """Return the cost of a run in cents, rounded up. The free tier is left out."""
     count = sum(
@@ -53,8 +53,8 @@ def estimate_cents(
 
 
 def describe(
-    routes: Sequence[Route],
-    skipped: Sequence[tuple[Route, str]],
+    routes: Sequence[DeploymentRoute],
+    skipped: Sequence[tuple[DeploymentRoute, str]],
     settings: Settings,
     rounds: Rounds,
     *,

@@ -7,7 +7,7 @@ import attrs
 
 from okibi.local.parse_report_lines import Report
 
-from .routes import Route
+from .routes import DeploymentRoute
 
 
 @attrs.frozen
@@ -20,7 +20,7 @@ class Samples:
         warm: all other invocations.
     """
 
-    route: Route
+    route: DeploymentRoute
     cold: tuple[Report, ...] = ()
     warm: tuple[Report, ...] = ()
 

@@ -7,7 +7,7 @@ import attrs
 from . import figures
 from .figures import Samples
 from .judgements import Finding
-from .routes import Route
+from .routes import DeploymentRoute
 from .templates import Settings
 
 FIGURES = (
@@ -27,7 +27,7 @@ class RouteResult:
         samples: the figures.
     """
 
-    route: Route
+    route: DeploymentRoute
     problem: str = ""
     findings: tuple[Finding, ...] = ()
     samples: Samples | None = None
@@ -72,7 +72,7 @@ def render(
     info: RunInfo,
     settings: Settings,
     results: Sequence[RouteResult],
-    skipped: Sequence[tuple[Route, str]],
+    skipped: Sequence[tuple[DeploymentRoute, str]],
 ) -> str:
     """Return the report."""
     where = f"the emulator at {info.endpoint}" if info.endpoint else f"AWS, {info.region}"

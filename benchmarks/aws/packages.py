@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from .cloud import RunError
-from .routes import Route
+from .routes import DeploymentRoute
 from .templates import Settings
 
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ class Artifacts:
     runtime: Path | None = None
 
 
-def build(route: Route, settings: Settings, project: Path, interpreter: str) -> Artifacts:
+def build(route: DeploymentRoute, settings: Settings, project: Path, interpreter: str) -> Artifacts:
     """Build what a route needs, beside the project's folder.
 
     Args:

@@ -6,7 +6,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 
 
 @attrs.frozen
-class Route:
+class DeploymentRoute:
     """A way to put a function on Lambda.
 
     Args:
@@ -45,26 +45,30 @@ class Route:
         return ("check.function", "plain.handler", "stream.handler")
 
 
-OFFICIAL = Route("official", "AWS's own client, zip", "", "python{python}")
-MANAGED = Route(
+OFFICIAL = DeploymentRoute("official", "AWS's own client, zip", "", "python{python}")
+MANAGED = DeploymentRoute(
     "managed", "zip with exec wrapper", "managed", "python{python}", "/var/task/bootstrap"
 )
-LAYER = Route("layer", "layer with exec wrapper", "layer", "python{python}", "/opt/okibi-bootstrap")
-SNAPSTART = Route(
+LAYER = DeploymentRoute(
+    "layer", "layer with exec wrapper", "layer", "python{python}", "/opt/okibi-bootstrap"
+)
+SNAPSTART = DeploymentRoute(
     "snapstart", "zip with exec wrapper and SnapStart", "managed", "python{python}",
     "/var/task/bootstrap", snapstart=True,
 )  # fmt: skip
-BUNDLED = Route(
+BUNDLED = DeploymentRoute(
     "bundled", "zip with its own Python", "bundled", "provided.al2023",
     needs=frozenset({"interpreter"}),
 )  # fmt: skip
-IMAGE = Route("image", "container image", "image", "", needs=frozenset({"docker"}))
-CUSTOM = Route(
+IMAGE = DeploymentRoute("image", "container image", "image", "", needs=frozenset({"docker"}))
+CUSTOM = DeploymentRoute(
     "custom", "customer-managed runtime", "runtime", "custom", needs=frozenset({"docker"})
 )
 ROUTES = (OFFICIAL, MANAGED, LAYER, SNAPSTART, BUNDLED, IMAGE, CUSTOM)
 # An emulator without Docker runs `bootstrap` on its own machine, where a Python is.
-EMULATED = Route("emulated", "zip, on the emulator's Python", "managed", "provided.al2023")
+EMULATED = DeploymentRoute(
+    "emulated", "zip, on the emulator's Python", "managed", "provided.al2023"
+)
 
 
 @attrs.frozen
@@ -82,7 +86,7 @@ class Conditions:
     endpoint: str = ""
 
 
-def skip_reason(route: Route, conditions: Conditions) -> str:
+def skip_reason(route: DeploymentRoute, conditions: Conditions) -> str:
     """Return why a route cannot be tried, or "".
 
     >>> skip_reason(BUNDLED, Conditions())
@@ -101,7 +105,7 @@ def skip_reason(route: Route, conditions: Conditions) -> str:
 
 def choose_routes(
     names: list[str], conditions: Conditions
-) -> tuple[list[Route], list[tuple[Route, str]]]:
+) -> tuple[list[DeploymentRoute], list[tuple[DeploymentRoute, str]]]:
     """Return the routes to try, and those to skip with the reason.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from .routes import WRAPPER, Route
+from .routes import WRAPPER, DeploymentRoute
 
 RUN_TAG = "okibi-aws-run"
 TIMEOUT = 3
@@ -56,7 +56,7 @@ def tags(run: str) -> list[dict[str, str]]:
     return [{"Key": RUN_TAG, "Value": run}]
 
 
-def function_name(run: str, route: Route, handler: str) -> str:
+def function_name(run: str, route: DeploymentRoute, handler: str) -> str:
     """Return the name of a function.
 
     >>> from .routes import MANAGED
@@ -128,7 +128,7 @@ def shared_template(settings: Settings, *, repository: bool) -> dict[str, Any]:
 
 
 def route_template(
-    settings: Settings, route: Route, built: Built, *, role: str, bucket: str
+    settings: Settings, route: DeploymentRoute, built: Built, *, role: str, bucket: str
 ) -> dict[str, Any]:
     """Return the template of one route.
 
@@ -191,14 +191,14 @@ def route_template(
     return _template(resources, outputs)
 
 
-def variables(route: Route, cold_round: int) -> dict[str, str]:
+def variables(route: DeploymentRoute, cold_round: int) -> dict[str, str]:
     """Return a function's environment. Another round's number makes the next start a cold one."""
     wrapper = {WRAPPER: route.wrapper} if route.wrapper else {}
     return {**wrapper, "OKIBI_CHECK_ROUND": str(cold_round)}
 
 
 def _code(
-    settings: Settings, route: Route, handler: str, built: Built, bucket: str
+    settings: Settings, route: DeploymentRoute, handler: str, built: Built, bucket: str
 ) -> dict[str, Any]:
     if not route.runtime:
         return {

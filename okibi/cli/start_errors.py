@@ -12,7 +12,7 @@ from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 
 __all__ = [
     "ERROR",
-    "FunctionError",
+    "ErrorResponse",
     "describe_load_error",
     "describe_start_error",
     "find_hang",
@@ -46,7 +46,7 @@ OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+
 
 
 @attrs.frozen
-class FunctionError:
+class ErrorResponse:
     """The body of an error response; each field may be missing."""
 
     errorType: str = "Runtime.Unknown"  # noqa: N815 - names of the Runtime API
@@ -60,12 +60,12 @@ class FunctionError:
         return f"{self.errorType}: {message}" + (f" ({place})" if place else "")
 
 
-def read_error(payload: bytes) -> FunctionError:
+def read_error(payload: bytes) -> ErrorResponse:
     """Decode an error response; a payload that is not one becomes the message."""
     try:
-        return msgspec.json.decode(payload, type=FunctionError)
+        return msgspec.json.decode(payload, type=ErrorResponse)
     except msgspec.DecodeError:
-        return FunctionError(errorMessage=payload.decode("utf-8", "replace"))
+        return ErrorResponse(errorMessage=payload.decode("utf-8", "replace"))
 
 
 def describe_start_error(settings: FunctionSettings, result: InvokeResult, place: str = "") -> str:
@@ -79,7 +79,7 @@ def describe_start_error(settings: FunctionSettings, result: InvokeResult, place
     return describe_load_error(settings, read_error(result.payload), place)
 
 
-def describe_load_error(settings: FunctionSettings, error: FunctionError, place: str = "") -> str:
+def describe_load_error(settings: FunctionSettings, error: ErrorResponse, place: str = "") -> str:
     """Describe an init error and its cure in one line.
 
     Args:
@@ -183,7 +183,7 @@ def _is_okibis(file: str) -> bool:
     return is_okibi_file(file) or file.startswith("<attrs generated ")
 
 
-def _advise(error: FunctionError) -> str:
+def _advise(error: ErrorResponse) -> str:
     """The cure of an init error; empty if the message contains it."""
     match error.errorType:
         case "Runtime.ImportModuleError":

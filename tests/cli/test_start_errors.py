@@ -5,7 +5,7 @@ import os
 import pytest
 
 from okibi.cli.start_errors import (
-    FunctionError,
+    ErrorResponse,
     find_hang,
     lines_before_error,
     summarize_stacks,
@@ -105,8 +105,8 @@ def test_the_place_of_an_error_is_the_users_line_not_okibis_check() -> None:
     made = f'  File "<attrs generated methods {where}>", line 3, in __init__\n'
     users = '  File "/tmp/fn/app.py", line 7, in <module>\n    Function(5)\n'
 
-    error = FunctionError("SpecError", "no", (users, made, own))
-    alone = FunctionError("TypeError", "no", (own,))
+    error = ErrorResponse("SpecError", "no", (users, made, own))
+    alone = ErrorResponse("TypeError", "no", (own,))
 
     assert error.describe() == 'SpecError: no (File "/tmp/fn/app.py", line 7, in <module>)'
     assert alone.describe() == f"TypeError: no ({own.strip().partition(chr(10))[0]})"

@@ -8,7 +8,7 @@ from cfnlint.config import ConfigMixIn, ManualArgs
 from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
 
-from benchmarks.aws.routes import CUSTOM, EMULATED, LAYER, ROUTES, Route
+from benchmarks.aws.routes import CUSTOM, EMULATED, LAYER, ROUTES, DeploymentRoute
 from benchmarks.aws.templates import Built, Settings, route_template, shared_template
 
 SETTINGS = Settings("okibi-aws-1a2b", "3.13", "arm64", 512)
@@ -23,7 +23,7 @@ def lint(template: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("route", KNOWN, ids=lambda route: route.name)
-def test_cfn_lint_accepts_the_template_of_a_route(route: Route) -> None:
+def test_cfn_lint_accepts_the_template_of_a_route(route: DeploymentRoute) -> None:
     built = Built(
         keys=dict.fromkeys(route.handlers, "function.zip"),
         images=dict.fromkeys(route.handlers, IMAGE),

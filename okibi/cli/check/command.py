@@ -9,7 +9,7 @@ from ..output import write_err, write_text
 from ..probe.load_function import choose_settings, find_folder, function_settings, load_function
 from ..probe.load_probe import USER_CODE_BEGINS
 from ..project_reader import read_project
-from ..start_errors import FunctionError, describe_load_error, find_user_frames
+from ..start_errors import ErrorResponse, describe_load_error, find_user_frames
 from ..until_signal import run_command
 from .import_times import PackageTime, median_times, parse_import_times, sum_by_package
 from .lazy_imports import LazyImport, find_lazy_imports
@@ -70,7 +70,7 @@ async def _check(settings: FunctionSettings, imports: bool) -> int:
     return GOOD
 
 
-def describe_failed_load(settings: FunctionSettings, error: FunctionError) -> str:
+def describe_failed_load(settings: FunctionSettings, error: ErrorResponse) -> str:
     """Describe an init error in one line, and below it the user's frames if there are several."""
     frames = find_user_frames(error.stackTrace)
     lines = [f"okibi: {describe_load_error(settings, error)}"]

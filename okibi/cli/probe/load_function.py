@@ -16,7 +16,7 @@ from ...local.environment import sandbox_environment
 from ..arguments import BadInput, check_platform
 from ..project_reader import read_project
 from ..project_settings import ProjectFunction, choose_function
-from ..start_errors import FunctionError
+from ..start_errors import ErrorResponse
 from .mistakes import Mistake
 from .static_tree import TreeNode
 
@@ -46,7 +46,7 @@ class LoadReport:
     warnings: Sequence[Mistake] = ()
     lines: Mapping[str, str] = {}
     files: Sequence[str] = ()
-    error: FunctionError | None = None
+    error: ErrorResponse | None = None
 
 
 def choose_settings(asked: str | None) -> FunctionSettings:
@@ -124,5 +124,5 @@ async def load_function(
         report = msgspec.json.decode(written, type=LoadReport)
     else:
         message = f"the import ended the process with code {done.returncode}"
-        report = LoadReport(error=FunctionError("Runtime.ExitError", message))
+        report = LoadReport(error=ErrorResponse("Runtime.ExitError", message))
     return report, done.stderr.decode("utf-8", "replace")

@@ -6,7 +6,16 @@ from typing import Any
 import attrs
 import pytest
 
-from benchmarks.aws.routes import CUSTOM, IMAGE, LAYER, MANAGED, OFFICIAL, ROUTES, SNAPSTART, Route
+from benchmarks.aws.routes import (
+    CUSTOM,
+    IMAGE,
+    LAYER,
+    MANAGED,
+    OFFICIAL,
+    ROUTES,
+    SNAPSTART,
+    DeploymentRoute,
+)
 from benchmarks.aws.templates import Built, Settings, as_text, route_template, shared_template
 
 SETTINGS = Settings("okibi-aws-1a2b", "3.13", "arm64", 512)
@@ -18,7 +27,7 @@ BUILT = Built(
 )
 
 
-def template(route: Route, layer: str = "", runtime: str = "") -> dict[str, Any]:
+def template(route: DeploymentRoute, layer: str = "", runtime: str = "") -> dict[str, Any]:
     built = attrs.evolve(BUILT, layer=layer, runtime=runtime)
     return route_template(SETTINGS, route, built, role="arn:role", bucket="bucket")
 
@@ -38,7 +47,7 @@ def test_the_role_may_only_write_the_logs_of_the_run() -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_each_function_has_a_log_group_that_its_stack_removes(route: Route) -> None:
+def test_each_function_has_a_log_group_that_its_stack_removes(route: DeploymentRoute) -> None:
     resources = template(route)["Resources"]
 
     functions = of_type(resources, "AWS::Lambda::Function")
@@ -51,7 +60,7 @@ def test_each_function_has_a_log_group_that_its_stack_removes(route: Route) -> N
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_names_begin_with_the_run_and_are_short_enough(route: Route) -> None:
+def test_names_begin_with_the_run_and_are_short_enough(route: DeploymentRoute) -> None:
     for function in of_type(template(route)["Resources"], "AWS::Lambda::Function"):
         assert function["FunctionName"].startswith("okibi-aws-1a2b-")
         assert len(function["FunctionName"]) <= 64

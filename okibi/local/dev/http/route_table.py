@@ -35,7 +35,7 @@ class RouteMatch:
 
 
 @attrs.frozen
-class _Entry:
+class _PlacedRoute:
     function: str
     route: Route
     pattern: re.Pattern[str]
@@ -68,7 +68,7 @@ class RouteTable:
     def __init__(self, functions: Iterable[DevFunction]) -> None:
         entries = [_entry(function, route) for function in functions for route in function.routes]
         self._entries = sorted(entries, key=lambda entry: entry.rank)
-        taken: dict[tuple[str, str], _Entry] = {}
+        taken: dict[tuple[str, str], _PlacedRoute] = {}
         for entry in self._entries:
             other = taken.setdefault((entry.route.method, entry.pattern.pattern), entry)
             if other is not entry:
@@ -100,9 +100,9 @@ class RouteTable:
         return None
 
 
-def _entry(function: DevFunction, route: Route) -> _Entry:
+def _entry(function: DevFunction, route: Route) -> _PlacedRoute:
     if route.path.strip("/") == _DEFAULT:
-        return _Entry(function.name, route, re.compile(".*", re.DOTALL), (), (9,))
+        return _PlacedRoute(function.name, route, re.compile(".*", re.DOTALL), (), (9,))
     names: list[str] = []
     parts: list[str] = []
     rank: list[int] = []
@@ -121,4 +121,6 @@ def _entry(function: DevFunction, route: Route) -> _Entry:
     pattern = re.compile("/" + "/".join(parts), re.DOTALL)
     method = 1 if route.method == "ANY" else 0
     # The 3 ends the path: a longer path with the same beginning is more specific.
-    return _Entry(function.name, route, pattern, tuple(names), (max(rank) // 2, *rank, 3, method))
+    return _PlacedRoute(
+        function.name, route, pattern, tuple(names), (max(rank) // 2, *rank, 3, method)
+    )

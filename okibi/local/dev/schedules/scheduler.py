@@ -41,7 +41,7 @@ class PlannedRun:
 
 
 @attrs.frozen
-class _Entry:
+class _RunningSchedule:
     """A schedule of a function, and its times."""
 
     function: DevFunction
@@ -70,12 +70,12 @@ class Scheduler:
     functions: Iterable[DevFunction]
     put: Callable[[str, Invocation], Awaitable[None]]
     now: Callable[[], float] = time.time
-    _entries: list[_Entry] = attrs.field(init=False)
+    _entries: list[_RunningSchedule] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         start = self._time()
         self._entries = [
-            _Entry(function, number, schedule, _timetable(function, schedule, start))
+            _RunningSchedule(function, number, schedule, _timetable(function, schedule, start))
             for function in self.functions
             for number, schedule in enumerate(function.schedules, 1)
         ]
@@ -101,7 +101,7 @@ class Scheduler:
             for entry in self._entries:
                 nursery.start_soon(self._run_entry, entry)
 
-    async def _run_entry(self, entry: _Entry) -> None:
+    async def _run_entry(self, entry: _RunningSchedule) -> None:
         due = entry.timetable.next_time(self._time())
         while due is not None:
             seen = self._time()
@@ -148,7 +148,7 @@ def _timetable(function: DevFunction, schedule: Schedule, start: datetime) -> Ti
         raise ScheduleError(f"schedule of {function.settings.name}: {error}") from error
 
 
-def _invocation(entry: _Entry, due: datetime) -> Invocation:
+def _invocation(entry: _RunningSchedule, due: datetime) -> Invocation:
     """Make the event of a run: the schedule's input, with the keywords replaced.
 
     Source: EventBridge Scheduler, context attributes.
