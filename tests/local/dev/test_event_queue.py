@@ -8,8 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,6 @@ from okibi.local.dev.asynchronous.event_queue import (
 from okibi.local.dev.asynchronous.private_files import FolderInUse, PrivateFile
 from okibi.local.dev.asynchronous.retry_rules import Condition, QueuedEvent
 from okibi.local.dev.dev_function import DevFunction, Throttled
-from okibi.local.dev.sandbox_pool import SandboxPool, open_sandbox_pool
-from tests.limits import HANG
-from tests.support.local_lambda import settings
 
 ROOT = Path(__file__).parents[3]
 GOOD, BAD = b"{}", b'{"fails": true}'
@@ -464,63 +460,3 @@ def test_a_kill_loses_no_event_that_was_acknowledged(tmp_path: Path) -> None:
     kept = {event.request_id for event in read_events(tmp_path / "kept/queue/visits.jsonl")}
     assert "" not in acknowledged
     assert kept.issuperset(acknowledged)
-
-
-# -- real sandboxes
-
-COUNT = 10_000
-
-
-@attrs.define(eq=False)
-class CountingPool:
-    """A pool of real sandboxes whose ended attempts are counted."""
-
-    _pool: SandboxPool
-    ended: Counter[str] = attrs.field(factory=Counter[str])
-    """Ended attempts by request id."""
-
-    @property
-    def function(self) -> DevFunction:
-        return self._pool.function
-
-    async def run_invocation(self, invocation: Invocation) -> InvokeResult:
-        result = await self._pool.run_invocation(invocation)
-        self.ended[invocation.request_id] += 1
-        return result
-
-
-async def run_real_sandboxes(
-    data: Path, attempts: int, payloads: Sequence[bytes] = ()
-) -> tuple[EventQueue, list[str], Counter[str]]:
-    """Put events, and stop after a number of attempts as Ctrl-C does."""
-    function = DevFunction(settings(timeout=HANG), concurrency=4, freeze=False)
-    async with open_sandbox_pool(function) as sandboxes:
-        pool = CountingPool(sandboxes)
-        async with open_event_queue([pool], data=data, retry_delay=0.001) as queue:
-            ids = await put(queue, *payloads, name=function.name)
-            while queue.counts() and pool.ended.total() < attempts:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-    return queue, ids, pool.ended
-
-
-@pytest.mark.slow
-async def test_none_of_10_000_events_is_lost_across_ctrl_c(tmp_path: Path) -> None:
-    good = json.dumps({"n": 1}).encode()
-    bad = json.dumps({"do": "raise", "text": "no"}).encode()
-
-    with trio.fail_after(2 * HANG):
-        queue, ids, first = await run_real_sandboxes(tmp_path, 7000, [good, bad] * (COUNT // 2))
-        left = queue.counts()["function"]
-        assert 0 < left < COUNT
-        queue, _, second = await run_real_sandboxes(tmp_path, 10 * COUNT)
-    assert queue.counts() == {}
-
-    failing = ids[1::2]
-    found = [
-        record["requestContext"] for record in records(queue.failure_folder / "function.jsonl")
-    ]
-    assert sorted(record["requestId"] for record in found) == sorted(failing)
-    assert {record["approximateInvokeCount"] for record in found} == {3}
-    attempts = first + second
-    assert [attempts[request_id] for request_id in ids] == [1, 3] * (COUNT // 2)
-    assert (tmp_path / "queue" / "function.jsonl").read_bytes() == b""
