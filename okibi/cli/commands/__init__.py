@@ -18,6 +18,7 @@ Examples:
   okibi new hello
   okibi dev app.handler
   okibi invoke app.handler '{"name": "Ada"}'
+  okibi dev app.handler
   okibi bench app.handler event.json --quick
   okibi package app.handler
 
