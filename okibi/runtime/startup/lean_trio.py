@@ -3,7 +3,8 @@
 trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
 functions never use them. Modules of the standard library that trio and attrs need import ast and
-subprocess: 2 ms. During `import trio` a placeholder stands in for each.
+subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. During `import trio`
+a placeholder stands in for each.
 Afterwards `import ssl` imports the real module; only the modules that were imported with trio keep
 the placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
@@ -35,7 +36,14 @@ from typing import Any
 from .late_trio import import_late
 
 # Not tokenize and traceback: an error report uses them, and a user may have such a file.
-UNUSED_AT_START = ("ast", "hmac", "idna", "locale", "shutil", "ssl", "subprocess", "tempfile")
+UNUSED_AT_START = (
+    "ast", "hmac", "idna", "locale", "platform", "shutil", "ssl", "subprocess", "tempfile",
+)  # fmt: skip
+KNOWN: dict[str, dict[str, object]] = {}
+"""Values of modules, by module and name, that need no import."""
+if sys.implementation.name == "cpython":
+    # attrs asks for it when it is imported.
+    KNOWN["platform"] = {"python_implementation": lambda: "CPython"}
 
 
 def import_trio() -> None:
@@ -94,6 +102,8 @@ class Placeholder(ModuleType):
     """Stands in for a module that has not been used yet."""
 
     def __getattr__(self, name: str) -> object:
+        if name in KNOWN.get(self.__name__, ()):
+            return KNOWN[self.__name__][name]
         self.remove_placeholder()
         __import__(self.__name__)
         module = sys.modules[self.__name__]

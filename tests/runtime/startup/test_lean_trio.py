@@ -90,12 +90,25 @@ def test_openssl_and_idna_are_imported_when_first_used() -> None:
 
     assert "trio" in modules
     openssl = {"ssl", "_ssl", "hmac", "hashlib", "_hashlib"}
-    unused = {"idna", "locale", "shutil", "tempfile", "typing_extensions"}
+    unused = {"idna", "locale", "platform", "shutil", "tempfile", "typing_extensions"}
     assert not {*openssl, *unused} & {*modules}
     assert processes == [] or sys.platform != "linux"
     assert tls == ["hello", True]
     assert names == ["xn--bcher-kva.example"]
     assert thread == "of the test" or sys.platform != "linux"
+
+
+def test_attrs_knows_the_interpreter_and_has_all_of_platform() -> None:
+    script = """
+import attr._compat, sys
+held = attr._compat.platform
+before = "platform" in sys.modules
+print(json.dumps([attr._compat.PYPY, before, held.machine(), held.python_implementation()]))
+"""
+    ((is_pypy, before, machine, name),) = started(script)
+
+    assert (is_pypy, before) == (False, False)
+    assert (machine, name) == (platform.machine(), platform.python_implementation())
 
 
 def test_beside_another_thread_trio_is_imported_plainly() -> None:
