@@ -33,6 +33,7 @@ FALL_BACKS = {
     # CPython's
     "_sre": "tests/runtime/startup/test_pattern_cache.py",
     "_imp": "tests/runtime/startup/test_start_image.py",
+    "_fix_co_filename": "tests/runtime/startup/test_library_finder.py",
     # Imported when each Python starts; `importlib.machinery` is not.
     "_frozen_importlib": "tests/cli/package/test_recording.py",
     # os.environ's

@@ -4,8 +4,9 @@ A user's module defines a `Function` or a `Handler`; `python -P -m okibi.runtime
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# As typing's. A start imports typing later, from a faster finder.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors.exceptions import DeadlineExceeded
     from .handlers.asyncio_loop.from_asyncio import from_asyncio

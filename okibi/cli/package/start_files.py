@@ -78,6 +78,10 @@ if __name__ == "__main__":
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]
 
+    from okibi.runtime.startup.library_finder import use_library_finder
+
+    use_library_finder()
+
     from okibi.runtime.startup.start_image import use_start_image
 
     image = use_start_image(__file__.rpartition("/")[0])

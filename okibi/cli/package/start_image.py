@@ -42,7 +42,8 @@ COMPILER = Path(__file__).with_name("image_compiler.py")
 COMPILE_LIMIT = 300.0
 TASK_ROOT = "/var/task"
 EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
-LOADER = "SourceFileLoader"
+LOADERS = ("SourceFileLoader", "LibraryLoader")
+"""Classes that load a source: Python's, and okibi's for the standard library."""
 AWS_FORMATS = ("managed", "image")
 """The formats that run on AWS's own Python, which has boto3."""
 
@@ -313,7 +314,7 @@ def find_file(staged: Staged, module: RecordedModule) -> str:
         staged: the package.
         module: a module that was imported from the package, or in this environment.
     """
-    if module.loader != LOADER or not module.file.endswith(".py"):
+    if module.loader not in LOADERS or not module.file.endswith(".py"):
         return ""
     file = Path(module.file)
     if file.is_relative_to(staged.folder):

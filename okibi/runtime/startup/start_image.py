@@ -20,39 +20,21 @@ import marshal
 import os
 import sys
 from collections.abc import Mapping
-from importlib.machinery import (
-    BYTECODE_SUFFIXES,
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    ModuleSpec,
-    SourceFileLoader,
-    SourcelessFileLoader,
-)
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, source_hash
 from types import CodeType, ModuleType
 from typing import Any
 
 from .attrs_cache import ATTRS_MODULE, CompileCache
+from .library_finder import NO_SUFFIX, FolderFinder, rename_file
 from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import PatternCache
-
-try:
-    from _imp import _fix_co_filename as rename_file  # type: ignore[attr-defined]
-except ImportError:
-    rename_file = None
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
 FORMAT = "okibi-image-1"
 LENGTH_BYTES = 8
 FIRST_READ = 1 << 19
 """Bytes of the first read; most indexes are smaller."""
-LOADERS = (
-    (ExtensionFileLoader, EXTENSION_SUFFIXES),
-    (SourceFileLoader, SOURCE_SUFFIXES),
-    (SourcelessFileLoader, BYTECODE_SUFFIXES),
-)
 
 Entry = tuple[bool, int, int, bytes, bytes]
 """A module: whether it is a package, the place and length of its code, the checksums of its code
@@ -253,7 +235,7 @@ def explain_mismatch(line: str, manifest: bytes) -> str:
     return ""
 
 
-class ImageFinder(FileFinder):
+class ImageFinder(FolderFinder):
     """Finds the modules of one folder: first in the image, then in the folder.
 
     Args:
@@ -263,11 +245,9 @@ class ImageFinder(FileFinder):
     """
 
     def __init__(self, image: StartImage, folder: str, modules: Mapping[str, Entry]) -> None:
-        super().__init__(folder, *LOADERS)
+        super().__init__(folder)
         self._image = image
         self._modules = modules
-        self._names: set[str] = set()
-        self._read_at = -1.0
         # Python computes this path for each module, in ten times the time of an addition.
         self._cached = f"{self.path}/__pycache__/" if sys.pycache_prefix is None else ""
 
@@ -276,7 +256,10 @@ class ImageFinder(FileFinder):
         name = fullname.rpartition(".")[2]
         entry = self._modules.get(name)
         if entry is None or target is not None:
-            return super().find_spec(fullname, target) if self._may_have(name) else None
+            # Each import of the standard library asks the package's folders first.
+            if self._suffixes(name) is NO_SUFFIX:
+                return None
+            return super().find_spec(fullname, target)
         is_package = entry[0]
         file = f"{name}/__init__.py" if is_package else f"{name}.py"
         path = f"{self.path}/{file}"
@@ -290,26 +273,6 @@ class ImageFinder(FileFinder):
         elif self._cached:
             spec.cached = f"{self._cached}{name}.{sys.implementation.cache_tag}.pyc"
         return spec
-
-    def invalidate_caches(self) -> None:
-        """Read the folder again at the next import."""
-        super().invalidate_caches()
-        self._read_at = -1.0
-
-    def _may_have(self, name: str) -> bool:
-        """Whether a file of the folder begins with a name.
-
-        Each import of the standard library asks the package's folders first. This answer takes a
-        quarter of the time of the base class, and follows changes of the folder in the same way.
-        """
-        try:
-            changed = os.stat(self.path).st_mtime
-            if changed != self._read_at:
-                self._names = {file.partition(".")[0] for file in os.listdir(self.path)}
-                self._read_at = changed
-        except OSError:
-            return True
-        return name in self._names
 
 
 class ImageLoader(SourceFileLoader):

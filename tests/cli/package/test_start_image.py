@@ -115,6 +115,14 @@ def test_other_modules_are_left_out(file: str, loader: str, tmp_path: Path) -> N
     assert files_of(staged, Recording((module,))) == OKIBI
 
 
+def test_a_bundled_standard_library_is_in_the_image(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    (tmp_path / "lib" / "made.py").write_text("")
+    module = RecordedModule("made", f"{tmp_path}/lib/made.py", False, "LibraryLoader", 1.0)
+
+    assert "lib/made.py" in files_of(staged, Recording((module,)))
+
+
 def test_a_module_recorded_elsewhere_is_the_package_s_if_its_source_is(tmp_path: Path) -> None:
     staged, here = staged_in(tmp_path / "task"), staged_in(tmp_path / "here")
     (here.folder / "made_dependency.py").write_text("WORD = 'here'\n")
