@@ -54,6 +54,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltPackage:
     monkeypatch.setattr(sys, "path", [str(tmp_path / "task"), *sys.path])
     monkeypatch.setattr(sys, "path_hooks", [*sys.path_hooks])
     monkeypatch.setattr(sys, "path_importer_cache", {})
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     built = BuiltPackage(tmp_path / "task")
     built.write(FILES)
     built.build(*MODULES)
@@ -71,6 +72,39 @@ def imported(name: str) -> ModuleType:
 
 
 # -- what is imported from the image
+
+
+class Earlier:
+    """A finder that was put before Python's: it notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked = list[str]()
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        self.asked.append(name)
+
+
+def test_earlier_finders_are_asked_before_the_image(package: BuiltPackage) -> None:
+    earlier = Earlier()
+    sys.meta_path.insert(0, earlier)
+    image = used(package)
+
+    imported("made_package.inner")
+
+    assert earlier.asked == ["made_package", "made_package.inner"]
+    assert image.hits == 2
+
+
+def test_a_package_of_two_folders_is_searched_in_their_order(
+    package: BuiltPackage, tmp_path: Path
+) -> None:
+    used(package)
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "inner.py").write_text("NAME = 'before'\n")
+    imported("made_package").__path__.insert(0, str(before))
+
+    assert vars(imported("made_package.inner"))["NAME"] == "before"
 
 
 def test_modules_and_packages_are_imported_from_the_image(package: BuiltPackage) -> None:
