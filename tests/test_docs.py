@@ -174,7 +174,7 @@ def test_settings_on_the_pages_have_no_mistakes() -> None:
     ],
 )  # fmt: skip
 def test_each_key_of_a_function_is_on_its_page(settings: type) -> None:
-    fields = {field.name for field in attrs.fields(settings)} - {"kind"}
+    fields = {field.name for field in attrs.fields(settings)} - {"kind", "in_project"}
     keys = {*re.findall(r"(?:^|[{,] ?|# or )(\w+) =", "".join(TOML.findall(TEMPLATES)), re.M)}
     tables = {*re.findall(r"\.(\w+)\]", TEMPLATES)}
 

@@ -143,6 +143,7 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
     )
     policies = [_read_policy(each) for each in table.tables("policies")]
     function = ProjectFunction(
+        in_project=True,
         name=name,
         handler=_read_handler(table),
         python=table.choice("python", PYTHONS, python),

@@ -223,6 +223,7 @@ class ProjectFunction:
         layers: ARNs of layers.
         routes: of an HTTP API, such as `GET /visits/{name}`.
         route_kind: `http-api`; for `okibi dev` also `rest-api` or `alb`.
+        in_project: whether [tool.okibi.functions] has a table of this name.
     """
 
     name: str
@@ -249,6 +250,12 @@ class ProjectFunction:
     snapstart: bool = False
     alias: AliasSettings | None = None
     alarms: AlarmSettings | None = None
+    in_project: bool = False
+
+    @property
+    def package_argument(self) -> str:
+        """The argument of `okibi package`: two functions may have the same handler."""
+        return self.name if self.in_project else self.handler
 
 
 @attrs.frozen

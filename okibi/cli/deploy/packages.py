@@ -139,7 +139,7 @@ def _run_package(function: ProjectFunction, output: Path, record: bool) -> list[
     A customer-managed runtime brings okibi, and ignores the one in the package.
     """
     command = [
-        *(sys.executable, "-P", "-m", "okibi.cli", "package", function.handler),
+        *(sys.executable, "-P", "-m", "okibi.cli", "package", function.package_argument),
         *("--python", function.python, "--arch", function.architecture),
         *("--output", str(output)),
         *(() if record else ("--no-record",)),

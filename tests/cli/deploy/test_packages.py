@@ -4,11 +4,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
 from okibi.cli.deploy.packages import choose_architecture, make_package
-from okibi.cli.project_settings import ProjectFunction, RuntimeSettings
+from okibi.cli.project_reader import read_project
+from okibi.cli.project_settings import ProjectFunction, RuntimeSettings, choose_function
 
 FUNCTION = ProjectFunction("visits", "app.function", python="3.13", architecture="arm64")
 PROVIDED = ProjectFunction(
@@ -36,6 +38,18 @@ def test_a_package_for_another_processor_is_refused_with_the_cure(tmp_path: Path
 
     with pytest.raises(BadInput, match="on x86_64, and the function has"):
         make_package(FUNCTION, path, emulated=False)
+
+
+def test_each_of_two_functions_with_one_handler_is_packaged_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.okibi.functions.first]\nhandler = "app.function"\n'
+        '[tool.okibi.functions.second]\nhandler = "app.function"\nenvironment = {KIND = "2"}\n'
+    )
+    project = read_project(tmp_path)
+    second = choose_function(project, "second")
+
+    assert choose_function(project, second.package_argument) is second
+    assert choose_function(project, "other.function").package_argument == "other.function"
 
 
 @pytest.mark.parametrize("emulated", [True, False])
@@ -88,11 +102,14 @@ def test_warnings_of_the_package_are_kept_for_the_question(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.executable", str(program))
 
-    made = make_package(FUNCTION, None, emulated=False, record=False)
+    function = attrs.evolve(FUNCTION, in_project=True)
+    made = make_package(function, None, emulated=False, record=False)
 
     assert (made.content, made.warnings) == (b"zip\n", ["warning: app.f does not load"])
     assert sorted(capfd.readouterr().err.splitlines()) == ["start image: none", "table"]
-    assert (tmp_path / "arguments").read_text().endswith("--no-record\n")
+    arguments = (tmp_path / "arguments").read_text()
+    assert " package visits --python " in arguments
+    assert arguments.endswith("--no-record\n")
 
 
 def test_a_zip_of_another_tool_is_deployed_as_it_is(tmp_path: Path) -> None:
