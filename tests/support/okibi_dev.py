@@ -52,14 +52,19 @@ class OkibiDev:
 
 
 @contextmanager
-def run_okibi_dev(folder: Path, *arguments: str, **variables: str) -> Iterator[OkibiDev]:
-    """Start `okibi dev` on a free port, wait until it serves, and kill it at the end."""
+def run_okibi_dev(
+    folder: Path, *arguments: str, limit: float = HANG, **variables: str
+) -> Iterator[OkibiDev]:
+    """Start `okibi dev` on a free port, wait until it serves, and kill it at the end.
+
+    It is killed after `limit` seconds too.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "okibi.cli", "dev", "--port", "0", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **variables},
     ) as process:  # fmt: skip
-        alarm = threading.Timer(HANG, process.kill)
+        alarm = threading.Timer(limit, process.kill)
         alarm.start()
         try:
             dev = OkibiDev(process)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import HANG
 from tests.support.okibi_dev import OkibiDev, run_okibi_dev
 
 COUNT = 10_000
@@ -49,7 +50,7 @@ def test_10_000_events_are_retried_and_recorded_across_ctrl_c(tmp_path: Path) ->
     (folder / "app.py").write_text(APP)
     options = ("app.handler", "--data", "kept", "--retry-delay", "0.01", "--no-freeze")
 
-    with run_okibi_dev(folder, *options) as dev:
+    with run_okibi_dev(folder, *options, limit=5 * HANG) as dev:
         invoke_all(dev)
         assert dev.end() == 130
     first = len(read_records(folder / "kept/on-failure/shop.jsonl"))
@@ -57,7 +58,7 @@ def test_10_000_events_are_retried_and_recorded_across_ctrl_c(tmp_path: Path) ->
     assert any("queued events of shop are kept" in line for line in dev.output)
 
     queue = folder / "kept/queue/shop.jsonl"
-    with run_okibi_dev(folder, *options) as dev:
+    with run_okibi_dev(folder, *options, limit=5 * HANG) as dev:
         while queue.read_bytes():
             time.sleep(0.1)
         assert dev.end() == 130
