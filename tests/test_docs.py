@@ -178,7 +178,7 @@ def test_each_key_of_a_function_is_on_its_page(settings: type) -> None:
     keys = {*re.findall(r"(?:^|[{,] ?|# or )(\w+) =", "".join(TOML.findall(TEMPLATES)), re.M)}
     tables = {*re.findall(r"\.(\w+)\]", TEMPLATES)}
 
-    assert fields <= {*keys, *tables, "name", "functions"}
+    assert fields <= {*keys, *tables, "name", "functions", "in_project"}
 
 
 @pytest.mark.parametrize("command", re.findall(r"^    okibi template (.*?) *#", TEMPLATES, re.M))
