@@ -1,11 +1,22 @@
-"""Types of ASGI 3, and how a request's body is read."""
+"""Types of ASGI 3, and what every application does with a request and its response."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import attrs
+import trio
 
-__all__ = ["AsgiApplication", "ClientLeft", "Receive", "RequestBody", "Scope", "Send", "read_body"]
+__all__ = [
+    "AsgiApplication",
+    "ClientLeft",
+    "Receive",
+    "RequestBody",
+    "Scope",
+    "Send",
+    "read_body",
+    "send_body",
+    "until_client_leaves",
+]
 
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -20,7 +31,7 @@ Many clients read no response before they have sent the whole body.
 
 
 class ClientLeft(Exception):
-    """The client has closed the connection before the request was complete."""
+    """The client has closed the connection before the request or its response was complete."""
 
 
 @attrs.frozen
@@ -62,3 +73,41 @@ async def read_body(receive: Receive, limit: int) -> RequestBody:
             pieces.append(piece)
         if not message.get("more_body", False) or size > limit + DISCARD_LIMIT:
             return RequestBody(b"".join(pieces), size)
+
+
+async def send_body(send: Send, data: bytes, *, more: bool = False) -> None:
+    """Send the body of a response.
+
+    Args:
+        send: ASGI's send.
+        data: the body, or a piece of it.
+        more: whether further pieces follow.
+    """
+    await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def until_client_leaves(work: Callable[[], Awaitable[None]], receive: Receive) -> None:
+    """Run `work`; cancel it when the client leaves.
+
+    Args:
+        work: what to run.
+        receive: ASGI's receive, after the whole body.
+
+    Raises:
+        ClientLeft: the client closed the connection.
+    """
+    left = False
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            nonlocal left
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left = True
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch)
+        await work()
+        nursery.cancel_scope.cancel()
+    if left:
+        raise ClientLeft

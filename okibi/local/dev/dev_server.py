@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -20,9 +19,9 @@ from .asynchronous.event_queue import (
 )
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
-from .http_reports import HttpReport, report_answers
+from .http_reports import HttpReport
 from .http_server import serve_application
-from .invocation_events import DevEvent, LogLine
+from .invocation_events import DevEvent
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
 from .lambda_api.invoke import Invoker
@@ -163,11 +162,7 @@ def _build_application(
 ) -> DevApplication:
     lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
-
-    def log(function: str, line: str) -> None:
-        options.report(LogLine(function, line))
-
-    http = report_answers(pools, options.report, partial(HttpFront, log=log))
+    http = HttpFront(pools, options.report)
     trees = LiveTrees(pools)
     return DevApplication(lambda_api, http, allowed_hosts, any_address=not loopback, trees=trees)
 

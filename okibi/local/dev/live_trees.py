@@ -6,10 +6,10 @@ answer, and stopped again.
 
 import os
 import signal
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
 import attrs
@@ -18,8 +18,9 @@ import trio
 
 from ..invoke_errors import InvokeError
 from .asgi import Receive, Scope, Send, read_body
-from .dev_function import DevFunction
 from .lambda_api.responses import LambdaResponse, send_response
+from .pooled_sandbox import PooledSandbox
+from .sandbox_pool import SandboxPool
 
 __all__ = ["TREE_PATH", "LiveTree", "LiveTrees"]
 
@@ -28,44 +29,6 @@ TREE_PATH = "/okibi/tree"
 
 ANSWER_LIMIT = 2.0
 """Seconds for a sandbox to answer."""
-
-
-class ObservedSandbox(Protocol):
-    """A sandbox of a pool."""
-
-    @property
-    def number(self) -> int:
-        """Counts the sandboxes of the function."""
-        ...
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, or None."""
-        ...
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the processes are stopped."""
-        ...
-
-
-class ObservedPool(Protocol):
-    """The sandboxes of a function."""
-
-    @property
-    def function(self) -> DevFunction:
-        """The function."""
-        ...
-
-    @property
-    def observed_sandboxes(self) -> Sequence[ObservedSandbox]:
-        """The sandboxes that serve, without a runtime under a debugger."""
-        ...
-
-    @property
-    def socket_folder(self) -> Path:
-        """The folder of their sockets."""
-        ...
 
 
 @attrs.frozen
@@ -97,7 +60,7 @@ class LiveTrees:
         pools: the sandboxes of each function, by the function's name.
     """
 
-    pools: Mapping[str, ObservedPool]
+    pools: Mapping[str, SandboxPool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request.
@@ -137,7 +100,7 @@ class LiveTrees:
         ]
 
 
-async def _read_tree(name: str, sandbox: ObservedSandbox, folder: Path) -> LiveTree:
+async def _read_tree(name: str, sandbox: PooledSandbox, folder: Path) -> LiveTree:
     found = LiveTree(name, sandbox.number, sandbox.pid, sandbox.frozen)
     if found.pid is None:
         return attrs.evolve(found, error="the process has not started yet")
@@ -145,7 +108,7 @@ async def _read_tree(name: str, sandbox: ObservedSandbox, folder: Path) -> LiveT
         with trio.fail_after(ANSWER_LIMIT):
             async with _continued(sandbox, found.pid):
                 answer = await _ask(folder / str(found.pid))
-    except (FileNotFoundError, ConnectionError):
+    except (FileNotFoundError, ConnectionError, trio.BrokenResourceError):
         # The imports have not ended, the process ends, or the command is the user's own.
         return attrs.evolve(found, error="the process has no tree that can be looked at now")
     except trio.TooSlowError:
@@ -154,7 +117,7 @@ async def _read_tree(name: str, sandbox: ObservedSandbox, folder: Path) -> LiveT
 
 
 @asynccontextmanager
-async def _continued(sandbox: ObservedSandbox, pid: int) -> AsyncGenerator[None]:
+async def _continued(sandbox: PooledSandbox, pid: int) -> AsyncGenerator[None]:
     """Let a frozen sandbox run during the block."""
     if not sandbox.frozen:
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from ..invocation import Invocation, InvokeResult, check_headers
+from ..invocation import Invocation, check_headers
 from ..listeners import open_listeners
 from ..orphan_killer import OrphanKiller
 from ..outcomes import exited
@@ -20,6 +20,7 @@ from ..streaming import ResponseStream
 from .attached_runtime import AttachedRuntime
 from .changed_modules import delete_bytecode, find_syntax_error
 from .dev_function import DevFunction
+from .function_pool import FunctionPool
 from .invocation_events import DevEvent, FunctionFailure, Reloaded, ReloadFailed, SourceChanged
 from .observed_settings import observed_settings
 from .pool_rules import choose_sandbox, may_start_sandbox, refusal
@@ -61,7 +62,7 @@ class _Waiting:
 
 
 @attrs.define(eq=False)
-class SandboxPool:
+class SandboxPool(FunctionPool):
     """Runs the events of one function in sandboxes. Created by `open_sandbox_pool`."""
 
     function: DevFunction
@@ -126,20 +127,6 @@ class SandboxPool:
         return len(self._waiting)
 
     # -- invocations
-
-    async def run_invocation(self, invocation: Invocation) -> InvokeResult:
-        """Run an invocation and return the result.
-
-        Cancelling the wait does not stop the function, as in Lambda.
-
-        Raises:
-            Throttled: the function takes no more events.
-            ValueError: a field contains a character that an HTTP header cannot carry.
-        """
-        done = trio.Event()
-        self.start_invocation(invocation, done)
-        await done.wait()
-        return invocation.result()
 
     def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
         """Run an invocation in the background; set `done` when it has an outcome.

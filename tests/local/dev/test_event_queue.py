@@ -34,6 +34,7 @@ from okibi.local.dev.asynchronous.event_queue import (
 from okibi.local.dev.asynchronous.private_files import FolderInUse, PrivateFile
 from okibi.local.dev.asynchronous.retry_rules import Condition, QueuedEvent
 from okibi.local.dev.dev_function import DevFunction, Throttled
+from okibi.local.dev.function_pool import FunctionPool
 
 ROOT = Path(__file__).parents[3]
 GOOD, BAD = b"{}", b'{"fails": true}'
@@ -46,7 +47,7 @@ def dev_function(name: str = "visits", **fields: Any) -> DevFunction:
 
 
 @attrs.define(eq=False)
-class PlayedPool:
+class PlayedPool(FunctionPool):
     """A pool that fails events with `fails`, and does what a test wants before that."""
 
     function: DevFunction = attrs.field(factory=dev_function)
@@ -57,6 +58,9 @@ class PlayedPool:
     running: int = 0
     most: int = 0
     """How many attempts were in flight at once, at most."""
+
+    def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
+        raise NotImplementedError
 
     async def run_invocation(self, invocation: Invocation) -> InvokeResult:
         self.runs.append((trio.current_time(), invocation.request_id))

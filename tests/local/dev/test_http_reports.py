@@ -1,5 +1,7 @@
 """Which HTTP request invoked which function, and how it was answered."""
 
+from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -7,66 +9,102 @@ import pytest
 import trio
 
 from okibi.local import FunctionSettings, Invocation
-from okibi.local.dev.asgi import Receive, Scope, Send
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.http_reports import HttpAnswered, HttpInvoked, HttpReport, report_answers
+from okibi.local.dev.asgi import ClientLeft, Scope
+from okibi.local.dev.dev_function import DevFunction, Route
+from okibi.local.dev.function_pool import FunctionPool
+from okibi.local.dev.http.http_front import HttpFront
+from okibi.local.dev.http_reports import HttpAnswered, HttpInvoked
+from okibi.local.outcomes import InvocationOutcome
 
 
 @attrs.define(eq=False)
-class CountingPool:
+class AnsweringPool(FunctionPool):
+    """A function that answers at once with status 201, or never."""
+
     function: DevFunction
+    answers: bool = True
     started: list[str] = attrs.field(factory=list[str])
 
     def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
         self.started.append(invocation.request_id)
-
-
-async def receive() -> Any:
-    return {"type": "http.request"}
-
-
-async def ignore(message: Any) -> None:
-    return
+        if self.answers and done is not None:
+            invocation.outcome = InvocationOutcome(b'{"statusCode":201}')
+            done.set()
 
 
 def scope(path: str) -> Scope:
-    return {"type": "http", "method": "GET", "path": path, "raw_path": path.encode()}
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"a=b",
+        "headers": [],
+        "http_version": "1.1",
+    }
 
 
-async def test_an_invocation_of_a_request_is_reported_with_its_answer() -> None:
-    reports: list[HttpReport] = []
-    pool = CountingPool(DevFunction(FunctionSettings("app.handler", name="visits")))
+async def get(pool: FunctionPool, *paths: str, leaves: bool = False) -> list[object]:
+    """Send a request for each path, at once, and return the reports."""
+    reports: list[object] = []
+    front = HttpFront({"visits": pool}, reports.append)
 
-    def make_front(invokers: Any) -> Any:
-        async def front(scope: Scope, receive: Receive, send: Send) -> None:
-            invocation = Invocation(b"{}", 3.0, request_id=scope["path"])
-            # As for a stream: the invocation may start in a task of its own.
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(trio.lowlevel.checkpoint)
-                invokers["visits"].start_invocation(invocation)
-                await send({"type": "http.response.start", "status": 201, "headers": []})
+    async def ask(path: str) -> None:
+        messages = iter([{"type": "http.request"}, *[{"type": "http.disconnect"}] * leaves])
 
-        return front
+        async def receive() -> MutableMapping[str, Any]:
+            for message in messages:
+                return message
+            await trio.sleep_forever()
+            raise AssertionError
 
-    serve = report_answers({"visits": pool}, reports.append, make_front)
+        async def send(message: MutableMapping[str, Any]) -> None:
+            await trio.lowlevel.checkpoint()
+
+        with suppress(ClientLeft):
+            await front(scope(path), receive, send)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, scope("/a"), receive, ignore)
-        nursery.start_soon(serve, scope("/b%1b"), receive, ignore)
-
-    assert sorted(pool.started) == ["/a", "/b%1b"]
-    for path in pool.started:
-        mine = [report for report in reports if report.path == path]
-        assert mine == [HttpInvoked(path, "GET", path), HttpAnswered(path, "GET", path, 201)]
+        for path in paths:
+            nursery.start_soon(ask, path)
+    return reports
 
 
-async def test_a_request_that_fails_before_its_answer_has_no_status() -> None:
-    reports: list[HttpReport] = []
+@pytest.fixture
+def function() -> DevFunction:
+    routes = [Route("GET", "/{name}"), Route("GET", "/{name}/{more+}")]
+    return DevFunction(FunctionSettings("app.handler", name="visits"), routes=routes)
 
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        raise KeyError("left")
 
-    serve = report_answers({}, reports.append, lambda _: front)
-    with pytest.raises(KeyError):
-        await serve(scope("/a"), receive, ignore)
+async def test_an_invocation_of_a_request_is_reported_with_its_answer(
+    function: DevFunction,
+) -> None:
+    pool = AnsweringPool(function)
+    paths = ["/a", "/b%1b", "/lambda-url/visits/c"]
+    reports = await get(pool, *paths)
 
-    assert reports == [HttpAnswered("", "GET", "/a", None)]
+    assert len(pool.started) == 3
+    invoked = [report for report in reports if isinstance(report, HttpInvoked)]
+    assert sorted((each.method, each.path) for each in invoked) == [("GET", path) for path in paths]
+    assert sorted(each.request_id for each in invoked) == sorted(pool.started)
+    for each in invoked:
+        assert HttpAnswered(each.request_id, "GET", each.path, 201) in reports
+
+
+async def test_a_request_that_invokes_nothing_is_reported_without_a_request_id(
+    function: DevFunction,
+) -> None:
+    reports = await get(AnsweringPool(function), "/")
+
+    assert reports == [HttpAnswered("", "GET", "/", 404)]
+
+
+async def test_a_request_whose_client_leaves_has_no_status(function: DevFunction) -> None:
+    pool = AnsweringPool(function, answers=False)
+    reports = await get(pool, "/a", leaves=True)
+
+    [request_id] = pool.started
+    assert reports == [
+        HttpInvoked(request_id, "GET", "/a"),
+        HttpAnswered(request_id, "GET", "/a", None),
+    ]

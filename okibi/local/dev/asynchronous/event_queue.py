@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import trio
 
 from ...invocation import Invocation, InvokeResult, check_headers
-from ..dev_function import DevFunction, Throttled
+from ..dev_function import Throttled
+from ..function_pool import FunctionPool
 from .event_file import EventFile, open_event_file, read_events
 from .failure_record import encode_record, failure_record
 from .private_files import PrivateFile, lock_folder, make_private_folder, replace_file
@@ -36,7 +37,6 @@ from .retry_rules import (
 __all__ = [
     "DEFAULT_RETRY_DELAY",
     "EventDropped",
-    "EventPool",
     "EventQueue",
     "EventRetried",
     "QueueReport",
@@ -50,23 +50,6 @@ DEFAULT_RETRY_DELAY = 1.0
 
 OWN_FOLDER = Path(".okibi")
 """Where on-failure files go without `--data`: in the current folder."""
-
-
-class EventPool(Protocol):
-    """What the queue needs of a function's sandboxes: SandboxPool has it."""
-
-    @property
-    def function(self) -> DevFunction:
-        """The function."""
-        ...
-
-    async def run_invocation(self, invocation: Invocation) -> InvokeResult:
-        """Run an invocation.
-
-        Raises:
-            Throttled: the function takes no more events now.
-        """
-        ...
 
 
 @attrs.frozen
@@ -150,7 +133,7 @@ class EventQueue:
 
 @asynccontextmanager
 async def open_event_queue(
-    pools: Iterable[EventPool],
+    pools: Iterable[FunctionPool],
     *,
     data: Path | None = None,
     retry_delay: float = DEFAULT_RETRY_DELAY,
@@ -287,7 +270,7 @@ class _FailureFile:
 class _FunctionQueue:
     """The queued events of one function."""
 
-    _pool: EventPool
+    _pool: FunctionPool
     _failures: _FailureFile
     _retry_delay: float
     _report: Callable[[QueueReport], None] | None

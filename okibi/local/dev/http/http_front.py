@@ -1,8 +1,6 @@
 """The ASGI application that turns HTTP requests into invocations and results into responses."""
 
-import sys
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import attrs
 import msgspec
@@ -11,8 +9,11 @@ import trio
 from ...invocation import Invocation, InvokeResult
 from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
-from ..asgi import ClientLeft, Receive, Scope, Send, read_body
+from ..asgi import Receive, Scope, Send, read_body, send_body, until_client_leaves
 from ..dev_function import Cors, DevFunction, Route, Throttled
+from ..function_pool import FunctionPool
+from ..http_reports import HttpReport, ReportedSend
+from ..invocation_events import LogLine
 from .cors import add_cors_headers, answer_preflight, is_preflight, requested_method
 from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader, stream_without_prelude
 from .http_api import HTTP_API, NOT_FOUND
@@ -23,33 +24,17 @@ from .outgoing_response import MalformedResult, OutgoingResponse, json_answer
 from .rest_api import MISSING_ROUTE, rest_api
 from .route_table import RouteMatch, RouteTable
 
-__all__ = ["URL_PREFIX", "HttpFront", "HttpInvoker"]
+__all__ = ["URL_PREFIX", "HttpFront"]
 
 URL_PREFIX = "/lambda-url/"
 """The path of function URLs: `/lambda-url/NAME/…`."""
-
-
-class HttpInvoker(Protocol):
-    """Runs the invocations of one function; SandboxPool is one."""
-
-    @property
-    def function(self) -> DevFunction:
-        """The function, with its URL and routes."""
-        ...
-
-    def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:
-        """Run an invocation in the background; set `done` at the end.
-
-        Raises:
-            Throttled: the function takes no more events now.
-        """
 
 
 @attrs.frozen
 class _Target:
     """Where a request goes."""
 
-    invoker: HttpInvoker
+    pool: FunctionPool
     service: HttpService
     match: RouteMatch
     kind: str
@@ -59,8 +44,8 @@ class _Target:
     streaming: bool = False
 
 
-def _to_stderr(function: str, line: str) -> None:
-    print(f"{function}: {line}", file=sys.stderr, flush=True)
+def _ignore(_: object) -> None:
+    pass
 
 
 @attrs.define(eq=False)
@@ -70,12 +55,12 @@ class HttpFront:
     `/lambda-url/NAME/…` is the function URL of NAME. Other paths are looked up in the routes of all
     functions. A function that is served alone and without routes has its URL at `/` besides.
 
-    As on AWS, a function goes on when its client leaves. WebSocket connections are refused.
+    As on AWS, a function goes on when its client leaves.
 
     Args:
-        functions: what runs the invocations of each function, by the function's name.
-        log: called with the name of the function and one line for each response that the function
-            did not intend.
+        pools: what runs the invocations of each function, by the function's name.
+        report: receives each request that invokes a function, each answer, and a log line for each
+            response that the function did not intend.
         binary_media_types: media types that REST APIs pass as Base64 (API Gateway
             BinaryMediaTypes), such as `image/png`, `image/*` or `*/*`.
         multi_value_headers: whether load balancers send lists of values
@@ -88,8 +73,8 @@ class HttpFront:
         HttpFront({"visits": pool})
     """
 
-    functions: Mapping[str, HttpInvoker]
-    log: Callable[[str, str], None] = _to_stderr
+    pools: Mapping[str, FunctionPool]
+    report: Callable[[HttpReport | LogLine], None] = _ignore
     binary_media_types: tuple[str, ...] = ()
     multi_value_headers: bool = False
     _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
@@ -114,19 +99,19 @@ class HttpFront:
         self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Messages of the server's lifespan are ignored."""
-        if scope["type"] == "websocket":
-            await receive()
-            # Before it is accepted, this is a 403.
-            await send({"type": "websocket.close", "code": 1000})
-        elif scope["type"] == "http":
-            try:
-                await self._serve(scope, receive, send)
-            except ClientLeft:
-                return
+        """Serve one request.
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = IncomingRequest.from_scope(scope, b"")
+        Raises:
+            ClientLeft: the client closed the connection.
+        """
+        request = IncomingRequest.from_scope(scope)
+        reported = ReportedSend(send, request.method, request.raw_path, self.report)
+        try:
+            await self._serve(request, receive, reported)
+        finally:
+            reported.report_answer()
+
+    async def _serve(self, request: IncomingRequest, receive: Receive, send: ReportedSend) -> None:
         target = self._find(request)
         if isinstance(target, OutgoingResponse):
             await _send_response(send, request, target)
@@ -140,7 +125,7 @@ class HttpFront:
         if body.size <= limit:
             request = attrs.evolve(request, body=body.data)
             if remark := target.service.remark_on(request):
-                self.log(target.match.function, f"{target.service.title}: {remark}")
+                self._log(target, f": {remark}")
             event = msgspec.json.encode(target.service.make_event(request, target.match))
             if len(event) <= MAX_EVENT_SIZE:
                 await self._invoke(target, request, event, receive, send)
@@ -151,7 +136,7 @@ class HttpFront:
 
     def _routes(self) -> RouteTable:
         """Return the table; a reload may have changed the routes of a function."""
-        functions = tuple(invoker.function for invoker in self.functions.values())
+        functions = tuple(pool.function for pool in self.pools.values())
         if [*map(id, functions)] != [*map(id, self._described)]:
             self._table, self._described = RouteTable(functions), functions
         return self._table
@@ -160,9 +145,9 @@ class HttpFront:
         path = request.raw_path
         if path.startswith(URL_PREFIX):
             name, _, rest = path.removeprefix(URL_PREFIX).partition("/")
-            invoker = self.functions.get(name)
-            if invoker is not None and invoker.function.url is not None:
-                return self._url_target(invoker, f"/{rest}")
+            pool = self.pools.get(name)
+            if pool is not None and pool.function.url is not None:
+                return self._url_target(pool, f"/{rest}")
             return self._unknown_url(name)
         routes = self._routes()
         match = routes.find(request.method, path)
@@ -174,30 +159,27 @@ class HttpFront:
         if match is not None:
             kind = match.route.kind
             return _Target(
-                self.functions[match.function],
+                self.pools[match.function],
                 self._services[kind],
                 match,
                 kind,
                 match.route.cors,
                 path,
             )
-        if len(self.functions) == 1:
-            (invoker,) = self.functions.values()
-            if invoker.function.url is not None and not invoker.function.routes:
-                return self._url_target(invoker, path)
+        if len(self.pools) == 1:
+            (pool,) = self.pools.values()
+            if pool.function.url is not None and not pool.function.routes:
+                return self._url_target(pool, path)
         return MISSING_ROUTE if routes.only_rest_apis else NOT_FOUND
 
-    def _url_target(self, invoker: HttpInvoker, path: str) -> _Target:
-        url = invoker.function.url
+    def _url_target(self, pool: FunctionPool, path: str) -> _Target:
+        url = pool.function.url
         assert url is not None  # checked by the callers
-        name = invoker.function.name
-        match = RouteMatch(name, Route("ANY", "/{proxy+}"))
-        return _Target(invoker, FUNCTION_URL, match, "url", url.cors, path, url.streaming)
+        match = RouteMatch(pool.function.name, Route("ANY", "/{proxy+}"))
+        return _Target(pool, FUNCTION_URL, match, "url", url.cors, path, url.streaming)
 
     def _unknown_url(self, name: str) -> OutgoingResponse:
-        served = sorted(
-            name for name, invoker in self.functions.items() if invoker.function.url is not None
-        )
+        served = sorted(name for name, pool in self.pools.items() if pool.function.url is not None)
         message = f"no function URL {name[:80]!r} is served here; served: {', '.join(served)}"
         return json_answer(404, msgspec.json.encode({"Message": message}).decode())
 
@@ -209,9 +191,9 @@ class HttpFront:
         request: IncomingRequest,
         event: bytes,
         receive: Receive,
-        send: Send,
+        send: ReportedSend,
     ) -> None:
-        settings = target.invoker.function.settings
+        settings = target.pool.function.settings
         invocation = Invocation(
             event,
             settings.timeout,
@@ -223,7 +205,7 @@ class HttpFront:
             if target.streaming:
                 await self._stream(target, request, invocation, receive, send)
                 return
-            result = await self._wait(target, invocation, receive)
+            result = await self._wait(target, invocation, receive, send)
         except Throttled:
             await self._answer(send, target, request, target.service.throttled)
             return
@@ -233,23 +215,20 @@ class HttpFront:
             await self._respond(target, request, result, send)
 
     async def _wait(
-        self, target: _Target, invocation: Invocation, receive: Receive
+        self, target: _Target, invocation: Invocation, receive: Receive, send: ReportedSend
     ) -> InvokeResult | None:
         """Return the result, or None if the service stops waiting before."""
         done = trio.Event()
-        target.invoker.start_invocation(invocation, done)
+        target.pool.start_invocation(invocation, done)
+        send.report_invocation(invocation.request_id)
         limit = target.service.time_limit
-        if limit is None or target.invoker.function.attach:
+        if limit is None or target.pool.function.attach:
             limit = float("inf")
         with trio.move_on_after(limit):
-            await _unless_client_leaves(done.wait, receive)
+            await until_client_leaves(done.wait, receive)
         if done.is_set():
             return invocation.result()
-        self.log(
-            target.match.function,
-            f"{target.service.title} stopped waiting after {limit:g} s, as on AWS; the function"
-            " goes on",
-        )
+        self._log(target, f" stopped waiting after {limit:g} s, as on AWS; the function goes on")
         return None
 
     async def _respond(
@@ -262,11 +241,7 @@ class HttpFront:
         try:
             response = target.service.make_response(result.payload, request)
         except MalformedResult as malformed:
-            self._report(target, target.service.malformed.status, str(malformed))
-            await self._answer(send, target, request, target.service.malformed)
-            return
-        if response.remark:
-            self._report(target, response.status, response.remark)
+            response = attrs.evolve(target.service.malformed, remark=str(malformed))
         await self._answer(send, target, request, response)
 
     async def _stream(
@@ -275,11 +250,12 @@ class HttpFront:
         request: IncomingRequest,
         invocation: Invocation,
         receive: Receive,
-        send: Send,
+        send: ReportedSend,
     ) -> None:
         async with ResponseStream(invocation) as stream:
-            target.invoker.start_invocation(invocation)
-            await _unless_client_leaves(
+            target.pool.start_invocation(invocation)
+            send.report_invocation(invocation.request_id)
+            await until_client_leaves(
                 lambda: self._copy_stream(target, request, stream, send), receive
             )
 
@@ -289,31 +265,29 @@ class HttpFront:
         try:
             response = await _read_head(stream)
         except MalformedResult as malformed:
-            self._report(target, target.service.malformed.status, str(malformed))
-            await self._answer(send, target, request, target.service.malformed)
+            response = attrs.evolve(target.service.malformed, remark=str(malformed))
+            await self._answer(send, target, request, response)
             return
         if response is None:
             # The function failed before the first piece.
             await self._answer(send, target, request, target.service.failed)
             return
-        if response.remark:
-            self._report(target, response.status, response.remark)
         await _start(send, request, self._headed(target, request, response), length=None)
         if request.method == "HEAD":
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send_body(send, b"")
             return
         size = len(response.body)
         if response.body:
-            await send({"type": "http.response.body", "body": response.body, "more_body": True})
+            await send_body(send, response.body, more=True)
         async for piece in stream:
             size += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send_body(send, piece, more=True)
         result = await stream.result()
         if result.function_error is None:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send_body(send, b"")
         else:
             # Without the last chunk, the client sees that the response is incomplete.
-            self._report(target, response.status, f"the stream broke after {size} bytes")
+            self._remark(target, response.status, f"the stream broke after {size} bytes")
 
     # -- sending
 
@@ -325,14 +299,20 @@ class HttpFront:
     def _headed(
         self, target: _Target, request: IncomingRequest, response: OutgoingResponse
     ) -> OutgoingResponse:
-        """Return the response with the headers of the service and of its CORS configuration."""
+        """Return the response with the headers of the service and of its CORS configuration.
+
+        What the function did not intend is reported.
+        """
         headers, remark = add_cors_headers(target.cors, request, target.kind, response.headers)
-        if remark:
-            self._report(target, response.status, remark)
+        for text in filter(None, (response.remark, remark)):
+            self._remark(target, response.status, text)
         return attrs.evolve(response, headers=headers + target.service.answer_headers(request))
 
-    def _report(self, target: _Target, status: int, text: str) -> None:
-        self.log(target.match.function, f"{target.service.title} answered {status}: {text}")
+    def _remark(self, target: _Target, status: int, text: str) -> None:
+        self._log(target, f" answered {status}: {text}")
+
+    def _log(self, target: _Target, text: str) -> None:
+        self.report(LogLine(target.match.function, f"{target.service.title}{text}"))
 
 
 async def _read_head(stream: ResponseStream) -> OutgoingResponse | None:
@@ -354,33 +334,10 @@ async def _read_head(stream: ResponseStream) -> OutgoingResponse | None:
     raise MalformedResult("the stream ended within its prelude")
 
 
-async def _unless_client_leaves(work: Callable[[], Awaitable[None]], receive: Receive) -> None:
-    """Run `work`; cancel it when the client leaves.
-
-    Raises:
-        ClientLeft: the client left.
-    """
-    left = False
-    async with trio.open_nursery() as nursery:
-
-        async def watch() -> None:
-            nonlocal left
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            left = True
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(watch)
-        await work()
-        nursery.cancel_scope.cancel()
-    if left:
-        raise ClientLeft
-
-
 async def _send_response(send: Send, request: IncomingRequest, response: OutgoingResponse) -> None:
     await _start(send, request, response, length=len(response.body))
-    body = b"" if request.method == "HEAD" or _bodiless(response.status) else response.body
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    bodiless = request.method == "HEAD" or _bodiless(response.status)
+    await send_body(send, b"" if bodiless else response.body)
 
 
 async def _start(

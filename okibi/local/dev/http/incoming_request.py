@@ -2,13 +2,13 @@
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 import attrs
 
 from ...invocation import new_request_id, new_trace_id
+from ..asgi import Scope
 
 __all__ = ["IncomingRequest", "encode_body"]
 
@@ -46,8 +46,8 @@ class IncomingRequest:
     trace_id: str = attrs.field(factory=new_trace_id)
 
     @classmethod
-    def from_scope(cls, scope: Mapping[str, Any], body: bytes) -> "IncomingRequest":
-        """Read the scope of an ASGI server."""
+    def from_scope(cls, scope: Scope) -> "IncomingRequest":
+        """Read the scope of an ASGI server; the body is read later."""
         headers = [
             (name.decode("latin-1").lower(), _decode_header(value))
             for name, value in scope["headers"]
@@ -58,7 +58,6 @@ class IncomingRequest:
             raw_path=scope["raw_path"].decode("latin-1") or "/",
             raw_query=scope["query_string"].decode("latin-1"),
             headers=headers,
-            body=body,
             source_ip=(scope.get("client") or ("127.0.0.1", 0))[0],
             port=(scope.get("server") or ("127.0.0.1", 9000))[1] or 9000,
             protocol=f"HTTP/{scope['http_version']}",

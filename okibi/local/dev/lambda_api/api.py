@@ -6,11 +6,11 @@ import attrs
 import msgspec
 
 from ...invoke_errors import InvokeError
-from ..asgi import ClientLeft, Receive, Scope, Send, read_body
+from ..asgi import Receive, Scope, Send, read_body
 from .functions import FunctionList
 from .invoke import Invoker
 from .operations import IMPLEMENTED, Operation, find_operation
-from .responses import LambdaResponse, error_response, send_response
+from .responses import LambdaResponse, send_response
 
 __all__ = ["LambdaApi"]
 
@@ -28,13 +28,13 @@ class LambdaApi:
     functions: FunctionList
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        try:
-            response = await self._respond(scope, receive, send)
-        except InvokeError as error:
-            response = error_response(error)
-        except ClientLeft:
-            return
+        """Serve one request.
+
+        Raises:
+            ClientLeft: the client closed the connection.
+            InvokeError: the call is refused; nothing has been sent.
+        """
+        response = await self._respond(scope, receive, send)
         if response is not None:
             await send_response(send, response)
 

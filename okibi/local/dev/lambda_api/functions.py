@@ -16,7 +16,7 @@ from ...invoke_errors import InvokeError
 from ...invoke_request import find_target, read_qualifier
 from ...limits import MAX_CONCURRENCY, MAX_LISTED_FUNCTIONS
 from ..dev_function import Cors, DevFunction
-from ..sandbox_pool import SandboxPool
+from ..function_pool import FunctionPool
 
 __all__ = ["HIDDEN", "FunctionList"]
 
@@ -35,7 +35,7 @@ class FunctionList:
         started_at: when the server started, with its time zone.
     """
 
-    pools: Mapping[str, SandboxPool]
+    pools: Mapping[str, FunctionPool]
     started_at: datetime
 
     def answer(self, operation: str, function_name: str, query: bytes, host: str) -> Json:

@@ -17,9 +17,9 @@ from ...invoke_request import (
 )
 from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
-from ..asgi import Receive, RequestBody, Send, read_body
+from ..asgi import Receive, RequestBody, Send, read_body, send_body, until_client_leaves
 from ..dev_function import Throttled
-from ..sandbox_pool import SandboxPool
+from ..function_pool import FunctionPool
 from .responses import LambdaResponse, send_response
 
 __all__ = ["Invoker"]
@@ -35,7 +35,7 @@ class Invoker:
             invocation.
     """
 
-    pools: Mapping[str, SandboxPool]
+    pools: Mapping[str, FunctionPool]
     enqueue: Callable[[str, Invocation], Awaitable[None]]
 
     async def invoke(
@@ -104,7 +104,7 @@ class Invoker:
         Lambda (InvokeWithResponseStream).
 
         Raises:
-            ClientLeft: the client has closed the connection before the event was complete.
+            ClientLeft: the client has closed the connection.
             InvokeError: the call is refused; nothing has been sent.
         """
         body = await read_body(receive, MAX_EVENT_SIZE)
@@ -114,22 +114,23 @@ class Invoker:
             refusal = LambdaResponse(204, b"", answer, request_id=invocation.request_id)
             await send_response(send, refusal)
             return
+        head = LambdaResponse(
+            200,
+            headers=answer,
+            content_type=event_stream.CONTENT_TYPE,
+            request_id=invocation.request_id,
+        )
+
+        async def copy_stream() -> None:
+            await send(head.start())
+            async for piece in pieces:
+                await send_body(send, event_stream.payload_chunk(piece), more=True)
+            end = event_stream.completion(await pieces.result(), await read_log(invocation))
+            await send_body(send, end)
+
         async with ResponseStream(invocation) as pieces:
             _start(pool, invocation)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_when_client_leaves, receive, nursery.cancel_scope)
-                head = LambdaResponse(
-                    200,
-                    headers=answer,
-                    content_type=event_stream.CONTENT_TYPE,
-                    request_id=invocation.request_id,
-                )
-                await send(head.start())
-                async for piece in pieces:
-                    await send(_body(event_stream.payload_chunk(piece), more=True))
-                end = event_stream.completion(await pieces.result(), await read_log(invocation))
-                await send(_body(end, more=False))
-                nursery.cancel_scope.cancel()
+            await until_client_leaves(copy_stream, receive)
 
     def _read(
         self,
@@ -139,7 +140,7 @@ class Invoker:
         body: RequestBody,
         *,
         asynchronous: bool = False,
-    ) -> tuple[SandboxPool, Invocation]:
+    ) -> tuple[FunctionPool, Invocation]:
         arns = {name: pool.function.settings.arn for name, pool in self.pools.items()}
         target = find_target(function_name, read_qualifier(query), arns)
         pool = self.pools[target.name]
@@ -154,7 +155,7 @@ class Invoker:
         return pool, invocation
 
 
-def _start(pool: SandboxPool, invocation: Invocation, done: trio.Event | None = None) -> None:
+def _start(pool: FunctionPool, invocation: Invocation, done: trio.Event | None = None) -> None:
     try:
         pool.start_invocation(invocation, done)
     except Throttled as throttled:
@@ -165,13 +166,3 @@ def _start(pool: SandboxPool, invocation: Invocation, done: trio.Event | None = 
             reason=throttled.reason,
             headers={"Retry-After": "1"},
         ) from throttled
-
-
-def _body(data: bytes, *, more: bool) -> dict[str, object]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-async def _cancel_when_client_leaves(receive: Receive, scope: trio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()

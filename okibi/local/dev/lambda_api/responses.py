@@ -7,7 +7,7 @@ import attrs
 
 from ...invocation import new_request_id
 from ...invoke_errors import InvokeError
-from ..asgi import Send
+from ..asgi import Send, send_body
 
 __all__ = ["LambdaResponse", "error_response", "send_response"]
 
@@ -62,4 +62,4 @@ def error_response(error: InvokeError) -> LambdaResponse:
 async def send_response(send: Send, response: LambdaResponse) -> None:
     """Send a whole response."""
     await send(response.start(length=len(response.body)))
-    await send({"type": "http.response.body", "body": response.body, "more_body": False})
+    await send_body(send, response.body)

@@ -10,8 +10,11 @@ import trio
 import trio.testing
 
 from okibi.local import FunctionSettings, Invocation
+from okibi.local.dev.asgi import ClientLeft
 from okibi.local.dev.dev_function import DevFunction, Route, Throttled
+from okibi.local.dev.function_pool import FunctionPool
 from okibi.local.dev.http.http_front import HttpFront
+from okibi.local.dev.invocation_events import LogLine
 from okibi.local.outcomes import InvocationOutcome
 
 ROUTES = [
@@ -22,7 +25,7 @@ ROUTES = [
 
 
 @attrs.define(eq=False)
-class Slow:
+class Slow(FunctionPool):
     """A function that answers after `seconds`, or takes no event."""
 
     seconds: float = 0.0
@@ -80,8 +83,10 @@ class Client:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 9000),
         }
-        await front(scope, self.receive, self.send)
-        if not self.sent:
+        try:
+            await front(scope, self.receive, self.send)
+        except ClientLeft:
+            assert not self.sent
             return None
         return self.sent[0]["status"], self.sent[1]["body"].decode()
 
@@ -115,16 +120,16 @@ async def test_a_throttled_function_is_answered_as_each_service_does(
 async def test_api_gateway_stops_waiting_and_the_function_goes_on(
     autojump_clock: trio.testing.MockClock, path: str, limit: float, status: int, body: str
 ) -> None:
-    lines: list[tuple[str, str]] = []
+    reports: list[object] = []
     async with trio.open_nursery() as nursery:
         slow = Slow(limit + 60, nursery=nursery)
-        answer = await Client(path).ask(HttpFront({"slow": slow}, log=lambda *a: lines.append(a)))
+        answer = await Client(path).ask(HttpFront({"slow": slow}, reports.append))
 
         assert (answer, trio.current_time(), slow.ended) == ((status, body), limit, 0)
     assert slow.ended == 1
-    [(function, line)] = lines
-    assert function == "slow"
-    assert f"stopped waiting after {limit} s" in line
+    [line] = [report for report in reports if isinstance(report, LogLine)]
+    assert line.function == "slow"
+    assert f"stopped waiting after {limit} s" in line.text
 
 
 @pytest.mark.parametrize("path", ["/lambda-url/slow/", "/alb"])
@@ -181,14 +186,14 @@ async def test_rest_apis_alone_answer_a_missing_route_in_their_own_way() -> None
 async def test_a_malformed_response_is_an_error_and_one_line(
     autojump_clock: trio.testing.MockClock, path: str, status: int, line: str
 ) -> None:
-    lines: list[tuple[str, str]] = []
+    reports: list[object] = []
     async with trio.open_nursery() as nursery:
         slow = Slow(result=b'{"statusCode":200,"body":1}', nursery=nursery)
-        answer = await Client(path).ask(HttpFront({"slow": slow}, log=lambda *a: lines.append(a)))
+        answer = await Client(path).ask(HttpFront({"slow": slow}, reports.append))
 
     assert answer is not None
     assert answer[0] == status
-    assert lines == [("slow", f"{line}; write json.dumps(body)")]
+    assert LogLine("slow", f"{line}; write json.dumps(body)") in reports
 
 
 async def test_a_reload_may_change_the_routes(autojump_clock: trio.testing.MockClock) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import h11
 import msgspec
 from hypothesis import given
@@ -83,7 +84,7 @@ def test_any_result_is_a_valid_response_or_refused_in_one_line(
 def test_any_request_becomes_an_event(
     service: HttpService, scope: Mapping[str, Any], body: bytes
 ) -> None:
-    request = IncomingRequest.from_scope(scope, body)
+    request = attrs.evolve(IncomingRequest.from_scope(scope), body=body)
     match = RouteMatch("web", Route("ANY", "/{proxy+}", "rest-api"), {"proxy": "x"})
 
     assert msgspec.json.decode(msgspec.json.encode(service.make_event(request, match)))
