@@ -7,6 +7,7 @@ from functools import partial
 
 import trio
 
+from ..local.background_nursery import open_background_nursery
 from .arguments import BadInput
 from .output import check_stdout, write_err
 
@@ -64,7 +65,7 @@ async def until_signal(
         The work's exit code, or 128 plus the signal's number.
 
     Raises:
-        BadInput, BrokenPipeError: raised by the work, and not wrapped in a group.
+        Exception: raised by the work, and not wrapped in a group.
     """
     code = 0
     caught = [signal.SIGINT, signal.SIGTERM]
@@ -72,9 +73,8 @@ async def until_signal(
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         caught.append(signal.SIGHUP)
     with trio.open_signal_receiver(*caught) as signals:
-        failure: Exception | None = None
         working = trio.CancelScope()
-        async with trio.open_nursery() as nursery:
+        async with open_background_nursery() as nursery:
 
             async def cancel_on_signal() -> None:
                 nonlocal code
@@ -87,11 +87,5 @@ async def until_signal(
 
             nursery.start_soon(cancel_on_signal)
             with working:
-                try:
-                    code = await work()
-                except (BadInput, BrokenPipeError) as error:
-                    failure = error
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+                code = await work()
     return code

@@ -8,6 +8,7 @@ import attrs
 import trio
 
 from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
+from .background_nursery import open_background_nursery
 from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_path import PREFIX, SUFFIX, InvokePath
@@ -445,10 +446,9 @@ async def _open(
 ) -> AsyncGenerator[LocalLambda]:
     """Serve a sandbox; call `on_open` with its tasks' nursery."""
     runtime_api = _address(listeners)
-    failure: Exception | None = None
     lines = Output(output or to_stderr)
     try:
-        async with trio.open_nursery() as nursery:
+        async with open_background_nursery() as nursery:
             sandbox = SandboxProcess(settings, api, runtime_api, lines, grace, orphan_killer, hooks)
             function = LocalLambda(settings, runtime_api, "", api, sandbox, lines, nursery, hooks)
             function.install_hooks(freeze=freeze)
@@ -460,19 +460,14 @@ async def _open(
             on_open(function, nursery)
             try:
                 yield function
-            except Exception as error:
-                # Raise the error of the caller's block itself, not in a group.
-                failure = error
-            sandbox.end()
-            if sandbox.pid is not None:
-                # Serve the connections until the process is dead: events in flight may still be
-                # answered.
-                await sandbox.wait_ended()
-            nursery.cancel_scope.cancel()
+            finally:
+                sandbox.end()
+                if sandbox.pid is not None:
+                    # Serve the connections until the process is dead: events in flight may still be
+                    # answered.
+                    await sandbox.wait_ended()
     finally:
         lines.close()
-    if failure is not None:
-        raise failure
 
 
 def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
-import trio
 
+from ..background_nursery import open_background_nursery
 from ..listeners import LOOPBACK, open_listeners
 from ..orphan_killer import OrphanKiller
 from .application import DevApplication
@@ -99,8 +99,8 @@ async def open_dev_server(
 
     The schedules of the functions are not run: see `Scheduler`.
 
-    One port serves Lambda's API, the function URLs and the routes. At the end of the block,
-    requests in progress have 1 s. Then all sandboxes end.
+    One port serves Lambda's API, the function URLs and the routes. The end of the block closes the
+    connections, also those with a request in progress. Then all sandboxes end.
 
     Args:
         functions: the functions, each with a name of its own.
@@ -119,7 +119,6 @@ async def open_dev_server(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"functions must be one or more with different names, got {names}")
     listeners = await open_listeners(options.port, host=options.host, backlog=BACKLOG)
-    failure: Exception | None = None
     async with AsyncExitStack() as stack:
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
@@ -140,18 +139,10 @@ async def open_dev_server(
         )
         host, port = listeners[0].socket.getsockname()[:2]
         application = _build_application(pools, queue, options, _is_loopback(host))
-        async with trio.open_nursery() as nursery:
-            stopping = trio.Event()
-            nursery.start_soon(serve_application, application, listeners, stopping)
-            address = f"[{host}]" if ":" in host else host
-            try:
-                yield DevServer(f"http://{address}:{port}", pools, queue)
-            except Exception as error:
-                # Raise the error of the caller's block itself, not in a group.
-                failure = error
-            stopping.set()
-    if failure is not None:
-        raise failure
+        nursery = await stack.enter_async_context(open_background_nursery())
+        nursery.start_soon(serve_application, application, listeners)
+        address = f"[{host}]" if ":" in host else host
+        yield DevServer(f"http://{address}:{port}", pools, queue)
 
 
 def _build_application(

@@ -29,9 +29,6 @@ MAX_HEADER_SIZE = 64 * 1024
 IDLE_LIMIT = 60.0
 """Seconds for which a connection without a request stays open."""
 
-STOP_LIMIT = 1.0
-"""Seconds that requests in progress have at the end of the server."""
-
 _logger = logging.getLogger("okibi.dev")
 
 # anycorn's types spell out each message of ASGI.
@@ -40,34 +37,19 @@ _TcpServer: Any = tcp_server.TCPServer
 
 
 async def serve_application(
-    application: AsgiApplication,
-    listeners: Sequence[trio.SocketListener],
-    stopping: trio.Event,
+    application: AsgiApplication, listeners: Sequence[trio.SocketListener]
 ) -> None:
-    """Serve connections until `stopping` is set.
-
-    Then the listeners are closed at once, idle connections too, and requests in progress have 1 s.
+    """Serve connections until cancelled; then close them and the listeners.
 
     Args:
         application: an ASGI 3 application. It gets no lifespan messages.
         listeners: where clients connect.
-        stopping: ends the server.
 
     Example:
-        nursery.start_soon(serve_application, application, listeners, stopping)
+        nursery.start_soon(serve_application, application, listeners)
     """
-    contexts = set[worker_context.WorkerContext]()
-    serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure(), contexts)
-    async with trio.open_nursery() as connections:
-        async with trio.open_nursery() as accepting:
-            accepting.start_soon(
-                partial(trio.serve_listeners, serve, list(listeners), handler_nursery=connections)
-            )
-            await stopping.wait()
-            accepting.cancel_scope.cancel()
-        for context in list(contexts):
-            await context.terminated.set()
-        connections.cancel_scope.deadline = trio.current_time() + STOP_LIMIT
+    serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure())
+    await trio.serve_listeners(serve, list(listeners))
 
 
 def _configure() -> anycorn.Config:
@@ -82,13 +64,11 @@ def _configure() -> anycorn.Config:
 async def _serve_connection(
     application: object,
     config: anycorn.Config,
-    contexts: set[worker_context.WorkerContext],
     stream: trio.SocketStream,
 ) -> None:
     raw = socket.socket(fileno=stream.socket.detach())
-    # With a context of its own, a connection can be told to end.
+    # With a context of its own, a connection can end alone.
     context = worker_context.WorkerContext(None)
-    contexts.add(context)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_shut_down_when_cancelled, raw)
@@ -101,8 +81,6 @@ async def _serve_connection(
             nursery.cancel_scope.cancel()
     except Exception as error:
         _logger.info("closed a connection: %s", _describe(error))
-    finally:
-        contexts.remove(context)
 
 
 async def _shut_down_when_cancelled(raw: socket.socket) -> None:

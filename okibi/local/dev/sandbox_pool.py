@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from ..background_nursery import open_background_nursery
 from ..invocation import Invocation, check_headers
 from ..listeners import open_listeners
 from ..orphan_killer import OrphanKiller
@@ -370,22 +371,16 @@ async def open_sandbox_pool(
         async with open_sandbox_pool(DevFunction(FunctionSettings("app.function"))) as pool:
             result = await pool.run_invocation(Invocation(b"{}", timeout=3.0))
     """
-    failure: Exception | None = None
     listeners = None
     if function.attach:
         listeners = await open_listeners(function.attach_port, name="attach_port")
     with tempfile.TemporaryDirectory(prefix="okibi-dev-") as folder:
-        async with trio.open_nursery() as nursery:
+        async with open_background_nursery() as nursery:
             pool = SandboxPool(
                 function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder)
             )
             pool.open(listeners)
             try:
                 yield pool
-            except Exception as error:
-                # Raise the error of the caller's block itself, not in a group.
-                failure = error
-            await pool.close()
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+            finally:
+                await pool.close()

@@ -9,12 +9,13 @@ file and rename it; both change an entry of a watched folder.
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import trio
 from watchfiles import Change, awatch
 
+from ..background_nursery import open_background_nursery
 from .sandbox_pool import SandboxPool
 
 __all__ = ["FOLDER_LIMIT", "find_folders", "is_source", "watch_sources"]
@@ -142,15 +143,16 @@ async def watch_sources(
             if pool.function.settings.task_root in missing.intersection(folders):
                 pool.reload()
         missing = {root for root in roots if root not in folders}
-        stop, failure = trio.Event(), None
-        async with trio.open_nursery() as nursery:
-            # Without this event, awatch would notice a cancellation only after seconds.
-            nursery.start_soon(_set_when_cancelled, stop)
-            # It runs when the loop below waits: the folders are watched then.
-            nursery.start_soon(report_start)
-            if missing:
-                nursery.start_soon(_stop_when_back, missing, stop)
-            try:
+        stop = trio.Event()
+        # A folder may have been deleted since it was found.
+        with suppress(FileNotFoundError):
+            async with open_background_nursery() as nursery:
+                # Without this event, awatch would notice a cancellation only after seconds.
+                nursery.start_soon(_set_when_cancelled, stop)
+                # It runs when the loop below waits: the folders are watched then.
+                nursery.start_soon(report_start)
+                if missing:
+                    nursery.start_soon(_stop_when_back, missing, stop)
                 async with aclosing(_watch(folders, stop)) as changes:
                     async for changed in changes:
                         _apply({Path(path) for _, path in changed}, pools, callbacks, hidden)
@@ -158,13 +160,6 @@ async def watch_sources(
                         missing |= gone
                         if gone or any(_is_new_folder(*each) for each in changed):
                             break
-            except OSError as error:
-                # Outside of the nursery it is raised alone, not in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        # A folder may have been deleted since it was found.
-        if failure is not None and not isinstance(failure, FileNotFoundError):
-            raise failure
 
 
 def _list_folders(

@@ -114,7 +114,7 @@ async def open_request(served: Served, body: bytes) -> trio.SocketStream:
 
 
 async def test_a_request_in_progress_ends_with_the_server() -> None:
-    """It has one second, and the function's process is killed."""
+    """The function's process is killed."""
     async with serve_functions([dev_function(timeout=100)]) as served:
         client = await open_request(served, event(do="sleep", seconds=1000))
         await served.log.wait_for(lambda line: line.startswith("START"))

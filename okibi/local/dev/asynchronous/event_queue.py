@@ -17,6 +17,7 @@ from typing import TypeAlias
 import attrs
 import trio
 
+from ...background_nursery import open_background_nursery
 from ...invocation import Invocation, InvokeResult, check_headers
 from ..dev_function import Throttled
 from ..function_pool import FunctionPool
@@ -168,7 +169,7 @@ async def open_event_queue(
     if not 0 <= retry_delay < math.inf:
         raise ValueError(f"retry_delay must be seconds >= 0, got {retry_delay!r}")
     failures = failure_folder(data)
-    failure: Exception | None = None
+    failure: OSError | None = None
 
     def fail(error: OSError) -> None:
         nonlocal failure
@@ -190,15 +191,10 @@ async def open_event_queue(
                 queue.open_file(data / "queue" / f"{name}.jsonl")
                 stack.callback(queue.close_file)
         unserved = {} if data is None else _count_unserved(data / "queue", queues)
-        async with trio.open_nursery() as nursery:
+        async with open_background_nursery() as nursery:
             for queue in queues.values():
                 nursery.start_soon(queue.run)
-            try:
-                yield EventQueue(failures, unserved, queues, now)
-            except Exception as error:
-                # Raise the error of the caller's block itself, not in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
+            yield EventQueue(failures, unserved, queues, now)
     if failure is not None:
         raise failure
 
