@@ -16,10 +16,8 @@ import trio
 from ...local.dev.asynchronous.event_file import EventFileError
 from ...local.dev.asynchronous.event_queue import describe_queued
 from ...local.dev.asynchronous.private_files import FolderInUse
-from ...local.dev.dev_function import Schedule
 from ...local.dev.dev_server import DevServer, open_dev_server
-from ...local.dev.schedules.scheduler import Scheduler
-from ...local.dev.schedules.timetable import parse_schedule
+from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import watch_sources
 from ..arguments import BadInput
 from ..until_signal import run_command
@@ -90,11 +88,6 @@ def _bad_input(options: DevOptions, error: OSError) -> BadInput:
 
 
 def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[str]:
-    now = datetime.now(UTC)
-
-    def next_time(schedule: Schedule) -> datetime | None:
-        return parse_schedule(schedule.expression, schedule.timezone, now).next_time(now)
-
     serving = Serving(
         url=server.url,
         functions=options.functions,
@@ -102,7 +95,7 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
         reload=options.reload,
         failures=server.queue.failure_folder,
         left_out=options.left_out,
-        next_time=next_time,
+        now=datetime.now(UTC),
     )
     lines = make_start_table(serving, paint)
     if options.server.host not in LOOPBACK:

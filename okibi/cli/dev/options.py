@@ -3,14 +3,12 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
 from ...local.dev.dev_function import DevFunction
 from ...local.dev.dev_server import DevServerOptions
-from ...local.dev.schedules.timetable import parse_schedule
 from ..arguments import BadInput, check_platform, parse_number
 from ..project_reader import read_project
 from ..project_settings import as_stack_name
@@ -89,7 +87,6 @@ def parse_dev_options(raw: RawDevOptions) -> DevOptions:
     source, functions, left_out = _read_functions(raw)
     served = [_apply(raw, function, identity) for function in functions]
     _check_names(served)
-    _check_schedules(served)
     if raw.attach is not None:
         served = _attach(served, raw.attach)
     return DevOptions(
@@ -175,15 +172,6 @@ def _check_names(functions: Sequence[DevFunction]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"two functions have the name {name!r}; give one of them another")
-
-
-def _check_schedules(functions: Sequence[DevFunction]) -> None:
-    for function in functions:
-        for schedule in function.schedules:
-            try:
-                parse_schedule(schedule.expression, schedule.timezone, datetime.now(UTC))
-            except ValueError as error:
-                raise BadInput(f"{function.name}: schedule {error}") from error
 
 
 def _integer(option: str, text: str, least: int, most: int) -> int:

@@ -1,7 +1,7 @@
 """What `okibi dev` prints at its start: what is served where, and what is not."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,7 +18,6 @@ __all__ = ["Serving", "make_start_table"]
 WIDTH = 80
 LABEL = 13
 KINDS = {"http-api": "HTTP API", "rest-api": "REST API", "alb": "load balancer"}
-NextTime = Callable[[Schedule], datetime | None]
 
 
 @attrs.frozen
@@ -32,7 +31,7 @@ class Serving:
         reload: whether saved files are reloaded.
         failures: the folder of the on-failure files.
         left_out: what `okibi dev` does not do.
-        next_time: returns the next time of a schedule, in UTC; None for never.
+        now: the time, in UTC.
     """
 
     url: str
@@ -41,7 +40,7 @@ class Serving:
     reload: bool
     failures: Path
     left_out: Sequence[LeftOut]
-    next_time: NextTime
+    now: datetime
 
 
 def make_start_table(serving: Serving, paint: Paint) -> list[str]:
@@ -70,7 +69,9 @@ def _describe_function(serving: Serving, function: DevFunction, paint: Paint) ->
         streaming = " (streaming)" if function.url.streaming else ""
         lines += _row("URL", [f"{serving.url}{path}{streaming}"])
     lines += _row("routes", [_describe_route(serving.url, route) for route in function.routes])
-    lines += _row("schedule", [_describe(each, serving.next_time) for each in function.schedules])
+    lines += _row(
+        "schedule", [_describe_schedule(each, serving.now) for each in function.schedules]
+    )
     if settings.max_concurrency is not None:
         many = f"{settings.max_concurrency} events at once in one sandbox"
         lines += _row("instances", [f"Managed Instances, {many}"])
@@ -92,8 +93,8 @@ def _describe_route(url: str, route: Route) -> str:
     return f"{route.method} {where} ({KINDS[route.kind]})"
 
 
-def _describe(schedule: Schedule, next_time: NextTime) -> str:
-    moment = next_time(schedule)
+def _describe_schedule(schedule: Schedule, now: datetime) -> str:
+    moment = schedule.next_time(now)
     if moment is None:
         return f"{schedule.expression}, never again"
     there = moment.astimezone(ZoneInfo(schedule.timezone))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...local.dev.dev_function import Cors, Route, RouteKind, Schedule
-from ...local.dev.schedules.scheduler import scheduled_event
+from ...local.dev.scheduler import scheduled_event
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
 from .template_values import UnknownValue

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from ..settings import ACCOUNT_ID, FunctionSettings
+from .schedules.schedule_expression import parse_schedule
 
 __all__ = [
     "DEFAULT_PATH",
@@ -127,13 +129,6 @@ def _check_kind(_: Any, __: Any, value: Any) -> None:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {value!r}")
 
 
-def _check_expression(_: Any, __: Any, value: Any) -> None:
-    if not isinstance(value, str) or not re.fullmatch(r"(rate|cron|at)\(.+\)", value):
-        raise ValueError(
-            f"expression must be as in 'rate(5 minutes)' or 'cron(0 3 * * ? *)', got {value!r}"
-        )
-
-
 def _check_input(_: Any, __: Any, value: Any) -> None:
     try:
         json.loads(value)
@@ -230,15 +225,33 @@ class Schedule:
         input: the event as JSON.
 
     Raises:
-        ValueError: a field is invalid; the message begins with the name of the field.
+        ScheduleError: expression or timezone is wrong.
+        ValueError: input is not JSON.
 
     Example:
         Schedule("cron(0 3 * * ? *)", timezone="Europe/Berlin")
     """
 
-    expression: str = attrs.field(validator=_check_expression)
+    expression: str
     timezone: str = "UTC"
     input: str = attrs.field(default="{}", validator=_check_input)
+
+    def __attrs_post_init__(self) -> None:
+        parse_schedule(self.expression, self.timezone, datetime.now(UTC))
+
+    def next_time(self, after: datetime, start: datetime | None = None) -> datetime | None:
+        """Return the first time later than `after`, in UTC; None if there is none.
+
+        Args:
+            after: a time in UTC.
+            start: when the schedule began, in UTC; None for `after`.
+
+        Example:
+            >>> now = datetime(2026, 1, 1, tzinfo=UTC)
+            >>> print(Schedule("rate(5 minutes)").next_time(now))
+            2026-01-01 00:05:00+00:00
+        """
+        return parse_schedule(self.expression, self.timezone, start or after)(after)
 
 
 @attrs.frozen

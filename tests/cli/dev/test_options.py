@@ -131,5 +131,5 @@ def test_a_wrong_schedule_is_named_before_anything_starts(folder: Path) -> None:
         '[tool.okibi.functions.visits]\nhandler = "app.f"\nschedule = "cron(0 3 * * * *)"\n'
     )
 
-    with pytest.raises(BadInput, match="visits: schedule "):
+    with pytest.raises(BadInput, match=r"functions.visits\] cron\(0 3 "):
         parse()

@@ -13,7 +13,7 @@ from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
 from okibi.cli.template.sam import build_sam_template
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
-from okibi.local.dev.schedules.scheduler import scheduled_event
+from okibi.local.dev.scheduler import scheduled_event
 from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
 
 SERVED = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}

@@ -3,18 +3,16 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
-import pytest
 import trio
 import trio.testing
 
 from okibi.local import FunctionSettings, Invocation
 from okibi.local.dev.dev_function import DevFunction, Schedule
-from okibi.local.dev.schedules.schedule_error import ScheduleError
-from okibi.local.dev.schedules.scheduler import Scheduler, scheduled_event
+from okibi.local.dev.scheduler import Scheduler, scheduled_event
 from okibi.local.sample_events import sample_event
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -124,23 +122,3 @@ async def test_a_rule_s_event_has_the_shape_of_the_sample(
         "id": 0,
         "resources": 0,
     }
-
-
-async def test_the_next_run_of_each_schedule_is_planned() -> None:
-    schedules = Schedule("cron(0 9 * * ? *)", "Europe/Berlin"), Schedule("at(2020-01-01T00:00:00)")
-    machine = Machine()
-    scheduler = Scheduler([function(*schedules), function(name="other")], machine.put, machine.now)
-
-    runs = [(run.function, run.expression, run.at) for run in scheduler.planned_runs()]
-
-    assert runs == [
-        ("visits", "cron(0 9 * * ? *)", START + timedelta(hours=20)),
-        ("visits", "at(2020-01-01T00:00:00)", None),
-    ]
-
-
-async def test_a_wrong_expression_is_an_error_at_the_start() -> None:
-    machine = Machine()
-
-    with pytest.raises(ScheduleError, match="schedule of visits: hours '25'"):
-        Scheduler([function(Schedule("cron(0 25 * * ? *)"))], machine.put, machine.now)

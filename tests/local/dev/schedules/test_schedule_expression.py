@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from okibi.local.dev.schedules.schedule_error import ScheduleError
-from okibi.local.dev.schedules.timetable import parse_schedule
+from okibi.local.dev.schedules.schedule_expression import parse_schedule
 
 BERLIN = "Europe/Berlin"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -13,11 +13,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def times(expression: str, timezone: str, after: str, count: int) -> list[str]:
     """The next times in UTC."""
-    table, found = parse_schedule(expression, timezone, START), list[str]()
+    next_time, found = parse_schedule(expression, timezone, START), list[str]()
     moment: datetime | None = datetime.fromisoformat(after)
     for _ in range(count):
         assert moment is not None
-        moment = table.next_time(moment)
+        moment = next_time(moment)
         found.append("never" if moment is None else moment.strftime("%m-%d %H:%M"))
     return found
 
@@ -57,7 +57,11 @@ def test_an_at_expression_has_one_time() -> None:
 @pytest.mark.parametrize(
     ("expression", "timezone", "message"),
     [
-        ("rate 5 minutes", "UTC", "must be as in rate(5 minutes), cron(0 3 * * ? *) or at("),
+        (
+            "rate 5 minutes",
+            "UTC",
+            "expression must be as in rate(5 minutes), cron(0 3 * * ? *) or at(",
+        ),
         ("at(2026-05-01)", "UTC", "at(2026-05-01): must be yyyy-mm-ddThh:mm:ss"),
         ("at(2026-03-29T02:30:00)", BERLIN, "clocks in Europe/Berlin go forward, and skip this"),
         ("rate(5 minutes)", "Berlin", "timezone 'Berlin': unknown; give a name of the IANA"),

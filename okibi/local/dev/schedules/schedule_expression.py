@@ -1,44 +1,24 @@
-"""The times of a schedule in its time zone (EventBridge Scheduler: schedule types)."""
+"""The times of a schedule's expression in its time zone (EventBridge Scheduler: schedule types)."""
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import attrs
 
 from .cron_expression import CronExpression, parse_cron
 from .rate_expression import parse_rate
 from .schedule_error import ScheduleError
 
-__all__ = ["Timetable", "parse_schedule"]
+__all__ = ["NextTime", "parse_schedule"]
+
+NextTime: TypeAlias = Callable[[datetime], datetime | None]
+"""Returns the first time later than another, both in UTC; None if there is none."""
 
 
-@attrs.frozen
-class Timetable:
-    """The times of a schedule. Made by `parse_schedule`.
-
-    Args:
-        expression: the schedule's expression.
-        timezone: the schedule's time zone.
-    """
-
-    expression: str
-    timezone: str
-    _next_time: Callable[[datetime], datetime | None]
-
-    def next_time(self, after: datetime) -> datetime | None:
-        """Return the first time later than `after`, in UTC; None if there is none.
-
-        Args:
-            after: a time with a time zone.
-        """
-        return self._next_time(after.astimezone(UTC))
-
-
-def parse_schedule(expression: str, timezone: str, start: datetime) -> Timetable:
-    """Parse a schedule's expression.
+def parse_schedule(expression: str, timezone: str, start: datetime) -> NextTime:
+    """Parse a schedule's expression, and return what tells its times.
 
     When clocks go forward, a time that does not exist is skipped. When they go back, a time that
     comes twice counts the first time (EventBridge Scheduler).
@@ -46,33 +26,29 @@ def parse_schedule(expression: str, timezone: str, start: datetime) -> Timetable
     Args:
         expression: `rate(…)`, `cron(…)` or `at(yyyy-mm-ddThh:mm:ss)`.
         timezone: a name of the IANA database, such as `Europe/Berlin`, for `cron` and `at`.
-        start: when the schedule begins. The first time of a rate is one period later.
+        start: when the schedule begins, in UTC. The first time of a rate is one period later.
 
     Raises:
         ScheduleError: the expression or the time zone is wrong.
 
     Example:
         >>> start = datetime(2026, 7, 1, tzinfo=UTC)
-        >>> table = parse_schedule("cron(0 3 * * ? *)", "Europe/Berlin", start)
-        >>> print(table.next_time(start))
+        >>> next_time = parse_schedule("cron(0 3 * * ? *)", "Europe/Berlin", start)
+        >>> print(next_time(start))
         2026-07-01 01:00:00+00:00
     """
     found = re.fullmatch(r"(rate|cron|at)\((.*)\)", expression.strip())
     if found is None:
         raise ScheduleError(
-            f"{expression!r}: must be as in rate(5 minutes), cron(0 3 * * ? *) or"
-            " at(2026-01-31T12:00:00)"
+            "expression must be as in rate(5 minutes), cron(0 3 * * ? *) or"
+            f" at(2026-01-31T12:00:00), got {expression!r}"
         )
     zone = _zone(timezone)
     if found[1] == "rate":
-        next_time: Callable[[datetime], datetime | None] = partial(
-            parse_rate(found[2]).next_time, start=start.astimezone(UTC)
-        )
-    elif found[1] == "cron":
-        next_time = partial(_next_cron_time, parse_cron(found[2]), zone)
-    else:
-        next_time = partial(_next_single_time, _parse_time(found[2], zone))
-    return Timetable(expression, timezone, next_time)
+        return partial(parse_rate(found[2]).next_time, start=start)
+    if found[1] == "cron":
+        return partial(_next_cron_time, parse_cron(found[2]), zone)
+    return partial(_next_single_time, _parse_time(found[2], zone))
 
 
 def _zone(name: str) -> ZoneInfo:

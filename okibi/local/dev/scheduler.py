@@ -9,45 +9,16 @@ from datetime import UTC, datetime
 import attrs
 import trio
 
-from ...invocation import Invocation
-from ...settings import ACCOUNT_ID
-from ..dev_function import DevFunction, Schedule
-from .schedule_error import ScheduleError
-from .timetable import Timetable, parse_schedule
+from ..invocation import Invocation
+from ..settings import ACCOUNT_ID
+from .dev_function import DevFunction, Schedule
 
-__all__ = ["PlannedRun", "Scheduler", "scheduled_event"]
+__all__ = ["Scheduler", "scheduled_event"]
 
 CHECK = 30.0
 """Seconds between two looks at the system's clock. While a laptop sleeps, trio's clock stops."""
 
 REGION = "us-east-1"
-
-
-@attrs.frozen
-class PlannedRun:
-    """The next run of a schedule.
-
-    Args:
-        function: the function's name.
-        expression: the schedule's expression.
-        timezone: the schedule's time zone.
-        at: when it runs, in UTC; None for never.
-    """
-
-    function: str
-    expression: str
-    timezone: str
-    at: datetime | None
-
-
-@attrs.frozen
-class _RunningSchedule:
-    """A schedule of a function, and its times."""
-
-    function: DevFunction
-    number: int
-    schedule: Schedule
-    timetable: Timetable
 
 
 @attrs.define(eq=False)
@@ -59,9 +30,6 @@ class Scheduler:
         put: queues an event of a function, as EventQueue.put does.
         now: the time in seconds since the epoch.
 
-    Raises:
-        ScheduleError: an expression or a time zone is wrong.
-
     Example:
         scheduler = Scheduler(functions, queue.put)
         nursery.start_soon(scheduler.run)
@@ -70,27 +38,6 @@ class Scheduler:
     functions: Iterable[DevFunction]
     put: Callable[[str, Invocation], Awaitable[None]]
     now: Callable[[], float] = time.time
-    _entries: list[_RunningSchedule] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        start = self._time()
-        self._entries = [
-            _RunningSchedule(function, number, schedule, _timetable(function, schedule, start))
-            for function in self.functions
-            for number, schedule in enumerate(function.schedules, 1)
-        ]
-
-    def planned_runs(self) -> list[PlannedRun]:
-        """Return the next run of each schedule."""
-        return [
-            PlannedRun(
-                entry.function.settings.name,
-                entry.schedule.expression,
-                entry.schedule.timezone,
-                entry.timetable.next_time(self._time()),
-            )
-            for entry in self._entries
-        ]
 
     async def run(self) -> None:
         """Put the events at their times, until cancelled or until no schedule has a next time.
@@ -98,21 +45,23 @@ class Scheduler:
         Times that have passed unnoticed, as while a laptop slept, make one event.
         """
         async with trio.open_nursery() as nursery:
-            for entry in self._entries:
-                nursery.start_soon(self._run_entry, entry)
+            for function in self.functions:
+                for number, schedule in enumerate(function.schedules, 1):
+                    nursery.start_soon(self._run_schedule, function, schedule, number)
 
-    async def _run_entry(self, entry: _RunningSchedule) -> None:
-        due = entry.timetable.next_time(self._time())
+    async def _run_schedule(self, function: DevFunction, schedule: Schedule, number: int) -> None:
+        start = self._time()
+        due = schedule.next_time(start)
         while due is not None:
             seen = self._time()
             await trio.sleep(min(max((due - seen).total_seconds(), 0.0), CHECK))
             now = self._time()
             if now < seen:
                 # The clock was set back.
-                due = entry.timetable.next_time(now)
+                due = schedule.next_time(now, start)
             elif now >= due:
-                await self.put(entry.function.settings.name, _invocation(entry, due))
-                due = entry.timetable.next_time(now)
+                await self.put(function.name, _invocation(function, schedule, number, due))
+                due = schedule.next_time(now, start)
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self.now(), UTC)
@@ -141,21 +90,15 @@ def scheduled_event(rule: str) -> str:
     )
 
 
-def _timetable(function: DevFunction, schedule: Schedule, start: datetime) -> Timetable:
-    try:
-        return parse_schedule(schedule.expression, schedule.timezone, start)
-    except ScheduleError as error:
-        raise ScheduleError(f"schedule of {function.settings.name}: {error}") from error
-
-
-def _invocation(entry: _RunningSchedule, due: datetime) -> Invocation:
+def _invocation(
+    function: DevFunction, schedule: Schedule, number: int, due: datetime
+) -> Invocation:
     """Make the event of a run: the schedule's input, with the keywords replaced.
 
     Source: EventBridge Scheduler, context attributes.
     """
-    settings = entry.function.settings
-    name = f"{settings.name}-{entry.number}"
-    text = entry.schedule.input
+    name = f"{function.name}-{number}"
+    text = schedule.input
     for keyword, value in (
         ("schedule-arn", f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{name}"),
         ("scheduled-time", due.strftime("%Y-%m-%dT%H:%M:%SZ")),
@@ -163,4 +106,4 @@ def _invocation(entry: _RunningSchedule, due: datetime) -> Invocation:
         ("attempt-number", "1"),
     ):
         text = text.replace(f"<aws.scheduler.{keyword}>", value)
-    return Invocation(text.encode(), settings.timeout)
+    return Invocation(text.encode(), function.settings.timeout)
