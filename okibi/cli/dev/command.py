@@ -14,7 +14,6 @@ import attrs
 import trio
 
 from ...local.dev.asynchronous.event_file import EventFileError
-from ...local.dev.asynchronous.event_queue import describe_queued
 from ...local.dev.asynchronous.private_files import FolderInUse
 from ...local.dev.dev_server import DevServer, open_dev_server
 from ...local.dev.scheduler import Scheduler
@@ -23,7 +22,7 @@ from ..arguments import BadInput
 from ..until_signal import run_command
 from .colours import Colour, Paint, is_coloured
 from .env_file import read_env_file
-from .event_lines import EventLines, Happening
+from .event_lines import EventLines, Happening, describe_queued
 from .line_printer import OUTPUT, LinePrinter
 from .options import DevOptions, RawDevOptions, add_variables, parse_dev_options
 from .start_table import Serving, make_start_table

@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 import attrs
 
-from ...local.dev.asynchronous.event_queue import EventDropped, EventRetried
-from ...local.dev.http_reports import HttpAnswered, HttpInvoked
+from ...local.dev.asynchronous.queue_reports import EventDropped, EventRetried, QueueReport
+from ...local.dev.http_reports import HttpAnswered, HttpInvoked, HttpReport
 from ...local.dev.invocation_events import (
+    DevEvent,
     FunctionFailure,
     InitFailed,
     InvocationFinished,
@@ -24,22 +25,9 @@ from ...local.dev.invocation_events import (
 )
 from .colours import Colour, Paint
 
-__all__ = ["EventLines", "Happening", "short_path"]
+__all__ = ["EventLines", "Happening", "describe_queued", "short_path"]
 
-Happening: TypeAlias = (
-    LogLine
-    | SandboxStarted
-    | SandboxEnded
-    | InitFailed
-    | InvocationFinished
-    | SourceChanged
-    | Reloaded
-    | ReloadFailed
-    | EventRetried
-    | EventDropped
-    | HttpInvoked
-    | HttpAnswered
-)
+Happening: TypeAlias = DevEvent | QueueReport | HttpReport
 
 # Lines of Lambda and of the runtime whose content the line of the invocation has too.
 REPEATED = re.compile(
@@ -213,6 +201,29 @@ class EventLines:
             text = f"{_name_files(files)} changed: {what} reloaded in {took:.0f} ms"
             lines.append(self.paint(text, Colour.CYAN))
         return lines
+
+
+def describe_queued(counts: Mapping[str, int], data: Path | None) -> list[str]:
+    """Return one sentence for each function whose events have not ended when `okibi dev` ends.
+
+    Args:
+        counts: the events by function, as from `EventQueue.counts`.
+        data: the data folder, or None.
+
+    Example:
+        >>> describe_queued({"visits": 2}, None)
+        ['2 queued events of visits are lost; keep such events with --data FOLDER']
+    """
+    sentences: list[str] = []
+    for name, count in counts.items():
+        events, are = ("event", "is") if count == 1 else ("events", "are")
+        end = (
+            f"{are} lost; keep such events with --data FOLDER"
+            if data is None
+            else f"{are} kept; okibi dev --data {data} goes on with them"
+        )
+        sentences.append(f"{count:,} queued {events} of {name} {end}")
+    return sentences
 
 
 def _describe_request(request: HttpAnswered) -> str:

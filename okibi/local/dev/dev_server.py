@@ -11,12 +11,8 @@ from ..background_nursery import open_background_nursery
 from ..listeners import LOOPBACK, open_listeners
 from ..orphan_killer import OrphanKiller
 from .application import DevApplication
-from .asynchronous.event_queue import (
-    DEFAULT_RETRY_DELAY,
-    EventQueue,
-    QueueReport,
-    open_event_queue,
-)
+from .asynchronous.event_queue import DEFAULT_RETRY_DELAY, EventQueue, open_event_queue
+from .asynchronous.queue_reports import QueueReport
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
 from .http_reports import HttpReport

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.dev.colours import Paint
-from okibi.cli.dev.event_lines import EventLines, Happening
-from okibi.local.dev.asynchronous.event_queue import EventDropped, EventRetried
+from okibi.cli.dev.event_lines import EventLines, Happening, describe_queued
+from okibi.local.dev.asynchronous.queue_reports import EventDropped, EventRetried
 from okibi.local.dev.asynchronous.retry_rules import Condition
 from okibi.local.dev.http_reports import HttpAnswered, HttpInvoked
 from okibi.local.dev.invocation_events import (
@@ -228,4 +228,11 @@ def test_retries_and_dropped_events_get_a_line() -> None:
     assert found == [
         "visits  runs again in 60 s (failed 1 times)  id-1",
         "visits  dropped (RetriesExhausted), kept in kept/visits.jsonl  id-1",
+    ]
+
+
+def test_the_events_that_have_not_ended_are_said() -> None:
+    assert describe_queued({"visits": 1, "bills": 2000}, Path("kept")) == [
+        "1 queued event of visits is kept; okibi dev --data kept goes on with them",
+        "2,000 queued events of bills are kept; okibi dev --data kept goes on with them",
     ]

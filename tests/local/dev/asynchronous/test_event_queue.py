@@ -23,20 +23,14 @@ from okibi.local.dev.asynchronous.event_file import (
     open_event_file,
     read_events,
 )
-from okibi.local.dev.asynchronous.event_queue import (
-    EventDropped,
-    EventQueue,
-    EventRetried,
-    QueueReport,
-    describe_queued,
-    open_event_queue,
-)
+from okibi.local.dev.asynchronous.event_queue import EventQueue, open_event_queue
 from okibi.local.dev.asynchronous.private_files import FolderInUse, PrivateFile
+from okibi.local.dev.asynchronous.queue_reports import EventDropped, EventRetried, QueueReport
 from okibi.local.dev.asynchronous.retry_rules import Condition, QueuedEvent
 from okibi.local.dev.dev_function import DevFunction, Throttled
 from okibi.local.dev.function_pool import FunctionPool
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOOD, BAD = b"{}", b'{"fails": true}'
 FOREVER = 1e9
 
@@ -425,20 +419,13 @@ async def test_a_full_disk_ends_the_queue_and_loses_no_event(
     assert record["requestContext"]["requestId"] == ids[0]
 
 
-def test_the_events_that_have_not_ended_are_said() -> None:
-    assert describe_queued({"visits": 1, "bills": 2000}, Path("kept")) == [
-        "1 queued event of visits is kept; okibi dev --data kept goes on with them",
-        "2,000 queued events of bills are kept; okibi dev --data kept goes on with them",
-    ]
-
-
 PUTS = """
 import sys
 from pathlib import Path
 import trio
 from okibi.local import Invocation
 from okibi.local.dev.asynchronous.event_queue import open_event_queue
-from tests.local.dev.test_event_queue import FOREVER, PlayedPool
+from tests.local.dev.asynchronous.test_event_queue import FOREVER, PlayedPool
 
 async def main():
     async with open_event_queue([PlayedPool(seconds=FOREVER)], data=Path("kept")) as queue:
