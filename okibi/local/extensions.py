@@ -26,6 +26,7 @@ from types import MappingProxyType
 import attrs
 import msgspec
 
+from .hooks import ignore
 from .invocation import Invocation
 from .settings import ACCOUNT_ID
 from .states import ApiError
@@ -115,14 +116,6 @@ class RegisteredExtension:
     """A restore has cut the connection of the pending event/next, which may be sent again."""
 
 
-def _nothing() -> None:
-    pass
-
-
-def _ignore(_: str) -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class Extensions:
     """All extensions of one sandbox. They run in the runtime's process ("internal" extensions).
@@ -138,8 +131,8 @@ class Extensions:
     handler: str = ""
     function_arn: str = ""
     takes_events: bool = True
-    on_ready: Callable[[], None] = _nothing
-    on_failure: Callable[[str], None] = _ignore
+    on_ready: Callable[[], None] = ignore
+    on_failure: Callable[[str], None] = ignore
 
     _all: dict[str, RegisteredExtension] = attrs.field(
         factory=dict[str, RegisteredExtension], init=False

@@ -224,7 +224,7 @@ class LocalLambda:
 
     def install_hooks(self, *, freeze: bool) -> None:
         """Connect the Runtime API to the sandbox."""
-        self._api.function_arn = self.settings.arn
+        self._api.describe_function(self.settings)
         self._api.timeout = self.settings.timeout
         self._api.on_begin = self._on_begin
         self._api.on_end = self._on_end
@@ -234,10 +234,6 @@ class LocalLambda:
         self._api.on_snapshot = self._on_snapshot
         self._api.on_restore = self._sandbox.thaw
         self._api.on_restored = self._on_restored
-        extensions = self._api.extensions
-        extensions.function_name = self.settings.name
-        extensions.handler = self.settings.handler
-        extensions.function_arn = self.settings.arn
         if freeze and self.settings.max_concurrency is None:
             self._api.on_idle = self._freeze_and_report
         else:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from .extensions import Extensions
+from .hooks import ignore
 from .invocation import Invocation
 from .journal import EntryKind, Journal, JournalEntry
 from .limits import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
@@ -65,14 +66,6 @@ class PendingNext:
     abandoned: bool = attrs.field(default=False, init=False)
 
 
-def _ignore(_: object) -> None:
-    pass
-
-
-def _nothing() -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class Platform(ABC):
     """The platform's side of one sandbox.
@@ -99,12 +92,12 @@ class Platform(ABC):
     wall_clock: Callable[[], float]
     journal: Journal
     swallow_abandoned: bool = True
-    on_initialised: Callable[[], None] = _nothing
-    on_init_error: Callable[[InvocationOutcome], None] = _ignore
-    on_begin: Callable[[Invocation], None] = _ignore
-    on_answer: Callable[[Invocation], None] = _ignore
-    on_end: Callable[[Invocation], None] = _ignore
-    on_idle: Callable[[], None] = _nothing
+    on_initialised: Callable[[], None] = ignore
+    on_init_error: Callable[[InvocationOutcome], None] = ignore
+    on_begin: Callable[[Invocation], None] = ignore
+    on_answer: Callable[[Invocation], None] = ignore
+    on_end: Callable[[Invocation], None] = ignore
+    on_idle: Callable[[], None] = ignore
     extensions: Extensions = attrs.field(factory=Extensions)
 
     init_error: InvocationOutcome | None = attrs.field(default=None, init=False)

@@ -12,29 +12,18 @@ from .connection import Connection
 from .connection_writer import ConnectionWriter
 from .extensions import Extensions
 from .faults import Fault, Faults, FaultyConnection
+from .hooks import ignore
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
 from .journal import EntryKind, Journal
 from .multi_concurrency import MultiConcurrencyPlatform
 from .outcomes import InvocationOutcome, extension_failed, timed_out
-from .settings import arn_of
+from .settings import FunctionSettings, arn_of
 from .snap_start import RESTORE_LIMIT, SnapStartPlatform
 from .socket_stream import FastSocketStream, fast_stream, linger
 from .states import RuntimeState
 from .streaming import ResponseStream
 
 __all__ = ["RuntimeApi"]
-
-
-def _ignore(_: object) -> None:
-    pass
-
-
-def _nothing() -> None:
-    pass
-
-
-def _ignore_restore(_: float, __: InvocationOutcome | None) -> None:
-    pass
 
 
 @attrs.define(eq=False)
@@ -105,15 +94,15 @@ class RuntimeApi:
     invocation_ids: bool = True
     allowed_hosts: Collection[str] | None = None
     faults: Faults | None = None
-    on_begin: Callable[[Invocation], None] = _ignore
-    on_end: Callable[[Invocation], None] = _ignore
-    on_init_error: Callable[[InvocationOutcome], None] = _ignore
-    on_process_needed: Callable[[], None] = _nothing
-    on_idle: Callable[[], None] = _nothing
-    on_kill: Callable[[], None] = _nothing
-    on_snapshot: Callable[[], None] = _nothing
-    on_restore: Callable[[], None] = _nothing
-    on_restored: Callable[[float, InvocationOutcome | None], None] = _ignore_restore
+    on_begin: Callable[[Invocation], None] = ignore
+    on_end: Callable[[Invocation], None] = ignore
+    on_init_error: Callable[[InvocationOutcome], None] = ignore
+    on_process_needed: Callable[[], None] = ignore
+    on_idle: Callable[[], None] = ignore
+    on_kill: Callable[[], None] = ignore
+    on_snapshot: Callable[[], None] = ignore
+    on_restore: Callable[[], None] = ignore
+    on_restored: Callable[[float, InvocationOutcome | None], None] = ignore
 
     _platform: ClassicPlatform | MultiConcurrencyPlatform = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
@@ -351,6 +340,13 @@ class RuntimeApi:
         self.on_kill()
 
     # -- for the owner of the process
+
+    def describe_function(self, settings: FunctionSettings) -> None:
+        """Set what runtime and extensions learn of the function: its name, handler and ARN."""
+        self.function_arn = settings.arn
+        self.extensions.function_name = settings.name
+        self.extensions.handler = settings.handler
+        self.extensions.function_arn = settings.arn
 
     def sandbox_ended(self, outcome: Callable[[str], InvocationOutcome] | None) -> None:
         """The process is dead: close its connections and let a new runtime start.

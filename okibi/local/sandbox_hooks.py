@@ -4,22 +4,11 @@ from collections.abc import Callable
 
 import attrs
 
+from .hooks import ignore
 from .invocation import Invocation
 from .outcomes import InvocationOutcome
 
 __all__ = ["SandboxHooks"]
-
-
-def _nothing() -> None:
-    pass
-
-
-def _ignore(_: Invocation, __: float | None) -> None:
-    pass
-
-
-def _ignore_error(_: InvocationOutcome, __: float) -> None:
-    pass
 
 
 @attrs.frozen
@@ -35,7 +24,7 @@ class SandboxHooks:
         on_exit: called when a process is dead, and its invocations have their outcome.
     """
 
-    on_idle: Callable[[], None] = _nothing
-    on_end: Callable[[Invocation, float | None], None] = _ignore
-    on_init_failed: Callable[[InvocationOutcome, float], None] = _ignore_error
-    on_exit: Callable[[], None] = _nothing
+    on_idle: Callable[[], None] = ignore
+    on_end: Callable[[Invocation, float | None], None] = ignore
+    on_init_failed: Callable[[InvocationOutcome, float], None] = ignore
+    on_exit: Callable[[], None] = ignore

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import attrs
 
 from .classic_mode import ClassicPlatform
+from .hooks import ignore
 from .invocation import Invocation
 from .journal import EntryKind
 from .outcomes import InvocationOutcome, function_error_type, restore_failed, restore_timed_out
@@ -31,14 +32,6 @@ RESTORE_LIMIT = 10.0
 """Seconds from the answer to /restore/next until the runtime asks for an event."""
 
 
-def _nothing() -> None:
-    pass
-
-
-def _ignore(_: float, __: InvocationOutcome | None) -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class SnapStartPlatform(ClassicPlatform):
     """A classic platform that takes a snapshot after the init phase (see `Platform`).
@@ -49,13 +42,13 @@ class SnapStartPlatform(ClassicPlatform):
         on_restored: called at the end of the restore phase, with its seconds and its error.
     """
 
-    on_snapshot: Callable[[], None] = _nothing
-    on_restore: Callable[[], None] = _nothing
-    on_restored: Callable[[float, InvocationOutcome | None], None] = _ignore
+    on_snapshot: Callable[[], None] = ignore
+    on_restore: Callable[[], None] = ignore
+    on_restored: Callable[[float, InvocationOutcome | None], None] = ignore
 
     restore_began_at: float = attrs.field(default=math.nan, init=False)
     """When the restore phase began; NaN outside of it."""
-    _answer_restore: Callable[[], None] = attrs.field(default=_nothing, init=False)
+    _answer_restore: Callable[[], None] = attrs.field(default=ignore, init=False)
 
     @property
     def restoring(self) -> bool:

@@ -1,12 +1,11 @@
 """The Runtime API for a runtime that runs under a debugger. No process is started here."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import attrs
 import trio
 
-from ..environment import DEFAULTS, sandbox_environment
 from ..invocation import Invocation
 from ..journal import Journal
 from ..outcomes import InvocationOutcome, exited
@@ -25,7 +24,7 @@ from .invocation_events import (
 )
 from .pool_rules import count_places
 
-__all__ = ["ATTACHED_TIMEOUT", "AttachedRuntime", "attach_environment"]
+__all__ = ["ATTACHED_TIMEOUT", "AttachedRuntime"]
 
 ATTACHED_TIMEOUT = 7 * 86_400.0
 """Seconds that an invocation may take under a debugger. Its milliseconds fit in 32 bits, in which
@@ -38,26 +37,6 @@ connection and open another.
 """
 
 JOURNAL_LIMIT = 1000
-
-
-def attach_environment(function: DevFunction, runtime_api: str) -> dict[str, str]:
-    """Return the variables that the user sets for a runtime under a debugger.
-
-    Those of the function are included: they may be secret.
-
-    Args:
-        function: the function.
-        runtime_api: host and port of its Runtime API.
-    """
-    variables = sandbox_environment(function.settings, runtime_api, {})
-    if function.settings.max_concurrency is None:
-        # With this type, Lambda sets no limit of 10 s for the init phase.
-        variables["AWS_LAMBDA_INITIALIZATION_TYPE"] = "provisioned-concurrency"
-    # The debugged process has its own PATH, language and region.
-    configured = function.settings.environment
-    return {
-        name: text for name, text in variables.items() if name not in DEFAULTS or name in configured
-    }
 
 
 @attrs.define(eq=False)
@@ -92,7 +71,6 @@ class AttachedRuntime:
     def __attrs_post_init__(self) -> None:
         settings = self.function.settings
         self._api = RuntimeApi(
-            function_arn=settings.arn,
             timeout=ATTACHED_TIMEOUT,
             journal=Journal(JOURNAL_LIMIT),
             # An event must not go to a runtime that has been stopped.
@@ -104,20 +82,13 @@ class AttachedRuntime:
             on_init_error=self._on_init_error,
             on_idle=self.on_change,
         )
-        self._api.extensions.function_name = settings.name
-        self._api.extensions.handler = settings.handler
-        self._api.extensions.function_arn = settings.arn
+        self._api.describe_function(settings)
 
     @property
     def address(self) -> str:
         """Host and port of the Runtime API."""
         host, port = self.listeners[0].socket.getsockname()
         return f"{host}:{port}"
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The variables that the user sets for the runtime."""
-        return attach_environment(self.function, self.address)
 
     @property
     def places(self) -> int:
@@ -138,16 +109,6 @@ class AttachedRuntime:
     def next_expected_at(self) -> float:
         """-inf: there is only this sandbox."""
         return -math.inf
-
-    @property
-    def frozen(self) -> bool:
-        """A runtime under a debugger is never stopped."""
-        return False
-
-    @property
-    def pid(self) -> int | None:
-        """The process is not known here."""
-        return None
 
     def retire(self, reason: str) -> None:
         """Stop serving: the pool ends."""
@@ -244,17 +205,7 @@ class AttachedRuntime:
         self.report(InitFailed(self.function.name, self.number, failure, math.nan))
 
     def _report_end(self, invocation: Invocation) -> None:
-        settings = self.function.settings
-        self.report(
-            invocation_finished(
-                settings.name,
-                self.number,
-                invocation,
-                task_root=settings.task_root,
-                memory_size=settings.memory,
-                peak=None,
-            )
-        )
+        self.report(invocation_finished(self.function.settings, self.number, invocation, None))
 
     def _write(self, invocation: Invocation, line: str) -> None:
         if invocation.log is not None:

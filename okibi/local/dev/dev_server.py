@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from ..background_nursery import open_background_nursery
+from ..hooks import ignore
 from ..listeners import LOOPBACK, open_listeners
 from ..orphan_killer import OrphanKiller
 from .application import DevApplication
@@ -30,10 +31,6 @@ DEFAULT_PORT = 9000
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
-
-
-def _ignore(*_: object) -> None:
-    return
 
 
 @attrs.frozen
@@ -59,7 +56,7 @@ class DevServerOptions:
     allowed_hosts: Collection[str] = ()
     data: Path | None = None
     retry_delay: float = DEFAULT_RETRY_DELAY
-    report: Callable[[DevEvent | QueueReport | HttpReport], None] = _ignore
+    report: Callable[[DevEvent | QueueReport | HttpReport], None] = ignore
 
 
 @attrs.define(eq=False)

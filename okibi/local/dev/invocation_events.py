@@ -13,6 +13,7 @@ import msgspec
 from ..invocation import Invocation
 from ..outcomes import InvocationOutcome
 from ..report_lines import billed_ms
+from ..settings import FunctionSettings
 
 __all__ = [
     "DevEvent",
@@ -268,36 +269,28 @@ def _status(invocation: Invocation, outcome: InvocationOutcome) -> InvocationSta
 
 
 def invocation_finished(
-    function: str,
-    sandbox: int,
-    invocation: Invocation,
-    *,
-    task_root: Path,
-    memory_size: int,
-    peak: float | None,
+    settings: FunctionSettings, sandbox: int, invocation: Invocation, peak: float | None
 ) -> InvocationFinished:
     """Describe an invocation that has an outcome.
 
     Args:
-        function: the function's name.
+        settings: the function.
         sandbox: the number of the sandbox.
         invocation: the invocation; it has ended, or was never handed out.
-        task_root: the folder of the function.
-        memory_size: the function's memory in MB.
         peak: peak memory of the process in MB; None if unknown.
     """
     outcome = invocation.outcome
     assert outcome is not None  # the caller waits for it
     handed_out = not math.isnan(invocation.begun_at)
     return InvocationFinished(
-        function,
+        settings.name,
         sandbox,
         invocation.request_id,
         _status(invocation, outcome),
-        None if outcome.error_type is None else read_failure(outcome, task_root),
+        None if outcome.error_type is None else read_failure(outcome, settings.task_root),
         (invocation.ended_at - invocation.begun_at) * 1000 if handed_out else 0.0,
         billed_ms(invocation) if handed_out else 0,
         invocation.init_ms,
         peak,
-        memory_size,
+        settings.memory,
     )

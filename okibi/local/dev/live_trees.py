@@ -94,10 +94,7 @@ class LiveTrees:
     async def read(self, name: str) -> list[LiveTree]:
         """Read the trees of a function's sandboxes."""
         pool = self.pools[name]
-        return [
-            await _read_tree(name, sandbox, pool.socket_folder)
-            for sandbox in pool.observed_sandboxes
-        ]
+        return [await _read_tree(name, sandbox, pool.socket_folder) for sandbox in pool.sandboxes]
 
 
 async def _read_tree(name: str, sandbox: PooledSandbox, folder: Path) -> LiveTree:

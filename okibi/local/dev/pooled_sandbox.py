@@ -254,17 +254,7 @@ class PooledSandbox:
             self.retire(self._end_reason)
 
     def _report_end(self, invocation: Invocation, peak: float | None) -> None:
-        settings = self.function.settings
-        self.report(
-            invocation_finished(
-                settings.name,
-                self.number,
-                invocation,
-                task_root=settings.task_root,
-                memory_size=settings.memory,
-                peak=peak,
-            )
-        )
+        self.report(invocation_finished(self.function.settings, self.number, invocation, peak))
 
     def _write(self, line: str) -> None:
         self.report(LogLine(self.function.name, line))

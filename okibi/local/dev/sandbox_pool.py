@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from ..background_nursery import open_background_nursery
+from ..hooks import ignore
 from ..invocation import Invocation, check_headers
 from ..listeners import open_listeners
 from ..orphan_killer import OrphanKiller
@@ -48,10 +49,6 @@ def _start_turns() -> trio.CapacityLimiter:
         turns = trio.CapacityLimiter(os.cpu_count() or 1)
         _turns.set(turns)
         return turns
-
-
-def _ignore(_: DevEvent) -> None:
-    pass
 
 
 @attrs.define(eq=False)
@@ -98,22 +95,7 @@ class SandboxPool(FunctionPool):
         return self._attached.address if self._attached else ""
 
     @property
-    def attach_environment(self) -> Mapping[str, str]:
-        """The variables that the user sets for a debugged runtime; empty unless `attach` is set."""
-        return self._attached.environment if self._attached else {}
-
-    @property
-    def sandboxes(self) -> int:
-        """How many sandboxes serve."""
-        return len(self._sandboxes)
-
-    @property
-    def pids(self) -> list[int]:
-        """The process ids of the bootstraps of the sandboxes that serve."""
-        return [sandbox.pid for sandbox in self._sandboxes if sandbox.pid is not None]
-
-    @property
-    def observed_sandboxes(self) -> list[PooledSandbox]:
+    def sandboxes(self) -> list[PooledSandbox]:
         """The sandboxes that serve, without a runtime under a debugger."""
         return [each for each in self._sandboxes if isinstance(each, PooledSandbox)]
 
@@ -185,11 +167,6 @@ class SandboxPool(FunctionPool):
         self._on_change()
 
     # -- sandboxes
-
-    def start_sandbox(self) -> None:
-        """Start a sandbox ahead of the first event, unless there is one."""
-        if not self._sandboxes and not self.function.attach and not self._closing:
-            self._sandboxes.append(self._start_sandbox(turns=_start_turns()))
 
     def _start_sandbox(
         self, *, replaces: bool = False, turns: trio.CapacityLimiter | None = None
@@ -316,7 +293,7 @@ class SandboxPool(FunctionPool):
             self._sandboxes.append(attached)
             self._nursery.start_soon(attached.run)
         elif self._start_ahead and self.function.reserved_concurrency != 0:
-            self.start_sandbox()
+            self._sandboxes.append(self._start_sandbox(turns=_start_turns()))
         self._nursery.start_soon(self.end_idle_sandboxes)
 
     async def close(self) -> None:
@@ -346,7 +323,7 @@ def _settle(waiting: _Waiting) -> None:
 async def open_sandbox_pool(
     function: DevFunction,
     *,
-    report: Callable[[DevEvent], None] = _ignore,
+    report: Callable[[DevEvent], None] = ignore,
     start_ahead: bool = True,
     idle_timeout: float = IDLE_TIMEOUT,
     orphan_killer: OrphanKiller | None = None,

@@ -49,8 +49,14 @@ def runtime(
     pool: SandboxPool, *command: str, changes: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a runtime as an IDE would."""
-    environment = {**os.environ, **pool.attach_environment, **(changes or {})}
-    folder = pool.function.settings.task_root
+    settings = pool.function.settings
+    environment = {
+        **os.environ,
+        "AWS_LAMBDA_RUNTIME_API": pool.runtime_api,
+        "_HANDLER": settings.handler,
+        **(changes or {}),
+    }
+    folder = settings.task_root
     with subprocess.Popen(command or PLAIN, env=environment, cwd=folder) as process:
         try:
             yield process
@@ -60,9 +66,8 @@ def runtime(
 
 async def test_no_process_is_started() -> None:
     async with opened_pool(attached()) as (pool, _):
-        assert pool.pids == []
+        assert pool.sandboxes == []
         assert pool.runtime_api.startswith("127.0.0.1:")
-        assert pool.attach_environment["AWS_LAMBDA_RUNTIME_API"] == pool.runtime_api
 
 
 async def test_an_event_waits_for_the_runtime() -> None:
@@ -156,26 +161,20 @@ async def test_the_port_is_the_configured_one() -> None:
                 pass
 
 
-async def test_okibis_runtime_runs_with_the_given_variables(tmp_path: Path) -> None:
+async def test_okibis_runtime_needs_only_the_documented_variables(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
-        "import os\n"
-        "def handler(event, context):\n"
-        "    return [os.environ['STAGE'], context.function_name]\n"
+        "def handler(event, context):\n    return context.invoked_function_arn\n"
     )
     function = DevFunction(
-        FunctionSettings(
-            "app.handler", name="visits", task_root=tmp_path, environment={"STAGE": "debug"}
-        ),
+        FunctionSettings("app.handler", name="visits", task_root=tmp_path),
         attach=True,
         attach_port=0,
     )
     async with opened_pool(function) as (pool, _):
-        assert set(pool.attach_environment) >= {"STAGE", "_HANDLER", "LAMBDA_TASK_ROOT"}
-        assert "PATH" not in pool.attach_environment
         with runtime(pool, *OKIBI):
             result = await invoke(pool)
 
-    assert json.loads(result.payload) == ["debug", "visits"]
+    assert json.loads(result.payload) == function.settings.arn
 
 
 @pytest.mark.slow

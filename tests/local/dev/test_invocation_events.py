@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.local import Invocation
+from okibi.local import FunctionSettings, Invocation
 from okibi.local.dev.invocation_events import (
     InvocationStatus,
     invocation_finished,
@@ -84,9 +84,7 @@ def test_the_outcome_decides_the_status(
     if handed_out:
         invocation.begun_at, invocation.ended_at = 10.0, 10.0015
 
-    finished = invocation_finished(
-        "visits", 1, invocation, task_root=ROOT, memory_size=128, peak=None
-    )
+    finished = invocation_finished(FunctionSettings("app.handler"), 1, invocation, None)
 
     assert finished.status is status
     assert (finished.failure is None) == (status is InvocationStatus.OK)

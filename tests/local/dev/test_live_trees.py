@@ -78,7 +78,7 @@ def state(pid: int) -> str:
 async def test_a_frozen_sandbox_shows_its_tree_and_stays_frozen(function: DevFunction) -> None:
     async with opened(function) as (pool, trees):
         await pool.run_invocation(Invocation(b"{}", timeout=HANG))
-        (sandbox,) = pool.observed_sandboxes
+        (sandbox,) = pool.sandboxes
         while not sandbox.frozen:
             await trio.testing.wait_all_tasks_blocked(0.01)
 
@@ -101,7 +101,7 @@ async def test_after_a_look_the_sandbox_takes_events_as_before(function: DevFunc
             await trees.read("visits")
 
         assert result.error_type is None
-        assert pool.sandboxes == 1
+        assert len(pool.sandboxes) == 1
 
 
 async def test_a_function_is_found_by_its_handler_too(function: DevFunction) -> None:
@@ -122,7 +122,7 @@ async def test_a_command_of_the_users_has_no_tree(tmp_path: Path) -> None:
         "app.function", name="own", command=(sys.executable, "-c", script), task_root=tmp_path
     )
     async with opened(DevFunction(settings)) as (pool, trees):
-        (sandbox,) = pool.observed_sandboxes
+        (sandbox,) = pool.sandboxes
         while sandbox.pid is None:
             await trio.testing.wait_all_tasks_blocked(0.01)
 

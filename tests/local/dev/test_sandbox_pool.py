@@ -43,7 +43,7 @@ def is_alive(pid: int) -> bool:
 async def test_events_one_after_the_other_share_a_sandbox() -> None:
     async with opened_pool() as (pool, _):
         assert len({await invoke_pid(pool) for _ in range(3)}) == 1
-        assert pool.sandboxes == 1
+        assert len(pool.sandboxes) == 1
 
 
 async def test_a_new_sandbox_starts_when_all_are_busy(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_a_new_sandbox_starts_when_all_are_busy(tmp_path: Path) -> None:
         busy = held.start()
         await invoke(pool)
 
-        assert pool.sandboxes == 2
+        assert len(pool.sandboxes) == 2
         assert math.isnan(busy.answered_at)
         await held.release(1)
         await reported.wait_for(InvocationFinished, 2)
@@ -113,7 +113,7 @@ async def test_reserved_concurrency_of_zero_throttles_all() -> None:
     async with opened_pool(reserved_concurrency=0) as (pool, _):
         with pytest.raises(Throttled):
             await invoke(pool)
-        assert pool.sandboxes == 0
+        assert len(pool.sandboxes) == 0
 
 
 async def test_an_idle_sandbox_is_stopped_and_continues_for_an_event() -> None:
@@ -160,7 +160,7 @@ async def test_a_sandbox_that_dies_while_idle_is_replaced() -> None:
     async with opened_pool() as (pool, reported):
         os.kill(await invoke_pid(pool), signal.SIGKILL)
         await reported.wait_for(SandboxEnded)
-        assert pool.sandboxes == 0
+        assert len(pool.sandboxes) == 0
         await invoke_pid(pool)
 
 
@@ -228,7 +228,7 @@ async def test_an_idle_sandbox_ends_after_the_idle_timeout() -> None:
 
         assert ended.reason == "idle"
         assert not is_alive(pid)
-        assert pool.sandboxes == 0
+        assert len(pool.sandboxes) == 0
 
 
 async def test_the_first_sandbox_starts_before_an_event_comes() -> None:
@@ -246,7 +246,7 @@ async def test_only_one_sandbox_a_core_starts_ahead(monkeypatch: pytest.MonkeyPa
         await hanging.wait_for(LogLine)
         async with opened_pool() as (pool, reported):
             await trio.testing.wait_all_tasks_blocked(0.01)
-            assert pool.pids == []
+            assert [each for each in pool.sandboxes if each.pid is not None] == []
             await invoke(pool)
 
     assert len(reported.of(SandboxStarted)) == 1
@@ -325,7 +325,7 @@ async def test_managed_instances_serve_many_events_in_one_sandbox(tmp_path: Path
             held.start()
         await reported.wait_for(SandboxStarted)
         await trio.testing.wait_all_tasks_blocked(0.01)
-        assert (pool.sandboxes, pool.waiting) == (1, 1)
+        assert (len(pool.sandboxes), pool.waiting) == (1, 1)
         for number in range(1, 6):
             await held.release(number)
         await reported.wait_for(InvocationFinished, 5)
@@ -344,7 +344,7 @@ async def test_many_events_at_once_are_all_answered() -> None:
         async with trio.open_nursery() as nursery:
             for number in range(200):
                 nursery.start_soon(ask, pool, number)
-        assert pool.sandboxes <= 8
+        assert len(pool.sandboxes) <= 8
 
     assert answers == set(range(200))
 
@@ -356,7 +356,7 @@ async def test_no_process_remains_after_the_block(tmp_path: Path) -> None:
         lost = held.start(first)
         held.start(second)
         await reported.wait_for(SandboxStarted, 2)
-        pids = pool.pids
+        pids = [sandbox.pid or 0 for sandbox in pool.sandboxes]
 
     assert len(pids) == 2
     assert not any(map(is_alive, pids))
@@ -369,7 +369,7 @@ async def test_no_process_remains_after_a_cancellation(tmp_path: Path) -> None:
         async with opened_pool() as (pool, reported):
             Held(tmp_path, pool).start()
             await reported.wait_for(SandboxStarted)
-            pids = pool.pids
+            pids = [sandbox.pid or 0 for sandbox in pool.sandboxes]
             scope.cancel()
             await trio.sleep_forever()
 

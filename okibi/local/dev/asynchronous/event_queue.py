@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ...background_nursery import open_background_nursery
+from ...hooks import ignore
 from ...invocation import Invocation, check_headers
 from ..function_pool import FunctionPool
 from .event_file import read_events
@@ -24,10 +25,6 @@ __all__ = ["DEFAULT_RETRY_DELAY", "EventQueue", "open_event_queue"]
 
 DEFAULT_RETRY_DELAY = 1.0
 """Seconds before the first retry in `okibi dev`; Lambda waits 60."""
-
-
-def _ignore(_: QueueReport) -> None:
-    pass
 
 
 @attrs.define(eq=False)
@@ -75,7 +72,7 @@ async def open_event_queue(
     *,
     data: Path | None = None,
     retry_delay: float = DEFAULT_RETRY_DELAY,
-    report: Callable[[QueueReport], None] = _ignore,
+    report: Callable[[QueueReport], None] = ignore,
     now: Callable[[], float] = time.time,
 ) -> AsyncGenerator[EventQueue]:
     """Run the asynchronous events of functions until the block ends.

@@ -6,6 +6,7 @@ import attrs
 import msgspec
 import trio
 
+from ...hooks import ignore
 from ...invocation import Invocation, InvokeResult
 from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
@@ -44,10 +45,6 @@ class _Target:
     streaming: bool = False
 
 
-def _ignore(_: object) -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class HttpFront:
     """Serves functions over HTTP (ASGI 3).
@@ -74,7 +71,7 @@ class HttpFront:
     """
 
     pools: Mapping[str, FunctionPool]
-    report: Callable[[HttpReport | LogLine], None] = _ignore
+    report: Callable[[HttpReport | LogLine], None] = ignore
     binary_media_types: tuple[str, ...] = ()
     multi_value_headers: bool = False
     _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
