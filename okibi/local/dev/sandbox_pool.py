@@ -217,7 +217,7 @@ class SandboxPool(FunctionPool):
 
         A new sandbox starts; meanwhile new events wait. When it has asked for an event, it takes
         over: the old sandboxes finish their events and end. If it fails, `ReloadFailed` is
-        reported, and the old sandboxes keep serving.
+        reported, and the old sandboxes keep serving. With `attach` nothing happens.
 
         Args:
             files: the changed files, for the check of their syntax and the report.
@@ -230,10 +230,10 @@ class SandboxPool(FunctionPool):
         replaced = function or self.function
         if (replaced.name, replaced.attach) != (self.function.name, self.function.attach):
             raise ValueError(f"reload: name and attach must stay, got {replaced.name!r}")
-        self._report(SourceChanged(self.function.name, tuple(sorted(files))))
         if self.function.attach:
             # The user restarts the runtime in the debugger.
             return
+        self._report(SourceChanged(self.function.name, tuple(sorted(files))))
         began = trio.current_time()
         self.function = replaced
         delete_bytecode(files)

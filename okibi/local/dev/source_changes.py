@@ -113,7 +113,7 @@ async def watch_sources(
     watcher.
 
     Args:
-        pools: the pools; those with `attach` only report the change.
+        pools: the pools.
         extra: further files, and what to call when they change: an env file, which may lie outside
             every task root.
         ignored: files and folders within task roots that do not count, such as the queue of

@@ -23,6 +23,7 @@ from okibi.local.dev.invocation_events import (
     InvocationStatus,
     SandboxEnded,
     SandboxStarted,
+    SourceChanged,
 )
 from okibi.local.dev.sandbox_pool import SandboxPool
 from tests.limits import HANG
@@ -144,12 +145,14 @@ async def test_a_runtime_stopped_between_events_loses_none() -> None:
 
 
 async def test_a_reload_leaves_the_runtime_alone() -> None:
-    async with opened_pool(attached()) as (pool, _):
+    async with opened_pool(attached()) as (pool, reported):
         with runtime(pool) as process:
             await invoke(pool)
             pool.reload([BOOTSTRAP])
 
             assert json.loads((await invoke(pool)).payload)["pid"] == process.pid
+    # A change without an end would hold back the line about the other functions of the folder.
+    assert reported.of(SourceChanged) == []
 
 
 async def test_the_port_is_the_configured_one() -> None:
