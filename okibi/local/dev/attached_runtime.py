@@ -185,7 +185,9 @@ class AttachedRuntime:
 
     def _forget_runtime(self) -> None:
         self.initialised = False
-        self._api.sandbox_ended(lambda request_id: exited(request_id, 0))
+        # An event that came after the runtime's end waits for the next one.
+        begun = any(not math.isnan(each.begun_at) for each in self.current)
+        self._api.sandbox_ended((lambda request_id: exited(request_id, 0)) if begun else None)
         self._api.forget_init_error()
         self.on_change()
 

@@ -144,6 +144,24 @@ async def test_a_runtime_stopped_between_events_loses_none() -> None:
     assert waiting.result().function_error is None
 
 
+async def test_an_event_after_the_runtimes_end_waits_before_the_end_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("okibi.local.dev.attached_runtime.GRACE", 0.2)
+    async with opened_pool(attached()) as (pool, reported):
+        with runtime(pool) as process:
+            await invoke(pool)
+            process.kill()
+            await trio.to_thread.run_sync(process.wait)
+        waiting, done = invocation(pool), trio.Event()
+        pool.start_invocation(waiting, done)
+        await reported.wait_for(SandboxEnded)
+        with runtime(pool):
+            await done.wait()
+
+    assert waiting.result().function_error is None
+
+
 async def test_a_reload_leaves_the_runtime_alone() -> None:
     async with opened_pool(attached()) as (pool, reported):
         with runtime(pool) as process:
