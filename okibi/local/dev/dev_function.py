@@ -201,6 +201,8 @@ class Route:
             requests that no other route matches; a rule of a load balancer may contain `*`.
         kind: the service whose events the function gets.
         cors: answers to web pages of other origins; None refuses them.
+        binary_media_types: media types that a REST API passes as Base64 (API Gateway
+            BinaryMediaTypes), such as `image/png`, `image/*` or `*/*`.
 
     Raises:
         ValueError: a field is invalid; the message begins with the name of the field.
@@ -213,6 +215,9 @@ class Route:
     path: str = attrs.field(validator=_check_path)
     kind: RouteKind = attrs.field(factory=_http_api, validator=_check_kind)
     cors: Cors | None = attrs.field(default=None, validator=_optional_instance(Cors))
+    binary_media_types: Sequence[str] = attrs.field(
+        default=(), converter=_texts, validator=_check_texts
+    )
 
 
 @attrs.frozen

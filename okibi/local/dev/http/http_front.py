@@ -58,8 +58,6 @@ class HttpFront:
         pools: what runs the invocations of each function, by the function's name.
         report: receives each request that invokes a function, each answer, and a log line for each
             response that the function did not intend.
-        binary_media_types: media types that REST APIs pass as Base64 (API Gateway
-            BinaryMediaTypes), such as `image/png`, `image/*` or `*/*`.
         multi_value_headers: whether load balancers send lists of values
             (lambda.multi_value_headers.enabled).
 
@@ -72,7 +70,6 @@ class HttpFront:
 
     pools: Mapping[str, FunctionPool]
     report: Callable[[HttpReport | LogLine], None] = ignore
-    binary_media_types: tuple[str, ...] = ()
     multi_value_headers: bool = False
     _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
     """The functions whose routes are in the table."""
@@ -84,7 +81,7 @@ class HttpFront:
             lambda self: {
                 "url": FUNCTION_URL,
                 "http-api": HTTP_API,
-                "rest-api": rest_api(self.binary_media_types),
+                "rest-api": rest_api(),
                 "alb": load_balancer(multi_value_headers=self.multi_value_headers),
             },
             takes_self=True,
@@ -154,10 +151,10 @@ class HttpFront:
             if asked is not None and asked.route.cors is not None and asked.route.kind != "alb":
                 match = asked
         if match is not None:
-            kind = match.route.kind
+            kind, binary = match.route.kind, tuple(match.route.binary_media_types)
             return _Target(
                 self.pools[match.function],
-                self._services[kind],
+                rest_api(binary) if binary else self._services[kind],
                 match,
                 kind,
                 match.route.cors,

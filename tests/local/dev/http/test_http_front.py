@@ -38,6 +38,7 @@ def url() -> Iterator[str]:
             routes=[
                 Route("GET", "/visits/{name}"),
                 Route("ANY", "/rest/{proxy+}", "rest-api"),
+                Route("PUT", "/pictures/bytes", "rest-api", binary_media_types=["image/*"]),
                 Route("ANY", "/alb/*", "alb"),
                 Route("ANY", "/open/{proxy+}", cors=CORS),
             ],
@@ -82,6 +83,14 @@ def test_what_no_function_serves_is_not_found(url: str) -> None:
     assert (missing.status_code, missing.text) == (404, '{"message":"Not Found"}')
     assert unknown.status_code == 404
     assert unknown.json()["Message"].endswith("served: buffered-stream, plain, stream, web")
+
+
+def test_a_rest_api_has_the_binary_media_types_of_the_route(url: str) -> None:
+    headers = {"content-type": "image/png", "accept": "image/png"}
+
+    answer = call(f"{url}/pictures/bytes", "PUT", content=b"\xfe\xff", headers=headers)
+
+    assert answer.content == b"\xff\xfe"
 
 
 # -- failures
