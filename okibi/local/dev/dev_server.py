@@ -1,11 +1,12 @@
 """`okibi dev`'s server: the sandboxes, the event queue and one port for all calls."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
+import trio
 
 from ..background_nursery import open_background_nursery
 from ..hooks import ignore
@@ -17,7 +18,6 @@ from .asynchronous.queue_reports import QueueReport
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
 from .http_reports import HttpReport
-from .http_server import serve_application
 from .invocation_events import DevEvent
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
@@ -130,12 +130,21 @@ async def open_dev_server(
                 report=options.report,
             )
         )
+        # The sandboxes start during this import.
+        serve_application = await trio.to_thread.run_sync(_import_http_server)
         host, port = listeners[0].socket.getsockname()[:2]
         application = _build_application(pools, queue, options, _is_loopback(host))
         nursery = await stack.enter_async_context(open_background_nursery())
         nursery.start_soon(serve_application, application, listeners)
         address = f"[{host}]" if ":" in host else host
         yield DevServer(f"http://{address}:{port}", pools, queue)
+
+
+def _import_http_server() -> Callable[..., Awaitable[None]]:
+    """Import anycorn, which takes a fifth of the start."""
+    from .http_server import serve_application
+
+    return serve_application
 
 
 def _build_application(
