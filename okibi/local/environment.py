@@ -4,12 +4,12 @@ import time
 import uuid
 from collections.abc import Mapping
 
-from .settings import RESERVED_VARIABLES, FunctionSettings
+from .settings import REGION, RESERVED_VARIABLES, FunctionSettings
 
 __all__ = ["process_mark", "sandbox_environment"]
 
 DEFAULTS = {
-    "AWS_REGION": "us-east-1",
+    "AWS_REGION": REGION,
     "LANG": "en_US.UTF-8",
     "PATH": "/usr/local/bin:/usr/bin:/bin",
 }

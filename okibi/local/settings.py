@@ -13,10 +13,13 @@ import attrs
 
 from .limits import MAX_MANAGED_MEMORY, MAX_MEMORY, MIN_MEMORY
 
-__all__ = ["ACCOUNT_ID", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
+__all__ = ["ACCOUNT_ID", "REGION", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
 
 ACCOUNT_ID = "012345678912"
 """The account of every local function, as in AWS's emulator."""
+
+REGION = "us-east-1"
+"""The region of every local function."""
 
 RESERVED_VARIABLES = frozenset(
     {
@@ -39,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def arn_of(name: str) -> str:
     """Return the ARN of a function."""
-    return f"arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:{name}"
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
 
 
 def _check_name(_: object, __: object, value: Any) -> None:

@@ -9,6 +9,7 @@ import attrs
 
 from ...local.dev.dev_function import DevFunction
 from ...local.dev.dev_server import DevServerOptions
+from ...local.settings import REGION
 from ..arguments import BadInput, check_platform, parse_number
 from ..project_reader import read_project
 from ..project_settings import as_stack_name
@@ -129,7 +130,7 @@ def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[L
     path = Path(raw.template)
     # The name that `sam deploy` would ask for.
     stack = as_stack_name(path.resolve().parent.name)
-    region = os.environ.get("AWS_REGION") or "us-east-1"
+    region = os.environ.get("AWS_REGION") or REGION
     return path, *from_template(path, parameters, raw.function, stack, region)
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from ...local.dev.dev_function import DevFunction, Route, Schedule
+from ...local.dev.dev_function import DEFAULT_PATH, DevFunction, Route, Schedule
 from .colours import Colour, Paint
 from .event_lines import short_path
 from .left_out import LeftOut
@@ -89,7 +89,7 @@ def _describe_reload(serving: Serving) -> list[str]:
 
 def _describe_route(url: str, route: Route) -> str:
     # The path of a URL is what one copies into a browser.
-    where = "$default" if route.path == "$default" else f"{url}{route.path}"
+    where = DEFAULT_PATH if route.is_default else f"{url}{route.path}"
     return f"{route.method} {where} ({KINDS[route.kind]})"
 
 

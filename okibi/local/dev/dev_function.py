@@ -219,6 +219,11 @@ class Route:
         default=(), converter=_texts, validator=_check_texts
     )
 
+    @property
+    def is_default(self) -> bool:
+        """Whether the route takes all requests that no other route matches."""
+        return self.path.strip("/") == DEFAULT_PATH
+
 
 @attrs.frozen
 class Schedule:

@@ -10,15 +10,13 @@ import attrs
 import trio
 
 from ..invocation import Invocation
-from ..settings import ACCOUNT_ID
+from ..settings import ACCOUNT_ID, REGION
 from .dev_function import DevFunction, Schedule
 
 __all__ = ["Scheduler", "scheduled_event"]
 
 CHECK = 30.0
 """Seconds between two looks at the system's clock. While a laptop sleeps, trio's clock stops."""
-
-REGION = "us-east-1"
 
 
 @attrs.define(eq=False)

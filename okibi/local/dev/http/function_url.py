@@ -12,7 +12,13 @@ import msgspec
 from . import payload_format_2
 from .http_service import HttpService
 from .incoming_request import IncomingRequest
-from .outgoing_response import MalformedResult, OutgoingResponse, json_answer, read_object
+from .outgoing_response import (
+    MalformedResult,
+    OutgoingResponse,
+    add_content_type,
+    json_answer,
+    read_object,
+)
 from .route_table import RouteMatch
 
 __all__ = ["FUNCTION_URL", "HTTP_INTEGRATION", "PreludeReader", "stream_without_prelude"]
@@ -60,8 +66,7 @@ def make_response(payload: bytes, request: IncomingRequest) -> OutgoingResponse:
 
 
 def _answer_headers(request: IncomingRequest) -> list[tuple[str, str]]:
-    trace_id = request.trace_id.partition(";")[0]
-    return [("x-amzn-requestid", request.request_id), ("x-amzn-trace-id", trace_id)]
+    return [("x-amzn-requestid", request.request_id), ("x-amzn-trace-id", request.trace_root)]
 
 
 FUNCTION_URL = HttpService(
@@ -132,6 +137,4 @@ class PreludeReader:
         fields = read_object(fields, "the prelude of the stream")
         status, headers = payload_format_2.response_headers(fields, remap=True)
         body = self._buffer[len(prelude) + len(end) :]
-        if all(name.lower() != "content-type" for name, _ in headers):
-            headers.insert(0, ("content-type", "application/octet-stream"))
-        return OutgoingResponse(status, headers, body)
+        return OutgoingResponse(status, add_content_type(headers, "application/octet-stream"), body)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...settings import ACCOUNT_ID
+from ..dev_function import DEFAULT_PATH
 from . import payload_format_2
 from .http_service import HttpService
 from .incoming_request import IncomingRequest
@@ -33,11 +34,10 @@ def short_request_id(request_id: str) -> str:
 def make_event(request: IncomingRequest, match: RouteMatch) -> dict[str, Any]:
     """Return the event of a request."""
     route = match.route
-    default = route.path.strip("/") == "$default"
     return payload_format_2.make_event(
         request,
         path=unquote(request.raw_path),
-        route_key="$default" if default else f"{route.method} {route.path}",
+        route_key=DEFAULT_PATH if route.is_default else f"{route.method} {route.path}",
         context={
             "accountId": ACCOUNT_ID,
             "apiId": "local",

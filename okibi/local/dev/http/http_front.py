@@ -20,7 +20,7 @@ from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader, stream_
 from .http_api import HTTP_API, NOT_FOUND
 from .http_service import HttpService
 from .incoming_request import IncomingRequest
-from .load_balancer import load_balancer
+from .load_balancer import LOAD_BALANCER
 from .outgoing_response import MalformedResult, OutgoingResponse, json_answer
 from .rest_api import MISSING_ROUTE, rest_api
 from .route_table import RouteMatch, RouteTable
@@ -29,6 +29,12 @@ __all__ = ["URL_PREFIX", "HttpFront"]
 
 URL_PREFIX = "/lambda-url/"
 """The path of function URLs: `/lambda-url/NAME/…`."""
+
+_SERVICES: Mapping[str, HttpService] = {
+    "http-api": HTTP_API,
+    "rest-api": rest_api(),
+    "alb": LOAD_BALANCER,
+}
 
 
 @attrs.frozen
@@ -58,8 +64,6 @@ class HttpFront:
         pools: what runs the invocations of each function, by the function's name.
         report: receives each request that invokes a function, each answer, and a log line for each
             response that the function did not intend.
-        multi_value_headers: whether load balancers send lists of values
-            (lambda.multi_value_headers.enabled).
 
     Raises:
         ValueError: two functions have the same route.
@@ -70,23 +74,9 @@ class HttpFront:
 
     pools: Mapping[str, FunctionPool]
     report: Callable[[HttpReport | LogLine], None] = ignore
-    multi_value_headers: bool = False
     _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
     """The functions whose routes are in the table."""
     _table: RouteTable = attrs.field(init=False)
-
-    _services: Mapping[str, HttpService] = attrs.field(
-        init=False,
-        default=attrs.Factory(
-            lambda self: {
-                "url": FUNCTION_URL,
-                "http-api": HTTP_API,
-                "rest-api": rest_api(),
-                "alb": load_balancer(multi_value_headers=self.multi_value_headers),
-            },
-            takes_self=True,
-        ),
-    )
 
     def __attrs_post_init__(self) -> None:
         self._table = RouteTable(self._described)
@@ -154,7 +144,7 @@ class HttpFront:
             kind, binary = match.route.kind, tuple(match.route.binary_media_types)
             return _Target(
                 self.pools[match.function],
-                rest_api(binary) if binary else self._services[kind],
+                rest_api(binary) if binary else _SERVICES[kind],
                 match,
                 kind,
                 match.route.cors,

@@ -65,6 +65,11 @@ class IncomingRequest:
             trace_id=trace_id if trace_id.isprintable() and trace_id else new_trace_id(),
         )
 
+    @property
+    def trace_root(self) -> str:
+        """The part of the X-Ray header that clients and functions see."""
+        return self.trace_id.partition(";")[0]
+
     def header(self, name: str) -> str:
         """Return the last value of a header, or "".
 
@@ -82,7 +87,7 @@ class IncomingRequest:
         earlier = [value for name, value in self.headers if name == "x-forwarded-for"]
         return [
             *((name, value) for name, value in self.headers if name not in added),
-            ("x-amzn-trace-id", self.trace_id.partition(";")[0]),
+            ("x-amzn-trace-id", self.trace_root),
             ("x-forwarded-for", ", ".join((*earlier, self.source_ip))),
             ("x-forwarded-port", str(self.port)),
             ("x-forwarded-proto", "http"),

@@ -12,6 +12,7 @@ import msgspec
 __all__ = [
     "MalformedResult",
     "OutgoingResponse",
+    "add_content_type",
     "check_header",
     "describe_json",
     "drop_headers",
@@ -138,6 +139,13 @@ def drop_headers(headers: Sequence[tuple[str, str]], *, remap: bool) -> list[tup
         elif lower not in _UNSENT:
             kept.append((name, value))
     return kept
+
+
+def add_content_type(headers: list[tuple[str, str]], media_type: str) -> list[tuple[str, str]]:
+    """Return the headers, with a media type in front if they name none."""
+    if any(name.lower() == "content-type" for name, _ in headers):
+        return headers
+    return [("content-type", media_type), *headers]
 
 
 def parse_result(payload: bytes) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 from .incoming_request import IncomingRequest, encode_body
 from .outgoing_response import (
     OutgoingResponse,
+    add_content_type,
     check_header,
     drop_headers,
     parse_result,
@@ -116,8 +117,6 @@ def make_response(payload: bytes, *, content_type: str, remap: bool) -> Outgoing
         return OutgoingResponse(200, (("content-type", "application/json"),), body)
     fields = read_object(result, "the response")
     status, headers = response_headers(fields, remap=remap)
-    if all(name.lower() != "content-type" for name, _ in headers):
-        headers.insert(0, ("content-type", content_type))
     remark = ""
     if fields.get("multiValueHeaders"):
         remark = (
@@ -125,7 +124,7 @@ def make_response(payload: bytes, *, content_type: str, remap: bool) -> Outgoing
             " headers, and list Set-Cookie values in cookies"
         )
     body = read_body(fields.get("body"), decode=fields.get("isBase64Encoded") is True)
-    return OutgoingResponse(status, headers, body, remark)
+    return OutgoingResponse(status, add_content_type(headers, content_type), body, remark)
 
 
 def response_headers(

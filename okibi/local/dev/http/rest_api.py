@@ -16,6 +16,7 @@ from .incoming_request import IncomingRequest
 from .outgoing_response import (
     MalformedResult,
     OutgoingResponse,
+    add_content_type,
     check_header,
     describe_json,
     drop_headers,
@@ -178,9 +179,7 @@ def make_response(
             f"{unknown[0]!r:.80} is no field of a REST API's response; the fields are"
             f" {', '.join(sorted(_FIELDS))}"
         )
-    headers = drop_headers(_read_headers(result), remap=True)
-    if all(name.lower() != "content-type" for name, _ in headers):
-        headers.insert(0, ("content-type", "application/json"))
+    headers = add_content_type(drop_headers(_read_headers(result), remap=True), "application/json")
     status = read_status(result.get("statusCode", 200))
     remark = ""
     decode = result.get("isBase64Encoded") is True
@@ -221,5 +220,5 @@ def _answer_headers(request: IncomingRequest) -> list[tuple[str, str]]:
     return [
         ("x-amzn-requestid", request.request_id),
         ("x-amz-apigw-id", short_request_id(request.request_id)),
-        ("x-amzn-trace-id", request.trace_id.partition(";")[0]),
+        ("x-amzn-trace-id", request.trace_root),
     ]

@@ -15,8 +15,6 @@ from ..dev_function import DevFunction, Route
 
 __all__ = ["RouteMatch", "RouteTable"]
 
-_DEFAULT = "$default"
-
 
 @attrs.frozen
 class RouteMatch:
@@ -101,7 +99,7 @@ class RouteTable:
 
 
 def _entry(function: DevFunction, route: Route) -> _PlacedRoute:
-    if route.path.strip("/") == _DEFAULT:
+    if route.is_default:
         return _PlacedRoute(function.name, route, re.compile(".*", re.DOTALL), (), (9,))
     names: list[str] = []
     parts: list[str] = []

@@ -16,7 +16,7 @@ from okibi.local.dev.http.function_url import FUNCTION_URL
 from okibi.local.dev.http.http_api import HTTP_API
 from okibi.local.dev.http.http_service import HttpService
 from okibi.local.dev.http.incoming_request import IncomingRequest
-from okibi.local.dev.http.load_balancer import load_balancer
+from okibi.local.dev.http.load_balancer import LOAD_BALANCER
 from okibi.local.dev.http.outgoing_response import MalformedResult
 from okibi.local.dev.http.rest_api import rest_api
 from okibi.local.dev.http.route_table import RouteMatch
@@ -27,8 +27,7 @@ SERVICES = [
     HTTP_API,
     rest_api(),
     rest_api(["*/*"]),
-    load_balancer(),
-    load_balancer(multi_value_headers=True),
+    LOAD_BALANCER,
 ]
 ANY_SERVICE = st.sampled_from(SERVICES)
 

@@ -6,7 +6,7 @@ import pytest
 
 from okibi.local.dev.dev_function import Route
 from okibi.local.dev.http.incoming_request import IncomingRequest
-from okibi.local.dev.http.load_balancer import load_balancer
+from okibi.local.dev.http.load_balancer import LOAD_BALANCER
 from okibi.local.dev.http.outgoing_response import MalformedResult, OutgoingResponse
 from okibi.local.dev.http.route_table import RouteMatch
 
@@ -21,13 +21,12 @@ REQUEST = IncomingRequest(
 )
 
 
-def respond(result: object, *, multi: bool = False) -> OutgoingResponse:
-    service = load_balancer(multi_value_headers=multi)
-    return service.make_response(json.dumps(result).encode(), REQUEST)
+def respond(result: object) -> OutgoingResponse:
+    return LOAD_BALANCER.make_response(json.dumps(result).encode(), REQUEST)
 
 
 def test_single_values_are_the_last_and_parameters_stay_encoded() -> None:
-    event = load_balancer().make_event(REQUEST, MATCH)
+    event = LOAD_BALANCER.make_event(REQUEST, MATCH)
 
     assert list(event["requestContext"]) == ["elb"]
     assert (event["httpMethod"], event["path"]) == ("GET", "/x%20y")
@@ -43,21 +42,12 @@ def test_single_values_are_the_last_and_parameters_stay_encoded() -> None:
     assert (event["body"], event["isBase64Encoded"]) == ("", False)
 
 
-def test_multi_values_are_lists() -> None:
-    event = load_balancer(multi_value_headers=True).make_event(REQUEST, MATCH)
-
-    assert event["multiValueQueryStringParameters"] == {"a": ["1", "%2F+2"], "b": [""]}
-    assert event["multiValueHeaders"]["x-many"] == ["1", "2"]
-    assert {"headers", "queryStringParameters"}.isdisjoint(event)
-
-
-def test_a_load_balancer_reads_headers_in_its_own_form_only() -> None:
+def test_a_load_balancer_ignores_multi_value_headers() -> None:
     single = {"statusCode": 200, "statusDescription": "200 OK", "headers": {"a": "1"}}
     multi = {"statusCode": 200, "multiValueHeaders": {"a": ["1", "2"]}}
     octets = ("content-type", "application/octet-stream")
 
     assert respond(single) == OutgoingResponse(200, [octets, ("a", "1")])
-    assert list(respond(multi, multi=True).headers) == [octets, ("a", "1"), ("a", "2")]
     assert respond(multi).remark == "multiValueHeaders is ignored: this load balancer reads headers"
 
 
