@@ -37,14 +37,15 @@ RETURN_STEP = 0.2
 _IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 _IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".swx", ".tmp", "~")
 # A function may write these beside its code, on this machine at least: SQLite's files, and logs.
-_DATA_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", ".log")
+# okibi package writes a zip.
+_DATA_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", ".log", ".zip")
 
 
 def is_source(path: Path, root: Path, ignored: Collection[Path] = ()) -> bool:
     """Whether a file may be part of a function's code.
 
-    Hidden files, byte code, installed packages, databases, logs and what editors write beside a
-    file are not.
+    Hidden files, byte code, installed packages, databases, logs, zips and what editors write beside
+    a file are not.
 
     Args:
         path: the file.
@@ -155,7 +156,7 @@ async def watch_sources(
                     nursery.start_soon(_stop_when_back, missing, stop)
                 async with aclosing(_watch(folders, stop)) as changes:
                     async for changed in changes:
-                        _apply({Path(path) for _, path in changed}, pools, callbacks, hidden)
+                        _apply(_without_drafts(changed), pools, callbacks, hidden)
                         gone = {path for path in roots if (Change.deleted, str(path)) in changed}
                         missing |= gone
                         if gone or any(_is_new_folder(*each) for each in changed):
@@ -196,6 +197,12 @@ async def _stop_when_back(missing: Collection[Path], stop: trio.Event) -> None:
     stop.set()
 
 
+def _without_drafts(changed: Collection[tuple[Change, str]]) -> set[Path]:
+    """Return the changed files, without those that were made and renamed or deleted at once."""
+    made = {path for change, path in changed if change is Change.added}
+    return {Path(path) for _, path in changed if path not in made or os.path.exists(path)}
+
+
 def _is_new_folder(change: Change, name: str) -> bool:
     path = Path(name)
     # A folder that was deleted and comes again is new, too.
@@ -203,18 +210,19 @@ def _is_new_folder(change: Change, name: str) -> bool:
 
 
 def _apply(
-    changed: Collection[Path],
+    changed: set[Path],
     pools: Sequence[SandboxPool],
     callbacks: Mapping[Path, Callable[[Path], None]],
     ignored: Collection[Path],
 ) -> None:
     """Call what belongs to the changed files, and reload the pools whose code has changed."""
-    for path in sorted(changed):
-        if path in callbacks:
-            callbacks[path](path)
+    for path in sorted(changed & callbacks.keys()):
+        callbacks[path](path)
     # The function that was called last starts first.
     for pool in sorted(pools, key=lambda each: each.used_at, reverse=True):
         root = pool.function.settings.task_root
-        files = sorted(path for path in changed if is_source(path, root, ignored))
+        files = sorted(
+            path for path in changed - callbacks.keys() if is_source(path, root, ignored)
+        )
         if files:
             pool.reload(files)

@@ -266,13 +266,27 @@ async def test_an_extra_file_calls_what_it_is_for(tmp_path: Path) -> None:
     assert set(called) == {env_file}
 
 
+async def test_an_extra_file_within_the_code_does_not_reload(tmp_path: Path) -> None:
+    called: list[Path] = []
+    project = tmp_path / "pyproject.toml"
+    async with watched(plain_function(tmp_path), extra={project: called.append}) as (_, reported):
+        project.write_text("")
+        (tmp_path / "app.py").write_text("")
+        await reported.wait_for(SourceChanged)
+
+    assert set(called) == {project}
+    assert [each.files for each in reported.of(SourceChanged)] == [(tmp_path / "app.py",)]
+
+
 async def test_ignored_files_do_not_reload(tmp_path: Path) -> None:
     (tmp_path / "queue").mkdir()
     (tmp_path / "__pycache__").mkdir()
     async with watched(plain_function(tmp_path), ignored=(tmp_path / "queue",)) as (_, reported):
         for name in ("queue/event", ".coverage", "__pycache__/app.pyc", "app.py~", ".app.py.swp"):
             (tmp_path / name).write_text("")
-        (tmp_path / "app.py").write_text("")
+        draft = tmp_path / "sedX3fa1"
+        draft.write_text("")
+        draft.rename(tmp_path / "app.py")
         await reported.wait_for(SourceChanged)
 
     assert [each.files for each in reported.of(SourceChanged)] == [(tmp_path / "app.py",)]
@@ -306,6 +320,7 @@ def test_the_nearest_folders_of_a_large_tree_are_watched(
         ("#app.py#", False),
         (".env", False),
         ("visits.db-wal", False),
+        ("function.zip", False),
         ("site-packages/x.py", False),
         ("inner/app.cpython-313.pyc", False),
         ("../other/app.py", False),
