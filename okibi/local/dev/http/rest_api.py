@@ -213,7 +213,8 @@ def _is_binary(media_types: str, binary_media_types: Collection[str]) -> bool:
     """Whether the first media type of a header is one of the API's binary ones."""
     media_type = media_types.partition(",")[0].partition(";")[0].strip().lower()
     wanted = {media_type, f"{media_type.partition('/')[0]}/*", "*/*"}
-    return any(binary.lower() in wanted for binary in binary_media_types)
+    # CloudFormation and SAM write `image~1png` for `image/png`.
+    return any(binary.lower().replace("~1", "/") in wanted for binary in binary_media_types)
 
 
 def _answer_headers(request: IncomingRequest) -> list[tuple[str, str]]:

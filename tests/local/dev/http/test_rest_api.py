@@ -113,6 +113,7 @@ def test_absent_parts_of_a_rest_request_are_null() -> None:
         (("image/png",), "image/png", "/w=="),
         (("image/*",), "image/png; q=1", "/w=="),
         (("*/*",), "", "/w=="),
+        (("image~1png",), "image/png", "/w=="),
         (("image/png",), "image/jpeg", "\ufffd"),
     ],
 )
