@@ -34,6 +34,10 @@ def helps() -> dict[str, str]:
     }
 
 
+def test_okibi_alone_prints_the_help(helps: dict[str, str]) -> None:
+    assert CliRunner().invoke(app, [], prog_name="okibi").output.strip() == helps[""].strip()
+
+
 def test_every_help_fits_into_80_columns(helps: dict[str, str]) -> None:
     assert [
         f"{command}: {line}"

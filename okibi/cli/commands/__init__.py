@@ -18,7 +18,6 @@ Examples:
   okibi new hello
   okibi dev app.handler
   okibi invoke app.handler '{"name": "Ada"}'
-  okibi dev app.handler
   okibi bench app.handler event.json --quick
   okibi package app.handler
 
@@ -37,6 +36,7 @@ app = typer.Typer(
     name="okibi",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    no_args_is_help=True,
     context_settings={"terminal_width": 80},
 )
 
