@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from ..local import FunctionSettings
 from ..local.limits import MAX_EVENT_SIZE
 from ..runtime.codec.json import find_json_error
 from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
@@ -18,7 +17,6 @@ __all__ = [
     "check_handler",
     "check_open_files",
     "check_platform",
-    "make_settings",
     "parse_number",
     "read_event",
 ]
@@ -55,25 +53,6 @@ def check_handler(text: str, option: str = "handler") -> str:
             " folder/app.handler"
         )
     return text
-
-
-def make_settings(handler: str, timeout: str, memory: int = 128) -> FunctionSettings:
-    """Make the settings of a function in the current folder.
-
-    Raises:
-        BadInput: an argument is wrong, or the current folder has been removed.
-    """
-    seconds = parse_number(timeout)
-    if not 0 < seconds < math.inf:
-        raise BadInput(f"--timeout {timeout}: must be seconds > 0, as in --timeout 3")
-    try:
-        return FunctionSettings(check_handler(handler), timeout=seconds, memory=memory)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    except FileNotFoundError as error:
-        raise BadInput(
-            "the current folder has been removed; run cd to the folder of the function"
-        ) from error
 
 
 def read_event(source: str | None) -> bytes:

@@ -13,10 +13,10 @@ from .arguments import (
     BadInput,
     check_open_files,
     check_platform,
-    make_settings,
     parse_number,
 )
 from .event import read_event_or_sample
+from .invoked_settings import read_settings
 from .output import write_err, write_out
 from .start_errors import ERROR, describe_start_error, find_hang, lines_before_error, read_error
 from .until_signal import run_command
@@ -53,17 +53,17 @@ def invoke(
     *,
     sample: str | None = None,
     repeat: str = "1",
-    timeout: str = "3",
+    timeout: str | None = None,
     snap_start: bool = False,
 ) -> int:
     """Invoke a function of the current folder.
 
     Args:
-        handler: `module.name`, as in `_HANDLER`.
+        handler: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions].
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
         sample: the name of a sample event in place of the event.
         repeat: an integer >= 1.
-        timeout: seconds > 0.
+        timeout: seconds > 0; None: the function's own.
         snap_start: whether to start from a snapshot, as with SnapStart.
 
     Returns:
@@ -95,7 +95,7 @@ def parse_options(
     *,
     sample: str | None = None,
     repeat: str,
-    timeout: str,
+    timeout: str | None,
     snap_start: bool = False,
 ) -> InvokeOptions:
     """Parse the arguments of `okibi invoke`.
@@ -109,8 +109,9 @@ def parse_options(
         raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
     # On their own machine, users may see the state of their actors in crash reports.
     reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
+    settings = read_settings(handler, timeout)
     settings = attrs.evolve(
-        make_settings(handler, timeout), environment=reports, snap_start=snap_start
+        settings, environment={**reports, **settings.environment}, snap_start=snap_start
     )
     check_open_files(FILES, "okibi invoke")
     return InvokeOptions(settings, read_event_or_sample(event, sample), int(times))

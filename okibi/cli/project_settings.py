@@ -26,6 +26,7 @@ __all__ = [
     "VpcSettings",
     "as_stack_name",
     "choose_function",
+    "find_function",
     "is_module_and_name",
 ]
 
@@ -294,11 +295,8 @@ def choose_function(project: ProjectSettings, asked: str | None) -> ProjectFunct
             return next(iter(project.functions.values()))
         advice = f"name one of: {names}" if names else "name its handler, as in app.handler"
         raise BadInput(f"which function? {advice}")
-    if asked in project.functions:
-        return project.functions[asked]
-    for function in project.functions.values():
-        if function.handler == asked:
-            return function
+    if function := find_function(project, asked):
+        return function
     if "." in asked:
         handler = check_handler(asked)
         if not is_module_and_name(handler):
@@ -308,6 +306,13 @@ def choose_function(project: ProjectSettings, asked: str | None) -> ProjectFunct
         )
     has = f"pyproject.toml has {names}" if names else "pyproject.toml has no [tool.okibi.functions]"
     raise BadInput(f"no function {asked!r}: {has}; a handler is written as in app.handler")
+
+
+def find_function(project: ProjectSettings, asked: str) -> ProjectFunction | None:
+    """Find the table of a function by its name or its handler; None without one."""
+    if asked in project.functions:
+        return project.functions[asked]
+    return next((each for each in project.functions.values() if each.handler == asked), None)
 
 
 def is_module_and_name(handler: str) -> bool:

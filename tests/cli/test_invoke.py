@@ -240,6 +240,19 @@ def test_a_repeat_that_is_no_positive_integer_is_refused(repeat: str) -> None:
     assert str(refused.value) == (f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
 
 
+def test_a_function_of_the_project_has_the_settings_of_its_table(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.okibi.functions.visits]\n"
+        'handler = "app.echo"\ntimeout = 20\nmemory = 256\nenvironment = {LEVEL = "info"}\n'
+    )
+    for asked in ("visits", "app.echo"):
+        settings = parse_options(asked, None, repeat="1", timeout=None).settings
+        assert (settings.handler, settings.name) == ("app.echo", "visits")
+        assert (settings.timeout, settings.memory) == (20, 256)
+        assert settings.environment["LEVEL"] == "info"
+    assert parse_options("visits", None, repeat="1", timeout="3").settings.timeout == 3
+
+
 @pytest.mark.parametrize("timeout", ["0", "-1", "x", "nan", "inf", ""])
 def test_a_timeout_that_is_not_positive_seconds_is_refused(timeout: str) -> None:
     with pytest.raises(BadInput) as refused:

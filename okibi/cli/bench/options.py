@@ -17,10 +17,10 @@ from ..arguments import (
     check_handler,
     check_open_files,
     check_platform,
-    make_settings,
     parse_number,
     read_event,
 )
+from ..invoked_settings import read_settings
 from .prices import Prices, read_prices, read_rate
 
 __all__ = ["PEER", "BenchEffort", "BenchOptions", "RawOptions", "parse_options"]
@@ -104,7 +104,7 @@ class RawOptions(TypedDict, total=False):
     rounds: str | None
     duration: str | None
     quick: bool
-    timeout: str
+    timeout: str | None
     concurrency: str
     peer: str | None
     peer_handler: str | None
@@ -125,7 +125,8 @@ def parse_options(handler: str, event: str | None, raw: RawOptions) -> BenchOpti
     """
     check_platform()
     memory = _memory(raw.get("memory_size"))
-    settings = make_settings(handler, raw.get("timeout", "3"), memory or 128)
+    settings = read_settings(handler, raw.get("timeout"), memory)
+    handler = settings.handler
     prices = read_prices(_path(raw.get("prices")))
     json, markdown = _file("--json", raw.get("json")), _file("--markdown", raw.get("markdown"))
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():

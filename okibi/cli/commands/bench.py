@@ -73,7 +73,7 @@ def bench(
     rounds: Rounds = None,
     duration: Duration = None,
     quick: Quick = False,
-    timeout: Timeout = "3",
+    timeout: Timeout = None,
     concurrency: Concurrency = "1",
     peer: Peer = None,
     peer_handler: PeerHandler = None,

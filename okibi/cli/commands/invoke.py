@@ -35,7 +35,7 @@ def invoke(
         ),
     ] = None,
     repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
-    timeout: Timeout = "3",
+    timeout: Timeout = None,
     remote: Remote = False,
     stack: DeployedStack = None,
     region: Region = None,

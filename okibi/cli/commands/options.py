@@ -41,7 +41,9 @@ def complete_function(incomplete: str) -> list[str]:
 Handler = Annotated[
     str,
     typer.Argument(
-        metavar="HANDLER", help="module.name, e.g. app.handler.", autocompletion=complete_function
+        metavar="HANDLER|NAME",
+        help="module.name, e.g. app.handler, or a name in [tool.okibi.functions].",
+        autocompletion=complete_function,
     ),
 ]
 Event = Annotated[
@@ -49,7 +51,11 @@ Event = Annotated[
     typer.Argument(metavar="EVENT", help="JSON, a JSON file, or - for stdin. Default: {}."),
 ]
 Timeout = Annotated[
-    str, typer.Option(metavar="S", help="Time-out of each event in seconds, e.g. 0.5.")
+    str | None,
+    typer.Option(
+        metavar="S",
+        help="Time-out of each event in seconds, e.g. 0.5. Default: the function's, or 3.",
+    ),
 ]
 Region = Annotated[
     str | None,
