@@ -37,6 +37,9 @@ def read_env_file(path: str) -> dict[str, str]:
         raise BadInput(f"--env-file {path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"--env-file {path}: is not UTF-8; save the file as UTF-8") from error
+    if text.lstrip().startswith("{"):
+        # Such as the file of `sam local --env-vars`.
+        raise BadInput(f"--env-file {path}: is JSON; write a line NAME=value for each variable")
     try:
         return parse_variables(text, os.environ)
     except ValueError as error:

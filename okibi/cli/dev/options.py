@@ -9,6 +9,7 @@ import attrs
 
 from ...local.dev.dev_function import DevFunction
 from ...local.dev.dev_server import DevServerOptions
+from ...local.dev.http.route_table import RouteTable
 from ...local.settings import REGION
 from ..arguments import BadInput, check_platform, parse_number
 from ..project_reader import read_project
@@ -19,6 +20,9 @@ from .left_out import LeftOut
 from .project_functions import from_project
 
 __all__ = ["DevOptions", "RawDevOptions", "add_variables", "parse_dev_options"]
+
+TEMPLATES = ("template.yaml", "template.yml", "template.json")
+"""The templates that SAM finds by itself."""
 
 
 @attrs.frozen
@@ -88,6 +92,7 @@ def parse_dev_options(raw: RawDevOptions) -> DevOptions:
     source, functions, left_out = _read_functions(raw)
     served = [_apply(raw, function, identity) for function in functions]
     _check_names(served)
+    _check_routes(served)
     if raw.attach is not None:
         served = _attach(served, raw.attach)
     return DevOptions(
@@ -117,7 +122,15 @@ def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[L
     if raw.template is None:
         if raw.parameters:
             raise BadInput("--parameter: needs --template")
-        return folder / "pyproject.toml", *from_project(read_project(folder), raw.function, folder)
+        project = read_project(folder)
+        if raw.function is None and not project.functions:
+            for name in TEMPLATES:
+                if (folder / name).is_file():
+                    raise BadInput(
+                        f"which function? give --template {name} for those of {name}, or a handler,"
+                        " as in app.handler"
+                    )
+        return folder / "pyproject.toml", *from_project(project, raw.function, folder)
     parameters = dict[str, str]()
     for each in raw.parameters:
         name, equals, value = each.partition("=")
@@ -173,6 +186,13 @@ def _check_names(functions: Sequence[DevFunction]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"two functions have the name {name!r}; give one of them another")
+
+
+def _check_routes(functions: Sequence[DevFunction]) -> None:
+    try:
+        RouteTable(functions)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
 
 
 def _integer(option: str, text: str, least: int, most: int) -> int:

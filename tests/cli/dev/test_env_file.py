@@ -50,6 +50,13 @@ def test_a_wrong_line_is_named_without_its_value(text: str, reason: str, tmp_pat
     assert str(caught.value) == f"--env-file {tmp_path / 'env'}, {reason}"
 
 
+def test_a_file_of_sam_local_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "env.json").write_text('{"Visits": {"KEY": "secret"}}')
+
+    with pytest.raises(BadInput, match="is JSON; write a line NAME=value for"):
+        read_env_file(str(tmp_path / "env.json"))
+
+
 def test_a_missing_file_is_bad_input() -> None:
     with pytest.raises(BadInput, match="--env-file gone: cannot be read"):
         read_env_file("gone")

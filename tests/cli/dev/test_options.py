@@ -126,6 +126,26 @@ def test_a_wrong_option_is_named(options: dict[str, object], reason: str) -> Non
         parse(**options)
 
 
+def test_a_template_in_the_folder_is_named(folder: Path) -> None:
+    (folder / "template.yaml").touch()
+
+    with pytest.raises(BadInput, match=r"which function\? give --template template.yaml"):
+        parse()
+
+
+def test_the_same_route_twice_is_named_before_anything_starts(folder: Path) -> None:
+    tables = [
+        f'[tool.okibi.functions.{name}]\nhandler = "app.f"\nroutes = ["GET /{{{name}}}"]\n'
+        for name in ("visits", "orders")
+    ]
+    (folder / "pyproject.toml").write_text("".join(tables))
+
+    with pytest.raises(
+        BadInput, match=r"route GET /\{orders\} of orders is the same as GET /\{visits\}"
+    ):
+        parse()
+
+
 def test_a_wrong_schedule_is_named_before_anything_starts(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(
         '[tool.okibi.functions.visits]\nhandler = "app.f"\nschedule = "cron(0 3 * * * *)"\n'
