@@ -92,6 +92,8 @@ class TemplateReader:
         init=False, factory=dict[str, TemplateFunction]
     )
     """By logical id."""
+    preflights: dict[str, Cors | None] = attrs.field(init=False, factory=dict[str, Cors | None])
+    """The CORS configurations of paths whose OPTIONS method a REST API answers itself."""
 
     def leave_out(self, resource: str, reason: str) -> None:
         """Add something that `okibi dev` does not do."""
@@ -126,6 +128,14 @@ class TemplateReader:
             return default
         return str(value)
 
+    def mapping(self, where: str, properties: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Read a mapping; empty if it is missing."""
+        value = properties.get(key)
+        found = as_mapping(value)
+        if value and not found:
+            self.mistakes.append(f"{where}.{key}: must be a mapping, got {str(value)[:80]!r}")
+        return found
+
     def cors(self, where: str, value: object) -> Cors | None:
         """Read a CORS configuration of any of AWS's forms."""
         try:
@@ -134,11 +144,16 @@ class TemplateReader:
             self.leave_out(where, str(error))
             return None
 
+    def globals_of(self, section: str) -> dict[str, Any]:
+        """The properties of a section of Globals."""
+        sections = as_mapping(self.values.template.get("Globals"))
+        return as_mapping(self.values.choose(sections.get(section)))
+
     # -- functions
 
     def read_functions(self) -> None:
         """Read every function, without its triggers."""
-        globals_ = as_mapping(as_mapping(self.values.template.get("Globals")).get("Function"))
+        globals_ = self.globals_of("Function")
         for logical_id, resource in self.values.resources().items():
             kind = resource.get("Type")
             if kind not in FUNCTIONS:
@@ -160,6 +175,8 @@ class TemplateReader:
             self.leave_out(logical_id, "a container image; okibi dev serves folders of Python code")
             return None
         code = properties.get("CodeUri" if resource["Type"] == SAM else "Code", ".")
+        if "InlineCode" in properties:
+            code = {"ZipFile": ""}
         try:
             folder, note = find_code(
                 self.folder, self._resolve_code(code), as_mapping(resource.get("Metadata")), handler
@@ -179,10 +196,14 @@ class TemplateReader:
         for key in properties:
             if key not in READ and key not in WITHOUT_EFFECT:
                 self.leave_out(f"{logical_id}.{key}", REASONS.get(key, "not emulated"))
+        name = self.values.function_name(logical_id)
+        asked = self.text(logical_id, properties, "FunctionName", name)
+        if asked != name:
+            self.leave_out(f"{logical_id}.FunctionName", f"{asked} is too long for a name")
         try:
             settings = FunctionSettings(
                 handler,
-                name=self.values.function_name(logical_id),
+                name=name,
                 task_root=folder,
                 timeout=float(self.integer(logical_id, properties, "Timeout", 3)),
                 memory=self.integer(logical_id, properties, "MemorySize", 128),
@@ -204,9 +225,11 @@ class TemplateReader:
             return as_mapping(code)
 
     def _read_environment(self, logical_id: str, properties: Mapping[str, Any]) -> dict[str, str]:
-        variables = as_mapping(as_mapping(properties.get("Environment")).get("Variables"))
         where, found = f"{logical_id}.Environment", dict[str, str]()
-        for name, value in variables.items():
+        environment = self.mapping(logical_id, properties, "Environment")
+        if environment and "Variables" not in environment:
+            self.mistakes.append(f"{where}: has no Variables; write the variables below that key")
+        for name, value in self.mapping(where, environment, "Variables").items():
             if name in RESERVED_VARIABLES:
                 self.leave_out(f"{where}.{name}", "Lambda sets it itself")
             elif name == WRAPPER:
@@ -231,9 +254,9 @@ class TemplateReader:
     def _read_own_triggers(self, function: TemplateFunction) -> None:
         """Read what a SAM function says of its URL and its asynchronous invocations."""
         logical_id = function.logical_id
-        if url := as_mapping(function.properties.get("FunctionUrlConfig")):
+        if url := self.mapping(logical_id, function.properties, "FunctionUrlConfig"):
             self.read_url(function, f"{logical_id}.FunctionUrlConfig", url)
-        if config := as_mapping(function.properties.get("EventInvokeConfig")):
+        if config := self.mapping(logical_id, function.properties, "EventInvokeConfig"):
             self.read_invoke_config(function, f"{logical_id}.EventInvokeConfig", config)
 
     def read_url(

@@ -31,6 +31,9 @@ def find_code(
         folder = base / code
         if folder.is_dir():
             return folder, ""
+        if folder.is_file() and folder.suffix == ".py":
+            # The package that SAM makes of one file.
+            return folder.parent, ""
         if folder.suffix not in (".zip", ".jar"):
             raise ValueError(f"there is no folder {code}")
     if isinstance(code, dict) and "ZipFile" in code:

@@ -5,6 +5,8 @@ no number, and `yes` no truth value.
 """
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +21,10 @@ FUNCTIONS = frozenset({"AWS::Serverless::Function", "AWS::Lambda::Function"})
 WITHOUT_PREFIX = ("Ref", "Condition")
 
 
-class _TemplateLoader(yaml.BaseLoader):
-    """Reads `!Sub text` as `{"Fn::Sub": text}`."""
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads each scalar as text, `<<` as a merge key, and `!Sub text` as `{"Fn::Sub": text}`."""
+
+    yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012
 
 
 def _construct(loader: Any, suffix: str, node: Any) -> dict[str, object]:
@@ -39,8 +43,11 @@ def _construct(loader: Any, suffix: str, node: Any) -> dict[str, object]:
 yaml.add_multi_constructor("!", _construct, _TemplateLoader)
 
 
-def read_template(path: Path) -> dict[str, Any]:
+def read_template(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Read a template.
+
+    Returns:
+        The template, and its duplicate keys as `parse_template` returns them.
 
     Raises:
         BadInput: the file cannot be read, or is no template.
@@ -57,20 +64,30 @@ def read_template(path: Path) -> dict[str, Any]:
         raise BadInput(f"--template {path}: {error}") from error
 
 
-def parse_template(text: str) -> dict[str, Any]:
+def parse_template(text: str) -> tuple[dict[str, Any], list[str]]:
     """Parse a template.
+
+    Returns:
+        The template, and the keys that stand twice in one mapping, with their lines. As in
+        CloudFormation, the last one counts.
 
     Raises:
         ValueError: the text is no template; the message says where.
 
     >>> parse_template("Resources: {A: {Type: T, Properties: {Name: !Sub '${B}-1'}}}")
-    {'Resources': {'A': {'Type': 'T', 'Properties': {'Name': {'Fn::Sub': '${B}-1'}}}}}
+    ({'Resources': {'A': {'Type': 'T', 'Properties': {'Name': {'Fn::Sub': '${B}-1'}}}}}, [])
     """
+    duplicates = list[str]()
     try:
         if text.lstrip().startswith("{"):
             content = json.loads(text)
         else:
-            content = yaml.load(text, _TemplateLoader)
+            loader: Any = _TemplateLoader(text)
+            if (root := loader.get_single_node()) is None:
+                content = None
+            else:
+                duplicates += _find_duplicates(root, set())
+                content = loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" in line {mark.line + 1}" if mark else ""
@@ -82,7 +99,27 @@ def parse_template(text: str) -> dict[str, Any]:
     template = as_mapping(content)
     if not as_mapping(template.get("Resources")):
         raise ValueError("has no Resources; give a SAM or CloudFormation template")
-    return template
+    return template, duplicates
+
+
+def _find_duplicates(node: Any, seen: set[int]) -> Iterator[str]:
+    """Find the keys that stand twice in one mapping. An anchor's node is visited once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    match node:
+        case yaml.MappingNode():
+            keys = set[str]()
+            for key, value in node.value:
+                if str(key.value) in keys:
+                    yield f"{key.value} in line {key.start_mark.line + 1}"
+                keys.add(str(key.value))
+                yield from _find_duplicates(value, seen)
+        case yaml.SequenceNode():
+            for value in node.value:
+                yield from _find_duplicates(value, seen)
+        case _:
+            pass
 
 
 def as_mapping(value: object) -> dict[str, Any]:

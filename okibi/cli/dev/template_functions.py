@@ -1,10 +1,13 @@
 """Make the functions that `okibi dev` serves from a SAM or CloudFormation template."""
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...local.dev.dev_function import DevFunction
+import attrs
+
+from ...local.dev.dev_function import DevFunction, Route
 from ..arguments import BadInput
 from .left_out import LeftOut
 from .sam_template import TemplateReader, build_functions
@@ -13,6 +16,9 @@ from .template_triggers import read_triggers
 from .template_values import TemplateValues, check_parameters
 
 __all__ = ["from_template"]
+
+VARIABLE = re.compile(r"\{[^+}]+")
+"""The begin of a variable in a path; its name does not matter to a route table."""
 
 
 def from_template(
@@ -32,10 +38,12 @@ def from_template(
     Raises:
         BadInput: the template is wrong, or no function in it can be served.
     """
-    template = read_template(path)
+    template, duplicates = read_template(path)
     check_parameters(template, parameters)
     values = TemplateValues(template, parameters, stack_name, region)
     reader = TemplateReader(path.resolve().parent, values)
+    for duplicate in duplicates:
+        reader.leave_out(duplicate, "it is there twice; the last one counts, as on AWS")
     reader.read_functions()
     read_triggers(reader)
     functions = build_functions(reader)
@@ -44,7 +52,8 @@ def from_template(
     if not functions:
         reasons = "; ".join(f"{each.resource}: {each.reason}" for each in reader.left_out)
         raise BadInput(f"{path}: has no function that okibi dev can serve ({reasons or 'none'})")
-    return _choose_by_name(functions, reader, asked, path), _unique(reader, functions)
+    chosen = _choose_by_name(functions, reader, asked, path)
+    return _drop_taken_routes(reader, chosen), _unique(reader, functions)
 
 
 def _choose_by_name(
@@ -59,6 +68,25 @@ def _choose_by_name(
         has = ", ".join(function.name for function in functions)
         raise BadInput(f"{path}: no function {asked!r}; it has {has}")
     return chosen
+
+
+def _drop_taken_routes(
+    reader: TemplateReader, functions: Sequence[DevFunction]
+) -> list[DevFunction]:
+    """Drop routes that another has already: several APIs share the port of `okibi dev`."""
+    taken, found = dict[tuple[str, str], str](), list[DevFunction]()
+    for function in functions:
+        routes = list[Route]()
+        for route in function.routes:
+            key = route.method, VARIABLE.sub("{", route.path)
+            if key in taken:
+                where = f"{function.name} {route.method} {route.path}"
+                reader.leave_out(where, f"{taken[key]} has that route already")
+            else:
+                taken[key] = function.name
+                routes.append(route)
+        found.append(attrs.evolve(function, routes=routes))
+    return found
 
 
 def _unique(reader: TemplateReader, functions: Sequence[DevFunction]) -> list[LeftOut]:

@@ -4,8 +4,10 @@ SAM writes them as `Events` of a function, CloudFormation and the CDK as resourc
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from ...local.dev.dev_function import Cors, Route, RouteKind, Schedule
 from ...local.dev.scheduler import scheduled_event
@@ -19,6 +21,8 @@ __all__ = ["read_triggers"]
 FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
 NO_SOURCE = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
 NO_AUTHORIZER = "every caller is let in"
+FORMAT_2 = "events have format 2.0"
+WEBSOCKET = "a WebSocket API; try okibi event websocket-message"
 OPEN_API = "routes of an OpenAPI definition are not read; write Events, or Route resources"
 # Resources whose content a function on this machine does not see, or that others read.
 SILENT = (
@@ -39,11 +43,24 @@ NOT_DONE: Mapping[str, str] = {
     "AWS::ElasticLoadBalancingV2::ListenerRule": "rules of a load balancer are not read",
 }
 
+API_REASONS: Mapping[str, str] = {
+    "Auth": NO_AUTHORIZER,
+    "DefinitionBody": OPEN_API,
+    "DefinitionUri": OPEN_API,
+    "Variables": "events have no stage variables",
+    "StageVariables": "events have no stage variables",
+    "GatewayResponses": "errors have API Gateway's own text",
+}
+"""Properties of an API of SAM that change what a client or a function sees."""
+
 
 def read_triggers(reader: TemplateReader) -> None:
     """Read the triggers of all functions, and list what is not done."""
+    for section in ("Api", "HttpApi"):
+        _check_api(reader, f"Globals.{section}", reader.globals_of(section))
     for function in reader.functions.values():
-        for name, event in as_mapping(function.properties.get("Events")).items():
+        events = reader.mapping(function.logical_id, function.properties, "Events")
+        for name, event in events.items():
             _read_event(reader, function, f"{function.logical_id}.{name}", as_mapping(event))
     readers: Mapping[str, Callable[[TemplateReader, str, dict[str, Any]], None]] = {
         "AWS::Lambda::Url": _read_url,
@@ -56,6 +73,9 @@ def read_triggers(reader: TemplateReader) -> None:
         "AWS::Serverless::Api": _check_api,
         "AWS::Serverless::HttpApi": _check_api,
     }
+    for logical_id, condition in reader.values.conditions_not_met.items():
+        if as_mapping(reader.values.template["Resources"][logical_id]).get("Type") in FUNCTIONS:
+            reader.leave_out(logical_id, f"its condition {condition} is false")
     not_made = list[str]()
     for logical_id, resource in reader.values.resources().items():
         kind = as_text(resource.get("Type", ""))
@@ -63,11 +83,22 @@ def read_triggers(reader: TemplateReader) -> None:
             readers[kind](reader, logical_id, as_mapping(resource.get("Properties")))
         elif kind in NOT_DONE:
             reader.leave_out(logical_id, NOT_DONE[kind])
+        elif kind == "AWS::ApiGatewayV2::Integration":
+            pass  # Its routes are read.
+        elif logical_id.startswith("Fn::"):
+            reader.leave_out(logical_id, "expanded on AWS only")
         elif kind not in FUNCTIONS and logical_id in reader.values.stand_ins:
             name = reader.values.stand_ins[logical_id]
             reader.leave_out(logical_id, f"{kind} is not made; functions get the name {name!r}")
         elif kind not in FUNCTIONS and not kind.startswith(SILENT):
             not_made.append(logical_id)
+    for function in reader.functions.values():
+        function.routes = [
+            attrs.evolve(route, cors=reader.preflights.get(route.path))
+            if route.kind == "rest-api" and route.cors is None
+            else route
+            for route in function.routes
+        ]
     if not_made:
         reader.leave_out(", ".join(not_made), "not made on this machine")
 
@@ -109,27 +140,29 @@ def _read_api_event(
     if as_mapping(properties.get("Auth")).get("Authorizer", "NONE") != "NONE":
         reader.leave_out(f"{where}.Auth", NO_AUTHORIZER)
     if reader.text(where, properties, "PayloadFormatVersion", "2.0") != "2.0":
-        reader.leave_out(f"{where}.PayloadFormatVersion", "events have format 2.0")
+        reader.leave_out(f"{where}.PayloadFormatVersion", FORMAT_2)
+    for key in ("RequestModel", "RequestParameters"):
+        if key in properties:
+            reader.leave_out(f"{where}.{key}", "requests are not validated")
     kind: RouteKind = "rest-api" if event_type == "Api" else "http-api"
-    _add_route(reader, function, where, method, path, kind, cors)
+    binary = reader.get(where, api, "BinaryMediaTypes") or ()
+    _add_route(reader, function, where, method, path, kind, cors, binary)
 
 
 def _find_api(
     reader: TemplateReader, event_type: str, properties: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Find the properties of the API of an event, with those of Globals."""
-    globals_ = as_mapping(as_mapping(reader.values.template.get("Globals")).get(event_type))
+    globals_ = reader.globals_of(event_type)
     reference = properties.get("RestApiId" if event_type == "Api" else "ApiId")
     api = reader.values.resources().get(as_text(as_mapping(reference).get("Ref", "")), {})
     return merge_globals(globals_, as_mapping(api.get("Properties")))
 
 
 def _check_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
-    if "Auth" in properties:
-        reader.leave_out(f"{logical_id}.Auth", NO_AUTHORIZER)
-    for key in ("DefinitionBody", "DefinitionUri"):
+    for key, reason in API_REASONS.items():
         if key in properties:
-            reader.leave_out(f"{logical_id}.{key}", OPEN_API)
+            reader.leave_out(f"{logical_id}.{key}", reason)
 
 
 # -- resources
@@ -173,8 +206,10 @@ def _read_schedule(reader: TemplateReader, logical_id: str, properties: dict[str
 
 
 def _read_http_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    if properties.get("ProtocolType") == "WEBSOCKET":
+        reader.leave_out(logical_id, WEBSOCKET)
     # The short form of an API with one function.
-    if "Target" in properties:
+    elif "Target" in properties:
         function = _find_function(reader, logical_id, properties, "Target")
         cors = reader.cors(f"{logical_id}.CorsConfiguration", properties.get("CorsConfiguration"))
         if function is not None:
@@ -188,13 +223,20 @@ def _read_http_api(reader: TemplateReader, logical_id: str, properties: dict[str
 
 def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     resources = reader.values.resources()
+    api = resources.get(as_text(as_mapping(properties.get("ApiId")).get("Ref", "")), {})
+    if as_mapping(api.get("Properties")).get("ProtocolType") == "WEBSOCKET":
+        return  # The API itself is listed.
     key = reader.text(logical_id, properties, "RouteKey")
+    if key != "$default" and " /" not in key:
+        reader.leave_out(f"{logical_id} {key}", WEBSOCKET)
+        return
     # "integrations/" and the id of the integration, by !Sub or !Join.
     target = reader.text(logical_id, properties, "Target").rpartition("/")[2]
     integration = as_mapping(resources.get(target, {}).get("Properties"))
-    api = resources.get(as_text(as_mapping(properties.get("ApiId")).get("Ref", "")), {})
     config = as_mapping(api.get("Properties")).get("CorsConfiguration")
     function = _find_function(reader, f"{logical_id} {key}", integration, "IntegrationUri")
+    if as_text(integration.get("PayloadFormatVersion", "2.0")) != "2.0":
+        reader.leave_out(f"{target}.PayloadFormatVersion", FORMAT_2)
     if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
@@ -205,12 +247,16 @@ def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[s
 
 def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     integration = as_mapping(properties.get("Integration"))
-    if integration.get("Type") == "MOCK":
-        # As the CDK writes for CORS.
-        return
+    kind = as_text(integration.get("Type", ""))
     path = _rest_path(reader, properties.get("ResourceId"))
     if path is None:
         reader.leave_out(logical_id, "its path is known on AWS only")
+        return
+    if kind == "MOCK" and properties.get("HttpMethod") == "OPTIONS":
+        reader.preflights[path] = reader.cors(logical_id, _read_preflight(integration))
+        return
+    if kind != "AWS_PROXY":
+        reader.leave_out(logical_id, f"integration {kind}; only AWS_PROXY is served")
         return
     function = _find_function(reader, logical_id, integration, "Uri")
     if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
@@ -218,6 +264,19 @@ def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[
     if function is not None:
         method = reader.text(logical_id, properties, "HttpMethod", "ANY")
         _add_route(reader, function, logical_id, method, path, "rest-api", None)
+
+
+def _read_preflight(integration: Mapping[str, Any]) -> dict[str, str]:
+    """Read the CORS headers that a MOCK integration answers, as the CDK writes them."""
+    found = dict[str, str]()
+    for response in integration.get("IntegrationResponses", ()):
+        parameters = as_mapping(as_mapping(response).get("ResponseParameters"))
+        for parameter, value in parameters.items():
+            # method.response.header.Access-Control-Allow-Origin: "'*'"
+            _, _, header = parameter.partition("Access-Control-")
+            if header:
+                found[header.replace("-", "")] = as_text(value).strip("'")
+    return found
 
 
 def _rest_path(reader: TemplateReader, reference: object) -> str | None:
@@ -261,11 +320,18 @@ def _add_route(
     path: str,
     kind: RouteKind,
     cors: Cors | None,
+    binary: Sequence[str] = (),
 ) -> None:
+    # SAM writes ~1 for the slash of a media type.
+    binary = [as_text(media_type).replace("~1", "/") for media_type in binary]
     try:
-        function.routes.append(Route(method.upper(), path, kind, cors))
+        route = Route(method.upper(), path, kind, cors, binary)
     except ValueError as error:
         reader.mistakes.append(f"{where}: {error}")
+        return
+    # A template may describe a route twice, in SAM's Events and in the API.
+    if all((route.method, path, kind) != (r.method, r.path, r.kind) for r in function.routes):
+        function.routes.append(route)
 
 
 def _add_schedule(

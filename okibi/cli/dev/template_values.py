@@ -14,6 +14,8 @@ __all__ = ["TemplateValues", "UnknownValue", "check_parameters"]
 
 VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 DYNAMIC = re.compile(r"\{\{resolve:([a-z-]+):")
+MAX_NAME = 64
+"""Characters of a function's name."""
 MAX_DEPTH = 50
 """Nested functions and references; a circle of references ends there."""
 
@@ -82,6 +84,9 @@ class TemplateValues:
     region: str
     stand_ins: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
     """The resources without a function that a value refers to, each with its name here."""
+    conditions_not_met: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
+    """The resources that the template leaves out, each with its condition."""
+    _resources: dict[str, dict[str, Any]] | None = attrs.field(init=False, default=None)
     _depth: int = attrs.field(init=False, default=0)
 
     def resolve(self, value: object) -> Any:
@@ -111,16 +116,38 @@ class TemplateValues:
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources of the template, without those whose condition is false."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, value in as_mapping(self.template["Resources"]).items():
-            resource = as_mapping(value)
-            condition = resource.get("Condition")
+        if self._resources is None:
+            self._resources = {}
+            for name, value in as_mapping(self.template["Resources"]).items():
+                resource = as_mapping(self.choose(value))
+                condition = as_text(resource.get("Condition", ""))
+                if condition and self._is_false(condition):
+                    self.conditions_not_met[name] = condition
+                else:
+                    self._resources[name] = resource
+        return self._resources
+
+    def choose(self, value: object) -> Any:
+        """Replace each `Fn::If` by the value that its condition chooses.
+
+        What is `AWS::NoValue` then is left out. An `Fn::If` stays if its condition is not known on
+        this machine.
+        """
+        if isinstance(value, list):
+            items = map(self.choose, cast("list[object]", value))
+            return [item for item in items if item is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        mapping = cast("dict[str, object]", value)
+        if mapping == {"Ref": "AWS::NoValue"}:
+            return NO_VALUE
+        if [*mapping] == ["Fn::If"]:
             try:
-                if condition is None or self._condition(as_text(condition)):
-                    found[name] = resource
-            except UnknownValue:
-                found[name] = resource
-        return found
+                return self.choose(self._branch(mapping["Fn::If"]))
+            except (UnknownValue, TypeError, ValueError):
+                return mapping
+        chosen = {key: self.choose(item) for key, item in mapping.items()}
+        return {key: item for key, item in chosen.items() if item is not NO_VALUE}
 
     def function_name(self, logical_id: str) -> str:
         """The name of a function: its FunctionName, else its logical id."""
@@ -128,9 +155,11 @@ class TemplateValues:
         if "FunctionName" not in properties:
             return logical_id
         try:
-            return self.text(properties["FunctionName"])
+            name = self.text(properties["FunctionName"])
         except UnknownValue:
             return logical_id
+        # The name of the stack may be shorter on AWS.
+        return name if len(name) <= MAX_NAME else logical_id
 
     # -- expressions
 
@@ -277,8 +306,17 @@ class TemplateValues:
     # -- conditions
 
     def _if(self, argument: Any) -> Any:
+        return self.resolve(self._branch(argument))
+
+    def _branch(self, argument: Any) -> Any:
         name, when_true, when_false = argument
-        return self.resolve(when_true if self._condition(as_text(name)) else when_false)
+        return when_true if self._condition(as_text(name)) else when_false
+
+    def _is_false(self, condition: str) -> bool:
+        try:
+            return not self._condition(condition)
+        except UnknownValue:
+            return False
 
     def _condition(self, name: str) -> bool:
         conditions = as_mapping(self.template.get("Conditions"))

@@ -154,6 +154,101 @@ def test_an_unknown_property_is_listed(tmp_path: Path) -> None:
     assert left_out == {"Visits.DurableConfig": "not emulated"}
 
 
+def test_code_in_one_file_is_served_from_its_folder(tmp_path: Path) -> None:
+    functions, left_out = read(tmp_path, function(CodeUri="app.py"))
+
+    assert functions["Visits"].settings.task_root == tmp_path.resolve()
+    assert left_out == {}
+
+
+def test_a_name_too_long_with_the_name_of_the_stack_is_not_used(tmp_path: Path) -> None:
+    name = f"visits-{'x' * 60}"
+
+    functions, left_out = read(tmp_path, function(FunctionName={"Fn::Sub": name}))
+
+    assert {*functions} == {"Visits"}
+    assert left_out == {"Visits.FunctionName": f"{name} is too long for a name"}
+
+
+def test_a_function_whose_condition_is_false_is_listed(tmp_path: Path) -> None:
+    template = json.loads(function())
+    template["Conditions"] = {"IsLive": {"Fn::Equals": ["test", "live"]}}
+    template["Resources"]["Other"] = {**template["Resources"]["Visits"], "Condition": "IsLive"}
+
+    functions, left_out = read(tmp_path, json.dumps(template))
+
+    assert {*functions} == {"Visits"}
+    assert left_out == {"Other": "its condition IsLive is false"}
+
+
+def test_a_property_without_a_value_is_not_listed(tmp_path: Path) -> None:
+    nothing = {"Ref": "AWS::NoValue"}
+
+    functions, left_out = read(
+        tmp_path,
+        function(VpcConfig=nothing, Layers=nothing, Environment={"Variables": {"A": nothing}}),
+    )
+
+    assert functions["Visits"].settings.environment == {}
+    assert left_out == {}
+
+
+def test_duplicate_keys_and_what_aws_expands_are_listed(tmp_path: Path) -> None:
+    text = """
+Resources:
+  Visits:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: app.handler, Runtime: python3.13, Timeout: 3, Timeout: 5}
+  Fn::ForEach::Functions: [Name, [A], {}]
+"""
+
+    functions, left_out = read(tmp_path, text)
+
+    assert functions["Visits"].settings.timeout == 5
+    assert left_out == {
+        "Timeout in line 5": "it is there twice; the last one counts, as on AWS",
+        "Fn::ForEach::Functions": "expanded on AWS only",
+    }
+
+
+APIS = """
+Globals:
+  Api: {Auth: {DefaultAuthorizer: Mine}, BinaryMediaTypes: [image~1png]}
+Resources:
+  Own: {Type: AWS::Serverless::Api, Properties: {StageName: live, Variables: {A: 1}}}
+  Visits:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Runtime: python3.13
+      Events:
+        Read: {Type: Api, Properties: {Path: "/{id}", Method: get, RequestModel: {Model: M}}}
+  Orders:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.handler
+      Runtime: python3.13
+      Events:
+        Read: {Type: Api, Properties: {Path: "/{key}", Method: get, RestApiId: !Ref Own}}
+"""
+
+
+def test_what_an_api_of_sam_does_besides_its_routes_is_listed(tmp_path: Path) -> None:
+    functions, left_out = read(tmp_path, APIS)
+
+    assert functions["Visits"].routes == (
+        Route("GET", "/{id}", "rest-api", binary_media_types=["image/png"]),
+    )
+    assert functions["Orders"].routes == ()
+    assert left_out == {
+        "Globals.Api.Auth": "every caller is let in",
+        "Own.Variables": "events have no stage variables",
+        "Visits.Read.RequestModel": "requests are not validated",
+        "Orders GET /{key}": "Visits has that route already",
+    }
+    assert read(tmp_path, APIS, "Orders")[0]["Orders"].routes != ()
+
+
 @pytest.mark.parametrize(
     ("properties", "reason"),
     [
@@ -166,6 +261,13 @@ def test_an_unknown_property_is_listed(tmp_path: Path) -> None:
             {"Events": {"A": {"Type": "Api", "Properties": {"Path": "a", "Method": "get"}}}},
             "Visits.A: path must begin with '/'",
         ),
+        ({"Environment": {"KEY": "1"}}, "Visits.Environment: has no Variables"),
+        (
+            {"Environment": {"Variables": ["KEY"]}},
+            "Visits.Environment.Variables: must be a mapping",
+        ),
+        ({"Events": [{"Type": "Api"}]}, "Visits.Events: must be a mapping"),
+        ({"InlineCode": "pass"}, "no function that okibi dev can serve .*its code is in the templ"),
         ({"CodeUri": "gone"}, "no function that okibi dev can serve .*there is no folder gone"),
         ({"Runtime": "java21"}, "no function that okibi dev can serve .*Runtime java21"),
     ],
@@ -224,10 +326,70 @@ Resources:
       Integration:
         Type: AWS_PROXY
         Uri: !Join ["", ["arn:aws:apigateway:x:lambda:path/functions/", !GetAtt Visits.Arn, /inv]]
-  Options: {Type: AWS::ApiGateway::Method, Properties: {Integration: {Type: MOCK}}}
   Mapping: {Type: AWS::Lambda::EventSourceMapping, Properties: {FunctionName: !Ref Visits}}
   Nested: {Type: AWS::CloudFormation::Stack}
 """
+
+
+APIS_OF_CLOUDFORMATION = """
+Resources:
+  Visits: {Type: AWS::Serverless::Function, Properties: {Handler: app.f, Runtime: python3.13}}
+  Chat: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}
+  Connect: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Chat, RouteKey: $connect}}
+  Http: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP}}
+  Get:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {ApiId: !Ref Http, RouteKey: GET /a, Target: !Sub "integrations/${Old}"}
+  Old:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {IntegrationUri: !GetAtt Visits.Arn, PayloadFormatVersion: "1.0"}
+  Rest: {Type: AWS::ApiGateway::RestApi}
+  Any:
+    Type: AWS::ApiGateway::Method
+    Properties:
+      HttpMethod: ANY
+      ResourceId: !GetAtt Rest.RootResourceId
+      Integration: {Type: AWS_PROXY, Uri: !GetAtt Visits.Arn}
+  Put:
+    Type: AWS::ApiGateway::Method
+    Properties:
+      HttpMethod: PUT
+      ResourceId: !GetAtt Rest.RootResourceId
+      Integration: {Type: AWS, Uri: !GetAtt Visits.Arn}
+  Options:
+    Type: AWS::ApiGateway::Method
+    Properties:
+      HttpMethod: OPTIONS
+      ResourceId: !GetAtt Rest.RootResourceId
+      Integration:
+        Type: MOCK
+        IntegrationResponses:
+          - StatusCode: 204
+            ResponseParameters:
+              method.response.header.Access-Control-Allow-Origin: "'https://a.example'"
+              method.response.header.Access-Control-Allow-Methods: "'GET,PUT'"
+              method.response.header.Access-Control-Allow-Headers: "'Content-Type,X-Key'"
+              method.response.header.Access-Control-Allow-Credentials: "'true'"
+              method.response.header.Access-Control-Max-Age: "'60'"
+"""
+
+
+def test_integrations_of_apis_are_served_or_listed(tmp_path: Path) -> None:
+    functions, left_out = read(tmp_path, APIS_OF_CLOUDFORMATION)
+
+    cors = Cors(
+        ["https://a.example"], ["GET", "PUT"], ["Content-Type", "X-Key"],
+        allow_credentials=True, max_age=60,
+    )  # fmt: skip
+    assert functions["Visits"].routes == (
+        Route("GET", "/a", "http-api"),
+        Route("ANY", "/", "rest-api", cors),
+    )
+    assert left_out == {
+        "Chat": "a WebSocket API; try okibi event websocket-message",
+        "Old.PayloadFormatVersion": "events have format 2.0",
+        "Put": "integration AWS; only AWS_PROXY is served",
+    }
 
 
 def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:

@@ -34,11 +34,12 @@ Resources:
 
 
 def values(**parameters: str) -> TemplateValues:
-    return TemplateValues(parse_template(TEMPLATE), parameters, "shop", "eu-central-1")
+    return TemplateValues(parse_template(TEMPLATE)[0], parameters, "shop", "eu-central-1")
 
 
 def parse(expression: str) -> Any:
-    return parse_template(f"Resources: {{A: {{Value: {expression}}}}}")["Resources"]["A"]["Value"]
+    template, _ = parse_template(f"Resources: {{A: {{Value: {expression}}}}}")
+    return template["Resources"]["A"]["Value"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,18 @@ def test_an_unknown_value_says_why(expression: str, reason: str) -> None:
     assert str(caught.value) == reason
 
 
+@pytest.mark.parametrize(
+    ("expression", "chosen"),
+    [
+        ("!If [IsTest, {A: !If [IsLive, 1, 2]}, 3]", {"A": "2"}),
+        ("{A: !If [IsLive, 1, !Ref AWS::NoValue], B: [!Ref AWS::NoValue]}", {"B": []}),
+        ("{A: !If [Missing, 1, 2]}", {"A": {"Fn::If": ["Missing", "1", "2"]}}),
+    ],
+)
+def test_a_condition_chooses_whole_properties(expression: str, chosen: object) -> None:
+    assert values().choose(parse(expression)) == chosen
+
+
 def test_a_parameter_of_the_command_line_wins_over_its_default() -> None:
     found = values(Stage="live", Secret="s")
 
@@ -105,7 +118,20 @@ def test_a_parameter_of_the_command_line_wins_over_its_default() -> None:
 
 def test_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(BadInput, match=r"--parameter Stge: .* it has Stage, Secret, Names, Image"):
-        check_parameters(parse_template(TEMPLATE), {"Stge": "live"})
+        check_parameters(parse_template(TEMPLATE)[0], {"Stge": "live"})
+
+
+def test_anchors_and_merge_keys_are_expanded() -> None:
+    text = "Common: &c {A: 1, B: 2}\nResources: {R: {<<: *c, B: 3}}"
+
+    assert parse_template(text)[0]["Resources"] == {"R": {"A": "1", "B": "3"}}
+
+
+def test_duplicate_keys_are_found_with_their_lines() -> None:
+    template, duplicates = parse_template("Resources:\n  A: {T: 1}\n  B: [{T: 1, T: 2}]\n  A: 3")
+
+    assert template["Resources"] == {"A": "3", "B": [{"T": "2"}]}
+    assert duplicates == ["T in line 3", "A in line 4"]
 
 
 @pytest.mark.parametrize(
