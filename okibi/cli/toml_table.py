@@ -81,10 +81,11 @@ class TomlTable:
         if value is None:
             return ()
         items = cast("list[object]", value) if isinstance(value, list) else [value]
-        if items and all(isinstance(item, str) and re.fullmatch(pattern, item) for item in items):
-            return tuple(str(item) for item in items)
-        self.refuse(key, expected)
-        return ()
+        good = [each for each in items if isinstance(each, str) and re.fullmatch(pattern, each)]
+        if not items or len(good) < len(items):
+            wrong = [each for each in items if each not in good]
+            self.refuse(key, expected, wrong if good else None)
+        return tuple(good)
 
     def switch(self, key: str) -> "TomlTable | None":
         """Read a table that `true` leaves at its defaults; None if missing or `false`."""
@@ -130,9 +131,9 @@ class TomlTable:
         """Whether a key has a text as its value."""
         return isinstance(self.values.get(key), str)
 
-    def refuse(self, key: str, expected: str) -> None:
-        """Add a mistake: a key that should have another value."""
-        value = self.values.get(key)
+    def refuse(self, key: str, expected: str, wrong: object = None) -> None:
+        """Add a mistake: a key that should have another value; `wrong` is the part that is."""
+        value = self.values.get(key) if wrong is None else wrong
         self.add(f"{key} = {_as_toml(value)}: must be {expected}")
 
     def add(self, sentence: str) -> None:

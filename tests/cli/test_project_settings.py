@@ -122,6 +122,7 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
         ("log_retention = 6", "log_retention = 6: must be one of 1, 3, 5, 7"),
         ("routes = ['/visits']",
          "routes = ['/visits']: must be a list of routes, as in 'GET /visits/{name}'"),
+        ("routes = ['GET /visits', 'get /old']", "routes = ['get /old']: must be a list of routes"),
         ("schedule = '5 minutes'",
          "schedule = '5 minutes': must be as in 'rate(5 minutes)' or 'cron(0 3 * * ? *)'"),
         ("runtime = 'custom'",
