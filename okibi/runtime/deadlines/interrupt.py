@@ -63,11 +63,12 @@ UNTAKEN = 3
 _IMPORT_FILE, _IMPORT_FUNCTION = "<frozen importlib._bootstrap>", "_load_unlocked"
 
 IMPORT_INTERRUPTED = (
-    "a deadline interrupted an import: the modules that it left behind may fail in every event"
+    "the process ends: a deadline interrupted an import, and the modules that it left behind may"
+    " fail in every event"
 )
 LOOP_LEFT_OPEN = (
-    "a deadline interrupted an asyncio loop that is still open: its tasks would continue in the"
-    " next event"
+    "the process ends: a deadline interrupted an asyncio loop that is still open, and its tasks"
+    " would continue in the next event"
 )
 
 
