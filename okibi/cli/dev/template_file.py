@@ -14,7 +14,14 @@ import yaml
 
 from ..arguments import BadInput
 
-__all__ = ["FUNCTIONS", "as_mapping", "as_text", "parse_template", "read_template"]
+__all__ = [
+    "FUNCTIONS",
+    "as_mapping",
+    "as_text",
+    "parse_document",
+    "parse_template",
+    "read_template",
+]
 
 FUNCTIONS = frozenset({"AWS::Serverless::Function", "AWS::Lambda::Function"})
 """The types of resources that okibi dev serves."""
@@ -77,6 +84,22 @@ def parse_template(text: str) -> tuple[dict[str, Any], list[str]]:
     >>> parse_template("Resources: {A: {Type: T, Properties: {Name: !Sub '${B}-1'}}}")
     ({'Resources': {'A': {'Type': 'T', 'Properties': {'Name': {'Fn::Sub': '${B}-1'}}}}}, [])
     """
+    content, duplicates = parse_document(text)
+    template = as_mapping(content)
+    if not as_mapping(template.get("Resources")):
+        raise ValueError("has no Resources; give a SAM or CloudFormation template")
+    return template, duplicates
+
+
+def parse_document(text: str) -> tuple[object, list[str]]:
+    """Parse YAML with CloudFormation's short forms, or JSON.
+
+    Returns:
+        The content, and the duplicate keys as `parse_template` returns them.
+
+    Raises:
+        ValueError: the text is neither; the message says where.
+    """
     duplicates = list[str]()
     try:
         if text.lstrip().startswith("{"):
@@ -96,10 +119,7 @@ def parse_template(text: str) -> tuple[dict[str, Any], list[str]]:
         raise ValueError(f"not YAML ({error}); correct the file there") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}); correct the file there") from error
-    template = as_mapping(content)
-    if not as_mapping(template.get("Resources")):
-        raise ValueError("has no Resources; give a SAM or CloudFormation template")
-    return template, duplicates
+    return content, duplicates
 
 
 def _find_duplicates(node: Any, seen: set[int]) -> Iterator[str]:

@@ -3,27 +3,29 @@
 SAM writes them as `Events` of a function, CloudFormation and the CDK as resources.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from ...local.dev.dev_function import Cors, Route, RouteKind, Schedule
+from ...local.dev.dev_function import RouteKind, Schedule
 from ...local.dev.scheduler import scheduled_event
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
-from .template_values import UnknownValue
+from .template_open_api import read_definition
+from .template_routes import (
+    FORMAT_2,
+    NO_AUTHORIZER,
+    add_route,
+    find_function,
+    find_resource,
+    read_preflight,
+)
 
 __all__ = ["read_triggers"]
 
-# The name of a function in its ARN, also inside the URI of an integration.
-FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
 NO_SOURCE = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
-NO_AUTHORIZER = "every caller is let in"
-FORMAT_2 = "events have format 2.0"
 WEBSOCKET = "a WebSocket API; try okibi event websocket-message"
-OPEN_API = "routes of an OpenAPI definition are not read; write Events, or Route resources"
 # Resources whose content a function on this machine does not see, or that others read.
 SILENT = (
     *("AWS::IAM::", "AWS::Logs::", "AWS::CloudWatch::", "AWS::CodeDeploy::", "AWS::CDK::"),
@@ -45,8 +47,6 @@ NOT_DONE: Mapping[str, str] = {
 
 API_REASONS: Mapping[str, str] = {
     "Auth": NO_AUTHORIZER,
-    "DefinitionBody": OPEN_API,
-    "DefinitionUri": OPEN_API,
     "Variables": "events have no stage variables",
     "StageVariables": "events have no stage variables",
     "GatewayResponses": "errors have API Gateway's own text",
@@ -70,8 +70,9 @@ def read_triggers(reader: TemplateReader) -> None:
         "AWS::ApiGatewayV2::Api": _read_http_api,
         "AWS::ApiGatewayV2::Route": _read_http_route,
         "AWS::ApiGateway::Method": _read_rest_method,
-        "AWS::Serverless::Api": _check_api,
-        "AWS::Serverless::HttpApi": _check_api,
+        "AWS::ApiGateway::RestApi": _read_rest_api,
+        "AWS::Serverless::Api": _read_sam_rest_api,
+        "AWS::Serverless::HttpApi": _read_sam_http_api,
     }
     for logical_id, condition in reader.values.conditions_not_met.items():
         if as_mapping(reader.values.template["Resources"][logical_id]).get("Type") in FUNCTIONS:
@@ -146,7 +147,7 @@ def _read_api_event(
             reader.leave_out(f"{where}.{key}", "requests are not validated")
     kind: RouteKind = "rest-api" if event_type == "Api" else "http-api"
     binary = reader.get(where, api, "BinaryMediaTypes") or ()
-    _add_route(reader, function, where, method, path, kind, cors, binary)
+    add_route(reader, function, where, method, path, kind, cors, binary)
 
 
 def _find_api(
@@ -155,21 +156,46 @@ def _find_api(
     """Find the properties of the API of an event, with those of Globals."""
     globals_ = reader.globals_of(event_type)
     reference = properties.get("RestApiId" if event_type == "Api" else "ApiId")
-    api = reader.values.resources().get(as_text(as_mapping(reference).get("Ref", "")), {})
-    return merge_globals(globals_, as_mapping(api.get("Properties")))
+    return merge_globals(globals_, find_resource(reader, reference))
 
 
-def _check_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+def _check_api(reader: TemplateReader, where: str, properties: Mapping[str, Any]) -> None:
     for key, reason in API_REASONS.items():
         if key in properties:
-            reader.leave_out(f"{logical_id}.{key}", reason)
+            reader.leave_out(f"{where}.{key}", reason)
+
+
+def _read_sam_rest_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    _check_api(reader, logical_id, properties)
+    _read_definition(reader, logical_id, properties, "rest-api", "Cors")
+
+
+def _read_sam_http_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    _check_api(reader, logical_id, properties)
+    _read_definition(reader, logical_id, properties, "http-api", "CorsConfiguration")
+
+
+def _read_definition(
+    reader: TemplateReader,
+    logical_id: str,
+    properties: Mapping[str, Any],
+    kind: RouteKind,
+    cors_key: str,
+) -> None:
+    for key in ("DefinitionBody", "DefinitionUri", "Body"):
+        if key in properties:
+            cors = reader.cors(f"{logical_id}.{cors_key}", properties.get(cors_key))
+            binary = reader.get(logical_id, properties, "BinaryMediaTypes") or ()
+            read_definition(reader, f"{logical_id}.{key}", properties[key], kind, cors, binary)
+    if "BodyS3Location" in properties:
+        reader.leave_out(f"{logical_id}.BodyS3Location", "an OpenAPI definition in a bucket")
 
 
 # -- resources
 
 
 def _read_url(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
-    function = _find_function(reader, logical_id, properties, "TargetFunctionArn")
+    function = find_function(reader, logical_id, properties, "TargetFunctionArn")
     if function is not None:
         reader.read_url(function, logical_id, properties)
 
@@ -177,7 +203,7 @@ def _read_url(reader: TemplateReader, logical_id: str, properties: dict[str, Any
 def _read_invoke_config(
     reader: TemplateReader, logical_id: str, properties: dict[str, Any]
 ) -> None:
-    function = _find_function(reader, logical_id, properties, "FunctionName")
+    function = find_function(reader, logical_id, properties, "FunctionName")
     if function is not None:
         reader.read_invoke_config(function, logical_id, properties)
 
@@ -188,7 +214,7 @@ def _read_rule(reader: TemplateReader, logical_id: str, properties: dict[str, An
     if "ScheduleExpression" not in properties:
         return
     for target in map(as_mapping, properties.get("Targets", ())):
-        function = _find_function(reader, logical_id, target, "Arn")
+        function = find_function(reader, logical_id, target, "Arn")
         if function is not None:
             for key in ("InputPath", "InputTransformer"):
                 if key in target:
@@ -199,7 +225,7 @@ def _read_rule(reader: TemplateReader, logical_id: str, properties: dict[str, An
 
 def _read_schedule(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     target = as_mapping(properties.get("Target"))
-    function = _find_function(reader, logical_id, target, "Arn")
+    function = find_function(reader, logical_id, target, "Arn")
     if function is not None:
         own = {**properties, "Input": target.get("Input", "{}")}
         _add_schedule(reader, function, logical_id, "ScheduleExpression", own)
@@ -210,21 +236,21 @@ def _read_http_api(reader: TemplateReader, logical_id: str, properties: dict[str
         reader.leave_out(logical_id, WEBSOCKET)
     # The short form of an API with one function.
     elif "Target" in properties:
-        function = _find_function(reader, logical_id, properties, "Target")
+        function = find_function(reader, logical_id, properties, "Target")
         cors = reader.cors(f"{logical_id}.CorsConfiguration", properties.get("CorsConfiguration"))
         if function is not None:
             method, _, path = reader.text(
                 logical_id, properties, "RouteKey", "$default"
             ).rpartition(" ")
-            _add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
-    elif "Body" in properties or "BodyS3Location" in properties:
-        reader.leave_out(f"{logical_id}.Body", OPEN_API)
+            add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+    else:
+        _read_definition(reader, logical_id, properties, "http-api", "CorsConfiguration")
 
 
 def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     resources = reader.values.resources()
-    api = resources.get(as_text(as_mapping(properties.get("ApiId")).get("Ref", "")), {})
-    if as_mapping(api.get("Properties")).get("ProtocolType") == "WEBSOCKET":
+    api = find_resource(reader, properties.get("ApiId"))
+    if api.get("ProtocolType") == "WEBSOCKET":
         return  # The API itself is listed.
     key = reader.text(logical_id, properties, "RouteKey")
     if key != "$default" and " /" not in key:
@@ -233,16 +259,19 @@ def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[s
     # "integrations/" and the id of the integration, by !Sub or !Join.
     target = reader.text(logical_id, properties, "Target").rpartition("/")[2]
     integration = as_mapping(resources.get(target, {}).get("Properties"))
-    config = as_mapping(api.get("Properties")).get("CorsConfiguration")
-    function = _find_function(reader, f"{logical_id} {key}", integration, "IntegrationUri")
+    function = find_function(reader, f"{logical_id} {key}", integration, "IntegrationUri")
     if as_text(integration.get("PayloadFormatVersion", "2.0")) != "2.0":
         reader.leave_out(f"{target}.PayloadFormatVersion", FORMAT_2)
     if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
         method, _, path = key.rpartition(" ")
-        cors = reader.cors(f"{logical_id}.CorsConfiguration", config)
-        _add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+        cors = reader.cors(f"{logical_id}.CorsConfiguration", api.get("CorsConfiguration"))
+        add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+
+
+def _read_rest_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    _read_definition(reader, logical_id, properties, "rest-api", "")
 
 
 def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
@@ -253,30 +282,21 @@ def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[
         reader.leave_out(logical_id, "its path is known on AWS only")
         return
     if kind == "MOCK" and properties.get("HttpMethod") == "OPTIONS":
-        reader.preflights[path] = reader.cors(logical_id, _read_preflight(integration))
+        responses = map(as_mapping, integration.get("IntegrationResponses", ()))
+        parameters = [as_mapping(each.get("ResponseParameters")) for each in responses]
+        reader.preflights[path] = reader.cors(logical_id, read_preflight(parameters))
         return
     if kind != "AWS_PROXY":
         reader.leave_out(logical_id, f"integration {kind}; only AWS_PROXY is served")
         return
-    function = _find_function(reader, logical_id, integration, "Uri")
+    function = find_function(reader, logical_id, integration, "Uri")
     if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
         method = reader.text(logical_id, properties, "HttpMethod", "ANY")
-        _add_route(reader, function, logical_id, method, path, "rest-api", None)
-
-
-def _read_preflight(integration: Mapping[str, Any]) -> dict[str, str]:
-    """Read the CORS headers that a MOCK integration answers, as the CDK writes them."""
-    found = dict[str, str]()
-    for response in integration.get("IntegrationResponses", ()):
-        parameters = as_mapping(as_mapping(response).get("ResponseParameters"))
-        for parameter, value in parameters.items():
-            # method.response.header.Access-Control-Allow-Origin: "'*'"
-            _, _, header = parameter.partition("Access-Control-")
-            if header:
-                found[header.replace("-", "")] = as_text(value).strip("'")
-    return found
+        api = find_resource(reader, properties.get("RestApiId"))
+        binary = reader.get(logical_id, api, "BinaryMediaTypes") or ()
+        add_route(reader, function, logical_id, method, path, "rest-api", None, binary)
 
 
 def _rest_path(reader: TemplateReader, reference: object) -> str | None:
@@ -291,47 +311,7 @@ def _rest_path(reader: TemplateReader, reference: object) -> str | None:
     return "/" + "/".join(parts) if "RootResourceId" in attribute else None
 
 
-def _find_function(
-    reader: TemplateReader, where: str, properties: Mapping[str, Any], key: str
-) -> TemplateFunction | None:
-    """Find the function whose name or ARN is in a property."""
-    try:
-        text = reader.values.text(properties.get(key, ""))
-    except UnknownValue as error:
-        reader.leave_out(where, str(error))
-        return None
-    found = FUNCTION_ARN.search(text)
-    name = found[1] if found else text
-    for function in reader.functions.values():
-        if function.settings.name == name:
-            return function
-    reader.leave_out(where, "it invokes no function that is served")
-    return None
-
-
-# -- routes and schedules
-
-
-def _add_route(
-    reader: TemplateReader,
-    function: TemplateFunction,
-    where: str,
-    method: str,
-    path: str,
-    kind: RouteKind,
-    cors: Cors | None,
-    binary: Sequence[str] = (),
-) -> None:
-    # SAM writes ~1 for the slash of a media type.
-    binary = [as_text(media_type).replace("~1", "/") for media_type in binary]
-    try:
-        route = Route(method.upper(), path, kind, cors, binary)
-    except ValueError as error:
-        reader.mistakes.append(f"{where}: {error}")
-        return
-    # A template may describe a route twice, in SAM's Events and in the API.
-    if all((route.method, path, kind) != (r.method, r.path, r.kind) for r in function.routes):
-        function.routes.append(route)
+# -- schedules
 
 
 def _add_schedule(

@@ -8,6 +8,7 @@ import pytest
 
 from okibi.cli.arguments import BadInput
 from okibi.cli.dev.project_functions import make_dev_function
+from okibi.cli.dev.template_file import parse_document
 from okibi.cli.dev.template_functions import from_template
 from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
@@ -390,6 +391,64 @@ def test_integrations_of_apis_are_served_or_listed(tmp_path: Path) -> None:
         "Old.PayloadFormatVersion": "events have format 2.0",
         "Put": "integration AWS; only AWS_PROXY is served",
     }
+
+
+OPEN_API = """
+openapi: "3.0.1"
+x-amazon-apigateway-binary-media-types: [image/png]
+paths:
+  /visits/{id}:
+    parameters: []
+    get: &get
+      x-amazon-apigateway-integration:
+        {type: aws_proxy, httpMethod: POST, uri: !Sub "arn:x:functions/${Visits.Arn}/invocations"}
+    options:
+      x-amazon-apigateway-integration:
+        type: mock
+        responses: {default: {responseParameters: {
+          method.response.header.Access-Control-Allow-Origin: "'*'"}}}
+  /{proxy+}: {x-amazon-apigateway-any-method: {<<: *get, security: [{Mine: []}]}}
+  /queue:
+    post: {x-amazon-apigateway-integration: {type: aws, uri: "arn:x:sqs:path/1/orders"}}
+"""
+INCLUDE = {"Fn::Transform": {"Name": "AWS::Include", "Parameters": {"Location": "api.yaml"}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("AWS::Serverless::Api", {"DefinitionBody": INCLUDE}),
+        ("AWS::Serverless::Api", {"DefinitionUri": "./api.yaml"}),
+        ("AWS::ApiGateway::RestApi", {"Body": parse_document(OPEN_API)[0]}),
+    ],
+)
+def test_routes_of_an_open_api_definition_are_served(
+    kind: str, properties: object, tmp_path: Path
+) -> None:
+    (tmp_path / "api.yaml").write_text(OPEN_API)
+    template = json.loads(function())
+    template["Resources"]["Api"] = {"Type": kind, "Properties": properties}
+
+    functions, left_out = read(tmp_path, json.dumps(template))
+
+    assert functions["Visits"].routes == (
+        Route("GET", "/visits/{id}", "rest-api", Cors(["*"], ["*"]), ["image/png"]),
+        Route("ANY", "/{proxy+}", "rest-api", None, ["image/png"]),
+    )
+    assert [*left_out.values()] == [
+        "every caller is let in",
+        "integration aws; only aws_proxy is served",
+    ]
+
+
+def test_an_open_api_definition_in_a_bucket_is_listed(tmp_path: Path) -> None:
+    template = json.loads(function())
+    uri = {"DefinitionUri": "s3://bucket/api.yaml"}
+    template["Resources"]["Api"] = {"Type": "AWS::Serverless::HttpApi", "Properties": uri}
+
+    _, left_out = read(tmp_path, json.dumps(template))
+
+    assert left_out == {"Api.DefinitionUri": "there is no file s3://bucket/api.yaml"}
 
 
 def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""Read the routes of an OpenAPI definition with the extensions of API Gateway."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...local.dev.dev_function import Cors, RouteKind
+from .sam_template import TemplateReader
+from .template_file import as_mapping, as_text, parse_document
+from .template_routes import FORMAT_2, NO_AUTHORIZER, add_route, find_function, read_preflight
+from .template_values import UnknownValue
+
+__all__ = ["read_definition"]
+
+METHODS = frozenset({"delete", "get", "head", "options", "patch", "post", "put"})
+ANY = "x-amazon-apigateway-any-method"
+
+
+def read_definition(
+    reader: TemplateReader,
+    where: str,
+    definition: object,
+    kind: RouteKind,
+    cors: Cors | None,
+    binary: Sequence[str],
+) -> None:
+    """Read the routes of a definition.
+
+    Args:
+        where: names the definition in a mistake.
+        definition: a mapping, an `AWS::Include` of a file, or the path of a file.
+        kind: of the API.
+        cors, binary: of the API; those of the definition win.
+    """
+    content = _load(reader, where, definition)
+    if "x-amazon-apigateway-cors" in content:
+        config = as_mapping(content["x-amazon-apigateway-cors"])
+        cors = reader.cors(where, {f"{key[:1].upper()}{key[1:]}": config[key] for key in config})
+    binary = content.get("x-amazon-apigateway-binary-media-types", binary)
+    for path, methods in as_mapping(content.get("paths")).items():
+        for name, value in as_mapping(methods).items():
+            if name.lower() not in METHODS and name != ANY:
+                continue
+            method = "ANY" if name == ANY else name.upper()
+            place, operation = f"{where} {method} {path}", as_mapping(value)
+            integration = as_mapping(operation.get("x-amazon-apigateway-integration"))
+            integration_type = as_text(integration.get("type", "missing")).lower()
+            if integration_type == "mock" and method == "OPTIONS":
+                reader.preflights[path] = _read_preflight(reader, place, integration)
+            elif integration_type != "aws_proxy":
+                reader.leave_out(place, f"integration {integration_type}; only aws_proxy is served")
+            elif function := find_function(reader, place, integration, "uri"):
+                add_route(reader, function, place, method, path, kind, cors, binary)
+                version = as_text(integration.get("payloadFormatVersion", "2.0"))
+                if kind == "http-api" and version != "2.0":
+                    reader.leave_out(place, FORMAT_2)
+                if operation.get("security", content.get("security")):
+                    reader.leave_out(f"{place} security", NO_AUTHORIZER)
+
+
+def _read_preflight(
+    reader: TemplateReader, where: str, integration: Mapping[str, Any]
+) -> Cors | None:
+    responses = map(as_mapping, as_mapping(integration.get("responses")).values())
+    parameters = [as_mapping(each.get("responseParameters")) for each in responses]
+    return reader.cors(where, read_preflight(parameters))
+
+
+def _load(reader: TemplateReader, where: str, definition: object) -> Mapping[str, Any]:
+    """Return the content of a definition; empty, and listed, if it is not on this machine."""
+    content = as_mapping(definition)
+    include = as_mapping(content.get("Fn::Transform"))
+    if content and not include and "Bucket" not in content:
+        return content
+    location = as_mapping(include.get("Parameters")).get("Location") if include else definition
+    try:
+        path = reader.folder / reader.values.text(location)
+        return as_mapping(parse_document(path.read_text("utf-8-sig"))[0])
+    except UnknownValue as error:
+        reader.leave_out(where, str(error))
+    except OSError:
+        reader.leave_out(where, f"there is no file {location}")
+    except ValueError as error:
+        reader.mistakes.append(f"{where}: {location}: {error}")
+    return {}
