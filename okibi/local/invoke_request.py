@@ -70,8 +70,7 @@ def find_target(name: str, qualifier: str, arns: Mapping[str, str]) -> InvokeTar
     qualifier = qualifier or target.qualifier
     arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
     if target.name not in arns:
-        served = ", ".join(sorted(arns)) if len(arns) > 1 else ""
-        raise function_not_found(arn, f" (served here: {served})" if served else "")
+        raise function_not_found(arn, f" (served here: {', '.join(sorted(arns))})")
     if not is_served(qualifier):
         raise function_not_found(
             arn, " (only $LATEST and aliases exist here, no published versions)"

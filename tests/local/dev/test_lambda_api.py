@@ -79,10 +79,11 @@ async def test_a_refused_call_has_the_shape_of_an_error_of_aws() -> None:
 
 
 async def test_an_unknown_function_is_told_which_are_served() -> None:
-    async with serve_functions([dev_function("one"), dev_function("two")]) as served:
-        answer = await served.invoke(name="three")
+    for names in (["one"], ["one", "two"]):
+        async with serve_functions([dev_function(name) for name in names]) as served:
+            answer = await served.invoke(name="three")
 
-        assert answer.json()["Message"].endswith(":three (served here: one, two)")
+        assert answer.json()["Message"].endswith(f":three (served here: {', '.join(names)})")
 
 
 async def test_the_message_of_a_throttled_call_is_that_of_aws() -> None:
