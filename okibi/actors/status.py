@@ -2,7 +2,8 @@
 
 Crash reports, traces, logs of events, snapshots and `debug.get_status` show only these texts. More
 people read a function's log than its data, and logs are kept longer. A value is therefore shown as
-its type and length: `str[11]`. `OKIBI_CRASH_REPORTS=full` shows the value; `okibi invoke` sets it.
+its type and length: `str[11]`. `OKIBI_CRASH_REPORTS=full` shows the value; `okibi invoke` and
+`okibi dev` set it.
 
 Never shown: values that are secret by a mark or a name (`actors.secret`), and fields of an attrs
 class with `repr=False`. For more, an actor overrides `format_status` (OTP:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from ...actors.safe_repr import CRASH_REPORTS
 from ...local.dev.dev_function import DevFunction
 from ...local.dev.dev_server import DevServerOptions
 from ...local.dev.http.route_table import RouteTable
@@ -149,7 +150,10 @@ def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[L
 
 def _apply(raw: RawDevOptions, function: DevFunction, identity: AwsIdentity) -> DevFunction:
     """Apply the options that change each function."""
-    changes: dict[str, object] = {"inherited": identity.variables}
+    # On their own machine, users may see the state of their actors in crash reports.
+    inherited = {**identity.variables}
+    inherited[CRASH_REPORTS] = inherited.get(CRASH_REPORTS) or "full"
+    changes: dict[str, object] = {"inherited": inherited}
     if raw.timeout is not None:
         changes["timeout"] = _seconds("--timeout", raw.timeout)
     if raw.managed_instances is not None:

@@ -104,6 +104,17 @@ def test_variables_of_the_env_file_win_and_are_not_in_a_repr(folder: Path) -> No
     assert "hunter2" not in repr(options)
 
 
+def test_crash_reports_show_values_unless_the_shell_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for value, shown in (("", "full"), ("types", "types")):
+        monkeypatch.setenv("OKIBI_CRASH_REPORTS", value)
+        (function,) = parse(function="app.visits").functions
+        inherited = function.settings.inherited
+        assert inherited is not None
+        assert inherited["OKIBI_CRASH_REPORTS"] == shown
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
