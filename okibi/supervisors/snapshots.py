@@ -234,7 +234,8 @@ def _describe(node: Snapshot) -> Iterator[str]:
     if node.restarts:
         yield f"restarted {node.restarts} x"
     if node.recent_restarts:
-        yield f"{node.recent_restarts} recent restarts"
+        restarts = "restart" if node.recent_restarts == 1 else "restarts"
+        yield f"{node.recent_restarts} recent {restarts}"
     if node.waiting:
         yield f"{node.waiting} waiting (at most {node.peak})"
     if node.callers:

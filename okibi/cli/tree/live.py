@@ -169,7 +169,8 @@ def describe_live(node: LiveNode) -> Iterator[str]:
     if node.incarnation > 1:
         yield f"restarted {node.incarnation - 1} x"
     if node.recent_restarts:
-        yield f"{node.recent_restarts} recent restarts"
+        restarts = "restart" if node.recent_restarts == 1 else "restarts"
+        yield f"{node.recent_restarts} recent {restarts}"
     if node.waiting:
         yield f"{node.waiting} waiting (at most {node.peak})"
     if node.callers:
