@@ -209,13 +209,16 @@ class ActorExited(_LazyTextError):
         return f"{self.path} is gone: {self.reason}{failed}"
 
 
+NOT_STARTED = "start one with name=..., as in Child(Visits, name=VISITS)"
+
+
 class NoProcess(ActorExited):
     """No actor is registered under the name (OTP: `noproc`).
 
     The text says whether a supervisor is restarting the actor.
     """
 
-    def __init__(self, key: object, why: str = "start one with name=...") -> None:
+    def __init__(self, key: object, why: str = NOT_STARTED) -> None:
         super().__init__(str(key), NO_PROCESS)
         self.args = (f"no actor is registered as {short_repr(key)}: {why}",)
 

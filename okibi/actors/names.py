@@ -18,7 +18,7 @@ import attrs
 import trio
 from trio.lowlevel import RunVar, checkpoint, current_task
 
-from .exits import NoProcess, StartError
+from .exits import NOT_STARTED, NoProcess, StartError
 from .process import CURRENT, Phase, Process
 from .ref import Address, Ref
 from .request import Request
@@ -108,7 +108,7 @@ class NameTable(dict[Any, Process]):
             return NoProcess(key, f"{holder.path} has not {done}{within}")
         if restarter is None:
             none = within and f"none was started{within}, "
-            return NoProcess(key, f"{none}start one with name=...")
+            return NoProcess(key, f"{none}{NOT_STARTED}")
         if restarter.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
         if within:

@@ -46,6 +46,16 @@ class Address(Generic[A_co]):
 
     __slots__ = ()
 
+    if not TYPE_CHECKING:  # hidden from type checkers: they would accept any attribute
+
+        def __getattr__(self, name: str) -> object:
+            """Say how to send a message, in place of `visits.visit()`."""
+            kind = type(self).__name__
+            how = (
+                "" if name.startswith("_") else f"; a message is sent as in call(Class.{name}, ...)"
+            )
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{how}")
+
     def process(self) -> Process:
         """The process that the address leads to now.
 

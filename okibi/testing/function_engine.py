@@ -7,7 +7,7 @@ out: signals, exit codes, the watchdog's thread, the extension.
 import math
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from unittest.mock import patch
@@ -15,9 +15,9 @@ from unittest.mock import patch
 import trio
 
 from ..actors import StartError
-from ..actors.exits import is_a
+from ..actors.exits import ExitReason, is_a
 from ..actors.process import Phase, Process
-from ..actors.start import spawn, wait_started
+from ..actors.start import spawn
 from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
 from ..local.runtime_api import RuntimeApi
@@ -33,9 +33,11 @@ from ..runtime.protocol.transport import Transport
 from ..runtime.serving import worker as worker_module
 from ..runtime.settings import Settings
 from ..runtime.telemetry.invocation_context import set_lanes
+from ..runtime.telemetry.sinks import StandardSink
 from ..runtime.telemetry.xray_variable import VARIABLE
 from ..runtime.tree import ServedFunction, build_tree
 from ..supervisors import Supervisor
+from .actors_in_tree import list_places
 from .deadline_watch import DeadlineWatch
 from .function_error import FunctionError, encode_event
 from .memory_connection import MemoryConnection
@@ -140,6 +142,7 @@ class FunctionEngine:
             set_lanes(len(self._lanes))
             self._api.wall_clock = stack.enter_context(wall_clock())
             stack.enter_context(self._keep_errors())
+            stack.enter_context(patch.object(StandardSink, "log_error", _write_error))
             stack.callback(self.crashes.close)
             if self._interrupts:
                 stack.enter_context(self._interrupt)
@@ -166,13 +169,26 @@ class FunctionEngine:
         nursery.start_soon(self._watch_root)
         nursery.start_soon(self._watch_deadlines)
         try:
-            await wait_started(self.root, INIT_LIMIT)
+            if not await self.root.wait_started_within(INIT_LIMIT):
+                late = TimeoutError(f"all inits together took longer than {INIT_LIMIT:g} s")
+                raise StartError(self._starting_path(), ExitReason("crashed", late))
         except StartError as error:
             self.end_was_raised = True
             while is_a(error.reason.error, StartError):
                 error = error.reason.error
-            raise error from error.reason.error
+            # The frames between are okibi's.
+            raise error.with_traceback(None) from error.reason.error
         self._serving = True
+
+    def _starting_path(self) -> str:
+        """The path of the child whose init the start waits for."""
+        places = list_places(self.root)
+        starting = [
+            path
+            for path, place in places
+            if place.process is not None and place.process.phase is Phase.STARTING
+        ]
+        return [self.root.path, *starting][-1]
 
     async def stop(self) -> None:
         """Stop the tree, and answer the invocations in flight."""
@@ -266,6 +282,11 @@ def _make_settings(settings: FunctionSettings, lanes: int) -> Settings:
         log_group=f"/aws/lambda/{settings.name}",
         log_stream="test",
     )
+
+
+def _write_error(sink: StandardSink, message_lines: Sequence[str], _: bytes | None = None) -> None:
+    r"""Write an error as lines. Lambda's log joins them with `\r`, which a terminal overwrites."""
+    sink.log("\n".join(message_lines))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """pytest fixtures for okibi. pytest loads this module in every run: nothing is imported early."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,20 @@ import pytest
 if TYPE_CHECKING:
     from ..runtime import Context
     from .subprocess_sandbox import Sandbox
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, None]:
+    """Say how to mark an async test that no plugin runs."""
+    del pyfuncitem
+    failure = (yield).excinfo
+    if (
+        failure is not None
+        and isinstance(failure[1], pytest.fail.Exception)
+        and "async def functions are not" in str(failure[1].msg)
+        and "okibi.testing.virtual_clock" in sys.modules
+    ):
+        failure[1].msg = f"{failure[1].msg}\nWith okibi: mark it with @virtual_time."
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from ..actors import Ref
 from ..actors.process import Phase
+from ..actors.request import message_name
 from ..local.invocation import Invocation, check_headers, new_request_id
 from ..local.settings import FunctionSettings
 from ..local.streaming import ResponseStream
@@ -212,8 +213,14 @@ class RunningFunction:
 
         Raises:
             LookupError: the tree has no such server.
+            TypeError: no call can be for the method, as it is bound, private or a class.
         """
         if callable(actor):
+            if isinstance(actor, type):
+                raise TypeError(
+                    f"crash_next takes a method, a Name, a Ref or a path, got {actor!r}"
+                )
+            message_name(actor)  # raises if no call can be for it
             crash = NextCrash(error, actor, None)
         else:
             crash = NextCrash(error, None, find_place(self._engine.root, actor).path)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -196,6 +197,12 @@ async def test_calls_and_casts_are_checkpoints(nursery: trio.Nursery) -> None:
 
 
 # -- mistakes of the caller
+
+
+async def test_a_method_of_an_address_says_how_to_send_a_message(nursery: trio.Nursery) -> None:
+    address: Any = Name("clerk", Clerk)
+    with pytest.raises(AttributeError, match=r"no attribute 'add'; .* call\(Class\.add, \.\.\.\)$"):
+        await address.add(1)
 
 
 async def test_a_lambda_or_partial_is_no_message(nursery: trio.Nursery) -> None:

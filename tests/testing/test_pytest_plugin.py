@@ -60,5 +60,20 @@ def test_async_tests_run_and_fail_without_another_plugin(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_an_unmarked_async_test_fails_with_the_mark_to_add(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "from okibi.testing import running\n"
+        "async def test_it():\n"
+        "    async with running(print): pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERS]
+
+    done = subprocess.run(
+        [*command, "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert "With okibi: mark it with @virtual_time." in done.stdout, done.stdout
+
+
 def test_a_test_gets_a_context(lambda_context: Context) -> None:
     assert lambda_context.get_remaining_time_in_millis() > 0

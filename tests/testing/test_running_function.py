@@ -506,7 +506,7 @@ async def test_an_init_that_takes_too_long_fails_the_start() -> None:
         async def init(self) -> None:
             await trio.sleep(3600)
 
-    with pytest.raises(StartError, match="init took longer than 10 s"):
+    with pytest.raises(StartError, match=r"^/function/children/Pool did not start: .* than 10 s"):
         async with running(Function(Greeter, children=[Child(Pool)])):
             pytest.fail("it has not started")
 
@@ -667,3 +667,34 @@ async def test_what_is_no_handler_is_refused() -> None:
     with pytest.raises(SpecError, match="handler must be a Handler class or a callable"):
         async with running(7):  # type: ignore[arg-type]
             pass
+
+
+@virtual_time
+async def test_an_actor_after_the_block_is_an_error_that_says_so() -> None:
+    async with running(FUNCTION) as app:
+        pass
+    with pytest.raises(LookupError, match=r"no actor Name\('visits', Visits\): the function has"):
+        await app.kill(VISITS)
+
+
+@virtual_time
+async def test_crash_next_refuses_what_no_call_can_be_for() -> None:
+    async with running(FUNCTION) as app:
+        wrong: Any
+        for wrong in (Visits, VISITS.call, Visits().visit, Visits.init):
+            with pytest.raises(TypeError):
+                app.crash_next(wrong, OSError())
+
+
+@virtual_time
+async def test_an_error_is_printed_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    async def divide(event: int, context: Context) -> float:
+        return 1 / event
+
+    async with running(divide) as app:
+        with pytest.raises(FunctionError):
+            await app.invoke(0)
+
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == "[ERROR] ZeroDivisionError: division by zero"
+    assert second == "Traceback (most recent call last):"
