@@ -4,8 +4,8 @@ In a sandbox the watchdog holds them (`runtime.deadlines.watchdog`). Of its step
 here: a plain `def` on the main thread is interrupted by a signal, and the dispatcher is asked to
 abandon a worker whose handler is shielded. The last steps end the process; a test has none of them.
 
-A plain `def` on the main thread blocks trio's loop: virtual time stands still, and its time limit
-is real.
+A plain `def` on the main thread blocks trio's loop: the clock runs like the real one, and the time
+limit is real.
 """
 
 import math

@@ -92,9 +92,9 @@ class FunctionEngine:
         self._interrupts = main_thread and SIGNAL != 0
         target = function.handler.handler
         plain = not (is_handler(target) or is_async(target) or streams(target))
-        inline = plain and lanes == 1 and not function.children
+        self._runs_inline = plain and lanes == 1 and not function.children
         self._watch = DeadlineWatch(
-            self._lanes, self._interrupt, runs_inline=inline and self._interrupts
+            self._lanes, self._interrupt, runs_inline=self._runs_inline and self._interrupts
         )
         self._watching = trio.CancelScope()
         self.ledger = Ledger(self._lanes, self._fail, self._watch)
@@ -149,8 +149,9 @@ class FunctionEngine:
             watch = watch_threads()
             if watch is not None:
                 stack.enter_context(watch.count_handler_threads())
-            if watch is not None and self._served.loop is not None:
-                # Virtual time cannot know the waits on asyncio's loop.
+            if watch is not None and (self._served.loop is not None or self._runs_inline):
+                # Virtual time knows neither the waits on asyncio's loop nor the work of a plain
+                # `def` on the main thread.
                 watch.works.append(self._is_at_work)
                 stack.callback(watch.works.remove, self._is_at_work)
             yield

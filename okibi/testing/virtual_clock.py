@@ -148,13 +148,15 @@ def wall_clock() -> Generator[Callable[[], float]]:
     Yields:
         The wall clock: seconds since the epoch. The real one, if the clock is real.
     """
-    if not isinstance(trio.lowlevel.current_clock(), MockClock):
+    clock = trio.lowlevel.current_clock()
+    if not isinstance(clock, MockClock):
         yield time.time
         return
-    ahead = time.time() - trio.current_time()
+    ahead = time.time() - clock.current_time()
 
     def now() -> float:
-        return trio.current_time() + ahead
+        # Threads call this too: there, trio.current_time() raises.
+        return clock.current_time() + ahead
 
     replaced = SimpleNamespace(time=now)
     monitors = current_monitors()

@@ -173,6 +173,44 @@ async def test_the_remaining_time_follows_virtual_time() -> None:
         assert await app.invoke() == pytest.approx([10_000, 8_000], abs=2)
 
 
+def count_down(event: float, context: Context) -> list[bool]:
+    """Wait by the real clock, and tell whether the remaining time agrees."""
+    left = [context.get_remaining_time_in_millis()]
+    time.sleep(event)
+    left.append(context.get_remaining_time_in_millis())
+    return [0 < left[0] <= 60_000, left[0] - left[1] >= event * 1000 - 20]
+
+
+async def count_down_in_thread(event: float, context: Context) -> list[bool]:
+    return await trio.to_thread.run_sync(count_down, event, context)
+
+
+async def count_down_on_asyncio(event: float, context: Context) -> list[bool]:
+    import asyncio
+
+    return await asyncio.to_thread(count_down, event, context)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Function(count_down),
+        Function(count_down, children=[Child(Visits, name=VISITS)]),
+        Function(count_down_in_thread),
+        Function(count_down_on_asyncio, loop="asyncio"),
+    ],
+    ids=["main-thread", "beside-actors", "to-thread", "asyncio"],
+)
+def test_the_remaining_time_follows_blocking_work(function: Function) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(function, timeout=60) as app:
+            await trio.sleep(3600)
+            assert await app.invoke(0.1) == [True, True]
+
+    main()
+
+
 @virtual_time
 async def test_events_in_flight_are_limited_by_concurrency() -> None:
     at_once = most = 0
