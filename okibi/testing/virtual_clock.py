@@ -39,7 +39,7 @@ def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
                 assert await app.invoke({"name": "bob"}) == "hello bob"
 
     pytest, unittest and a script call the result like any `def`; pytest passes fixtures to it.
-    Tests with pytest-trio's `autojump_clock` do not need it.
+    Tests that pytest-trio runs with its `autojump_clock` do not need it.
 
     When all tasks wait, the clock jumps to the next deadline: `trio.sleep(3600)` takes no time.
     While a thread works (`trio.to_thread`, a plain `def` handler in a thread), the clock runs like
