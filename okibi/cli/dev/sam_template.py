@@ -3,6 +3,8 @@
 What `okibi dev` cannot do is in `left_out`, and never skipped in silence.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +17,7 @@ from ..arguments import BadInput, check_handler
 from .left_out import LeftOut
 from .template_code import find_code
 from .template_cors import read_cors
-from .template_file import FUNCTIONS, as_mapping
+from .template_file import FUNCTIONS, as_mapping, as_text
 from .template_values import TemplateValues, UnknownValue
 
 __all__ = ["TemplateFunction", "TemplateReader", "build_functions"]
@@ -26,7 +28,7 @@ READ = frozenset(
         *("FunctionName", "Handler", "CodeUri", "Code", "Timeout", "MemorySize", "Environment"),
         *("Runtime", "PackageType", "Architectures", "Description", "Events", "InlineCode"),
         *("FunctionUrlConfig", "ReservedConcurrentExecutions", "EventInvokeConfig", "SnapStart"),
-        *("CapacityProviderConfig", "ImageUri", "ImageConfig"),
+        *("CapacityProviderConfig", "ImageUri", "ImageConfig", "Layers"),
     }
 )
 WITHOUT_EFFECT = frozenset(
@@ -42,11 +44,13 @@ WITHOUT_EFFECT = frozenset(
 )
 """Properties that change nothing that a function sees on this machine."""
 REASONS: Mapping[str, str] = {
-    "Layers": "not added; install their packages where okibi runs",
     "DeadLetterQueue": "no queue; failed events go to the on-failure file",
     "DeadLetterConfig": "no queue; failed events go to the on-failure file",
     "FileSystemConfigs": "not mounted",
 }
+INSTALL = "install its packages where okibi runs"
+LAYERS = ("AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion")
+LAYER_ARN = re.compile(r":layer:([A-Za-z0-9_-]+)")
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 MANAGED_CONCURRENCY = 16
 """Events at once in one execution environment of Managed Instances, as Python's default is."""
@@ -207,7 +211,9 @@ class TemplateReader:
                 task_root=folder,
                 timeout=float(self.integer(logical_id, properties, "Timeout", 3)),
                 memory=self.integer(logical_id, properties, "MemorySize", 128),
-                environment=self._read_environment(logical_id, properties),
+                environment=self._add_layers(
+                    logical_id, properties, self._read_environment(logical_id, properties)
+                ),
                 max_concurrency=self._read_managed_instances(logical_id, properties),
                 snap_start=as_mapping(properties.get("SnapStart")).get("ApplyOn")
                 == "PublishedVersions",
@@ -241,6 +247,37 @@ class TemplateReader:
                 except UnknownValue as error:
                     self.leave_out(f"{where}.{name}", f"{error}; --env-file can set it")
         return found
+
+    def _add_layers(
+        self, logical_id: str, properties: Mapping[str, Any], environment: dict[str, str]
+    ) -> dict[str, str]:
+        """Add the layers whose code is on this machine to PYTHONPATH."""
+        paths = list(filter(None, [environment.get("PYTHONPATH")]))
+        layers: object = properties.get("Layers") or []
+        for layer in cast("list[object]", layers) if isinstance(layers, list) else [layers]:
+            name = as_text(as_mapping(layer).get("Ref", layer))
+            folder = self._find_layer(self.values.resources().get(name, {}))
+            if folder is None:
+                self.leave_out(
+                    f"{logical_id}.Layers", f"{layer_name(name)} is not added; {INSTALL}"
+                )
+            else:
+                paths.append(str(folder))
+        return {**environment, "PYTHONPATH": os.pathsep.join(paths)} if paths else environment
+
+    def _find_layer(self, resource: Mapping[str, Any]) -> Path | None:
+        """Find the folder of a layer's modules, if the layer is a folder of this template."""
+        properties = as_mapping(resource.get("Properties"))
+        uri = properties.get("ContentUri", properties.get("Content"))
+        uri = as_mapping(resource.get("Metadata")).get("aws:asset:path", uri)
+        if resource.get("Type") not in LAYERS or not isinstance(uri, str):
+            return None
+        folder = self.folder / uri
+        python = folder / "python"
+        # With a BuildMethod, SAM puts the folder itself into python/.
+        found = python if python.is_dir() else folder
+        has_modules = any(found.glob("*.py")) or any(found.glob("*/__init__.py"))
+        return found.resolve() if has_modules else None
 
     def _read_managed_instances(self, logical_id: str, properties: Mapping[str, Any]) -> int | None:
         config = as_mapping(properties.get("CapacityProviderConfig"))
@@ -278,6 +315,16 @@ class TemplateReader:
             self.leave_out(
                 f"{where}.DestinationConfig", "failed events go to the on-failure file; others end"
             )
+
+
+def layer_name(text: str) -> str:
+    """The name of a layer in its ARN or logical id.
+
+    >>> layer_name("arn:aws:lambda:eu-central-1:1:layer:tools:3")
+    'tools'
+    """
+    found = LAYER_ARN.search(text)
+    return found[1] if found else text.partition("{")[0] or "a layer"
 
 
 def merge_globals(globals_: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

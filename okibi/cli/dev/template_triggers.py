@@ -29,6 +29,7 @@ WEBSOCKET = "a WebSocket API; try okibi event websocket-message"
 # Resources whose content a function on this machine does not see, or that others read.
 SILENT = (
     *("AWS::IAM::", "AWS::Logs::", "AWS::CloudWatch::", "AWS::CodeDeploy::", "AWS::CDK::"),
+    *("AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion"),
     *("AWS::Lambda::Permission", "AWS::Lambda::Version", "AWS::Lambda::Alias"),
     *("AWS::Lambda::CapacityProvider", "AWS::Serverless::CapacityProvider", "AWS::EC2::"),
     *("AWS::ApiGatewayV2::", "AWS::ApiGateway::", "AWS::Serverless::Api"),
@@ -38,8 +39,6 @@ NOT_DONE: Mapping[str, str] = {
     "AWS::CloudFormation::Stack": "a nested stack; serve its own template",
     "AWS::Serverless::Application": "a nested application; serve its own template",
     "AWS::Lambda::EventSourceMapping": NO_SOURCE,
-    "AWS::Lambda::LayerVersion": "a layer; install its packages where okibi runs",
-    "AWS::Serverless::LayerVersion": "a layer; install its packages where okibi runs",
     "AWS::ApiGatewayV2::Authorizer": NO_AUTHORIZER,
     "AWS::ApiGateway::Authorizer": NO_AUTHORIZER,
     "AWS::ElasticLoadBalancingV2::ListenerRule": "rules of a load balancer are not read",

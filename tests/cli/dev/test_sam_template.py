@@ -1,6 +1,7 @@
 """Functions and triggers of SAM and CloudFormation templates."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ Resources:
     Properties:
       Handler: app.handler
       Environment: {Variables: {LEVEL: debug, KEY: !ImportValue key}}
-      Layers: [arn]
+      Layers: ["arn:aws:lambda:eu-central-1:123456789012:layer:tools:3"]
       ReservedConcurrentExecutions: 2
       EventInvokeConfig: {MaximumRetryAttempts: 1, MaximumEventAgeInSeconds: 60}
       FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM}
@@ -137,7 +138,7 @@ def test_everything_that_is_not_done_is_listed(tmp_path: Path) -> None:
 
     source = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
     assert left_out == {
-        "Visits.Layers": "not added; install their packages where okibi runs",
+        "Visits.Layers": "tools is not added; install its packages where okibi runs",
         "Visits.Environment.KEY": "Fn::ImportValue is known on AWS only; --env-file can set it",
         "Visits.Old.Auth": "every caller is let in",
         "Visits.Off": "the schedule is disabled",
@@ -248,6 +249,28 @@ def test_what_an_api_of_sam_does_besides_its_routes_is_listed(tmp_path: Path) ->
         "Orders GET /{key}": "Visits has that route already",
     }
     assert read(tmp_path, APIS, "Orders")[0]["Orders"].routes != ()
+
+
+def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> None:
+    (tmp_path / "tools" / "python").mkdir(parents=True)
+    (tmp_path / "tools" / "python" / "tools.py").touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "more.py").touch()
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "requirements.txt").touch()
+    names = ("tools", "more", "built")
+    template = json.loads(function(Layers=[{"Ref": name} for name in names]))
+    for name in names:
+        layer = {"Type": "AWS::Serverless::LayerVersion", "Properties": {"ContentUri": f"{name}/"}}
+        template["Resources"][name] = layer
+
+    functions, left_out = read(tmp_path, json.dumps(template))
+
+    path = f"{tmp_path.resolve() / 'tools' / 'python'}{os.pathsep}{tmp_path.resolve() / 'more'}"
+    assert functions["Visits"].settings.environment == {"PYTHONPATH": path}
+    assert left_out == {
+        "Visits.Layers": "built is not added; install its packages where okibi runs"
+    }
 
 
 @pytest.mark.parametrize(
