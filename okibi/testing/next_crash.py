@@ -34,6 +34,19 @@ class NextCrash:
         return self.method is None or getattr(type(server), request.method, None) is self.method
 
 
+def check_message(method: Method) -> None:
+    """Raise TypeError unless a method is a message of a server: its crash would never happen."""
+    name = getattr(method, "__name__", "")
+    servers: list[type[Server]] = [Server]
+    for server in servers:
+        servers += server.__subclasses__()
+        if getattr(server, name, None) is method and not hasattr(Server, name):
+            return
+    raise TypeError(
+        f"no server has the message {method!r}: name a method that is called, such as Visits.visit"
+    )
+
+
 class NextCrashes:
     """The crashes of one test that have not happened yet. `close` forgets them."""
 

@@ -1,7 +1,9 @@
 """Run a function's whole tree in the trio run of a test."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from threading import Lock
 from typing import Any
 
 import attrs
@@ -11,18 +13,16 @@ from trio.testing import MockClock
 
 from ..actors import Ref
 from ..actors.process import Phase
-from ..actors.request import message_name
 from ..local.invocation import Invocation, check_headers, new_request_id
 from ..local.settings import FunctionSettings
 from ..local.streaming import ResponseStream
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
-from ..runtime.in_flight.ledger import DISPATCHER
 from ..supervisors import Snapshot, snapshot
 from .actors_in_tree import ActorInTree, find_actor, find_place
 from .function_engine import FunctionEngine
 from .function_error import FunctionError, decode_result, encode_event
 from .handler_context import encode_client_context
-from .next_crash import Method, NextCrash
+from .next_crash import Method, NextCrash, check_message
 
 # Seconds between two looks of `wait_restarted`.
 LOOK_EVERY = 0.01
@@ -180,8 +180,8 @@ class RunningFunction:
                 return Ref(process)
             if trio.current_time() >= until:
                 raise TimeoutError(
-                    f"{found.path} was restarted {found.restarts} x within {within:g} s, expected "
-                    f"{times}; the tree:\n{snapshot(self.root)}"
+                    f"{found.path} was not restarted {times} x and running within {within:g} s; "
+                    f"the tree:\n{snapshot(self.root)}"
                 )
             await trio.sleep(LOOK_EVERY)
 
@@ -213,14 +213,10 @@ class RunningFunction:
 
         Raises:
             LookupError: the tree has no such server.
-            TypeError: no call can be for the method, as it is bound, private or a class.
+            TypeError: no server has such a message.
         """
         if callable(actor):
-            if isinstance(actor, type):
-                raise TypeError(
-                    f"crash_next takes a method, a Name, a Ref or a path, got {actor!r}"
-                )
-            message_name(actor)  # raises if no call can be for it
+            check_message(actor)
             crash = NextCrash(error, actor, None)
         else:
             crash = NextCrash(error, None, find_place(self._engine.root, actor).path)
@@ -239,7 +235,10 @@ class RunningFunction:
 
         Raises:
             RuntimeError: an event is in flight, or the clock is real.
+            ValueError: `seconds` is no finite number >= 0.
         """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds must be a finite number >= 0, got {seconds!r}")
         clock = trio.lowlevel.current_clock()
         if not isinstance(clock, MockClock):
             message = "freeze needs virtual time: mark the test with @virtual_time"
@@ -282,13 +281,11 @@ async def running(
         StartError: an actor did not start; its error is the `__cause__`.
         FunctionError: the function ended, and no invocation has raised that.
         SpecError: `function` is no handler.
-        RuntimeError: another function runs in this trio run, or no trio runs.
+        RuntimeError: another function runs in this process, or no trio runs.
         ValueError: an argument is invalid; the message names it.
     """
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("running needs trio: mark the test with @virtual_time")
-    if DISPATCHER.whereis() is not None:
-        raise RuntimeError("another function runs in this test: end its block of `running` first")
     settings = FunctionSettings(
         "app.handler",
         name,
@@ -299,7 +296,7 @@ async def running(
     function = function if isinstance(function, Function) else Function(function)
     engine = FunctionEngine(function, settings)
     failure: BaseException | None = None
-    with engine.prepare():
+    with _run_alone(), engine.prepare():
         async with trio.open_nursery() as nursery:
             try:
                 await engine.start(nursery)
@@ -317,3 +314,19 @@ async def running(
         raise failure
     if engine.end is not None and not engine.end_was_raised:
         raise engine.end
+
+
+# A function changes what belongs to the process: a signal handler, an environment variable, clocks.
+_runs = Lock()
+
+
+@contextmanager
+def _run_alone() -> Generator[None]:
+    if not _runs.acquire(blocking=False):
+        raise RuntimeError(
+            "another function runs in this process: end its block of `running` first"
+        )
+    try:
+        yield
+    finally:
+        _runs.release()

@@ -68,6 +68,12 @@ class Greeter(Handler[Greeting]):
 FUNCTION = Function(Greeter, children=[Child(Visits, name=VISITS)])
 
 
+@virtual_time
+async def run_once() -> None:
+    async with running(FUNCTION):
+        pass
+
+
 # -- invocations
 
 
@@ -430,7 +436,7 @@ async def test_an_unknown_actor_raises_the_list_of_all() -> None:
 async def test_a_restart_that_does_not_come_raises_the_tree() -> None:
     async with running(FUNCTION) as app:
         with pytest.raises(
-            TimeoutError, match=r"restarted 0 x within 5 s, expected 1;(.|\n)*visits"
+            TimeoutError, match=r"not restarted 1 x and running within 5 s;(.|\n)*visits"
         ):
             await app.wait_restarted(VISITS, within=5)
 
@@ -490,6 +496,17 @@ async def test_a_crash_for_one_method_spares_the_others() -> None:
         assert (await app.invoke({"name": "bob"}))["visit"] == 1
 
 
+@pytest.mark.parametrize("method", [Greeter.handle, Visits.handle_info, run_once])
+def test_a_crash_that_no_call_can_reach_is_refused(method: Any) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with running(FUNCTION) as app:
+            app.crash_next(method, OSError("disk full"))
+
+    with pytest.raises(TypeError, match="no server has the message"):
+        main()
+
+
 @virtual_time
 async def test_a_function_that_restarts_too_often_ends() -> None:
     async with running(FUNCTION) as app:
@@ -500,6 +517,8 @@ async def test_a_function_that_restarts_too_often_ends() -> None:
 
         with pytest.raises(FunctionError, match="the function has ended: its tree has ended"):
             await app.invoke({"name": "bob"})
+        with pytest.raises(LookupError, match=r"its tree has ended: crashed .*gave up"):
+            await app.wait_restarted(VISITS)
 
 
 @virtual_time
@@ -594,6 +613,8 @@ async def test_two_functions_at_once_are_refused() -> None:
         with pytest.raises(RuntimeError, match="another function runs"):
             async with running(FUNCTION):
                 pass
+        with pytest.raises(RuntimeError, match="another function runs"):
+            await trio.to_thread.run_sync(run_once)
 
 
 def test_running_without_trio_says_what_to_write() -> None:
@@ -692,6 +713,14 @@ async def test_a_freeze_within_an_event_is_refused() -> None:
         nursery.start_soon(invoke)
         with pytest.raises(RuntimeError, match="in flight"):
             await app.freeze(60)
+
+
+@virtual_time
+async def test_a_freeze_is_a_finite_time() -> None:
+    async with running(FUNCTION) as app:
+        for seconds in (-1, float("inf"), float("nan")):
+            with pytest.raises(ValueError, match="seconds must be a finite number >= 0"):
+                await app.freeze(seconds)
 
 
 async def test_a_freeze_by_the_real_clock_is_refused() -> None:
