@@ -44,6 +44,9 @@ def from_template(
     reader = TemplateReader(path.resolve().parent, values)
     for duplicate in duplicates:
         reader.leave_out(duplicate, "it is there twice; the last one counts, as on AWS")
+    config = reader.folder / "samconfig.toml"
+    if config.is_file() and "parameter_overrides" in config.read_text("utf-8", "replace"):
+        reader.leave_out(config.name, "not read; give its parameter_overrides by --parameter")
     reader.read_functions()
     read_triggers(reader)
     functions = build_functions(reader)

@@ -251,6 +251,16 @@ def test_what_an_api_of_sam_does_besides_its_routes_is_listed(tmp_path: Path) ->
     assert read(tmp_path, APIS, "Orders")[0]["Orders"].routes != ()
 
 
+def test_parameters_of_samconfig_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "samconfig.toml").write_text(
+        '[default.deploy.parameters]\nparameter_overrides = "A=1"'
+    )
+
+    _, left_out = read(tmp_path, function())
+
+    assert left_out == {"samconfig.toml": "not read; give its parameter_overrides by --parameter"}
+
+
 def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> None:
     (tmp_path / "tools" / "python").mkdir(parents=True)
     (tmp_path / "tools" / "python" / "tools.py").touch()
