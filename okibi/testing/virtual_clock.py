@@ -26,6 +26,9 @@ from ..runtime.handlers.handler_thread import HandlerThread
 from ..runtime.protocol import runtime_api as runtime_api_module
 from ..runtime.serving.freeze_detector import current_monitors
 
+# Seconds, some thirty years: the clock jumps to this limit when all tasks wait without one.
+FOREVER = 1e9
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -51,6 +54,7 @@ def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
 
     Raises:
         TypeError: `test` is no `async def`.
+        TimeoutError: raised by the test: all its tasks wait without a time limit.
     """
     if not inspect.iscoroutinefunction(test):
         raise TypeError(f"virtual_time takes an `async def`, got {test!r}")
@@ -65,7 +69,21 @@ def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
 
 async def _run(test: Callable[[], Awaitable[T]]) -> T:
     watch_threads()
-    return await test()
+    results = list[T]()
+    waiting: BaseException | None = None
+    with trio.move_on_after(FOREVER) as limit:
+        try:
+            results.append(await test())
+        except BaseException as error:
+            waiting = error
+            raise
+    if limit.cancel_called:
+        raise TimeoutError(
+            "the test waits forever: all its tasks wait, without a time limit. Stop each actor at "
+            "the end of its nursery. A wait for the network, a subprocess or a thread of your own "
+            "needs the real clock: trio.run(test)"
+        ) from waiting
+    return results[0]
 
 
 class ThreadWatch(Instrument):

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi import Child, Context, Function, Name, Server
+from okibi import Child, Context, Function, Name, Server, start
 from okibi.testing import FunctionTimedOut, running, virtual_time
 from okibi.testing.virtual_clock import watch_threads
 
@@ -50,6 +50,20 @@ def test_a_plain_def_is_refused() -> None:
 
     with pytest.raises(TypeError, match="takes an `async def`"):
         virtual_time(main)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("forgotten", ["event", "actor"])
+def test_a_test_that_waits_forever_fails(forgotten: str) -> None:
+    @virtual_time
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            if forgotten == "actor":
+                await start(nursery, Server)
+            else:
+                await trio.Event().wait()
+
+    with pytest.raises(TimeoutError, match="the test waits forever"):
+        main()
 
 
 class OfUnittest(unittest.TestCase):
