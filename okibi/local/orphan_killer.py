@@ -18,6 +18,9 @@ __all__ = ["KILL_LIMIT", "OrphanKiller", "kill_marked"]
 KILL_LIMIT = 1.0
 """Seconds at most to kill processes outside the sandbox's process group. Usually there are none."""
 
+_FOLDER = "folder"
+"""Begins the helper's lines about folders. The other lines begin with a number."""
+
 
 def kill_marked(marks: Collection[str], seconds: float) -> None:
     """Kill the processes that were started with one of these environment variables.
@@ -51,8 +54,9 @@ def _find_marked(wanted: set[bytes]) -> list[int]:
 class OrphanKiller:
     """A helper process that kills the processes of all sandboxes if this process is killed.
 
-    No code runs after SIGKILL. The kernel closes this process's pipes, and the helper sees the end
-    of its stdin. The helper has its own session, so Ctrl-C does not reach it.
+    It also removes the folders of their sockets. No code runs after SIGKILL. The kernel closes this
+    process's pipes, and the helper sees the end of its stdin. The helper has its own session, so
+    Ctrl-C does not reach it.
     """
 
     def __init__(self) -> None:
@@ -72,10 +76,17 @@ class OrphanKiller:
             group: replaces the earlier group of this mark; 0 for none.
             mark: a `NAME=value` string, not empty; added to the earlier ones.
         """
+        self._send(f"{group} {mark}")
+
+    def add_folder(self, folder: Path) -> None:
+        """Register a folder to remove, with the files in it."""
+        self._send(f"{_FOLDER} {folder}")
+
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None  # a pipe
         # Without the helper (someone killed it) nothing is registered.
         with suppress(OSError):
-            self._process.stdin.write(f"{group} {mark}\n".encode())
+            self._process.stdin.write(os.fsencode(f"{line}\n"))
             self._process.stdin.flush()
 
     def dismiss(self) -> None:
@@ -89,14 +100,23 @@ class OrphanKiller:
 def _kill_orphans_at_eof() -> None:
     """Wait until the parent has ended; then kill what remains."""
     groups: dict[str, int] = {}
+    folders: list[Path] = []
     for line in sys.stdin:
         number, _, mark = line.rstrip("\n").partition(" ")
-        groups[mark] = int(number)
+        if number == _FOLDER:
+            folders.append(Path(mark))
+        else:
+            groups[mark] = int(number)
     for group in filter(None, groups.values()):
         with suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     if groups:
         kill_marked(groups, KILL_LIMIT)
+    for folder in folders:
+        with suppress(OSError):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
 
 
 if __name__ == "__main__":

@@ -352,6 +352,8 @@ async def open_sandbox_pool(
     if function.attach:
         listeners = await open_listeners(function.attach_port, name="attach_port")
     with tempfile.TemporaryDirectory(prefix="okibi-dev-") as folder:
+        if orphan_killer is not None:
+            orphan_killer.add_folder(Path(folder))
         async with open_background_nursery() as nursery:
             pool = SandboxPool(
                 function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder)

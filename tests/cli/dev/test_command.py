@@ -12,6 +12,7 @@ import pytest
 
 from tests.limits import HANG
 from tests.support.okibi_dev import run_okibi_dev
+from tests.support.sandbox import is_gone
 
 APP = """
 import os
@@ -143,3 +144,21 @@ def test_a_closed_pipe_ends_it(folder: Path) -> None:
         httpx.get(dev.url)
 
         assert dev.process.wait(HANG) == 128 + signal.SIGPIPE
+
+
+def test_nothing_remains_of_a_killed_okibi_dev(folder: Path) -> None:
+    """As after a second Ctrl-C: no process of a sandbox, and no file."""
+    temporary = folder / ".temporary"
+    temporary.mkdir()
+    (folder / "app.py").write_text("import os\ndef handler(event, context): return os.getpid()\n")
+    with run_okibi_dev(folder, "app.handler", TMPDIR=str(temporary)) as dev:
+        pid = int(httpx.get(dev.url).text)
+        assert list(temporary.iterdir())
+
+        dev.process.kill()
+        until = time.monotonic() + HANG
+        while time.monotonic() < until and (not is_gone(pid) or list(temporary.iterdir())):
+            time.sleep(0.01)
+
+    assert is_gone(pid)
+    assert list(temporary.iterdir()) == []
