@@ -35,7 +35,7 @@ def host_refusal(
         return ""
     return (
         f"Host {host.decode('latin-1')!r} is not a name of this machine; call 127.0.0.1 or"
-        " localhost, or add the name to allowed_hosts"
+        " localhost, or allow the name (okibi dev --allow-host, or allowed_hosts in Python)"
     )
 
 
