@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ def start(
     if gc_paused:
         gc.disable()
     try:
-        from .protocol.registration import send_registration
+        with nullcontext() if image is None else image.lean_imports():
+            from .protocol.registration import send_registration
 
-        # The response comes during the imports.
-        registration = send_registration(os.environ)
-        main = import_okibi()
-        from .process_end.shutdown import STOP_LIMIT, exit_within
+            # The response comes during the imports.
+            registration = send_registration(os.environ)
+            main = import_okibi()
+            from .process_end.shutdown import STOP_LIMIT, exit_within
     except Exception as error:
         from .startup.wrong_build import end_if_wrong_build
 
