@@ -5,8 +5,9 @@ of the process, and the time by the clock. Processor time is compared, because o
 machine hardly changes it. okibi and the official client start in turn, in another order each round;
 the median of the rounds' ratios counts. Both packages have bytecode that Python does not check.
 
-`--share` also measures packages of okibi without a part of the start image. `--cold` drops the
-system's page cache before each start (root only): it slows down everything else on the machine.
+`--share` also measures packages of okibi without a part of the start image, and `--bundled` one
+that brings its own Python. `--cold` drops the system's page cache before each start (root only): it
+slows down everything else on the machine.
 """
 
 import argparse
@@ -241,6 +242,23 @@ def build_ours(
     return packages
 
 
+def build_bundled(function: Function, python: str, program: Path, work: Path) -> Package:
+    """Build the package that brings this Python, with the standard library in its image.
+
+    `build_ours` has written the project.
+    """
+    # This machine's Python may need a newer C library than Lambda has.
+    target = attrs.evolve(parse_target(python, os.uname().machine, "bundled"), glibc=(99, 0))
+    build = work / "build-bundled"
+    build.mkdir()
+    project = find_project(work / "project")
+    staged = stage(project, "app.handler", target, build, program.resolve()).staged
+    print(f"  {function.name}, bundled: {add_start_image(staged, record=True).line}")
+    package = ours("bundled", staged, staged.folder / "bin" / "python3", function.payload)
+    variables = {**package.variables, "LD_LIBRARY_PATH": str(staged.lib)}
+    return attrs.evolve(package, variables=variables)
+
+
 def ours(name: str, staged: Staged, program: Path, payload: str) -> Package:
     """Return how to start a package of okibi."""
     command = (str(program), "-P", str(staged.lib / "okibi_start.py"))
@@ -334,6 +352,7 @@ def main() -> None:
     parser.add_argument("--python", default="3.13")
     parser.add_argument("--only", default="", help="functions of which the name contains this")
     parser.add_argument("--share", action="store_true", help="also without parts of the image")
+    parser.add_argument("--bundled", action="store_true", help="also the format bundled")
     parser.add_argument("--cold", action="store_true", help="drop the page cache before each start")
     options = parser.parse_args()
     if options.cold and not os.access(DROP, os.W_OK):
@@ -349,6 +368,8 @@ def main() -> None:
                 packages = build_ours(function, options.python, program, Path(work), names)
             except BadInput as error:
                 raise SystemExit(str(error)) from None
+            if options.bundled:
+                packages.append(build_bundled(function, options.python, program, Path(work)))
             packages.append(build_theirs(function, program, Path(work)))
             rows = rows_of(
                 function,
