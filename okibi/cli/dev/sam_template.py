@@ -178,6 +178,9 @@ class TemplateReader:
         if self.text(logical_id, properties, "PackageType") == "Image":
             self.leave_out(logical_id, "a container image; okibi dev serves folders of Python code")
             return None
+        if properties.get("Handler") and not handler:
+            self.leave_out(logical_id, "its Handler is not known on this machine")
+            return None
         code = properties.get("CodeUri" if resource["Type"] == SAM else "Code", ".")
         if "InlineCode" in properties:
             code = {"ZipFile": ""}

@@ -302,6 +302,7 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
         ),
         ({"Events": [{"Type": "Api"}]}, "Visits.Events: must be a mapping"),
         ({"InlineCode": "pass"}, "no function that okibi dev can serve .*its code is in the templ"),
+        ({"Handler": {"Ref": "A"}}, "Visits.Handler: A is neither a parameter nor a resource"),
         ({"CodeUri": "gone"}, "no function that okibi dev can serve .*there is no folder gone"),
         ({"Runtime": "java21"}, "no function that okibi dev can serve .*Runtime java21"),
     ],
@@ -377,10 +378,11 @@ Resources:
   Old:
     Type: AWS::ApiGatewayV2::Integration
     Properties: {IntegrationUri: !GetAtt Visits.Arn, PayloadFormatVersion: "1.0"}
-  Rest: {Type: AWS::ApiGateway::RestApi}
+  Rest: {Type: AWS::ApiGateway::RestApi, Properties: {BinaryMediaTypes: ["*/*"]}}
   Any:
     Type: AWS::ApiGateway::Method
     Properties:
+      RestApiId: !Ref Rest
       HttpMethod: ANY
       ResourceId: !GetAtt Rest.RootResourceId
       Integration: {Type: AWS_PROXY, Uri: !GetAtt Visits.Arn}
@@ -417,7 +419,7 @@ def test_integrations_of_apis_are_served_or_listed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert functions["Visits"].routes == (
         Route("GET", "/a", "http-api"),
-        Route("ANY", "/", "rest-api", cors),
+        Route("ANY", "/", "rest-api", cors, ["*/*"]),
     )
     assert left_out == {
         "Chat": "a WebSocket API; try okibi event websocket-message",
