@@ -98,7 +98,8 @@ class EventLines:
             case SandboxEnded(reason="disconnected"):
                 return [self._head(happening.function, "the runtime has left", Colour.CYAN)]
             case EventRetried():
-                text = f"runs again in {happening.delay:g} s (failed {happening.attempts} times)"
+                times = "once" if happening.attempts == 1 else f"{happening.attempts} times"
+                text = f"runs again in {happening.delay:g} s (failed {times})"
                 return [self._queue_line(happening, text)]
             case EventDropped():
                 text = f"dropped ({happening.condition}), kept in {short_path(happening.file)}"

@@ -226,7 +226,7 @@ def test_retries_and_dropped_events_get_a_line() -> None:
     )
 
     assert found == [
-        "visits  runs again in 60 s (failed 1 times)  id-1",
+        "visits  runs again in 60 s (failed once)  id-1",
         "visits  dropped (RetriesExhausted), kept in kept/visits.jsonl  id-1",
     ]
 
