@@ -128,9 +128,11 @@ class TemplateReader:
     def text(self, where: str, properties: Mapping[str, Any], key: str, default: str = "") -> str:
         """Read a text."""
         value = self.get(where, properties, key)
-        if value is None or isinstance(value, (dict, list)):
+        if isinstance(value, (dict, list)):
+            shown = str(cast("object", value))[:80]
+            self.mistakes.append(f"{where}.{key}: must be a text, got {shown!r}")
             return default
-        return str(value)
+        return default if value is None else str(value)
 
     def mapping(self, where: str, properties: Mapping[str, Any], key: str) -> dict[str, Any]:
         """Read a mapping; empty if it is missing."""

@@ -20,6 +20,8 @@ __all__ = [
 
 # The name of a function in its ARN, also inside the URI of an integration.
 FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
+ANY = ("*", "$default", "x-amazon-apigateway-any-method")
+"""SAM's other names of the method ANY."""
 NO_AUTHORIZER = "every caller is let in"
 FORMAT_2 = "events have format 2.0"
 
@@ -67,8 +69,11 @@ def add_route(
     """
     # SAM writes ~1 for the slash of a media type.
     binary = [as_text(media_type).replace("~1", "/") for media_type in binary]
+    if kind == "rest-api" and len(path) > 1:
+        # A REST API has no resource with an empty name.
+        path = path.removesuffix("/")
     try:
-        route = Route(method.upper(), path, kind, cors, binary)
+        route = Route("ANY" if method in ANY else method.upper(), path, kind, cors, binary)
     except ValueError as error:
         reader.mistakes.append(f"{where}: {error}")
         return

@@ -134,9 +134,11 @@ def _read_api_event(
     api = _find_api(reader, event_type, properties)
     cors_key = "Cors" if event_type == "Api" else "CorsConfiguration"
     cors = reader.cors(f"{where}.{cors_key}", api[cors_key]) if cors_key in api else None
-    # SAM's event without a path is the route $default.
-    path = reader.text(where, properties, "Path", "$default")
-    method = reader.text(where, properties, "Method", "ANY")
+    # SAM's event without a path is the route $default. An unknown path is listed.
+    path = reader.text(where, properties, "Path") if "Path" in properties else "$default"
+    method = reader.text(where, properties, "Method") if "Method" in properties else "ANY"
+    if not path or not method:
+        return
     if as_mapping(properties.get("Auth")).get("Authorizer", "NONE") != "NONE":
         reader.leave_out(f"{where}.Auth", NO_AUTHORIZER)
     if reader.text(where, properties, "PayloadFormatVersion", "2.0") != "2.0":
@@ -327,10 +329,13 @@ def _add_schedule(
     if disabled:
         reader.leave_out(where, "the schedule is disabled")
         return
+    expression = reader.text(where, properties, key)
+    if not expression and key in properties:
+        return  # Its value is not known on this machine, and listed.
     try:
         function.schedules.append(
             Schedule(
-                reader.text(where, properties, key),
+                expression,
                 reader.text(where, properties, "ScheduleExpressionTimezone", "UTC"),
                 reader.text(where, properties, "Input", "{}"),
             )

@@ -251,6 +251,26 @@ def test_what_an_api_of_sam_does_besides_its_routes_is_listed(tmp_path: Path) ->
     assert read(tmp_path, APIS, "Orders")[0]["Orders"].routes != ()
 
 
+def test_a_trigger_with_an_unknown_value_is_listed(tmp_path: Path) -> None:
+    unknown = {"Ref": "Unknown"}
+    events = {
+        "Read": {"Type": "Api", "Properties": {"Path": unknown, "Method": "get"}},
+        "Write": {"Type": "Api", "Properties": {"Path": "/", "Method": unknown}},
+        "All": {"Type": "HttpApi", "Properties": {"Path": "/all", "Method": "*"}},
+        "End": {"Type": "Api", "Properties": {"Path": "/end/", "Method": "put"}},
+        "Tick": {"Type": "Schedule", "Properties": {"Schedule": unknown}},
+    }
+
+    functions, left_out = read(tmp_path, function(Events=events))
+
+    assert functions["Visits"].routes == (
+        Route("ANY", "/all"),
+        Route("PUT", "/end", "rest-api"),
+    )
+    assert functions["Visits"].schedules == ()
+    assert {*left_out} == {"Visits.Read.Path", "Visits.Write.Method", "Visits.Tick.Schedule"}
+
+
 def test_parameters_of_samconfig_are_listed(tmp_path: Path) -> None:
     (tmp_path / "samconfig.toml").write_text(
         '[default.deploy.parameters]\nparameter_overrides = "A=1"'
@@ -295,6 +315,7 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
             {"Events": {"A": {"Type": "Api", "Properties": {"Path": "a", "Method": "get"}}}},
             "Visits.A: path must begin with '/'",
         ),
+        ({"Description": ["a"]}, "Visits.Description: must be a text, got"),
         ({"Environment": {"KEY": "1"}}, "Visits.Environment: has no Variables"),
         (
             {"Environment": {"Variables": ["KEY"]}},
