@@ -16,7 +16,9 @@ DEFAULTS = {
 
 # Without credentials, an SDK searches for them on the network for seconds. With these, the first
 # call fails instead.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+CREDENTIALS = dict.fromkeys(
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"], "local"
+)
 
 LOG_STREAM = "AWS_LAMBDA_LOG_STREAM_NAME"
 

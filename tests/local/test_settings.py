@@ -124,4 +124,5 @@ def test_an_sdk_gets_failing_credentials_unless_a_profile_is_set(
     by_the_function = sandbox_environment(own, "", {})
 
     for variables in (by_the_shell, by_the_function):
-        assert variables.get("AWS_ACCESS_KEY_ID") == variables.get("AWS_SECRET_ACCESS_KEY") == key
+        names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        assert [variables.get(name) for name in names] == [key] * 3
