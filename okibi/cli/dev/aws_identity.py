@@ -9,7 +9,7 @@ import attrs
 
 from ..arguments import BadInput
 
-__all__ = ["AwsIdentity", "choose_identity"]
+__all__ = ["AwsIdentity", "choose_identity", "describe_identity"]
 
 CREDENTIALS = frozenset(
     {
@@ -18,10 +18,22 @@ CREDENTIALS = frozenset(
         *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"),
         *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
         *("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-        *("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_BEARER_TOKEN_BEDROCK"),
+        *("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"),
     }
 )
 """The variables from which an AWS SDK takes an identity."""
+
+BEARER_TOKEN = "AWS_BEARER_TOKEN_"
+"""Begins the variables with a token for one service, such as AWS_BEARER_TOKEN_BEDROCK."""
+
+MACHINE_ROLES = frozenset(
+    {
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    }
+)
+"""The variables that EKS, ECS and CloudShell set."""
 
 NO_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CONFIG_FILE": "/dev/null"}
 """On Lambda there is no ~/.aws."""
@@ -55,7 +67,11 @@ def choose_identity(shell: Mapping[str, str], *, aws: bool, profile: str | None)
     """
     if aws and profile:
         raise BadInput("--aws and --profile: give one of them")
-    bare = {name: value for name, value in shell.items() if name not in CREDENTIALS}
+    bare = {
+        name: value
+        for name, value in shell.items()
+        if name not in CREDENTIALS and not name.startswith(BEARER_TOKEN)
+    }
     if not aws and not profile:
         return AwsIdentity("none; --aws gives the one of your shell", {**bare, **NO_FILES})
     files = {name: shell[name] for name in NO_FILES if name in shell}
@@ -68,11 +84,28 @@ def choose_identity(shell: Mapping[str, str], *, aws: bool, profile: str | None)
         account = _find_account(profiles[name])
         where = f", account {account}" if account else ""
         return AwsIdentity(f"profile {name}{where}", {**bare, **files, "AWS_PROFILE": name})
-    if aws and shell.keys() & {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}:
+    if aws and shell.keys() & MACHINE_ROLES:
         return AwsIdentity("the role of this machine", shell)
     has = f"it has {', '.join(profiles)}" if profiles else "it has no profiles"
     option = f"--profile {profile}" if profile else "--aws"
     raise BadInput(f"{option}: ~/.aws has no profile {name!r}; {has}; run `aws configure`")
+
+
+def describe_identity(identity: AwsIdentity, variables: Mapping[str, str]) -> str:
+    """Name the identity that the sandboxes have, without a secret.
+
+    Args:
+        identity: what they inherit.
+        variables: those of --env-file; they win.
+    """
+    if key := variables.get("AWS_ACCESS_KEY_ID"):
+        # As in an AWS SDK, keys in the environment win over a profile.
+        return f"access key ...{key[-4:]} of --env-file"
+    if profile := variables.get("AWS_PROFILE"):
+        if identity.variables.get("AWS_CONFIG_FILE") == NO_FILES["AWS_CONFIG_FILE"]:
+            return f"none; --env-file names profile {profile}, --profile {profile} gives it"
+        return f"profile {profile} of --env-file"
+    return identity.description
 
 
 def _read_profiles(shell: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -20,6 +20,7 @@ from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import watch_sources
 from ..arguments import BadInput
 from ..until_signal import run_command
+from .aws_identity import describe_identity
 from .colours import Colour, Paint, is_coloured
 from .env_file import read_env_file
 from .event_lines import EventLines, Happening, describe_queued
@@ -90,7 +91,7 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
     serving = Serving(
         url=server.url,
         functions=options.functions,
-        identity=options.identity.description,
+        identity=describe_identity(options.identity, options.variables),
         reload=options.reload,
         failures=server.queue.failure_folder,
         left_out=options.left_out,

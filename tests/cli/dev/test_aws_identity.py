@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.dev.aws_identity import choose_identity
+from okibi.cli.dev.aws_identity import choose_identity, describe_identity
 from okibi.local import FunctionSettings
 from okibi.local.environment import sandbox_environment
 
@@ -38,6 +38,7 @@ def test_no_credential_of_the_shell_reaches_a_sandbox_by_default(home: Path) -> 
         "AWS_ACCESS_KEY_ID": "AKIA1234", "AWS_SECRET_ACCESS_KEY": "hunter2",
         "AWS_SESSION_TOKEN": "hunter2", "AWS_PROFILE": "work", "AWS_CONFIG_FILE": "hunter2",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://hunter2",
+        "AWS_BEARER_TOKEN_BEDROCK": "hunter2", "AWS_BEARER_TOKEN_OTHER": "hunter2",
     }  # fmt: skip
 
     identity = choose_identity(shell, aws=False, profile=None)
@@ -102,3 +103,40 @@ def test_a_profile_that_does_not_exist_is_refused(
 def test_without_a_profile_the_identity_of_the_shell_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--aws: ~/.aws has no profile 'default'; it has no profil"):
         choose_identity({"HOME": str(tmp_path)}, aws=True, profile=None)
+
+
+@pytest.mark.parametrize(
+    "variable", ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
+)
+def test_the_role_of_a_container_is_passed_when_asked_for(variable: str, tmp_path: Path) -> None:
+    shell = {"HOME": str(tmp_path), variable: "/role"}
+
+    identity = choose_identity(shell, aws=True, profile=None)
+
+    assert identity.description == "the role of this machine"
+    assert identity.variables[variable] == "/role"
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIA5678WXYZ", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "profile", "description"),
+    [
+        ({}, None, "none; --aws gives the one of your shell"),
+        (KEYS, None, "access key ...WXYZ of --env-file"),
+        (KEYS, "work", "access key ...WXYZ of --env-file"),
+        (
+            {"AWS_PROFILE": "admin"},
+            None,
+            "none; --env-file names profile admin, --profile admin gives it",
+        ),
+        ({"AWS_PROFILE": "admin"}, "work", "profile admin of --env-file"),
+    ],
+)
+def test_an_identity_of_the_env_file_is_named(
+    variables: dict[str, str], profile: str | None, description: str, home: Path
+) -> None:
+    identity = choose_identity({"HOME": str(home)}, aws=False, profile=profile)
+
+    assert describe_identity(identity, variables) == description
