@@ -12,6 +12,7 @@ from tests.support.dev_server import Served, serve_functions
 INVOKE = "/2015-03-31/functions/function/invocations"
 STREAM = "/2021-11-15/functions/function/response-streaming-invocations"
 LIST = "/2015-03-31/functions"
+TREE = "/okibi/tree"
 URL = "/lambda-url/function/"
 
 FOREIGN_HOSTS = [
@@ -33,13 +34,13 @@ OWN_HOSTS = [
 
 async def ask(served: Served, path: str, **headers: str) -> httpx.Response:
     lines = {name.replace("_", "-"): value for name, value in headers.items()}
-    method = "GET" if path == LIST else "POST"
+    method = "GET" if path in (LIST, TREE) else "POST"
     return await served.http.request(method, served.server.url + path, headers=lines)
 
 
 async def test_a_foreign_host_is_refused_everywhere() -> None:
     async with serve_functions() as served:
-        for path in (INVOKE, STREAM, LIST, URL, "/", "/2015-03-31/functions/function/policy"):
+        for path in (INVOKE, STREAM, LIST, TREE, URL, "/", "/2015-03-31/functions/function/policy"):
             for host in FOREIGN_HOSTS:
                 refused = await ask(served, path, Host=host)
 
@@ -73,7 +74,7 @@ WEB_PAGES = [
 
 async def test_web_pages_may_not_call_the_lambda_api() -> None:
     async with serve_functions() as served:
-        for path in (INVOKE, STREAM, LIST):
+        for path in (INVOKE, STREAM, LIST, TREE):
             for headers in WEB_PAGES:
                 refused = await ask(served, path, **headers)
 
