@@ -17,7 +17,10 @@ __all__ = [
     "check_handler",
     "check_open_files",
     "check_platform",
+    "find_current_folder",
+    "parse_integer",
     "parse_number",
+    "parse_seconds",
     "read_event",
 ]
 
@@ -32,6 +35,65 @@ def parse_number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def parse_integer(
+    option: str, text: str, least: int, most: int | None = None, *, example: int, unit: str = ""
+) -> int:
+    """Parse an integer.
+
+    Args:
+        option: the option, such as `--repeat`.
+        text: the option's text.
+        least: the least value.
+        most: the largest value; None for no limit.
+        example: a value for the error.
+        unit: of the value, for the error.
+
+    Raises:
+        BadInput: the text is no integer in these limits.
+    """
+    number = parse_number(text)
+    if number.is_integer() and least <= number <= (math.inf if most is None else most):
+        return int(number)
+    limits = f">= {least}" if most is None else f"from {least} to {most}"
+    raise BadInput(
+        f"{option} {text}: must be an integer {limits}{unit and f' ({unit})'}, as in {option}"
+        f" {example}"
+    )
+
+
+def parse_seconds(option: str, text: str, *, example: str, zero: bool = False) -> float:
+    """Parse a number of seconds.
+
+    Args:
+        option: the option, such as `--timeout`.
+        text: the option's text.
+        example: a value for the error.
+        zero: whether 0 is allowed.
+
+    Raises:
+        BadInput: the text is no such number.
+    """
+    seconds = parse_number(text)
+    if not 0 <= seconds < math.inf or (seconds == 0 and not zero):
+        limit = ">= 0" if zero else "> 0"
+        raise BadInput(f"{option} {text}: must be seconds {limit}, as in {option} {example}")
+    return seconds
+
+
+def find_current_folder() -> Path:
+    """Return the current folder.
+
+    Raises:
+        BadInput: the folder has been removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise BadInput(
+            "the current folder has been removed; run cd to the folder of the function"
+        ) from error
 
 
 def check_handler(text: str, option: str = "handler") -> str:

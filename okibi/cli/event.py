@@ -6,7 +6,7 @@ from functools import partial
 
 import attrs
 
-from .arguments import BadInput, parse_number, read_event
+from .arguments import BadInput, parse_integer, read_event
 from .output import write_text
 from .until_signal import run_command
 
@@ -68,10 +68,11 @@ def make_sample(name: str, options: EventOptions) -> bytes:
     """
     # okibi invoke without a sample does not import them.
     from ..local.sample_events import SampleError, sample_event
+    from ..local.sample_events.catalog import MOST_RECORDS
 
-    count = parse_number("1" if options.count is None else options.count)
-    if not count.is_integer():
-        raise BadInput(f"--count {options.count}: must be an integer >= 1, as in --count 3")
+    count = 1
+    if options.count is not None:
+        count = parse_integer("--count", options.count, 1, MOST_RECORDS, example=3)
     try:
         event = sample_event(
             name,
@@ -81,7 +82,7 @@ def make_sample(name: str, options: EventOptions) -> bytes:
             headers=_parse_pairs("--header", options.headers),
             query=_parse_pairs("--query", options.query),
             route=options.route or "",
-            count=int(count),
+            count=count,
         )
     except SampleError as error:
         raise BadInput(_name_options(str(error))) from error

@@ -13,7 +13,7 @@ from .arguments import (
     BadInput,
     check_open_files,
     check_platform,
-    parse_number,
+    parse_integer,
 )
 from .event import read_event_or_sample
 from .invoked_settings import read_settings
@@ -104,9 +104,7 @@ def parse_options(
         BadInput: an argument is wrong.
     """
     check_platform()
-    times = parse_number(repeat)
-    if not times.is_integer() or times < 1:
-        raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
+    times = parse_integer("--repeat", repeat, 1, example=10)
     # On their own machine, users may see the state of their actors in crash reports.
     reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
     settings = read_settings(handler, timeout)
@@ -114,7 +112,7 @@ def parse_options(
         settings, environment={**reports, **settings.environment}, snap_start=snap_start
     )
     check_open_files(FILES, "okibi invoke")
-    return InvokeOptions(settings, read_event_or_sample(event, sample), int(times))
+    return InvokeOptions(settings, read_event_or_sample(event, sample), times)
 
 
 # -- invocations

@@ -26,6 +26,7 @@ __all__ = [
     "VpcSettings",
     "as_stack_name",
     "choose_function",
+    "choose_functions",
     "find_function",
     "is_module_and_name",
 ]
@@ -335,3 +336,18 @@ def as_stack_name(text: str) -> str:
         filter(None, "".join(c if c.isascii() and c.isalnum() else "-" for c in text).split("-"))
     )
     return (name if name[:1].isalpha() else f"okibi-{name}".rstrip("-"))[:60]
+
+
+def choose_functions(project: ProjectSettings, asked: str | None) -> list[ProjectFunction]:
+    """Choose the functions of a command that takes several.
+
+    Args:
+        project: the project.
+        asked: as in `choose_function`; None: all functions of pyproject.toml.
+
+    Raises:
+        BadInput: there is no such function.
+    """
+    if asked is None and project.functions:
+        return [*project.functions.values()]
+    return [choose_function(project, asked)]

@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from .arguments import BadInput, parse_number
+from .arguments import parse_integer
 from .aws import Aws, AwsError, call_in_thread, connect
 from .event import read_event_or_sample
 from .output import write_err, write_out
@@ -43,14 +43,12 @@ def invoke_remote(
     """
 
     def run() -> int:
-        times = parse_number(repeat)
-        if not times.is_integer() or times < 1:
-            raise BadInput(f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
+        times = parse_integer("--repeat", repeat, 1, example=10)
         project = read_project(Path.cwd())
         payload = read_event_or_sample(event, sample)
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)
-        return max(_invoke(aws, function, payload) for _ in range(int(times)))
+        return max(_invoke(aws, function, payload) for _ in range(times))
 
     return run_command(OUTPUT, lambda: call_in_thread(run))
 

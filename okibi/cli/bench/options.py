@@ -1,7 +1,6 @@
 """Parse the options of `okibi bench` and check them before minutes of measuring."""
 
 import importlib.util
-import math
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -17,7 +16,9 @@ from ..arguments import (
     check_handler,
     check_open_files,
     check_platform,
+    parse_integer,
     parse_number,
+    parse_seconds,
     read_event,
 )
 from ..invoked_settings import read_settings
@@ -155,16 +156,10 @@ def parse_options(handler: str, event: str | None, raw: RawOptions) -> BenchOpti
 def _effort(raw: RawOptions) -> BenchEffort:
     effort = QUICK if raw.get("quick") else BenchEffort()
     if (text := raw.get("rounds")) is not None:
-        rounds = parse_number(text)
-        if not rounds.is_integer() or not 1 <= rounds <= MAX_ROUNDS:
-            raise BadInput(
-                f"--rounds {text}: must be an integer from 1 to {MAX_ROUNDS}, as in --rounds 10"
-            )
-        effort = attrs.evolve(effort, rounds=int(rounds))
+        rounds = parse_integer("--rounds", text, 1, MAX_ROUNDS, example=10)
+        effort = attrs.evolve(effort, rounds=rounds)
     if (text := raw.get("duration")) is not None:
-        seconds = parse_number(text)
-        if not 0 < seconds < math.inf:
-            raise BadInput(f"--duration {text}: must be seconds > 0, as in --duration 0.5")
+        seconds = parse_seconds("--duration", text, example="0.5")
         effort = attrs.evolve(effort, seconds=seconds)
     return effort
 
@@ -190,13 +185,7 @@ def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
 def _memory(text: str | None) -> int | None:
     if text is None:
         return None
-    number = parse_number(text)
-    if not number.is_integer() or not MIN_MEMORY <= number <= MAX_MEMORY:
-        raise BadInput(
-            f"--memory-size {text}: must be an integer from {MIN_MEMORY} to {MAX_MEMORY} (MB), as"
-            " in --memory-size 512"
-        )
-    return int(number)
+    return parse_integer("--memory-size", text, MIN_MEMORY, MAX_MEMORY, example=512, unit="MB")
 
 
 def _peer(name: str | None, peer_handler: str | None, handler: str) -> str | None:

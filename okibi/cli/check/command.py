@@ -5,10 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from ...local import FunctionSettings
+from ..arguments import check_platform, find_current_folder
+from ..function_settings import function_settings
 from ..output import write_err, write_text
-from ..probe.load_function import choose_settings, find_folder, function_settings, load_function
+from ..probe.load_function import load_function
 from ..probe.load_probe import USER_CODE_BEGINS
 from ..project_reader import read_project
+from ..project_settings import choose_functions
 from ..start_errors import ErrorResponse, describe_load_error, find_user_frames
 from ..until_signal import run_command
 from .import_times import PackageTime, median_times, parse_import_times, sum_by_package
@@ -39,8 +42,12 @@ def check(asked: str | None, *, imports: bool = False) -> int:
 
 
 def _choose(asked: str | None) -> list[FunctionSettings]:
-    functions = [*read_project(find_folder()).functions.values()] if asked is None else []
-    return [*map(function_settings, functions)] or [choose_settings(asked)]
+    check_platform()
+    folder = find_current_folder()
+    return [
+        function_settings(function, folder)
+        for function in choose_functions(read_project(folder), asked)
+    ]
 
 
 async def _check_all(functions: Sequence[FunctionSettings], imports: bool) -> int:

@@ -1,6 +1,5 @@
 """The options of `okibi dev`, parsed."""
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,13 @@ from ...local.dev.dev_function import DevFunction
 from ...local.dev.dev_server import DevServerOptions
 from ...local.dev.http.route_table import RouteTable
 from ...local.settings import REGION
-from ..arguments import BadInput, check_platform, parse_number
+from ..arguments import (
+    BadInput,
+    check_platform,
+    find_current_folder,
+    parse_integer,
+    parse_seconds,
+)
 from ..project_reader import read_project
 from ..project_settings import as_stack_name
 from .aws_identity import AwsIdentity, choose_identity
@@ -83,11 +88,11 @@ def parse_dev_options(raw: RawDevOptions) -> DevOptions:
     check_platform()
     identity = choose_identity(os.environ, aws=raw.aws, profile=raw.profile)
     server = DevServerOptions(
-        port=_integer("--port", raw.port, 0, 65_535),
+        port=parse_integer("--port", raw.port, 0, 65_535, example=9001),
         host=raw.host,
         allowed_hosts=tuple(raw.allow_hosts),
         data=None if raw.data is None else Path(raw.data),
-        retry_delay=_seconds("--retry-delay", raw.retry_delay, least=0.0),
+        retry_delay=parse_seconds("--retry-delay", raw.retry_delay, example="3", zero=True),
     )
     variables = {} if raw.env_file is None else read_env_file(raw.env_file)
     source, functions, left_out = _read_functions(raw)
@@ -119,7 +124,7 @@ def add_variables(
 
 
 def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[LeftOut]]:
-    folder = Path.cwd()
+    folder = find_current_folder()
     if raw.template is None:
         if raw.parameters:
             raise BadInput("--parameter: needs --template")
@@ -155,11 +160,11 @@ def _apply(raw: RawDevOptions, function: DevFunction, identity: AwsIdentity) -> 
     inherited[CRASH_REPORTS] = inherited.get(CRASH_REPORTS) or "full"
     changes: dict[str, object] = {"inherited": inherited}
     if raw.timeout is not None:
-        changes["timeout"] = _seconds("--timeout", raw.timeout)
+        changes["timeout"] = parse_seconds("--timeout", raw.timeout, example="3")
     if raw.managed_instances is not None:
-        many = _integer("--managed-instances", raw.managed_instances, 1, 1600)
+        many = parse_integer("--managed-instances", raw.managed_instances, 1, 1600, example=16)
         changes["max_concurrency"] = many
-    concurrency = _integer("--concurrency", raw.concurrency, 1, 1000)
+    concurrency = parse_integer("--concurrency", raw.concurrency, 1, 1000, example=8)
     try:
         changed = _with_settings(function, **changes)
     except ValueError as error:
@@ -197,18 +202,3 @@ def _check_routes(functions: Sequence[DevFunction]) -> None:
         RouteTable(functions)
     except ValueError as error:
         raise BadInput(str(error)) from error
-
-
-def _integer(option: str, text: str, least: int, most: int) -> int:
-    number = parse_number(text)
-    if not number.is_integer() or not least <= number <= most:
-        raise BadInput(f"{option} {text}: must be an integer from {least} to {most}")
-    return int(number)
-
-
-def _seconds(option: str, text: str, *, least: float = math.ulp(0.0)) -> float:
-    seconds = parse_number(text)
-    if not least <= seconds < math.inf:
-        limit = ">= 0" if least == 0 else "> 0"
-        raise BadInput(f"{option} {text}: must be seconds {limit}, as in {option} 3")
-    return seconds

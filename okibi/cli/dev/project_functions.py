@@ -3,27 +3,12 @@
 from pathlib import Path
 
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, RouteKind, Schedule
-from ...local.settings import FunctionSettings
 from ..arguments import BadInput
-from ..project_settings import ProjectFunction, ProjectSettings, choose_function
+from ..function_settings import function_settings
+from ..project_settings import ProjectFunction, ProjectSettings, choose_functions
 from .left_out import LeftOut
 
-__all__ = ["choose_project_functions", "from_project", "make_dev_function"]
-
-
-def choose_project_functions(project: ProjectSettings, asked: str | None) -> list[ProjectFunction]:
-    """Choose the functions of a project.
-
-    Args:
-        project: the project.
-        asked: a handler or a function's name; None for all functions of pyproject.toml.
-
-    Raises:
-        BadInput: there is no such function.
-    """
-    if asked is None and project.functions:
-        return [*project.functions.values()]
-    return [choose_function(project, asked)]
+__all__ = ["from_project", "make_dev_function"]
 
 
 def from_project(
@@ -42,7 +27,7 @@ def from_project(
     Raises:
         BadInput: there is no such function, or it cannot be served.
     """
-    chosen = choose_project_functions(project, asked)
+    chosen = choose_functions(project, asked)
     left_out = list[LeftOut]()
     for function in chosen:
         if function.queue is not None:
@@ -66,19 +51,10 @@ def make_dev_function(function: ProjectFunction, folder: Path) -> DevFunction:
     Raises:
         BadInput: it cannot be served.
     """
-    capacity = function.capacity_provider
+    settings = function_settings(function, folder)
     try:
         return DevFunction(
-            FunctionSettings(
-                function.handler,
-                name=function.name,
-                task_root=folder,
-                timeout=float(function.timeout),
-                memory=function.memory,
-                environment=function.environment,
-                max_concurrency=None if capacity is None else capacity.concurrency,
-                snap_start=function.snapstart,
-            ),
+            settings,
             url=_make_url(function),
             routes=[_make_route(route, function.route_kind) for route in function.routes],
             schedules=[

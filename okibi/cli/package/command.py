@@ -10,7 +10,7 @@ from types import MappingProxyType
 import attrs
 import trio
 
-from ..arguments import BadInput, check_handler
+from ..arguments import BadInput, check_handler, find_current_folder
 from ..output import write_err, write_text
 from ..project_reader import read_project
 from ..project_settings import ProjectFunction, ProjectSettings, choose_function
@@ -101,12 +101,7 @@ def parse_options(asked: str | None, raw: RawOptions) -> PackageOptions:
     Raises:
         BadInput: an argument, or pyproject.toml, is wrong.
     """
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError as error:
-        raise BadInput(
-            "the current folder has been removed; run cd to the folder of the function"
-        ) from error
+    folder = find_current_folder()
     project = read_project(folder)
     function = find_function(project, asked)
     of_table = project if function is None else function

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import attrs
 import msgspec
@@ -13,14 +12,11 @@ import trio
 
 from ...local import FunctionSettings
 from ...local.environment import sandbox_environment
-from ..arguments import BadInput, check_platform
-from ..project_reader import read_project
-from ..project_settings import ProjectFunction, choose_function
 from ..start_errors import ErrorResponse
 from .mistakes import Mistake
 from .static_tree import TreeNode
 
-__all__ = ["LoadReport", "choose_settings", "load_function"]
+__all__ = ["LoadReport", "load_function"]
 
 # No platform listens there. An import must not need one.
 NO_RUNTIME_API = "127.0.0.1:9"
@@ -47,51 +43,6 @@ class LoadReport:
     lines: Mapping[str, str] = {}
     files: Sequence[str] = ()
     error: ErrorResponse | None = None
-
-
-def choose_settings(asked: str | None) -> FunctionSettings:
-    """Choose a function of the current folder, with the variables of its table in pyproject.toml.
-
-    Args:
-        asked: `module.name`, or a name in [tool.okibi.functions]; None: the only one there.
-
-    Raises:
-        BadInput: there is no such function, or more than one to choose from.
-    """
-    check_platform()
-    return function_settings(choose_function(read_project(find_folder()), asked))
-
-
-def find_folder() -> Path:
-    """Return the current folder.
-
-    Raises:
-        BadInput: the folder has been removed.
-    """
-    try:
-        return Path.cwd()
-    except FileNotFoundError as error:
-        raise BadInput(
-            "the current folder has been removed; run cd to the folder of the function"
-        ) from error
-
-
-def function_settings(function: ProjectFunction) -> FunctionSettings:
-    """Return the settings of a sandbox of a project's function.
-
-    Raises:
-        BadInput: the table sets a variable that Lambda sets.
-    """
-    capacity = function.capacity_provider
-    try:
-        return FunctionSettings(
-            function.handler,
-            name=function.name,
-            environment=function.environment,
-            max_concurrency=None if capacity is None else capacity.concurrency,
-        )
-    except ValueError as error:
-        raise BadInput(f"pyproject.toml: function {function.name!r}: {error}") from error
 
 
 async def load_function(

@@ -7,9 +7,13 @@ import attrs
 import msgspec
 
 from ...local import FunctionSettings
+from ..arguments import check_platform, find_current_folder
+from ..function_settings import function_settings
 from ..output import write_err, write_text
-from ..probe.load_function import choose_settings, load_function
+from ..probe.load_function import load_function
 from ..probe.static_tree import TreeNode
+from ..project_reader import read_project
+from ..project_settings import choose_function
 from ..start_errors import describe_load_error
 from ..until_signal import run_command
 from .drawing import draw
@@ -30,7 +34,13 @@ def tree(asked: str | None, *, json: bool = False) -> int:
     Returns:
         The exit code: 0, 1 if the function does not load, 2 for bad input, 130 after Ctrl-C.
     """
-    return run_command(OUTPUT, lambda: partial(_print_tree, choose_settings(asked), json))
+    return run_command(OUTPUT, lambda: partial(_print_tree, _choose(asked), json))
+
+
+def _choose(asked: str | None) -> FunctionSettings:
+    check_platform()
+    folder = find_current_folder()
+    return function_settings(choose_function(read_project(folder), asked), folder)
 
 
 async def _print_tree(settings: FunctionSettings, json: bool) -> int:

@@ -1,7 +1,7 @@
 """`okibi tree --live`: the trees of the functions that a running `okibi dev` serves."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from ...runtime.errors.user_code import is_okibi_file
-from ..arguments import BadInput, parse_number
+from ..arguments import BadInput, parse_integer
 from ..output import write_err, write_text
 from ..until_signal import run_command
 from .drawing import draw
@@ -68,14 +68,12 @@ def print_live(function: str | None, *, port: str, json: bool = False) -> int:
     Returns:
         The exit code: 0, 1 if a sandbox did not answer, 2 for bad input, 130 after Ctrl-C.
     """
-    return run_command(OUTPUT, lambda: partial(_print, function, _parse_port(port), json))
 
+    def parse() -> Callable[[], Awaitable[int]]:
+        number = parse_integer("--port", port, 1, 65_535, example=9000)
+        return partial(_print, function, number, json)
 
-def _parse_port(text: str) -> int:
-    port = parse_number(text)
-    if not (port.is_integer() and 1 <= port <= 65_535):
-        raise BadInput(f"--port {text}: must be an integer from 1 to 65535, as in --port 9000")
-    return int(port)
+    return run_command(OUTPUT, parse)
 
 
 async def _print(function: str | None, port: int, json: bool) -> int:
