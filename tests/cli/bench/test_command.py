@@ -64,6 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMMAND = (sys.executable, "-m", "okibi.cli", "bench")
 
 
+@pytest.mark.slow
 def test_a_function_and_the_official_client_are_measured(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

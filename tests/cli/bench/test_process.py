@@ -155,8 +155,10 @@ def refused(spec: RunSpec) -> str:
     [
         (ordered("import time; time.sleep(60)", silence=0.3),
          "the runtime does not answer within 0.5 s"),
-        (ordered(ASKS, silence=2.0, slots=3),
-         "the runtime does not answer within 2.2 s; only 1 of 3 lanes connected"),
+        pytest.param(
+            ordered(ASKS, silence=2.0, slots=3),
+            "the runtime does not answer within 2.2 s; only 1 of 3 lanes connected",
+            marks=pytest.mark.slow),
         (ordered("import sys; print('so'); sys.exit(3)"),
          "the runtime has ended (exit code 3); last log line: so"),
     ],

@@ -105,6 +105,7 @@ def test_a_failed_start_has_a_problem_and_what_was_imported(
     assert "okibi.runtime.bootstrap" in {module.name for module in recording.modules}
 
 
+@pytest.mark.slow
 def test_a_start_that_hangs_is_ended_with_its_processes(staged: Staged, tmp_path: Path) -> None:
     (staged.folder / "app.py").write_text(
         "import subprocess, sys, time, made_helper\n"

@@ -106,15 +106,6 @@ def test_a_folder_without_the_right_to_write_is_named(
     assert "hello: cannot be written (Permission denied)" in capfd.readouterr().err
 
 
-def test_the_tests_of_a_new_project_pass(folder: Path) -> None:
-    new("hello")
-
-    done = run(folder / "hello", "pytest", "-q", "-p", "no:cacheprovider")
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-
-
 @pytest.mark.slow
 def test_a_new_project_passes_okibi_check_and_answers(folder: Path) -> None:
     new("hello")
