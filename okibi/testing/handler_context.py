@@ -1,6 +1,5 @@
 """A context object, to call a handler directly."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 
 from ..local.invocation import Invocation, check_headers, new_request_id, new_trace_id
 from ..local.settings import arn_of
+from ..runtime.handlers import context as context_module
 from ..runtime.handlers.context import Context
 from ..runtime.in_flight.delivery import Delivery
 from ..runtime.protocol.runtime_api import (
@@ -39,7 +39,8 @@ def context(
             assert handler({"name": "bob"}, context(remaining=1.5)) == "hello bob"
 
     Args:
-        remaining: seconds until the deadline, by the wall clock.
+        remaining: seconds until the deadline, by the wall clock; in a block of `running`, by
+            virtual time.
         request_id: the id of the invocation. Default: a new one.
         function_name: the name of the function.
         function_version: the version of the function.
@@ -64,8 +65,10 @@ def context(
         function_arn=function_arn or arn_of(function_name),
     )
     check_headers(event)
+    # The clock that the context object reads: `running` replaces it.
+    now: float = context_module.time.time()  # type: ignore[attr-defined]
     headers = {
-        DEADLINE: str(int((time.time() + remaining) * 1000)),
+        DEADLINE: str(int((now + remaining) * 1000)),
         b"lambda-runtime-invoked-function-arn": event.function_arn,
         CLIENT_CONTEXT: event.client_context,
         COGNITO_IDENTITY: event.cognito_identity,

@@ -15,7 +15,14 @@ from okibi import Child, Context, Function, Handler, Name, Refusal, Server, stre
 from okibi.actors import StartError
 from okibi.runtime import FREEZES, Freeze
 from okibi.supervisors import SpecError
-from okibi.testing import FunctionError, FunctionTimedOut, function_engine, running, virtual_time
+from okibi.testing import (
+    FunctionError,
+    FunctionTimedOut,
+    context,
+    function_engine,
+    running,
+    virtual_time,
+)
 from tests.limits import HANG
 
 
@@ -177,6 +184,17 @@ async def test_the_remaining_time_follows_virtual_time() -> None:
 
     async with running(handler, timeout=10) as app:
         assert await app.invoke() == pytest.approx([10_000, 8_000], abs=2)
+
+
+@virtual_time
+async def test_a_context_for_a_direct_call_follows_virtual_time() -> None:
+    async with running(FUNCTION):
+        await trio.sleep(3600)
+        direct = context(remaining=2)
+        await trio.sleep(1)
+
+        assert direct.get_remaining_time_in_millis() == pytest.approx(1000, abs=2)
+        assert (await Greeter().handle(Greeting("bob"), direct))["visit"] == 1
 
 
 def count_down(event: float, context: Context) -> list[bool]:
