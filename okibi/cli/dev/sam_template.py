@@ -161,7 +161,7 @@ class TemplateReader:
         """Read every function, without its triggers."""
         globals_ = self.globals_of("Function")
         for logical_id, resource in self.values.resources().items():
-            kind = resource.get("Type")
+            kind = as_text(resource.get("Type", ""))
             if kind not in FUNCTIONS:
                 continue
             properties = as_mapping(resource.get("Properties"))

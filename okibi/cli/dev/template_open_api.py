@@ -1,12 +1,21 @@
 """Read the routes of an OpenAPI definition with the extensions of API Gateway."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ...local.dev.dev_function import Cors, RouteKind
+import attrs
+
+from ...local.dev.dev_function import Cors
 from .sam_template import TemplateReader
 from .template_file import as_mapping, as_text, parse_document
-from .template_routes import FORMAT_2, NO_AUTHORIZER, add_route, find_function, read_preflight
+from .template_routes import (
+    FORMAT_2,
+    NO_AUTHORIZER,
+    ApiSettings,
+    add_route,
+    find_function,
+    read_preflight,
+)
 from .template_values import UnknownValue
 
 __all__ = ["read_definition"]
@@ -16,26 +25,23 @@ ANY = "x-amazon-apigateway-any-method"
 
 
 def read_definition(
-    reader: TemplateReader,
-    where: str,
-    definition: object,
-    kind: RouteKind,
-    cors: Cors | None,
-    binary: Sequence[str],
+    reader: TemplateReader, where: str, definition: object, api: ApiSettings
 ) -> None:
     """Read the routes of a definition.
 
     Args:
         where: names the definition in a mistake.
         definition: a mapping, an `AWS::Include` of a file, or the path of a file.
-        kind: of the API.
-        cors, binary: of the API; those of the definition win.
+        api: of the API; what the definition says itself wins.
     """
     content = _load(reader, where, definition)
     if "x-amazon-apigateway-cors" in content:
         config = as_mapping(content["x-amazon-apigateway-cors"])
         cors = reader.cors(where, {f"{key[:1].upper()}{key[1:]}": config[key] for key in config})
-    binary = content.get("x-amazon-apigateway-binary-media-types", binary)
+        api = attrs.evolve(api, cors=cors)
+    if "x-amazon-apigateway-binary-media-types" in content:
+        binary = content["x-amazon-apigateway-binary-media-types"]
+        api = attrs.evolve(api, binary_media_types=binary)
     for path, methods in as_mapping(content.get("paths")).items():
         for name, value in as_mapping(methods).items():
             if name.lower() not in METHODS and name != ANY:
@@ -49,9 +55,9 @@ def read_definition(
             elif integration_type != "aws_proxy":
                 reader.leave_out(place, f"integration {integration_type}; only aws_proxy is served")
             elif function := find_function(reader, place, integration, "uri"):
-                add_route(reader, function, place, method, path, kind, cors, binary)
+                add_route(reader, function, place, method, path, api)
                 version = as_text(integration.get("payloadFormatVersion", "2.0"))
-                if kind == "http-api" and version != "2.0":
+                if api.kind == "http-api" and version != "2.0":
                     reader.leave_out(place, FORMAT_2)
                 if operation.get("security", content.get("security")):
                     reader.leave_out(f"{place} security", NO_AUTHORIZER)
@@ -74,7 +80,8 @@ def _load(reader: TemplateReader, where: str, definition: object) -> Mapping[str
     location = as_mapping(include.get("Parameters")).get("Location") if include else definition
     try:
         path = reader.folder / reader.values.text(location)
-        return as_mapping(parse_document(path.read_text("utf-8-sig"))[0])
+        found, _ = parse_document(path.read_text("utf-8-sig"))
+        return as_mapping(reader.values.choose(found))
     except UnknownValue as error:
         reader.leave_out(where, str(error))
     except OSError:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from ...local.dev.dev_function import Cors, Route, RouteKind
 from .sam_template import TemplateFunction, TemplateReader
 from .template_file import as_mapping, as_text
@@ -12,6 +14,7 @@ from .template_values import UnknownValue
 __all__ = [
     "FORMAT_2",
     "NO_AUTHORIZER",
+    "ApiSettings",
     "add_route",
     "find_function",
     "find_resource",
@@ -24,6 +27,16 @@ ANY = ("*", "$default", "x-amazon-apigateway-any-method")
 """SAM's other names of the method ANY."""
 NO_AUTHORIZER = "every caller is let in"
 FORMAT_2 = "events have format 2.0"
+
+
+@attrs.frozen
+class ApiSettings:
+    """What the routes of one API have in common: the fields of Route."""
+
+    kind: RouteKind
+    cors: Cors | None = None
+    binary_media_types: Sequence[str] = ()
+    stage: str = "Prod"
 
 
 def find_resource(reader: TemplateReader, reference: object) -> dict[str, Any]:
@@ -56,29 +69,28 @@ def add_route(
     where: str,
     method: str,
     path: str,
-    kind: RouteKind,
-    cors: Cors | None,
-    binary: Sequence[str] = (),
+    api: ApiSettings,
 ) -> None:
     """Add a route, unless the function has it already.
 
     Args:
         where: names the route in a mistake.
-        method, path, kind, cors: of the route.
-        binary: media types, as a template writes them.
+        method, path: of the route, as a template writes them.
+        api: of the route.
     """
     # SAM writes ~1 for the slash of a media type.
-    binary = [as_text(media_type).replace("~1", "/") for media_type in binary]
-    if kind == "rest-api" and len(path) > 1:
+    binary = [as_text(media_type).replace("~1", "/") for media_type in api.binary_media_types]
+    if api.kind == "rest-api" and len(path) > 1:
         # A REST API has no resource with an empty name.
         path = path.removesuffix("/")
     try:
-        route = Route("ANY" if method in ANY else method.upper(), path, kind, cors, binary)
+        method = "ANY" if method in ANY else method.upper()
+        route = Route(method, path, api.kind, api.cors, binary, api.stage)
     except ValueError as error:
         reader.mistakes.append(f"{where}: {error}")
         return
     # A template may describe a route twice, in SAM's Events and in the API.
-    if all((route.method, path, kind) != (r.method, r.path, r.kind) for r in function.routes):
+    if all((route.method, path, api.kind) != (r.method, r.path, r.kind) for r in function.routes):
         function.routes.append(route)
 
 

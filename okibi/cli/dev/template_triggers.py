@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from ...local.dev.dev_function import RouteKind, Schedule
+from ...local.dev.dev_function import Schedule
 from ...local.dev.scheduler import scheduled_event
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
@@ -16,6 +16,7 @@ from .template_open_api import read_definition
 from .template_routes import (
     FORMAT_2,
     NO_AUTHORIZER,
+    ApiSettings,
     add_route,
     find_function,
     find_resource,
@@ -44,6 +45,7 @@ NOT_DONE: Mapping[str, str] = {
     "AWS::ElasticLoadBalancingV2::ListenerRule": "rules of a load balancer are not read",
 }
 
+STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment")
 API_REASONS: Mapping[str, str] = {
     "Auth": NO_AUTHORIZER,
     "Variables": "events have no stage variables",
@@ -132,8 +134,6 @@ def _read_api_event(
     properties: Mapping[str, Any],
 ) -> None:
     api = _find_api(reader, event_type, properties)
-    cors_key = "Cors" if event_type == "Api" else "CorsConfiguration"
-    cors = reader.cors(f"{where}.{cors_key}", api[cors_key]) if cors_key in api else None
     # SAM's event without a path is the route $default. An unknown path is listed.
     path = reader.text(where, properties, "Path") if "Path" in properties else "$default"
     method = reader.text(where, properties, "Method") if "Method" in properties else "ANY"
@@ -146,9 +146,8 @@ def _read_api_event(
     for key in ("RequestModel", "RequestParameters"):
         if key in properties:
             reader.leave_out(f"{where}.{key}", "requests are not validated")
-    kind: RouteKind = "rest-api" if event_type == "Api" else "http-api"
-    binary = reader.get(where, api, "BinaryMediaTypes") or ()
-    add_route(reader, function, where, method, path, kind, cors, binary)
+    describe = _describe_rest_api if event_type == "Api" else _describe_http_api
+    add_route(reader, function, where, method, path, describe(reader, where, api))
 
 
 def _find_api(
@@ -166,28 +165,53 @@ def _check_api(reader: TemplateReader, where: str, properties: Mapping[str, Any]
             reader.leave_out(f"{where}.{key}", reason)
 
 
+def _describe_rest_api(
+    reader: TemplateReader, where: str, api: Mapping[str, Any], logical_id: str = ""
+) -> ApiSettings:
+    """Describe a REST API by its properties. Without SAM, its stage is another resource."""
+    described = [api]
+    for resource in reader.values.resources().values():
+        if resource.get("Type") in STAGES:
+            properties = as_mapping(resource.get("Properties"))
+            if as_mapping(properties.get("RestApiId")).get("Ref") == logical_id:
+                described.append(properties)
+    stages = [reader.text(where, each, "StageName") for each in described]
+    return ApiSettings(
+        "rest-api",
+        reader.cors(f"{where}.Cors", api.get("Cors")),
+        reader.get(where, api, "BinaryMediaTypes") or (),
+        next(filter(None, stages), "Prod"),
+    )
+
+
+def _describe_http_api(reader: TemplateReader, where: str, api: Mapping[str, Any]) -> ApiSettings:
+    cors = reader.cors(f"{where}.CorsConfiguration", api.get("CorsConfiguration"))
+    return ApiSettings("http-api", cors)
+
+
 def _read_sam_rest_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     _check_api(reader, logical_id, properties)
-    _read_definition(reader, logical_id, properties, "rest-api", "Cors")
+    _read_rest_api(reader, logical_id, properties)
 
 
 def _read_sam_http_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
     _check_api(reader, logical_id, properties)
-    _read_definition(reader, logical_id, properties, "http-api", "CorsConfiguration")
+    _read_definition(
+        reader, logical_id, properties, _describe_http_api(reader, logical_id, properties)
+    )
+
+
+def _read_rest_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
+    api = _describe_rest_api(reader, logical_id, properties, logical_id)
+    _read_definition(reader, logical_id, properties, api)
 
 
 def _read_definition(
-    reader: TemplateReader,
-    logical_id: str,
-    properties: Mapping[str, Any],
-    kind: RouteKind,
-    cors_key: str,
+    reader: TemplateReader, logical_id: str, properties: Mapping[str, Any], api: ApiSettings
 ) -> None:
     for key in ("DefinitionBody", "DefinitionUri", "Body"):
         if key in properties:
-            cors = reader.cors(f"{logical_id}.{cors_key}", properties.get(cors_key))
-            binary = reader.get(logical_id, properties, "BinaryMediaTypes") or ()
-            read_definition(reader, f"{logical_id}.{key}", properties[key], kind, cors, binary)
+            read_definition(reader, f"{logical_id}.{key}", properties[key], api)
     if "BodyS3Location" in properties:
         reader.leave_out(f"{logical_id}.BodyS3Location", "an OpenAPI definition in a bucket")
 
@@ -238,14 +262,16 @@ def _read_http_api(reader: TemplateReader, logical_id: str, properties: dict[str
     # The short form of an API with one function.
     elif "Target" in properties:
         function = find_function(reader, logical_id, properties, "Target")
-        cors = reader.cors(f"{logical_id}.CorsConfiguration", properties.get("CorsConfiguration"))
         if function is not None:
             method, _, path = reader.text(
                 logical_id, properties, "RouteKey", "$default"
             ).rpartition(" ")
-            add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
+            described = _describe_http_api(reader, logical_id, properties)
+            add_route(reader, function, logical_id, method or "ANY", path, described)
     else:
-        _read_definition(reader, logical_id, properties, "http-api", "CorsConfiguration")
+        _read_definition(
+            reader, logical_id, properties, _describe_http_api(reader, logical_id, properties)
+        )
 
 
 def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
@@ -267,12 +293,8 @@ def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[s
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
         method, _, path = key.rpartition(" ")
-        cors = reader.cors(f"{logical_id}.CorsConfiguration", api.get("CorsConfiguration"))
-        add_route(reader, function, logical_id, method or "ANY", path, "http-api", cors)
-
-
-def _read_rest_api(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
-    _read_definition(reader, logical_id, properties, "rest-api", "")
+        described = _describe_http_api(reader, logical_id, api)
+        add_route(reader, function, logical_id, method or "ANY", path, described)
 
 
 def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[str, Any]) -> None:
@@ -295,9 +317,14 @@ def _read_rest_method(reader: TemplateReader, logical_id: str, properties: dict[
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
         method = reader.text(logical_id, properties, "HttpMethod", "ANY")
-        api = find_resource(reader, properties.get("RestApiId"))
-        binary = reader.get(logical_id, api, "BinaryMediaTypes") or ()
-        add_route(reader, function, logical_id, method, path, "rest-api", None, binary)
+        reference = properties.get("RestApiId")
+        api = _describe_rest_api(
+            reader,
+            logical_id,
+            find_resource(reader, reference),
+            as_text(as_mapping(reference).get("Ref", "")),
+        )
+        add_route(reader, function, logical_id, method, path, api)
 
 
 def _rest_path(reader: TemplateReader, reference: object) -> str | None:

@@ -55,16 +55,19 @@ NAMES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 
 
 def check_parameters(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
-    """Check that each --parameter names a parameter of the template.
+    """Check that each --parameter names a parameter of the template, and has an allowed value.
 
     Raises:
         BadInput: one does not.
     """
     known = as_mapping(template.get("Parameters"))
-    for name in given:
+    for name, value in given.items():
         if name not in known:
             has = f"it has {', '.join(known)}" if known else "it has no parameters"
             raise BadInput(f"--parameter {name}: the template has no such parameter; {has}")
+        allowed = [as_text(each) for each in as_mapping(known[name]).get("AllowedValues", ())]
+        if allowed and value not in allowed:
+            raise BadInput(f"--parameter {name}: must be one of {', '.join(allowed)}")
 
 
 @attrs.define(eq=False)
@@ -299,8 +302,12 @@ class TemplateValues:
 
     def _find_in_map(self, argument: Any) -> Any:
         found: Any = self.template["Mappings"]
-        for key in argument[:3]:
-            found = found[self.text(key)]
+        try:
+            for key in argument[:3]:
+                found = found[self.text(key)]
+        except LookupError:
+            # With the transform AWS::LanguageExtensions.
+            found = argument[3]["DefaultValue"]
         return self.resolve(found)
 
     # -- conditions

@@ -203,6 +203,7 @@ class Route:
         cors: answers to web pages of other origins; None refuses them.
         binary_media_types: media types that a REST API passes as Base64 (API Gateway
             BinaryMediaTypes), such as `image/png`, `image/*` or `*/*`.
+        stage: the stage of a REST API, as its events name it.
 
     Raises:
         ValueError: a field is invalid; the message begins with the name of the field.
@@ -218,6 +219,7 @@ class Route:
     binary_media_types: Sequence[str] = attrs.field(
         default=(), converter=_texts, validator=_check_texts
     )
+    stage: str = "Prod"
 
     @property
     def is_default(self) -> bool:

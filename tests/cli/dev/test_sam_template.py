@@ -248,7 +248,8 @@ def test_what_an_api_of_sam_does_besides_its_routes_is_listed(tmp_path: Path) ->
         "Visits.Read.RequestModel": "requests are not validated",
         "Orders GET /{key}": "Visits has that route already",
     }
-    assert read(tmp_path, APIS, "Orders")[0]["Orders"].routes != ()
+    (route,) = read(tmp_path, APIS, "Orders")[0]["Orders"].routes
+    assert route.stage == "live"
 
 
 def test_a_trigger_with_an_unknown_value_is_listed(tmp_path: Path) -> None:
@@ -400,6 +401,7 @@ Resources:
     Type: AWS::ApiGatewayV2::Integration
     Properties: {IntegrationUri: !GetAtt Visits.Arn, PayloadFormatVersion: "1.0"}
   Rest: {Type: AWS::ApiGateway::RestApi, Properties: {BinaryMediaTypes: ["*/*"]}}
+  Stage: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Rest, StageName: live}}
   Any:
     Type: AWS::ApiGateway::Method
     Properties:
@@ -440,7 +442,7 @@ def test_integrations_of_apis_are_served_or_listed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert functions["Visits"].routes == (
         Route("GET", "/a", "http-api"),
-        Route("ANY", "/", "rest-api", cors, ["*/*"]),
+        Route("ANY", "/", "rest-api", cors, ["*/*"], "live"),
     )
     assert left_out == {
         "Chat": "a WebSocket API; try okibi event websocket-message",

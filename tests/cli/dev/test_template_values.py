@@ -10,7 +10,7 @@ from okibi.cli.dev.template_values import TemplateValues, UnknownValue, check_pa
 
 TEMPLATE = """
 Parameters:
-  Stage: {Type: String, Default: test}
+  Stage: {Type: String, Default: test, AllowedValues: [test, live]}
   Secret: {Type: String, NoEcho: true}
   Names: {Type: CommaDelimitedList, Default: "a, b"}
   Image: {Type: "AWS::SSM::Parameter::Value<String>", Default: /path}
@@ -65,6 +65,7 @@ def parse(expression: str) -> Any:
         ("!Join ['+', !Ref Names]", "a+b"),
         ("!Select [1, !Split [',', 'a,b']]", "b"),
         ("!FindInMap [Levels, !Ref Stage, Level]", "debug"),
+        ("!FindInMap [Levels, gone, Level, {DefaultValue: !Ref Stage}]", "test"),
         ("!If [IsTest, 1, 2]", "1"),
         ("!If [Both, 1, !If [Either, 3, 4]]", "3"),
         ("{A: !Ref AWS::NoValue, B: [!Ref AWS::NoValue, 1]}", {"B": ["1"]}),
@@ -114,6 +115,11 @@ def test_a_parameter_of_the_command_line_wins_over_its_default() -> None:
     assert found.resolve(parse("!Sub '${Stage} ${Secret}'")) == "live s"
     assert "Hidden" in found.resources()
     assert "Hidden" not in values().resources()
+
+
+def test_a_value_that_a_parameter_does_not_allow_is_refused() -> None:
+    with pytest.raises(BadInput, match="--parameter Stage: must be one of test, live"):
+        check_parameters(parse_template(TEMPLATE)[0], {"Stage": "dev"})
 
 
 def test_an_unknown_parameter_is_refused() -> None:

@@ -31,7 +31,6 @@ from .route_table import RouteMatch
 
 __all__ = ["MISSING_ROUTE", "rest_api"]
 
-_STAGE = "Prod"
 _FIELDS = frozenset(("statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"))
 _UNSENT = frozenset(
     ("connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade")
@@ -144,7 +143,7 @@ def make_event(
             "requestTimeEpoch": time_epoch,
             "resourceId": "local",
             "resourcePath": match.route.path,
-            "stage": _STAGE,
+            "stage": match.route.stage,
         },
         "body": body,
         "isBase64Encoded": binary and body is not None,

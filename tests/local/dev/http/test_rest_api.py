@@ -11,7 +11,8 @@ from okibi.local.dev.http.outgoing_response import MalformedResult, OutgoingResp
 from okibi.local.dev.http.rest_api import rest_api
 from okibi.local.dev.http.route_table import RouteMatch
 
-MATCH = RouteMatch("visits", Route("ANY", "/{proxy+}", "rest-api"), {"proxy": "a%20b"})
+ROUTE = Route("ANY", "/{proxy+}", "rest-api", stage="live")
+MATCH = RouteMatch("visits", ROUTE, {"proxy": "a%20b"})
 REQUEST = IncomingRequest(
     "POST",
     "/a%20b",
@@ -78,7 +79,7 @@ def test_a_rest_api_sends_each_field_as_aws_does() -> None:
     assert context["requestId"] == REQUEST.request_id
     assert context["requestTimeEpoch"] == 1_600_000_000_500
     assert context["resourcePath"] == "/{proxy+}"
-    assert (context["path"], context["stage"]) == ("/a%20b", "Prod")
+    assert (context["path"], context["stage"]) == ("/a%20b", "live")
 
 
 def test_absent_parts_of_a_rest_request_are_null() -> None:
