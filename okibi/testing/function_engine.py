@@ -77,6 +77,7 @@ class FunctionEngine:
         self.end: FunctionError | None = None
         self.end_was_raised = False
         self._serving = self._stopping = False
+        self._exit_reason = ""
         self._api = RuntimeApi(
             settings.arn, settings.timeout, max_concurrency=settings.max_concurrency
         )
@@ -135,7 +136,7 @@ class FunctionEngine:
     def prepare(self) -> Generator[None]:
         """Change what a test run has in common with the function, until the block ends."""
         token = trio.lowlevel.current_trio_token()
-        self._interrupt.request_exit = lambda why: token.run_sync_soon(self._fail, why)
+        self._interrupt.request_exit = partial(self._end_after_answer, token)
         with ExitStack() as stack:
             stack.enter_context(_same_trace_variable())
             stack.callback(set_lanes, 1)
@@ -227,11 +228,24 @@ class FunctionEngine:
     def _note_end_of_root(self) -> None:
         reason = self.root.reason
         error = None if reason is None else reason.error
-        self._end_with(f"its tree has ended: {reason}", error)
+        self._end_with(self._exit_reason or f"its tree has ended: {reason}", error)
 
     async def _watch_deadlines(self) -> None:
         with self._watching:
             await self._watch.run()
+
+    def _end_after_answer(self, token: trio.lowlevel.TrioToken, why: str) -> None:
+        """End after the event in flight. A signal handler may call this."""
+        self._exit_reason = why
+        for lane in self._lanes:
+            lane.closing = True
+        token.run_sync_soon(self._stop_late)
+
+    def _stop_late(self) -> None:
+        # The late event tells the test; the tree answers it before it ends.
+        self.end_was_raised = True
+        self._watching.cancel()
+        self.root.stop()
 
     def _fail(self, why: str) -> None:
         self._watching.cancel()

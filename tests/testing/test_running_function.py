@@ -1,5 +1,6 @@
 """`running`: a function's tree in the test's own trio run."""
 
+import asyncio
 import os
 import threading
 import time
@@ -557,6 +558,23 @@ async def test_an_end_that_no_invocation_saw_is_raised_by_the_block() -> None:
     with pytest.raises(FunctionError, match="its tree has ended: killed"):
         async with running(FUNCTION) as app:
             await app.kill(app.root)
+
+
+@virtual_time
+async def test_a_late_event_of_an_open_asyncio_loop_is_answered_before_the_end() -> None:
+    def handler(event: object, context: Context) -> None:
+        # As Mangum does.
+        loop.run_until_complete(loop.create_task(asyncio.sleep(HANG)))
+
+    # Several times: tasks of trio run in a random order.
+    for _ in range(5):
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            async with running(handler, timeout=0.2) as app:
+                with pytest.raises(FunctionTimedOut):
+                    await app.invoke()
+                with pytest.raises(FunctionError, match="asyncio loop that is still open"):
+                    await app.invoke()
 
 
 # -- start and end
