@@ -55,6 +55,7 @@ class BuiltPackage:
         self,
         *names: str,
         checked: tuple[str, ...] = (),
+        grouped: tuple[str, ...] = (),
         texts: Mapping[tuple[str, str], str] = MappingProxyType({}),
         namedtuples: tuple[str, ...] = (),
         patterns: tuple[tuple[str, bool, int], ...] = (),
@@ -65,15 +66,16 @@ class BuiltPackage:
         Args:
             names: the files.
             checked: those of which the source is compared.
+            grouped: those that are read together.
             texts: sources that attrs compiles, by key and file name.
             namedtuples: texts of constructors.
             patterns: text, whether it is of bytes, flags.
             machine: the processor; "" for this one.
         """
-        modules = list[tuple[str, str, str, bool]]()
+        modules = list[tuple[str, str, str, bool, bool]]()
         for file in names:
             folder, _, name = file.removesuffix("/__init__.py").removesuffix(".py").rpartition("/")
-            modules.append((folder, name, file, file in checked))
+            modules.append((folder, name, file, file in checked, file in grouped))
         order = {
             "format": FORMAT,
             "machine": machine or os.uname().machine,

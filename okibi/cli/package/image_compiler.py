@@ -15,6 +15,8 @@ from types import CodeType, SimpleNamespace
 from typing import Any
 
 COMPILER: Any = importlib.import_module("re._compiler")
+GROUP = 96 << 10
+"""Bytes of the modules that a start reads together. glibc asks the system for each larger piece."""
 
 
 def dump(code: CodeType) -> bytes:
@@ -24,6 +26,11 @@ def dump(code: CodeType) -> bytes:
     references from run to run. Code that was read has always the same.
     """
     return marshal.dumps(marshal.loads(marshal.dumps(code)))
+
+
+def dump_group(codes: list[bytes]) -> bytes:
+    """Return the codes of modules as one tuple, in which they share their names."""
+    return marshal.dumps(marshal.loads(marshal.dumps(tuple(map(marshal.loads, codes)))))
 
 
 def read_compiled(file: str, source: bytes) -> bytes:
@@ -79,11 +86,11 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
     """
     root = order["root"]
     source_hash = importlib.util.source_hash
-    codes: list[bytes] = []
-    folders: dict[str, dict[str, Any]] = {}
+    modules: list[tuple[str, str, bool, bytes]] = []
+    groups: list[list[tuple[int, bytes]]] = []
+    grouped: list[tuple[int, bytes]] = []
     failed: list[str] = []
-    offset = 0
-    for folder, name, file, is_checked in order["modules"]:
+    for folder, name, file, is_checked, is_grouped in order["modules"]:
         with open(f"{order['folder']}/{file}", "rb") as opened:
             source = opened.read()
         try:
@@ -93,22 +100,39 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         except (SyntaxError, ValueError, RecursionError):
             failed.append(file)
             continue
-        codes.append(code)
-        is_package = file.endswith("/__init__.py")
         of_source = source_hash(source) if is_checked else b""
-        entry = (is_package, offset, len(code), source_hash(code), of_source)
-        folders.setdefault(folder, {})[name] = entry
-        offset += len(code)
+        module = (len(modules), code)
+        modules.append((folder, name, file.endswith("/__init__.py"), of_source))
+        if not is_grouped:
+            groups.append([module])
+            continue
+        if grouped and sum(len(each) for _, each in grouped) + len(code) > GROUP:
+            groups.append(grouped)
+            grouped = []
+        grouped.append(module)
+    if grouped:
+        groups.append(grouped)
+    codes: list[bytes] = []
+    folders: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for group in groups:
+        data = dump_group([code for _, code in group])
+        for place, (number, _) in enumerate(group):
+            folder, name, is_package, of_source = modules[number]
+            entry = (is_package, offset, len(data), source_hash(data), of_source, place)
+            folders.setdefault(folder, {})[name] = entry
+        codes.append(data)
+        offset += len(data)
     texts: list[tuple[str, str, str, int]] = order["attrs"]
     attrs = {
-        (source_hash(text.encode()), filename): dump(
-            compile(source, filename, "exec", flags, dont_inherit=True)
+        (source_hash(text.encode()), filename): compile(
+            source, filename, "exec", flags, dont_inherit=True
         )
         for text, filename, source, flags in texts
     }
     namedtuples = {
         # `eval` ignores leading spaces.
-        source: dump(compile(source.lstrip(" \t"), "<string>", "eval", dont_inherit=True))
+        source: compile(source.lstrip(" \t"), "<string>", "eval", dont_inherit=True)
         for source in order["namedtuples"]
     }
     version: Any = (COMPILER._sre.MAGIC, COMPILER._sre.CODESIZE)

@@ -87,10 +87,12 @@ class ImageModule:
     Args:
         file: relative to the package.
         is_checked: whether the source is compared at each start.
+        is_grouped: whether a start reads it together with others.
     """
 
     file: str
     is_checked: bool
+    is_grouped: bool
 
     @property
     def place(self) -> tuple[str, str]:
@@ -257,7 +259,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "package": described["hash"],
         "folder": str(staged.folder),
         "root": TASK_ROOT,
-        "modules": [(*each.place, each.file, each.is_checked) for each in modules],
+        "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
         "attrs": [
             (stable_text(each.source), each.filename, each.source, each.flags)
             for each in (unique_texts(recording) if parts.attrs else ())
@@ -304,7 +306,13 @@ def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[I
     # Whatever no installer has written is the user's, in a folder `lib` too.
     installed = installed_files(staged.folder)
     installed |= {f"{lib}/{name}" for name in installed_files(staged.lib)}
-    return [ImageModule(file, file not in installed) for file in sorted(imported | okibis)]
+    library = f"lib/python{staged.target.python_version}/"
+    found = list[ImageModule]()
+    for file in sorted(imported | okibis):
+        is_library = staged.target.format == "bundled" and file.startswith(library)
+        is_checked = file not in installed and not is_library
+        found.append(ImageModule(file, is_checked, file in imported and not is_checked))
+    return found
 
 
 def find_file(staged: Staged, module: RecordedModule) -> str:

@@ -8,10 +8,10 @@ The cache owns one private name, `attr._make.compile`: a global of that module t
 `compile`. A release of attrs that compiles elsewhere does not look at the name, and compiles.
 """
 
-import marshal
 import sys
 from collections.abc import Callable, MutableMapping
 from importlib.util import source_hash
+from types import CodeType
 from typing import Any
 
 ATTRS_MODULE = "attr._make"
@@ -39,11 +39,11 @@ class CompileCache:
     """The code of texts that attrs writes.
 
     Args:
-        codes: the code (`marshal`), by the hash of a text without that number, and by file name.
+        codes: the code, by the hash of a text without that number, and by file name.
             The cache removes what it has given out.
     """
 
-    def __init__(self, codes: MutableMapping[tuple[bytes, str], bytes]) -> None:
+    def __init__(self, codes: MutableMapping[tuple[bytes, str], CodeType]) -> None:
         self._codes = codes
         self._compile = self.compile
         self.hits = self.misses = 0
@@ -72,7 +72,7 @@ class CompileCache:
             code = self._codes.pop(key, None)
             if code is not None:
                 self.hits += 1
-                return marshal.loads(code)
+                return code
             self.misses += 1
             # As a call without this function between would be.
             flags = sys._getframe(1).f_code.co_flags & FUTURE_FLAGS

@@ -8,8 +8,8 @@ The cache owns one private name, `collections.eval`: a global of that module tha
 """
 
 import collections
-import marshal
 from collections.abc import MutableMapping
+from types import CodeType
 from typing import Any
 
 NAMES: dict[str, Any] = collections.__dict__
@@ -19,10 +19,10 @@ class NamedtupleCache:
     """The code of constructors.
 
     Args:
-        codes: the code (`marshal`) by text. The cache removes what it has given out.
+        codes: the code by text. The cache removes what it has given out.
     """
 
-    def __init__(self, codes: MutableMapping[str, bytes]) -> None:
+    def __init__(self, codes: MutableMapping[str, CodeType]) -> None:
         self._codes = codes
         self._eval = self.eval
         self.hits = 0
@@ -43,4 +43,4 @@ class NamedtupleCache:
         if code is None:
             return eval(source, namespace)
         self.hits += 1
-        return eval(marshal.loads(code), namespace)
+        return eval(code, namespace)

@@ -7,11 +7,12 @@ finder for each of the package's folders, and for no other folder. A module that
 is found in its folder as usual.
 
 The file: a line of text that says what the image was built for, the length of the index in 8 bytes,
-the index, and the code of each module (both `marshal`). The package's manifest holds the checksum
-of everything before the code, and the index holds the checksum of each module's code. Each checksum
-is compared before `marshal` reads the bytes. These are the checksums with which CPython validates
-bytecode: they find damage and a mix of two packages. They do not stop an attacker, who could as
-well write to the modules.
+the index, and the code of the modules (both `marshal`). The modules that the recorded start has
+imported stand in groups. A start reads a group at once, and the modules of a group share their
+names. The package's manifest holds the checksum of everything before the code, and the index holds
+the checksum of each group. Each checksum is compared before `marshal` reads the bytes. These are
+the checksums with which CPython validates bytecode: they find damage and a mix of two packages.
+They do not stop an attacker, who could as well write to the modules.
 
 Only `lib/okibi_start.py` uses an image. `okibi dev` and `okibi invoke` never do.
 """
@@ -33,14 +34,15 @@ from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import PatternCache
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
-FORMAT = "okibi-image-1"
+FORMAT = "okibi-image-2"
 LENGTH_BYTES = 8
 FIRST_READ = 1 << 19
 """Bytes of the first read; most indexes are smaller."""
 
-Entry = tuple[bool, int, int, bytes, bytes]
-"""A module: whether it is a package, the place and length of its code, the checksums of its code
-and of its source. The checksum of the source is empty for modules of installed packages."""
+Entry = tuple[bool, int, int, bytes, bytes, int]
+"""A module: whether it is a package, the place, length and checksum of its group, the checksum of
+its source, its place in the group. The checksum of the source is empty for modules of installed
+packages."""
 Folders = Mapping[str, Mapping[str, Entry]]
 """The modules by folder and last part of the name. A folder is relative to the package."""
 
@@ -116,6 +118,7 @@ class StartImage:
         self.namedtuples = NamedtupleCache(index["namedtuples"])
         self.patterns = PatternCache(*index["patterns"])
         self._failed = False
+        self._groups: dict[int, list[Any]] = {}
         # The system reads ahead while the first modules run.
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
@@ -166,23 +169,31 @@ class StartImage:
             entry: the module.
             path: the module's file.
         """
-        _, offset, size, expected, _ = entry
-        try:
-            data = os.pread(self._file, size, self._start + offset)
-            # The file's number may belong to another file, if the user's code closed all files.
-            if source_hash(data) != expected:
-                raise NotUsed("its checksum differs")
-            code: CodeType = marshal.loads(data)
-        except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
-            if not self._failed:
-                self._failed = True
-                log(f"{path} is not imported from {IMAGE}: {error}")
-            return None
+        _, offset, size, expected, _, place = entry
+        group = self._groups.get(offset)
+        # The module is imported again, if its code was taken out.
+        if group is None or group[place] is None:
+            try:
+                data = os.pread(self._file, size, self._start + offset)
+                # The file's number may belong to another file, if the user's code closed all files.
+                if source_hash(data) != expected:
+                    raise NotUsed("its checksum differs")
+                group = [*marshal.loads(data)]
+            except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
+                if not self._failed:
+                    self._failed = True
+                    log(f"{path} is not imported from {IMAGE}: {error}")
+                return None
+            if len(group) > 1:
+                self._groups[offset] = group
         self.hits += 1
+        # A module's code is freed once the module is executed.
+        code, group[place] = group[place], None
         return code if self.root == self.built_at else with_file(code, path)
 
     def end_start(self) -> None:
         """Let attrs, `re` and `namedtuple` compile again. Later imports still use the image."""
+        self._groups.clear()
         for cache in (self.attrs, self.namedtuples, self.patterns):
             cache.detach()
 

@@ -98,6 +98,27 @@ def test_only_the_user_s_own_modules_are_compared_at_each_start(tmp_path: Path) 
     assert [each.file for each in modules if each.is_checked] == ["app.py", "lib/mine.py"]
 
 
+def test_a_start_reads_together_what_it_imports_unchecked(tmp_path: Path) -> None:
+    modules = choose_modules(staged_in(tmp_path), recorded(tmp_path, *IMPORTED), Parts())
+
+    assert [each.file for each in modules if each.is_grouped] == [
+        "lib/attr/_make.py", "lib/trio/__init__.py", "made_dependency.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["managed", "bundled"])
+def test_only_a_bundled_standard_library_is_not_compared(tmp_path: Path, kind: str) -> None:
+    staged = staged_in(tmp_path)
+    staged = attrs.evolve(staged, target=attrs.evolve(staged.target, format=kind))
+    file = f"lib/python{staged.target.python_version}/made.py"
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text("")
+
+    modules = choose_modules(staged, recorded(tmp_path, file), Parts())
+
+    assert [e.is_checked for e in modules if e.file == file] == [kind == "managed"]
+
+
 @pytest.mark.parametrize(
     ("file", "loader"),
     [

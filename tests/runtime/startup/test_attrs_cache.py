@@ -1,6 +1,5 @@
 """attrs gets the code of its texts from the cache, and everything else from `compile`."""
 
-import marshal
 import sys
 from importlib.util import source_hash
 from types import ModuleType
@@ -15,7 +14,7 @@ NAME = "<attrs generated methods made.Made>"
 
 def cached(text: str = TEXT.format(salt=7)) -> CompileCache:
     code = compile(text, NAME, "exec", dont_inherit=True)
-    return CompileCache({(source_hash(stable_text(text).encode()), NAME): marshal.dumps(code)})
+    return CompileCache({(source_hash(stable_text(text).encode()), NAME): code})
 
 
 def test_a_text_loses_the_number_of_its_process() -> None:

@@ -1,7 +1,6 @@
 """`namedtuple` gets the code of constructors from the cache."""
 
 import collections
-import marshal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ TEXT = "lambda _cls, x, y: _tuple_new(_cls, (x, y))"
 
 @pytest.fixture
 def cache() -> Iterator[NamedtupleCache]:
-    cache = NamedtupleCache({TEXT: marshal.dumps(compile(TEXT, "<string>", "eval"))})
+    cache = NamedtupleCache({TEXT: compile(TEXT, "<string>", "eval")})
     cache.attach()
     yield cache
     cache.detach()

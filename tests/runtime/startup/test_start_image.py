@@ -299,7 +299,7 @@ TAG = f"{sys.implementation.cache_tag}".encode()
         (change_index, "its checksum is not the one in okibi-package.json"),
         (cut_short, "its checksum is not the one in okibi-package.json"),
         (lambda each: each.image.write_bytes(b""), "it is no image of this okibi"),
-        (change_first_line(b"okibi-image-1", b"okibi-image-9"), "it is no image of this okibi"),
+        (change_first_line(b"okibi-image-2", b"okibi-image-9"), "it is no image of this okibi"),
         (change_first_line(TAG, b"cpython-39"), "it was built for cpython-39, and this is cpython"),
         (change_first_line(os.uname().machine.encode(), b"vax"), "it was built for vax, and this"),
         (of_another_package, "it was built for another package"),
@@ -354,6 +354,40 @@ def test_damaged_code_is_not_read_and_the_module_comes_from_its_file(
     (said,) = capsys.readouterr().err.splitlines()
     assert said.endswith("made_helper.py is not imported from okibi.image: its checksum differs")
     assert (image.hits, len(loaded)) == (3, 3)
+
+
+def test_grouped_modules_are_read_once_and_again_after_the_start(
+    package: BuiltPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package.build(*MODULES, grouped=MODULES)
+    image = used(package)
+    loaded = list[object]()
+    monkeypatch.setattr(start_image, "marshal", Spy(loaded))
+
+    assert imported("made_app").handler(4, None) == 8
+    assert (image.hits, len(loaded)) == (4, 1)
+    del sys.modules["made_helper"]
+    assert imported("made_helper").double(2) == 4
+    assert len(loaded) == 2
+    image.end_start()
+    del sys.modules["made_helper"]
+    assert imported("made_helper").double(2) == 4
+    assert (image.hits, len(loaded)) == (6, 3)
+
+
+def test_modules_of_a_damaged_group_come_from_their_files(
+    package: BuiltPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package.build(*MODULES, grouped=MODULES)
+    data = bytearray(package.image.read_bytes())
+    data[data.index(b"Twice the number")] ^= 1
+    package.image.write_bytes(data)
+    image = used(package)
+
+    assert imported("made_app").handler(4, None) == 8
+
+    assert image.hits == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_after_all_files_are_closed_modules_come_from_their_files(
