@@ -40,9 +40,11 @@ class PrivateFile:
         try:
             while written < len(line):
                 written += os.write(self._file, line[written:])
-        except OSError:
+        except OSError as error:
             # Half a line would spoil the next one.
             os.ftruncate(self._file, size)
+            # The system does not name the file of a descriptor.
+            error.filename = str(self.path)
             raise
 
     def clear(self) -> None:

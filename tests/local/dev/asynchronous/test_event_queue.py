@@ -387,7 +387,7 @@ def test_a_write_that_fails_leaves_no_half_line(
 
     with monkeypatch.context() as patched:
         patched.setattr("os.write", full_disk)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/file'"):
             file.append(b"second\n")
     file.append(b"third\n")
     file.close()
