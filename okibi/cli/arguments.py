@@ -21,8 +21,12 @@ __all__ = [
     "parse_integer",
     "parse_number",
     "parse_seconds",
+    "raise_open_files_limit",
     "read_event",
 ]
+
+OPEN_FILES = 10_240
+"""Open files of a server: as many as macOS allows at most."""
 
 
 class BadInput(Exception):
@@ -195,3 +199,17 @@ def check_open_files(number: int, argument: str, alternative: str = "") -> None:
             f"{argument}: needs {number} open files, but the limit is {allowed};"
             f" run `ulimit -n {number}` first{alternative}"
         )
+
+
+def raise_open_files_limit() -> None:
+    """Raise the limit of open files to OPEN_FILES, or as far as the system allows.
+
+    macOS sets 256. A server needs one for each client, and several for each sandbox.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -18,7 +18,7 @@ from ...local.dev.asynchronous.private_files import FolderInUse
 from ...local.dev.dev_server import DevServer, open_dev_server
 from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import watch_sources
-from ..arguments import BadInput
+from ..arguments import BadInput, raise_open_files_limit
 from ..until_signal import run_command
 from .aws_identity import describe_identity
 from .colours import Colour, Paint, is_coloured
@@ -46,6 +46,7 @@ def dev(raw: RawDevOptions) -> int:
 
 async def _serve(options: DevOptions) -> int:
     """Serve until cancelled. Then print the events that have not ended."""
+    raise_open_files_limit()
     paint = Paint(is_coloured(sys.stdout))
     printer = LinePrinter()
     events = EventLines([function.name for function in options.functions], paint)

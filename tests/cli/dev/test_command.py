@@ -1,5 +1,6 @@
 """okibi dev as a process: errors that it survives, and its end."""
 
+import resource
 import signal
 import socket
 import subprocess
@@ -103,6 +104,21 @@ def test_a_log_file_in_the_project_does_not_reload_it(folder: Path) -> None:
 
     log_file = str(folder / "dev.log")
     assert (folder / "dev.log").read_text().split() == ["kept", log_file, log_file]
+
+
+def test_many_clients_are_served_where_few_files_may_be_open(folder: Path) -> None:
+    (folder / "app.py").write_text(
+        "import resource\n"
+        "def handler(event, context):\n"
+        "    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]\n"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with run_okibi_dev(folder, "app.handler") as dev:
+            assert int(httpx.get(dev.url).text) > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_port_in_use_is_named_with_what_to_do(folder: Path) -> None:
