@@ -257,7 +257,7 @@ class TemplateReader:
         self, logical_id: str, properties: Mapping[str, Any], environment: dict[str, str]
     ) -> dict[str, str]:
         """Add the layers whose code is on this machine to PYTHONPATH."""
-        paths = list(filter(None, [environment.get("PYTHONPATH")]))
+        paths = list[str]()
         layers: object = properties.get("Layers") or []
         for layer in cast("list[object]", layers) if isinstance(layers, list) else [layers]:
             name = as_text(as_mapping(layer).get("Ref", layer))
@@ -267,8 +267,12 @@ class TemplateReader:
                     f"{logical_id}.Layers", f"{layer_name(name)} is not added; {INSTALL}"
                 )
             else:
-                paths.append(str(folder))
-        return {**environment, "PYTHONPATH": os.pathsep.join(paths)} if paths else environment
+                # A later layer overwrites the files of those before it.
+                paths.insert(0, str(folder))
+        if not paths:
+            return environment
+        own = filter(None, [environment.get("PYTHONPATH")])
+        return {**environment, "PYTHONPATH": os.pathsep.join([*own, *paths])}
 
     def _find_layer(self, resource: Mapping[str, Any]) -> Path | None:
         """Find the folder of a layer's modules, if the layer is a folder of this template."""

@@ -14,6 +14,7 @@ __all__ = ["TemplateValues", "UnknownValue", "check_parameters"]
 
 VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 DYNAMIC = re.compile(r"\{\{resolve:([a-z-]+):")
+STACK_ID = "arn:aws:cloudformation:{}:{}:stack/{}/0"
 MAX_NAME = 64
 """Characters of a function's name."""
 MAX_DEPTH = 50
@@ -209,6 +210,7 @@ class TemplateValues:
             "AWS::Region": self.region,
             "AWS::AccountId": ACCOUNT_ID,
             "AWS::StackName": self.stack_name,
+            "AWS::StackId": STACK_ID.format(self.region, ACCOUNT_ID, self.stack_name),
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::NoValue": NO_VALUE,

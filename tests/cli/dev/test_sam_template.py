@@ -297,7 +297,7 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
 
     functions, left_out = read(tmp_path, json.dumps(template))
 
-    path = f"{tmp_path.resolve() / 'tools' / 'python'}{os.pathsep}{tmp_path.resolve() / 'more'}"
+    path = f"{tmp_path.resolve() / 'more'}{os.pathsep}{tmp_path.resolve() / 'tools' / 'python'}"
     assert functions["Visits"].settings.environment == {"PYTHONPATH": path}
     assert left_out == {
         "Visits.Layers": "built is not added; install its packages where okibi runs"

@@ -49,6 +49,7 @@ def parse(expression: str) -> Any:
         ("yes", "yes"),
         ("!Ref Stage", "test"),
         ("!Ref AWS::Region", "eu-central-1"),
+        ("!Ref AWS::StackId", "arn:aws:cloudformation:eu-central-1:012345678912:stack/shop/0"),
         ("!Ref Visits", "test-visits"),
         ("!Ref Plain", "Plain"),
         ("!Ref Visits.Alias", "arn:aws:lambda:us-east-1:012345678912:function:test-visits"),
