@@ -42,8 +42,6 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
             function has ended.
         TypeError: `actor` is none of these.
     """
-    if root.reason is not None:
-        raise LookupError(f"the function has ended: its tree has ended: {root.reason}")
     places = list(list_places(root))
     if isinstance(actor, str):
         ending = actor if actor.startswith("/") else f"/{actor}"
