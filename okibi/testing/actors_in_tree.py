@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from ..actors import Address, Name, Ref
-from ..actors.process import Phase, Process
+from ..actors.process import Process
 from ..supervisors.child_place import Place
 from ..supervisors.parent import Parent
 
@@ -42,6 +42,8 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
             function has ended.
         TypeError: `actor` is none of these.
     """
+    if root.reason is not None:
+        raise LookupError(f"no actor {actor!r}: the function has ended ({root.reason})")
     places = list(list_places(root))
     if isinstance(actor, str):
         ending = actor if actor.startswith("/") else f"/{actor}"
@@ -53,8 +55,6 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
         found = [each for each in places if each.path == path]
     else:
         raise TypeError(f"an actor is a Name, a Ref or a path, got {actor!r}")
-    if root.phase is Phase.DEAD:
-        raise LookupError(f"no actor {actor!r}: the function has ended ({root.reason})")
     exact = [each for each in found if each.path == actor]
     if len(exact or found) == 1:
         return (exact or found)[0]
