@@ -17,7 +17,7 @@ from ...local.dev.asynchronous.event_file import EventFileError
 from ...local.dev.asynchronous.private_files import FolderInUse
 from ...local.dev.dev_server import DevServer, open_dev_server
 from ...local.dev.scheduler import Scheduler
-from ...local.dev.source_changes import watch_sources
+from ...local.dev.source_changes import FOLDER_LIMIT, watch_sources
 from ..arguments import BadInput, raise_open_files_limit
 from ..until_signal import run_command
 from .aws_identity import describe_identity
@@ -139,11 +139,16 @@ async def _reload(
         text = f"{path.name} changed: end okibi dev and start it again, to serve what it says now"
         printer.write([paint(text, Colour.CYAN)])
 
+    def report_limit() -> None:
+        text = f"reload: {FOLDER_LIMIT:,} folders are watched; changes deeper down are not seen"
+        printer.write([paint(text, Colour.YELLOW)])
+
     extra: dict[Path, Callable[[Path], None]] = {options.source: ask_for_restart}
     if options.env_file is not None:
         extra[options.env_file] = read_variables
     try:
-        await watch_sources(pools, extra=extra, ignored=_list_own_files(options))
+        ignored = _list_own_files(options)
+        await watch_sources(pools, extra=extra, ignored=ignored, on_limit=report_limit)
     except OSError as error:
         printer.write([paint(f"reload is off: {error}", Colour.RED)])
 

@@ -106,6 +106,7 @@ async def watch_sources(
     *,
     extra: Mapping[Path, Callable[[Path], None]] | None = None,
     ignored: Collection[Path] = (),
+    on_limit: Callable[[], None] | None = None,
     task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Reload pools when files of their functions change, until cancelled.
@@ -119,6 +120,7 @@ async def watch_sources(
             every task root.
         ignored: files and folders within task roots that do not count, such as the queue of
             `--data`.
+        on_limit: called once if there are FOLDER_LIMIT folders or more.
         task_status: started when changes are seen.
 
     Raises:
@@ -139,6 +141,9 @@ async def watch_sources(
     missing = set[Path]()
     while True:
         folders = await trio.to_thread.run_sync(_list_folders, roots, callbacks, hidden)
+        if on_limit is not None and len(folders) >= FOLDER_LIMIT:
+            on_limit()
+            on_limit = None
         for pool in pools:
             # A folder is back, as after a checkout of another branch and back.
             if pool.function.settings.task_root in missing.intersection(folders):

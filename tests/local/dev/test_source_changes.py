@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -309,6 +310,25 @@ def test_the_nearest_folders_of_a_large_tree_are_watched(
     monkeypatch.setattr("okibi.local.dev.source_changes.FOLDER_LIMIT", 3)
 
     assert set(find_folders([tmp_path])) == {tmp_path, tmp_path / "a", tmp_path / "d"}
+
+
+async def test_a_limit_on_the_watched_folders_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.setattr("okibi.local.dev.source_changes.FOLDER_LIMIT", 2)
+    reached = list[None]()
+    async with (
+        open_sandbox_pool(plain_function(tmp_path), start_ahead=False) as pool,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(partial(watch_sources, [pool], on_limit=lambda: reached.append(None)))
+        # A new folder makes the watcher start anew.
+        (tmp_path / "c").mkdir()
+        await trio.sleep(0.2)
+        nursery.cancel_scope.cancel()
+
+    assert len(reached) == 1
 
 
 @pytest.mark.parametrize(
