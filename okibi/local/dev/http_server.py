@@ -29,6 +29,12 @@ MAX_HEADER_SIZE = 64 * 1024
 IDLE_LIMIT = 60.0
 """Seconds for which a connection without a request stays open."""
 
+END_LIMIT = 0.3
+"""Seconds that requests in progress have at the end of the server.
+
+The sandboxes end at the same time, so the events that run have an outcome at once.
+"""
+
 _logger = logging.getLogger("okibi.dev")
 
 # anycorn's types spell out each message of ASGI.
@@ -39,7 +45,9 @@ _TcpServer: Any = tcp_server.TCPServer
 async def serve_application(
     application: AsgiApplication, listeners: Sequence[trio.SocketListener]
 ) -> None:
-    """Serve connections until cancelled; then close them and the listeners.
+    """Serve connections until cancelled.
+
+    Then the listeners close at once, idle connections too, and requests in progress have 0.3 s.
 
     Args:
         application: an ASGI 3 application. It gets no lifespan messages.
@@ -48,8 +56,29 @@ async def serve_application(
     Example:
         nursery.start_soon(serve_application, application, listeners)
     """
-    serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure())
-    await trio.serve_listeners(serve, list(listeners))
+    contexts = set[worker_context.WorkerContext]()
+    serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure(), contexts)
+    async with trio.open_nursery() as nursery:
+        ended = trio.Event()
+        connections = await nursery.start(_hold_connections, ended)
+        try:
+            await trio.serve_listeners(serve, list(listeners), handler_nursery=connections)
+        finally:
+            connections.cancel_scope.deadline = trio.current_time() + END_LIMIT
+            ended.set()
+            with trio.CancelScope(shield=True):
+                for context in list(contexts):
+                    await context.terminated.set()
+
+
+async def _hold_connections(
+    ended: trio.Event, task_status: "trio.TaskStatus[trio.Nursery]" = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Keep the connections open until `ended` is set and they have ended, also if cancelled."""
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as connections:
+            task_status.started(connections)
+            await ended.wait()
 
 
 def _configure() -> anycorn.Config:
@@ -64,11 +93,13 @@ def _configure() -> anycorn.Config:
 async def _serve_connection(
     application: object,
     config: anycorn.Config,
+    contexts: set[worker_context.WorkerContext],
     stream: trio.SocketStream,
 ) -> None:
     raw = socket.socket(fileno=stream.socket.detach())
-    # With a context of its own, a connection can end alone.
+    # With a context of its own, a connection can be told to end.
     context = worker_context.WorkerContext(None)
+    contexts.add(context)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_shut_down_when_cancelled, raw)
@@ -81,6 +112,8 @@ async def _serve_connection(
             nursery.cancel_scope.cancel()
     except Exception as error:
         _logger.info("closed a connection: %s", _describe(error))
+    finally:
+        contexts.remove(context)
 
 
 async def _shut_down_when_cancelled(raw: socket.socket) -> None:

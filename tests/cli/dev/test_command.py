@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -137,6 +138,19 @@ def test_a_port_in_use_is_named_with_what_to_do(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_event_that_runs_at_the_end_is_answered(folder: Path) -> None:
+    (folder / "app.py").write_text(
+        "import time\ndef handler(event, context):\n    print('runs')\n    time.sleep(9)\n"
+    )
+    with run_okibi_dev(folder, "app.handler") as dev, ThreadPoolExecutor() as threads:
+        call = threads.submit(httpx.get, dev.url, timeout=HANG)
+        dev.wait_for("runs")
+
+        assert dev.end() == 130
+        assert call.result().status_code == 502
+        assert any("Runtime.ExitError" in line for line in dev.output)
+
+
 def test_queued_events_are_named_at_the_end(folder: Path) -> None:
     (folder / "app.py").write_text("import time\ndef handler(event, context): time.sleep(60)\n")
 
