@@ -114,7 +114,10 @@ class HttpFront:
             if len(event) <= MAX_EVENT_SIZE:
                 await self._invoke(target, request, event, receive, send)
                 return
-        await self._answer(send, target, request, target.service.too_large)
+        megabytes = min(limit, MAX_EVENT_SIZE) >> 20
+        remark = f"the limit is {megabytes} MB; Base64 makes a binary body a third larger"
+        too_large = attrs.evolve(target.service.too_large, remark=remark)
+        await self._answer(send, target, request, too_large)
 
     # -- finding the function
 

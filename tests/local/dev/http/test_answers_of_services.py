@@ -58,13 +58,14 @@ class Client:
 
     path: str
     patience: float = float("inf")
+    body: bytes = b""
     sent: list[MutableMapping[str, Any]] = attrs.field(factory=list[MutableMapping[str, Any]])
     _asked: bool = False
 
     async def receive(self) -> MutableMapping[str, Any]:
         if not self._asked:
             self._asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": self.body, "more_body": False}
         await trio.sleep(self.patience)
         return {"type": "http.disconnect"}
 
@@ -194,6 +195,21 @@ async def test_a_malformed_response_is_an_error_and_one_line(
     assert answer is not None
     assert answer[0] == status
     assert LogLine("slow", f"{line}; write json.dumps(body)") in reports
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/api", "HTTP API answered 413: the limit is 6 MB; Base64 makes"),
+        ("/alb", "load balancer answered 413: the limit is 1 MB; Base64 makes"),
+    ],
+)
+async def test_a_request_that_is_too_large_is_one_line_with_the_limit(path: str, line: str) -> None:
+    reports: list[object] = []
+    client = Client(path, body=b"\xff" * 5_000_000)
+    assert await client.ask(HttpFront({"slow": Slow()}, reports.append))
+
+    assert [each.text[: len(line)] for each in reports if isinstance(each, LogLine)] == [line]
 
 
 async def test_a_reload_may_change_the_routes(autojump_clock: trio.testing.MockClock) -> None:
