@@ -15,7 +15,7 @@ from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Sch
 from ...local.settings import RESERVED_VARIABLES, FunctionSettings
 from ..arguments import BadInput, check_handler
 from .left_out import LeftOut
-from .template_code import find_code
+from .template_code import find_code, has_module
 from .template_cors import read_cors
 from .template_file import FUNCTIONS, as_mapping, as_text
 from .template_values import TemplateValues, UnknownValue
@@ -197,7 +197,10 @@ class TemplateReader:
         except BadInput as error:
             self.mistakes.append(f"{logical_id}.Handler: {error}")
             return None
-        if not runtime.startswith(("python", "provided", "custom")):
+        # With the runtime "provided", the code may be a program in another language.
+        if not runtime.startswith("python") and not (
+            runtime.startswith(("provided", "custom")) and has_module(folder, handler)
+        ):
             self.leave_out(logical_id, f"Runtime {runtime or 'missing'}; only Python is served")
             return None
         if note:

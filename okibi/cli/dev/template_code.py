@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["find_code"]
+__all__ = ["find_code", "has_module"]
 
 
 def find_code(
@@ -45,5 +45,8 @@ def find_code(
 
 def has_module(folder: Path, handler: str) -> bool:
     """Whether the module of a handler is in a folder."""
-    module = folder.joinpath(*handler.rpartition(".")[0].replace(".", "/").split("/"))
-    return module.with_suffix(".py").is_file() or (module / "__init__.py").is_file()
+    name, _, _ = handler.rpartition(".")
+    module = folder.joinpath(*name.replace(".", "/").split("/"))
+    return bool(name) and (
+        module.with_suffix(".py").is_file() or (module / "__init__.py").is_file()
+    )

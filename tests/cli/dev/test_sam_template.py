@@ -326,6 +326,10 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
         ({"InlineCode": "pass"}, "no function that okibi dev can serve .*its code is in the templ"),
         ({"Handler": {"Ref": "A"}}, "Visits.Handler: A is neither a parameter nor a resource"),
         ({"CodeUri": "gone"}, "no function that okibi dev can serve .*there is no folder gone"),
+        (
+            {"Runtime": "provided.al2023", "Handler": "bootstrap"},
+            r"no function that okibi dev can serve .*Runtime provided\.al2023; only Python",
+        ),
         ({"Runtime": "java21"}, "no function that okibi dev can serve .*Runtime java21"),
     ],
 )
