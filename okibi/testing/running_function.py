@@ -1,9 +1,9 @@
 """Run a function's whole tree in the trio run of a test."""
 
 import math
+import threading
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from threading import Lock
 from typing import Any
 
 import attrs
@@ -317,16 +317,22 @@ async def running(
 
 
 # A function changes what belongs to the process: a signal handler, an environment variable, clocks.
-_runs = Lock()
+_runs_in: tuple[threading.Thread, trio.lowlevel.TrioToken] | None = None
 
 
 @contextmanager
 def _run_alone() -> Generator[None]:
-    if not _runs.acquire(blocking=False):
-        raise RuntimeError(
-            "another function runs in this process: end its block of `running` first"
-        )
+    global _runs_in
+    thread, run = threading.current_thread(), trio.lowlevel.current_trio_token()
+    if _runs_in is not None:
+        other_thread, other_run = _runs_in
+        # Another run of this thread has crashed before the end of its block.
+        if other_run is run or (other_thread is not thread and other_thread.is_alive()):
+            raise RuntimeError(
+                "another function runs in this process: end its block of `running` first"
+            )
+    _runs_in = thread, run
     try:
         yield
     finally:
-        _runs.release()
+        _runs_in = None

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 import attrs
@@ -22,6 +23,7 @@ from okibi.testing import (
     context,
     function_engine,
     running,
+    running_function,
     virtual_time,
 )
 from tests.limits import HANG
@@ -640,6 +642,16 @@ async def test_two_functions_at_once_are_refused() -> None:
                 pass
         with pytest.raises(RuntimeError, match="another function runs"):
             await trio.to_thread.run_sync(run_once)
+
+
+def test_a_block_that_was_not_left_does_not_disturb_later_tests() -> None:
+    with ExitStack() as left:
+
+        async def crash() -> None:
+            left.enter_context(running_function._run_alone())
+
+        trio.run(crash)
+        run_once()
 
 
 def test_running_without_trio_says_what_to_write() -> None:
