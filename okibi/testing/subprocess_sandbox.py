@@ -12,7 +12,7 @@ import trio
 
 from ..local import FunctionSettings, LocalLambda, open_local_lambda
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
-from .function_error import decode_result, encode_event
+from .function_error import FunctionError, decode_result, encode_event
 from .handler_context import encode_client_context
 
 T = TypeVar("T")
@@ -57,7 +57,15 @@ class Sandbox:
         payload, encoded = encode_event(event), encode_client_context(client_context)
         function = self._opened.result()
         result = self._call(lambda: function.invoke(payload, client_context=encoded))
-        return decode_result(result)
+        try:
+            return decode_result(result)
+        except FunctionError as error:
+            if error.error_type == "Runtime.ImportModuleError":
+                error.add_note(
+                    f"The sandbox imports from {self._settings.task_root}. task_root=... gives"
+                    " another folder; sandbox(function) finds that of the function."
+                )
+            raise
 
     @property
     def starts(self) -> int:

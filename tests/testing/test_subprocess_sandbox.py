@@ -94,6 +94,18 @@ def test_a_function_that_cannot_start_says_why(folder: Path) -> None:
         box.invoke()
 
 
+def test_a_module_that_is_not_found_fails_with_the_folder_and_the_remedy(tmp_path: Path) -> None:
+    with (
+        sandbox("kit_app.function", task_root=tmp_path) as box,
+        pytest.raises(FunctionError, match="No module named 'kit_app'") as failed,
+    ):
+        box.invoke()
+
+    (note,) = failed.value.__notes__
+    assert str(tmp_path) in note
+    assert "sandbox(function)" in note
+
+
 def test_a_wrong_argument_is_raised_at_once(folder: Path) -> None:
     box = sandbox("kit_app.function", task_root=folder / "none")
 
