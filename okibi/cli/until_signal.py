@@ -1,6 +1,5 @@
 """Run a command until it ends or a signal arrives, and turn its end into an exit code."""
 
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -79,9 +78,10 @@ async def until_signal(
             async def cancel_on_signal() -> None:
                 nonlocal code
                 async for number in signals:
-                    if code and second_signal_kills:
-                        signal.signal(number, signal.SIG_DFL)
-                        os.kill(os.getpid(), number)
+                    if second_signal_kills:
+                        # The system kills: this thread may block, as in a write to a paused pager.
+                        for each in caught:
+                            signal.signal(each, signal.SIG_DFL)
                     code = BY_SIGNAL + number
                     working.cancel()
 
