@@ -9,7 +9,7 @@ Afterwards `import ssl` imports the real module; only the modules that were impo
 the placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
 
-`late_trio` leaves out submodules of trio itself.
+`late_trio` leaves out submodules of trio itself, and `late_validators` those of attrs.
 
 Drawback: a module that is imported this late is searched for in the user's folder first. A user's
 `ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path.
@@ -34,12 +34,14 @@ from types import ModuleType
 from typing import Any
 
 from .late_trio import import_late
+from .late_validators import LATE_MODULES, LateInstanceOf, import_validators_when_used
 
 # Not tokenize and traceback: an error report uses them, and a user may have such a file.
 UNUSED_AT_START = (
     "ast", "hmac", "idna", "locale", "platform", "shutil", "ssl", "subprocess", "tempfile",
+    *LATE_MODULES,
 )  # fmt: skip
-KNOWN: dict[str, dict[str, object]] = {}
+KNOWN: dict[str, dict[str, object]] = {LATE_MODULES[0]: {"instance_of": LateInstanceOf}}
 """Values of modules, by module and name, that need no import."""
 if sys.implementation.name == "cpython":
     # attrs asks for it when it is imported.
@@ -61,6 +63,7 @@ def import_trio() -> None:
         util.find_library = partial(_find_library, find)
     try:
         import_late(partial(import_without, "trio", UNUSED_AT_START))
+        import_validators_when_used(Placeholder)
     finally:
         util.find_library = find
 
