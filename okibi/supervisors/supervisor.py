@@ -136,7 +136,7 @@ class Supervisor(Restarter):
         spec: the children and the options.
     """
 
-    spec: SupervisorSpec
+    spec: SupervisorSpec = attrs.field(repr=False)
     _places: dict[str, Place] = attrs.field(factory=dict[str, Place], init=False)
     _restarts: tuple[float, ...] = attrs.field(default=(), init=False)
 

@@ -182,6 +182,19 @@ async def test_intensity_0_gives_up_at_the_first_crash(stage: Stage) -> None:
     assert isinstance(error.__cause__, Boom)
 
 
+async def test_a_crash_report_of_a_supervisor_does_not_repeat_its_spec(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(nursery: trio.Nursery) -> None:
+        await supervise(nursery, stage.tree("ab", intensity=0), path="/top")
+        player("a").cast_nowait(Player.leave, BOOM)
+
+    await run_until_it_gives_up(body)
+
+    assert "/top (incarnation 1) ended" in caplog.text
+    assert "SupervisorSpec" not in caplog.text
+
+
 async def test_a_jump_of_the_clock_does_not_use_up_the_intensity(
     stage: Stage, nursery: trio.Nursery, mock_clock: MockClock
 ) -> None:
