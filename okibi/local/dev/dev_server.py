@@ -92,8 +92,8 @@ async def open_dev_server(
 
     The schedules of the functions are not run: see `Scheduler`.
 
-    One port serves Lambda's API, the function URLs and the routes. At the end of the block, requests
-    in progress have 0.3 s. Then all sandboxes end.
+    One port serves Lambda's API, the function URLs and the routes. At the end of the block,
+    requests in progress have 0.3 s. Then all sandboxes end.
 
     Args:
         functions: the functions, each with a name of its own.

@@ -58,13 +58,14 @@ async def serve_application(
     """
     contexts = set[worker_context.WorkerContext]()
     serve = partial(_serve_connection, _wrap_app(application, 0, "asgi"), _configure(), contexts)
+    opened, ended = list[trio.Nursery](), trio.Event()
     async with trio.open_nursery() as nursery:
-        ended = trio.Event()
-        connections = await nursery.start(_hold_connections, ended)
+        # Not `nursery.start`, which a cancel would let wait for the end of the shielded task.
+        nursery.start_soon(_hold_connections, opened, ready := trio.Event(), ended)
         try:
-            await trio.serve_listeners(serve, list(listeners), handler_nursery=connections)
+            await ready.wait()
+            await trio.serve_listeners(serve, list(listeners), handler_nursery=opened[0])
         finally:
-            connections.cancel_scope.deadline = trio.current_time() + END_LIMIT
             ended.set()
             with trio.CancelScope(shield=True):
                 for context in list(contexts):
@@ -72,13 +73,15 @@ async def serve_application(
 
 
 async def _hold_connections(
-    ended: trio.Event, task_status: "trio.TaskStatus[trio.Nursery]" = trio.TASK_STATUS_IGNORED
+    opened: list[trio.Nursery], ready: trio.Event, ended: trio.Event
 ) -> None:
     """Keep the connections open until `ended` is set and they have ended, also if cancelled."""
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as connections:
-            task_status.started(connections)
+            opened.append(connections)
+            ready.set()
             await ended.wait()
+            connections.cancel_scope.deadline = trio.current_time() + END_LIMIT
 
 
 def _configure() -> anycorn.Config:
