@@ -348,7 +348,7 @@ def test_a_plain_def_runs_on_the_main_thread_and_is_interrupted() -> None:
 
     @virtual_time
     async def main() -> None:
-        async with running(handler, timeout=0.2) as app:
+        async with running(handler, timeout=0.6) as app:
             with pytest.raises(FunctionTimedOut, match="DeadlineExceeded"):
                 await app.invoke(HANG)
             assert await app.invoke(0.0) is True
@@ -561,7 +561,7 @@ async def test_a_late_event_of_an_open_asyncio_loop_is_answered_before_the_end()
     for _ in range(5):
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
-            async with running(handler, timeout=0.2) as app:
+            async with running(handler, timeout=0.6) as app:
                 with pytest.raises(FunctionTimedOut):
                     await app.invoke()
                 with pytest.raises(FunctionError, match="asyncio loop that is still open"):
