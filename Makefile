@@ -13,7 +13,8 @@
 #                imported from a start image in each process
 #   make test-packages   twenty packages that run on Lambda, each imported from a start image
 #   make cold    the cold start of packages that `okibi package` built, beside awslambdaric;
-#                COLD="--share" shows what each part of the image saves, COLD="--cold" drops the page cache
+#                COLD="--share" shows what each part of the image saves, COLD="--cold" drops the page cache,
+#                COLD="--bundled" also measures packages with their own Python
 #   make check   format, lint, both type checkers, the import contract
 #   make docs    the documentation: docs/_build/html/index.html
 #   make bench   warm overhead, cold start and crashes against awslambdaric; the lower layers beside
