@@ -72,7 +72,7 @@ async def measure(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
 
 
 async def _watch(pool: SandboxPool, task_status: trio.TaskStatus[None]) -> None:
-    await watch_sources([pool], task_status=task_status)
+    await watch_sources([pool], on_start=task_status.started)
 
 
 async def save(code: Path, number: int, seen: _Reloads) -> float:

@@ -60,11 +60,14 @@ async def _serve(options: DevOptions) -> int:
     try:
         async with open_dev_server(functions, settings) as server, trio.open_nursery() as nursery:
             opened.append(server)
+            if options.reload:
+                # A file that is saved once the first lines are printed is seen.
+                watching = trio.Event()
+                nursery.start_soon(_reload, options, server, printer, paint, watching.set)
+                await watching.wait()
             printer.write_first(_start_lines(options, server, paint))
             nursery.start_soon(printer.run, nursery.cancel_scope)
             nursery.start_soon(Scheduler(functions, server.queue.put).run)
-            if options.reload:
-                nursery.start_soon(_reload, options, server, printer, paint)
             await trio.sleep_forever()
     except (FolderInUse, EventFileError) as error:
         raise BadInput(str(error)) from error
@@ -120,9 +123,21 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
 
 
 async def _reload(
-    options: DevOptions, server: DevServer, printer: LinePrinter, paint: Paint
+    options: DevOptions,
+    server: DevServer,
+    printer: LinePrinter,
+    paint: Paint,
+    on_start: Callable[[], None],
 ) -> None:
-    """Reload functions when their files change."""
+    """Reload functions when their files change.
+
+    Args:
+        options: of the command.
+        server: has the functions.
+        printer: prints what can only be said here.
+        paint: colours.
+        on_start: called when changes are seen from now on, or never will be.
+    """
     pools = [*server.pools.values()]
 
     def read_variables(_: Path) -> None:
@@ -148,9 +163,12 @@ async def _reload(
         extra[options.env_file] = read_variables
     try:
         ignored = _list_own_files(options)
-        await watch_sources(pools, extra=extra, ignored=ignored, on_limit=report_limit)
+        await watch_sources(
+            pools, extra=extra, ignored=ignored, on_start=on_start, on_limit=report_limit
+        )
     except OSError as error:
         printer.write([paint(f"reload is off: {error}", Colour.RED)])
+        on_start()
 
 
 def _list_own_files(options: DevOptions) -> list[Path]:

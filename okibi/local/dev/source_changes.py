@@ -106,8 +106,8 @@ async def watch_sources(
     *,
     extra: Mapping[Path, Callable[[Path], None]] | None = None,
     ignored: Collection[Path] = (),
+    on_start: Callable[[], None] | None = None,
     on_limit: Callable[[], None] | None = None,
-    task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Reload pools when files of their functions change, until cancelled.
 
@@ -120,8 +120,8 @@ async def watch_sources(
             every task root.
         ignored: files and folders within task roots that do not count, such as the queue of
             `--data`.
+        on_start: called once, when changes are seen from now on.
         on_limit: called once if there are FOLDER_LIMIT folders or more.
-        task_status: started when changes are seen.
 
     Raises:
         OSError: the system watches no more folders (fs.inotify.max_user_watches).
@@ -130,13 +130,12 @@ async def watch_sources(
     callbacks = {path.parent.resolve() / path.name: call for path, call in (extra or {}).items()}
     hidden = frozenset(path.resolve() for path in ignored)
     roots = list(dict.fromkeys(pool.function.settings.task_root for pool in pools))
-    started = False
 
     async def report_start() -> None:
-        nonlocal started
-        if not started:
-            started = True
-            task_status.started()
+        nonlocal on_start
+        if on_start is not None:
+            on_start()
+            on_start = None
 
     missing = set[Path]()
     while True:

@@ -62,7 +62,9 @@ async def watched(
                 await reported.wait_for(SandboxStarted, len(pools))
 
             async def watch(task_status: trio.TaskStatus[None]) -> None:
-                await watch_sources(pools, extra=extra, ignored=ignored, task_status=task_status)
+                await watch_sources(
+                    pools, extra=extra, ignored=ignored, on_start=task_status.started
+                )
 
             await nursery.start(watch)
             yield pools[0], reported
@@ -322,7 +324,16 @@ async def test_a_limit_on_the_watched_folders_is_said_once(
         open_sandbox_pool(plain_function(tmp_path), start_ahead=False) as pool,
         trio.open_nursery() as nursery,
     ):
-        await nursery.start(partial(watch_sources, [pool], on_limit=lambda: reached.append(None)))
+        watching = trio.Event()
+        nursery.start_soon(
+            partial(
+                watch_sources,
+                [pool],
+                on_start=watching.set,
+                on_limit=lambda: reached.append(None),
+            )
+        )
+        await watching.wait()
         # A new folder makes the watcher start anew.
         (tmp_path / "c").mkdir()
         await trio.sleep(0.2)
