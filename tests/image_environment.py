@@ -53,10 +53,10 @@ def write_image(folder: Path) -> int:
     files = sorted(
         file.relative_to(ROOT).as_posix() for each in packages for file in each.rglob("*.py")
     )
-    modules = list[tuple[str, str, str, bool]]()
+    modules = list[tuple[str, str, str, bool, bool]]()
     for file in files:
         above, _, name = file.removesuffix("/__init__.py").removesuffix(".py").rpartition("/")
-        modules.append((above, name, file, False))
+        modules.append((above, name, file, False, True))
     with tempfile.TemporaryDirectory() as scratch:
         out, entry = Path(scratch, "rows"), Path(scratch, "entry.py")
         out.touch()
