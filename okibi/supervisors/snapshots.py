@@ -233,15 +233,22 @@ def _describe(node: Snapshot) -> Iterator[str]:
         yield "suspended"
     if node.restarts:
         yield f"restarted {node.restarts} x"
-    if node.recent_restarts:
-        restarts = "restart" if node.recent_restarts == 1 else "restarts"
-        yield f"{node.recent_restarts} recent {restarts}"
-    if node.waiting:
-        yield f"{node.waiting} waiting (at most {node.peak})"
-    if node.callers:
-        yield f"{node.callers} callers"
+    yield from describe_load(node.recent_restarts, node.waiting, node.peak, node.callers)
     if node.message or node.line:
         yield _describe_activity(node)
+
+
+def describe_load(recent_restarts: int, waiting: int, peak: int, callers: int) -> Iterator[str]:
+    """Yield the parts of an actor's line on restarts, messages and callers; each field as in
+    `Snapshot`.
+    """
+    if recent_restarts:
+        restarts = "restart" if recent_restarts == 1 else "restarts"
+        yield f"{recent_restarts} recent {restarts}"
+    if waiting:
+        yield f"{waiting} waiting (at most {peak})"
+    if callers:
+        yield f"{callers} callers"
 
 
 def _describe_activity(node: Snapshot) -> str:

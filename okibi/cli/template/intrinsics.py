@@ -1,6 +1,6 @@
 """The values and functions of CloudFormation that templates use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 __all__ = [
     "ACCOUNT",
@@ -12,7 +12,6 @@ __all__ = [
     "arn",
     "get_att",
     "get_output",
-    "list_tags",
     "make_role",
     "make_statement",
     "ref",
@@ -90,8 +89,3 @@ def make_role(
 def get_output(description: str, value: object) -> Resource:
     """Make an output of the stack."""
     return {"Description": description, "Value": value}
-
-
-def list_tags(tags: Mapping[str, object]) -> list[Resource]:
-    """Write tags as CloudFormation does."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

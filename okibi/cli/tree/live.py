@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from ...runtime.errors.user_code import is_okibi_file
+from ...supervisors.snapshots import describe_load
 from ..arguments import BadInput, parse_integer
 from ..output import write_err, write_text
 from ..until_signal import run_command
@@ -166,13 +167,7 @@ def describe_live(node: LiveNode) -> Iterator[str]:
         yield "suspended"
     if node.incarnation > 1:
         yield f"restarted {node.incarnation - 1} x"
-    if node.recent_restarts:
-        restarts = "restart" if node.recent_restarts == 1 else "restarts"
-        yield f"{node.recent_restarts} recent {restarts}"
-    if node.waiting:
-        yield f"{node.waiting} waiting (at most {node.peak})"
-    if node.callers:
-        yield f"{node.callers} callers"
+    yield from describe_load(node.recent_restarts, node.waiting, node.peak, node.callers)
     if node.message:
         age = "" if node.message_age is None else f" for {_duration(node.message_age)}"
         yield f"handling {node.message}{age}"

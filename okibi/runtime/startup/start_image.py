@@ -51,18 +51,6 @@ class NotUsed(Exception):
     """The image does not fit. The message says why."""
 
 
-def platform_line(cache_tag: str, magic: bytes, machine: str, package: str) -> str:
-    """Return the first line of an image.
-
-    Args:
-        cache_tag: of the interpreter, such as `cpython-313`.
-        magic: the interpreter's magic number of bytecode.
-        machine: the processor, as `uname` names it.
-        package: the hash of the package, as in its manifest.
-    """
-    return f"{FORMAT} {cache_tag} {magic.hex()} {machine} {package}\n"
-
-
 def use_start_image(lib: str) -> "StartImage | None":
     """Import from the image of a package, from now on. Without an image, do nothing.
 

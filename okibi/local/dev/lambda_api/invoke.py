@@ -111,8 +111,8 @@ class Invoker:
         pool, invocation = self._read(function_name, query, headers, body)
         answer = {"X-Amz-Executed-Version": "$LATEST"}
         if read_choice(headers, "X-Amz-Invocation-Type", "RequestResponse", "DryRun") == "DryRun":
-            refusal = LambdaResponse(204, b"", answer, request_id=invocation.request_id)
-            await send_response(send, refusal)
+            dry_run = LambdaResponse(204, b"", answer, request_id=invocation.request_id)
+            await send_response(send, dry_run)
             return
         head = LambdaResponse(
             200,
