@@ -65,7 +65,7 @@ def write_image(folder: Path) -> int:
         recording = parse_rows(out.read_bytes(), "")
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,
-        "folder": str(ROOT), "root": str(ROOT), "modules": modules,
+        "folder": str(ROOT), "root": str(ROOT), "modules": modules, "library": [],
         "attrs": [(stable_text(each.source), each.filename, each.source, each.flags)
                   for each in unique_texts(recording)],
         "namedtuples": sorted(recording.namedtuples), "patterns": sorted_patterns(recording),

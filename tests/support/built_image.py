@@ -59,6 +59,7 @@ class BuiltPackage:
         texts: Mapping[tuple[str, str], str] = MappingProxyType({}),
         namedtuples: tuple[str, ...] = (),
         patterns: tuple[tuple[str, bool, int], ...] = (),
+        library: tuple[str, ...] = (),
         machine: str = "",
     ) -> None:
         """Build the image of some of the files.
@@ -70,6 +71,7 @@ class BuiltPackage:
             texts: sources that attrs compiles, by key and file name.
             namedtuples: texts of constructors.
             patterns: text, whether it is of bytes, flags.
+            library: files of the standard library.
             machine: the processor; "" for this one.
         """
         modules = list[tuple[str, str, str, bool, bool]]()
@@ -83,6 +85,7 @@ class BuiltPackage:
             "folder": str(self.root),
             "root": "/var/task",
             "modules": modules,
+            "library": library,
             "attrs": [(key, name, source, 0) for (key, name), source in texts.items()],
             "namedtuples": namedtuples,
             "patterns": patterns,

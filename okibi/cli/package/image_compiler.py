@@ -139,6 +139,7 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
     parts: dict[str, Any] = {
         "root": root,
         "folders": folders,
+        "library": tuple(order["library"]),
         "attrs": attrs,
         "namedtuples": namedtuples,
         "patterns": (version, compile_patterns(order["patterns"])),

@@ -1,7 +1,8 @@
 """Write the start image of a package: `lib/okibi.image`.
 
-The image has the modules that a recorded start imported from the package, all modules of okibi, and
-what attrs, `re` and `namedtuple` compiled. `okibi.runtime.startup.start_image` imports from it.
+The image has the modules that a recorded start imported from the package, all modules of okibi,
+what attrs, `re` and `namedtuple` compiled, and the names of the files that the start read from the
+standard library. `okibi.runtime.startup.start_image` imports from it.
 """
 
 import csv
@@ -11,6 +12,7 @@ import platform
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -260,6 +262,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "folder": str(staged.folder),
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
+        "library": list_library(staged, recording) if parts.modules else [],
         "attrs": [
             (stable_text(each.source), each.filename, each.source, each.flags)
             for each in (unique_texts(recording) if parts.attrs else ())
@@ -332,6 +335,32 @@ def find_file(staged: Staged, module: RecordedModule) -> str:
         if own.is_file() and file.is_file() and own.read_bytes() == file.read_bytes():
             return own.relative_to(staged.folder).as_posix()
     return ""
+
+
+def list_library(staged: Staged, recording: Recording) -> list[str]:
+    """Return the files of the standard library that a start reads, sorted.
+
+    Args:
+        staged: the package. What it has itself is left out.
+        recording: what a start imported.
+
+    Returns:
+        Bytecode and extension modules as the target's Python names them, relative to its library.
+    """
+    target = staged.target
+    tag = "cpython-{}{}".format(*target.python)
+    files = set[str]()
+    for module in recording.modules:
+        if module.name.partition(".")[0] not in sys.stdlib_module_names:
+            continue
+        folder, _, stem = module.name.replace(".", "/").rpartition("/")
+        if module.is_package:
+            folder, stem = f"{folder}/{stem}", "__init__"
+        if module.loader in LOADERS and not find_file(staged, module):
+            files.add(f"{folder}/__pycache__/{stem}.{tag}.pyc".removeprefix("/"))
+        elif "/lib-dynload/" in module.file:
+            files.add(f"lib-dynload/{stem}.{tag}-{target.machine}-linux-gnu.so")
+    return sorted(files)
 
 
 def installed_files(folder: Path) -> set[str]:

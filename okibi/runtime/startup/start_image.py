@@ -2,7 +2,8 @@
 
 The image is one file beside okibi's folder. It has the bytecode of the modules that a start
 imports, so a start reads one file instead of hundreds. It also has what attrs, `re` and
-`namedtuple` would compile during the imports. `sys.path` decides as usual: the image has a
+`namedtuple` would compile during the imports, and a list of the files of the standard library that
+the start reads. `sys.path` decides as usual: the image has a
 finder for each of the package's folders, and for no other folder. A module that is not in the image
 is found in its folder as usual.
 
@@ -29,12 +30,12 @@ from typing import Any
 
 from .attrs_cache import ATTRS_MODULE, CompileCache
 from .lean_imports import LeanImports
-from .library_finder import NO_SUFFIX, FolderFinder, rename_file
+from .library_finder import NO_SUFFIX, FolderFinder, read_ahead, rename_file
 from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import PatternCache
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
-FORMAT = "okibi-image-2"
+FORMAT = "okibi-image-3"
 LENGTH_BYTES = 8
 FIRST_READ = 1 << 19
 """Bytes of the first read; most indexes are smaller."""
@@ -69,6 +70,7 @@ def use_start_image(lib: str) -> "StartImage | None":
     except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
         log(f"{lib}/{IMAGE} is not used: {error}")
         return None
+    read_ahead(image.library)
     image.install()
     return image
 
@@ -102,6 +104,7 @@ class StartImage:
         self._start = start
         self.built_at: str = index["root"]
         self.folders: Folders = index["folders"]
+        self.library: Sequence[str] = index["library"]
         self.attrs = CompileCache(index["attrs"])
         self.namedtuples = NamedtupleCache(index["namedtuples"])
         self.patterns = PatternCache(*index["patterns"])

@@ -21,6 +21,7 @@ from okibi.cli.package.start_image import (
     add_start_image,
     choose_modules,
     describe_failure,
+    list_library,
     write_image,
 )
 from okibi.cli.package.targets import parse_target
@@ -142,6 +143,35 @@ def test_a_bundled_standard_library_is_in_the_image(tmp_path: Path) -> None:
     module = RecordedModule("made", f"{tmp_path}/lib/made.py", False, "LibraryLoader", 1.0)
 
     assert "lib/made.py" in files_of(staged, Recording((module,)))
+
+
+def test_an_image_names_the_files_of_the_standard_library_that_a_start_reads(
+    tmp_path: Path,
+) -> None:
+    staged = staged_in(tmp_path)
+    target = parse_target("3.12", "arm64", "bundled")
+    (tmp_path / "lib" / "json.py").write_text("")
+    modules = [
+        RecordedModule(name, file, is_package, loader, 1.0)
+        for name, file, is_package, loader in [
+            ("xml.dom", "/python/xml/dom/__init__.py", True, "SourceFileLoader"),
+            ("typing", "/python/typing.py", False, "LibraryLoader"),
+            ("xml.etree.ElementTree", "/python/xml/etree/ElementTree.py", False, "LibraryLoader"),
+            ("_ssl", "/python/lib-dynload/_ssl.cpython-312-x86.so", False, "ExtensionFileLoader"),
+            ("json", f"{tmp_path}/lib/json.py", False, "LibraryLoader"),
+            ("trio", "/elsewhere/trio/__init__.py", True, "SourceFileLoader"),
+            ("os", "", False, "FrozenImporter"),
+        ]
+    ]
+
+    files = list_library(attrs.evolve(staged, target=target), Recording(tuple(modules)))
+
+    assert files == [
+        "__pycache__/typing.cpython-312.pyc",
+        "lib-dynload/_ssl.cpython-312-aarch64-linux-gnu.so",
+        "xml/dom/__pycache__/__init__.cpython-312.pyc",
+        "xml/etree/__pycache__/ElementTree.cpython-312.pyc",
+    ]
 
 
 def test_a_module_recorded_elsewhere_is_the_package_s_if_its_source_is(tmp_path: Path) -> None:

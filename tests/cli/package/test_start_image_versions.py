@@ -24,7 +24,7 @@ NEEDED = [text for text in PROJECT["dependencies"] if not text.startswith("httpx
 OLDEST = [text.replace(">=", "==") for text in NEEDED]
 NEWEST = [re.split("[<>=]", text)[0] for text in NEEDED]
 APP = """
-import sys
+import os, sys
 import attrs
 
 @attrs.frozen
@@ -32,6 +32,8 @@ class Made:
     number: int
 
 image = sys.modules["__main__"].image
+library = os.path.dirname(os.__file__)
+read_ahead = [os.path.exists(f"{library}/{name}") for name in image.library]
 start = [image.hits, image.attrs.hits, image.attrs.misses]
 
 def handler(event, context):
@@ -41,7 +43,7 @@ def handler(event, context):
 
     compiles = "compile" in vars(sys.modules["attr._make"])
     same = hash(Made(1)) == hash(Made(1)) and Later(1) == Later(1)
-    return [*start, image.attrs.misses, compiles, same]
+    return [len(read_ahead), all(read_ahead), *start, image.attrs.misses, compiles, same]
 """
 
 
@@ -70,8 +72,10 @@ async def test_a_start_uses_the_image_and_attrs_compiles_nothing(staged: Staged)
     async with running(
         "app.handler", task_root=staged.folder, command=command, environment=path
     ) as sandbox:
-        hits, cached, *rest = await sandbox.ask()
+        files, exist, hits, cached, *rest = await sandbox.ask()
 
+    assert files > 40
+    assert exist
     assert hits > 100
     assert cached > 50
     assert rest == [0, 0, False, True]

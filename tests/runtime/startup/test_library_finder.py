@@ -18,6 +18,7 @@ from okibi.runtime.startup.library_finder import (
     LibraryFinder,
     LibraryLoader,
     library_hook,
+    read_ahead,
     read_bytecode,
     use_library_finder,
 )
@@ -146,6 +147,23 @@ def test_with_other_places_of_bytecode_python_finds_all(monkeypatch: pytest.Monk
     use_library_finder()
 
     assert sys.path_hooks == hooks
+
+
+def test_the_system_is_asked_for_the_files_that_are_there(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[str, int]]()
+
+    def ask(file: int, _start: int, _length: int, advice: int) -> None:
+        asked.append((os.readlink(f"/proc/self/fd/{file}"), advice))
+
+    monkeypatch.setattr(os, "posix_fadvise", ask)
+    before = os.listdir("/proc/self/fd")
+
+    read_ahead(["made.py", "missing.py"])
+
+    assert asked == [(str(library), os.POSIX_FADV_WILLNEED)]
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_imports_of_a_process_use_the_finder_and_reload_works() -> None:

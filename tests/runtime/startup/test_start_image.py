@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from okibi.runtime.startup import start_image
-from okibi.runtime.startup.start_image import StartImage, use_start_image
+from okibi.runtime.startup.start_image import FORMAT, StartImage, use_start_image
 from tests.support.built_image import PACKAGE_HASH, BuiltPackage
 
 APP = """
@@ -105,6 +105,18 @@ def test_a_package_of_two_folders_is_searched_in_their_order(
     imported("made_package").__path__.insert(0, str(before))
 
     assert vars(imported("made_package.inner"))["NAME"] == "before"
+
+
+def test_the_files_of_the_standard_library_are_read_ahead(
+    package: BuiltPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[str, ...]]()
+    monkeypatch.setattr(start_image, "read_ahead", asked.append)
+    package.build(*MODULES, library=("__pycache__/made.pyc",))
+
+    used(package)
+
+    assert asked == [("__pycache__/made.pyc",)]
 
 
 def test_modules_and_packages_are_imported_from_the_image(package: BuiltPackage) -> None:
@@ -299,7 +311,7 @@ TAG = f"{sys.implementation.cache_tag}".encode()
         (change_index, "its checksum is not the one in okibi-package.json"),
         (cut_short, "its checksum is not the one in okibi-package.json"),
         (lambda each: each.image.write_bytes(b""), "it is no image of this okibi"),
-        (change_first_line(b"okibi-image-2", b"okibi-image-9"), "it is no image of this okibi"),
+        (change_first_line(FORMAT.encode(), b"okibi-image-9"), "it is no image of this okibi"),
         (change_first_line(TAG, b"cpython-39"), "it was built for cpython-39, and this is cpython"),
         (change_first_line(os.uname().machine.encode(), b"vax"), "it was built for vax, and this"),
         (of_another_package, "it was built for another package"),
