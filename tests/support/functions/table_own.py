@@ -1,11 +1,12 @@
 """Rows of docs/compatibility.md about okibi's own means: children and typed events."""
 
 import os
+from contextlib import suppress
 
 import attrs
 import trio
 
-from okibi.actors import Name, Server
+from okibi.actors import ActorExited, Name, Server
 from okibi.runtime import FREEZES, Freeze, Function, Handler
 from okibi.supervisors import Child
 
@@ -40,9 +41,9 @@ RATES = Name("rates", Rates)
 
 async def handler(event, context):
     if event.get("do") == "crash":
-        await RATES.cast(Rates.crash)
-        await trio.sleep(0.05)
-    before = await RATES.call(Rates.look)
+        with suppress(ActorExited):
+            await RATES.call(Rates.crash)
+    before = await RATES.waiting(5).call(Rates.look)
     await trio.sleep(0.1)
     return {"pid": os.getpid(), "refreshing": await RATES.call(Rates.look) > before}
 
