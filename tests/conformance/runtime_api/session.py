@@ -62,13 +62,14 @@ class ApiSession:
             payload: the event.
             headers: headers of the invoke.
             starts: number of runtimes to wait for. AWS's emulator starts a runtime when an invoke
-                needs one; a next sent before that start gets no answer.
+                needs one; a next sent before or right after that start gets no answer.
         """
         path = "/2015-03-31/functions/function/invocations"
         invoker = Invoker(self.invoke_api, request("POST", path, payload, *headers))
         self._invokers.append(invoker)
-        time.sleep(0.15)
         self._wait_for_starts(starts)
+        # AWS's emulator does not log when it is ready for a next.
+        time.sleep(0.15)
         return invoker
 
     def _wait_for_starts(self, starts: int) -> None:
@@ -85,6 +86,7 @@ class ApiSession:
 
     def id_of(self, answer: ApiAnswer) -> str:
         """Return the request id of an event. Later observations show the id as `ID`."""
+        assert "lambda-runtime-aws-request-id" in answer.headers, answer
         request_id = answer.headers["lambda-runtime-aws-request-id"]
         self._names[request_id] = "ID"
         return request_id
