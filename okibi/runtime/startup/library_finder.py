@@ -77,19 +77,21 @@ def read_ahead(files: "Iterable[str]") -> None:
     """Let the system read files of the standard library into its page cache, and do not wait.
 
     Args:
-        files: relative to the folder of the standard library. Missing files are left out.
+        files: relative to the folder of the standard library. Those that are missing, or that the
+            system does not read ahead, are left out.
     """
     if not LIBRARY or not hasattr(os, "posix_fadvise"):
         return
     for name in files:
         try:
             file = os.open(f"{LIBRARY}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(file)
         except OSError:
+            # The import finds out what is wrong with a file that it needs.
             continue
-        try:
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(file)
 
 
 class FolderFinder(FileFinder):

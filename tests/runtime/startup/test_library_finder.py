@@ -1,5 +1,6 @@
 """The finder of the standard library: it finds what Python's finder finds, and nothing else."""
 
+import errno
 import importlib
 import inspect
 import os
@@ -155,12 +156,17 @@ def test_the_system_is_asked_for_the_files_that_are_there(
     asked = list[tuple[str, int]]()
 
     def ask(file: int, _start: int, _length: int, advice: int) -> None:
-        asked.append((os.readlink(f"/proc/self/fd/{file}"), advice))
+        path = os.readlink(f"/proc/self/fd/{file}")
+        if path.endswith("refused.py"):
+            raise OSError(errno.ENOSYS, "this system does not read ahead")
+        asked.append((path, advice))
 
     monkeypatch.setattr(os, "posix_fadvise", ask)
     before = os.listdir("/proc/self/fd")
 
-    read_ahead(["made.py", "missing.py"])
+    (library.parent / "refused.py").touch()
+
+    read_ahead(["refused.py", "made.py", "missing.py"])
 
     assert asked == [(str(library), os.POSIX_FADV_WILLNEED)]
     assert os.listdir("/proc/self/fd") == before
