@@ -9,9 +9,9 @@ It answers for a source with bytecode beside it. For everything else (extension 
 with the hash of its source, a source that has changed) Python's own finder and loader answer.
 
 The start image has the list of the files of the standard library that the recorded start read.
-`read_ahead` asks the system for all of them at once. The system reads them while the first modules
-run, so a start does not wait for one after the other. A file that this Python does not have is
-left out.
+`read_library_ahead` asks the system for all of them at once. The system reads them while the first
+modules run, so a start does not wait for one after the other. A file that this Python does not have
+is left out.
 
 A start imports this module first, so it imports only what Python has built in.
 """
@@ -73,25 +73,35 @@ def library_hook(path: str) -> "LibraryFinder":
     raise ImportError(f"{path} is not in the standard library", path=path)
 
 
-def read_ahead(files: "Iterable[str]") -> None:
-    """Let the system read files of the standard library into its page cache, and do not wait.
+def read_library_ahead(files: "Iterable[str]") -> None:
+    """Let the system read files of the standard library ahead.
 
     Args:
-        files: relative to the folder of the standard library. Those that are missing, or that the
-            system does not read ahead, are left out.
+        files: relative to the folder of the standard library. Missing ones are left out.
     """
-    if not LIBRARY or not hasattr(os, "posix_fadvise"):
+    if not LIBRARY:
         return
     for name in files:
         try:
             file = os.open(f"{LIBRARY}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(file)
         except OSError:
             # The import finds out what is wrong with a file that it needs.
             continue
+        read_ahead(file)
+        os.close(file)
+
+
+def read_ahead(file: int) -> None:
+    """Let the system read an open file into its page cache, and do not wait.
+
+    On a system that does not read ahead, nothing happens.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return
+    try:  # noqa: SIM105 (contextlib is not imported yet)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+    except OSError:
+        pass
 
 
 class FolderFinder(FileFinder):

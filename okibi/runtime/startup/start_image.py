@@ -3,9 +3,8 @@
 The image is one file beside okibi's folder. It has the bytecode of the modules that a start
 imports, so a start reads one file instead of hundreds. It also has what attrs, `re` and
 `namedtuple` would compile during the imports, and a list of the files of the standard library that
-the start reads. `sys.path` decides as usual: the image has a
-finder for each of the package's folders, and for no other folder. A module that is not in the image
-is found in its folder as usual.
+the start reads. `sys.path` decides as usual: the image has a finder for each of the package's
+folders, and for no other folder. A module that is not in the image is found in its folder as usual.
 
 The file: a line of text that says what the image was built for, the length of the index in 8 bytes,
 the index, and the code of the modules (both `marshal`). The modules that the recorded start has
@@ -30,7 +29,13 @@ from typing import Any
 
 from .attrs_cache import ATTRS_MODULE, CompileCache
 from .lean_imports import LeanImports
-from .library_finder import NO_SUFFIX, FolderFinder, read_ahead, rename_file
+from .library_finder import (
+    NO_SUFFIX,
+    FolderFinder,
+    read_ahead,
+    read_library_ahead,
+    rename_file,
+)
 from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import PatternCache
 
@@ -70,7 +75,7 @@ def use_start_image(lib: str) -> "StartImage | None":
     except (NotUsed, OSError, ValueError, EOFError, TypeError) as error:
         log(f"{lib}/{IMAGE} is not used: {error}")
         return None
-    read_ahead(image.library)
+    read_library_ahead(image.library)
     image.install()
     return image
 
@@ -110,9 +115,7 @@ class StartImage:
         self.patterns = PatternCache(*index["patterns"])
         self._failed = False
         self._groups: dict[int, list[Any]] = {}
-        # The system reads ahead while the first modules run.
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
+        read_ahead(self._file)
 
     def install(self) -> None:
         """Serve the package's folders in all later imports."""

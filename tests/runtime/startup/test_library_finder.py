@@ -19,8 +19,8 @@ from okibi.runtime.startup.library_finder import (
     LibraryFinder,
     LibraryLoader,
     library_hook,
-    read_ahead,
     read_bytecode,
+    read_library_ahead,
     use_library_finder,
 )
 
@@ -162,11 +162,10 @@ def test_the_system_is_asked_for_the_files_that_are_there(
         asked.append((path, advice))
 
     monkeypatch.setattr(os, "posix_fadvise", ask)
+    (library.parent / "refused.py").touch()
     before = os.listdir("/proc/self/fd")
 
-    (library.parent / "refused.py").touch()
-
-    read_ahead(["refused.py", "made.py", "missing.py"])
+    read_library_ahead(["refused.py", "made.py", "missing.py"])
 
     assert asked == [(str(library), os.POSIX_FADV_WILLNEED)]
     assert os.listdir("/proc/self/fd") == before

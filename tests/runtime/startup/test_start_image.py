@@ -111,7 +111,7 @@ def test_the_files_of_the_standard_library_are_read_ahead(
     package: BuiltPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[tuple[str, ...]]()
-    monkeypatch.setattr(start_image, "read_ahead", asked.append)
+    monkeypatch.setattr(start_image, "read_library_ahead", asked.append)
     package.build(*MODULES, library=("__pycache__/made.pyc",))
 
     used(package)
