@@ -1,8 +1,8 @@
 """Run by a Python of the target's version: compile modules and write the start image.
 
 `python image_compiler.py okibi.image < order.json` prints the checksum for the manifest, the number
-of modules, and the names of files that do not compile. The order has what `start_image.ImageOrder`
-has. Only the standard library is here: this Python may have nothing else.
+of modules, and the names of files that do not compile. `start_image.write_image` makes the order.
+Only the standard library is here: this Python may have nothing else.
 """
 
 import importlib
@@ -12,11 +12,30 @@ import marshal
 import sys
 from array import array
 from types import CodeType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 COMPILER: Any = importlib.import_module("re._compiler")
 GROUP = 96 << 10
 """Bytes of the modules that a start reads together. glibc asks the system for each larger piece."""
+
+
+class CompiledModule(NamedTuple):
+    """A module for the image.
+
+    Args:
+        folder, name: where the module is found.
+        is_package: whether it is a package.
+        source_checksum: of the source, if the source is compared at each start; else b"".
+        code: its code (`marshal`).
+        is_grouped: whether a start reads it together with others.
+    """
+
+    folder: str
+    name: str
+    is_package: bool
+    source_checksum: bytes
+    code: bytes
+    is_grouped: bool
 
 
 def dump(code: CodeType) -> bytes:
@@ -75,6 +94,51 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     return programs
 
 
+def compile_modules(order: dict[str, Any]) -> tuple[list[CompiledModule], list[str]]:
+    """Compile the modules of an order.
+
+    Args:
+        order: the decoded order.
+
+    Returns:
+        The modules, and the files that do not compile.
+    """
+    source_hash = importlib.util.source_hash
+    modules: list[CompiledModule] = []
+    failed: list[str] = []
+    for folder, name, file, is_checked, is_grouped in order["modules"]:
+        with open(f"{order['folder']}/{file}", "rb") as opened:
+            source = opened.read()
+        try:
+            code = read_compiled(opened.name, source) or dump(
+                compile(source, f"{order['root']}/{file}", "exec", dont_inherit=True, optimize=0)
+            )
+        except (SyntaxError, ValueError, RecursionError):
+            failed.append(file)
+            continue
+        checksum = source_hash(source) if is_checked else b""
+        is_package = file.endswith("/__init__.py")
+        modules.append(CompiledModule(folder, name, is_package, checksum, code, is_grouped))
+    return modules, failed
+
+
+def make_groups(modules: list[CompiledModule]) -> list[list[CompiledModule]]:
+    """Return the modules in the groups in which a start reads them."""
+    groups: list[list[CompiledModule]] = []
+    group: list[CompiledModule] = []
+    size = 0
+    for module in modules:
+        if not module.is_grouped:
+            groups.append([module])
+            continue
+        if group and size + len(module.code) > GROUP:
+            groups.append(group)
+            group, size = [], 0
+        group.append(module)
+        size += len(module.code)
+    return [*groups, group] if group else groups
+
+
 def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
     """Build an image.
 
@@ -86,41 +150,18 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
     """
     root = order["root"]
     source_hash = importlib.util.source_hash
-    modules: list[tuple[str, str, bool, bytes]] = []
-    groups: list[list[tuple[int, bytes]]] = []
-    grouped: list[tuple[int, bytes]] = []
-    failed: list[str] = []
-    for folder, name, file, is_checked, is_grouped in order["modules"]:
-        with open(f"{order['folder']}/{file}", "rb") as opened:
-            source = opened.read()
-        try:
-            code = read_compiled(opened.name, source) or dump(
-                compile(source, f"{root}/{file}", "exec", dont_inherit=True, optimize=0)
-            )
-        except (SyntaxError, ValueError, RecursionError):
-            failed.append(file)
-            continue
-        of_source = source_hash(source) if is_checked else b""
-        module = (len(modules), code)
-        modules.append((folder, name, file.endswith("/__init__.py"), of_source))
-        if not is_grouped:
-            groups.append([module])
-            continue
-        if grouped and sum(len(each) for _, each in grouped) + len(code) > GROUP:
-            groups.append(grouped)
-            grouped = []
-        grouped.append(module)
-    if grouped:
-        groups.append(grouped)
+    modules, failed = compile_modules(order)
     codes: list[bytes] = []
     folders: dict[str, dict[str, Any]] = {}
     offset = 0
-    for group in groups:
-        data = dump_group([code for _, code in group])
-        for place, (number, _) in enumerate(group):
-            folder, name, is_package, of_source = modules[number]
-            entry = (is_package, offset, len(data), source_hash(data), of_source, place)
-            folders.setdefault(folder, {})[name] = entry
+    for group in make_groups(modules):
+        data = dump_group([module.code for module in group])
+        checksum = source_hash(data)
+        for place, module in enumerate(group):
+            entry = (
+                module.is_package, offset, len(data), checksum, module.source_checksum, place,
+            )  # fmt: skip
+            folders.setdefault(module.folder, {})[module.name] = entry
         codes.append(data)
         offset += len(data)
     texts: list[tuple[str, str, str, int]] = order["attrs"]
