@@ -18,8 +18,7 @@ import pytest
 
 from okibi.cli.package.image_compiler import build
 from okibi.cli.package.recording import RECORDER, parse_rows
-from okibi.cli.package.start_image import sorted_patterns, unique_texts
-from okibi.runtime.startup.attrs_cache import stable_text
+from okibi.cli.package.start_image import Parts, list_compiled
 from okibi.runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,9 +65,7 @@ def write_image(folder: Path) -> int:
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,
         "folder": str(ROOT), "root": str(ROOT), "modules": modules, "library": [],
-        "attrs": [(stable_text(each.source), each.filename, each.source, each.flags)
-                  for each in unique_texts(recording)],
-        "namedtuples": sorted(recording.namedtuples), "patterns": sorted_patterns(recording),
+        **list_compiled(recording, Parts()),
     }  # fmt: skip
     head, code, failed = build(order)
     (folder / IMAGE).write_bytes(head + code)

@@ -263,12 +263,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
         "library": list_library(staged, recording) if parts.modules else [],
-        "attrs": [
-            (stable_text(each.source), each.filename, each.source, each.flags)
-            for each in (unique_texts(recording) if parts.attrs else ())
-        ],
-        "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
-        "patterns": sorted_patterns(recording) if parts.patterns else [],
+        **list_compiled(recording, parts),
     }
     image = staged.lib / IMAGE
     done = subprocess.run(
@@ -370,6 +365,23 @@ def installed_files(folder: Path) -> set[str]:
         with record.open(newline="", encoding="utf-8") as file:
             found.update(row[0] for row in csv.reader(file) if row)
     return found
+
+
+def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
+    """Return the entries of an order with what attrs, `re` and `namedtuple` have compiled.
+
+    Args:
+        recording: of a start.
+        parts: what to leave out.
+    """
+    return {
+        "attrs": [
+            (stable_text(each.source), each.filename, each.source, each.flags)
+            for each in (unique_texts(recording) if parts.attrs else ())
+        ],
+        "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
+        "patterns": sorted_patterns(recording) if parts.patterns else [],
+    }
 
 
 def sorted_patterns(recording: Recording) -> list[tuple[str, bool, int]]:
