@@ -1,9 +1,8 @@
 """`okibi invoke --remote`: invoke a deployed function."""
 
 import base64
-from pathlib import Path
 
-from .arguments import parse_integer
+from .arguments import find_current_folder, parse_integer
 from .aws import Aws, AwsError, call_in_thread, connect
 from .event import read_event_or_sample
 from .output import write_err, write_out
@@ -44,7 +43,7 @@ def invoke_remote(
 
     def run() -> int:
         times = parse_integer("--repeat", repeat, 1, example=10)
-        project = read_project(Path.cwd())
+        project = read_project(find_current_folder())
         payload = read_event_or_sample(event, sample)
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)

@@ -3,12 +3,11 @@
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from .arguments import BadInput
+from .arguments import BadInput, find_current_folder
 from .aws import Aws, AwsError, call_in_thread, connect
 from .output import write_text
 from .project_reader import read_project
@@ -50,7 +49,7 @@ def print_logs(
 
     def run() -> int:
         begin = time.time() - parse_since(since)
-        project = read_project(Path.cwd())
+        project = read_project(find_current_folder())
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)
         reader = LogReader(aws, find_log_group(aws, function), int(begin * 1000))

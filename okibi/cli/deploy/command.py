@@ -2,12 +2,11 @@
 
 import hashlib
 import sys
-from pathlib import Path
 from typing import TypedDict, cast
 
 import attrs
 
-from ..arguments import BadInput
+from ..arguments import BadInput, find_current_folder
 from ..aws import (
     Aws,
     AwsError,
@@ -129,7 +128,7 @@ def _print_warnings(plan: _Plan) -> None:
 
 
 def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
-    project = read_project(Path.cwd())
+    project = read_project(find_current_folder())
     function = choose_function(project, asked)
     endpoint = options["endpoint_url"]
     if endpoint is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from ..arguments import BadInput
+from ..arguments import BadInput, find_current_folder
 from ..output import write_err, write_text
 from ..project_reader import read_project
 from ..project_settings import RuntimeSettings, choose_function
@@ -49,7 +49,7 @@ def template(
     """
 
     async def write() -> int:
-        function = choose_function(read_project(Path.cwd()), asked)
+        function = choose_function(read_project(find_current_folder()), asked)
         function = attrs.evolve(function, runtime=choose_runtime(function.runtime, runtime))
         if package is not None and not await trio.Path(package).is_file():
             raise BadInput(f"--package {package}: there is no such file; run okibi package first")
