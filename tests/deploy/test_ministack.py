@@ -334,6 +334,8 @@ def test_okibi_follows_the_log_until_ctrl_c(project: Project) -> None:
             if line == "greeting carol\n":
                 break
         follower.send_signal(signal.SIGINT)
+        # A closed pipe would end it before Ctrl-C does.
+        follower.stdout.read()
 
     assert follower.returncode == 130
 
