@@ -6,13 +6,24 @@ Manual, Processes). An actor that receives a `Down` can register the name at onc
 
 Between two incarnations of a supervised actor its name is free, for as long as the supervisor's
 back-off lasts. The table has the names whose actors a supervisor is about to restart. NoProcess
-says so, and a task that waits for such a name is woken when the supervisor gives up.
+says so, with the reason and the length of a delay. A task that waits for such a name is woken when
+the supervisor gives up, or when the delay is longer than the task may wait.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    get_origin,
+)
 
 import attrs
 import trio
@@ -36,11 +47,28 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class ExpectedRestart(NamedTuple):
+    """The restart of the actor that had a name.
+
+    Attributes:
+        supervisor: restarts the actor.
+        at: when the start is due, as a time of trio's clock; -inf without a delay.
+        path: the path of the actor that caused the delay: the actor itself, or a sibling that the
+            strategy restarts along.
+        why: why the start is delayed.
+    """
+
+    supervisor: Process
+    at: float = -math.inf
+    path: str = ""
+    why: str = ""
+
+
 class NameTable(dict[Any, Process]):
     """The names of one run: from key to process.
 
     Attributes:
-        restarters: the supervisor that is about to restart the actor of a name.
+        restarters: the restarts that are about to register a name again.
         attached_values: the values that `Name.update_value` has set.
         waiting: the requests of the tasks that wait for a name.
     """
@@ -49,7 +77,7 @@ class NameTable(dict[Any, Process]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.restarters: dict[Hashable, Process] = {}
+        self.restarters: dict[Hashable, ExpectedRestart] = {}
         self.attached_values: dict[Hashable, object] = {}
         self.waiting: dict[Hashable, dict[Request, None]] = {}
 
@@ -67,11 +95,12 @@ class NameTable(dict[Any, Process]):
         Raises:
             CallCycle: the supervisor waits for this actor.
         """
-        caller, task, restarter = CURRENT.get(), current_task(), self.restarters.get(key)
+        caller, task, restart = CURRENT.get(), current_task(), self.restarters.get(key)
         request = Request("wait", (), {}, caller, True, task)
-        if caller is None or restarter is None or not caller.held_by(task):
+        if caller is None or restart is None or not caller.held_by(task):
             await self._wait(key, request)
             return
+        restarter = restart.supervisor
         refuse_cycle(caller, restarter, task, request)
         caller.begin_wait(task, restarter, request)
         try:
@@ -101,16 +130,20 @@ class NameTable(dict[Any, Process]):
             key: the name's key.
             waited: how many seconds the caller has waited; None if it did not wait.
         """
-        holder, restarter = self.get(key), self.restarters.get(key)
+        holder, restart = self.get(key), self.restarters.get(key)
         within = "" if waited is None else f" within {waited:g} s"
         if holder is not None:
             done = "started" if holder.ending_reason is None else "ended"
             return NoProcess(key, f"{holder.path} has not {done}{within}")
-        if restarter is None:
+        if restart is None:
             none = within and f"none was started{within}, "
             return NoProcess(key, f"{none}{NOT_STARTED}")
+        restarter, delay = restart.supervisor, restart.at - trio.current_time()
         if restarter.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
+        if delay > 0:
+            due = f"{restart.path} starts again in {delay:.3g} s"
+            return NoProcess(key, f"{due}, because {restart.why}")
         if within:
             return NoProcess(key, f"its supervisor {restarter.path} has not restarted it{within}")
         how = "use NAME.wait() or NAME.waiting(seconds)"
@@ -210,8 +243,8 @@ class Name(Address[A], Generic[A]):
 
         Args:
             seconds: how long to wait for an actor that has the name and has started, by trio's
-                clock; time in which the sandbox is frozen counts. Then, or when the actor's
-                supervisor gives up the restart, the send raises NoProcess.
+                clock; time in which the sandbox is frozen counts. Then the send raises NoProcess;
+                also at once when the supervisor gives up the restart, or delays it for longer.
 
         Raises:
             ValueError: `seconds` is negative or NaN.
@@ -346,8 +379,9 @@ class WaitingAddress(Address[A]):
         table, key = name_table(), self._name.key
         if _accepts_messages(table.get(key)):
             return
-        with trio.move_on_after(self._seconds):
-            await _wait_for_actor(table, key)
+        until = trio.current_time() + self._seconds
+        with trio.move_on_at(until):
+            await _wait_for_actor(table, key, until)
             return
         raise table.not_found(key, self._seconds)
 
@@ -407,11 +441,21 @@ def register(name: Name[A], process: Process) -> None:
 
 def expect_restart(keys: Iterable[Hashable], restarter: Process) -> None:
     """Note that a supervisor is about to restart the actors of these names."""
-    table = name_table()
+    table, note = name_table(), ExpectedRestart(restarter)
     for key in keys:
-        table.restarters[key] = restarter
+        table.restarters[key] = note
         # The waiting tasks now wait for this supervisor.
         table.wake(key)
+
+
+def announce_wait(keys: Iterable[Hashable], note: ExpectedRestart) -> None:
+    """Note that the expected restart of the actors of these names is delayed."""
+    table = name_table()
+    for key in keys:
+        if key in table.restarters and table.restarters[key].supervisor is note.supervisor:
+            table.restarters[key] = note
+            # A task with a time limit may have to give up now.
+            table.wake(key)
 
 
 def expect_no_restart(keys: Iterable[Hashable], restarter: Process) -> None:
@@ -421,7 +465,8 @@ def expect_no_restart(keys: Iterable[Hashable], restarter: Process) -> None:
     """
     table = name_table()
     for key in keys:
-        if table.restarters.get(key) is not restarter:
+        note = table.restarters.get(key)
+        if note is None or note.supervisor is not restarter:
             continue
         del table.restarters[key]
         if key not in table:
@@ -432,21 +477,29 @@ def _accepts_messages(process: Process | None) -> bool:
     return process is not None and process.phase is Phase.RUNNING and process.ending_reason is None
 
 
-async def _wait_for_actor(table: NameTable, key: Hashable) -> Process:
+async def _wait_for_actor(table: NameTable, key: Hashable, until: float = math.inf) -> Process:
     """Wait until an actor has the name and has started.
 
+    Args:
+        table: the names.
+        key: the name's key.
+        until: how long the caller waits, as a time of trio's clock.
+
     Raises:
-        NoProcess: the supervisor that was about to restart the actor does not.
+        NoProcess: the supervisor that was about to restart the actor does not, or not in time.
     """
     me, task = CURRENT.get(), current_task()
-    expected: Process | None = None
+    expected: ExpectedRestart | None = None
     while True:
         process = table.get(key)
         if process is None:
-            restarter = table.restarters.get(key)
-            if restarter is None and expected is not None:
-                raise NoProcess(key, f"its supervisor {expected.path} does not restart it")
-            expected = restarter
+            restart = table.restarters.get(key)
+            if restart is None and expected is not None:
+                path = expected.supervisor.path
+                raise NoProcess(key, f"its supervisor {path} does not restart it")
+            if restart is not None and restart.at > until:
+                raise table.not_found(key)
+            expected = restart
             await table.wait_for_change(key)
         elif _accepts_messages(process):
             return process

@@ -19,9 +19,9 @@ rest_for_one, because restarting the workers with the dispatcher would lose good
 
 With several lanes, responders and pollers have supervisors, `responders` and `pollers`: one lane's
 failures must not exhaust the restart intensity of all. These supervisors, and `workers`, restart
-with a backoff that grows, and their intensity cannot be exceeded even if all children crash at
-once. Instead, the ledger ends the process: when no lane serves, or no worker becomes ready. The
-backoff starts over for a worker that was abandoned at a deadline; it is replaced at once.
+with a backoff that grows, and never give up. Instead, the ledger ends the process: when no lane
+serves, or no worker becomes ready. The backoff starts over for a worker that was abandoned at a
+deadline; it is replaced at once.
 
 With a single lane a crashed actor is restarted at once, without backoff.
 """
@@ -31,7 +31,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..supervisors import Child, Restart, SupervisorSpec
+from ..supervisors import INFINITY, Child, Restart, SupervisorSpec
 from .codec.json import (
     UNTYPED,
     encode_async_def_result,
@@ -277,10 +277,7 @@ def _per_lane(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
 
 
 def lane_backoff() -> "Backoff":
-    """Pauses of 0.02, 0.1, 0.5, 2.5 and then 5 s: at most INTENSITY restarts per PERIOD and child.
-
-    A restart counts when its pause begins.
-    """
+    """Delays of 0.02, 0.1, 0.5, 2.5 and then 5 s."""
     # Imported here: a single lane has none.
     from ..supervisors import Backoff
 
@@ -288,7 +285,5 @@ def lane_backoff() -> "Backoff":
 
 
 def _with_backoff(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
-    """A supervisor whose children restart with backoff, and cannot exceed its intensity."""
-    return SupervisorSpec(
-        children, intensity=INTENSITY * len(children), period=period, backoff=lane_backoff()
-    )
+    """A supervisor whose children restart with backoff, and that never gives up."""
+    return SupervisorSpec(children, intensity=INFINITY, period=period, backoff=lane_backoff())

@@ -7,6 +7,7 @@
 # pyright: reportUnnecessaryIsInstance=false, reportUnnecessaryCast=false
 
 import enum
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 
@@ -96,13 +97,24 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-def check_intensity(intensity: object, period: object) -> None:
+def is_count(value: object) -> bool:
+    """Return whether a value is an integer >= 0, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def check_intensity(intensity: object, period: object, delayed: bool) -> None:
     """Check the two numbers that limit restarts.
+
+    Args:
+        intensity: the number of restarts.
+        period: seconds.
+        delayed: whether a Backoff delays the restarts. If not, INFINITY would never pause.
 
     Raises:
         SpecError: a number is invalid.
     """
-    if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
-        raise wrong_value("intensity", "an integer >= 0", intensity)
+    if not is_count(intensity) and (intensity != math.inf or not delayed):
+        only = " if there is no backoff" if intensity == math.inf else ""
+        raise wrong_value("intensity", f"an integer >= 0{only}", intensity)
     if not is_number(period) or cast("float", period) <= 0:
         raise wrong_value("period", "seconds > 0", period)

@@ -7,7 +7,8 @@ look-up. Places are small, because a supervisor may have a hundred thousand of t
 import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
@@ -23,8 +24,9 @@ from ..actors import (
     crashed,
     logs,
 )
-from ..actors.names import expect_no_restart, expect_restart
+from ..actors.names import ExpectedRestart, announce_wait, expect_no_restart, expect_restart
 from ..actors.process import Phase, Process
+from ..actors.safe_repr import traceback_of
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import fail_calls_that_block
 from .child_state import ChildEvent, ChildState, next_state
@@ -55,9 +57,14 @@ class Place:
         starts: the number of incarnations so far.
         retry: the message that brings the next attempt to start; set in RESTARTING only.
         delay: the last delay by back-off, if there was one.
+        crash: the last crash, if the supervisor has a back-off.
+        reason: the last exit reason as text, redacted, if the supervisor has a back-off.
+        repeats: whether the last crash repeats the crash before. If so, the log has one line of it.
     """
 
-    __slots__ = ("delay", "id", "process", "retry", "spec", "starts", "state")
+    __slots__ = (
+        "crash", "delay", "id", "process", "reason", "repeats", "retry", "spec", "starts", "state",
+    )  # fmt: skip
 
     def __init__(self, spec: Child[Any], id: str | None = None) -> None:  # noqa: A002
         self.id = spec.id if id is None else id
@@ -67,6 +74,9 @@ class Place:
         self.starts = 0
         self.retry: Retry | None = None
         self.delay: RestartDelay | None = None
+        self.crash: Crash | None = None
+        self.reason = ""
+        self.repeats = False
 
     def move(self, event: ChildEvent) -> None:
         """Change the state.
@@ -101,10 +111,50 @@ class Place:
     def begin_run(self) -> None:
         """Note that the child runs from now on: delay and `init` are no running time."""
         if self.delay is not None:
-            self.delay = RestartDelay(self.delay.seconds, trio.current_time())
+            self.delay = self.delay._replace(until=trio.current_time())
+
+    def note_crash(self, error: BaseException | None) -> None:
+        """Note a crash, and whether the crash before had the same type, at the same line."""
+        before, self.crash = self.crash, None if error is None else find_crash(error)
+        self.repeats = before is not None and before == self.crash
+
+    def describe_wait(self) -> str:
+        """Return why the child waits for its next start; empty if the child does not wait."""
+        delay = self.delay
+        if delay is None or delay.seconds == 0 or self.state is not ChildState.RESTARTING:
+            return ""
+        return f"it has ended{describe_row(delay)}: {self.reason}"
 
     def __repr__(self) -> str:
         return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
+
+
+def describe_row(delay: RestartDelay) -> str:
+    """Return how often a child has ended in a row; empty for once."""
+    return "" if delay.crashes == 1 else f" {delay.crashes} times in a row"
+
+
+class Crash(NamedTuple):
+    """What makes two crashes equal.
+
+    Attributes:
+        kind: the class of the exception.
+        file: the file of the code that raised the exception.
+        line: the number of the line there.
+    """
+
+    kind: type[BaseException]
+    file: str
+    line: int
+
+
+def find_crash(error: BaseException) -> Crash | None:
+    """Return where an exception was raised; None if the exception does not say so."""
+    found, trace = None, traceback_of(error)
+    while trace is not None:
+        found = Crash(type(error), trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    return found
 
 
 class Retry:
@@ -129,6 +179,23 @@ class Retry:
         return self.place.retry is self
 
 
+class Recovered:
+    """A supervisor's message to itself: a period has passed since a start after a delay.
+
+    Attributes:
+        place: the place of the child.
+        starts: the number of starts then. If the number has changed, the child has ended.
+        since: when the row of crashes began, as a time of trio's clock.
+    """
+
+    __slots__ = ("place", "since", "starts")
+
+    def __init__(self, place: Place, since: float) -> None:
+        self.place = place
+        self.starts = place.starts
+        self.since = since
+
+
 class ChildEnded:
     """A message to a supervisor: one of its children has ended.
 
@@ -148,22 +215,27 @@ class Children:
     Args:
         owner: the supervisor's process.
         nursery: the nursery for the children's tasks.
+        shortens_repeats: whether a crash that repeats the crash before is reported in one line.
     """
 
     __slots__ = (
         "_expected_places",
         "_nursery",
         "_owner",
+        "_shortens_repeats",
         "_stop_durations",
         "_stop_times",
         "_stuck_lines",
         "by_process",
     )
 
-    def __init__(self, owner: Process, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, owner: Process, nursery: trio.Nursery, shortens_repeats: bool = False
+    ) -> None:
         self.by_process: dict[Process, Place] = {}
         self._owner = owner
         self._nursery = nursery
+        self._shortens_repeats = shortens_repeats
         self._stop_times: dict[Process, float] = {}
         self._stop_durations: dict[Process, float] = {}
         self._stuck_lines: dict[Process, str] = {}
@@ -275,6 +347,24 @@ class Children:
         else:
             self._owner.mailbox.put_last(message)
 
+    def announce_wait(self, place: Place, cause: Place) -> None:
+        """Announce why the names of a child are not registered for some time, and how long.
+
+        Args:
+            place: the child.
+            cause: the place that waits. The strategy starts the child along.
+        """
+        if place in self._expected_places and cause.delay is not None:
+            path = f"{self._owner.path}/{cause.id}"
+            note = ExpectedRestart(self._owner, cause.delay.until, path, cause.describe_wait())
+            announce_wait(collect_names(place.spec), note)
+
+    def check_recovery(self, place: Place, seconds: float) -> None:
+        """Send Recovered after some seconds, if the child has started after a delay."""
+        if place.delay is not None and place.delay.seconds > 0:
+            message = Recovered(place, place.delay.since)
+            self._owner.mailbox.add(Timer(trio.current_time() + seconds, message))
+
     # -- end
 
     def __call__(self, process: Process) -> None:
@@ -282,8 +372,12 @@ class Children:
         if process in self._stop_times:
             # When children stop together, most of them end while the supervisor waits for another.
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
-        elif not process.start_failed and not (place := self.by_process[process]).temporary:
-            self._ended_by_itself(place, process.reason or NORMAL)
+        else:
+            place = self.by_process[process]
+            if self._shortens_repeats:
+                self._shorten_repeat(place, process)
+            if not process.start_failed and not place.temporary:
+                self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
@@ -292,6 +386,18 @@ class Children:
             self.expect_names(place)
         else:
             self.stop_expecting_names(place)
+
+    def _shorten_repeat(self, place: Place, process: Process) -> None:
+        """If a crash repeats the one before, leave the report to the supervisor: one line."""
+        error = None if process.reason is None else process.reason.error
+        place.note_crash(error)
+        if place.repeats and error is not None:
+            process.reported_elsewhere = True
+            # Imported here: a start does not need it.
+            from ..actors.empty_frames import empty_frames
+
+            with suppress(Exception):  # a frame that cannot be replaced stays
+                empty_frames(error)
 
     def detach(self, place: Place) -> None:
         """Remove the ended process from its place."""

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 import trio
 
-from ..actors import SHUTDOWN, Actor, Ref, StartError, logs
+from ..actors import SHUTDOWN, Actor, Ref, StartError
 from ..actors.process import Phase, Process
 from ..actors.start import factory_name
 from .admin import (
@@ -58,8 +58,6 @@ from .strategy import should_restart
 
 A = TypeVar("A", bound=Actor)
 
-logger = logs.logger("okibi.supervisors")
-
 # Children to stop between two checkpoints. Stopping 100,000 children in one step would block the
 # event loop for most of a second. Batches of 500 were measured too: their objects live longer, and
 # the garbage collector ran four times as often.
@@ -79,10 +77,10 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
     | field | default | meaning |
     | --- | --- | --- |
     | max_children | None | an integer >= 0, the limit of live and restarting children; None: none |
-    | intensity | 3 | an integer >= 0: restarts allowed within `period`, over all children |
+    | intensity | 3 | restarts allowed within `period`, over all children; INFINITY: any |
     | period | 5.0 | seconds > 0: the window in which restarts are counted |
     | extra_arguments | () | a tuple of arguments passed first to the factory of every child |
-    | backoff | None | a Backoff: pauses between restarts; None: restart immediately |
+    | backoff | None | a Backoff: delays before restarts; None: restart at once |
 
     >>> from okibi.supervisors import DynamicSupervisorSpec
     >>> DynamicSupervisorSpec(max_children=1000).intensity
@@ -95,7 +93,7 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
     default_id: ClassVar[str] = "dynamic"
 
     max_children: int | None = None
-    intensity: int = 3
+    intensity: float = 3
     period: float = 5.0
     extra_arguments: tuple[object, ...] = attrs.field(default=(), converter=_as_arguments)
     backoff: Backoff | None = None
@@ -105,7 +103,7 @@ class DynamicSupervisorSpec(AnySupervisorSpec["DynamicSupervisor"]):
         legal = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
         if limit is not None and not legal:
             raise wrong_value("max_children", "an integer >= 0 or None", limit)
-        check_intensity(self.intensity, self.period)
+        check_intensity(self.intensity, self.period, self.backoff is not None)
         check_backoff(self.backoff)
 
 
@@ -351,10 +349,11 @@ class DynamicSupervisor(Restarter):
             return
         self._count_restart(place, reason)
         self._restarting[place.id] = place, process
-        if self.spec.backoff is None:
-            await self._restart(place)
+        delay = self._next_delay(place, reason)
+        if delay > 0:
+            self._schedule_restart(place, delay)
         else:
-            self._schedule_retry(place)
+            await self._restart(place)
 
     async def _restart(self, place: Place) -> None:
         waiting = self._restarting.pop(place.id)
@@ -367,7 +366,7 @@ class DynamicSupervisor(Restarter):
         if ref is None:
             self._forget(place)
         else:
-            logger.info("%s restarted", ref.path)
+            self._handle_restarted(place)
 
     def _forget(self, place: Place) -> None:
         place.move(ChildEvent.FORGET)

@@ -100,9 +100,9 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
     | child | | a Child, or a function from a copy's number to a Child; the number becomes the id |
     | partitions | usable CPUs | an integer >= 1: the count of copies, and the limit of `resize` |
     | strategy | ONE_FOR_ONE | ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE |
-    | intensity | 3 | an integer >= 0: restarts allowed within `period`, over all copies |
+    | intensity | 3 | restarts allowed within `period`, over all copies; INFINITY: any |
     | period | 5.0 | seconds > 0: the window in which restarts are counted |
-    | backoff | None | a Backoff: pauses between restarts; None: restart immediately |
+    | backoff | None | a Backoff: delays before restarts; None: restart at once |
 
     A function as `child` is called for every number when the spec is made, and must have no side
     effects (Elixir: `with_arguments`). A copy cannot be significant: a PartitionSupervisor never
@@ -132,7 +132,7 @@ class PartitionSupervisorSpec(AnySupervisorSpec["PartitionSupervisor"]):
     child: Child[Any] | Callable[[int], Child[Any]]
     partitions: int = attrs.field(factory=count_usable_cpus)
     strategy: Strategy = Strategy.ONE_FOR_ONE
-    intensity: int = 3
+    intensity: float = 3
     period: float = 5.0
     backoff: Backoff | None = None
     supervision: SupervisorSpec = attrs.field(init=False, repr=False, eq=False)

@@ -12,7 +12,7 @@ import trio
 from ..actors import ExitReason, StartError, logs
 from ..actors.exits import is_a
 from ..actors.process import Process
-from .child_place import ChildEnded, Place, Retry
+from .child_place import ChildEnded, Children, Place, Recovered, Retry, describe_row
 from .parent import Parent
 from .strategy import count_restart
 
@@ -72,6 +72,9 @@ class Restarter(Parent):
         """Make a scheduled attempt to start a child."""
         raise NotImplementedError(f"{type(self).__name__} needs a `_restart`")
 
+    def _make_children(self, nursery: trio.Nursery) -> Children:
+        return Children(self._process, nursery, self._options.backoff is not None)
+
     # -- restarts
 
     @property
@@ -94,6 +97,13 @@ class Restarter(Parent):
                 if message.uncounted is not None:
                     self._count_restart(message.place, message.uncounted)
                 await self._restart(message.place)
+        elif is_a(message, Recovered):
+            if message.place.starts == message.starts and message.place.process is not None:
+                message.place.delay = None  # the next end begins a new row
+                child, seconds = message.place.id, trio.current_time() - message.since
+                logger.warning(
+                    "%s/%s runs again, %.3g s after its first end", self.path, child, seconds
+                )
         else:
             await super().handle_info(message)
 
@@ -104,14 +114,41 @@ class Restarter(Parent):
         self._restarts = decision.restarts
 
     def _handle_failed_start(self, place: Place, failure: StartError) -> None:
-        logger.error("%s", failure, exc_info=failure.reason.error)
+        if not place.repeats:
+            # Without the traceback, which the crash report of the child has.
+            logger.error("%s", failure)
         if self._options.backoff is None:
-            self._schedule_retry(place, failure.reason)
-        else:
-            # Count now: otherwise the supervisor might wait first and give up afterwards.
-            self._count_restart(place, failure.reason)
-            self._schedule_retry(place)
+            self._children.schedule_retry(place, 0.0, failure.reason)
+            return
+        # Count now: otherwise the supervisor might wait first and give up afterwards.
+        self._count_restart(place, failure.reason)
+        self._schedule_restart(place, self._next_delay(place, failure.reason))
 
-    def _schedule_retry(self, place: Place, uncounted: ExitReason | None = None) -> None:
-        delay = place.next_delay(self._options.backoff, self._options.period)
-        self._children.schedule_retry(place, delay, uncounted)
+    def _next_delay(self, place: Place, reason: ExitReason) -> float:
+        """Return the delay before the next start of a child that has ended, in seconds.
+
+        Args:
+            place: the place of the child.
+            reason: why the child has ended, or has not started.
+        """
+        if self._options.backoff is None:
+            return 0.0
+        seconds = place.next_delay(self._options.backoff, self._options.period)
+        place.reason = str(reason)
+        if place.repeats or seconds > 0:
+            row = "" if place.delay is None else describe_row(place.delay)
+            start = f"in {seconds:.3g} s" if seconds > 0 else "now"
+            line = "%s/%s has ended%s: %s; its next start is %s"
+            logger.warning(line, self.path, place.id, row, reason, start)
+        return seconds
+
+    def _schedule_restart(self, place: Place, delay: float) -> None:
+        """Start the child after a delay, and tell the tasks that wait for its names."""
+        self._children.schedule_retry(place, delay)
+        if delay > 0:
+            self._children.announce_wait(place, place)
+
+    def _handle_restarted(self, place: Place) -> None:
+        """Log that a child runs again; after a delay, once it has run for a period."""
+        logger.info("%s/%s restarted", self.path, place.id)
+        self._children.check_recovery(place, self._options.period)

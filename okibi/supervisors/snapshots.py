@@ -53,11 +53,14 @@ class Snapshot:
         incarnation: the number of times the child has been started.
         waiting: the number of messages in the mailbox.
         children: the children of a supervisor, in start order.
-        reason: the exit reason of an actor that is dying or dead, else empty.
+        reason: the exit reason of an actor that is dying or dead; why a child waits for its next
+            start; else empty.
         suspended: whether `okibi.actors.debug.suspend` has suspended the server.
         peak: the largest number of data messages that have waited in the mailbox.
         callers: the number of callers that wait for a reply of the actor.
         recent_restarts: for a supervisor, the restarts that count against its intensity now.
+        next_start: seconds until the next start of a child that waits for it; nan from another
+            thread, else 0.
         age: seconds since the start; nan from another thread.
         message: the message that the actor handles, redacted by `format_status` and shortened;
             empty if the actor handles none.
@@ -78,6 +81,7 @@ class Snapshot:
     peak: int = attrs.field(default=0, eq=False)
     callers: int = attrs.field(default=0, eq=False)
     recent_restarts: int = attrs.field(default=0, eq=False)
+    next_start: float = attrs.field(default=0.0, eq=False)
     age: float = attrs.field(default=0.0, eq=False)
     message: str = attrs.field(default="", eq=False)
     message_age: float = attrs.field(default=0.0, eq=False)
@@ -130,7 +134,7 @@ def _snapshot_tree(root: Process, now: float) -> Snapshot:
         made[parent] = _snapshot_actor(
             parent,
             tuple(
-                _snapshot_empty(place, parent.path) if process is None else made[process]
+                _snapshot_empty(place, parent.path, now) if process is None else made[process]
                 for place, process in places
             ),
             now,
@@ -180,9 +184,17 @@ def _show_current(process: Process) -> tuple[str, str]:
     return shown["message"], shown["reason"]
 
 
-def _snapshot_empty(place: Place, parent: str) -> Snapshot:
+def _snapshot_empty(place: Place, parent: str, now: float) -> Snapshot:
     """Return the snapshot of a child that does not run."""
-    return Snapshot(f"{parent}/{place.id}", "", place.state.value, place.starts)
+    why, delay = place.describe_wait(), place.delay
+    return Snapshot(
+        f"{parent}/{place.id}",
+        "",
+        place.state.value,
+        place.starts,
+        reason=why,
+        next_start=delay.until - now if why and delay is not None else 0.0,
+    )
 
 
 def _count_callers(process: Process) -> int:
@@ -226,9 +238,10 @@ def _describe(node: Snapshot) -> Iterator[str]:
     kind = f" ({node.actor})" if node.actor and node.actor != "Supervisor" else ""
     yield f"{name}{kind}"
     if node.phase != "running":
-        yield node.phase
+        yield node.phase + describe_next_start(node.next_start)
     if node.reason:
-        yield node.reason if node.phase == "dead" else f"reason: {node.reason}"
+        known = node.phase in ("dead", "restarting")
+        yield node.reason if known else f"reason: {node.reason}"
     if node.suspended:
         yield "suspended"
     if node.restarts:
@@ -236,6 +249,11 @@ def _describe(node: Snapshot) -> Iterator[str]:
     yield from describe_load(node.recent_restarts, node.waiting, node.peak, node.callers)
     if node.message or node.line:
         yield _describe_activity(node)
+
+
+def describe_next_start(seconds: float) -> str:
+    """Return when a child starts that waits for its start; empty for any other actor."""
+    return f" in {seconds:.3g} s" if seconds > 0 else ""
 
 
 def describe_load(recent_restarts: int, waiting: int, peak: int, callers: int) -> Iterator[str]:

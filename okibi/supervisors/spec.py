@@ -275,10 +275,10 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
     | --- | --- | --- |
     | children | () | Child values in start order, with unique ids and names |
     | strategy | ONE_FOR_ONE | ONE_FOR_ONE; REST_FOR_ONE; ONE_FOR_ALL |
-    | intensity | 3 | the number of restarts allowed within `period`; 0 allows none |
+    | intensity | 3 | the number of restarts allowed within `period`; 0: none; INFINITY: any |
     | period | 5.0 s | the window in which restarts are counted |
     | auto_shutdown | NEVER | NEVER; ANY_SIGNIFICANT; ALL_SIGNIFICANT |
-    | backoff | None | a Backoff delays restarts; None restarts at once |
+    | backoff | None | a Backoff delays restarts; None restarts at once; INFINITY needs one |
 
     The docstring of `Supervisor` explains the options. A spec may be a child of another spec:
 
@@ -302,7 +302,7 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
 
     children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)
     strategy: Strategy = Strategy.ONE_FOR_ONE
-    intensity: int = 3
+    intensity: float = 3
     period: float = 5.0
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     backoff: "Backoff | None" = None
@@ -312,7 +312,7 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
         auto: object = self.auto_shutdown
         if not isinstance(strategy, Strategy):
             raise wrong_value("strategy", "a Strategy", strategy)
-        check_intensity(self.intensity, self.period)
+        check_intensity(self.intensity, self.period, self.backoff is not None)
         if not isinstance(auto, AutoShutdown):
             raise wrong_value("auto_shutdown", "an AutoShutdown", auto)
         if self.backoff is not None:

@@ -34,7 +34,8 @@ restart. Children that were stopped, by a strategy or on request, never cause a 
 
 Back-off. The strategy stops the siblings immediately. The child then waits in RESTARTING, while
 the supervisor handles messages. The delay grows with each restart of a child that has run for less
-than a period. Each child has its own delay.
+than a period, after the restarts that `Backoff.immediate` allows without a delay. Each child has
+its own delay. With an intensity of INFINITY the supervisor never gives up.
 
 Difference from OTP, besides back-off: the window of the intensity is not rounded to whole seconds.
 """
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         """The two fields of a supervisor spec that limit restarts."""
 
         @property
-        def intensity(self) -> int: ...
+        def intensity(self) -> float: ...
 
         @property
         def period(self) -> float: ...
@@ -94,12 +95,16 @@ class RestartDelay(NamedTuple):
     """The delay of a restart.
 
     Attributes:
-        seconds: the length of the delay.
+        seconds: the length of the delay; 0 for a restart at once.
         until: the end of the delay, or the later start of the child, as a time of trio's clock.
+        crashes: how often the child has ended in a row: without a run longer than a period.
+        since: when the row began, as a time of trio's clock.
     """
 
     seconds: float
     until: float
+    crashes: int
+    since: float
 
 
 def decide_on_end(
@@ -179,13 +184,16 @@ def next_delay(
     """Return the delay before the next restart of a child.
 
     Args:
-        backoff: the first delay, the maximum and the factor.
+        backoff: the number of immediate restarts, the first delay, the maximum and the factor.
         last: the previous delay of the child. None if there was none.
-        period: the delay is `backoff.first` again after the child has run for this many seconds.
+        period: the row of crashes ends after the child has run for longer than this many seconds.
         now: the time of trio's clock.
     """
-    if last is None or now - last.until > period:
-        seconds = backoff.first
+    crashes, since, before = 1, now, 0.0
+    if last is not None and now - last.until <= period:
+        crashes, since, before = last.crashes + 1, last.since, last.seconds
+    if crashes <= backoff.immediate:
+        seconds = 0.0
     else:
-        seconds = min(last.seconds * backoff.factor, backoff.maximum)
-    return RestartDelay(seconds, now + seconds)
+        seconds = min(before * backoff.factor, backoff.maximum) or backoff.first
+    return RestartDelay(seconds, now + seconds, crashes, since)

@@ -320,13 +320,21 @@ class Supervisor(Restarter):
             raise SupervisorGaveUp(self.path, self.spec, child, reason)
         if decision.shut_down:
             raise Exit(SHUTDOWN)
-        delayed = decision.start and self.spec.backoff is not None
-        await self._perform(decision, place if delayed else None)
+        delay = self._next_delay(place, reason) if decision.start else 0
+        await self._perform(decision, place if delay > 0 else None, delay)
 
     # -- act
 
-    async def _perform(self, decision: Decision, delayed: Place | None = None) -> None:
-        """Carry out a decision. `delayed`: the child whose restart waits for the back-off."""
+    async def _perform(
+        self, decision: Decision, delayed: Place | None = None, delay: float = 0.0
+    ) -> None:
+        """Carry out a decision.
+
+        Args:
+            decision: what to stop, to forget and to start.
+            delayed: the child whose restart waits for the back-off; None for a restart at once.
+            delay: seconds until that restart.
+        """
         self._restarts = decision.restarts
         for child in decision.start:
             self._children.expect_names(self._places[child])
@@ -340,7 +348,9 @@ class Supervisor(Restarter):
             if self._places[child].state is ChildState.RESTARTING:
                 self._children.request_stop(self._places[child])
         if delayed is not None:
-            self._schedule_retry(delayed)
+            self._schedule_restart(delayed, delay)
+            for child in decision.start:
+                self._children.announce_wait(self._places[child], delayed)
             return
         for child in decision.start:
             place = self._places[child]
@@ -350,7 +360,7 @@ class Supervisor(Restarter):
                 self._handle_failed_start(place, failure)
                 return
             if place.process is not None:
-                logger.info("%s/%s restarted", self.path, child)
+                self._handle_restarted(place)
 
     async def _start_place(self, place: Place) -> Ref[Any] | None:
         """Start a child. If its `init` raises Ignore, drop the spec of a temporary child."""

@@ -13,12 +13,8 @@ from okibi.runtime.handlers.handler import Handler, PlainHandler
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.tree import (
-    INTENSITY,
-    PERIOD,
-    WORKERS_PERIOD,
     ServedFunction,
     build_tree,
-    lane_backoff,
 )
 from okibi.supervisors import Child, Strategy, SupervisorSpec
 from tests.support.doubles import SETTINGS, ledger_of
@@ -109,21 +105,6 @@ def test_only_the_poller_of_a_single_lane_polls_busily(lanes: int, limit: float)
     find(build_tree(serve(Function(Greeter), lanes), connect))
 
     assert [poller.busy_poll.limit for poller in pollers] == [limit] * lanes
-
-
-@pytest.mark.parametrize("period", [PERIOD, WORKERS_PERIOD])
-def test_one_child_s_crashes_cannot_exceed_the_restart_intensity(period: float) -> None:
-    backoff = lane_backoff()
-    pause, now, restarts = backoff.first, 0.0, list[float]()
-    while now < 100:
-        # A restart counts when its pause begins.
-        restarts.append(now)
-        now += pause
-        pause = min(pause * backoff.factor, backoff.maximum)
-
-    most = max(sum(at <= other < at + period for other in restarts) for at in restarts)
-
-    assert most <= INTENSITY
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,27 @@
 """Back-off: delayed restarts, and the supervisor during the delay."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from okibi.actors import SHUTDOWN, stop
+from okibi.actors import SHUTDOWN, Name, NoProcess, Server, stop
 from okibi.supervisors import (
+    INFINITY,
     Backoff,
     Child,
     ChildState,
+    DynamicSupervisorSpec,
+    SpecError,
     Strategy,
     Supervisor,
     SupervisorSpec,
+    snapshot,
     supervise,
 )
-from tests.support.child_stage import Stage, alive, leave
+from tests.support.child_stage import Stage, alive, leave, player
 
 BACKOFF = Backoff(1.0, 4.0)
 
@@ -246,4 +253,151 @@ async def test_a_delayed_restart_counts_from_the_end_of_the_child(
     await leave("a")
     await leave("b")
     assert stage.starts["b"] == 2
+    await stop(top)
+
+
+# -- a supervisor that never gives up
+
+PATIENT: dict[str, Any] = {
+    "intensity": INFINITY,
+    "backoff": Backoff(1.0, 30.0, 3.0, immediate=3),
+}
+
+
+async def test_a_supervisor_with_infinite_intensity_never_gives_up(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    begun: list[float] = []
+
+    async def init() -> None:
+        begun.append(trio.current_time())
+
+    stage.refused = {f"a{n}" for n in range(2, 100)}
+    top = await supervise(nursery, SupervisorSpec([stage.child("a", init=init)], **PATIENT))
+
+    await leave("a")
+    await trio.sleep(4000)
+
+    assert begun[:9] == pytest.approx([0, 0, 0, 0, 1, 4, 13, 40, 70])
+    assert len(begun) == 100
+    assert alive("a") is not None
+    await stop(top)
+
+
+@pytest.mark.parametrize("spec", [SupervisorSpec, DynamicSupervisorSpec])
+def test_infinite_intensity_needs_a_backoff(spec: Callable[..., object]) -> None:
+    with pytest.raises(
+        SpecError, match=r"^intensity must be an integer >= 0 if there is no backoff"
+    ):
+        spec(intensity=INFINITY)
+    with pytest.raises(SpecError, match=r"^Backoff: immediate must be an integer >= 0, got -1"):
+        Backoff(1, 1, immediate=-1)
+
+
+async def test_callers_learn_at_once_what_waits_why_and_for_how_long(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, stage.tree("ab", Strategy.ONE_FOR_ALL, **PATIENT))
+    for _ in range(4):
+        await leave("a")
+    await trio.sleep(0.25)
+
+    why = "because it has ended 4 times in a row: crashed (Boom: boom)"
+    for name in "ab":
+        with pytest.raises(NoProcess) as error:
+            player(name).process()
+        assert str(error.value) == (
+            f"no actor is registered as {name!r}: /supervisor/a starts again in 0.75 s, {why}"
+        )
+    with pytest.raises(NoProcess, match=r"starts again in 0\.75 s"):
+        await player("b").waiting(0.5).send("a word")
+    assert trio.current_time() == 0.25
+    await player("b").waiting(1).send("a word")
+    assert trio.current_time() == 1.0
+    await stop(top)
+
+
+async def test_a_delay_that_begins_during_a_wait_ends_the_wait_if_longer(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.refused = {f"a{n}" for n in range(2, 9)}
+    top = await supervise(nursery, stage.tree("a", **PATIENT))
+    await leave("a")
+
+    with pytest.raises(NoProcess, match=r"'a': /supervisor/a starts again in 9 s"):
+        await player("a").waiting(8).send("a word")
+
+    assert trio.current_time() == 4.0
+    await stop(top)
+
+
+async def test_a_repeated_crash_is_one_line_and_so_is_the_recovery(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("WARNING")
+    stage.refused = {"a2", "a3", "a4", "a5"}
+    top = await supervise(nursery, stage.tree("a", **PATIENT))
+
+    await leave("a")
+    await trio.sleep(60)
+
+    assert [
+        record.getMessage().partition("\n")[0].replace("ExitReason", "Exit...")
+        for record in caplog.records
+    ] == [
+        "/supervisor/a (incarnation 1) ended: crashed (Boom: boom), while handling leave(Exit...)",
+        "/supervisor/a (incarnation 2) ended: crashed (Boom: a)",
+        "/supervisor/a did not start: crashed (Boom: a)",
+        "/supervisor/a has ended 3 times in a row: crashed (Boom: a); its next start is now",
+        "/supervisor/a has ended 4 times in a row: crashed (Boom: a); its next start is in 1 s",
+        "/supervisor/a has ended 5 times in a row: crashed (Boom: a); its next start is in 3 s",
+        "/supervisor/a runs again, 9 s after its first end",
+    ]
+    await leave("a")
+    await trio.sleep(10)
+    assert "incarnation 6" in caplog.records[7].getMessage()
+    assert len(caplog.records) == 8
+    await stop(top)
+
+
+async def test_a_crash_at_another_line_is_reported_in_full(
+    nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(Server):
+        async def divide(self) -> None:
+            raise ZeroDivisionError
+
+        async def look_up(self) -> None:
+            raise KeyError
+
+    wrong = Name("wrong", Wrong)
+    top = await supervise(nursery, SupervisorSpec([Child(Wrong, name=wrong)], **PATIENT))
+
+    for method in (Wrong.divide, Wrong.divide, Wrong.look_up, Wrong.divide):
+        await wrong.waiting(1).cast(method)
+        await wait_all_tasks_blocked()
+
+    full = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage().partition(",")[0] for record in full] == [
+        "/supervisor/wrong (incarnation 1) ended: crashed (ZeroDivisionError)",
+        "/supervisor/wrong (incarnation 3) ended: crashed (KeyError)",
+        "/supervisor/wrong (incarnation 4) ended: crashed (ZeroDivisionError)",
+    ]
+    await stop(top)
+
+
+async def test_the_snapshot_shows_a_child_that_waits(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    top = await supervise(nursery, stage.tree("a", **PATIENT))
+    for _ in range(4):
+        await leave("a")
+
+    assert str(snapshot(top)).splitlines()[1] == (
+        "└─ a, restarting in 1 s, it has ended 4 times in a row: "
+        "crashed (Boom: boom), restarted 3 x"
+    )
     await stop(top)

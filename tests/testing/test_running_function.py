@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from okibi import Child, Context, Function, Handler, Name, Refusal, Server, streaming
-from okibi.actors import StartError
+from okibi.actors import NoProcess, StartError
 from okibi.runtime import FREEZES, Freeze
 from okibi.supervisors import SpecError
 from okibi.testing import (
@@ -518,8 +518,30 @@ async def test_a_crash_for_one_method_spares_the_others() -> None:
 
 
 @virtual_time
-async def test_a_function_that_restarts_too_often_ends() -> None:
-    async with running(FUNCTION) as app:
+async def test_a_child_that_keeps_crashing_never_ends_the_function() -> None:
+    class Refresher(Server):
+        async def init(self) -> None:
+            self.send_after(0.1, "refresh")
+
+        async def handle_info(self, message: object) -> None:
+            raise OSError("HTTP 503")
+
+    refresher = Name("refresher", Refresher)
+    children: list[Child[Any]] = [Child(Visits, name=VISITS), Child(Refresher, name=refresher)]
+    async with running(Function(Greeter, children)) as app:
+        for minute in range(1, 61):
+            assert (await app.invoke({"name": "bob"}))["visit"] == minute
+            await trio.sleep(60)
+
+        assert app.root.incarnation == app.restarts("children") + 1 == 1
+        assert 100 < app.restarts(refresher) < 130
+        with pytest.raises(NoProcess, match=r"starts again in .* crashed \(OSError: HTTP 503\)"):
+            refresher.process()
+
+
+@virtual_time
+async def test_a_function_with_an_intensity_ends_if_it_restarts_too_often() -> None:
+    async with running(attrs.evolve(FUNCTION, intensity=3)) as app:
         while app.root.reason is None:
             with trio.move_on_after(0.1):
                 await app.kill("children/visits")

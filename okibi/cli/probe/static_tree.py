@@ -15,8 +15,10 @@ from ...runtime.serving.extension import ExtensionConnection
 from ...runtime.settings import read_settings
 from ...runtime.tree import ServedFunction, build_tree
 from ...supervisors import (
+    INFINITY,
     AnySupervisorSpec,
     Applications,
+    Backoff,
     Child,
     DynamicSupervisorSpec,
     PartitionSupervisorSpec,
@@ -46,6 +48,7 @@ class TreeNode:
             start while it runs; empty for a worker.
         intensity, period: of a supervisor: restarts allowed within seconds; None: no limit of its
             own.
+        backoff: the delays before restarts; None for none.
         children: of a supervisor, in start order.
     """
 
@@ -58,6 +61,7 @@ class TreeNode:
     strategy: str = ""
     intensity: int | None = None
     period: float | None = None
+    backoff: Backoff | None = None
     children: "Sequence[TreeNode]" = ()
 
     @property
@@ -146,20 +150,19 @@ def _describe_child(path: str, child: Child[Any]) -> TreeNode:
 def _describe_supervisor(node: TreeNode, spec: "AnySupervisorSpec[Any]") -> TreeNode:
     children = tuple(_describe_child(f"{node.path}/{part.id}", part) for part in _parts(spec))
     node = attrs.evolve(node, kind="supervisor", children=children)
+    if isinstance(spec, SupervisorSpec | PartitionSupervisorSpec | DynamicSupervisorSpec):
+        if spec.intensity != INFINITY:
+            node = attrs.evolve(node, intensity=int(spec.intensity), period=spec.period)
+        node = attrs.evolve(node, backoff=spec.backoff)
     match spec:
         case SupervisorSpec() | PartitionSupervisorSpec():
             return attrs.evolve(
                 node,
                 actor=type(spec).__name__.removesuffix("Spec"),
                 strategy=spec.strategy.value,
-                intensity=spec.intensity,
-                period=spec.period,
             )
         case DynamicSupervisorSpec():
-            return attrs.evolve(
-                node, actor="DynamicSupervisor", strategy="dynamic",
-                intensity=spec.intensity, period=spec.period,
-            )  # fmt: skip
+            return attrs.evolve(node, actor="DynamicSupervisor", strategy="dynamic")
         case TaskSupervisorSpec():
             return attrs.evolve(node, actor="TaskSupervisor", strategy="dynamic")
         case Applications():

@@ -73,6 +73,10 @@ def _describe(node: TreeNode) -> Iterator[str]:
         if node.intensity is not None:
             times = "restart" if node.intensity == 1 else "restarts"
             yield f"at most {node.intensity} {times} in {node.period:g} s"
+        if node.backoff is not None:
+            times = f"{node.backoff.immediate} x at once, then " if node.backoff.immediate else ""
+            delays = f"{node.backoff.first:g} to {node.backoff.maximum:g} s"
+            yield f"restarts {times}after delays of {delays}"
     if node.restart and (node.kind == "worker" or node.restart != "permanent"):
         yield node.restart
     if node.name and node.name != node.id:

@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from ...runtime.errors.user_code import is_okibi_file
-from ...supervisors.snapshots import describe_load
+from ...supervisors.snapshots import describe_load, describe_next_start
 from ..arguments import BadInput, parse_integer
 from ..output import write_err, write_text
 from ..until_signal import run_command
@@ -41,6 +41,7 @@ class LiveNode:
     message: str
     message_age: float | None
     line: str
+    next_start: float | None = 0.0
     reason: str = ""
     suspended: bool = False
     children: "Sequence[LiveNode]" = ()
@@ -160,7 +161,7 @@ def describe_live(node: LiveNode) -> Iterator[str]:
     yield node.path.rpartition("/")[2] + ("" if plain else f" ({node.actor})")
     # Of a child that does not run, only the phase is known.
     since = "" if node.age is None or not node.actor else f" for {_duration(node.age)}"
-    yield f"{node.phase}{since}"
+    yield f"{node.phase}{since}{describe_next_start(node.next_start or 0.0)}"
     if node.reason:
         yield node.reason
     if node.suspended:

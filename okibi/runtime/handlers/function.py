@@ -11,7 +11,7 @@ import attrs
 from ...actors import Actor
 from ...actors.safe_repr import describe_value
 from ...actors.signatures import bind
-from ...supervisors import Child, SpecError, Strategy, SupervisorSpec
+from ...supervisors import INFINITY, Child, SpecError, Strategy, SupervisorSpec
 from ...supervisors.spec import as_children
 from ...supervisors.spec_error import wrong_value
 from .handler import Handler, is_async, is_handler, streams, takes_response
@@ -124,8 +124,16 @@ class Function:
     | --- | --- | --- |
     | handler | | a Handler class, any callable, or Workers to set their number |
     | children | () | Child values; started in order before the first event, stopped in reverse |
-    | strategy, intensity, period | as in SupervisorSpec | of the supervisor over `children` |
+    | strategy | ONE_FOR_ONE | which children restart when a child ends |
+    | intensity, period | None | None: children that keep ending never end the process |
     | loop | None | "trio" or "asyncio", which runs async handlers; None: OKIBI_LOOP decides |
+
+    Without `intensity` and `period`, a child that ends again and again is restarted three times at
+    once, then after 1, 3, 9, 27 and each time 30 s, until it has run for 5 s. Callers get NoProcess
+    meanwhile, with the reason and the time of the next start. If either is given, OTP's rule holds:
+    after more than `intensity` restarts (default 3) within `period` seconds (default 5.0) the
+    supervisor of the children gives up and is restarted; if it gives up again within 5 s, the
+    process ends. In both cases a child that fails in the first start is an init error.
 
     Raises:
         SpecError: a field is wrong; `field` names it.
@@ -134,13 +142,25 @@ class Function:
     handler: Workers = attrs.field(converter=_as_workers)
     children: tuple[Child[Any], ...] = attrs.field(default=(), converter=as_children)
     strategy: Strategy = Strategy.ONE_FOR_ONE
-    intensity: int = 3
-    period: float = 5.0
+    intensity: int | None = None
+    period: float | None = None
     loop: Literal["trio", "asyncio"] | None = None
     supervision: SupervisorSpec = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if self.loop not in (None, "trio", "asyncio"):
             raise wrong_value("loop", '"trio", "asyncio" or None', self.loop)
-        flags = SupervisorSpec(self.children, self.strategy, self.intensity, self.period)
-        object.__setattr__(self, "supervision", flags)
+        object.__setattr__(self, "supervision", self._make_supervision())
+
+    def _make_supervision(self) -> SupervisorSpec:
+        """Build the spec of the supervisor over the children."""
+        children, strategy = self.children, self.strategy
+        if self.intensity is None and self.period is None and children:
+            # Imported here: a function without children has no back-off.
+            from ...supervisors import Backoff
+
+            delays = Backoff(first=1.0, maximum=30.0, factor=3.0, immediate=3)
+            return SupervisorSpec(children, strategy, INFINITY, backoff=delays)
+        intensity = 3 if self.intensity is None else self.intensity
+        period = 5.0 if self.period is None else self.period
+        return SupervisorSpec(children, strategy, intensity, period)

@@ -43,7 +43,7 @@ function = Function(
 """
 TEXT = """\
 function, one_for_one, at most 1 restart in 5 s
-├─ children, one_for_one, at most 3 restarts in 5 s
+├─ children, one_for_one, restarts 3 x at once, then after delays of 1 to 30 s
 │  ├─ storage, rest_for_one, at most 1 restart in 10 s, transient
 │  │  ├─ pool (Visits), permanent, name 'the pool'
 │  │  └─ dynamic (DynamicSupervisor), children start while it runs, at most 3 restarts in 5 s
@@ -90,6 +90,7 @@ def test_json_has_the_same_tree(capfd: pytest.CaptureFixture[str]) -> None:
         "strategy": "",
         "intensity": None,
         "period": None,
+        "backoff": None,
         "children": [],
     }
 

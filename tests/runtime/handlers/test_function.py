@@ -16,7 +16,7 @@ from okibi.runtime import (
     Workers,
     streaming,
 )
-from okibi.supervisors import Child, SpecError, Strategy
+from okibi.supervisors import INFINITY, Child, SpecError, Strategy
 
 
 class Greeter(Handler[dict[str, str]]):
@@ -117,6 +117,23 @@ def test_a_function_is_a_value() -> None:
     assert one.supervision.intensity == 5
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         one.intensity = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("fields", "intensity", "period", "gives_up"),
+    [
+        ({}, INFINITY, 5.0, False),
+        ({"intensity": 3}, 3, 5.0, True),
+        ({"period": 5.0}, 3, 5.0, True),
+        ({"intensity": 0, "period": 60.0}, 0, 60.0, True),
+    ],
+)
+def test_only_a_stated_limit_lets_the_children_s_supervisor_give_up(
+    fields: dict[str, Any], intensity: float, period: float, gives_up: bool
+) -> None:
+    spec = Function(Greeter, [Child(Visits)], **fields).supervision
+
+    assert (spec.intensity, spec.period, spec.backoff is None) == (intensity, period, gives_up)
 
 
 def test_a_loop_is_trio_or_asyncio() -> None:
