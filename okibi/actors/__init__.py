@@ -36,14 +36,15 @@ from .start import start, stop
 from .timers import Timer
 
 if TYPE_CHECKING:
-    from .callers import CallingTask
+    from .callers import Caller, CallingTask
+    from .calling_event import CallingEvent
     from .crash_report import CrashReport
     from .groups import Group, GroupMonitor, Joined, Left
     from .mailbox_statistics import MailboxStatistics
     from .pending import Pending
     from .portals import Portal, PortalClosed, from_sync, from_thread
     from .registry import Registered
-    from .results import Result, ResultMonitor
+    from .results import Result, ResultMonitor, ResultSource
     from .secret import Secret
     from .status import Event, Status
 else:  # Hidden from type checkers: they would accept every name.
@@ -70,6 +71,8 @@ __all__ = [
     "Address",
     "AlreadyRegistered",
     "CallCycle",
+    "Caller",
+    "CallingEvent",
     "CallingSelf",
     "CallingTask",
     "CrashReport",
@@ -98,6 +101,7 @@ __all__ = [
     "ReplyLost",
     "Result",
     "ResultMonitor",
+    "ResultSource",
     "Secret",
     "Server",
     "StartError",
@@ -116,7 +120,9 @@ __all__ = [
 
 # Names and their modules, which a cold start does not import.
 _LAZY = {
+    "Caller": "callers",
     "CallingTask": "callers",
+    "CallingEvent": "calling_event",
     "CrashReport": "crash_report",
     "Portal": "portals",
     "PortalClosed": "portals",
@@ -130,6 +136,7 @@ _LAZY = {
     "Registered": "registry",
     "Result": "results",
     "ResultMonitor": "results",
+    "ResultSource": "results",
     "Secret": "secret",
     "Status": "status",
     "from_sync": "portals",

@@ -113,7 +113,7 @@ class Actor:
         return self._process.path
 
     def receive(self) -> Coroutine[Any, Any, Any]:
-        """Wait for the next message. Messages of monitors and timers come before sent ones.
+        """Wait for the next message. Messages of timers come before sent ones.
 
         Await the result. A plain `def`, because an `async def` would add a frame to every message.
 
@@ -195,6 +195,7 @@ class Actor:
 
     # -- for subclasses in okibi
 
+    @trio.lowlevel.disable_ki_protection
     async def live(self, started: Callable[[], None]) -> None:
         """Run `init`, tell the starter, run `run`. A supervisor opens its nursery around this."""
         await require_awaitable(self.init(), self, "init")

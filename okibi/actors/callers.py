@@ -1,5 +1,7 @@
 """CallingTask: a task outside any actor that has sent a message. It can be monitored like an actor.
 
+Caller is the type of `Server.caller`.
+
 A trio Instrument reports the end of a task. okibi adds one to the run with the first monitor of a
 task and removes it with the last, so a run without such monitors pays nothing. trio does not report
 why a task ended.
@@ -8,13 +10,16 @@ why a task ended.
 """
 
 import inspect
+from typing import Any
 
 import trio
 from trio.lowlevel import RunVar, Task, add_instrument, remove_instrument
 
+from .calling_event import CallingEvent
 from .exits import NO_PROCESS
 from .monitors import Down, Monitor
 from .process import Phase, Process
+from .ref import Ref
 from .safe_repr import task_name
 
 
@@ -81,7 +86,7 @@ class TaskMonitor(Monitor):
         """Post the Down to the watcher."""
         self._watcher.watchers.pop(self, None)
         path = CallingTask(self._task).path
-        self._watcher.mailbox.post(Down(path, NO_PROCESS, self, None))
+        self._watcher.mailbox.notify(Down(path, NO_PROCESS, self, None))
 
 
 class TaskEnds(trio.abc.Instrument):
@@ -126,3 +131,7 @@ def _task_ends() -> TaskEnds:
 
 def _has_ended(task: Task) -> bool:
     return inspect.getcoroutinestate(task.coro) == inspect.CORO_CLOSED
+
+
+Caller = Ref[Any] | CallingTask | CallingEvent
+"""The type of `Server.caller`: an actor, a task outside any actor, or an event."""

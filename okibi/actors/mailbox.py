@@ -1,14 +1,17 @@
 """A mailbox: two lanes and one reader.
 
-    control   Downs of monitors, timers, system messages. Unbounded, never dropped, and read before
-              any data. After a batch of due timers, one data message goes before the timers that
-              come due later.
-    data      calls, casts and sent messages. Bounded by the actor's MailboxPolicy.
+    control   timers, system messages, freezes, changes of a group. Unbounded, never dropped, and
+              read before any data. After a batch of due timers, one data message goes before the
+              timers that come due later.
+    data      calls, casts and sent messages, bounded by the actor's MailboxPolicy; and notices, a
+              Down or a Result, which are never refused, dropped or counted.
+
+A notice goes behind the data that waits: a Down must not overtake what the dead actor had sent
+before, and a Result not what the server had sent before its reply (OTP: signal order).
 
 Rejected: one bounded queue for both, because when it is full, dropping the oldest message may drop
 the message that would have stopped the flood. Rejected: one unbounded queue, as in OTP, because it
-grows until the sandbox is out of memory. The price of two lanes: a Down can overtake a message that
-the dead actor had sent before.
+grows until the sandbox is out of memory.
 
 No checkpoint lies between the decision to take a message and its return. A cancelled reader never
 loses a message: the cancellation comes before the message is taken, or not at all. A reader that
@@ -20,7 +23,7 @@ import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar, cast
 
 import attrs
 import outcome
@@ -36,7 +39,7 @@ from trio.lowlevel import (
 )
 
 from .safe_repr import describe_value
-from .timers import Tick, Timer, accept_tick, drop_cancelled, pop_due
+from .timers import Notice, Tick, Timer, accept_tick, drop_cancelled, pop_due
 from .trio_internals import Turn, TurnRunner, step
 
 if TYPE_CHECKING:
@@ -149,6 +152,7 @@ class Mailbox:
 
     __slots__ = (
         "_data_goes_first",
+        "_notices",
         "_reader",
         "_sweep_at",
         "_timer_fired",
@@ -177,6 +181,8 @@ class Mailbox:
         self.dropped = 0
         self.peak = 0
         self._reader: Task | None = None
+        # The number of notices on the data lane.
+        self._notices = 0
         # Whether a timer has fired since data was last read. If so, data goes first: a timer that
         # is set to fire at once, again and again, would block data for ever.
         self._data_goes_first = False
@@ -197,6 +203,20 @@ class Mailbox:
                 self._fire_due(self.timers)
             self._append_control(message)
 
+    def notify(self, notice: Notice) -> None:
+        """Put a notice on the data lane, however full. A closed mailbox discards it."""
+        if self.closed:
+            return
+        reader = self._reader
+        if reader is not None:
+            reschedule(reader, MessageOutcome(notice))
+            self._reader = None
+            return
+        if self.timers:
+            self._fire_due(self.timers)
+        self._append_data(notice)
+        self._notices += 1
+
     def offer(self, message: object) -> object:
         """Put a message on the data lane without waiting.
 
@@ -214,12 +234,12 @@ class Mailbox:
             self._reader = None
             return NOTHING_DROPPED
         dropped = NOTHING_DROPPED
-        waiting = len(self.data)
+        waiting = self._count()
         if waiting >= self.policy.capacity:
             if self.policy.when_full is not WhenFull.DROP_OLDEST:
                 raise MailboxFull(f"the mailbox already holds {waiting} messages")
             self.dropped += 1
-            dropped = self.data.popleft()
+            dropped = self._drop_oldest()
         elif waiting >= self.peak:
             # A blocked sender takes the place of a message that was read: no new peak.
             self.peak = waiting + 1
@@ -273,10 +293,10 @@ class Mailbox:
 
         For a sender that would otherwise wait for ever (module `wait_cycles`).
         """
-        if len(self.data) >= 2 * self.policy.capacity:
+        if self._count() >= 2 * self.policy.capacity:
             return False
         self._append_data(message)
-        self.peak = max(self.peak, len(self.data))
+        self.peak = max(self.peak, self._count())
         return True
 
     def admit(self, task: Task) -> bool:
@@ -311,13 +331,20 @@ class Mailbox:
             self._admit_longest_waiting(self.blocked_senders)
         self._wake()
         self._append_data(message)
-        self.peak = max(self.peak, len(self.data))
+        self.peak = max(self.peak, self._count())
 
     def remove_control(self, unwanted: Callable[[object], bool]) -> None:
         """Remove messages from the control lane, by identity: `__eq__` may be user code."""
         for message in [m for m in self.control if unwanted(m)]:
             at = next(at for at, other in enumerate(self.control) if other is message)
             del self.control[at]
+
+    def remove_notices(self, monitor: object) -> None:
+        """Remove the notices of a monitor from the data lane."""
+        if self._notices:
+            kept = [m for m in self.data if not _is_notice(m) or _monitor_of(m) is not monitor]
+            self._notices -= len(self.data) - len(kept)
+            self.data = deque(kept)
 
     def remove_data(self, unwanted: Callable[[object], bool]) -> None:
         """Remove messages from the data lane. A blocked sender of such a message returns."""
@@ -327,7 +354,7 @@ class Mailbox:
         for task in [task for task, message in senders.items() if unwanted(message)]:
             del senders[task]
             reschedule(task, outcome.Value(True))
-        while senders and len(self.data) < self.policy.capacity:
+        while senders and self._count() < self.policy.capacity:
             self._admit_longest_waiting(senders)
 
     def time_out_at(self, when: float) -> None:
@@ -390,20 +417,14 @@ class Mailbox:
                     self._data_goes_first or self._timer_fired,
                     False,
                 )
-            if self.control:
-                message = self.control.popleft()
-                if not isinstance(message, Tick):
+            if self.control or self.data:
+                message = self.control.popleft() if self.control else self._take_data()
+                if type(message) is not Tick:
                     return message
                 # A Tick comes from the heap of timers, so `timers` is not None.
                 if accept_tick(message, cast("list[Timer]", timers)):
                     return message.timer.message
                 continue
-            if self.data:
-                message = self.data.popleft()
-                self._data_goes_first = False
-                if self.blocked_senders and len(self.data) < self.policy.capacity:
-                    self._admit_longest_waiting(self.blocked_senders)
-                return message
             if self._reader is not None:
                 raise trio.BusyResourceError("another task already reads this mailbox")
             if self.closed:
@@ -478,13 +499,39 @@ class Mailbox:
 
     def _fire_due(self, timers: list[Timer]) -> None:
         for tick in pop_due(timers, trio.current_time()):
-            self._append_control(tick)
-            self._timer_fired = True
+            if self._notices:
+                # The notice came before the timer was due, and goes first.
+                self._append_data(tick)
+                self._notices += 1
+            else:
+                self._append_control(tick)
+                self._timer_fired = True
 
     def _append_control(self, message: object) -> None:
         if self.control is _EMPTY:
             self.control = deque()
         self.control.append(message)
+
+    def _take_data(self) -> object:
+        """Take the next message from the data lane, and admit a blocked sender."""
+        message = self.data.popleft()
+        self._data_goes_first = False
+        if self._notices and _is_notice(message):
+            self._notices -= 1
+        if self.blocked_senders and self._count() < self.policy.capacity:
+            self._admit_longest_waiting(self.blocked_senders)
+        return message
+
+    def _count(self) -> int:
+        """Count the data messages that the policy bounds."""
+        return len(self.data) - self._notices
+
+    def _drop_oldest(self) -> object:
+        """Remove the oldest message that is no notice."""
+        at = next(at for at, message in enumerate(self.data) if not _is_notice(message))
+        dropped = self.data[at]
+        del self.data[at]
+        return dropped
 
     def _append_data(self, message: object) -> None:
         if self.data is _EMPTY:
@@ -496,3 +543,12 @@ class Mailbox:
         task, message = senders.popitem(last=False)
         self._append_data(message)
         reschedule(task, outcome.Value(True))
+
+
+def _is_notice(message: object) -> TypeGuard[Notice]:
+    return issubclass(type(message), Notice)
+
+
+def _monitor_of(notice: Notice) -> object:
+    """The monitor that a Down or a Result comes from; None for a Tick."""
+    return getattr(notice, "monitor", None)

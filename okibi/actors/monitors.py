@@ -1,8 +1,8 @@
 """Monitors: one message when an actor ends.
 
-A monitor works in one direction. An actor may have any number; each brings exactly one `Down`, on
-the control lane. A monitor of a dead actor brings the Down at once, with the reason if it is known
-(OTP forgets the reason and says `noproc`).
+A monitor works in one direction. An actor may have any number; each brings exactly one `Down`,
+behind what the actor had sent before. A monitor of a dead actor brings the Down at once, with the
+reason if it is known (OTP forgets the reason and says `noproc`).
 """
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,6 +13,7 @@ from .exits import NO_PROCESS, ExitReason, NoProcess
 from .process import Phase, Process
 from .ref import Address, Ref
 from .run_guard import check_same_run
+from .timers import Notice
 
 if TYPE_CHECKING:
     M_co = TypeVar("M_co", covariant=True)
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Down:
+class Down(Notice):
     """The message that a monitor brings when the monitored actor or task has ended.
 
     Attributes:
@@ -56,7 +57,7 @@ class Monitor:
         if self._watched is not None:
             self._watched.watchers.pop(self, None)
         self._watcher.watching.pop(self, None)
-        self._watcher.mailbox.remove_control(lambda m: isinstance(m, Down) and m.monitor is self)
+        self._watcher.mailbox.remove_notices(self)
 
 
 def watch(watcher: Process, address: Address[Any]) -> Monitor:
@@ -69,7 +70,7 @@ def watch(watcher: Process, address: Address[Any]) -> Monitor:
         watched = address.process()
     except NoProcess as absent:
         monitor = Monitor(watcher, None)
-        watcher.mailbox.post(Down(absent.path, NO_PROCESS, monitor, None))
+        watcher.mailbox.notify(Down(absent.path, NO_PROCESS, monitor, None))
         return monitor
     check_same_run(watched, "monitor")
     monitor = Monitor(watcher, watched)
@@ -77,7 +78,7 @@ def watch(watcher: Process, address: Address[Any]) -> Monitor:
     def notify(process: Process) -> None:
         watcher.watching.pop(monitor, None)
         reason = process.reason or NO_PROCESS
-        watcher.mailbox.post(Down(process.path, reason, monitor, Ref(process)))
+        watcher.mailbox.notify(Down(process.path, reason, monitor, Ref(process)))
 
     if watched.phase is Phase.DEAD:
         notify(watched)

@@ -11,8 +11,8 @@ the supervisor gives up, or when the delay is longer than the task may wait.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable
+from contextlib import contextmanager
 from functools import partial
 from typing import (
     TYPE_CHECKING,
@@ -29,10 +29,10 @@ import attrs
 import trio
 from trio.lowlevel import RunVar, checkpoint, current_task
 
-from .exits import NOT_STARTED, NoProcess, StartError
+from .exits import NOT_STARTED, NoProcess
 from .process import CURRENT, Phase, Process
 from .ref import Address, Ref
-from .request import Request
+from .request import NameWait
 from .run_guard import outside_run_error
 from .safe_repr import describe_value
 from .wait_cycles import find_cycle, refuse_cycle
@@ -70,7 +70,7 @@ class NameTable(dict[Any, Process]):
     Attributes:
         restarters: the restarts that are about to register a name again.
         attached_values: the values that `Name.update_value` has set.
-        waiting: the requests of the tasks that wait for a name.
+        waiting: the waits for a name that no actor has.
     """
 
     __slots__ = ("attached_values", "restarters", "waiting")
@@ -79,7 +79,7 @@ class NameTable(dict[Any, Process]):
         super().__init__()
         self.restarters: dict[Hashable, ExpectedRestart] = {}
         self.attached_values: dict[Hashable, object] = {}
-        self.waiting: dict[Hashable, dict[Request, None]] = {}
+        self.waiting: dict[Hashable, dict[NameWait, None]] = {}
 
     def release(self, key: Hashable) -> None:
         """Remove a name and its value."""
@@ -95,20 +95,25 @@ class NameTable(dict[Any, Process]):
         Raises:
             CallCycle: the supervisor waits for this actor.
         """
-        caller, task, restart = CURRENT.get(), current_task(), self.restarters.get(key)
-        request = Request("wait", (), {}, caller, True, task)
-        if caller is None or restart is None or not caller.held_by(task):
-            await self._wait(key, request)
-            return
-        restarter = restart.supervisor
-        refuse_cycle(caller, restarter, task, request)
-        caller.begin_wait(task, restarter, request)
-        try:
-            await self._wait(key, request)
-        finally:
-            caller.end_wait(task, restarter)
+        wait, restart = _make_wait(key), self.restarters.get(key)
+        restarter = None if restart is None else restart.supervisor
+        caller, task = CURRENT.get(), current_task()
+        if caller is not None and restarter is not None:
+            refuse_cycle(caller, restarter, task, wait)
+        with _edge_to(restarter, wait):
+            await self._wait(key, wait)
 
-    async def _wait(self, key: Hashable, request: Request) -> None:
+    async def wait_for_phase(self, key: Hashable, process: Process) -> None:
+        """Wait until the actor that has the name has started, or has ended.
+
+        Raises:
+            CallCycle: the actor called this actor meanwhile.
+        """
+        wait = _make_wait(key)
+        with _edge_to(process, wait):
+            await process.wait_for_phase(wait)
+
+    async def _wait(self, key: Hashable, request: NameWait) -> None:
         requests = self.waiting.setdefault(key, {})
         requests[request] = None
         try:
@@ -473,6 +478,30 @@ def expect_no_restart(keys: Iterable[Hashable], restarter: Process) -> None:
             table.wake(key)
 
 
+def awaited_name(process: Process) -> Hashable | None:
+    """The key of a name without an actor that a task of this actor waits for; None for none."""
+    waiting = name_table().waiting.items()
+    return next((key for key, waits in waiting if any(w.caller is process for w in waits)), None)
+
+
+def _make_wait(key: Hashable) -> NameWait:
+    return NameWait(key, CURRENT.get(), current_task())
+
+
+@contextmanager
+def _edge_to(callee: Process | None, wait: NameWait) -> Generator[None]:
+    """Record that this task holds the loop of its actor and waits for the loop of `callee`."""
+    caller, task = CURRENT.get(), current_task()
+    if caller is None or callee is None or not caller.held_by(task):
+        yield
+        return
+    caller.begin_wait(task, callee, wait)
+    try:
+        yield
+    finally:
+        caller.end_wait(task, callee)
+
+
 def _accepts_messages(process: Process | None) -> bool:
     return process is not None and process.phase is Phase.RUNNING and process.ending_reason is None
 
@@ -506,8 +535,5 @@ async def _wait_for_actor(table: NameTable, key: Hashable, until: float = math.i
         elif me is not None and find_cycle(me, process, task) is not None:
             # The actor's start or end waits for this task.
             return process
-        elif process.ending_reason is not None:
-            await process.wait_dead()
         else:
-            with suppress(StartError):
-                await process.wait_started()
+            await table.wait_for_phase(key, process)

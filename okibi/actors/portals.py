@@ -19,7 +19,7 @@ the process, and two trees in one process must not share one.
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import trio
 from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_trio_run
@@ -27,8 +27,12 @@ from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_
 from .exits import CallCycle, CallingSelf, NoProcess
 from .process import CURRENT, ON_BEHALF, Process
 from .ref import Address
+from .request import CALLING_EVENT
 from .trio_internals import task_waiting_for_thread
 from .wait_cycles import find_cycle, format_chain
+
+if TYPE_CHECKING:
+    from .request import Event
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -77,10 +81,11 @@ class Portal:
         ValueError: `timeout` is not > 0.
     """
 
-    __slots__ = ("_owner", "_timeout", "_token")
+    __slots__ = ("_event", "_owner", "_timeout", "_token")
 
     _token: TrioToken | None
     _owner: Process | Task | None
+    _event: "Event | None"
 
     def __init__(self, timeout: float = math.inf) -> None:
         if not timeout > 0:
@@ -89,6 +94,7 @@ class Portal:
             raise RuntimeError("create a Portal inside trio, then pass it to the thread")
         self._token = current_trio_token()
         self._owner = CURRENT.get() or current_task()
+        self._event = CALLING_EVENT.get(None)
         self._timeout = timeout
 
     def call(
@@ -179,7 +185,8 @@ class Portal:
             )
         try:
             sender = self._owner or task_waiting_for_thread()
-            return trio.from_thread.run(_act_as, sender, self._timeout, act, trio_token=self._token)
+            act = partial(_act_as, sender, self._event, self._timeout, act)
+            return trio.from_thread.run(act, trio_token=self._token)
         except trio.RunFinishedError:
             when = f"before {_action(verb, message)}"
             raise PortalClosed(f"the run of trio has ended {when}") from None
@@ -196,7 +203,7 @@ class _ThreadPortal(Portal):
     __slots__ = ()
 
     def __init__(self) -> None:
-        self._token = self._owner = None
+        self._token = self._owner = self._event = None
         self._timeout = math.inf
 
 
@@ -230,7 +237,10 @@ from_thread: Final = _BlockingThreadPortal()
 
 
 async def _act_as(
-    sender: Process | Task | None, timeout: float, act: Callable[[], Awaitable[R]]
+    sender: Process | Task | None,
+    event: "Event | None",
+    timeout: float,
+    act: Callable[[], Awaitable[R]],
 ) -> R:
     """Run `act` in the name of the Portal's owner, or of the task that waits for the thread.
 
@@ -239,6 +249,8 @@ async def _act_as(
     if CURRENT.get() is None:
         if isinstance(sender, Process):
             CURRENT.set(sender)
+            if event is not None:
+                CALLING_EVENT.set(event)
         elif sender is not None:
             ON_BEHALF.set(sender)
     with trio.fail_after(timeout):

@@ -22,11 +22,12 @@ without `terminate` needs only `_kill`. An exception of the body is caught after
 Under a supervisor, `_kill` is shielded. An outer cancellation reaches only the supervisor, which
 stops its children one by one, in order. Without the shield trio would cancel all of them at once.
 
-Actors are protected from KeyboardInterrupt. It reaches the main task, whose cancellation then stops
-the tree in order; inside an actor it would only cause a restart. Tasks that an actor starts itself
-are not protected: a KeyboardInterrupt there ends the actor and is raised again in the main task. If
-SIGINT is handled neither by Python nor by trio, user code raised the KeyboardInterrupt, and it is a
-crash like any other.
+KeyboardInterrupt (Ctrl-C) reaches the main task, whose cancellation then stops the tree in order.
+A method that computes, and never returns to trio's loop, would hold it off for ever. So trio raises
+KeyboardInterrupt in such a method, as in any task: the actor ends, without a crash report, and
+SIGINT is raised again for the main task. The code of this layer, `terminate` and supervisors are
+protected. If SIGINT is handled neither by Python nor by trio, user code raised the
+KeyboardInterrupt, and it is a crash like any other.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -70,7 +72,7 @@ from .exits import (
     sigint_raises,
 )
 from .mailbox import Mailbox
-from .request import Request
+from .request import NameWait, Request
 from .safe_repr import class_name
 
 if TYPE_CHECKING:
@@ -177,8 +179,8 @@ class Process:
         # Only for an actor with `terminate`: a scope takes 670 bytes, and time at each start.
         self._stop: trio.CancelScope | None = None
         self._kill = trio.CancelScope()
-        # Tasks that wait for the next phase, and whether each is parked. The others poll.
-        self._phase_waiters: dict[Task, bool] | None = None
+        # Tasks that wait for the next phase: by a NameWait, parked (True), or polling (False).
+        self._phase_waiters: dict[Task, bool | NameWait] | None = None
 
     # -- called from other tasks
 
@@ -270,9 +272,18 @@ class Process:
                 await self.wait_dead()
         return self.phase is Phase.DEAD
 
+    async def wait_for_phase(self, wait: NameWait) -> None:
+        """Wait for the next phase, or until another task ends the wait."""
+        waiting = self._phase_waiters = self._phase_waiters or {}
+        task = current_task()
+        waiting[task] = wait
+        try:
+            await wait.reply()
+        finally:
+            waiting.pop(task, None)
+
     # -- the actor's own task
 
-    @trio.lowlevel.enable_ki_protection
     async def live(self) -> None:
         """Run the whole life cycle, as the body of the actor's task. Raises only if linked."""
         CURRENT.set(self)
@@ -344,7 +355,7 @@ class Process:
 
         A KeyboardInterrupt is sent to the main task instead.
         """
-        if has_keyboard_interrupt(crash.error) and sigint_raises():
+        if _is_ctrl_c(crash):
             signal.raise_signal(signal.SIGINT)
             return None
         if not self.linked or self.start_failed:
@@ -461,7 +472,7 @@ class Process:
             monitor, watched = self.watching.popitem()
             watched.watchers.pop(monitor, None)
         self._wake_phase_waiters()
-        if not reason.quiet and not self.reported_elsewhere:
+        if not reason.quiet and not self.reported_elsewhere and not _is_ctrl_c(reason):
             self._report(reason, left)
         # A Ref of a dead actor keeps only the exit reason alive.
         self.current = self.task = self.root = self.actor = self.debug = None
@@ -527,11 +538,29 @@ class Process:
         waiting, self._phase_waiters = self._phase_waiters, None
         if waiting:
             for task, parked in waiting.items():
-                if parked:
+                if isinstance(parked, NameWait):
+                    parked.answer(None)
+                elif parked:
                     reschedule(task)
 
 
-def _stop_waiting(waiting: dict[Task, bool], task: Task, _: RaiseCancelT) -> Abort:
+def _is_ctrl_c(reason: ExitReason) -> bool:
+    """Whether Ctrl-C has ended the actor: the main task gets the KeyboardInterrupt."""
+    return has_keyboard_interrupt(reason.error) and sigint_raises()
+
+
+def protect_methods(*kinds: type) -> None:
+    """Protect the methods of classes from KeyboardInterrupt, which could leave them half done."""
+    for kind in kinds:
+        for method in vars(kind).values():
+            if isinstance(method, FunctionType):
+                trio.lowlevel.enable_ki_protection(method)
+
+
+protect_methods(Mailbox, Request, Process)
+
+
+def _stop_waiting(waiting: dict[Task, bool | NameWait], task: Task, _: RaiseCancelT) -> Abort:
     del waiting[task]
     return Abort.SUCCEEDED
 

@@ -10,6 +10,7 @@ is looked up at each send, so it survives restarts. Both are an `Address`.
 A caller limits its wait with trio: `with trio.fail_after(1): await ref.call(...)`.
 """
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, cast
 
@@ -17,13 +18,15 @@ from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint_if_cancelled,
     current_task,
+    enable_ki_protection,
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
 from .mailbox import NOTHING_DROPPED, MailboxFull, WhenFull
-from .process import CURRENT, Phase, Process, logger
+from .process import CURRENT, Phase, Process, logger, protect_methods
 from .request import PendingRequest, Request, describe, message_name
 from .run_guard import check_same_run, wrong_run_error
+from .safe_repr import class_name
 from .wait_cycles import (
     fail_calls_that_block,
     find_cycle,
@@ -192,7 +195,13 @@ class Address(Generic[A_co]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Like `cast`, but never waits.
+        """Like `cast`, but never waits. Use it in clean-up, where a cancelled task cannot wait:
+
+            finally:
+                LOCK.cast_nowait(Lock.release)
+
+        While an exception is being handled, in `finally` or `except`, an ActorExited or MailboxFull
+        is logged instead of raised: clean-up never hides the first error.
 
         Do not call it in `__del__` or in a weakref callback. The garbage collector runs these at
         any moment, in trio's loop too, and a task woken there is lost. Use the `run_sync_soon` of a
@@ -204,12 +213,19 @@ class Address(Generic[A_co]):
             MailboxFull: the mailbox is full, and its policy is not DROP_OLDEST.
             RuntimeError: this thread does not run trio; use `from_thread` or a `Portal`.
         """
-        process = self.process()
+        first = sys.exception()
         request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
         if request.caller is None:
             _note_origin(request)
-        if not _deliver(process, request, "cast"):
-            raise _mailbox_full(process, request)
+        try:
+            process = self.process()
+            if not _deliver(process, request, "cast"):
+                raise _mailbox_full(process, request)
+        except (ActorExited, MailboxFull) as failure:
+            if first is None:
+                raise
+            kind = class_name(type(first))
+            logger.warning("a cast of %s failed while %s was handled: %s", request, kind, failure)
 
     async def send(self, message: object) -> None:
         """Send a value (OTP: `Pid ! Message`). A Server gets it in `handle_info`.
@@ -339,6 +355,10 @@ class Ref(Address[A_co]):
         return f"<Ref {self.path} incarnation {self.incarnation} {self._process.phase.value}>"
 
 
+protect_methods(Address, Ref)
+
+
+@enable_ki_protection
 def _deliver(process: Process, message: object, verb: str) -> bool:
     """Put a message into a mailbox. False if the mailbox is full and its policy is to block.
 

@@ -6,6 +6,7 @@ is discarded too.
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,7 +14,7 @@ import outcome
 from trio import current_time
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
-from .safe_repr import class_name
+from .safe_repr import class_name, short_repr
 
 # The public names of Actor and Server, which are never messages. A test compares this list with the
 # classes.
@@ -43,6 +44,9 @@ NOT_MESSAGES = frozenset(
 )
 
 
+# The event that the current code runs for, set by the actor that handles it (`calling_event`).
+CALLING_EVENT: ContextVar["Event"] = ContextVar("calling event")
+
 # Replaces an error after it was raised in the caller.
 _RAISED: "outcome.Outcome[object]" = outcome.Value(None)
 
@@ -53,6 +57,14 @@ if TYPE_CHECKING:
         """What a request needs to know of the actor that sent it."""
 
         path: str
+
+    class Event(Protocol):
+        """What a request needs to know of the event that it is sent for."""
+
+        @property
+        def process(self) -> Caller | None: ...
+        @property
+        def reason(self) -> object: ...
 
     class AnswerListener(Protocol):
         """Gets the answer to a request, in addition to the task that waits."""
@@ -73,6 +85,7 @@ class Request:
 
     Attributes:
         origin: the task that sends the request, if no actor does. Otherwise unset.
+        event: the event that the actor sends the request for; None for none, or an ended one.
     """
 
     __slots__ = (
@@ -83,6 +96,7 @@ class Request:
         "caller",
         "client",
         "deferred",
+        "event",
         "kwargs",
         "method",
         "origin",
@@ -106,6 +120,9 @@ class Request:
         self.caller = caller
         self.wanted = wanted
         self.client = client
+        event = CALLING_EVENT.get(None)
+        current = event is not None and event.reason is None and event.process is caller
+        self.event = event if current else None
         # The caller has stopped waiting.
         self.abandoned = False
         # The answer comes after the method has returned (`Server.reply_later`).
@@ -193,6 +210,24 @@ class Request:
     def _abandon(self, raise_cancel: RaiseCancelT) -> Abort:
         self.abandon()
         return self._unpark(raise_cancel)
+
+
+class NameWait(Request):
+    """The wait of a task for the actor that has a name. It is sent to no actor.
+
+    Args:
+        key: the name's key.
+        caller: the actor that waits; None for a task outside any actor.
+        client: the task that waits.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, key: object, caller: "Caller | None", client: Task) -> None:
+        super().__init__(f"the wait for the name {short_repr(key)}", (), {}, caller, True, client)
+
+    def __str__(self) -> str:
+        return self.method
 
 
 class PendingRequest(Request):

@@ -8,17 +8,35 @@ Imported at first use: a start does not need it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from .process import Phase, Process
 from .request import PendingRequest
+from .timers import Notice
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ResultSource(Protocol[R_co]):
+    """The source of a Result: a Pending or a Task."""
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` returns or raises without waiting."""
+        ...
+
+    async def result(self) -> R_co:
+        """Wait for the reply, or for the result of the task's function."""
+        ...
 
 
 @attrs.frozen
-class Result:
-    """The message that a monitor of a Pending or a Task brings, on the control lane.
+class Result(Notice):
+    """The message that a monitor of a Pending or a Task brings.
+
+    The Result comes behind what the server or the task had sent to this actor before.
 
     >>> import attrs, trio
     >>> from okibi.actors import NO_REPLY, Refusal, Reply, Result, Server, start
@@ -62,7 +80,7 @@ class Result:
         monitor: the monitor that `Actor.monitor` returned.
     """
 
-    source: Any
+    source: ResultSource[Any]
     value: Any
     error: BaseException | None
     monitor: "ResultMonitor"
@@ -77,7 +95,7 @@ class ResultMonitor:
         self,
         watcher: Process,
         request: PendingRequest,
-        source: object,
+        source: ResultSource[Any],
         on_notify: Callable[[], None] | None,
     ) -> None:
         self._watcher = watcher
@@ -89,20 +107,20 @@ class ResultMonitor:
         """End the monitoring. A Result that waits in the mailbox is removed."""
         self._request.remove(self)
         self._watcher.watchers.pop(self, None)
-        self._watcher.mailbox.remove_control(lambda m: isinstance(m, Result) and m.monitor is self)
+        self._watcher.mailbox.remove_notices(self)
 
     def notify(self, value: object, error: BaseException | None) -> None:
         """Post the Result to the watcher."""
         self._watcher.watchers.pop(self, None)
         if self._on_notify is not None:
             self._on_notify()
-        self._watcher.mailbox.post(Result(self._source, value, error, self))
+        self._watcher.mailbox.notify(Result(self._source, value, error, self))
 
 
 def monitor_result(
     watcher: Process,
     request: PendingRequest,
-    source: object,
+    source: ResultSource[Any],
     on_notify: Callable[[], None] | None = None,
 ) -> ResultMonitor:
     """Send `watcher` one Result when a request is answered.

@@ -31,7 +31,8 @@ from .signatures import annotations_as_text, bind
 from .system_messages import SystemMessage, make_wake_up
 
 if TYPE_CHECKING:
-    from .callers import CallingTask
+    from .callers import Caller
+    from .calling_event import CallingEvent
 
 ASYNC_HOOKS: Final = frozenset({"handle_continue", "handle_info", "init", "terminate"})
 
@@ -218,11 +219,12 @@ class Server(Actor):
         raise RuntimeError(f"{process.path}: no call is being handled{_described(request)}")
 
     @property
-    def caller(self) -> "Ref[Any] | CallingTask":
+    def caller(self) -> "Caller":
         """The sender of the message that is being handled (OTP: the pid in `From`).
 
-        A Ref if an actor sent the message, otherwise a CallingTask. Both can be monitored, so a
-        server that lends something out learns when the borrower dies:
+        A Ref if an actor sent the message; a CallingEvent if an actor sent the message for an event
+        that it handles, as the handler of a Lambda function does; otherwise a CallingTask. Each can
+        be monitored, so a server that lends something out learns when the borrower ends:
 
         >>> import trio, trio.testing
         >>> from okibi.actors import Server, start
@@ -251,8 +253,9 @@ class Server(Actor):
 
         A task that an actor has started counts as the actor. A thread (`from_thread`) counts as
         the task or actor that waits for the thread, a `Portal` as the task or actor that made it.
-        In a handler of a Lambda function, on asyncio too, the caller is the worker. The worker
-        outlives the event: return what an event has taken with `with` or `finally`.
+        In a handler of a Lambda function, on asyncio and in threads too, the caller is the event.
+        It ends when the event is answered, also when the handler runs out of time. A task that
+        outlives its event sends for the worker.
 
         Raises:
             RuntimeError: no call or cast is being handled. Sent values, timers and monitors have
@@ -260,6 +263,8 @@ class Server(Actor):
         """
         process, request = self._process, self._process.current
         if is_a(request, Request):
+            if request.event is not None:
+                return cast("CallingEvent", request.event)
             if isinstance(request.caller, Process):
                 return Ref(request.caller)
             from .callers import CallingTask

@@ -4,12 +4,12 @@ The timers of an actor are a heap in its mailbox. The wait for the next message 
 time as its deadline. No task waits for a timer, so no timer outlives its actor. After a jump of the
 clock (a frozen sandbox), all due timers fire once, in the order in which they were due.
 
-A repeating timer (Interval) has three states:
+A timer has three states:
 
-    set       on the heap until its next tick is due
-    fired     off the heap; its Tick waits on the control lane
-    handled   the actor has taken the Tick. On the heap as due at once: the next look at the heap
-              sets it to the next point of its schedule
+    set       on the heap until it is due
+    fired     off the heap; its Tick waits in the mailbox. `cancel` discards the Tick
+    handled   the actor has taken the Tick. A repeating timer (Interval) is on the heap as due at
+              once: the next look at the heap sets it to the next point of its schedule
 
 At most one Tick of a timer waits, even for a slow actor. (OTP's `send_interval` fills the
 mailbox.) Messages on the data lane get a turn between two Ticks, even if handling a Tick takes
@@ -25,13 +25,19 @@ import trio
 _order = itertools.count()
 
 
+class Notice:
+    """The base class of Down, Result and Tick: messages that the data lane does not bound."""
+
+    __slots__ = ()
+
+
 class Timer:
     """A timer that was set by `send_after` or `send_every`.
 
     Attributes:
         due: when it fires, in seconds of trio's clock.
         message: what `handle_info` or `receive` is given.
-        cancelled: whether it was cancelled, or has fired for the last time.
+        cancelled: whether it was cancelled, or its actor has taken its last message.
     """
 
     __slots__ = ("_rank", "cancelled", "due", "message")
@@ -44,10 +50,10 @@ class Timer:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until it fires; None after it has fired or was cancelled (OTP: `read_timer`).
+        """Seconds until it is due; None if it was cancelled or is over (OTP: `read_timer`).
 
-        0.0 if it is due and fires when its actor next looks at its mailbox. OTP's `cancel_timer`
-        returns the time left; `cancel` returns a bool. To get both:
+        0.0 while its message waits in the mailbox. OTP's `cancel_timer` returns the time left;
+        `cancel` returns a bool. To get both:
 
             left = timer.time_left
             timer.cancel()
@@ -61,14 +67,10 @@ class Timer:
         return self.due
 
     def cancel(self) -> bool:
-        """Cancel the timer.
-
-        A message that has fired stays in the mailbox, as in OTP. A timer fires when its actor looks
-        at its mailbox, or when a message is put on the control lane. A timer that is due but has
-        not fired is cancelled (OTP: too late).
+        """Cancel the timer. A message that waits in the mailbox is discarded (OTP: it stays there).
 
         Returns:
-            True if it had neither fired nor been cancelled.
+            True if a message was still to come: it comes no more.
         """
         active = not self.cancelled
         self.cancelled = True
@@ -98,14 +100,6 @@ class Interval(Timer):
         self._since = now
         self._count = 1.0
 
-    def cancel(self) -> bool:
-        """Cancel the timer. A tick that waits in the mailbox is discarded.
-
-        Returns:
-            True if it had not been cancelled.
-        """
-        return super().cancel()
-
     def set_again(self, now: float) -> None:
         """Set it to the next tick of its schedule; skip the ticks that `now` has passed."""
         self._count, self.due = self._next_tick(now)
@@ -123,27 +117,24 @@ class Interval(Timer):
         return count, due if now < due < math.inf else math.nextafter(now, math.inf)
 
 
-class Tick:
-    """The entry on the control lane for an Interval that has fired."""
+class Tick(Notice):
+    """The entry in the mailbox for a timer that has fired."""
 
     __slots__ = ("timer",)
 
-    def __init__(self, timer: Interval) -> None:
+    def __init__(self, timer: Timer) -> None:
         self.timer = timer
 
 
-def pop_due(timers: list[Timer], now: float) -> list[object]:
-    """Remove the timers that are due from the heap. Return their messages, first due first."""
-    due: list[object] = []
+def pop_due(timers: list[Timer], now: float) -> list[Tick]:
+    """Remove the timers that are due from the heap. Return their Ticks, first due first."""
+    due: list[Tick] = []
     again: list[Interval] = []
     while timers and (timers[0].cancelled or timers[0].due <= now):
         timer = heapq.heappop(timers)
         if timer.cancelled:
             continue
-        if not isinstance(timer, Interval):
-            timer.cancelled = True
-            due.append(timer.message)
-        elif timer.handled:
+        if isinstance(timer, Interval) and timer.handled:
             timer.set_again(now)
             again.append(timer)
         else:
@@ -154,13 +145,16 @@ def pop_due(timers: list[Timer], now: float) -> list[object]:
 
 
 def accept_tick(tick: Tick, timers: list[Timer]) -> bool:
-    """Put the timer of a Tick back on the heap. False if the timer was cancelled."""
+    """End the timer of a Tick, or put an Interval back on the heap. False if it was cancelled."""
     timer = tick.timer
     if timer.cancelled:
         return False
-    timer.handled = True
-    timer.due = -math.inf
-    heapq.heappush(timers, timer)
+    if isinstance(timer, Interval):
+        timer.handled = True
+        timer.due = -math.inf
+        heapq.heappush(timers, timer)
+    else:
+        timer.cancelled = True
     return True
 
 

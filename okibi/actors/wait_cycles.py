@@ -21,6 +21,11 @@ Rejected: an order of the actors in which a call from a lower to a higher number
 search without a cycle would have to renumber the actors that it passed, and an edge that ends early
 (a reply put off) would have to be removed first.
 
+A wait for a name is an edge to the actor that has the name and starts or ends, or to the supervisor
+that restarts the actor. If a call closes a cycle with such a wait, the wait ends with CallCycle,
+and the call goes on: the `init` of an actor that restarts may call a server that waits for its
+name.
+
 A cast to a full mailbox closes no cycle. OTP's mailboxes are unbounded, so the cast would not wait
 there. Here the mailbox accepts it beyond its capacity, up to twice the capacity. Otherwise two
 actors that cast to each other would crash under load, and so would a worker that calls its manager.
@@ -34,7 +39,7 @@ from trio.lowlevel import Task
 
 from .exits import CallCycle, CallingSelf
 from .process import Process
-from .request import Request
+from .request import NameWait, Request
 
 # Paths at each end of a long cycle that an error message shows.
 _SHOWN = 4
@@ -75,6 +80,8 @@ def refuse_cycle(
     if callee is not caller and callee.ending_reason is not None and not sent:
         return
     paths = find_cycle(caller, callee, task)
+    while paths is not None and callee is not caller and _end_wait_for_name(callee, caller):
+        paths = find_cycle(caller, callee, task)
     if paths is None:
         return
     if callee is caller:
@@ -159,21 +166,38 @@ def _admit_a_cast(start: Process, end: Process) -> bool:
 
     The cast found last goes first: its receiver is nearest to `end`.
     """
-    casts: list[tuple[Process, Task]] = []
+    return any(
+        request is None
+        and callee.mailbox.blocks(task)
+        and _find_path(callee, end) is not None
+        and callee.mailbox.admit(task)
+        for _, task, callee, request in reversed([*_search_edges(start)])
+    )
+
+
+def _end_wait_for_name(start: Process, end: Process) -> bool:
+    """Fail a wait for a name on a path from `start` to `end`; False if there is none."""
+    for waiting, _, callee, request in [*_search_edges(start)]:
+        if not isinstance(request, NameWait):
+            continue
+        ahead, before = _find_path(callee, end), _find_path(start, waiting)
+        if ahead is not None and before is not None:
+            request.fail(_cycle_error((waiting.path, *ahead, *before), request))
+            return True
+    return False
+
+
+def _search_edges(start: Process) -> Iterator[tuple[Process, Task, Process, Request | None]]:
+    """Yield all edges that lead on from `start`, breadth first: who waits, for whom, with what."""
     reached, seen = [start], {start}
     for process in reached:
         for task, (callee, request) in process.waits.items():
             if not _is_edge(process, task):
                 continue
-            if request is None and callee.mailbox.blocks(task):
-                casts.append((callee, task))
+            yield process, task, callee, request
             if callee not in seen:
                 seen.add(callee)
                 reached.append(callee)
-    return any(
-        _find_path(callee, end) is not None and callee.mailbox.admit(task)
-        for callee, task in reversed(casts)
-    )
 
 
 def _search_callees(found: dict[Process, Process]) -> Iterator[Process]:

@@ -24,9 +24,15 @@ from ..actors import (
     crashed,
     logs,
 )
-from ..actors.names import ExpectedRestart, announce_wait, expect_no_restart, expect_restart
+from ..actors.names import (
+    ExpectedRestart,
+    announce_wait,
+    awaited_name,
+    expect_no_restart,
+    expect_restart,
+)
 from ..actors.process import Phase, Process
-from ..actors.safe_repr import traceback_of
+from ..actors.safe_repr import short_repr, traceback_of
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import fail_calls_that_block
 from .child_state import ChildEvent, ChildState, next_state
@@ -284,9 +290,14 @@ class Children:
 
     async def _kill_late(self, place: Place, process: Process) -> StartError:
         """Kill a child whose `init` takes too long, and wait for the end of the child."""
+        from ..actors.frames import line_of
+
+        name, line = awaited_name(process), line_of(process.task, _HERE)
+        wait = f", in the wait for the name {short_repr(name)}" if name is not None else ""
         self.kill(process)
         await self.wait_ended(place)
-        late = TimeoutError(f"init took longer than {place.spec.start_timeout:g} s")
+        where = f": it was at {line}{wait}" if line else ""
+        late = TimeoutError(f"init took longer than {place.spec.start_timeout:g} s{where}")
         return StartError(process.path, crashed(late))
 
     def _spawn(self, place: Place, make: Callable[[], Actor]) -> Process:

@@ -67,7 +67,8 @@ class Strategy(enum.Enum):
 
 def _default_id(child: "Child[Any]") -> str:
     if isinstance(child.name, Name):
-        return str(child.name.key)
+        # An id is a part of a path. A key may be a URL or an ARN.
+        return str(child.name.key).replace("/", "%2F")
     start = child.start
     return start.default_id if isinstance(start, AnySupervisorSpec) else factory_name(start)
 
@@ -92,7 +93,7 @@ class Child(Generic[A]):
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
     | shutdown | 5.0 s; for a supervisor: INFINITY | seconds to stop in; INFINITY; BRUTAL_KILL |
     | start_timeout | 60.0 s; for a supervisor: INFINITY | seconds for `init`; INFINITY |
-    | id | the name's key, else the name of `start` | text, unique among siblings, without "/" |
+    | id | the name's key ("/" is %2F), else the name of `start` | text without "/"; unique |
     | significant | False | True for a child that `auto_shutdown` watches; not if PERMANENT |
 
     The supervisor calls `start` for each incarnation, in the task of the new actor. Give the class,

@@ -1,7 +1,6 @@
 """Server.caller: the calling actor or task, for every way to send a message."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import attrs
 import pytest
@@ -12,6 +11,7 @@ from okibi.actors import (
     KILLED,
     NO_PROCESS,
     NO_REPLY,
+    Caller,
     CallingTask,
     Down,
     Monitor,
@@ -25,8 +25,6 @@ from okibi.actors import (
     stop,
 )
 from okibi.actors.callers import _task_ends
-
-Caller = Ref[Any] | CallingTask
 
 
 @attrs.define(eq=False)

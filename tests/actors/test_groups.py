@@ -26,7 +26,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.groups import GroupTable, _group_table
+from okibi.actors.groups import BATCH, GroupTable, _group_table
 
 T = TypeVar("T")
 
@@ -252,6 +252,29 @@ async def test_dispatch_casts_to_all_members_and_counts(nursery: trio.Nursery) -
 async def test_dispatch_to_an_empty_group_returns_0() -> None:
     with trio.testing.assert_checkpoints():
         assert await WORKERS.dispatch(Worker.hear, "news") == 0
+
+
+async def test_other_tasks_run_during_a_large_dispatch(nursery: trio.Nursery) -> None:
+    member = await start(nursery, Worker)
+    for _ in range(3 * BATCH):
+        WORKERS.join(member)
+    turns = list[int]()
+
+    async def count() -> None:
+        while True:
+            turns.append(len(turns))
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(count)
+    assert await WORKERS.dispatch(Worker.hear, "news") == 3 * BATCH
+    assert len(turns) >= 3
+    await member.call(Worker.what_was_heard)
+
+    with trio.CancelScope() as scope:
+        trio.lowlevel.current_trio_token().run_sync_soon(scope.cancel)
+        # The cast is not left half done.
+        assert await WORKERS.dispatch(Worker.hear, "news") == 3 * BATCH
+    nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("when_full", [WhenFull.BLOCK, WhenFull.REJECT])

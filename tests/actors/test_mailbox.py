@@ -18,6 +18,7 @@ from okibi.actors import (
     stop,
 )
 from okibi.actors.mailbox import NOTHING_DROPPED, Mailbox
+from okibi.actors.timers import Notice
 
 TWO_BLOCK = MailboxPolicy(2)
 TWO_REJECT = MailboxPolicy(2, WhenFull.REJECT)
@@ -44,6 +45,65 @@ async def test_the_control_lane_is_never_bounded_and_never_dropped(policy: Mailb
         mailbox.post(n)
 
     assert await take_all(mailbox) == list(range(1000))
+
+
+class Sign(Notice):
+    """A notice of a monitor."""
+
+    def __init__(self, monitor: str = "") -> None:
+        self.monitor = monitor
+
+
+async def test_a_notice_goes_behind_the_data_that_waits() -> None:
+    mailbox, sign = Mailbox(), Sign()
+    mailbox.offer(1)
+    mailbox.notify(sign)
+    mailbox.offer(2)
+
+    assert await take_all(mailbox) == [1, sign, 2]
+
+
+@pytest.mark.parametrize("policy", [TWO_BLOCK, TWO_REJECT, TWO_DROP])
+async def test_notices_are_never_bounded_dropped_or_counted(policy: MailboxPolicy) -> None:
+    mailbox, signs = Mailbox(policy), [Sign() for _ in range(1000)]
+    for sign in signs:
+        mailbox.notify(sign)
+    mailbox.offer(1)
+    mailbox.offer(2)
+
+    if policy is TWO_DROP:
+        assert mailbox.offer(3) == 1
+    else:
+        with pytest.raises(MailboxFull):
+            mailbox.offer(3)
+
+    assert mailbox.peak == 2
+    assert (await take_all(mailbox))[:1000] == signs
+    assert mailbox.offer(4) is NOTHING_DROPPED
+
+
+async def test_the_notices_of_one_monitor_can_be_removed() -> None:
+    mailbox, first, second = Mailbox(TWO_BLOCK), Sign("first"), Sign("second")
+    for message in (first, second, first):
+        mailbox.notify(message)
+    mailbox.offer("data")
+
+    mailbox.remove_notices("first")
+
+    assert await take_all(mailbox) == [second, "data"]
+    for n in (1, 2):
+        mailbox.offer(n)
+    with pytest.raises(MailboxFull):
+        mailbox.offer(3)
+
+
+def test_a_closed_mailbox_discards_notices() -> None:
+    mailbox = Mailbox()
+    mailbox.close()
+
+    mailbox.notify(Sign())
+
+    assert not mailbox.data
 
 
 @pytest.mark.parametrize("policy", [TWO_BLOCK, TWO_REJECT])

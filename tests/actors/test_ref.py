@@ -319,3 +319,22 @@ async def test_a_call_of_an_actor_that_is_no_server_is_refused(
         with pytest.raises(TypeError, match=r"/counter is no Server.* a call of total"):
             await counter.request(Counter.total)
     await counter.send(None)
+
+
+async def test_a_failed_cast_in_clean_up_is_logged_and_hides_no_error(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    clerk = await start(nursery, Clerk)
+    await stop(clerk)
+
+    with pytest.raises(ValueError, match=r"^first$") as raised:  # noqa: PT012
+        try:
+            raise ValueError("first")
+        finally:
+            clerk.cast_nowait(Clerk.add, 1)
+
+    assert raised.value.__context__ is None
+    (logged,) = caplog.records
+    assert logged.getMessage().startswith("a cast of add() failed while ValueError was handled: ")
+    with pytest.raises(ActorExited):
+        clerk.cast_nowait(Clerk.add, 1)

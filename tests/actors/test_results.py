@@ -11,6 +11,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from okibi.actors import (
     NO_REPLY,
     ActorExited,
+    Down,
+    Exit,
     MailboxFull,
     MailboxPolicy,
     Pending,
@@ -320,3 +322,46 @@ def test_cancelled_at_any_step_a_result_comes_at_most_once() -> None:
     scene = Scene()
 
     assert every_step(scene.run, scene.check) > 20
+
+
+async def test_progress_result_and_down_arrive_in_the_order_of_sending(
+    nursery: trio.Nursery,
+) -> None:
+    """Elixir: a task that sends three messages, returns 42 and ends."""
+
+    class Job(Server):
+        async def work(self, client: Ref[Server]) -> int:
+            for percent in (10, 50, 90):
+                await client.send(percent)
+            return 42
+
+        async def leave(self) -> None:
+            raise Exit
+
+    class Client(Server):
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        async def begin(self, job: Ref[Job]) -> None:
+            self.monitor(job)
+            self.monitor(await job.request(Job.work, self.ref))
+            await job.cast(Job.leave)
+            await job.wait()  # all messages wait in the mailbox now
+
+        async def handle_info(self, message: object) -> None:
+            match message:
+                case Result(value=value):
+                    self.seen.append(value)
+                case Down(reason=reason):
+                    self.seen.append(str(reason))
+                case _:
+                    self.seen.append(message)
+
+        async def all_seen(self) -> list[object]:
+            return self.seen
+
+    job, client = await start(nursery, Job), await start(nursery, Client)
+    await client.call(Client.begin, job)
+
+    assert await client.call(Client.all_seen) == [10, 50, 90, 42, "normal"]
+    await stop(client)

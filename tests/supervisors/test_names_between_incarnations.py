@@ -391,3 +391,66 @@ async def test_a_stopping_child_does_not_wait_for_a_later_start(
     assert isinstance(gone.value.reason.error, CallCycle)
     assert (await player("a").wait()).incarnation == 2
     await stop(top)
+
+
+class Ledger(Server):
+    """Waits for a bank that restarts, while the bank's `init` calls this server."""
+
+    async def post(self) -> str:
+        try:
+            return await BANK.waiting(50).call(Bank.open)
+        except CallCycle as refused:
+            return str(refused)
+
+    async def sum(self) -> int:
+        return 7
+
+
+class Broker(Server):
+    async def sum(self) -> int:
+        return await LEDGER.call(Ledger.sum)
+
+
+@attrs.define(eq=False)
+class Bank(Server):
+    ask: Callable[[], Awaitable[int]]
+
+    async def init(self) -> None:
+        await trio.sleep(1)
+        await self.ask()
+
+    async def open(self) -> str:
+        return "open"
+
+
+LEDGER, BROKER, BANK = Name("ledger", Ledger), Name("broker", Broker), Name("bank", Bank)
+
+
+@pytest.mark.parametrize(
+    ("ask", "chain"),
+    [
+        (lambda: LEDGER.call(Ledger.sum), "/top/ledger calls /top/bank calls /top/ledger"),
+        (
+            lambda: BROKER.call(Broker.sum),
+            "/top/ledger calls /top/bank calls /top/broker calls /top/ledger",
+        ),
+    ],
+    ids=["directly", "through another"],
+)
+async def test_the_init_of_a_restart_may_call_a_server_that_waits_for_its_name(
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    ask: Callable[[], Awaitable[int]],
+    chain: str,
+) -> None:
+    children: list[Child[Any]] = [Child(Ledger, name=LEDGER), Child(Broker, name=BROKER)]
+    bank = Child(partial(Bank, ask), name=BANK)
+    top = await supervise(nursery, SupervisorSpec([*children, bank]), path="/top")
+
+    (await BANK.wait()).kill()
+    await wait_all_tasks_blocked()
+    said = await LEDGER.call(Ledger.post)
+
+    assert said == f"{chain}: the wait for the name 'bank' would never return"
+    assert (await BANK.wait()).incarnation == 2
+    await stop(top)

@@ -203,6 +203,7 @@ def test_two_children_with_the_same_id_are_refused() -> None:
         (Child(Worker), "Worker"),
         (Child(functools.partial(Worker)), "Worker"),
         (Child(Worker, name=WORKER), "worker"),
+        (Child(Worker, name=Name("arn:aws:s3:::a/b", Worker)), "arn:aws:s3:::a%2Fb"),
         (Child(SupervisorSpec()), "supervisor"),
         (Child(Worker, name=WORKER, id="mine"), "mine"),
     ],

@@ -1,6 +1,7 @@
 """Supervisor: start, restarts, intensity and giving up."""
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -70,6 +71,21 @@ async def test_a_start_that_takes_too_long_fails(
 
     with pytest.raises(StartError, match="init took longer than 3 s"):
         await supervise(nursery, SupervisorSpec([child]))
+
+
+async def test_an_init_that_takes_too_long_is_shown_with_line_and_name(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def init() -> None:
+        await player("absent").wait()
+
+    child = stage.child("a", init=init, start_timeout=3)
+
+    with pytest.raises(StartError) as late:
+        await supervise(nursery, SupervisorSpec([child]))
+    where = rf"test_supervisor\.py:{init.__code__.co_firstlineno + 1}"
+    wait = "in the wait for the name 'absent'"
+    assert re.search(rf"init took longer than 3 s: it was at .*{where}, {wait}", str(late.value))
 
 
 async def test_a_supervisor_may_have_no_children(nursery: trio.Nursery) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ...actors import SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
+from ...actors import KILLED, NORMAL, SHUTDOWN, Actor, ExitReason, Ref, crashed, logs
 from ...actors.actor import make_receiver
 from ...actors.exits import crash_in, is_a, without_cancelled
 from ...actors.mailbox import LOOK
@@ -37,7 +37,7 @@ from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.outcome import Outcome
 from ..settings import Settings
-from ..telemetry.invocation_context import enter_invocation, restore_context
+from ..telemetry.invocation_context import Invocation, enter_invocation, restore_context
 from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
@@ -78,8 +78,8 @@ class Worker(Actor):
     """
 
     __slots__ = (
-        "_lifecycle", "_own_ref", "_running", "decoder", "encode_result", "ledger", "loop",
-        "settings", "stateful",
+        "_event", "_lifecycle", "_own_ref", "_running", "decoder", "encode_result", "ledger",
+        "loop", "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +103,8 @@ class Worker(Actor):
         self._lifecycle = InstanceLifecycle(create)
         # The delivery that the handler runs for, until it is settled.
         self._running: tuple[Lane, Delivery] | None = None
+        # The event as the caller of the actors that the handler calls, until it is settled.
+        self._event: Invocation | None = None
 
     @property
     def doing(self) -> str:
@@ -115,6 +117,8 @@ class Worker(Actor):
         Returns:
             A function: whether the abandoned task, or this worker, still runs.
         """
+        if self._event is not None:
+            self._event.end(KILLED)
         process = self._own_ref.process()
         goes_on = self.loop.abandon(process.task) if self.loop and process.task else None
         return goes_on or (lambda: process.reason is None)
@@ -184,7 +188,7 @@ class Worker(Actor):
                 if not delivery.begin(self._own_ref):
                     continue
                 self._running = message
-                enter_invocation(delivery.request_id, delivery.headers)
+                self._event = enter_invocation(delivery.request_id, delivery.headers, self._process)
                 outcome, trusted = await self._handle(instance, lane, delivery, scope)
                 replaced = not trusted and self.stateful
                 if replaced:
@@ -250,6 +254,9 @@ class Worker(Actor):
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         """Settle a delivery, have the response sent, and report this worker as idle."""
         self._running = None
+        event, self._event = self._event, None
+        if event is not None:
+            event.end(NORMAL if outcome.error_type is None else _failed(outcome.error_type))
         try:
             if outcome.error_type is not None and delivery.unsettled:
                 log_error(outcome.body)
@@ -296,6 +303,11 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
         own_group = without_cancelled(error)
         return handler_error(crash if own_group is None else own_group, request_id)
     return handler_error(crash, request_id)
+
+
+def _failed(error_type: str) -> ExitReason:
+    """The reason of an event that was answered with an error."""
+    return ExitReason("crashed", error_type)
 
 
 def _stopped(reason: ExitReason, request_id: str) -> Outcome:

@@ -3,7 +3,7 @@
 A context variable of the worker's task holds the invocation. Whatever the handler starts inherits
 it: trio tasks, asyncio tasks, functions in `trio.to_thread`. Therefore it is right with many events
 in flight, and in a task that outlives its event. The official client has one global, which names
-the last event.
+the last event. For the actors that a handler calls, the invocation is the caller.
 
 A thread of the user's own (`threading.Thread`, an executor) inherits no context. With one event at
 a time it gets the last invocation, as in the official client. With more it gets none.
@@ -18,19 +18,46 @@ event, as in the official client. With more it is never touched.
 """
 
 from collections.abc import Mapping
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from types import MappingProxyType
 
 from trio.lowlevel import cancel_shielded_checkpoint, current_task
 
+from ...actors.calling_event import CallingEvent
+from ...actors.process import Process
+from ...actors.request import CALLING_EVENT
 from ..protocol.runtime_api import TENANT, TRACE, header_text
 from .xray_variable import export_trace
 
-Invocation = tuple[str, Mapping[bytes, bytes]]
 
-NO_INVOCATION: Invocation = ("", MappingProxyType({}))
+class Invocation(CallingEvent):
+    """One invocation, for logs and for the actors that its handler calls.
 
-_invocation: ContextVar[Invocation] = ContextVar("okibi_invocation")
+    Args:
+        request_id: the Runtime API's id of the invocation.
+        headers: the headers of the event, names in lower case.
+        process: the worker; None for no worker.
+    """
+
+    __slots__ = ("headers", "request_id")
+
+    def __init__(
+        self, request_id: str, headers: Mapping[bytes, bytes], process: Process | None
+    ) -> None:
+        # As the base class, without a call: each event makes one.
+        self.process = process
+        self.reason = self.watchers = None
+        self.request_id = request_id
+        self.headers = headers
+
+    @property
+    def path(self) -> str:
+        """The path of the worker, and the request id."""
+        return f"{super().path}, event {self.request_id}"
+
+
+NO_INVOCATION = Invocation("", MappingProxyType({}), None)
+
 # Of the whole process. Module globals are the cheapest to set.
 _last: Invocation = NO_INVOCATION
 _one_at_a_time = True
@@ -43,14 +70,21 @@ def set_lanes(lanes: int) -> None:
     _last = NO_INVOCATION
 
 
-def enter_invocation(request_id: str, headers: Mapping[bytes, bytes]) -> None:
-    """Mark the current task as working for this invocation."""
+def enter_invocation(
+    request_id: str, headers: Mapping[bytes, bytes], process: Process | None = None
+) -> Invocation:
+    """Mark the current task as working for this invocation.
+
+    Args:
+        request_id, headers, process: as for Invocation.
+    """
     global _last
-    _last = current = (request_id, headers)
-    _invocation.set(current)
+    _last = current = Invocation(request_id, headers, process)
+    CALLING_EVENT.set(current)
     if _one_at_a_time:
         # For each event: the function may have changed the variable.
         export_trace(headers.get(TRACE))
+    return current
 
 
 async def restore_context(before: Context) -> None:
@@ -75,26 +109,26 @@ async def restore_context(before: Context) -> None:
 
 
 def invocation() -> Invocation:
-    """Request id and headers of the current invocation; both empty for none."""
-    found = _invocation.get(None)
-    if found is None:
+    """The current invocation; without request id and headers for none."""
+    found = CALLING_EVENT.get(None)
+    if not isinstance(found, Invocation):
         return _last if _one_at_a_time else NO_INVOCATION
     return found
 
 
 def keep_invocation() -> None:
     """Keep the current invocation in the current context, which may outlive the event."""
-    _invocation.set(invocation())
+    CALLING_EVENT.set(invocation())
 
 
 def request_id() -> str:
     """The request id of the current invocation; empty for none."""
-    return invocation()[0]
+    return invocation().request_id
 
 
 def tenant_id() -> str | None:
     """The tenant of the current invocation, or None."""
-    return header_text(invocation()[1], TENANT)
+    return header_text(invocation().headers, TENANT)
 
 
 def xray_trace_id() -> str | None:
@@ -104,4 +138,4 @@ def xray_trace_id() -> str | None:
     that variable does not exist; this function works in every task and every `trio.to_thread` of
     the event (Runtime API: `Lambda-Runtime-Trace-Id`).
     """
-    return header_text(invocation()[1], TRACE)
+    return header_text(invocation().headers, TRACE)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 import trio
@@ -10,7 +10,7 @@ import trio
 from okibi.actors import (
     Actor,
     Address,
-    CallingTask,
+    Caller,
     Down,
     ExitReason,
     Group,
@@ -130,7 +130,7 @@ TREE = SupervisorSpec(
 class Asking(Server):
     """Knows who calls, and has others' answers sent to it."""
 
-    caller_before: Ref[Any] | CallingTask | None = None
+    caller_before: Caller | None = None
     pending: Pending[int] | None = None
 
     async def ask(self) -> None:

@@ -1,0 +1,100 @@
+"""CallingEvent: an event that an actor handles, as the sender of messages.
+
+An actor that handles one event after the other outlives each of them. What a server lends to the
+actor, a lock or a connection, would stay lent when an event ends before it gives the loan back. So
+the sender of a message that is sent for an event is the event (`Server.caller`). Everything else
+names the actor: waits and call cycles, crash reports, traces.
+
+The actor sets a context variable for each event. Tasks, threads and asyncio tasks that the event
+starts inherit the variable. A task that outlives its event sends for the actor.
+"""
+
+from collections.abc import Callable
+
+from .exits import NORMAL, ExitReason
+from .monitors import Down, Monitor
+from .process import Phase, Process
+
+
+class CallingEvent:
+    """The sender of a message that an actor has sent for an event. `Server.caller` returns it.
+
+    `self.monitor(self.caller)` brings one `Down` when the event ends. Its `reason` is NORMAL if the
+    event has a result; its `ref` is None. Two CallingEvents are equal if they are the same event.
+
+    Args:
+        process: the actor that handles the event.
+    """
+
+    __slots__ = ("process", "reason", "watchers")
+
+    # None until the first monitor: few events have one.
+    watchers: dict[object, Callable[["CallingEvent"], None]] | None
+
+    def __init__(self, process: Process | None) -> None:
+        self.process = process
+        # Why the event has ended; None until then.
+        self.reason: ExitReason | None = None
+        self.watchers = None
+
+    @property
+    def path(self) -> str:
+        """The path of the actor."""
+        return "no actor" if self.process is None else self.process.path
+
+    @property
+    def alive(self) -> bool:
+        """Whether the event has not ended."""
+        return self.reason is None and (self.process is None or self.process.reason is None)
+
+    def add_monitor(self, watcher: Process) -> Monitor:
+        """Send `watcher` a Down when the event ends. Used by `Actor.monitor`."""
+        monitor = EventMonitor(watcher, self)
+        if not self.alive:
+            monitor.notify(self)
+        elif watcher.phase is not Phase.DEAD:
+            if self.watchers is None:
+                self.watchers = {}
+                if self.process is not None:
+                    # An actor that is killed does not end its event.
+                    self.process.watchers[self] = self._actor_ended
+            self.watchers[monitor] = monitor.notify
+            watcher.watchers[monitor] = lambda _: monitor.demonitor()
+        return monitor
+
+    def end(self, reason: ExitReason = NORMAL) -> None:
+        """End the event, and notify its monitors. The first reason counts."""
+        self.reason = self.reason or reason
+        watchers, self.watchers = self.watchers, None
+        if watchers is not None:
+            if self.process is not None:
+                self.process.watchers.pop(self, None)
+            for notify in watchers.values():
+                notify(self)
+
+    def _actor_ended(self, process: Process) -> None:
+        self.end(process.reason or NORMAL)
+
+    def __repr__(self) -> str:
+        return f"<CallingEvent of {self.path}{'' if self.alive else ', ended'}>"
+
+
+class EventMonitor(Monitor):
+    """A monitor of an event."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, watcher: Process, event: CallingEvent) -> None:
+        super().__init__(watcher, None)
+        self._event = event
+
+    def demonitor(self) -> None:
+        """End the monitoring. A Down that waits in the mailbox is removed."""
+        (self._event.watchers or {}).pop(self, None)
+        self._watcher.watchers.pop(self, None)
+        super().demonitor()
+
+    def notify(self, event: CallingEvent) -> None:
+        """Post the Down to the watcher."""
+        self._watcher.watchers.pop(self, None)
+        self._watcher.mailbox.notify(Down(event.path, event.reason or NORMAL, self, None))
