@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import actors, runtime, supervisors
     from .actors import ActorExited, Down, Group, Name, Ref, Refusal, Server, start, stop
+    from .cached import Cached, FetchError
     from .runtime import (
         Context,
         DeadlineExceeded,
@@ -60,11 +61,13 @@ else:  # hidden from type checkers, which would believe in any name then
 __all__ = [
     "ActorExited",
     "Application",
+    "Cached",
     "Child",
     "Context",
     "DeadlineExceeded",
     "Down",
     "DynamicSupervisorSpec",
+    "FetchError",
     "Function",
     "Group",
     "Handler",
@@ -94,11 +97,13 @@ _LAYERS = ("actors", "runtime", "supervisors")
 _LAYER_OF = {
     "ActorExited": "actors",
     "Application": "supervisors",
+    "Cached": "cached",
     "Child": "supervisors",
     "Context": "runtime",
     "DeadlineExceeded": "runtime",
     "Down": "actors",
     "DynamicSupervisorSpec": "supervisors",
+    "FetchError": "cached",
     "Function": "runtime",
     "Group": "actors",
     "Handler": "runtime",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import okibi
-from okibi import actors, runtime, supervisors
+from okibi import actors, cached, runtime, supervisors
 
 LAYERS = {"actors": actors, "runtime": runtime, "supervisors": supervisors}
 OF_ACTORS = {"ActorExited", "Down", "Group", "Name", "Ref", "Refusal", "Server", "start", "stop"}
@@ -27,6 +27,7 @@ OF_SUPERVISORS = {
 OF_RUNTIME = {
     *("Context", "DeadlineExceeded", "Function", "Handler", "Prelude", "Workers", "streaming"),
 }
+OF_CACHED = {"Cached", "FetchError"}
 TYPED = Path(__file__).parent / "typing" / "mistakes" / "exports.py"
 COMPLETED = """
 import okibi
@@ -50,12 +51,17 @@ def run(code: str) -> str:
 
 
 def test_okibi_exports_the_names_of_a_first_function() -> None:
-    assert {*okibi.__all__} == {*LAYERS, *OF_ACTORS, *OF_SUPERVISORS, *OF_RUNTIME}
+    assert {*okibi.__all__} == {*LAYERS, *OF_ACTORS, *OF_SUPERVISORS, *OF_RUNTIME, *OF_CACHED}
 
 
 @pytest.mark.parametrize("name", okibi.__all__)
 def test_an_exported_name_is_its_layers_object(name: str) -> None:
-    layers = {**LAYERS, **dict.fromkeys(OF_ACTORS, actors), **dict.fromkeys(OF_RUNTIME, runtime)}
+    layers = {
+        **LAYERS,
+        **dict.fromkeys(OF_ACTORS, actors),
+        **dict.fromkeys(OF_RUNTIME, runtime),
+        **dict.fromkeys(OF_CACHED, cached),
+    }
     layer = layers.get(name, supervisors)
 
     value = getattr(okibi, name)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .callers import Caller, CallingTask
     from .calling_event import CallingEvent
     from .crash_report import CrashReport
+    from .freezes import FREEZES, Freeze
     from .groups import Group, GroupMonitor, Joined, Left
     from .mailbox_statistics import MailboxStatistics
     from .pending import Pending
@@ -59,6 +60,7 @@ else:  # Hidden from type checkers: they would accept every name.
 
 
 __all__ = [
+    "FREEZES",
     "IGNORED",
     "KILLED",
     "NORMAL",
@@ -80,6 +82,7 @@ __all__ = [
     "Event",
     "Exit",
     "ExitReason",
+    "Freeze",
     "Group",
     "GroupMonitor",
     "Ignore",
@@ -130,6 +133,8 @@ _LAZY = {
     "GroupMonitor": "groups",
     "Joined": "groups",
     "Event": "status",
+    "FREEZES": "freezes",
+    "Freeze": "freezes",
     "Left": "groups",
     "MailboxStatistics": "mailbox_statistics",
     "Pending": "pending",

@@ -147,7 +147,7 @@ class NameTable(dict[Any, Process]):
         if restarter.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
         if delay > 0:
-            due = f"{restart.path} starts again in {delay:.3g} s"
+            due = f"{restart.path} starts again in {round(delay, 2):g} s"
             return NoProcess(key, f"{due}, because {restart.why}")
         if within:
             return NoProcess(key, f"its supervisor {restarter.path} has not restarted it{within}")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .handlers.function import Function, Workers
     from .handlers.handler import Handler
     from .handlers.response import Prelude, Response, streaming
-    from .serving.freeze_detector import FREEZES, Freeze
     from .telemetry.invocation_context import xray_trace_id
 else:  # hidden from type checkers: they would accept any name
 
@@ -29,10 +28,8 @@ else:  # hidden from type checkers: they would accept any name
 
 
 __all__ = [
-    "FREEZES",
     "Context",
     "DeadlineExceeded",
-    "Freeze",
     "Function",
     "Handler",
     "Prelude",
@@ -53,8 +50,6 @@ _MODULES = {
     "Handler": "handlers.handler",
     "Prelude": "handlers.response",
     "Response": "handlers.response",
-    "FREEZES": "serving.freeze_detector",
-    "Freeze": "serving.freeze_detector",
     "Workers": "handlers.function",
     "from_asyncio": "handlers.asyncio_loop.from_asyncio",
     "keep_running": "handlers.asyncio_loop.leftover_tasks",

@@ -102,7 +102,7 @@ class Restarter(Parent):
                 message.place.delay = None  # the next end begins a new row
                 child, seconds = message.place.id, trio.current_time() - message.since
                 logger.warning(
-                    "%s/%s runs again, %.3g s after its first end", self.path, child, seconds
+                    "%s/%s runs again, %.0f s after its first end", self.path, child, seconds
                 )
         else:
             await super().handle_info(message)
@@ -137,7 +137,7 @@ class Restarter(Parent):
         place.reason = str(reason)
         if place.repeats or seconds > 0:
             row = "" if place.delay is None else describe_row(place.delay)
-            start = f"in {seconds:.3g} s" if seconds > 0 else "now"
+            start = f"in {round(seconds, 2):g} s" if seconds > 0 else "now"
             line = "%s/%s has ended%s: %s; its next start is %s"
             logger.warning(line, self.path, place.id, row, reason, start)
         return seconds

@@ -253,7 +253,7 @@ def _describe(node: Snapshot) -> Iterator[str]:
 
 def describe_next_start(seconds: float) -> str:
     """Return when a child starts that waits for its start; empty for any other actor."""
-    return f" in {seconds:.3g} s" if seconds > 0 else ""
+    return f" in {round(seconds, 2):g} s" if seconds > 0 else ""
 
 
 def describe_load(recent_restarts: int, waiting: int, peak: int, callers: int) -> Iterator[str]:

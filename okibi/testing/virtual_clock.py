@@ -24,7 +24,6 @@ from trio.testing import MockClock
 from ..runtime.handlers import context as context_module
 from ..runtime.handlers.handler_thread import HandlerThread
 from ..runtime.protocol import runtime_api as runtime_api_module
-from ..runtime.serving.freeze_detector import current_monitors
 
 # Seconds, some thirty years: the clock jumps to this limit when all tasks wait without one.
 FOREVER = 1e9
@@ -177,13 +176,8 @@ def wall_clock() -> Generator[Callable[[], float]]:
         return clock.current_time() + ahead
 
     replaced = SimpleNamespace(time=now)
-    monitors = current_monitors()
-    before, monitors.wall_clock = monitors.wall_clock, now
-    try:
-        with (
-            patch.object(context_module, "time", replaced),
-            patch.object(runtime_api_module, "time", replaced),
-        ):
-            yield now
-    finally:
-        monitors.wall_clock = before
+    with (
+        patch.object(context_module, "time", replaced),
+        patch.object(runtime_api_module, "time", replaced),
+    ):
+        yield now

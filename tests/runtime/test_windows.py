@@ -54,8 +54,8 @@ def on_windows(code: str, before: str = "") -> "subprocess.CompletedProcess[str]
 APP = """
 import attrs
 
-from okibi.actors import Name, Server
-from okibi.runtime import Context, Function, Handler, Prelude, Response, FREEZES
+from okibi.actors import FREEZES, Name, Server
+from okibi.runtime import Context, Function, Handler, Prelude, Response
 from okibi.runtime import from_asyncio, streaming
 from okibi.supervisors import Child, PartitionedName, PartitionSupervisorSpec
 from okibi.supervisors import SupervisorSpec, supervise

@@ -14,8 +14,7 @@ import trio
 import trio.testing
 
 from okibi import Child, Context, Function, Handler, Name, Refusal, Server, streaming
-from okibi.actors import NoProcess, StartError
-from okibi.runtime import FREEZES, Freeze
+from okibi.actors import FREEZES, Freeze, NoProcess, StartError
 from okibi.supervisors import SpecError
 from okibi.testing import (
     FunctionError,

@@ -9,7 +9,7 @@ import attrs
 
 from examples.visits.app import SERVED, VISITS, Greeter, Served, Visits
 from okibi import Child, Function, Server, Strategy
-from okibi.runtime import FREEZES, Freeze
+from okibi.actors import FREEZES, Freeze
 
 
 @attrs.define(eq=False)

@@ -74,7 +74,7 @@ class Ledger:
         self.dispatcher: Address[Actor] = DISPATCHER
         # Whether a wake-up for the dispatcher is on its way.
         self.dispatcher_woken = False
-        # Checks whether the sandbox was frozen (`serving.freeze_detector`); None while no actor
+        # Checks whether the sandbox was frozen (`actors.freezes`); None while no actor
         # monitors freezes. The argument says whether an event is in flight from now on.
         self.check_freeze: Callable[[bool], None] | None = None
         # Whether asyncio's loop hangs. The watchdog then decides, as for a hanging trio loop.

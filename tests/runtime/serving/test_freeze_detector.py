@@ -10,17 +10,16 @@ import attrs
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from okibi.actors import Actor, Ref, Server, start
-from okibi.runtime import FREEZES, Freeze
-from okibi.runtime.in_flight.ledger import Ledger
-from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.serving.freeze_detector import (
+from okibi.actors import FREEZES, Actor, Freeze, Ref, Server, start
+from okibi.actors.freezes import (
     CHECK_INTERVAL,
     SHORTEST_FREEZE,
-    FreezeDetector,
     FreezeMonitor,
     current_monitors,
 )
+from okibi.runtime.in_flight.ledger import Ledger
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.serving.freeze_detector import FreezeDetector
 from tests.support.doubles import delivery, ledger_of
 from tests.support.sandbox import Running, running
 

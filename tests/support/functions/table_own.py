@@ -6,8 +6,8 @@ from contextlib import suppress
 import attrs
 import trio
 
-from okibi.actors import ActorExited, Name, Server
-from okibi.runtime import FREEZES, Freeze, Function, Handler
+from okibi.actors import FREEZES, ActorExited, Freeze, Name, Server
+from okibi.runtime import Function, Handler
 from okibi.supervisors import Child
 
 

@@ -5,8 +5,8 @@ import time
 import attrs
 import trio
 
-from okibi.actors import Name, Server
-from okibi.runtime import FREEZES, Freeze, Function, Handler
+from okibi.actors import FREEZES, Freeze, Name, Server
+from okibi.runtime import Function, Handler
 from okibi.supervisors import Child
 
 

@@ -5,11 +5,13 @@ import okibi
 EXPORTED: list[object] = [
     okibi.ActorExited,
     okibi.Application,
+    okibi.Cached,
     okibi.Child,
     okibi.Context,
     okibi.DeadlineExceeded,
     okibi.Down,
     okibi.DynamicSupervisorSpec,
+    okibi.FetchError,
     okibi.Function,
     okibi.Group,
     okibi.Handler,

@@ -10,7 +10,7 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 import outcome
 import trio
@@ -22,6 +22,7 @@ from .loop import TRIO_TOKENS
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
+Args = TypeVarTuple("Args")
 
 
 class FromAsyncio:
@@ -87,6 +88,19 @@ class FromAsyncio:
             NoProcess, MailboxFull, PortalClosed, RuntimeError: as `call`.
         """
         await run_on_trio(partial(address.send, message))
+
+    async def run(self, function: Callable[[Unpack[Args]], Awaitable[R]], *args: *Args) -> R:
+        """Run an async function on trio, and wait for its result: `from_asyncio.run(TOKEN.get)`.
+
+        Args:
+            function: an async function.
+            *args: its arguments.
+
+        Raises:
+            PortalClosed, RuntimeError: as `call`.
+            BaseException: whatever the function raises.
+        """
+        return await run_on_trio(partial(function, *args))
 
 
 from_asyncio: Final = FromAsyncio()

@@ -13,6 +13,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from okibi import Cached
 from okibi.actors import ActorExited, Name, Ref, Server, start
 from okibi.actors.portals import PortalClosed
 from okibi.runtime.handlers.asyncio_loop import loop as module
@@ -330,10 +331,14 @@ async def test_an_abandoned_job_cleans_up_to_its_end(
 
 
 async def test_calls_casts_and_sends_reach_an_actor() -> None:
+    async def fetch() -> int:
+        return 7
+
     async def asks() -> int:
         await from_asyncio.cast(VISITS, Visits.visit, 1)
         assert await from_asyncio.call(VISITS, Visits.visit, by=2) == 3
         await from_asyncio.send(VISITS, "info")
+        assert await from_asyncio.run(Cached(fetch, max_age=1).get) == 7
         return await from_asyncio.call(VISITS, Visits.visit, 1)
 
     loop = await started()
