@@ -38,7 +38,8 @@ class ExitReason:
 
     Args:
         kind: "normal", "shutdown", "killed", "crashed" or "noproc".
-        detail: the exception of a crash, or what was given to `shutdown`.
+        detail: the exception of a crash, of which the text is shown; what was given to `shutdown`;
+            or any other value, of which only the type is shown.
     """
 
     kind: Kind
@@ -62,8 +63,10 @@ class ExitReason:
         if error is not None:
             words = f"{class_name(type(error))}: {error_text(error)}".removesuffix(": ")
         else:
-            # A text is shown. Of any other value only the type is: it may be a user's secret.
-            words = repr(cut(detail, INLINE_LIMIT)) if type(detail) is str else shape(detail)
+            # The text of `shutdown` is shown. Of any other value only the type is: callers may send
+            # the reason to the invoker, and the value may be a secret.
+            shown = self.quiet and type(detail) is str
+            words = repr(cut(cast("str", detail), INLINE_LIMIT)) if shown else shape(detail)
         return f"{self.kind} ({words})"
 
     def __repr__(self) -> str:
@@ -100,7 +103,8 @@ def shutdown(detail: object) -> ExitReason:
     shutdown ('moved to another region')
 
     Args:
-        detail: a text, shown in logs, or another value, of which only the type is shown.
+        detail: a text, shown in logs and to callers, or another value, of which only the type is
+            shown.
     """
     return ExitReason("shutdown", detail)
 

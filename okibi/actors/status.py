@@ -209,7 +209,7 @@ def redact_reason(actor: object, message: object, reason: ExitReason) -> ExitRea
     except BaseException:
         # Ctrl-C does not reach an actor, so this is an error of `format_status`: keep the type.
         detail = text = shape(reason.detail)
-    if reason.error is None:
+    if reason.kind != "crashed":
         return ExitReason(reason.kind, text or None)
     replaced = isinstance(detail, BaseException) and detail is not reason.error
     return ExitReason(reason.kind, detail if replaced else Redacted(*[text] if text else []))

@@ -141,6 +141,7 @@ def test_only_a_crash_has_an_error() -> None:
     [
         (NORMAL, "normal"),
         (shutdown("moved"), "shutdown ('moved')"),
+        (ExitReason("crashed", "sesame"), "crashed (str[6])"),
         (crashed(BOOM), "crashed (ValueError: boom)"),
         (crashed(Mute()), "crashed (Mute: <its __str__ raised RuntimeError>)"),
     ],

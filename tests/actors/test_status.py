@@ -147,6 +147,8 @@ SESAME = KeyError("sesame")
         (crashed(SESAME), crashed(ValueError("no")), "crashed (ValueError: no)"),
         (crashed(SESAME), ExitReason("killed", SESAME), "crashed (Redacted: 'sesame')"),
         (crashed(SESAME), SystemExit, "crashed (Redacted: KeyError)"),
+        (ExitReason("crashed", "sesame"), None, "crashed (Redacted)"),
+        (ExitReason("crashed", "sesame"), "it failed", "crashed (Redacted: it failed)"),
         (shutdown("sesame"), None, "shutdown"),
         (shutdown("sesame"), "moved", "shutdown ('moved')"),
         (shutdown("sesame"), shutdown("moved"), "shutdown ('moved')"),

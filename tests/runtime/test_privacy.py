@@ -101,6 +101,9 @@ class Payments(Server):
     async def leave(self, ssn: str, *, password: str) -> None:
         raise Exit(ExitReason("crashed", (ssn, password)))
 
+    async def leave_with_words(self, ssn: str, *, password: str) -> None:
+        raise Exit(ExitReason("crashed", f"{ssn} is no customer"))
+
     async def leave_quietly(self, ssn: str, *, password: str) -> None:
         raise Exit(shutdown(self.says or {"ssn": ssn}))
 
@@ -275,6 +278,7 @@ def scenario_of(method: Any, *kinds: type[BaseException]) -> Scenario:
 scenario_of(Payments.crash, ActorExited)
 scenario_of(Payments.crash_beside, ActorExited)
 scenario_of(Payments.leave, ActorExited)
+scenario_of(Payments.leave_with_words, ActorExited)
 scenario_of(Payments.leave_quietly, ActorExited)
 scenario_of(Payments.refuse, Refusal)
 scenario_of(Payments.hang, trio.TooSlowError)
