@@ -13,6 +13,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, cast
 
+from .exits import is_a
 from .safe_repr import INLINE_LIMIT, ShortRepr, class_name, cut, shape
 from .secret import HIDDEN, is_secret_name, secret_fields
 
@@ -57,8 +58,10 @@ class _RedactedRepr(ShortRepr):
     def _pairs(self, x: Mapping[Any, Any], level: int) -> str:
         if level <= 0:
             return self.fillvalue if x else ""
+        named = _is_named_secret(x)
         pairs = [
-            f"{self.repr1(key, level - 1)}: {self._value(_hides(key), value, level)}"
+            f"{self.repr1(key, level - 1)}: "
+            + self._value(_hides(key) or (named and "value" in _text(key)), value, level)
             for key, value in islice(x.items(), self.maxdict)
         ]
         return ", ".join([*pairs, self.fillvalue] if len(x) > self.maxdict else pairs)
@@ -79,10 +82,23 @@ class _RedactedRepr(ShortRepr):
         return HIDDEN if hidden and value is not None else self.repr1(value, level - 1)
 
 
-def _hides(key: object) -> bool:
+def _hides(key: Any) -> bool:
+    if Enum in type(key).__mro__ and is_secret_name(key._name_):
+        return True
+    return is_secret_name(_text(key))
+
+
+def _text(key: object) -> str:
+    """The text of a key in lower case; empty for a key that is no text."""
     if type(key) is bytes:
-        return is_secret_name(key.decode("latin-1"))
-    return type(key) is str and is_secret_name(key)
+        return key.decode("latin-1").lower()
+    # A subclass may override the methods of `str`.
+    return str.lower(key) if is_a(key, str) else ""
+
+
+def _is_named_secret(x: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is the name and the value of a secret, as a header or a tag is."""
+    return any(_hides(x.get(label)) for label in ("name", "Name", "key", "Key"))
 
 
 def _shown_fields(kind: Any) -> list[str] | None:

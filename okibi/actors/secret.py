@@ -24,10 +24,13 @@ from .signatures import annotations_as_text, signature
 T = TypeVar("T")
 
 HIDDEN: Final = "***"
-NAMES: Final = ("password", "token", "secret", "key", "authorization", "cookie")
+NAMES: Final = (
+    "password", "passwd", "pwd", "token", "secret", "key", "credential", "auth", "cookie",
+)  # fmt: skip
 # Common names that contain one of NAMES and are no secrets. In doubt, a name is secret.
 _HARMLESS: Final = re.compile(
     r"(?:max|min|num|total|prompt|completion)[_-]?tokens|tokeniz|monkey|keyboard|keyword"
+    r"|(?:authori[sz]|authenticat)ed|author(?!i[sz])"
 )
 
 

@@ -25,6 +25,17 @@ class Own:
 
 class Color(enum.Enum):
     RED = 1
+    API_KEY = 2
+
+
+class Header(enum.StrEnum):
+    AUTH = "authorization"
+    PASSWORD = "p"
+
+
+class Text(str):
+    def lower(self) -> str:
+        raise AssertionError
 
 
 @attrs.frozen
@@ -66,6 +77,14 @@ class Pair(NamedTuple):
         ({"a": 1, "password": "pw"}, "{'a': 1, 'password': ***}"),
         ({b"cookie": b"a=b"}, "{b'cookie': ***}"),
         ({1: {"key": {"a": 1}}}, "{1: {'key': ***}}"),
+        ({Header.AUTH: "a"}, "{Header.AUTH: ***}"),
+        ({Header.PASSWORD: "a"}, "{Header.PASSWORD: ***}"),
+        ({Color.API_KEY: "a", Color.RED: 1}, "{Color.API_KEY: ***, Color.RED: 1}"),
+        ({Text("Cookie"): "a=b"}, "{Text: ***}"),
+        ([{"name": "Authorization", "value": "x"}], "[{'name': 'Authorization', 'value': ***}]"),
+        ([{"Name": "db", "Value": "d"}], "[{'Name': 'db', 'Value': 'd'}]"),
+        ({"Key": "Token", "StringValue": "t", "n": 1}, "{'Key': ***, 'StringValue': ***, 'n': 1}"),
+        ({"name": "password", "value": None}, "{'name': 'password', 'value': None}"),
         (dict.fromkeys(range(6), 0), "{0: 0, 1: 0, 2: 0, 3: 0, ...}"),
         (OrderedDict(token=1), "OrderedDict({'token': ***})"),
         (defaultdict(int, a=1), "defaultdict({'a': 1})"),
