@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.local import Direction, Fault, Faults, RuntimeApi, ShutdownResult
+from okibi.local import Direction, Fault, Faults, Invocation, RuntimeApi, ShutdownResult
 from tests.support.event_fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
 from tests.support.http_site import site
 from tests.support.sandbox import Running
@@ -359,6 +359,107 @@ async def test_an_exception_group() -> None:
     assert "OSError: second" not in official[1]
     assert "KeyError: 'first'" in okibi[1]
     assert "OSError: second" in okibi[1]
+
+
+@pytest.mark.slow
+async def test_an_error_with_a_cause() -> None:
+    async def scenario(sandbox: Running) -> list[str]:
+        return (await sandbox.ask({"do": "cause"}))["stackTrace"]  # type: ignore[no-any-return]
+
+    official, okibi = await both("table.handler", scenario)
+
+    assert okibi[: len(official)] == official
+    assert okibi[len(official)] == "  Caused by KeyError: 'missing'\n"
+    assert ", in handler\n" in okibi[-1]
+
+
+@pytest.mark.slow
+async def test_the_place_of_a_value_that_is_no_json() -> None:
+    async def scenario(sandbox: Running) -> tuple[object, list[str]]:
+        told = await sandbox.ask({"do": "result", "what": "nested"})
+        assert told.pop("requestId")
+        await sandbox.function.wait_for_report()
+        # Without the time and the request id.
+        return told, [line.split("\t")[-1] for line in sandbox.lines if "[ERROR]" in line]
+
+    (official, official_log), (okibi, okibi_log) = await both("table.handler", scenario)
+
+    assert okibi == official
+    place = 'result["orders"][0]: Object of type object is not JSON serializable'
+    assert okibi_log == [place, *official_log]
+    assert len(official_log) == 1
+
+
+@pytest.mark.slow
+async def test_a_log_call_that_fails() -> None:
+    async def scenario(sandbox: Running) -> tuple[str | None, bool]:
+        error = error_in(await sandbox.ask({"do": "bad log"}))
+        await sandbox.function.wait_for_report()
+        return error, sandbox.said("--- Logging error ---") > 0
+
+    official, okibi = await both("table.handler", scenario)
+
+    assert official == ("TypeError", False)
+    assert okibi == (None, True)
+
+
+@pytest.mark.slow
+async def test_an_entry_of_the_log_that_ends_no_line() -> None:
+    async def scenario(sandbox: Running) -> list[str]:
+        await sandbox.ask({"do": "exception"})
+        await sandbox.function.wait_for_report()
+        return [line for line in sandbox.lines if "no such order" in line]
+
+    official, okibi = await both("table.handler", scenario)
+
+    assert "[WARNING]" in official[-1]
+    assert okibi[-1].rstrip() == "KeyError: 'no such order'"
+
+
+@pytest.mark.slow
+async def test_the_log_of_a_failed_start() -> None:
+    async def scenario(sandbox: Running) -> bool:
+        await sandbox.ask()
+        return sandbox.said("LAMBDA_WARNING") > 0
+
+    assert await both("absent.handler", scenario) == (True, False)
+
+
+@pytest.mark.slow
+async def test_an_error_beyond_ascii() -> None:
+    async def scenario(sandbox: Running) -> bytes:
+        return (await sandbox.invoke({"do": "name"})).payload
+
+    environment = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.11"}
+    official, okibi = await both("table.beyond_ascii", scenario, environment=environment)
+
+    assert b"caf\\u00e9" in official
+    assert "café".encode() in okibi
+
+
+@pytest.mark.slow
+async def test_an_x_ray_cause_beyond_ascii() -> None:
+    script = [event(b"{}", b"attempt-1"), ACCEPTED]
+    causes = list[str]()
+    for _, requests in await official_and_okibi(script, "table.beyond_ascii"):
+        (answer,) = [each for each in requests if each.method == b"POST"]
+        causes.append(answer.header(b"lambda-runtime-function-xray-error-cause"))
+
+    official, okibi = causes
+    assert '"café"' in official
+    assert r'"caf\u00e9"' in okibi
+    assert json.loads(official) == json.loads(okibi)
+
+
+@pytest.mark.slow
+async def test_an_event_of_another_content_type() -> None:
+    async def scenario(sandbox: Running) -> object:
+        asked = Invocation(b"{}", 10, content_type="application/json; charset=utf-8")
+        return json.loads((await sandbox.function.run_invocation(asked)).payload)
+
+    official, okibi = await both("table.kind_of_event", scenario)
+
+    assert official == okibi == "bytes"
 
 
 @pytest.mark.slow

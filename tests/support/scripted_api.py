@@ -50,13 +50,15 @@ class ScriptedApi:
                 await stream.send_all(self.answers.pop(0) if self.answers else FAILED)
 
 
-async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, list[HttpRequest]]:
+async def play(
+    answers: list[bytes], command: tuple[str, ...], handler: str
+) -> tuple[int, list[HttpRequest]]:
     """Run a client against a script; return its exit code and requests."""
     script = ScriptedApi([*answers])
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
     environment = {
-        **without_lambda(), **MANAGED, "PYTHONPATH": official_path(), "_HANDLER": HANDLER,
+        **without_lambda(), **MANAGED, "PYTHONPATH": official_path(), "_HANDLER": handler,
         "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "OKIBI_GRACEFUL_SHUTDOWN": "0",
     }  # fmt: skip
     with trio.fail_after(HANG):
@@ -70,7 +72,9 @@ async def play(answers: list[bytes], command: tuple[str, ...]) -> tuple[int, lis
     return done.returncode, script.requests
 
 
-async def official_and_okibi(answers: list[bytes]) -> list[tuple[int, list[HttpRequest]]]:
+async def official_and_okibi(
+    answers: list[bytes], handler: str = HANDLER
+) -> list[tuple[int, list[HttpRequest]]]:
     """Run the official client and okibi against the same script."""
-    official = (sys.executable, "-m", "awslambdaric", HANDLER)
-    return [await play(answers, command) for command in (official, COMMAND)]
+    official = (sys.executable, "-m", "awslambdaric", handler)
+    return [await play(answers, command, handler) for command in (official, COMMAND)]

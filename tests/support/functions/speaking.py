@@ -104,19 +104,8 @@ def builtin(event, context):
     return {}["missing"] + int(event)
 
 
-def unmarshalled(event, context):
-    return Thing()
-
-
 def recursive(event, context):
     return recursive(event, context)
-
-
-def chained(event, context):
-    try:
-        builtin(event, context)
-    except KeyError as error:
-        raise OrderError("no such order") from error
 
 
 def leave(event, context):

@@ -40,6 +40,7 @@ RESULTS = {
     "uuid": uuid.UUID(int=1),
     "set": {1},
     "surrogate": "\ud800",
+    "nested": {"orders": [object()]},
 }
 
 
@@ -87,6 +88,19 @@ def handler(event, context):
             raise Unspeakable
         case "group":
             raise ExceptionGroup("two", [KeyError("first"), OSError("second")])
+        case "cause":
+            try:
+                STATE.copy().pop("missing")
+            except KeyError as error:
+                raise ValueError("no such state") from error
+        case "exception":
+            try:
+                raise KeyError("no such order")
+            except KeyError:
+                logger.exception("caught")
+            logger.warning("after it")
+        case "bad log":
+            logger.warning("%d", "no number")
         case "result":
             return RESULTS[event["what"]]
         case "name":
@@ -105,6 +119,14 @@ def handler(event, context):
         "began": began,
         "main": threading.current_thread() is threading.main_thread(),
     }
+
+
+def beyond_ascii(event, context):
+    raise ValueError("café")
+
+
+def kind_of_event(event, context):
+    return type(event).__name__
 
 
 async def asynchronous(event, context):
