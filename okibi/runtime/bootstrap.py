@@ -29,7 +29,7 @@ from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
 from .errors.error_response import error_json, init_error
 from .errors.exceptions import InitError
-from .handlers.function import Function
+from .handlers.function import Function, find_warnings
 from .in_flight.emergency_report import report_init_error
 from .in_flight.lane import Lane
 from .in_flight.ledger import Ledger
@@ -101,6 +101,8 @@ def main(
     try:
         with SlowImport(LIMIT if settings.on_demand else math.inf), fewer_collections():
             function = load(settings.handler, settings.task_root)
+        for warning in find_warnings(function.handler.handler):
+            logger.warning("%s", warning)
         if end_imports is not None:
             end_imports()
         watchdog.start()

@@ -23,7 +23,7 @@ import_okibi()
 from ...runtime.errors.error_response import error_json
 from ...runtime.errors.exceptions import InitError
 from ...runtime.errors.user_code import is_written_by_user
-from ...runtime.handlers.function import Function
+from ...runtime.handlers.function import Function, find_warnings
 from ...runtime.handlers.handler import is_async, is_handler, streams, yields
 from ...runtime.startup.find_function import load
 
@@ -110,18 +110,19 @@ def _describe(function: Function, folder: str) -> Mapping[str, object]:
     # Imported after the user's code, which a start imports without them.
     import attrs
 
-    from .mistakes import find_mistakes, find_unused_names
+    from .mistakes import Mistake, find_mistakes, find_unused_names
     from .static_tree import build_function_tree, find_nodes
 
     modules = {
         os.path.relpath(file, folder): module for file, module in _users_modules(sys.modules)
     }
     tree = build_function_tree(function, os.environ)
+    warnings = map(Mistake, find_warnings(function.handler.handler))
     return {
         "kind": describe_function(function),
         "tree": attrs.asdict(find_nodes(tree)),
         "mistakes": [attrs.asdict(each) for each in find_mistakes(function, tree, folder)],
-        "warnings": [attrs.asdict(each) for each in find_unused_names(tree, modules)],
+        "warnings": [attrs.asdict(each) for each in [*warnings, *find_unused_names(tree, modules)]],
         "files": [*modules],
     }
 

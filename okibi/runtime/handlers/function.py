@@ -3,8 +3,10 @@
 # The checks below do not trust the annotations.
 # pyright: reportUnnecessaryIsInstance=false
 import inspect
-from collections.abc import Callable
-from typing import Any, Literal
+import sys
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -15,6 +17,9 @@ from ...supervisors import INFINITY, Child, SpecError, Strategy, SupervisorSpec
 from ...supervisors.spec import as_children
 from ...supervisors.spec_error import wrong_value
 from .handler import Handler, is_async, is_handler, streams, takes_response
+
+if TYPE_CHECKING:
+    from .powertools import Misfit
 
 HandlerTarget = type[Handler[Any]] | Callable[..., Any]
 
@@ -58,7 +63,7 @@ def _fault(handler: Any) -> str | None:
     name: str = getattr(handler, "__name__", type(handler).__name__)
     if is_handler(type(handler)):
         return f"give the class {name} instead of an instance: each worker creates its own"
-    if not callable(handler):
+    if not callable(handler) or isinstance(handler, Function):
         return f"handler must be a Handler class or a callable, got {describe_value(handler)}"
     if not inspect.isclass(handler):
         return _find_callable_error(handler)
@@ -74,7 +79,7 @@ def _fault(handler: Any) -> str | None:
     if takes_response(method):
         return f"{name}.handle is marked @streaming, which is for functions: use `yield` instead"
     if not (is_async(method) or streams(method)):
-        return f"{name}.handle must be an `async def`"
+        return f"{name}.handle must be an `async def`{_describe_decorator(method)}"
     for hook, arguments in _PARAMETERS.items():
         method = getattr(handler, hook)
         if method is getattr(Handler, hook):
@@ -90,14 +95,43 @@ def _fault(handler: Any) -> str | None:
     return None
 
 
+def _describe_decorator(method: Any) -> str:
+    """A hint for an `async def` that a decorator has replaced by a plain `def`; else empty."""
+    if not is_async(getattr(method, "__wrapped__", None)):
+        return ""
+    # Not `__module__`, which `functools.wraps` copies from the user's function.
+    known = isinstance(method, FunctionType)
+    module = method.__globals__["__name__"] if known else type(method).__module__
+    return (
+        f", and a decorator of {module} makes it a plain `def`: decorate an "
+        "`async def handler(event, context)` instead, and give that as handler"
+    )
+
+
 def _find_callable_error(handler: Any) -> str | None:
-    """Refuse a web application; any other callable is a handler."""
+    """Refuse a web application, and a decorator under which each event would fail."""
+    refused = [misfit.sentence for misfit in _find_misfits(handler) if misfit.refused]
+    if refused:
+        return refused[0]
     code = getattr(handler, "__code__", None)
     if code is not None and code.co_argcount == 2 and code.co_varnames[1] != "start_response":
         return None  # most handlers; the import below is not for them
     from .web_application import find_web_application_error
 
     return find_web_application_error(handler)
+
+
+def find_warnings(handler: HandlerTarget) -> list[str]:
+    """Say which decorators of a handler do less than they seem to do, in a sentence each."""
+    return [misfit.sentence for misfit in _find_misfits(handler)]
+
+
+def _find_misfits(handler: object) -> "Sequence[Misfit]":
+    if "aws_lambda_powertools" not in sys.modules:  # the import below is only for its users
+        return ()
+    from .powertools import find_misfits
+
+    return find_misfits(handler)
 
 
 # The arguments of a Handler's methods.
@@ -164,3 +198,13 @@ class Function:
         intensity = 3 if self.intensity is None else self.intensity
         period = 5.0 if self.period is None else self.period
         return SupervisorSpec(children, strategy, intensity, period)
+
+    if not TYPE_CHECKING:  # for a type checker a Function is no callable, so no handler
+
+        def __call__(self, *_: object, **__: object) -> None:
+            """Refuse the call of a wrapper that takes a Function for a handler."""
+            raise TypeError(
+                "a wrapper called the Function, so its children cannot start: name the Function "
+                "in the handler setting, and wrap the `def` inside: "
+                "Function(wrapper(handler), children=[...])"
+            )

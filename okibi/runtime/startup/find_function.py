@@ -37,6 +37,14 @@ PATCHES = (
     ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread", "monkey_patch"),
 )
 
+# Libraries whose own handler is set in place of the user's: the package, and the variable that then
+# names the user's handler, which the library imports and calls.
+WRAPPERS = {
+    "datadog_lambda": "DD_LAMBDA_HANDLER",
+    "lumigo_tracer": "LUMIGO_ORIGINAL_HANDLER",
+    "newrelic_lambda_wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+}
+
 
 def load(handler: str, task_root: str) -> Function:
     """Import the user's code and find the Function to serve.
@@ -76,6 +84,7 @@ def load(handler: str, task_root: str) -> Function:
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
+    _refuse_wrapped(handler)
     function = as_function(target)
     patched = _patched()
     return function if patched is None else patched.replace_handler(function)
@@ -118,6 +127,25 @@ def refuse_patched() -> None:
                 f"{call}(thread=False, select=False)"
             )
             raise InitError("Runtime.MonkeyPatchConflict", words)
+
+
+def _refuse_wrapped(handler: str) -> None:
+    """Check that no library's handler stands before a Function or a Handler class.
+
+    Raises:
+        InitError: `Runtime.HandlerWrapperConflict`, with the cure.
+    """
+    variable = WRAPPERS.get(handler.replace("/", ".").partition(".")[0], "")
+    named = os.environ.get(variable, "")
+    module_name, _, name = named.replace("/", ".").rpartition(".")
+    hidden: object = getattr(sys.modules.get(module_name), name, None)
+    if isinstance(hidden, Function) or is_handler(hidden):
+        words = (
+            f"{handler} calls {named}, which {variable} names, as handler(event, context), and so "
+            "starts neither children nor a Handler class: set the handler setting to "
+            f"{named}, and wrap a `def` inside: Function(wrapper(handler), children=[...])"
+        )
+        raise InitError("Runtime.HandlerWrapperConflict", words)
 
 
 def _roots(module_name: str, task_root: str, layers: Sequence[str]) -> list[str]:

@@ -231,6 +231,25 @@ def test_a_name_that_no_actor_has_is_a_warning(
     )
 
 
+METRICS = """
+from aws_lambda_powertools import Metrics
+
+@Metrics(namespace="shop").log_metrics
+async def handler(event, context): ...
+"""
+
+
+def test_a_decorator_that_does_not_fit_is_a_warning(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "metrics.py").write_text(METRICS)
+
+    assert check("metrics.handler") == 0
+    assert capfd.readouterr().err.startswith(
+        "okibi: metrics.handler: warning: Powertools' log_metrics sends the metrics of an"
+    )
+
+
 @pytest.mark.parametrize(
     "kind",
     ["dict", "list[int]", "object", "Struct", "Point", "TypedDict", "Recursive", "datetime", "Any"],

@@ -47,6 +47,20 @@ def test_a_value_that_cannot_be_called_is_refused(handler: Any) -> None:
         Function(handler)
 
 
+def test_a_function_is_not_the_handler_of_another() -> None:
+    inner: Any = Function(Greeter)
+
+    with pytest.raises(SpecError, match="handler must be a Handler class or a callable, got Funct"):
+        Function(inner)
+
+
+def test_a_function_that_a_wrapper_calls_says_what_to_do() -> None:
+    wrapped: Any = Function(plain, [Child(Visits)])
+
+    with pytest.raises(TypeError, match=r"its children cannot start: .*Function\(wrapper\(handler"):
+        wrapped({}, None, more=1)
+
+
 def test_an_instance_of_a_handler_is_refused_naming_its_class() -> None:
     instance: Any = Greeter()
 

@@ -87,6 +87,21 @@ def untouched(hook: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+def test_a_handle_wrapped_by_a_plain_def_names_the_decorator_s_module() -> None:
+    class Decorated(Handler[Any]):
+        @untouched
+        async def handle(self, event: Any, context: Context) -> object:
+            return event
+
+    with pytest.raises(SpecError) as told:
+        Workers(Decorated)
+
+    assert str(told.value) == (
+        f"Decorated.handle must be an `async def`, and a decorator of {__name__} makes it a plain "
+        "`def`: decorate an `async def handler(event, context)` instead, and give that as handler"
+    )
+
+
 def test_an_init_wrapped_by_a_plain_def_is_accepted() -> None:
     class Decorated(Handler[Any]):
         @untouched

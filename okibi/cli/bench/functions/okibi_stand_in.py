@@ -43,13 +43,13 @@ def stand_in(target: Any, pieces: Sequence[bytes]) -> Any:
     """
     if os.environ.get(PLAIN):
         return _plain(pieces)
-    if callable(target) and not inspect.isclass(target):
-        return _callable(target, pieces)
     import attrs
 
-    from okibi.runtime.handlers.function import Workers
+    from okibi.runtime.handlers.function import Function, Workers
     from okibi.runtime.startup.find_function import as_function
 
+    if callable(target) and not inspect.isclass(target) and not isinstance(target, Function):
+        return _callable(target, pieces)
     function = as_function(target)
     workers = function.handler
     if inspect.isclass(workers.handler):
