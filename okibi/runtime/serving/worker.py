@@ -52,6 +52,10 @@ X_RAY_FAULT = "LambdaValidationError"
 # Seconds for the `terminate` of a discarded instance: its worker cannot serve meanwhile.
 REPLACED_GRACE = 1.0
 LEAKED = "Cancelled leaked from a cancel scope of the handler that has exited"
+NO_INSTANCE = "without an instance, because its init has failed"
+
+# A message of the dispatcher: an event for this worker.
+Assigned = tuple[Lane, Delivery]
 
 
 class Worker(Actor):
@@ -60,8 +64,12 @@ class Worker(Actor):
     The instance lives in a nursery owned by the worker. After an exception or a timeout the worker
     cancels that nursery, calls `terminate`, and creates a new instance. The same happens when a
     background task of the instance crashes. The worker itself keeps running, so this does not count
-    against the supervisor's restart intensity. If the new instance's `init` fails, the worker
-    exits.
+    against the supervisor's restart intensity.
+
+    An `init` that fails in the start of the tree is an init error. If a later one fails, because a
+    database is down, the worker waits for an event, tries `init` again for the event, and answers
+    with the error of `init` if it fails again. So an outage costs no process, each invoker learns
+    the cause at once, and the first event after the outage is served.
 
     If new instances keep crashing before their first event, the worker waits before each next one:
     not at all after the first, then 20 ms, 100 ms, and 500 ms from then on
@@ -78,8 +86,8 @@ class Worker(Actor):
     """
 
     __slots__ = (
-        "_event", "_lifecycle", "_own_ref", "_running", "decoder", "encode_result", "ledger",
-        "loop", "settings", "stateful",
+        "_event", "_has_started", "_lifecycle", "_own_ref", "_running", "decoder", "encode_result",
+        "ledger", "loop", "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +110,9 @@ class Worker(Actor):
         self._own_ref: Ref[Any]
         self._lifecycle = InstanceLifecycle(create)
         # The delivery that the handler runs for, until it is settled.
-        self._running: tuple[Lane, Delivery] | None = None
+        self._running: Assigned | None = None
+        # Whether this worker, or one before it, has had an instance.
+        self._has_started = False
         # The event as the caller of the actors that the handler calls, until it is settled.
         self._event: Invocation | None = None
 
@@ -125,15 +135,18 @@ class Worker(Actor):
 
     async def live(self, started: Callable[[], None]) -> None:
         self._own_ref = self.ref
+        self._has_started = self._process.incarnation > 1
         context_at_start = copy_context()
+        event: Assigned | None = None
         while True:
-            await self._run_one_instance(started)
+            started_instance = await self._run_one_instance(started, event)
             replaced = crashed(RuntimeError("its instance is replaced"))
             await self._lifecycle.stop_instance(replaced, self.path, REPLACED_GRACE)
             await self._lifecycle.pause()
             # Tasks and actors that the next instance starts must not inherit an event's context,
             # or a tenant's.
             await restore_context(context_at_start.copy())
+            event = None if started_instance else await self._wait_for_event()
 
     async def terminate(self, reason: ExitReason) -> None:
         self.ledger.remove_worker(self.ref)
@@ -150,38 +163,82 @@ class Worker(Actor):
         """Call the instance's `after_restore`, if it has one."""
         await self._lifecycle.call_hook("after_restore")
 
-    async def _run_one_instance(self, started: Callable[[], None]) -> None:
+    async def _run_one_instance(
+        self, started: Callable[[], None], event: "Assigned | None"
+    ) -> bool:
         """Create an instance and serve with it until it must be replaced.
 
+        Args:
+            started: tells the starter that the worker runs.
+            event: waits for the instance, because the `init` before failed; None for no event.
+
+        Returns:
+            Whether `init` succeeded.
+
         Raises:
-            BaseException: the worker itself must end: `init` failed, or it is being stopped.
+            BaseException: the worker itself must end: its first `init` failed, or it is being
+                stopped.
         """
         serving = False
         try:
             async with trio.open_nursery() as nursery:
                 instance = await self._lifecycle.start_instance(nursery)
                 started()
-                serving = True
-                self.ledger.add_worker(self._own_ref)
-                await self._serve(instance)
+                serving = self._has_started = True
+                if event is None:
+                    self.ledger.add_worker(self._own_ref)
+                await self._serve(instance, event)
                 nursery.cancel_scope.cancel()
         except BaseException as error:
-            if not serving or crash_in(error) is None:
+            crash = crash_in(error)
+            if crash is None or not self._has_started:
                 raise
+            if not serving:
+                self._report_failed_init(crash, event)
+                started()
+                return False
             # A background task of the instance has crashed, perhaps while the handler ran.
             logger.exception("%s: a background task of its handler crashed", self.path)
-            self._settle_running(partial(handler_error, crash_in(error) or error))
+            self._settle_running(partial(handler_error, crash))
         finally:
-            self._lifecycle.mark_ended(unused=self.ledger.remove_worker(self._own_ref))
+            removed = self.ledger.remove_worker(self._own_ref)
+            self._lifecycle.mark_ended(unused=serving and removed)
         # `_serve` ended by a Cancelled that no scope has caught.
         self._settle_running(partial(platform_error, "Runtime.HandlerCancelled", LEAKED))
+        return True
 
-    async def _serve(self, instance: Instance) -> None:
-        """Handle events until the instance must be replaced."""
-        receive: Callable[[], Awaitable[tuple[Lane, Delivery]]] = make_receiver(self)
+    def _report_failed_init(self, error: BaseException, event: "Assigned | None") -> None:
+        """Answer the event that has waited for an instance, or log the error if there is none."""
+        if event is None:
+            self._lifecycle.doing = NO_INSTANCE
+            logger.error(
+                "%s: the init of a new instance failed; each event tries again",
+                self.path,
+                exc_info=error,
+            )
+        elif event[1].begin(self._own_ref):
+            self._running = event
+            self._settle_running(partial(handler_error, error))
+
+    async def _wait_for_event(self) -> "Assigned":
+        """Wait for an event without an instance."""
+        receive: Callable[[], Awaitable[Assigned]] = make_receiver(self)
+        self.ledger.add_worker(self._own_ref)
+        while (event := await receive()) is LOOK:
+            pass
+        return event
+
+    async def _serve(self, instance: Instance, event: "Assigned | None") -> None:
+        """Handle events until the instance must be replaced.
+
+        Args:
+            instance: the instance.
+            event: the first event, if it has waited for the instance.
+        """
+        receive: Callable[[], Awaitable[Assigned]] = make_receiver(self)
         async with EventScope() as scope:
             while True:
-                message = await receive()
+                message, event = event or await receive(), None
                 if message is LOOK:
                     continue
                 lane, delivery = message
