@@ -228,7 +228,8 @@ def read_index(file: int, manifest: bytes) -> tuple[dict[str, Any], int]:
         raise NotUsed(problem)
     size = int.from_bytes(rest[:LENGTH_BYTES], "little")
     start = len(line) + 1 + LENGTH_BYTES + size
-    if start > len(data):
+    # A damaged length may be larger than the memory.
+    if len(data) < start <= os.fstat(file).st_size:
         data = os.pread(file, start, 0)
     head = memoryview(data)[:start]
     if len(head) < start or b'"%s"' % source_hash(head).hex().encode() not in manifest:

@@ -19,7 +19,12 @@ from typing import Any
 import pytest
 
 from okibi.runtime.startup import start_image
-from okibi.runtime.startup.start_image import FORMAT, StartImage, use_start_image
+from okibi.runtime.startup.start_image import (
+    FORMAT,
+    LENGTH_BYTES,
+    StartImage,
+    use_start_image,
+)
 from tests.support.built_image import PACKAGE_HASH, BuiltPackage
 
 APP = """
@@ -433,3 +438,24 @@ print(use_start_image({str(package.lib)!r}))
 
     assert done.stdout == "None\n"
     assert done.stderr.endswith("okibi.image is not used: Python runs with -O\n")
+
+
+# -- damage
+
+
+@pytest.mark.parametrize("grouped", [(), MODULES], ids=["single", "grouped"])
+def test_no_damaged_byte_ends_a_start(
+    grouped: tuple[str, ...], package: BuiltPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package.build(*MODULES, grouped=grouped)
+    good = package.image.read_bytes()
+    length_at = good.index(b"\n") + 1
+    for at in range(length_at + LENGTH_BYTES + 64):
+        data = bytearray(good)
+        data[at] ^= 0xFF
+        package.image.write_bytes(data)
+
+        assert use_start_image(str(package.lib)) is None
+
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(f"okibi: {package.image} is not used: ")
