@@ -32,6 +32,7 @@ FALL_BACKS = {
     "_ready": "tests/runtime/handlers/asyncio_loop/test_loop.py",
     # CPython's
     "_sre": "tests/runtime/startup/test_pattern_cache.py",
+    "_cache": "tests/runtime/startup/test_pattern_cache.py",
     "_imp": "tests/runtime/startup/test_start_image.py",
     "_fix_co_filename": "tests/runtime/startup/test_library_finder.py",
     # Imported when each Python starts; `importlib.machinery` is not.

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from importlib.util import source_hash
 from pathlib import Path
-from types import MappingProxyType
 
 import attrs
 
@@ -56,7 +55,7 @@ class BuiltPackage:
         *names: str,
         checked: tuple[str, ...] = (),
         grouped: tuple[str, ...] = (),
-        texts: Mapping[tuple[str, str], str] = MappingProxyType({}),
+        texts: tuple[tuple[str, str], ...] = (),
         namedtuples: tuple[str, ...] = (),
         patterns: tuple[tuple[str, bool, int], ...] = (),
         library: tuple[str, ...] = (),
@@ -68,7 +67,7 @@ class BuiltPackage:
             names: the files.
             checked: those of which the source is compared.
             grouped: those that are read together.
-            texts: sources that attrs compiles, by key and file name.
+            texts: marked texts of attrs, with their file names.
             namedtuples: texts of constructors.
             patterns: text, whether it is of bytes, flags.
             library: files of the standard library.
@@ -86,7 +85,7 @@ class BuiltPackage:
             "root": "/var/task",
             "modules": modules,
             "library": library,
-            "attrs": [(key, name, source, 0) for (key, name), source in texts.items()],
+            "attrs": [(text, name, 0) for text, name in texts],
             "namedtuples": namedtuples,
             "patterns": patterns,
         }

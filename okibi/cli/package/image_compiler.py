@@ -9,7 +9,9 @@ import importlib
 import importlib.util
 import json
 import marshal
+import re
 import sys
+import warnings
 from array import array
 from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -67,9 +69,11 @@ def read_compiled(file: str, source: bytes) -> bytes:
 def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     """Return the programs of patterns, by pattern and flags.
 
+    A pattern that this Python refuses, or warns of, is left out: `re` then refuses or warns at each
+    start.
+
     Args:
-        patterns: text, whether the text is of bytes, flags. A pattern that this Python refuses is
-            left out.
+        patterns: text, whether the text is of bytes, flags.
     """
     matcher: Any = COMPILER._sre
     found, programs = list[Any](), dict[Any, Any]()
@@ -78,19 +82,23 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     def keep(*told: Any) -> None:
         found.append(told)
 
+    # The cache would answer for patterns that this Python has compiled.
+    re.purge()
     COMPILER._sre = SimpleNamespace(**{**vars(matcher), "compile": keep})
     try:
-        for text, is_bytes, flags in patterns:
-            pattern = text.encode("latin-1") if is_bytes else text
-            try:
-                COMPILER.compile(pattern, flags)
-            except Exception:
-                continue
-            _, all_flags, words, groups, names, indexes = found.pop()
-            words = array("I", words).tobytes()
-            programs[pattern, flags] = (all_flags, groups, dict(names), tuple(indexes), words)
+        with warnings.catch_warnings(action="error"):
+            for text, is_bytes, flags in patterns:
+                pattern = text.encode("latin-1") if is_bytes else text
+                try:
+                    re.compile(pattern, flags)
+                except Exception:
+                    continue
+                _, all_flags, words, groups, names, indexes = found.pop()
+                words = array("I", words).tobytes()
+                programs[pattern, flags] = (all_flags, groups, dict(names), tuple(indexes), words)
     finally:
         COMPILER._sre = matcher
+        re.purge()
     return programs
 
 
@@ -164,12 +172,12 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
             folders.setdefault(module.folder, {})[module.name] = entry
         codes.append(data)
         offset += len(data)
-    texts: list[tuple[str, str, str, int]] = order["attrs"]
+    texts: list[tuple[str, str, int]] = order["attrs"]
     attrs = {
         (source_hash(text.encode()), filename): compile(
-            source, filename, "exec", flags, dont_inherit=True
+            text, filename, "exec", flags, dont_inherit=True
         )
-        for text, filename, source, flags in texts
+        for text, filename, flags in texts
     }
     namedtuples = {
         # `eval` ignores leading spaces.

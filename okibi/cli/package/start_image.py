@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -22,14 +22,13 @@ from typing import Any
 
 import attrs
 
-from ...runtime.startup.attrs_cache import stable_text
+from ...runtime.startup.attrs_cache import mark_salt
 from ...runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from ..arguments import BadInput
 from .failed_start import FailedStart, find_missing
 from .limits import format_mb
 from .project import Project
 from .recording import (
-    AttrsText,
     RecordedModule,
     Recording,
     in_environment,
@@ -52,13 +51,13 @@ AWS_FORMATS = ("managed", "image")
 
 @attrs.frozen
 class Parts:
-    """What an image has; benchmarks leave parts out.
+    """The parts of an image. Benchmarks leave parts out.
 
     Args:
-        modules: the code of modules.
-        attrs: the code of texts that attrs writes.
-        patterns: the programs of patterns, and the constructors of namedtuples.
-        others: the modules of other packages than okibi and what okibi needs.
+        modules: whether the image has the code of modules.
+        attrs: whether it has the code of texts that attrs writes.
+        patterns: whether it has the programs of patterns and the constructors of namedtuples.
+        others: whether it has modules of packages that okibi does not need.
     """
 
     modules: bool = True
@@ -69,10 +68,10 @@ class Parts:
 
 @attrs.frozen
 class ImageReport:
-    """What the report says of a start image.
+    """The lines about a start image in the report.
 
     Args:
-        line: its size, or why there is none.
+        line: the size of the image, or why there is no image.
         import_times: milliseconds by top-level module; None if the function was not started.
         warning: an error that the function has on Lambda too, in one line; "" without one.
     """
@@ -115,23 +114,23 @@ def add_start_image(
     """Write the start image of a package, and note its checksum in the manifest.
 
     The start is recorded from the package. If this machine cannot run the package (another
-    processor or system), the start of a copy of the user's files in this environment is recorded;
-    the image then has each module whose source is the same in the package.
+    processor or system), the start of a copy of the user's files in this environment is recorded.
+    The image then has each module whose source is the same in the package.
 
     Args:
         staged: the package, with its manifest.
         record: whether to start `staged.handler`. Otherwise the image has what okibi imports.
         project: the user's files and requirements.
         environment: the function's own environment variables.
-        parts: what to leave out.
+        parts: the parts to write; None for all.
 
     Returns:
-        What the report says of the image.
+        The lines for the report.
 
     Raises:
         BadInput: the start has changed or removed a file of the package.
     """
-    # An earlier image would be used by the start that is recorded.
+    # A recorded start would use an earlier image.
     (staged.lib / IMAGE).unlink(missing_ok=True)
     if staged.interpreter is None:
         return ImageReport(f"none: this machine has no Python {staged.target.python_version}")
@@ -150,7 +149,7 @@ def add_start_image(
                 recording = record_start(place, handler, environment=environment)
         except OSError as error:
             return ImageReport(f"none: {place.python[0]} does not start: {error}")
-        # Here the copy of the user's files, whose sources are compared, is still there.
+        # The copy of the user's files still exists here: their sources are compared.
         line = write_image(staged, recording, parts or Parts())
     if not is_started:
         return ImageReport(line)
@@ -172,7 +171,7 @@ def copy_files(project: Project, into: Path) -> None:
 def describe_failure(
     staged: Staged, problem: str, project: Project | None, *, is_elsewhere: bool
 ) -> FailedStart:
-    """Look up what decides whether a start that failed here fails on Lambda.
+    """Find out whether a start that failed here fails on Lambda too.
 
     Args:
         staged: the package.
@@ -229,7 +228,7 @@ def unchanged(folder: Path) -> Generator[None]:
 
 
 def list_states(folder: Path) -> dict[Path, tuple[int, ...] | None]:
-    """Return what changes when a file is written, by path; None for a folder."""
+    """Return mode, size and time of each file, by path; None for a folder."""
     found: dict[Path, tuple[int, ...] | None] = {}
     for top, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -246,11 +245,11 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
 
     Args:
         staged: the package.
-        recording: what a start imported.
-        parts: what to leave out.
+        recording: a recorded start.
+        parts: the parts to write.
 
     Returns:
-        Its size, or why there is none; one line.
+        The size of the image, or why there is no image; one line.
     """
     modules = choose_modules(staged, recording, parts)
     manifest = staged.lib / MANIFEST
@@ -288,8 +287,8 @@ def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[I
 
     Args:
         staged: the package.
-        recording: what a start imported.
-        parts: what to leave out.
+        recording: a recorded start.
+        parts: the parts to write.
     """
     lib = staged.lib.relative_to(staged.folder).as_posix()
     imported = {file for each in recording.modules if (file := find_file(staged, each))}
@@ -301,7 +300,7 @@ def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[I
         imported, okibis = imported & {f"{lib}/attr/_make.py"}, set[str]()
     if not parts.others:
         imported = {file for file in imported if file.startswith(f"{lib}/")}
-    # Whatever no installer has written is the user's, in a folder `lib` too.
+    # A file is the user's if no installer has written it. The user may have a folder `lib` too.
     installed = installed_files(staged.folder)
     installed |= {f"{lib}/{name}" for name in installed_files(staged.lib)}
     library = f"lib/python{staged.target.python_version}/"
@@ -336,8 +335,8 @@ def list_library(staged: Staged, recording: Recording) -> list[str]:
     """Return the files of the standard library that a start reads, sorted.
 
     Args:
-        staged: the package. What it has itself is left out.
-        recording: what a start imported.
+        staged: the staged package. Modules that it contains are skipped.
+        recording: a recorded start.
 
     Returns:
         Bytecode and extension modules as the target's Python names them, relative to its library.
@@ -371,14 +370,11 @@ def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
     """Return the entries of an order with what attrs, `re` and `namedtuple` have compiled.
 
     Args:
-        recording: of a start.
-        parts: what to leave out.
+        recording: a recorded start.
+        parts: the parts to write.
     """
     return {
-        "attrs": [
-            (stable_text(each.source), each.filename, each.source, each.flags)
-            for each in (unique_texts(recording) if parts.attrs else ())
-        ],
+        "attrs": marked_texts(recording) if parts.attrs else [],
         "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
         "patterns": sorted_patterns(recording) if parts.patterns else [],
     }
@@ -392,7 +388,9 @@ def sorted_patterns(recording: Recording) -> list[tuple[str, bool, int]]:
     )
 
 
-def unique_texts(recording: Recording) -> Iterable[AttrsText]:
-    """Return the texts that attrs compiled, each once, sorted."""
-    texts = {(stable_text(each.source), each.filename): each for each in recording.attrs_texts}
-    return [texts[key] for key in sorted(texts)]
+def marked_texts(recording: Recording) -> list[tuple[str, str, int]]:
+    """Return the texts that attrs compiled without their salts: text, file name, flags; sorted."""
+    texts = {
+        (mark_salt(each.source)[0], each.filename): each.flags for each in recording.attrs_texts
+    }
+    return [(*key, texts[key]) for key in sorted(texts)]

@@ -1,15 +1,16 @@
-"""Give `re` the programs of the patterns that a start compiles, from the start image.
+"""Put the patterns that a start compiles into the cache of `re`, from the start image.
 
 `re` parses a pattern and writes a program for its matcher, in Python: 8 % of `import boto3`. The
-image has the programs. The same pattern and flags give the same program; every other pattern is
-compiled as usual. The matcher checks each program before it takes one.
+image has the programs. `re` looks into its own cache before it compiles, so a pattern of the image
+is found there, and every other pattern is compiled as usual. No function of okibi stands between
+the caller and `re`: a warning names the caller's line, and an error has the usual traceback.
 
-The cache owns one private name, `re._compiler.compile`. A Python that compiles elsewhere does not
-look at the name, and compiles.
+This module owns two private names: `re._cache` and `re._compiler._sre`, the matcher. A Python
+without them compiles. The matcher checks each program.
 """
 
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 COMPILER_MODULE = "re._compiler"
@@ -17,56 +18,28 @@ Program = tuple[int, int, dict[str, int], tuple[str | None, ...], bytes]
 """The flags, the number of groups, the groups by name, the names by group, the program's words."""
 
 
-class PatternCache:
-    """The programs of patterns.
+def add_patterns(
+    version: tuple[int, int], programs: Mapping[tuple[str | bytes, int], Program]
+) -> None:
+    """Put patterns into the cache of `re`.
 
     Args:
-        version: the matcher's MAGIC and CODESIZE for which the programs were compiled.
-        programs: the programs by pattern and flags. The cache removes what it has given out.
+        version: the MAGIC and CODESIZE of the matcher for which the programs were compiled.
+            Another matcher gets none.
+        programs: the programs by pattern and flags.
     """
+    import re as re
 
-    def __init__(
-        self,
-        version: tuple[int, int],
-        programs: MutableMapping[tuple[str | bytes, int], Program],
-    ) -> None:
-        self._version = version
-        self._programs = programs
-        self._compile = self.compile
-        self._plain: Callable[..., Any] | None = None
-        self._accept: Callable[..., Any] | None = None
-        self.hits = 0
-
-    def attach(self) -> None:
-        """Answer the calls of `re`'s compiler, if the programs are for this Python's matcher."""
-        import re as re
-
-        compiler: Any = sys.modules.get(COMPILER_MODULE)
-        matcher: Any = getattr(compiler, "_sre", None)
-        if (getattr(matcher, "MAGIC", 0), getattr(matcher, "CODESIZE", 0)) != self._version:
-            self._programs.clear()
-            return
-        self._accept = matcher.compile
-        self._plain, compiler.compile = compiler.compile, self._compile
-
-    def detach(self) -> None:
-        """Give `re` its own compiler again, and drop the programs."""
-        self._programs.clear()
-        compiler: Any = sys.modules.get(COMPILER_MODULE)
-        if self._plain is not None and compiler.compile is self._compile:
-            compiler.compile = self._plain
-
-    def compile(self, pattern: Any, flags: int = 0) -> Any:
-        """Return the compiled pattern, by its program or by `re`'s own compiler."""
-        assert self._plain is not None
-        assert self._accept is not None
-        # A parsed pattern is neither, and has no hash.
-        known = type(pattern) is str or type(pattern) is bytes
-        program = self._programs.pop((pattern, flags), None) if known else None
-        if program is None:
-            return self._plain(pattern, flags)
-        self.hits += 1
-        all_flags, groups, names, indexes, words = program
-        return self._accept(
-            pattern, all_flags, memoryview(words).cast("I").tolist(), groups, names, indexes
-        )
+    matcher: Any = getattr(sys.modules.get(COMPILER_MODULE), "_sre", None)
+    cache: Any = getattr(re, "_cache", None)
+    here = (getattr(matcher, "MAGIC", 0), getattr(matcher, "CODESIZE", 0))
+    if here != version or type(cache) is not dict:
+        return
+    for (pattern, flags), (all_flags, groups, names, indexes, words) in programs.items():
+        program = memoryview(words).cast("I").tolist()
+        try:
+            compiled = matcher.compile(pattern, all_flags, program, groups, names, indexes)
+        except RuntimeError:
+            # The matcher refuses the program. `re` compiles the pattern when it is used.
+            continue
+        cache[type(pattern), pattern, flags] = compiled

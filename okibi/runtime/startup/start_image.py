@@ -37,10 +37,10 @@ from .library_finder import (
     rename_file,
 )
 from .namedtuple_cache import NamedtupleCache
-from .pattern_cache import PatternCache
+from .pattern_cache import add_patterns
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
-FORMAT = "okibi-image-3"
+FORMAT = "okibi-image-4"
 LENGTH_BYTES = 8
 FIRST_READ = 1 << 19
 """Bytes of the first read; most indexes are smaller."""
@@ -112,7 +112,7 @@ class StartImage:
         self.library: Sequence[str] = index["library"]
         self.attrs = CompileCache(index["attrs"])
         self.namedtuples = NamedtupleCache(index["namedtuples"])
-        self.patterns = PatternCache(*index["patterns"])
+        self._patterns: tuple[Any, ...] = index["patterns"]
         self._failed = False
         self._groups: dict[int, list[Any]] = {}
         read_ahead(self._file)
@@ -125,7 +125,8 @@ class StartImage:
         for folder in self.folders:
             sys.path_importer_cache.pop(self._absolute(folder), None)
         self.namedtuples.attach()
-        self.patterns.attach()
+        add_patterns(*self._patterns)
+        self._patterns = ()
 
     def lean_imports(self) -> LeanImports:
         """Return the context in which submodules are imported in fewer steps."""
@@ -186,10 +187,10 @@ class StartImage:
         return code if self.root == self.built_at else with_file(code, path)
 
     def end_start(self) -> None:
-        """Let attrs, `re` and `namedtuple` compile again. Later imports still use the image."""
+        """Let attrs and `namedtuple` compile again. Later imports still use the image."""
         self._groups.clear()
-        for cache in (self.attrs, self.namedtuples, self.patterns):
-            cache.detach()
+        self.attrs.detach()
+        self.namedtuples.detach()
 
     def _absolute(self, folder: str) -> str:
         return f"{self.root}/{folder}" if folder else self.root

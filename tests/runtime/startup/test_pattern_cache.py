@@ -1,4 +1,4 @@
-"""`re` gets the programs of patterns from the cache, and compiles every other pattern."""
+"""`re` finds the patterns of the image in its cache, and compiles every other pattern."""
 
 import re
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from okibi.cli.package.image_compiler import compile_patterns
-from okibi.runtime.startup.pattern_cache import COMPILER_MODULE, PatternCache
+from okibi.runtime.startup.pattern_cache import COMPILER_MODULE, add_patterns
 
 COMPILER: Any = sys.modules[COMPILER_MODULE]
 VERSION = (COMPILER._sre.MAGIC, COMPILER._sre.CODESIZE)
@@ -18,34 +18,38 @@ PATTERNS = [
     (r"(?x) a | b  # of bytes", True, 0),
     (r"((((((((((a))))))))))\10", False, 0),
 ]
+PROGRAMS = compile_patterns(PATTERNS)
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | bytes]]:
+    """The patterns that `re` compiles itself."""
+    seen = list[str | bytes]()
     plain = COMPILER.compile
+
+    def compile_and_note(pattern: Any, flags: int = 0) -> Any:
+        seen.append(pattern)
+        return plain(pattern, flags)
+
     re.purge()
-    yield
-    assert COMPILER.compile is plain
-
-
-def cached() -> PatternCache:
-    return PatternCache(VERSION, compile_patterns(PATTERNS))
+    monkeypatch.setattr(COMPILER, "compile", compile_and_note)
+    yield seen
+    re.purge()
 
 
 @pytest.mark.parametrize(("text", "is_bytes", "flags"), PATTERNS)
-def test_a_pattern_of_the_cache_is_the_one_that_re_compiles(
-    text: str, is_bytes: bool, flags: int
+def test_a_pattern_of_the_image_is_the_one_that_re_compiles(
+    text: str, is_bytes: bool, flags: int, compiled: list[str | bytes]
 ) -> None:
     pattern: Any = text.encode() if is_bytes else text
-    plain: re.Pattern[Any] = COMPILER.compile(pattern, flags)
-    cache = cached()
-    cache.attach()
-    try:
-        made: re.Pattern[Any] = re.compile(pattern, flags)
-    finally:
-        cache.detach()
+    plain: re.Pattern[Any] = re.compile(pattern, flags)
+    re.purge()
+    compiled.clear()
 
-    assert cache.hits == 1
+    add_patterns(VERSION, PROGRAMS)
+    made: re.Pattern[Any] = re.compile(pattern, re.RegexFlag(flags))
+
+    assert compiled == []
     # Patterns compare by their programs.
     assert made == plain
     assert (made.flags, made.groups, made.groupindex) == (
@@ -53,55 +57,43 @@ def test_a_pattern_of_the_cache_is_the_one_that_re_compiles(
     )  # fmt: skip
 
 
-def test_another_pattern_is_compiled_and_a_wrong_one_refused() -> None:
-    cache = cached()
-    cache.attach()
-    try:
-        assert re.compile(PATTERNS[0][0], re.DOTALL).flags & re.DOTALL
-        with pytest.raises(re.error, match="unterminated"):
-            re.compile("[")
-        with pytest.raises(TypeError, match="string or compiled"):
-            re.compile(7)  # type: ignore[call-overload]
-    finally:
-        cache.detach()
+def test_a_pattern_with_other_flags_is_compiled(compiled: list[str | bytes]) -> None:
+    add_patterns(VERSION, PROGRAMS)
 
-    assert cache.hits == 0
+    assert re.compile(PATTERNS[0][0], re.DOTALL).flags & re.DOTALL
+    assert compiled == [PATTERNS[0][0]]
 
 
-def test_programs_for_another_matcher_are_not_used() -> None:
-    plain = COMPILER.compile
-    cache = PatternCache((VERSION[0] + 1, VERSION[1]), compile_patterns(PATTERNS))
+def test_programs_for_another_matcher_are_not_used(compiled: list[str | bytes]) -> None:
+    add_patterns((VERSION[0] + 1, VERSION[1]), PROGRAMS)
 
-    cache.attach()
-
-    assert COMPILER.compile is plain
-    cache.detach()
+    re.compile(PATTERNS[0][0])
+    assert compiled == [PATTERNS[0][0]]
 
 
-def test_a_python_that_compiles_elsewhere_keeps_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = cached()
+@pytest.mark.parametrize("name", ["_cache", "_compiler"])
+def test_a_python_without_the_private_names_compiles(
+    name: str, compiled: list[str | bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
-        patched.delitem(sys.modules, COMPILER_MODULE)
-        cache.attach()
+        if name == "_cache":
+            patched.delattr(re, "_cache")
+        else:
+            patched.delitem(sys.modules, COMPILER_MODULE)
+        add_patterns(VERSION, PROGRAMS)
 
-        assert re.compile(PATTERNS[0][0]).groups == 2
-        cache.detach()
-
-    assert cache.hits == 0
-
-
-def test_a_compiler_that_another_library_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = cached()
-    with monkeypatch.context() as patched:
-        patched.setattr(COMPILER, "compile", COMPILER.compile)
-        cache.attach()
-        other = COMPILER.compile = lambda *told: cache.compile(*told)
-
-        cache.detach()
-
-        assert COMPILER.compile is other
-        assert re.compile("after the start").match("after the start")
+    re.compile(PATTERNS[0][0])
+    assert compiled == [PATTERNS[0][0]]
 
 
-def test_a_pattern_that_the_target_refuses_is_left_out() -> None:
-    assert compile_patterns([("[", False, 0)]) == {}
+def test_a_program_that_the_matcher_refuses_is_left_to_re(compiled: list[str | bytes]) -> None:
+    add_patterns(VERSION, {("made", 0): (32, 0, {}, (None,), bytes(8)), **PROGRAMS})
+
+    assert re.compile("made").match("made")
+    assert re.compile(PATTERNS[0][0]).groups == 2
+    assert compiled == ["made"]
+
+
+@pytest.mark.parametrize("pattern", ["[", "[[a]"], ids=["error", "warning"])
+def test_a_pattern_that_re_refuses_or_warns_of_is_left_out(pattern: str) -> None:
+    assert compile_patterns([(pattern, False, 0)]) == {}

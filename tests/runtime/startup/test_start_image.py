@@ -8,6 +8,7 @@ import linecache
 import marshal
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import traceback
@@ -459,3 +460,31 @@ def test_no_damaged_byte_ends_a_start(
 
         (said,) = capsys.readouterr().err.splitlines()
         assert said.startswith(f"okibi: {package.image} is not used: ")
+
+
+# -- re
+
+
+def test_a_warning_of_re_names_the_line_that_compiles(package: BuiltPackage) -> None:
+    package.build(*MODULES, patterns=(("[[a]", False, 0), ("x[a||b]", False, 0)))
+    re.purge()
+    used(package)
+
+    with pytest.warns(FutureWarning, match="Possible nested set at position 1") as caught:
+        re.compile("[[a]")
+    with pytest.warns(FutureWarning, match="Possible set union") as caught_elsewhere:
+        re.compile("[a||b]")
+
+    assert [each.filename for each in [*caught, *caught_elsewhere]] == [__file__, __file__]
+
+
+def test_a_bad_pattern_raises_without_a_frame_of_okibi(package: BuiltPackage) -> None:
+    package.build(*MODULES, patterns=(("made_[a]", False, 0),))
+    re.purge()
+    used(package)
+
+    with pytest.raises(re.error, match="unterminated character set") as caught:
+        re.compile("[")
+
+    files = [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert not [file for file in files if "okibi/runtime" in file]
