@@ -60,7 +60,8 @@ def write_image(folder: Path) -> int:
         out, entry = Path(scratch, "rows"), Path(scratch, "entry.py")
         out.touch()
         entry.write_text(IMPORT_ALL)
-        subprocess.run([sys.executable, "-P", str(RECORDER), str(out), str(entry)], check=True)
+        command = [sys.executable, "-P", str(RECORDER), str(out), str(entry), "placeholder", "1"]
+        subprocess.run(command, check=True)
         recording = parse_rows(out.read_bytes(), "")
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,

@@ -59,7 +59,7 @@ def deploy(
 
     Shows account, region and the difference, and asks. The outputs of the stack go to stdout, one
     per line. A stack that okibi has not made for this project is refused. Without --package, okibi
-    package builds the zip; it runs the function's init once on this machine.
+    package builds the zip; it runs the function's init twice on this machine.
 
     Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed or
     you said no, 2 for bad input.

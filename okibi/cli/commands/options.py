@@ -85,7 +85,7 @@ TargetPython = Annotated[
 Record = Annotated[
     bool,
     typer.Option(
-        "--record/--no-record", help="Run the function's init once, to find what a start imports."
+        "--record/--no-record", help="Run the function's init twice, to find what a start imports."
     ),
 ]
 DeployedFunction = Annotated[

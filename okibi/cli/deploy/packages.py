@@ -73,7 +73,7 @@ def make_package(
         function: the function.
         made: the file of --package; None to make one.
         emulated: AWS is an emulator, which runs `provided.al2023` with this machine's Python.
-        record: whether to run the function's init once, for the start image.
+        record: whether to run the function's init twice, for the start image.
 
     Raises:
         BadInput: the file cannot be read, or a package cannot be made.

@@ -64,7 +64,7 @@ class PackageOptions:
         folder: the folder of the function.
         target: what the package runs on.
         output: the file to write; the folder, for an image and a runtime.
-        record: whether to run the function's init once, for the start image.
+        record: whether to run the function's init twice, for the start image.
         check: a zip to check; None to build one.
         cpython: the program of the CPython to bundle; None for all other formats.
         environment: the function's own environment variables, for the recorded start.

@@ -4,6 +4,8 @@ import re
 
 import attrs
 
+from .placeholders import PLACEHOLDER
+
 __all__ = ["FailedStart", "find_missing"]
 
 IMPORT_ERROR = "Runtime.ImportModuleError"
@@ -25,7 +27,10 @@ OF_AWS = {
 MISSING = re.compile(r"No module named '([^'.]+)")
 SYSTEM_LIBRARY = "cannot open shared object file"
 """A library of the system that this machine lacks. A layer or an image may have it."""
-NO_RECORD = "--no-record does not start the function"
+CURE = (
+    "put the variables that the start needs into environment of the function's table in"
+    " pyproject.toml, or add --no-record"
+)
 
 
 def find_missing(problem: str) -> str:
@@ -72,12 +77,14 @@ class FailedStart:
                 f"{before} {missing}, which is not installed beside okibi: this machine cannot run"
                 " the package, so the start was recorded there"
             )
-        return f"{before} the start failed here ({self.problem}); {NO_RECORD}"
+        return f"{before} the start failed here ({self.problem}); {CURE}"
 
     def warning(self) -> str:
         """Describe an error that the function has on Lambda too; "" if it may load there."""
         kind = self.problem.partition(": ")[0]
-        if kind not in CURES or self._is_of_aws() or SYSTEM_LIBRARY in self.problem:
+        if kind not in CURES or self._is_of_aws():
+            return ""
+        if SYSTEM_LIBRARY in self.problem or PLACEHOLDER in self.problem:
             return ""
         if self.is_elsewhere and self._may_differ(kind):
             return ""

@@ -1,8 +1,11 @@
-"""Run inside a function's process: write down what its start imports and what is compiled.
+"""Run inside a function's process: record what its start imports and compiles.
 
-`python -P recorder.py OUT lib/okibi_start.py` starts okibi as the second file does. Each row is
-appended to OUT at once, so a process that hangs or is killed loses none. This file imports only
-modules that every Python has imported when it starts: what it imported itself would be recorded.
+`python -P recorder.py OUT ENTRY PLACEHOLDER NUMBER` starts okibi as the script ENTRY does, and
+appends rows to OUT. Each row is written at once: a process that hangs or is killed loses none.
+PLACEHOLDER and NUMBER go into the values of variables that are not set.
+
+Imports only modules that Python has loaded at start-up. Any other import would be missing in the
+recording.
 """
 
 import builtins
@@ -12,8 +15,8 @@ import sys
 import time
 from _frozen_importlib import ModuleSpec
 from _thread import get_ident
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
@@ -24,21 +27,27 @@ COMPILER_MODULE = "re._compiler"
 DEBUG = 128
 """The flag with which `re` prints a program."""
 RECORDERS: "dict[str, Any]" = {}
-"""What to do with a module once it is imported."""
+"""Functions that change a module once it is imported. Arguments: the file OUT, the module."""
 FUTURE_FLAGS = 0x1FE0000
 """The `from __future__` flags of a code object. `compile` takes those of its caller."""
 
 
 def main() -> None:
     """Record, and start okibi in this module's place."""
-    out, entry = sys.argv[1:]
+    out, entry, placeholder, number = sys.argv[1:]
     file = posix.open(out, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
     record_imports(file)
     record_attrs(file)
-    RECORDERS.update({"collections": record_namedtuples, COMPILER_MODULE: record_patterns})
-    for name, record in RECORDERS.items():
+
+    def change_os(_: int, os: "Any") -> None:
+        add_placeholders(os, placeholder, int(number))
+
+    RECORDERS.update(
+        {"os": change_os, "collections": record_namedtuples, COMPILER_MODULE: record_patterns}
+    )
+    for name, change in RECORDERS.items():
         if name in sys.modules:
-            record(file, sys.modules[name])
+            change(file, sys.modules[name])
     sys.argv = [entry]
     with open(entry, "rb") as opened:
         code = compile(opened.read(), entry, "exec")
@@ -52,7 +61,7 @@ def write(file: int, *row: "Any") -> None:
 
 
 def record_imports(file: int) -> None:
-    """Write each module that is loaded, with the seconds that it took without its own imports.
+    """Write each module that is loaded, with its seconds; nested imports are subtracted.
 
     Each import passes through the private function LOAD of importlib.
     """
@@ -77,12 +86,57 @@ def record_imports(file: int) -> None:
         is_package = spec.submodule_search_locations is not None
         loader = type(spec.loader).__name__
         write(file, "module", spec.name, spec.origin or "", is_package, loader, own)
-        record = RECORDERS.get(spec.name)
-        if record is not None:
-            record(file, module)
+        change = RECORDERS.get(spec.name)
+        if change is not None:
+            change(file, module)
         return module
 
     setattr(importlib, LOAD, load_and_record)
+
+
+def add_placeholders(os: "Any", beginning: str, number: int) -> None:
+    """Let `os.environ[NAME]` return a placeholder if the variable is not set.
+
+    A program that subscripts `os.environ` needs the variable. `get`, `in`, `pop` and iteration
+    find only variables that are set.
+
+    Args:
+        os: the module.
+        beginning: the first word of each placeholder.
+        number: the end of each placeholder.
+    """
+
+    class Placeholder(str):
+        """A name for Python, DNS and AWS: letters and digits. As a number, `number`."""
+
+        __slots__ = ()
+
+        def __int__(self) -> int:
+            return number
+
+        def __float__(self) -> float:
+            return float(number)
+
+    plain = os.environ.__class__
+
+    def get_or_make(self: "Any", name: str) -> "Any":
+        try:
+            return plain.__getitem__(self, name)
+        except KeyError:
+            letters = "".join(filter(str.isalnum, name)).lower()
+            return Placeholder(f"{beginning}{letters}{number}")
+
+    def contains(self: "Any", name: object) -> bool:
+        return name in iter(self)
+
+    def get(self: "Any", name: str, default: "Any" = None) -> "Any":
+        return plain.__getitem__(self, name) if name in self else default
+
+    def pop(self: "Any", name: str, *default: "Any") -> "Any":
+        return default[0] if default and name not in self else plain.pop(self, name, *default)
+
+    methods = {"__getitem__": get_or_make, "__contains__": contains, "get": get, "pop": pop}
+    os.environ.__class__ = type("Variables", (plain,), methods)
 
 
 def record_attrs(file: int) -> None:

@@ -1,7 +1,10 @@
-"""Run a function's start once, and record what it imports and what is compiled meanwhile.
+"""Start a function twice, and record what a start imports and compiles.
 
-The process runs against a small Runtime API that gives no event: the function's handler never runs.
-The environment has no AWS credentials.
+The process runs against a small Runtime API without events: the function's handler never runs.
+
+No value of an environment variable may reach the recording. The process has no variable of this
+machine, and the two starts have different values of the function's own variables. A text that only
+one of the starts compiled depends on a value, and is left out.
 """
 
 import atexit
@@ -15,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +27,9 @@ from typing import Any, ClassVar, cast
 
 import attrs
 
+from ...local.environment import CREDENTIALS, sandbox_environment
+from ...local.settings import RESERVED_VARIABLES, FunctionSettings
+from .placeholders import PLACEHOLDER, make_placeholder
 from .staging import Staged
 from .start_files import ENTRY
 
@@ -35,15 +41,16 @@ __all__ = [
     "in_environment",
     "in_package",
     "record_start",
-    "safe_environment",
 ]
 
 LIMIT = 30.0
 """Seconds for a start. Lambda allows 10."""
 RECORDER = Path(__file__).with_name("recorder.py")
 PLAIN_ENTRY = "from okibi.runtime.__main__ import start\nstart()\n"
-KEPT = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION"})
-NOWHERE = "/dev/null"
+SETTINGS = ("AWS_LAMBDA_", "OKIBI_", "PYTHON")
+"""Beginnings of variables that configure Python and okibi. Both starts have their values."""
+PLAIN_PREFIXES = (Path("/"), Path("/usr"), Path("/usr/local"))
+"""Folders above Python that tell nothing of this machine."""
 
 
 @attrs.frozen
@@ -90,6 +97,8 @@ class Recording:
         problem: why the start did not reach `GET /next`; "" if it did.
         namedtuples: the texts of constructors that `namedtuple` evaluated.
         patterns: the patterns that `re` compiled, with their flags.
+        early_end: why texts, namedtuples and patterns end before the modules do: the problem of the
+            start with placeholders; "" if they are complete.
     """
 
     modules: tuple[RecordedModule, ...] = ()
@@ -97,6 +106,7 @@ class Recording:
     problem: str = ""
     namedtuples: frozenset[str] = frozenset()
     patterns: frozenset[tuple[str | bytes, int]] = frozenset()
+    early_end: str = ""
 
     def import_times(self) -> Mapping[str, float]:
         """Return milliseconds by top-level package, slowest first."""
@@ -113,13 +123,16 @@ def record_start(
     environment: Mapping[str, str] = MappingProxyType({}),
     limit: float = LIMIT,
 ) -> Recording:
-    """Start a function and record the start.
+    """Start a function twice, and record what does not depend on its environment variables.
+
+    The first start has the function's own variables, so it imports what a start on Lambda imports.
+    The second has placeholders.
 
     Args:
         place: the interpreter and folders.
         handler: the handler to start.
-        environment: additional environment variables of the function.
-        limit: seconds for the start.
+        environment: the function's own environment variables.
+        limit: seconds for each start.
 
     Returns:
         The recording. After a failure it has what was recorded until then.
@@ -127,6 +140,19 @@ def record_start(
     Raises:
         OSError: the interpreter does not start.
     """
+    placeholders = {
+        name: value if name.startswith(SETTINGS) else make_placeholder(value)
+        for name, value in environment.items()
+    }
+    first = _record_once(place, handler, environment, 1, limit)
+    second = _record_once(place, handler, placeholders, 2, limit)
+    return keep_common(first, second, find_prefixes(place.python[0]))
+
+
+def _record_once(
+    place: "Place", handler: str, environment: Mapping[str, str], number: int, limit: float
+) -> Recording:
+    """Start a function and record the start. The number is the end of each placeholder."""
     with tempfile.TemporaryDirectory(prefix="okibi-record-") as scratch, _Api() as api:
         out = Path(scratch, "rows")
         out.touch()
@@ -134,15 +160,9 @@ def record_start(
         if entry is None:
             entry = Path(scratch, "okibi_start.py")
             entry.write_text(PLAIN_ENTRY)
-        variables = {
-            **safe_environment(os.environ, home=scratch),
-            **environment,
-            "AWS_LAMBDA_RUNTIME_API": api.address,
-            "LAMBDA_TASK_ROOT": str(place.task_root),
-            "PYTHONPATH": os.pathsep.join(map(str, place.path)),
-            "_HANDLER": handler,
-        }
-        command = [*place.python, str(RECORDER), str(out), str(entry)]
+        arguments = [str(out), str(entry), PLACEHOLDER, str(number)]
+        command = [*place.python, str(RECORDER), *arguments]
+        variables = make_variables(place, handler, environment, api.address, scratch)
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
                 command, cwd=place.task_root, env=variables, stdin=subprocess.DEVNULL,
@@ -160,9 +180,85 @@ def record_start(
         return parse_rows(out.read_bytes(), problem or "")
 
 
+def make_variables(
+    place: "Place", handler: str, environment: Mapping[str, str], runtime_api: str, home: str
+) -> dict[str, str]:
+    """Return all environment variables of a recorded start: Lambda's, and the function's own.
+
+    Args:
+        place: the interpreter and folders.
+        handler: the handler to start.
+        environment: the function's own variables.
+        runtime_api: host and port of the Runtime API.
+        home: an empty folder. This machine's home folder may hold credentials.
+    """
+    # Lambda refuses a function that sets a reserved variable.
+    own = {name: value for name, value in environment.items() if name not in RESERVED_VARIABLES}
+    settings = FunctionSettings(handler, task_root=place.task_root, environment=own)
+    of_lambda = sandbox_environment(settings, runtime_api, {})
+    return {
+        **{name: value for name, value in of_lambda.items() if name not in CREDENTIALS},
+        # boto3 looks for credentials in these two places, and sends nothing without any.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": home,
+        "PYTHONPATH": os.pathsep.join(map(str, place.path)),
+        # The same imports in the same order in each build, and no bytecode in the package.
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def keep_common(first: Recording, second: Recording, prefixes: Iterable[Path]) -> Recording:
+    """Return the first of two recordings, without texts that depend on the start or the machine.
+
+    A text that only one start compiled has a value in it: of a variable, of the clock, or a random
+    one. A text with the name of a folder from which the start imports is left out too: the folder
+    is another one on Lambda.
+
+    Args:
+        first: the recording whose modules and problem are kept.
+        second: a recording with other values.
+        prefixes: folders of the interpreter.
+    """
+    folders = {str(folder) for folder in (*prefixes, *find_import_folders(first.modules))}
+
+    def is_plain(text: str | bytes) -> bool:
+        written = text if isinstance(text, str) else text.decode("latin-1")
+        # `re.escape` writes backslashes.
+        written = written.replace("\\", "")
+        return not any(folder in written for folder in folders)
+
+    texts = {*second.attrs_texts}
+    return attrs.evolve(
+        first,
+        attrs_texts=tuple(
+            each for each in first.attrs_texts if each in texts and is_plain(each.source)
+        ),
+        namedtuples=frozenset(filter(is_plain, first.namedtuples & second.namedtuples)),
+        patterns=frozenset(each for each in first.patterns & second.patterns if is_plain(each[0])),
+        early_end="" if first.problem else second.problem,
+    )
+
+
+def find_import_folders(modules: Iterable[RecordedModule]) -> set[Path]:
+    """Return the folders from which top-level modules were imported."""
+    return {
+        Path(each.file).parents[1 if each.is_package else 0]
+        for each in modules
+        if each.file.startswith("/") and "." not in each.name
+    }
+
+
+def find_prefixes(python: str) -> list[Path]:
+    """Return the folders of an interpreter and of its virtual environment."""
+    program = Path(python)
+    found = (program.parents[1], program.resolve().parents[1])
+    return [each for each in found if each not in PLAIN_PREFIXES]
+
+
 @attrs.frozen
 class Place:
-    """Where a start is recorded.
+    """The interpreter and the folders with which a start is recorded.
 
     Args:
         python: the interpreter and its options.
@@ -220,37 +316,6 @@ def _rows(data: bytes) -> Iterator[tuple[Any, ...]]:
         except (EOFError, ValueError, TypeError):
             return
         yield row
-
-
-def safe_environment(environment: Mapping[str, str], *, home: str) -> dict[str, str]:
-    """Return an environment without AWS credentials and without settings of Python's.
-
-    Args:
-        environment: of the command.
-        home: an empty folder to replace the home folder, which may have credentials.
-    """
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if name in KEPT or not name.startswith(("AWS_", "PYTHON", "OKIBI_", "BOTO", "LAMBDA_"))
-    }
-    return {
-        "AWS_REGION": "us-east-1",
-        **kept,
-        "HOME": home,
-        "AWS_CONFIG_FILE": NOWHERE,
-        "AWS_SHARED_CREDENTIALS_FILE": NOWHERE,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_LAMBDA_FUNCTION_NAME": "function",
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/function",
-        "AWS_LAMBDA_LOG_STREAM_NAME": "recording",
-        # The same imports in the same order in each build, and no bytecode in the package.
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:

@@ -154,6 +154,9 @@ def add_start_image(
     if not is_started:
         return ImageReport(line)
     times = recording.import_times()
+    if recording.early_end:
+        line = f"{line}: patterns and classes until the start with placeholders failed"
+        return ImageReport(f"{line} ({recording.early_end})", times)
     if not recording.problem:
         return ImageReport(line, times)
     failed = describe_failure(staged, recording.problem, project, is_elsewhere=not runs_here)

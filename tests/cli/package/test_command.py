@@ -1,5 +1,6 @@
 """`okibi package`: real packages from PyPI, built by uv, and started as Lambda starts them."""
 
+import base64
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,7 @@ from okibi.cli.package.refusals import check_zip
 from okibi.cli.package.resolve import find_uv
 from okibi.cli.package.targets import parse_target
 from okibi.local import FunctionSettings, open_local_lambda
+from okibi.runtime.startup.start_image import read_index
 from tests.support.sandbox import PYTHON, ROOT
 
 MACHINE = "arm64" if os.uname().machine == "aarch64" else "x86_64"
@@ -174,6 +177,79 @@ def test_two_builds_are_the_same_bytes_under_another_clock_path_and_user(
 
     assert done.returncode == 0, done.stderr
     assert (again / "second.zip").read_bytes() == (built / "function.zip").read_bytes()
+
+
+PLANTS_VALUES = """
+import base64, collections, json, os, re, typing, zlib
+import attrs
+
+TABLE, PORT, DEBUG = os.environ["TABLE"], int(os.environ["PORT"]), os.environ.get("DEBUG") == "1"
+for name in ("DB_PASSWORD", "API_KEY"):
+    value = os.environ[name]
+    data = value.encode()
+    for each in (data, base64.b64encode(data), zlib.compress(data), data.hex().encode()):
+        re.compile(re.escape(each)), re.compile(re.escape(each).decode("latin-1"))
+    collections.namedtuple("R", value), typing.NamedTuple("R", [(value, int)])
+    attrs.make_class(value, ["x"], frozen=True), attrs.make_class("Made", [value])
+    open(f"{name}.txt", "w").write(value)
+re.compile(f"{os.getcwd()}|{__file__}|{os.__file__}|{os.environ['HOME']}")
+if os.environ["API_KEY"].startswith("sk_live"):
+    import live
+import later
+
+def handler(event, context):
+    return [TABLE, PORT, DEBUG, [*re.escape(value)]]
+"""
+OWN_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+SHELLS = [
+    {"DB_PASSWORD": "correct_horse_battery", "AWS_REGION": "eu-west-1", "PORT": "5432",
+     "TABLE": "visits_of_the_first", "DEBUG": "1", "USER": "made-user-one"},
+    {"DB_PASSWORD": "another_staple_of_it", "AWS_PROFILE": "made-profile", "TZ": "Asia/Tokyo",
+     "PYTHONPYCACHEPREFIX": "", "LC_ALL": "C", "PORT": "not-a-number"},
+    {},
+]  # fmt: skip
+
+
+def forms(value: str) -> Iterator[bytes]:
+    """Yield the bytes as which the function above compiles a value."""
+    data = value.encode()
+    for each in (data, base64.b64encode(data), zlib.compress(data), data.hex().encode()):
+        yield each
+        yield re.escape(each)
+
+
+@pytest.mark.slow
+def test_builds_from_three_shells_are_the_same_bytes_without_their_values(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "", PLANTS_VALUES)
+    (folder / "live.py").touch()
+    (folder / "later.py").touch()
+    table = '[tool.okibi.functions.shop]\nhandler = "app.handler"\n'
+    environment = f'environment = {{ API_KEY = "{OWN_KEY}" }}\n'
+    (folder / "pyproject.toml").write_text(table + environment)
+    zips = list[bytes]()
+    for number, shell in enumerate(SHELLS):
+        options = ("shop", "--python", VERSION, "--arch", MACHINE, "-o", f"{tmp_path}/{number}.zip")
+        done = run_package(folder, *options, environment=shell)
+        assert done.returncode == 0, done.stderr
+        # The image is complete: the line says nothing of a failure.
+        assert re.search(r"^start image: \d+ modules, [0-9.]+ MB$", done.stderr, re.MULTILINE)
+        zips.append((tmp_path / f"{number}.zip").read_bytes())
+
+    assert zips[0] == zips[1] == zips[2]
+    task = unpack(tmp_path / "0.zip", tmp_path / "task")
+    files = {name: (task / name).read_bytes() for name in names(tmp_path / "0.zip")}
+    with (task / "lib/okibi.image").open("rb") as image:
+        index, _ = read_index(image.fileno(), files["lib/okibi-package.json"])
+    assert {"app", "live", "later"} <= index["folders"][""].keys()
+    values = {OWN_KEY, *(value for shell in SHELLS for value in shell.values() if len(value) > 8)}
+    planted = [*(form for value in values for form in forms(value)), f"{tmp_path}".encode()]
+    found = [
+        (name, each)
+        for name, data in {**files, "the zip": zips[0]}.items()
+        for each in planted
+        if each in data or each.lower() in data.lower()
+    ]
+    assert found == []
 
 
 @pytest.mark.slow

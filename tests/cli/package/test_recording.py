@@ -1,10 +1,13 @@
-"""A start is recorded in a process of its own, without credentials and without an event."""
+"""Starts are recorded in processes of their own, without this machine's variables or an event."""
 
-import os
+import base64
+import json
 import pickle
 import platform
+import re
 import subprocess
 import sys
+import zlib
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.package.recording import (
+    AttrsText,
     RecordedModule,
     Recording,
     _Requests,
     _Server,
+    find_prefixes,
     in_package,
+    keep_common,
     parse_rows,
     record_start,
-    safe_environment,
 )
 from okibi.cli.package.staging import Staged
 from okibi.cli.package.targets import parse_target
@@ -36,8 +41,7 @@ class Made:
     number: int
 
 open(os.environ["HOME"] + "/in-home", "w").close()
-names = sorted(name for name in os.environ if name.startswith(("AWS_", "SECRET")))
-print(names, file=open({seen!r}, "w"))
+json.dump(dict(os.environ), open({seen!r}, "w"))
 
 def handler(event, context):
     print("ran", file=open({seen!r}, "a"))
@@ -62,34 +66,193 @@ def staged(tmp_path: Path) -> Staged:
 
 
 def test_a_recording_has_modules_and_texts_up_to_the_first_next(
-    staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    staged: Staged, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the test")
-    monkeypatch.setenv("AWS_PROFILE", "of the test")
-    monkeypatch.setenv("SECRET_OF_THE_USER", "stays")
-
     recording = record_start(in_package(staged), "app.handler")
 
     assert recording.problem == ""
     files = {module.name: module.file for module in recording.modules}
     assert files["made_helper"] == f"{staged.folder}/made_helper.py"
     assert files["trio"] == f"{staged.lib}/trio/__init__.py"
-    assert {"httptools.parser.parser", "json", "okibi.runtime.serving.poller"} <= files.keys()
+    assert {"httptools.parser.parser", "json", "typing", "okibi.runtime.serving.poller"} <= (
+        files.keys()
+    )
     assert any("app.Made" in text.filename for text in recording.attrs_texts)
     assert {"trio", "okibi", "app"} <= recording.import_times().keys()
-    # The handler did not run, and the environment had no credentials.
-    seen = (tmp_path / "seen").read_text()
-    assert "ran" not in seen
-    assert "AWS_SECRET_ACCESS_KEY" not in seen
-    assert "AWS_PROFILE" not in seen
-    assert "SECRET_OF_THE_USER" in seen
+    # The handler did not run.
+    assert "ran" not in (tmp_path / "seen").read_text()
     assert not [*staged.folder.glob("__pycache__")]
+
+
+# -- environment variables
+
+OF_THIS_MACHINE = {
+    "AWS_SECRET_ACCESS_KEY": "made secret", "AWS_PROFILE": "made profile",
+    "AWS_REGION": "made-region-1", "DB_PASSWORD": "made password", "HTTPS_PROXY": "made proxy",
+    "LD_LIBRARY_PATH": "/made/library", "PYTHONHASHSEED": "77", "PYTHONSTARTUP": "/made/startup",
+    "USER": "made user", "TZ": "Asia/Kathmandu", "LANG": "C", "OKIBI_TRACE": "full",
+}  # fmt: skip
+
+
+def test_a_recorded_start_has_no_variable_of_this_machine(
+    staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in OF_THIS_MACHINE.items():
+        monkeypatch.setenv(name, value)
+
+    record_start(in_package(staged), "app.handler", environment={"TABLE": "12"})
+
+    seen: dict[str, str] = json.loads((tmp_path / "seen").read_text())
+    assert not seen.items() & OF_THIS_MACHINE.items()
+    assert not seen.keys() & {
+        "AWS_PROFILE",
+        "DB_PASSWORD",
+        "HTTPS_PROXY",
+        "LD_LIBRARY_PATH",
+        "USER",
+    }
+    assert seen["AWS_REGION"] == seen["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert seen["HOME"].startswith("/tmp/okibi-record-")
+    # The second start was the last one.
+    assert (seen["TABLE"], seen["AWS_LAMBDA_FUNCTION_NAME"]) == ("21", "function")
+
+
+OF_UNSET_VARIABLES = """
+import os
+first = os.environ["DB_PASSWORD"]
+assert first.isidentifier() and first.startswith("placeholderdbpassword"), first
+assert int(os.environ["PORT"]) == float(os.environ["RATE"]) in (1, 2)
+assert os.environ.get("TABLE") is os.getenv("TABLE") is None
+assert (os.environ.get("TABLE", "x"), os.environ.pop("TABLE", "x")) == ("x", "x")
+assert "TABLE" not in os.environ and "TABLE" not in dict(os.environ) and "HOME" in os.environ
+assert os.environ.get("AWS_REGION") == os.environ["AWS_REGION"] == "us-east-1"
+assert os.environ.setdefault("TABLE", "x") == os.environ["TABLE"] == os.environ.pop("TABLE") == "x"
+for statement in ("os.environ.pop('TABLE')", "del os.environ['TABLE']"):
+    try:
+        exec(statement)
+    except KeyError:
+        continue
+    raise AssertionError(statement)
+def handler(event, context): pass
+"""
+
+
+def test_only_a_subscript_finds_a_variable_that_is_not_set(staged: Staged) -> None:
+    (staged.folder / "app.py").write_text(OF_UNSET_VARIABLES)
+
+    assert record_start(in_package(staged), "app.handler").problem == ""
+
+
+def test_the_function_s_own_values_decide_what_is_imported(staged: Staged) -> None:
+    (staged.folder / "made_dynamo.py").write_text("")
+    (staged.folder / "app.py").write_text(
+        "import os, importlib, re\n"
+        "importlib.import_module(f'made_{os.environ[\"BACKEND\"]}')\n"
+        "re.compile('compiled later')\n"
+        "def handler(event, context): pass\n"
+    )
+
+    recording = record_start(in_package(staged), "app.handler", environment={"BACKEND": "dynamo"})
+
+    assert recording.problem == ""
+    assert "made_dynamo" in {module.name for module in recording.modules}
+    assert ("compiled later", 0) not in recording.patterns
+    assert "No module named 'made_qqqqqq'" in recording.early_end
+
+
+def test_both_starts_have_the_settings_of_python_and_okibi(staged: Staged) -> None:
+    settings = {"PYTHONUTF8": "1", "OKIBI_GRACEFUL_SHUTDOWN": "0", "AWS_LAMBDA_LOG_FORMAT": "JSON"}
+
+    recording = record_start(in_package(staged), "app.handler", environment=settings)
+
+    assert (recording.problem, recording.early_end) == ("", "")
+
+
+COMPILES_VALUES = """
+import base64, collections, os, re, typing, zlib
+import attrs
+re.compile("a constant")
+for name in ("DB_PASSWORD", "API_KEY"):
+    value = os.environ[name]
+    data = value.encode()
+    for each in (data, base64.b64encode(data), zlib.compress(data), data.hex().encode()):
+        re.compile(each), re.compile(re.escape(each))
+        re.compile(re.escape(each).decode("latin-1"))
+    re.compile(value), re.compile(f"made-{value.upper()}"), re.compile(value[:6])
+    collections.namedtuple("R", value), typing.NamedTuple("R", [(value, int)])
+    attrs.make_class(value, ["x"], frozen=True), attrs.make_class("Made", [value])
+def handler(event, context): pass
+"""
+
+
+def test_no_text_depends_on_a_value_of_a_variable(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (staged.folder / "app.py").write_text(COMPILES_VALUES)
+    of_shell, own = "correct_horse_battery", "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+    monkeypatch.setenv("DB_PASSWORD", of_shell)
+
+    recording = record_start(in_package(staged), "app.handler", environment={"API_KEY": own})
+
+    assert (recording.problem, recording.early_end) == ("", "")
+    assert ("a constant", 0) in recording.patterns
+    kept = repr((recording.attrs_texts, recording.namedtuples, recording.patterns)).lower()
+    for value in (of_shell, own):
+        data = value.encode()
+        for each in (value, value[:6], base64.b64encode(data).decode(), data.hex()):
+            assert each.lower() not in kept
+        assert repr(zlib.compress(data))[2:-1].lower() not in kept
+
+
+def test_a_text_is_kept_if_both_starts_compiled_it() -> None:
+    texts = [AttrsText(f"x = {number}", "made", 0) for number in range(3)]
+    first = Recording(
+        (), (texts[0], texts[1]), "", frozenset("ab"), frozenset({("a", 0), ("b", 0)})
+    )
+    second = Recording((), (texts[1], texts[2]), "", frozenset("bc"), frozenset({("b", 0)}))
+
+    assert keep_common(first, second, []) == Recording(
+        (), (texts[1],), "", frozenset("b"), frozenset({("b", 0)})
+    )
+
+
+def test_a_text_with_a_folder_of_this_machine_is_left_out() -> None:
+    modules = [
+        RecordedModule("shop", "/home/a-b/x/shop/__init__.py", True, "SourceFileLoader", 1.0),
+        RecordedModule("shop.cart", "/mnt/shop/cart.py", False, "SourceFileLoader", 1.0),
+        RecordedModule("typing", "/usr/lib/python3/typing.py", False, "LibraryLoader", 1.0),
+        RecordedModule("os", "frozen", False, "FrozenImporter", 1.0),
+    ]
+    folders = ["/home/a-b/x/shop", "/usr/lib/python3/json", "/venv/bin"]
+    patterns = [re.escape(each) for each in folders]
+    kept = frozenset[tuple[str | bytes, int]]({("/usr/lib", 0), ("/mnt/shop", 0), (b"/home", 0)})
+    recording = Recording(
+        tuple(modules),
+        patterns=kept | {(each, 0) for each in patterns} | {(patterns[0].encode(), 0)},
+    )
+
+    assert keep_common(recording, recording, [Path("/venv")]).patterns == kept
+
+
+def test_an_interpreter_s_own_folders_are_found(tmp_path: Path) -> None:
+    for name in ("python3.13", "project/.venv"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    program, link = tmp_path / "python3.13/bin/python3", tmp_path / "project/.venv/bin/python"
+    program.touch()
+    link.symlink_to(program)
+
+    assert find_prefixes(str(link)) == [tmp_path / "project/.venv", tmp_path / "python3.13"]
+    assert find_prefixes("/usr/bin/no-such-python") == []
+
+
+# -- starts that fail
 
 
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
         ("import made_helper\nraise KeyError('TABLE')", "KeyError: 'TABLE'"),
+        ("import os, json\njson.loads(os.environ['CONFIG'])", "JSONDecodeError: Expecting value"),
         ("import made_helper, os\nos._exit(3)", "it ended with code 3"),
         ("import made_nowhere", "Runtime.ImportModuleError: Unable to import module 'app'"),
     ],
@@ -169,23 +332,6 @@ def is_running(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
-
-
-def test_an_environment_without_credentials_keeps_the_rest() -> None:
-    given = {
-        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SESSION_TOKEN": "x",
-        "AWS_PROFILE": "x", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "x",
-        "AWS_WEB_IDENTITY_TOKEN_FILE": "x", "BOTO_CONFIG": "x", "PYTHONPATH": "x",
-        "AWS_CONFIG_FILE": "/home/me/.aws/config", "HOME": "/home/me",
-        "AWS_REGION": "eu-central-1", "TABLE": "visits",
-    }  # fmt: skip
-
-    made = safe_environment(given, home="/tmp/empty")
-
-    assert "x" not in made.values()
-    assert (made["AWS_REGION"], made["TABLE"]) == ("eu-central-1", "visits")
-    assert made["HOME"] == "/tmp/empty"
-    assert made["AWS_CONFIG_FILE"] == made["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
 
 
 def test_an_incomplete_last_row_is_dropped() -> None:

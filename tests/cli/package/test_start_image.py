@@ -224,10 +224,32 @@ def test_a_failed_start_is_a_part_of_the_line(tmp_path: Path) -> None:
     image = start_with(staged_in(tmp_path), "print('KeyError: T', flush=True)")
 
     assert image.line == (
-        "2 modules, 0.0 MB: what was imported before the start failed here (KeyError: T); "
-        "--no-record does not start the function"
+        "2 modules, 0.0 MB: what was imported before the start failed here (KeyError: T); put the"
+        " variables that the start needs into environment of the function's table in"
+        " pyproject.toml, or add --no-record"
     )
     assert image.warning == ""
+
+
+SETS_A_LEVEL = """
+import http.client, logging, os
+logging.getLogger().setLevel(os.environ["LEVEL"])
+connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+connection.request("GET", "/2018-06-01/runtime/invocation/next")
+connection.getresponse()
+"""
+
+
+def test_a_start_that_fails_with_placeholders_is_a_part_of_the_line(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    (staged.lib / ENTRY).write_text(SETS_A_LEVEL)
+
+    image = add_start_image(staged, record=True, environment={"LEVEL": "INFO"})
+
+    assert image.line == (
+        "2 modules, 0.0 MB: patterns and classes until the start with placeholders failed"
+        " (ValueError: Unknown level: 'qqqq')"
+    )
 
 
 def test_facts_about_a_missing_module_come_from_the_folders(tmp_path: Path) -> None:
