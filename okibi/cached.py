@@ -24,8 +24,10 @@ is repeated once, whatever its outcome.
 The value belongs to one run of trio: each test begins without a value.
 
 Rejected: an actor. It would need a child in the tree, and a reader would wait while the actor
-fetches. Rejected: a fetch by the reader's own task. The reader's deadline would end the fetch for
-all readers, and context variables of one event, such as a tenant, would reach the value of all.
+fetches. Rejected: a RunVar for the state, which the run would keep when a Cached is dropped, for
+example from a cache with a value for each key. Rejected: a fetch by the reader's own task. The
+reader's deadline would end the fetch for all readers, and context variables of one event, such as a
+tenant, would reach the value of all.
 """
 
 import enum
@@ -35,7 +37,13 @@ from typing import Generic, TypeVar, cast
 
 import trio
 from outcome import Error, Outcome, Value
-from trio.lowlevel import RunVar, checkpoint, in_trio_run, spawn_system_task
+from trio.lowlevel import (
+    TrioToken,
+    checkpoint,
+    current_trio_token,
+    in_trio_run,
+    spawn_system_task,
+)
 
 from .actors import logs
 from .actors.freezes import ClockReadings, FreezeWatch, current_monitors
@@ -125,6 +133,9 @@ class Cached(Generic[T]):
 
     __slots__ = ("_fetch", "_in_run", "_max_age", "_stale_while")
 
+    # The state, and the run of trio that it belongs to.
+    _in_run: "tuple[TrioToken, _State[T]] | None"
+
     def __init__(
         self, fetch: Callable[[], Awaitable[T]], *, max_age: float, stale_while: float = 0.0
     ) -> None:
@@ -138,7 +149,7 @@ class Cached(Generic[T]):
         self._fetch = fetch
         self._max_age = max_age
         self._stale_while = stale_while
-        self._in_run: RunVar[_State[T]] = RunVar("cached")
+        self._in_run = None
 
     async def get(self) -> T:
         """Return the value; fetch it if there is none that is young enough. A checkpoint.
@@ -179,12 +190,10 @@ class Cached(Generic[T]):
                 f"{self!r} is read on trio: in a thread use trio.from_thread.run(....get), on "
                 "okibi's asyncio loop use `await from_asyncio.run(....get)`"
             )
-        try:
-            return self._in_run.get()
-        except LookupError:
-            state = _State[T]()
-            self._in_run.set(state)
-            return state
+        run = current_trio_token()
+        if self._in_run is None or self._in_run[0] is not run:
+            self._in_run = run, _State[T]()
+        return self._in_run[1]
 
     # -- the fetch
 
@@ -258,7 +267,9 @@ class Cached(Generic[T]):
     def _fetch_error(self, age: float | None, error: BaseException) -> FetchError:
         known = "there is no value yet" if age is None else f"the last value is {age:.0f} s old"
         limits = f"max_age {self._max_age:g} s, stale_while {self._stale_while:g} s"
-        why = f"{class_name(type(error))}: {error_text(error)}".removesuffix(": ")
+        # In one line: the text of httpx's errors has two.
+        text = " ".join(error_text(error).split())
+        why = f"{class_name(type(error))}: {text}".removesuffix(": ")
         return FetchError(f"{self!r}: {known} ({limits}), and its fetch failed: {why}", age)
 
 

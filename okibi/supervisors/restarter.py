@@ -134,12 +134,13 @@ class Restarter(Parent):
         if self._options.backoff is None:
             return 0.0
         seconds = place.next_delay(self._options.backoff, self._options.period)
-        place.reason = str(reason)
+        # In one line: an error's text may have several.
+        place.reason = " ".join(str(reason).split())
         if place.repeats or seconds > 0:
             row = "" if place.delay is None else describe_row(place.delay)
             start = f"in {round(seconds, 2):g} s" if seconds > 0 else "now"
             line = "%s/%s has ended%s: %s; its next start is %s"
-            logger.warning(line, self.path, place.id, row, reason, start)
+            logger.warning(line, self.path, place.id, row, place.reason, start)
         return seconds
 
     def _schedule_restart(self, place: Place, delay: float) -> None:
