@@ -119,10 +119,16 @@ class Place:
         if self.delay is not None:
             self.delay = self.delay._replace(until=trio.current_time())
 
-    def note_crash(self, error: BaseException | None) -> None:
-        """Note a crash, and whether the crash before had the same type, at the same line."""
+    def note_crash(self, error: BaseException | None, period: float) -> None:
+        """Note a crash, and whether it repeats the crash before: the type, the line, in one row.
+
+        Args:
+            error: the exception; None if the end is no crash.
+            period: the row ends after the child has run for longer than this many seconds.
+        """
         before, self.crash = self.crash, None if error is None else find_crash(error)
-        self.repeats = before is not None and before == self.crash
+        in_row = self.delay is not None and trio.current_time() - self.delay.until <= period
+        self.repeats = in_row and before is not None and before == self.crash
 
     def describe_wait(self) -> str:
         """Return why the child waits for its next start; empty if the child does not wait."""
@@ -221,27 +227,26 @@ class Children:
     Args:
         owner: the supervisor's process.
         nursery: the nursery for the children's tasks.
-        shortens_repeats: whether a crash that repeats the crash before is reported in one line.
+        period: a crash that repeats the crash before, after a run of at most this many seconds, is
+            reported in one line. None: each crash is reported in full.
     """
 
     __slots__ = (
         "_expected_places",
         "_nursery",
         "_owner",
-        "_shortens_repeats",
+        "_period",
         "_stop_durations",
         "_stop_times",
         "_stuck_lines",
         "by_process",
     )
 
-    def __init__(
-        self, owner: Process, nursery: trio.Nursery, shortens_repeats: bool = False
-    ) -> None:
+    def __init__(self, owner: Process, nursery: trio.Nursery, period: float | None = None) -> None:
         self.by_process: dict[Process, Place] = {}
         self._owner = owner
         self._nursery = nursery
-        self._shortens_repeats = shortens_repeats
+        self._period = period
         self._stop_times: dict[Process, float] = {}
         self._stop_durations: dict[Process, float] = {}
         self._stuck_lines: dict[Process, str] = {}
@@ -385,8 +390,8 @@ class Children:
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
         else:
             place = self.by_process[process]
-            if self._shortens_repeats:
-                self._shorten_repeat(place, process)
+            if self._period is not None:
+                self._shorten_repeat(place, process, self._period)
             if not process.start_failed and not place.temporary:
                 self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
@@ -398,10 +403,10 @@ class Children:
         else:
             self.stop_expecting_names(place)
 
-    def _shorten_repeat(self, place: Place, process: Process) -> None:
+    def _shorten_repeat(self, place: Place, process: Process, period: float) -> None:
         """If a crash repeats the one before, leave the report to the supervisor: one line."""
         error = None if process.reason is None else process.reason.error
-        place.note_crash(error)
+        place.note_crash(error, period)
         if place.repeats and error is not None:
             process.reported_elsewhere = True
             # Imported here: a start does not need it.

@@ -73,7 +73,8 @@ class Restarter(Parent):
         raise NotImplementedError(f"{type(self).__name__} needs a `_restart`")
 
     def _make_children(self, nursery: trio.Nursery) -> Children:
-        return Children(self._process, nursery, self._options.backoff is not None)
+        options = self._options
+        return Children(self._process, nursery, options.period if options.backoff else None)
 
     # -- restarts
 

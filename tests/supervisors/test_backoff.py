@@ -363,7 +363,7 @@ async def test_a_repeated_crash_is_one_line_and_so_is_the_recovery(
     await stop(top)
 
 
-async def test_a_crash_at_another_line_is_reported_in_full(
+async def test_a_crash_at_another_line_or_in_another_row_is_reported_in_full(
     nursery: trio.Nursery, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Wrong(Server):
@@ -379,12 +379,16 @@ async def test_a_crash_at_another_line_is_reported_in_full(
     for method in (Wrong.divide, Wrong.divide, Wrong.look_up, Wrong.divide):
         await wrong.waiting(1).cast(method)
         await wait_all_tasks_blocked()
+    await trio.sleep(7)  # the row ends
+    await wrong.cast(Wrong.divide)
+    await wait_all_tasks_blocked()
 
     full = [record for record in caplog.records if record.exc_info]
     assert [record.getMessage().partition(",")[0] for record in full] == [
         "/supervisor/wrong (incarnation 1) ended: crashed (ZeroDivisionError)",
         "/supervisor/wrong (incarnation 3) ended: crashed (KeyError)",
         "/supervisor/wrong (incarnation 4) ended: crashed (ZeroDivisionError)",
+        "/supervisor/wrong (incarnation 5) ended: crashed (ZeroDivisionError)",
     ]
     await stop(top)
 
