@@ -18,6 +18,7 @@ from ..local.limits import (
     MIN_MEMORY,
 )
 from .arguments import BadInput, check_handler
+from .input_files import read_text
 from .project_settings import (
     PolicySettings,
     ProjectFunction,
@@ -74,16 +75,11 @@ def read_pyproject(path: Path) -> dict[str, Any]:
         BadInput: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); give yourself the right to read it, or run"
-            " the command in another folder"
-        ) from error
+        return tomllib.loads(read_text(path, str(path)))
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: not TOML ({error}); correct the file there") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
+    except RecursionError as error:
+        raise BadInput(f"{path}: nested too deeply; correct the file") from error
 
 
 def parse_project(

@@ -83,7 +83,7 @@ def read_schedule(parent: TomlTable) -> ScheduleSettings | None:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

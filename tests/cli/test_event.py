@@ -1,6 +1,7 @@
-"""`okibi event`, and samples for `okibi invoke`."""
+"""`okibi event`, samples for `okibi invoke`, and events as its user gives them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.event import EventOptions, print_event, read_event_or_sample
+from okibi.cli.event import EventOptions, print_event, read_event, read_event_or_sample
 from okibi.cli.invoke import invoke
 from okibi.local.sample_events import SAMPLES, sample_event
 
@@ -107,3 +108,58 @@ def test_a_function_is_invoked_with_a_sample(
     code = invoke("app.count", None, sample="sqs")
 
     assert (capfd.readouterr().out, code) == ("1\n", 0)
+
+
+# -- events of the user's
+
+
+@pytest.mark.parametrize("event", ["null", "5", "true", "-1.5"])
+def test_json_without_brackets_is_an_event(
+    event: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert read_event(event) == event.encode()
+
+    Path(event).write_text("[1]")
+    assert read_event(event) == b"[1]"
+
+
+def test_an_event_that_is_not_json_is_refused_with_an_example() -> None:
+    with pytest.raises(BadInput) as refused:
+        read_event("{'name': 'Ada'}")
+
+    assert str(refused.value) == (
+        "the event: not JSON (Expecting property name enclosed in double quotes: "
+        """line 1 column 2 (char 1)); write an event as in '{"name": "Ada"}'"""
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32"])
+def test_an_event_file_is_converted_to_utf_8(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_bytes('{"name": "Jürgen"}\r\n'.encode(encoding))
+
+    assert read_event(str(file)) == '{"name": "Jürgen"}\r\n'.encode()
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe{", b"\xff\xfe\0\0{", b"\0\0", b"\xff"])
+def test_a_file_that_is_json_in_no_encoding_is_refused(body: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_bytes(body)
+
+    with pytest.raises(BadInput, match="not JSON"):
+        read_event(str(file))
+
+
+def test_an_event_may_come_from_a_pipe_but_not_without_end() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b'{"a": 1}')
+    os.close(writing)
+    try:
+        assert read_event(f"/dev/fd/{reading}") == b'{"a": 1}'
+    finally:
+        os.close(reading)
+
+    with pytest.raises(BadInput, match="/dev/zero: has over 24 MB; give a smaller one"):
+        read_event("/dev/zero")

@@ -19,8 +19,8 @@ from ..arguments import (
     parse_integer,
     parse_number,
     parse_seconds,
-    read_event,
 )
+from ..event import read_event
 from ..invoked_settings import read_settings
 from .prices import Prices, read_prices, read_rate
 

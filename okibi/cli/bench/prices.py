@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from ..arguments import BadInput, parse_number
+from ..input_files import MAX_TEXT, read_input
 
 __all__ = ["LambdaPrices", "Prices", "ServerPrice", "read_prices", "read_rate"]
 
@@ -92,7 +93,7 @@ def read_prices(path: Path | None = None) -> Prices:
         BadInput: the file cannot be read, or has wrong content.
     """
     try:
-        text = (path or SHIPPED_PRICES).read_bytes()
+        text = read_input(path or SHIPPED_PRICES, f"--prices {path}", MAX_TEXT)
         content = msgspec.toml.decode(text, type=dict[str, object])
         # `lambda` is a Python keyword.
         if "lambda" in content:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...local.settings import RESERVED_VARIABLES
 from ..arguments import BadInput
+from ..input_files import read_text
 
 __all__ = ["parse_variables", "read_env_file"]
 
@@ -31,12 +32,7 @@ def read_env_file(path: str) -> dict[str, str]:
     Raises:
         BadInput: the file cannot be read, or a line is wrong. The sentence quotes no value.
     """
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"--env-file {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"--env-file {path}: is not UTF-8; save the file as UTF-8") from error
+    text = read_text(Path(path), f"--env-file {path}", pipe=True)
     if text.lstrip().startswith("{"):
         # Such as the file of `sam local --env-vars`.
         raise BadInput(f"--env-file {path}: is JSON; write a line NAME=value for each variable")
@@ -62,14 +58,16 @@ def parse_variables(text: str, shell: Mapping[str, str]) -> dict[str, str]:
     """
     text = text.replace("\r\n", "\n")
     variables = dict[str, str]()
-    position = 0
+    position = counted = 0
+    number = 1
     while position < len(text):
         end = text.find("\n", position) % (len(text) + 1)
         line = text[position:end].strip()
         if not line or line.startswith("#"):
             position = end + 1
             continue
-        place = f"line {text.count(chr(10), 0, position) + 1}"
+        number += text.count("\n", counted, position)
+        counted, place = position, f"line {number}"
         position += len(text[position:end]) - len(text[position:end].lstrip())
         name = NAME.match(text, position)
         if name is None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import yaml
 
 from ..arguments import BadInput
+from ..input_files import read_text
 
 __all__ = [
     "FUNCTIONS",
@@ -26,12 +27,59 @@ __all__ = [
 FUNCTIONS = frozenset({"AWS::Serverless::Function", "AWS::Lambda::Function"})
 """The types of resources that okibi dev serves."""
 WITHOUT_PREFIX = ("Ref", "Condition")
+MAX_DEPTH = 100
+"""Levels of nested mappings and lists. Python's own stack ends at some 300 of them."""
+TOO_DEEP = f"has over {MAX_DEPTH} levels of mappings and lists; make it flatter"
+MAX_VALUES = 100_000
+"""Values of a YAML template, those behind its aliases included. 1 MB of text has about half."""
 
 
 class _TemplateLoader(yaml.SafeLoader):
-    """Reads each scalar as text, `<<` as a merge key, and `!Sub text` as `{"Fn::Sub": text}`."""
+    """Reads each scalar as text, `<<` as a merge key, and `!Sub text` as `{"Fn::Sub": text}`.
+
+    A node counts again for each alias of it, because whoever walks the template meets it again.
+    """
 
     yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = self._depth = self._deepest = 0
+        self._measures: dict[int, tuple[int, int]] = {}
+        """The number of values and the levels of each node that has been composed."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, and count it; refuse too many of them, and a circle."""
+        event = cast("Any", self).peek_event()
+        line, before, deepest = event.start_mark.line + 1, self._values, self._deepest
+        self._deepest = 0
+        self._depth += 1
+        self._check(line, 1, 0)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(event, yaml.AliasEvent):
+            if id(node) not in self._measures:
+                raise ValueError(
+                    f"*{event.anchor} in line {line} contains itself; write the value without an"
+                    " alias"
+                )
+            values, levels = self._measures[id(node)]
+            self._check(line, values - 1, levels)
+        else:
+            levels = self._deepest + 1
+            self._measures[id(node)] = self._values - before, levels
+        self._deepest = max(deepest, levels)
+        return node
+
+    def _check(self, line: int, values: int, levels: int) -> None:
+        self._values += values
+        if self._depth + levels > MAX_DEPTH:
+            raise ValueError(f"{TOO_DEEP} (in line {line})")
+        if self._values > MAX_VALUES:
+            raise ValueError(
+                f"has over {MAX_VALUES:,} values with those of its aliases, up to line {line};"
+                " use fewer aliases"
+            )
 
 
 def _construct(loader: Any, suffix: str, node: Any) -> dict[str, object]:
@@ -60,13 +108,7 @@ def read_template(path: Path) -> tuple[dict[str, Any], list[str]]:
         BadInput: the file cannot be read, or is no template.
     """
     try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"--template {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"--template {path}: is not UTF-8; save the file as UTF-8") from error
-    try:
-        return parse_template(text)
+        return parse_template(read_text(path, f"--template {path}"))
     except ValueError as error:
         raise BadInput(f"--template {path}: {error}") from error
 
@@ -104,6 +146,7 @@ def parse_document(text: str) -> tuple[object, list[str]]:
     try:
         if text.lstrip().startswith("{"):
             content = json.loads(text)
+            _check_depth(content)
         else:
             loader: Any = _TemplateLoader(text)
             if (root := loader.get_single_node()) is None:
@@ -119,7 +162,25 @@ def parse_document(text: str) -> tuple[object, list[str]]:
         raise ValueError(f"not YAML ({error}); correct the file there") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}); correct the file there") from error
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
     return content, duplicates
+
+
+def _check_depth(content: object) -> None:
+    """Check that JSON has at most MAX_DEPTH levels, one level after the other."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [below for value in level for below in _list_below(value)]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _list_below(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [*cast("dict[str, object]", value).values()]
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def _find_duplicates(node: Any, seen: set[int]) -> Iterator[str]:

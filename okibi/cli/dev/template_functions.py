@@ -9,11 +9,12 @@ import attrs
 
 from ...local.dev.dev_function import DevFunction, Route
 from ..arguments import BadInput
+from ..input_files import read_text
 from .left_out import LeftOut
 from .sam_template import TemplateReader, build_functions
 from .template_file import read_template
 from .template_triggers import read_triggers
-from .template_values import TemplateValues, check_parameters
+from .template_values import TemplateValues, TooManySteps, check_parameters
 
 __all__ = ["from_template"]
 
@@ -45,11 +46,14 @@ def from_template(
     for duplicate in duplicates:
         reader.leave_out(duplicate, "it is there twice; the last one counts, as on AWS")
     config = reader.folder / "samconfig.toml"
-    if config.is_file() and "parameter_overrides" in config.read_text("utf-8", "replace"):
+    if config.is_file() and "parameter_overrides" in read_text(config, config.name):
         reader.leave_out(config.name, "not read; give its parameter_overrides by --parameter")
-    reader.read_functions()
-    read_triggers(reader)
-    functions = build_functions(reader)
+    try:
+        reader.read_functions()
+        read_triggers(reader)
+        functions = build_functions(reader)
+    except TooManySteps as error:
+        raise BadInput(f"--template {path}: {error}") from error
     if reader.mistakes:
         raise BadInput("\nokibi: ".join(f"{path}: {mistake}" for mistake in reader.mistakes))
     if not functions:

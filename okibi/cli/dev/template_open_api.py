@@ -1,11 +1,14 @@
 """Read the routes of an OpenAPI definition with the extensions of API Gateway."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from ...local.dev.dev_function import Cors
+from ..arguments import BadInput
+from ..input_files import read_text
 from .sam_template import TemplateReader
 from .template_file import as_mapping, as_text, parse_document
 from .template_routes import (
@@ -80,12 +83,15 @@ def _load(reader: TemplateReader, where: str, definition: object) -> Mapping[str
     location = as_mapping(include.get("Parameters")).get("Location") if include else definition
     try:
         path = reader.folder / reader.values.text(location)
-        found, _ = parse_document(path.read_text("utf-8-sig"))
+        if not os.path.exists(path):
+            reader.leave_out(where, f"there is no file {location}")
+            return {}
+        found, _ = parse_document(read_text(path, f"{where}: {location}"))
         return as_mapping(reader.values.choose(found))
     except UnknownValue as error:
         reader.leave_out(where, str(error))
-    except OSError:
-        reader.leave_out(where, f"there is no file {location}")
+    except BadInput as error:
+        reader.mistakes.append(str(error))
     except ValueError as error:
         reader.mistakes.append(f"{where}: {location}: {error}")
     return {}

@@ -1,16 +1,18 @@
 """Resolve the intrinsic functions of a template, as far as this machine knows their values."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import attrs
 
 from ...local.settings import ACCOUNT_ID, arn_of
 from ..arguments import BadInput
+from ..input_files import MAX_TEXT
 from .template_file import FUNCTIONS, as_mapping, as_text
 
-__all__ = ["TemplateValues", "UnknownValue", "check_parameters"]
+__all__ = ["TemplateValues", "TooManySteps", "UnknownValue", "check_parameters"]
 
 VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 DYNAMIC = re.compile(r"\{\{resolve:([a-z-]+):")
@@ -19,10 +21,16 @@ MAX_NAME = 64
 """Characters of a function's name."""
 MAX_DEPTH = 50
 """Nested functions and references; a circle of references ends there."""
+MAX_STEPS = 200_000
+"""Values that are resolved for one template. The values of a large template are some 50,000."""
 
 
 class UnknownValue(Exception):
     """The value of a template is not known on this machine; the message says why."""
+
+
+class TooManySteps(Exception):
+    """The values of a template refer to each other too often."""
 
 
 NO_VALUE = object()
@@ -71,6 +79,16 @@ def check_parameters(template: Mapping[str, Any], given: Mapping[str, str]) -> N
             raise BadInput(f"--parameter {name}: must be one of {', '.join(allowed)}")
 
 
+def check_length(length: int) -> None:
+    """Check the length of a text that is put together.
+
+    Raises:
+        UnknownValue: the text is too long.
+    """
+    if length > MAX_TEXT:
+        raise UnknownValue("it is longer than a template may be")
+
+
 @attrs.define(eq=False)
 class TemplateValues:
     """The values of a template's expressions.
@@ -92,6 +110,7 @@ class TemplateValues:
     """The resources that the template leaves out, each with its condition."""
     _resources: dict[str, dict[str, Any]] | None = attrs.field(init=False, default=None)
     _depth: int = attrs.field(init=False, default=0)
+    _steps: int = attrs.field(init=False, default=0)
 
     def resolve(self, value: object) -> Any:
         """Resolve a value and everything in it.
@@ -99,11 +118,22 @@ class TemplateValues:
         Raises:
             UnknownValue: a part of it is not known on this machine.
         """
+        with self._one_deeper():
+            return self._resolve(value)
+
+    @contextmanager
+    def _one_deeper(self) -> Generator[None]:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise TooManySteps(
+                f"resolving its values takes over {MAX_STEPS:,} steps; let fewer values refer to"
+                " each other"
+            )
+        if self._depth >= MAX_DEPTH:
+            raise UnknownValue("it refers to itself")
         self._depth += 1
         try:
-            if self._depth > MAX_DEPTH:
-                raise UnknownValue("it refers to itself")
-            return self._resolve(value)
+            yield
         finally:
             self._depth -= 1
 
@@ -278,21 +308,31 @@ class TemplateValues:
 
     def _sub(self, argument: Any) -> str:
         template, own = (argument, dict[str, Any]()) if isinstance(argument, str) else argument
+        length = 0
 
         def replace(found: re.Match[str]) -> str:
-            literal, name = found.groups()
-            if literal:
-                return f"${{{name}}}"
-            if name in own:
-                return self.text(own[name])
-            is_attribute = "." in name and not name.endswith((".Alias", ".Version"))
-            return as_text(self._get_att(name) if is_attribute else self.text({"Ref": name}))
+            nonlocal length
+            text = self._substitute(found, own)
+            length += len(text)
+            check_length(length)
+            return text
 
         return as_text(self.resolve(VARIABLE.sub(replace, template)))
 
+    def _substitute(self, variable: re.Match[str], own: Mapping[str, Any]) -> str:
+        literal, name = variable.groups()
+        if literal:
+            return f"${{{name}}}"
+        if name in own:
+            return self.text(own[name])
+        is_attribute = "." in name and not name.endswith((".Alias", ".Version"))
+        return as_text(self._get_att(name) if is_attribute else self.text({"Ref": name}))
+
     def _join(self, argument: Any) -> str:
         separator, items = argument
-        return as_text(separator).join(as_text(item) for item in self.resolve(items))
+        between, texts = as_text(separator), [as_text(item) for item in self.resolve(items)]
+        check_length(sum(len(text) + len(between) for text in texts))
+        return between.join(texts)
 
     def _split(self, argument: Any) -> list[str]:
         separator, text = argument
@@ -334,6 +374,10 @@ class TemplateValues:
         return self._decide(conditions[name])
 
     def _decide(self, value: Any) -> bool:
+        with self._one_deeper():
+            return self._match(value)
+
+    def _match(self, value: Any) -> bool:
         match value:
             case {"Condition": name}:
                 return self._condition(as_text(name))

@@ -1,5 +1,6 @@
 """--env-file: the syntax that users of Docker and python-dotenv know; no value in an error."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_a_wrong_line_is_named_without_its_value(text: str, reason: str, tmp_pat
         read_env_file(str(tmp_path / "env"))
 
     assert str(caught.value) == f"--env-file {tmp_path / 'env'}, {reason}"
+
+
+def test_the_time_for_a_file_grows_with_its_lines_only() -> None:
+    begun = time.process_time()
+
+    with pytest.raises(ValueError, match=r"line 60000: no name of a variable"):
+        parse_variables("A=1\n" * 59_999 + "=2", {})
+
+    assert time.process_time() - begun < 8
 
 
 def test_a_file_of_sam_local_is_refused(tmp_path: Path) -> None:

@@ -513,6 +513,30 @@ def test_an_open_api_definition_in_a_bucket_is_listed(tmp_path: Path) -> None:
     assert left_out == {"Api.DefinitionUri": "there is no file s3://bucket/api.yaml"}
 
 
+def test_an_included_file_without_end_is_refused(tmp_path: Path) -> None:
+    template = json.loads(function())
+    uri = {"DefinitionUri": "/dev/zero"}
+    template["Resources"]["Api"] = {"Type": "AWS::Serverless::HttpApi", "Properties": uri}
+
+    with pytest.raises(BadInput, match=r"Api.DefinitionUri: /dev/zero: is a pipe or a device"):
+        read(tmp_path, json.dumps(template))
+
+
+def test_names_that_grow_with_each_reference_end_with_the_template_s_name(tmp_path: Path) -> None:
+    buckets = {
+        f"B{number}": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {"BucketName": {"Fn::Sub": f"${{B{number + 1}}}" * 2}},
+        }
+        for number in range(20)
+    }
+    template = json.loads(function(Environment={"Variables": {"NAME": {"Ref": "B0"}}}))
+    template["Resources"] |= {**buckets, "B20": {"Type": "AWS::S3::Bucket"}}
+
+    with pytest.raises(BadInput, match=r"^--template .*template.yaml: resolving its values takes"):
+        read(tmp_path, json.dumps(template))
+
+
 def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
     (tmp_path / "asset.1").mkdir()
 

@@ -5,8 +5,13 @@ from typing import Any
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.dev.template_file import parse_template
-from okibi.cli.dev.template_values import TemplateValues, UnknownValue, check_parameters
+from okibi.cli.dev.template_file import parse_document, parse_template
+from okibi.cli.dev.template_values import (
+    TemplateValues,
+    TooManySteps,
+    UnknownValue,
+    check_parameters,
+)
 
 TEMPLATE = """
 Parameters:
@@ -132,6 +137,62 @@ def test_anchors_and_merge_keys_are_expanded() -> None:
     text = "Common: &c {A: 1, B: 2}\nResources: {R: {<<: *c, B: 3}}"
 
     assert parse_template(text)[0]["Resources"] == {"R": {"A": "1", "B": "3"}}
+
+
+LAUGHS = "".join(f"x{i + 1}: &x{i + 1} [{', '.join([f'*x{i}'] * 9)}]\n" for i in range(9))
+MERGED = "".join(f"x{i + 1}: &x{i + 1} {{<<: [{', '.join([f'*x{i}'] * 9)}]}}\n" for i in range(9))
+CHAIN = "".join(f"x{i + 1}: &x{i + 1} [*x{i}]\n" for i in range(200))
+DEEP = "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(f"x0: &x0 [a, b]\n{LAUGHS}", "has over 100,000 values with those of its aliases, up to line"),
+     (f"x0: &x0 {{a: b}}\n{MERGED}", "has over 100,000 values with those of its aliases"),
+     ("A: &a\n  B: *a", r"\*a in line 2 contains itself; write the value without an alias"),
+     ("A: &a {<<: *a}", r"\*a in line 1 contains itself"),
+     (f"x0: &x0 [a]\n{CHAIN}", "has over 100 levels of mappings and lists; make it flatter"),
+     (f"A: {DEEP}", "has over 100 levels of mappings and lists; make it flatter"),
+     (f'{{"A": {DEEP}}}', "has over 100 levels of mappings and lists; make it flatter"),
+     (f'{{"A": {"[" * 200}{"]" * 200}}}', "has over 100 levels")],
+    ids=["laughs", "merged", "circle", "merged circle", "chain", "deep", "deep json", "json"],
+)  # fmt: skip
+def test_a_template_without_end_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_document(text)
+
+
+def make_values(resources: str, conditions: str = "") -> TemplateValues:
+    text = f"Conditions: {{{conditions}}}\nResources: {{{resources}}}"
+    return TemplateValues(parse_template(text)[0], {}, "shop", "eu-central-1")
+
+
+def test_values_that_refer_to_each_other_without_end_are_refused() -> None:
+    conditions = [f"C{i}: !And [{', '.join([f'!Condition C{i + 1}'] * 9)}]" for i in range(9)]
+    wide = make_values(
+        "R: {Type: T, Condition: C0}", ", ".join([*conditions, "C9: !Equals [a, a]"])
+    )
+
+    with pytest.raises(TooManySteps, match="takes over 200,000 steps"):
+        wide.resources()
+
+
+def test_a_condition_that_refers_to_itself_is_unknown() -> None:
+    circle = make_values("R: {Type: T, Condition: A}", "A: !Not [!Condition A]")
+
+    assert [*circle.resources()] == ["R"]
+
+
+def test_a_text_grows_no_longer_than_a_template() -> None:
+    long = "x" * 300_000
+    values = make_values("A: {Type: T}")
+
+    for value in (
+        {"Fn::Sub": ["${A}${A}${A}${A}", {"A": long}]},
+        {"Fn::Join": [long, ["a", "b", "c", "d"]]},
+    ):
+        with pytest.raises(UnknownValue, match="it is longer than a template may be"):
+            values.resolve(value)
 
 
 def test_duplicate_keys_are_found_with_their_lines() -> None:
