@@ -1,12 +1,35 @@
-"""Write to stdout and stderr, also when they are closed, full, or have lost their reader."""
+"""Write to stdout and stderr, also when they are closed, full, or have lost their reader.
+
+Names in templates, archives and logs may have control characters, with which a terminal moves its
+cursor, clears its screen or fills the clipboard. They are written as escapes.
+"""
 
 import os
+import re
 import sys
 from typing import TextIO, cast
 
 from .arguments import BadInput
 
-__all__ = ["check_stdout", "discard_output", "write_err", "write_out", "write_text"]
+__all__ = [
+    "check_stdout",
+    "discard_output",
+    "escape_controls",
+    "write_err",
+    "write_out",
+    "write_text",
+]
+
+COLOUR_OR_CONTROL = re.compile(r"(\x1b\[[0-9;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def escape_controls(text: str) -> str:
+    r"""Escape control characters as JSON does, except line breaks, tabs and colours.
+
+    >>> escape_controls("a\tb \x1b[31mred\x1b[0m \x1b[2J")
+    'a\tb \x1b[31mred\x1b[0m \\u001b[2J'
+    """
+    return COLOUR_OR_CONTROL.sub(lambda found: found[1] or f"\\u{ord(found[0]):04x}", text)
 
 
 def check_stdout(content: str) -> None:
@@ -50,15 +73,15 @@ def write_out(data: bytes, content: str) -> None:
 
 
 def write_text(text: str, content: str) -> None:
-    """Write text in stdout's encoding, with escapes for characters that the encoding lacks.
+    """Write text in stdout's encoding, with escapes for controls and what the encoding lacks.
 
     Args, Raises: see `write_out`.
     """
-    write_out(text.encode(sys.stdout.encoding, "backslashreplace"), content)
+    write_out(escape_controls(text).encode(sys.stdout.encoding, "backslashreplace"), content)
 
 
 def write_err(line: str) -> None:
-    """Write a line to stderr. Drop the line if stderr is closed or its disk is full.
+    """Write a line to stderr, controls escaped. Drop the line if stderr is closed or full.
 
     With a closed stderr, `print(file=None)` would write to stdout.
 
@@ -68,7 +91,7 @@ def write_err(line: str) -> None:
     if cast("object", sys.stderr) is None:
         return
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(escape_controls(line), file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise
     except OSError:

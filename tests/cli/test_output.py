@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.output import check_stdout, write_err, write_out
+from okibi.cli.output import check_stdout, write_err, write_out, write_text
 from okibi.cli.until_signal import run_command
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -76,6 +76,28 @@ def test_a_closed_pipe_raises_broken_pipe_error(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(BrokenPipeError):
             write_out(b"x", "the answers")
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("control", ["\x1b]52;c;ZWNobw==\x07", "\x1b[2J", "a\rb", "\x9b2J", "\x7f"])
+def test_no_control_of_a_terminal_is_written_raw(
+    control: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_err(f"okibi: no function {control}")
+    write_text(f"{control}\n", "the names")
+
+    out, err = capsys.readouterr()
+    assert "\\u00" in out
+    assert err == f"okibi: no function {out}"
+    assert not [letter for letter in out if ord(letter) < 32 and letter != "\n"]
+    assert "\x9b" not in out
+
+
+def test_line_breaks_tabs_and_colours_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x1b[1;31ma\tb\x1b[0m\nc\n"
+
+    write_text(text, "the log")
+
+    assert capsys.readouterr().out == text
 
 
 # Real processes of a shell: the interpreter's buffers and its exit take part.
