@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from .arguments import BadInput
 
-__all__ = ["MAX_TEXT", "read_input", "read_stream", "read_text"]
+__all__ = ["MAX_TEXT", "open_input", "read_input", "read_stream", "read_text"]
 
 MB = 1024 * 1024
 MAX_TEXT = MB
@@ -43,12 +43,17 @@ def read_input(path: Path, name: str, limit: int, *, pipe: bool = False) -> byte
         OSError: the file cannot be read.
         BadInput: the file is larger, or is no file.
     """
+    with open_input(path, name, pipe=pipe) as file:
+        return read_stream(file, name, limit)
+
+
+def open_input(path: Path, name: str, *, pipe: bool = False) -> BinaryIO:
+    """Open a file to read. The arguments and errors are those of `read_input`."""
     mode = path.stat().st_mode
     # To open a pipe waits for its writer, and a device has no end.
     if not (pipe or stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise BadInput(f"{name}: is a pipe or a device; write the content to a file, and name that")
-    with path.open("rb") as file:
-        return read_stream(file, name, limit)
+    return path.open("rb")
 
 
 def read_stream(stream: BinaryIO, name: str, limit: int) -> bytes:

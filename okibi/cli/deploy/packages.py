@@ -1,6 +1,6 @@
 """Make the package that is deployed, or read one that has been made."""
 
-import json
+import io
 import platform
 import subprocess
 import sys
@@ -14,9 +14,11 @@ from typing import Any
 import attrs
 
 from ..arguments import BadInput
+from ..input_files import read_input
 from ..output import write_err
-from ..package.start_files import MANIFEST
+from ..package.limits import UNZIPPED
 from ..package.targets import parse_target
+from ..package.zip_check import NOT_A_ZIP, read_manifest
 from ..project_settings import ProjectFunction
 
 __all__ = ["Package", "choose_architecture", "make_package"]
@@ -91,20 +93,18 @@ def make_package(
 def _read_package(function: ProjectFunction, path: Path, emulated: bool) -> bytes:
     """Read a package, and check that it was made for the function's runtime."""
     try:
-        content = path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            # Of a zip without okibi's manifest, only its maker knows what it is for.
-            if f"lib/{MANIFEST}" not in archive.namelist():
-                return content
-            manifest = json.loads(archive.read(f"lib/{MANIFEST}"))
+        content = read_input(path, f"--package {path}", UNZIPPED)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            manifest = read_manifest(archive)
     except OSError as error:
         raise BadInput(
             f"--package {path}: cannot be read ({error.strerror}); give a zip that okibi package"
             " has written"
         ) from error
-    except (zipfile.BadZipFile, ValueError) as error:
+    except NOT_A_ZIP as error:
         raise BadInput(f"--package {path}: not a package ({error}); run okibi package") from error
-    if wrong := _find_misfit(function, manifest, emulated):
+    # Of a zip without okibi's manifest, only its maker knows what it is for.
+    if manifest is not None and (wrong := _find_misfit(function, manifest, emulated)):
         raise BadInput(f"--package {path}: {wrong}")
     return content
 

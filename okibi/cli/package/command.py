@@ -23,12 +23,14 @@ from .layouts.layer import arrange_layer, place_in_layer
 from .layouts.runtime import write_runtime
 from .limits import format_mb
 from .project import Project, Requirements, find_project
-from .refusals import check_zip, upload_note
+from .refusals import upload_note
 from .secret_files import find_secrets, secrets_note
-from .size_report import make_parts, render_table
-from .staging import Staged, stage
+from .size_report import check_sizes, make_parts, render_table
+from .staging import Staged, measure_files, stage
+from .start_files import seal_image
 from .start_image import add_start_image
 from .targets import Target, parse_target
+from .zip_check import check_zip
 
 __all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
 
@@ -217,7 +219,10 @@ def _build(options: PackageOptions, work: Path) -> int:
     image = add_start_image(
         made.staged, record=options.record, project=project, environment=options.environment
     )
-    unzipped = _sizes(made.staged.folder)
+    seal_image(made.staged.lib)
+    unzipped = measure_files(made.staged.folder, list_files(made.staged.folder))
+    if too_large := check_sizes(make_parts(made.owners, unzipped, {}), target):
+        raise BadInput(too_large)
     zipped, size = _write(made.staged, options.output, unzipped)
     parts = make_parts(made.owners, unzipped, zipped, image.import_times)
     write_text(render_table(parts), OUTPUT)
@@ -244,10 +249,6 @@ def _read_beginning(project: Project, name: str) -> bytes:
     # A certificate may stand before its key.
     with (project.folder / name).open("rb") as file:
         return file.read(BEGINNING)
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    return {name: (folder / name).stat().st_size for name in list_files(folder)}
 
 
 def _write(

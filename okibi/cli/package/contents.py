@@ -18,6 +18,7 @@ __all__ = [
     "Installed",
     "edited_files",
     "encoder_fits",
+    "find_collision",
     "find_installed",
     "is_needed_of_okibi",
     "needed_files",
@@ -73,20 +74,46 @@ def find_installed(folder: Path) -> list[Installed]:
     return sorted(found, key=lambda each: each.name)
 
 
-def edited_files(package: Installed, folder: Path) -> list[str]:
+def edited_files(package: Installed, files: Iterable[str], folder: Path) -> list[str]:
     """List the files of an installed package that are not the wheel's.
 
     An installer takes files from a cache. Who debugs a library edits them there by mistake.
 
     Args:
         package: the package.
+        files: those of its files that are needed.
         folder: the folder of installation.
     """
     return [
         file
-        for file, expected in sorted(package.hashes.items())
-        if not _is_installers(file) and _hash_as_record(folder / file) != expected
+        for file in files
+        if file in package.hashes and _hash_as_record(folder / file) != package.hashes[file]
     ]
+
+
+def find_collision(packages: Iterable[Installed], needed: Mapping[str, Sequence[str]]) -> str:
+    """Describe the first file that two packages have with different contents; empty without one.
+
+    uv installs both at once: which of the two stays, changes from run to run.
+
+    Args:
+        packages: the installed packages.
+        needed: the needed files of each, by its name.
+    """
+    owners = dict[str, Installed]()
+    for package in packages:
+        for file in needed[package.name]:
+            other = owners.setdefault(file, package)
+            if other is package:
+                continue
+            ours = package.hashes.get(file)
+            if ours is None or ours != other.hashes.get(file):
+                return (
+                    f"{file} is in {other.name} and in {package.name}, with different contents, and"
+                    " only one can be installed; remove one of the requirements, or name the file"
+                    " in exclude of [tool.okibi.package]"
+                )
+    return ""
 
 
 def _hash_as_record(file: Path) -> str:

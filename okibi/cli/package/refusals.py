@@ -1,25 +1,18 @@
 """Find what would not load on Lambda, from facts about the files of a package.
 
 The rules are pure functions over frozen values. `gather_facts` reads the files, of a folder or of a
-zip that another tool made.
+zip that another tool made (`zip_check`).
 """
 
-import calendar
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 import attrs
-import msgspec
 
-from ..arguments import BadInput
 from . import start_files
 from .binaries import Elf, has_elf_header, read_elf
 from .bytecode import MAGIC_NUMBERS, Pyc, read_pyc, source_hash
-from .limits import UNZIPPED, UPLOAD, format_mb
+from .limits import UPLOAD, format_mb
 from .targets import Target
 
 __all__ = [
@@ -28,16 +21,14 @@ __all__ = [
     "Facts",
     "check_binaries",
     "check_bytecode",
-    "check_sizes",
-    "check_zip",
     "gather_facts",
+    "upload_note",
 ]
 
 # `_x.cpython-313-x86_64-linux-gnu.so`
 TAG = re.compile(r"\.cpython-(\d)(\d+)(t?)-[\w-]+\.so$")
 CACHED = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+)\.cpython-(?P<tag>\d+)\.pyc$")
 SOURCE_ONLY = f"lib/{start_files.ENTRY}"
-MANIFEST = f"lib/{start_files.MANIFEST}"
 
 
 @attrs.frozen
@@ -184,22 +175,6 @@ def _count(files: Sequence[str], fault: str) -> str:
     return f"{len(files)} files, such as {files[0]}, have bytecode {fault}"
 
 
-def check_sizes(unzipped: int, limit: int = UNZIPPED) -> list[str]:
-    """Check the size of a package against Lambda's limit.
-
-    Args:
-        unzipped: the bytes of all files.
-        limit: the bytes that Lambda allows.
-    """
-    if unzipped <= limit:
-        return []
-    found, allowed = format_mb(unzipped), format_mb(limit)
-    cure = "exclude files in [tool.okibi.package]"
-    if limit == UNZIPPED:
-        cure += ", or use --format image"
-    return [f"the package has {found} unzipped, and Lambda allows {allowed}; {cure}"]
-
-
 def upload_note(size: int) -> str:
     """Say how a zip is uploaded if it is too large for an API call; else an empty text."""
     if size <= UPLOAD:
@@ -258,79 +233,3 @@ def _key_of(pyc: Pyc, source: bytes, time: int) -> bytes | None:
     if pyc.kind == "timestamp":
         return (time & 0xFFFFFFFF).to_bytes(4, "little") + len(source).to_bytes(4, "little")
     return source_hash(source, pyc.magic)
-
-
-def modification_time(entry: zipfile.ZipInfo) -> int:
-    """Return the time that a file has once it is unpacked, in seconds since 1970.
-
-    A zip has local times in steps of two seconds. Info-ZIP adds the exact time (field 0x5455).
-    """
-    extra = entry.extra
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<HH", extra)
-        if kind == 0x5455 and size >= 5 and extra[4] & 1:
-            return int(struct.unpack_from("<i", extra, 5)[0])
-        extra = extra[4 + size :]
-    return calendar.timegm((*entry.date_time, 0, 0, 0))
-
-
-def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
-    """Check a zip that another tool may have made.
-
-    Args:
-        file: the zip.
-        target: what it is for.
-
-    Returns:
-        What would not work, and what is only slow or unusual; one sentence each.
-
-    Raises:
-        BadInput: the file cannot be read, or is not a zip.
-    """
-    try:
-        with zipfile.ZipFile(file) as opened:
-            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-            times = {entry.filename: modification_time(entry) for entry in entries}
-            facts = gather_facts(times, opened.read)
-            built_for = opened.read(MANIFEST) if MANIFEST in times else b""
-        size = file.stat().st_size
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise BadInput(f"{file}: not a zip that Lambda can unpack ({error})") from error
-    wrong = [
-        *check_binaries(facts.binaries, target),
-        *check_bytecode(facts.bytecode, target),
-        *check_sizes(facts.size),
-    ]
-    notes = [target_note(built_for, target), uncompiled_note(facts, target), upload_note(size)]
-    return wrong, [note for note in notes if note]
-
-
-def target_note(built_for: bytes, target: Target) -> str:
-    """Say that okibi has built a package for another target; empty if not.
-
-    Args:
-        built_for: the package's manifest; empty without one.
-        target: the target of the check.
-    """
-    if not built_for:
-        return ""
-    try:
-        found = msgspec.json.decode(built_for, type=dict[str, object])
-    except msgspec.DecodeError:
-        return ""
-    python, architecture = found.get("python"), found.get("architecture")
-    if (python, architecture) == (target.python_version, target.architecture):
-        return ""
-    return f"built for another target: check it with --python {python} --arch {architecture}"
-
-
-def uncompiled_note(facts: Facts, target: Target) -> str:
-    """Say how many sources have no bytecode for the target; empty if all have."""
-    compiled = {each.source for each in facts.bytecode if each.python == target.python}
-    missing = [source for source in facts.sources if source not in compiled]
-    if not missing:
-        return ""
-    many = f"{len(missing)} of {len(facts.sources)} sources"
-    return f"{many}, such as {missing[0]}, have no bytecode: Lambda compiles them at each start"

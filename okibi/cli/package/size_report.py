@@ -4,15 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from .limits import MB
+from .limits import IMAGE as IMAGE_LIMIT
+from .limits import MB, format_mb, unzipped_limit
 from .start_files import IMAGE
+from .targets import Target
 
-__all__ = ["Part", "make_parts", "render_table"]
+__all__ = ["Part", "check_sizes", "make_parts", "render_table"]
 
 COLUMNS = ("", "MB unzipped", "MB in the zip", "ms to import")
 START_IMAGE = "start image"
 SHOWN = 24
 """Parts beyond this number are one row."""
+NAMED = 4
+"""Parts that are named when the package is too large."""
 
 
 @attrs.frozen
@@ -71,6 +75,26 @@ def make_parts(
     # Modules of the standard library have no files in the package.
     parts += [Part(name, 0, 0, time) for name, time in times.items() if name not in sizes]
     return sorted(parts, key=lambda part: (-part.unzipped, part.name))
+
+
+def check_sizes(parts: Sequence[Part], target: Target) -> str:
+    """Say that a package is larger than Lambda allows, with its largest parts; empty if it is not.
+
+    Args:
+        parts: of the package, the largest first.
+        target: what the package is for.
+    """
+    unzipped, limit = sum(part.unzipped for part in parts), unzipped_limit(target)
+    if unzipped <= limit:
+        return ""
+    largest = ", ".join(f"{part.name} ({format_mb(part.unzipped)})" for part in parts[:NAMED])
+    cure = "exclude files in [tool.okibi.package]"
+    if limit < IMAGE_LIMIT:
+        cure += f", or use --format image, which may have {format_mb(IMAGE_LIMIT)}"
+    return (
+        f"the package has {format_mb(unzipped)} unzipped, and Lambda allows {format_mb(limit)}; the"
+        f" largest parts are {largest}: {cure}"
+    )
 
 
 def _owner(name: str, owners: Mapping[str, str]) -> str:

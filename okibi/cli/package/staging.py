@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,14 +18,17 @@ from .bundled_cpython import add_cpython, find_cpython
 from .bytecode import compile_package, find_interpreter
 from .limits import format_mb, unzipped_limit
 from .project import Project, matches
-from .refusals import check_binaries, check_sizes, gather_facts
-from .resolve import Resolution, install, resolve
+from .refusals import check_binaries, gather_facts
+from .resolve import install, resolve
+from .size_report import check_sizes, make_parts
 from .start_files import ENTRY, MANIFEST, bootstrap_script, entry_source, hash_package, manifest
 from .targets import Target
 
-__all__ = ["Staged", "StagedPackage", "find_conflict", "stage"]
+__all__ = ["Staged", "StagedPackage", "find_conflict", "find_replaced", "measure_files", "stage"]
 
 USERS = "your files"
+RUN_FIRST = ("sitecustomize", "usercustomize")
+OKIBIS = ("okibi", "okibi_start", "okibi-package")
 
 
 @attrs.frozen
@@ -99,17 +102,23 @@ def stage(
     staged = Staged(folder, lib, handler, target, interpreter)
     packages = contents.find_installed(installed)
     notes = _unmatched_notes(project.unmatched, packages)
-    notes += _edited_notes(packages, installed)
-    owners = _move_packages(packages, installed, staged, resolution, project.settings.exclude)
+    needed = {each.name: _list_needed(each, installed, project) for each in packages}
+    okibis = resolution.okibis()
+    if conflict := contents.find_collision(packages, needed) or _find_replacing(needed, okibis):
+        raise BadInput(conflict)
+    notes += _edited_notes(packages, needed, installed)
+    owners = _move_packages(packages, needed, installed, staged, okibis)
     owners |= _copy_okibi(okibi_itself, staged)
-    notes += _copy_users_files(project, staged, owners)
+    _copy_users_files(project, staged, owners)
     if bundled is not None:
         owners |= add_cpython(bundled, folder)
     _check_handler(handler, owners)
     files = list_files(folder)
-    sizes = check_sizes(_size(folder, files), unzipped_limit(target))
-    if wrong := [*_misfits(folder, files, target), *sizes]:
-        raise BadInput("; ".join(wrong))
+    # Before seconds of compiling. What is complete is measured again.
+    parts = make_parts(owners, measure_files(folder, files), {})
+    wrong = [*_misfits(folder, files, target), check_sizes(parts, target)]
+    if any(wrong):
+        raise BadInput("; ".join(filter(None, wrong)))
 
     sources = [name for name in files if name.endswith(".py")]
     checked = {name for name in sources if owners.get(name) == USERS}
@@ -133,37 +142,57 @@ def _unmatched_notes(patterns: Sequence[str], packages: Sequence[contents.Instal
     ]
 
 
-def _edited_notes(packages: Sequence[contents.Installed], installed: Path) -> list[str]:
+def _list_needed(package: contents.Installed, installed: Path, project: Project) -> list[str]:
+    """List the files of a package that are needed, and that the user does not exclude."""
+    found = contents.needed_files(package.files, lambda name: (installed / name).read_bytes())
+    return [name for name in found if not matches(name, project.settings.exclude)]
+
+
+def _find_replacing(needed: Mapping[str, Sequence[str]], okibis: Collection[str]) -> str:
+    """Describe the first file of a requirement that would replace what starts the function."""
+    in_lib = {_top_module(file) for name in okibis for file in needed.get(name, ())}
+    for name, files in needed.items():
+        for file in files:
+            if name not in okibis and (what := find_replaced(file, in_lib)):
+                return (
+                    f"{file} of {name} {what}; remove the requirement, or name the file in exclude"
+                    " of [tool.okibi.package]"
+                )
+    return ""
+
+
+def _edited_notes(
+    packages: Sequence[contents.Installed], needed: Mapping[str, Sequence[str]], installed: Path
+) -> list[str]:
     """Name the packages whose files are not those of their wheels: uv's cache was edited."""
     return [
         f"{edited[0]} of {package.name} {package.version} is not the wheel's file"
         f"{f', nor are {len(edited) - 1} others' if edited[1:] else ''}: it was edited in uv's"
         f" cache, and the package has the edit; run uv cache clean {package.name}"
         for package in packages
-        if (edited := contents.edited_files(package, installed))
+        if (edited := contents.edited_files(package, needed[package.name], installed))
     ]
 
 
 def _move_packages(
     packages: Sequence[contents.Installed],
+    needed: Mapping[str, Sequence[str]],
     installed: Path,
     staged: Staged,
-    resolution: Resolution,
-    exclude: Sequence[str],
+    okibis: Collection[str],
 ) -> dict[str, str]:
     """Move okibi's packages to lib, the others beside the user's files; return their owners."""
-    okibis, owners = resolution.okibis(), dict[str, str]()
+    owners, places = dict[str, str](), dict[str, Path]()
     for package in packages:
         prefix = "lib/" if package.name in okibis else ""
-        kept = [
-            name
-            for name in contents.needed_files(
-                package.files, lambda name: (installed / name).read_bytes()
-            )
-            if not matches(name, exclude) and name != f"{package.info}/RECORD"
-        ]
+        kept = [name for name in needed[package.name] if name != f"{package.info}/RECORD"]
         for name in kept:
-            _move(installed / name, staged.folder / f"{prefix}{name}")
+            to = staged.folder / f"{prefix}{name}"
+            # Two packages may have the same file.
+            if (moved := places.setdefault(name, to)) is to:
+                _move(installed / name, to)
+            elif moved != to:
+                _copy(moved, to)
             owners[f"{prefix}{name}"] = package.name
         record = f"{prefix}{package.info}/RECORD"
         (staged.folder / record).write_text(contents.record(kept, package.info), "utf-8")
@@ -227,7 +256,7 @@ def _encoder_notes(staged: Staged) -> list[str]:
 
 def _check_users_size(project: Project, target: Target) -> None:
     """Check the user's files before anything is copied."""
-    sizes = {name: (project.folder / name).stat().st_size for name in project.files}
+    sizes = measure_files(project.folder, project.files)
     if sum(sizes.values()) > unzipped_limit(target):
         largest = max(sizes, key=sizes.__getitem__)
         raise BadInput(
@@ -237,15 +266,36 @@ def _check_users_size(project: Project, target: Target) -> None:
         )
 
 
-def _copy_users_files(project: Project, staged: Staged, owners: dict[str, str]) -> list[str]:
+def _copy_users_files(project: Project, staged: Staged, owners: dict[str, str]) -> None:
     if conflict := find_conflict(project.files, owners):
         raise BadInput(conflict)
     for name in project.files:
         _copy(project.folder / name, staged.folder / name)
         owners[name] = USERS
-    if "bootstrap" in project.files:
-        return ["your own bootstrap starts the function: okibi has written none"]
-    return []
+
+
+def find_replaced(name: str, in_lib: Collection[str]) -> str:
+    """Say what a file would replace of what starts the function; empty if nothing.
+
+    Args:
+        name: the path in the package.
+        in_lib: the modules that okibi has in the package's folder `lib`.
+    """
+    first, _, rest = name.partition("/")
+    if first == "bootstrap":
+        return "would replace the script that starts the function"
+    module = _top_module(rest if first == "lib" and rest else name)
+    if module in RUN_FIRST:
+        return "would run before okibi: Python imports such a module when it starts"
+    # `lib` goes first on the path: a module there hides one of Python's.
+    is_taken = module in in_lib or module in sys.stdlib_module_names or module in OKIBIS
+    if first == "lib" and rest and is_taken:
+        return "would hide a module of the same name, because the package has okibi in lib/"
+    return ""
+
+
+def _top_module(name: str) -> str:
+    return name.partition("/")[0].partition(".")[0]
 
 
 def find_conflict(files: Sequence[str], owners: Mapping[str, str]) -> str:
@@ -255,7 +305,7 @@ def find_conflict(files: Sequence[str], owners: Mapping[str, str]) -> str:
         files: the user's files.
         owners: the files of packages, each with its package.
     """
-    in_lib = {name.split("/")[1].partition(".")[0] for name in owners if name.startswith("lib/")}
+    in_lib = {_top_module(name[4:]) for name in owners if name.startswith("lib/")}
     for name in files:
         if (owner := owners.get(name)) is not None:
             return (
@@ -269,14 +319,8 @@ def find_conflict(files: Sequence[str], owners: Mapping[str, str]) -> str:
             hiding = "okibi's own"
         if hiding is not None:
             return f"{name} would be hidden by the package {module} ({hiding}); rename your module"
-        # `lib` goes first on the path: a module there hides one of Python's.
-        if name.startswith("lib/"):
-            module = name.split("/")[1].partition(".")[0]
-            if module in in_lib or module in sys.stdlib_module_names or module == "okibi_start":
-                return (
-                    f"{name} would hide a module of the same name, because the package has okibi in"
-                    " lib/; rename the file, or your folder lib"
-                )
+        if what := find_replaced(name, in_lib):
+            return f"{name} {what}; rename it, or name it in exclude of [tool.okibi.package]"
     return ""
 
 
@@ -317,8 +361,9 @@ def _begins_as_elf(file: Path) -> bool:
         return has_elf_header(opened.read(4))
 
 
-def _size(folder: Path, files: Sequence[str]) -> int:
-    return sum((folder / name).stat().st_size for name in files)
+def measure_files(folder: Path, files: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of files below a folder."""
+    return {name: (folder / name).stat().st_size for name in files}
 
 
 def _compile_notes(
@@ -348,12 +393,10 @@ def _compile_notes(
 
 
 def _write_start_files(staged: Staged, wrapper: str, version: str) -> None:
-    """Write the entry, `bootstrap` unless the user has one, and the manifest."""
+    """Write the entry, `bootstrap` and the manifest."""
     (staged.lib / ENTRY).write_text(entry_source(staged.target), "utf-8")
     bootstrap = staged.folder / "bootstrap"
-    if not bootstrap.exists():
-        script = bootstrap_script(wrapper=wrapper, layout=staged.target.format)
-        bootstrap.write_text(script, "utf-8")
+    bootstrap.write_text(bootstrap_script(wrapper=wrapper, layout=staged.target.format), "utf-8")
     bootstrap.chmod(0o755)
     text = manifest(version, staged.target, staged.handler, hash_package(staged.folder))
     (staged.lib / MANIFEST).write_text(text, "utf-8")

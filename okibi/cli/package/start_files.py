@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .archive import list_files
@@ -13,8 +14,10 @@ __all__ = [
     "MANIFEST",
     "bootstrap_script",
     "entry_source",
+    "hash_files",
     "hash_package",
     "manifest",
+    "seal_image",
 ]
 
 ENTRY, IMAGE, MANIFEST = "okibi_start.py", "okibi.image", "okibi-package.json"
@@ -127,12 +130,35 @@ def entry_source(target: Target) -> str:
 
 def hash_package(folder: Path) -> str:
     """Hash the names and contents of a package's files, without its manifest and start image."""
+    return hash_files(list_files(folder), lambda name: (folder / name).read_bytes())
+
+
+def hash_files(names: Iterable[str], read: Callable[[str], bytes]) -> str:
+    """Hash the names and contents of files, without the manifest and the start image.
+
+    Args:
+        names: the paths in the package.
+        read: returns a file's content.
+    """
     whole = hashlib.sha256()
-    for name in list_files(folder):
+    for name in sorted(names):
         if name not in (f"lib/{IMAGE}", f"lib/{MANIFEST}"):
             whole.update(f"{name}\0".encode())
-            whole.update(hashlib.sha256((folder / name).read_bytes()).digest())
+            whole.update(hashlib.sha256(read(name)).digest())
     return whole.hexdigest()
+
+
+def seal_image(lib: Path) -> None:
+    """Add the hash of the start image to the manifest, for `okibi package --check`.
+
+    Args:
+        lib: the folder of both. Without an image, nothing is changed.
+    """
+    image, file = lib / IMAGE, lib / MANIFEST
+    if image.exists():
+        described = json.loads(file.read_bytes())
+        described["image_hash"] = hashlib.sha256(image.read_bytes()).hexdigest()
+        file.write_text(json.dumps(described, indent=2) + "\n", "utf-8")
 
 
 def manifest(okibi: str, target: Target, handler: str, package_hash: str) -> str:

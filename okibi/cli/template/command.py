@@ -115,7 +115,10 @@ def _find_from_template(package: str | None, output: str | None) -> str:
 
 def _hash_of(package: Path) -> str:
     """Hash a package; empty if it has not been made."""
-    return hashlib.sha256(package.read_bytes()).hexdigest() if package.is_file() else ""
+    if not package.is_file():
+        return ""
+    with package.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _write_file(output: str, text: str) -> None:

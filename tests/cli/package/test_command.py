@@ -21,9 +21,9 @@ import pytest
 from okibi.cli.arguments import BadInput
 from okibi.cli.package.binaries import read_elf
 from okibi.cli.package.command import RawOptions, package, parse_options
-from okibi.cli.package.refusals import check_zip
 from okibi.cli.package.resolve import find_uv
 from okibi.cli.package.targets import parse_target
+from okibi.cli.package.zip_check import check_zip
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.startup.start_image import read_index
 from tests.support.sandbox import PYTHON, ROOT
@@ -431,6 +431,76 @@ def test_a_folder_among_the_requirements_is_copied_not_linked(tmp_path: Path) ->
     found = names(folder / "function.zip")
     assert "prices/__init__.py" in found
     assert not any(name.endswith(".pth") or "prices/prices" in name for name in found)
+
+
+def make_requirement(folder: Path, files: Mapping[str, str]) -> None:
+    """A project whose wheel has some files at its top."""
+    folder.mkdir()
+    included = "".join(f'"{name}" = "{name}"\n' for name in files)
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "okibi-test-{folder.name}"\nversion = "1"\n[build-system]\n'
+        'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        "[tool.hatch.build.targets.wheel]\nbypass-selection = true\n"
+        f"[tool.hatch.build.targets.wheel.force-include]\n{included}"
+    )
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.slow
+def test_a_file_of_two_requirements_is_packaged_once_or_refused(tmp_path: Path) -> None:
+    app = "import shared\ndef handler(event, context): pass\n"
+    folder = make_project(tmp_path / "shop", "-e ./first\n-e ./second\n", app)
+    (folder / "pyproject.toml").write_text('[tool.okibi.package]\nexclude = ["first", "second"]\n')
+    for name in ("first", "second"):
+        make_requirement(folder / name, {"shared.py": "X = 1\n"})
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    assert names(folder / "function.zip").count("shared.py") == 1
+
+    (folder / "second" / "shared.py").write_text("X = 2\n")
+    done = run_package(folder, "app.handler", "--python", VERSION)
+    assert done.returncode == 2
+    assert "okibi: shared.py is in okibi-test-first and in okibi-test-second, with" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("bootstrap", "would replace the script that starts the function"),
+     ("lib/json.py", "would hide a module of the same name")],
+)  # fmt: skip
+def test_a_requirement_that_would_replace_what_starts_the_function_is_refused(
+    name: str, what: str, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path / "shop", "-e ./first\n", "handler = print\n")
+    make_requirement(folder / "first", {name: "X = 1\n"})
+
+    done = run_package(folder, "app.handler", "--python", VERSION)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"okibi: {name} of okibi-test-first {what}")
+
+
+@pytest.mark.slow
+def test_bytecode_and_the_image_count_with_what_lambda_limits(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(built / "function.zip") as opened:
+        sizes = {entry.filename: entry.file_size for entry in opened.infolist()}
+    sources = sum(size for name, size in sizes.items() if not name.endswith((".pyc", ".image")))
+    monkeypatch.setattr("okibi.cli.package.limits.UNZIPPED", sources + 1000)
+    monkeypatch.chdir(built)
+
+    code = package("app.function", RawOptions(VERSION, MACHINE, output="larger.zip", record=False))
+
+    assert code == 2
+    assert "unzipped, and Lambda allows" in capsys.readouterr().err
+    assert not (built / "larger.zip").exists()
 
 
 @pytest.mark.slow

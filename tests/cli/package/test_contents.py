@@ -12,6 +12,7 @@ from okibi.cli.package.contents import (
     Installed,
     edited_files,
     encoder_fits,
+    find_collision,
     find_installed,
     is_needed_of_okibi,
     needed_files,
@@ -136,4 +137,19 @@ def test_an_edited_file_differs_from_the_wheel_s_record(tmp_path: Path) -> None:
         (tmp_path / name).write_text("print()" if "edited" in name else "")
     package = Installed("my", "1.0", "my-1.0.dist-info", [*hashes], hashes)
 
-    assert edited_files(package, tmp_path) == ["my/edited.py"]
+    assert edited_files(package, ["my/edited.py", "my/kept.py"], tmp_path) == ["my/edited.py"]
+
+
+def test_one_file_of_two_packages_may_only_have_one_content() -> None:
+    first = Installed("first", "1", "first-1.dist-info", [], {"LICENSE": "a", "x/__init__.py": "b"})
+    second = attrs.evolve(first, name="second", info="second-1.dist-info")
+    needed = {"first": ["LICENSE", "x/__init__.py"], "second": ["LICENSE", "x/__init__.py"]}
+    assert find_collision([first, second], needed) == ""
+
+    changed = attrs.evolve(second, hashes={**second.hashes, "LICENSE": "c"})
+
+    assert find_collision([first, changed], needed) == (
+        "LICENSE is in first and in second, with different contents, and only one can be installed;"
+        " remove one of the requirements, or name the file in exclude of [tool.okibi.package]"
+    )
+    assert find_collision([first, changed], {**needed, "second": ["x/__init__.py"]}) == ""

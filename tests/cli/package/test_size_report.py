@@ -1,6 +1,8 @@
 """The table of sizes: each package, the user's files, and the sum."""
 
-from okibi.cli.package.size_report import Part, make_parts, render_table
+from okibi.cli.package.limits import IMAGE, UNZIPPED
+from okibi.cli.package.size_report import Part, check_sizes, make_parts, render_table
+from okibi.cli.package.targets import parse_target
 
 OWNERS = {
     "app.py": "your files",
@@ -65,3 +67,20 @@ def test_many_small_parts_are_one_row() -> None:
     assert lines[0].endswith("ms to import")
     assert lines[-2].startswith("16 more ")
     assert lines[-1].split()[-1] == "20.0"
+
+
+def test_a_package_over_the_limit_is_refused_with_its_largest_parts() -> None:
+    zipped = parse_target("3.13", "x86_64", "managed")
+    image = parse_target("3.13", "x86_64", "image")
+    parts = [Part("scipy", UNZIPPED - 2**20, 0), Part("pandas", 2**20, 0)]
+    assert check_sizes(parts, zipped) == ""
+
+    parts += [Part(f"small-{number}", 2**18, 0) for number in range(4)]
+
+    assert check_sizes(parts, zipped) == (
+        "the package has 251.0 MB unzipped, and Lambda allows 250.0 MB; the largest parts are scipy"
+        " (249.0 MB), pandas (1.0 MB), small-0 (0.2 MB), small-1 (0.2 MB): exclude files in"
+        " [tool.okibi.package], or use --format image, which may have 10,240.0 MB"
+    )
+    assert check_sizes(parts, image) == ""
+    assert "Lambda allows 10,240.0 MB" in check_sizes([Part("torch", IMAGE + 1, 0)], image)

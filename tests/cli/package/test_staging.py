@@ -34,11 +34,35 @@ def test_a_module_that_a_package_would_hide_is_refused(name: str, owner: str) ->
     )
 
 
-@pytest.mark.parametrize("name", ["trio/data.json", "shop/trio.py", "requests.md", "lib/x.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "trio/data.json",
+        "shop/trio.py",
+        "requests.md",
+        "lib/x.py",
+        "bootstrap.py",
+        "shop/lib/json.py",
+    ],
+)
 def test_files_that_only_resemble_a_package_are_no_conflict(name: str) -> None:
     assert find_conflict([name], OWNERS) == ""
 
 
-@pytest.mark.parametrize("name", ["lib/logging.py", "lib/trio/x.py", "lib/okibi_start.py"])
-def test_a_file_in_lib_that_would_hide_a_module_is_refused(name: str) -> None:
-    assert find_conflict([name], OWNERS).startswith(f"{name} would hide a module of the same name")
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("lib/logging.py", "would hide a module of the same name"),
+     ("lib/trio/x.py", "would hide a module of the same name"),
+     ("lib/okibi_start.py", "would hide a module of the same name"),
+     ("bootstrap", "would replace the script that starts the function"),
+     ("bootstrap/css/a.css", "would replace the script that starts the function"),
+     ("sitecustomize.py", "would run before okibi"),
+     ("lib/usercustomize/__init__.py", "would run before okibi")],
+)  # fmt: skip
+def test_a_file_that_would_replace_what_starts_the_function_is_refused(
+    name: str, what: str
+) -> None:
+    conflict = find_conflict([name], OWNERS)
+
+    assert conflict.startswith(f"{name} {what}")
+    assert conflict.endswith("; rename it, or name it in exclude of [tool.okibi.package]")

@@ -10,7 +10,7 @@ what okibi brings.
 
 from ..staging import Staged
 
-__all__ = ["WRAPPER", "arrange_layer", "place_in_layer"]
+__all__ = ["WRAPPER", "arrange_layer", "place_in_layer", "place_in_package"]
 
 WRAPPER = "okibi-bootstrap"
 
@@ -40,3 +40,12 @@ def place_in_layer(name: str) -> str:
     if name == "bootstrap":
         return WRAPPER
     return f"okibi/{name}" if name.partition("/")[0] == "lib" else f"python/{name}"
+
+
+def place_in_package(name: str) -> str:
+    """Return the path in a package of a layer's file: the reverse of `place_in_layer`.
+
+    >>> [place_in_package(name) for name in ("okibi-bootstrap", "okibi/lib/x.py", "python/x.py")]
+    ['bootstrap', 'lib/x.py', 'x.py']
+    """
+    return "bootstrap" if name == WRAPPER else name.partition("/")[2]
