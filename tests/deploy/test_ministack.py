@@ -255,6 +255,26 @@ def test_the_answer_no_deploys_nothing(project: Project) -> None:
         project.outputs()
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("import no_such_module", "warning: broken.handler does not load: Runtime.ImportModuleError"),
+     ("1 / 0", "not verified: broken.handler does not start here: ZeroDivisionError")],
+)  # fmt: skip
+def test_a_function_that_does_not_start_is_not_deployed(
+    source: str, said: str, project: Project
+) -> None:
+    (project.folder / "broken.py").write_text(f"{source}\nhandler = print\n")
+    try:
+        done = project.deploy("broken.handler", "--stack", "broken", "--yes", code=1)
+    finally:
+        (project.folder / "broken.py").unlink()
+
+    assert said in done.err
+    assert "okibi: nothing was deployed: " in done.err
+    with pytest.raises(ClientError, match="does not exist"):
+        project.client("cloudformation").describe_stacks(StackName="broken")
+
+
 def test_a_project_is_deployed_by_one_command(project: Project) -> None:
     done = project.deploy("--yes")
 

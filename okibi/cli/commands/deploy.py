@@ -61,8 +61,8 @@ def deploy(
     per line. A stack that okibi has not made for this project is refused. Without --package, okibi
     package builds the zip; it runs the function's init twice on this machine.
 
-    Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed or
-    you said no, 2 for bad input.
+    Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed, the
+    function does not start or you said no, 2 for bad input.
     """
     from ..deploy.command import deploy
 

@@ -29,7 +29,7 @@ from ..template.command import choose_runtime
 from ..until_signal import run_command
 from .change_sets import ChangeSet, create_change_set, describe_stack, execute, remove
 from .package_bucket import Bucket, create_bucket, find_bucket, upload
-from .packages import Package, choose_architecture, make_package
+from .packages import Package, choose_architecture, explain_stop, make_package
 from .stacks import MANAGED, PROJECT, choose_kind, format_changes, list_outputs, read_changes
 
 __all__ = ["DeployOptions", "deploy"]
@@ -88,7 +88,7 @@ def deploy(asked: str | None, options: DeployOptions) -> int:
 
     Returns:
         The exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment
-        failed or the user said no, 2 for bad input.
+        failed, the function does not start or the user said no, 2 for bad input.
     """
     return run_command(OUTPUT, lambda: call_in_thread(lambda: _deploy(asked, options)))
 
@@ -98,6 +98,11 @@ def _deploy(asked: str | None, options: DeployOptions) -> int:
     content = plan.package.content
     size = f"{len(content) / 1e6:,.1f} MB" if content else plan.function.runtime.image
     write_err(f"account {plan.account}, region {plan.aws.region}, stack {plan.stack}, {size}")
+    asks = options["dry_run"] or not options["yes"]
+    if stop := explain_stop(plan.function, plan.package, asks=asks):
+        _print_warnings(plan)
+        write_err(f"okibi: nothing was deployed: {stop}")
+        return FAILED
     change_set = _compare(plan)
     if change_set.is_empty:
         remove(plan.aws, change_set)

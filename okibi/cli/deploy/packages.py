@@ -16,19 +16,23 @@ import attrs
 from ..arguments import BadInput
 from ..input_files import read_input
 from ..output import write_err
+from ..package.failed_start import UNLESS_LAYER, UNVERIFIED, WARNING
 from ..package.limits import UNZIPPED
 from ..package.targets import parse_target
 from ..package.zip_check import NOT_A_ZIP, read_manifest
 from ..project_settings import ProjectFunction
 
-__all__ = ["Package", "choose_architecture", "make_package"]
+__all__ = ["Package", "choose_architecture", "explain_stop", "make_package"]
 
 NO_PYTHON = (
     "runtime provided.al2023 has no Python: make a package that has one (okibi package --format"
     " bundled), and give it with --package FILE"
 )
-WARNING = "warning: "
-"""Begins a line of `okibi package` that its user must not miss."""
+NOT_LOADED = "the function would not load; correct the error"
+NOT_ANSWERED = (
+    "--yes does not answer for a function that does not start here; correct the error, or, if the"
+    " function starts on Lambda only, add --no-record, or give a zip of okibi package by --package"
+)
 
 
 @attrs.frozen
@@ -88,6 +92,22 @@ def make_package(
         output = Path(folder) / "function.zip"
         warnings = _run_package(function, output, record)
         return Package(output.read_bytes(), warnings)
+
+
+def explain_stop(function: ProjectFunction, package: Package, *, asks: bool) -> str:
+    """Say why a package must not be deployed, whose function was started here; empty if it may be.
+
+    Args:
+        function: the function. A module that its package lacks may be in one of its layers.
+        package: the package.
+        asks: whether a question follows, above which the warnings stand.
+    """
+    for line in package.warnings:
+        if line.startswith(WARNING) and not (function.layers and line.endswith(UNLESS_LAYER)):
+            return NOT_LOADED
+        if line.startswith(UNVERIFIED) and not asks:
+            return NOT_ANSWERED
+    return ""
 
 
 def _read_package(function: ProjectFunction, path: Path, emulated: bool) -> bytes:
@@ -150,7 +170,7 @@ def _run_package(function: ProjectFunction, output: Path, record: bool) -> list[
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith(WARNING):
+            if line.startswith((WARNING, UNVERIFIED)):
                 warnings.append(line.rstrip("\n"))
             else:
                 write_err(line.rstrip("\n"))

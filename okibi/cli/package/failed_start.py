@@ -6,7 +6,14 @@ import attrs
 
 from .placeholders import PLACEHOLDER
 
-__all__ = ["FailedStart", "find_missing"]
+__all__ = ["UNLESS_LAYER", "UNVERIFIED", "WARNING", "FailedStart", "find_missing"]
+
+WARNING = "warning: "
+"""Begins the line about an error that the function has on Lambda too."""
+UNVERIFIED = "not verified: "
+"""Begins the line about an error that the function may have on Lambda too."""
+UNLESS_LAYER = "unless a layer has it"
+"""Ends the line about a module that is not in the package."""
 
 IMPORT_ERROR = "Runtime.ImportModuleError"
 SYNTAX_ERROR = "Runtime.UserCodeSyntaxError"
@@ -72,24 +79,27 @@ class FailedStart:
             )
         if self.warning():
             return f"{before} the start failed"
-        if self.is_elsewhere and missing and self.is_packaged:
-            return (
-                f"{before} {missing}, which is not installed beside okibi: this machine cannot run"
-                " the package, so the start was recorded there"
-            )
-        return f"{before} the start failed here ({self.problem}); {CURE}"
+        lacking = f"{missing}, which is not installed beside okibi" if missing else self.problem
+        return (
+            f"{before} {lacking}: this machine cannot run the package, so the start was recorded"
+            " in okibi's environment"
+        )
 
     def warning(self) -> str:
-        """Describe an error that the function has on Lambda too; "" if it may load there."""
+        """Describe an error that the function has on Lambda too, or may have.
+
+        Returns:
+            A line with WARNING or UNVERIFIED at its begin; "" if only this environment lacks
+            something that the package or AWS's own Python has.
+        """
         kind = self.problem.partition(": ")[0]
-        if kind not in CURES or self._is_of_aws():
+        if self._is_of_aws() or (self.is_elsewhere and self._may_differ(kind)):
             return ""
-        if SYSTEM_LIBRARY in self.problem or PLACEHOLDER in self.problem:
-            return ""
-        if self.is_elsewhere and self._may_differ(kind):
-            return ""
+        elsewhere = SYSTEM_LIBRARY in self.problem or PLACEHOLDER in self.problem
+        if kind not in CURES or elsewhere:
+            return f"{UNVERIFIED}{self.handler} does not start here: {self.problem}; {CURE}"
         cure = self._cure(kind)
-        return f"warning: {self.handler} does not load: {self.problem}{cure and f'; {cure}'}"
+        return f"{WARNING}{self.handler} does not load: {self.problem}{cure and f'; {cure}'}"
 
     def _is_of_aws(self) -> bool:
         missing = find_missing(self.problem)
@@ -112,4 +122,4 @@ class FailedStart:
             )
         if missing in OF_AWS:
             return f"add {OF_AWS[missing]} to {self.requirements}: only AWS's own Pythons have it"
-        return f"add the package that has {missing} to {self.requirements}, unless a layer has it"
+        return f"add the package that has {missing} to {self.requirements}, {UNLESS_LAYER}"

@@ -8,7 +8,15 @@ import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.deploy.packages import choose_architecture, make_package
+from okibi.cli.deploy.packages import (
+    NOT_ANSWERED,
+    NOT_LOADED,
+    Package,
+    choose_architecture,
+    explain_stop,
+    make_package,
+)
+from okibi.cli.package.failed_start import FailedStart
 from okibi.cli.project_reader import read_project
 from okibi.cli.project_settings import ProjectFunction, RuntimeSettings, choose_function
 
@@ -110,6 +118,25 @@ def test_warnings_of_the_package_are_kept_for_the_question(
     arguments = (tmp_path / "arguments").read_text()
     assert " package visits --python " in arguments
     assert arguments.endswith("--no-record\n")
+
+
+STRIPE = FailedStart("app.f", "Runtime.ImportModuleError: No module named 'stripe'").warning()
+TYPO = FailedStart("app.f", "Runtime.HandlerNotFound: Handler 'f' missing").warning()
+VARIABLE = FailedStart("app.f", "KeyError: 'TOKEN'").warning()
+LAYERED = attrs.evolve(FUNCTION, layers=["arn:aws:lambda:eu-central-1:123456789012:layer:x:1"])
+
+
+@pytest.mark.parametrize(
+    ("line", "function", "asks", "stop"),
+    [(STRIPE, FUNCTION, True, NOT_LOADED), (TYPO, FUNCTION, True, NOT_LOADED),
+     (TYPO, LAYERED, False, NOT_LOADED), (STRIPE, LAYERED, False, ""),
+     (VARIABLE, FUNCTION, True, ""), (VARIABLE, FUNCTION, False, NOT_ANSWERED)],
+    ids=["module", "handler", "handler and layer", "layer", "asked", "unasked"],
+)  # fmt: skip
+def test_what_does_not_start_is_not_deployed_unasked(
+    line: str, function: ProjectFunction, asks: bool, stop: str
+) -> None:
+    assert explain_stop(function, Package(warnings=[line]), asks=asks) == stop
 
 
 def test_a_zip_of_another_tool_is_deployed_as_it_is(tmp_path: Path) -> None:
