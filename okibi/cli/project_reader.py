@@ -31,6 +31,7 @@ from .project_tables import (
     ARN,
     read_alarms,
     read_alias,
+    read_authorizer,
     read_capacity_provider,
     read_dynamodb_table,
     read_queue,
@@ -162,6 +163,7 @@ def _read_function(table: TomlTable, name: str, python: str, architecture: str) 
         route_kind=cast(
             "RouteKind", table.choice("route_kind", ("http-api", "rest-api", "alb"), "http-api")
         ),
+        authorizer=read_authorizer(table),
         schedule=read_schedule(table),
         queue=read_queue(table),
         table=read_dynamodb_table(table),
@@ -192,6 +194,8 @@ def _check_combinations(table: TomlTable, function: ProjectFunction) -> None:
         table.add("log_format: Managed Instances write JSON logs only; write 'json'")
     if capacity and function.snapstart:
         table.add("snapstart: not with capacity_provider; remove one of them")
+    if function.authorizer and not function.routes:
+        table.add("authorizer: is for routes; url has auth = 'aws_iam'")
     if function.snapstart and runtime.kind != "managed":
         table.add("snapstart: needs a managed Python or an image; remove runtime, or snapstart")
     if function.snapstart and not runtime.image and function.python == "3.11":

@@ -13,6 +13,7 @@ from .arguments import BadInput, check_handler
 __all__ = [
     "AlarmSettings",
     "AliasSettings",
+    "AuthorizerSettings",
     "CapacityProviderSettings",
     "KeySettings",
     "PolicySettings",
@@ -47,6 +48,19 @@ class UrlSettings:
     streaming: bool = False
     auth: str = "aws_iam"
     cors: Sequence[str] = ()
+
+
+@attrs.frozen
+class AuthorizerSettings:
+    """Who may call the routes: callers with IAM credentials, or with a token (JWT).
+
+    Args:
+        issuer: of the tokens, such as a Cognito user pool's; empty for IAM.
+        audience: the audiences or client ids, of which a token needs one.
+    """
+
+    issuer: str = ""
+    audience: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -225,6 +239,7 @@ class ProjectFunction:
         layers: ARNs of layers.
         routes: of an HTTP API, such as `GET /visits/{name}`.
         route_kind: `http-api`; for `okibi dev` also `rest-api` or `alb`.
+        authorizer: of the routes; None: everyone may call them.
         in_project: whether [tool.okibi.functions] has a table of this name.
     """
 
@@ -244,6 +259,7 @@ class ProjectFunction:
     url: UrlSettings | None = None
     routes: Sequence[str] = ()
     route_kind: RouteKind = "http-api"
+    authorizer: AuthorizerSettings | None = None
     schedule: ScheduleSettings | None = None
     queue: QueueSettings | None = None
     table: TableSettings | None = None

@@ -8,6 +8,7 @@ import json
 from .project_settings import (
     AlarmSettings,
     AliasSettings,
+    AuthorizerSettings,
     CapacityProviderSettings,
     KeySettings,
     QueueSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "ARN",
     "read_alarms",
     "read_alias",
+    "read_authorizer",
     "read_capacity_provider",
     "read_dynamodb_table",
     "read_queue",
@@ -56,6 +58,28 @@ def read_url(parent: TomlTable) -> UrlSettings | None:
     )  # fmt: skip
     table.refuse_unknown()
     return url
+
+
+def read_authorizer(parent: TomlTable) -> AuthorizerSettings | None:
+    """Read who may call the routes: "aws_iam", or the table of a token's issuer."""
+    if parent.is_text("authorizer"):
+        expected = "'aws_iam', or a table with the issuer and audience of tokens"
+        kind = parent.text("authorizer", pattern="aws_iam", expected=expected)
+        return AuthorizerSettings() if kind else None
+    table = parent.table("authorizer")
+    if table is None:
+        return None
+    authorizer = AuthorizerSettings(
+        issuer=table.text(
+            "issuer", pattern=r"https://\S+", expected="an address, as in 'https://...'"
+        ),
+        audience=table.texts("audience", expected="a list of audiences or client ids"),
+    )
+    for key in ("issuer", "audience"):
+        if key not in table.values:
+            table.add(f"{key}: missing; a token is checked by its issuer and its audience")
+    table.refuse_unknown()
+    return authorizer
 
 
 def read_schedule(parent: TomlTable) -> ScheduleSettings | None:

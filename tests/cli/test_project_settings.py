@@ -9,6 +9,7 @@ from okibi.cli.arguments import BadInput
 from okibi.cli.project_reader import parse_project, read_project
 from okibi.cli.project_settings import (
     AliasSettings,
+    AuthorizerSettings,
     KeySettings,
     ProjectFunction,
     ProjectSettings,
@@ -99,6 +100,16 @@ def test_true_turns_a_table_on_with_its_defaults() -> None:
     assert function.alias == AliasSettings("live")
 
 
+def test_an_authorizer_is_iam_or_the_issuer_of_tokens() -> None:
+    table = "[tool.okibi.functions.f]\nhandler = 'app.f'\nroutes = ['GET /']\nauthorizer = "
+    token = "{issuer = 'https://id.example', audience = 'shop'}"
+
+    iam, jwt = (parse(table + text).functions["f"].authorizer for text in ("'aws_iam'", token))
+
+    assert iam == AuthorizerSettings()
+    assert jwt == AuthorizerSettings("https://id.example", ("shop",))
+
+
 def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
     project = parse(
         "[tool.okibi.functions.f]\nhandler = 'app.f'\n"
@@ -141,6 +152,11 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
          "id: missing; cache needs a new security group"),
         ("snapstart = true\nruntime = 'provided.al2023'", "snapstart: needs a managed Python"),
         ("url = {auth = 'public'}", "auth = 'public': must be 'aws_iam' or 'none'"),
+        ("routes = ['GET /']\nauthorizer = 'jwt'",
+         "authorizer = 'jwt': must be 'aws_iam', or a table with the issuer and audience of"),
+        ("routes = ['GET /']\nauthorizer = {issuer = 'https://id.example'}",
+         "audience: missing; a token is checked by its issuer and its audience"),
+        ("url = true\nauthorizer = 'aws_iam'", "authorizer: is for routes; url has auth"),
         ("url = 'yes'", "url = 'yes': must be a table, or true"),
         ("environment = {TOKEN = 12345}", "TOKEN: must be a text; write it in quotes"),
         ("environment = {A = '12345'}",

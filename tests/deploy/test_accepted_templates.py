@@ -82,6 +82,23 @@ def test_sam_translates_a_sam_template_that_cfn_lint_accepts(
     assert lint(template) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("routes for tokens", "HttpApiAuthorizer"), ("routes for iam", "AWS_IAM")]
+)
+def test_sam_puts_the_authorizer_before_each_route_but_options(
+    name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translated = translate(build_sam_template(FUNCTIONS[name]), monkeypatch)
+
+    api = translated["Resources"]["ServerlessHttpApi"]["Properties"]["Body"]
+    methods = [each for path in api["paths"].values() for each in path.items()]
+    assert len(methods) > 1
+    for method, operation in methods:
+        expected: object = None if method == "options" else [{scheme: []}]
+        assert operation.get("security") == expected
+    assert scheme in api["components"]["securitySchemes"]
+
+
 def test_cfn_lint_accepts_the_template_of_the_bucket() -> None:
     assert lint(build_bucket_template()) == []
 

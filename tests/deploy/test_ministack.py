@@ -249,6 +249,8 @@ def test_the_answer_no_deploys_nothing(project: Project) -> None:
 
     os.close(answering)
     os.close(terminal)
+    assert "public: anyone can call the function URL, $default; " in done.err
+    assert "TOKEN in environment: everyone who may read the stack sees the value" in done.err
     assert "Deploy to account 000000000000, us-east-1? [y/N]" in done.err
     assert "nothing was changed" in done.err
     with pytest.raises(ClientError, match="does not exist"):

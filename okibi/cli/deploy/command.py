@@ -26,6 +26,7 @@ from ..project_settings import (
 )
 from ..template.cloudformation import build_template
 from ..template.command import choose_runtime
+from ..template.exposure import describe_exposure
 from ..until_signal import run_command
 from .change_sets import ChangeSet, create_change_set, describe_stack, execute, remove
 from .package_bucket import Bucket, create_bucket, find_bucket, upload
@@ -113,6 +114,8 @@ def _deploy(asked: str | None, options: DeployOptions) -> int:
     if not plan.bucket.exists:
         write_err(f"  + add     bucket {plan.bucket.name} for packages (stack okibi-bootstrap)")
     for line in format_changes(read_changes(change_set.content)):
+        write_err(line)
+    for line in describe_exposure(plan.function):
         write_err(line)
     _print_warnings(plan)
     if options["dry_run"]:

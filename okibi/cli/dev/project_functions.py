@@ -40,6 +40,8 @@ def from_project(
             left_out.append(
                 LeftOut(f"{function.name}.vpc.cache", "not made; set CACHE_HOST yourself")
             )
+        if function.authorizer is not None:
+            left_out.append(LeftOut(f"{function.name}.authorizer", "every caller is let in"))
         if function.layers:
             left_out.append(LeftOut(f"{function.name}.layers", "not added; install their packages"))
     return [make_dev_function(function, folder) for function in chosen], left_out

@@ -15,6 +15,7 @@ from ..project_reader import read_project
 from ..project_settings import RuntimeSettings, choose_function
 from ..until_signal import run_command
 from .cloudformation import build_template
+from .exposure import describe_exposure
 from .intrinsics import Resource
 from .sam import build_sam_template
 
@@ -62,6 +63,8 @@ def template(
             write_text(text, OUTPUT)
         else:
             await _write_file(output, text)
+        for line in describe_exposure(function):
+            write_err(line)
         return 0
 
     return run_command(OUTPUT, lambda: write)

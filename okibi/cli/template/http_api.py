@@ -3,12 +3,20 @@
 import hashlib
 
 from ..arguments import BadInput
-from ..project_settings import ProjectFunction
-from .intrinsics import STACK, Resources, arn, ref, sub
+from ..project_settings import AuthorizerSettings, ProjectFunction
+from .intrinsics import STACK, Resource, Resources, arn, ref, sub
 from .lambda_function import target_arn
 
-__all__ = ["API_URL", "build_http_api", "check_route_kind"]
+__all__ = [
+    "API_URL",
+    "build_http_api",
+    "build_sam_auth",
+    "build_sam_globals",
+    "check_route_kind",
+    "is_public",
+]
 
+AUTHORIZER, TOKEN = "HttpApiAuthorizer", "$request.header.Authorization"
 API_URL = sub("https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}")
 
 
@@ -52,9 +60,57 @@ def build_http_api(function: ProjectFunction) -> Resources:
                 "ApiId": ref("HttpApi"),
                 "RouteKey": route,
                 "Target": sub("integrations/${HttpApiIntegration}"),
+                **_build_authorization(function, route),
             },
         }
-    return resources
+    return {**resources, **_build_authorizer(function.authorizer)}
+
+
+def is_public(function: ProjectFunction, route: str) -> bool:
+    """Whether everyone may call a route. Browsers ask by OPTIONS, without credentials."""
+    return function.authorizer is None or route.startswith("OPTIONS ")
+
+
+def _build_authorization(function: ProjectFunction, route: str) -> Resource:
+    if function.authorizer is None or is_public(function, route):
+        return {}
+    if not function.authorizer.issuer:
+        return {"AuthorizationType": "AWS_IAM"}
+    return {"AuthorizationType": "JWT", "AuthorizerId": ref(AUTHORIZER)}
+
+
+def _build_authorizer(authorizer: AuthorizerSettings | None) -> Resources:
+    if authorizer is None or not authorizer.issuer:
+        return {}
+    properties = {
+        "ApiId": ref("HttpApi"),
+        "Name": "jwt",
+        "AuthorizerType": "JWT",
+        "IdentitySource": [TOKEN],
+        "JwtConfiguration": {"Issuer": authorizer.issuer, "Audience": [*authorizer.audience]},
+    }
+    return {AUTHORIZER: {"Type": "AWS::ApiGatewayV2::Authorizer", "Properties": properties}}
+
+
+# -- the same in SAM's short form
+
+
+def build_sam_globals(authorizer: AuthorizerSettings | None) -> Resource:
+    """Build the Globals of a SAM template: the authorizer of the API that SAM makes."""
+    if authorizer is None:
+        return {}
+    auth: Resource = {"EnableIamAuthorizer": True}
+    if authorizer.issuer:
+        jwt = {"issuer": authorizer.issuer, "audience": [*authorizer.audience]}
+        auth = {"Authorizers": {AUTHORIZER: {"IdentitySource": TOKEN, "JwtConfiguration": jwt}}}
+    return {"Globals": {"HttpApi": {"Auth": auth}}}
+
+
+def build_sam_auth(function: ProjectFunction, route: str) -> Resource:
+    """Build the property of a SAM event that names the authorizer of its route."""
+    if function.authorizer is None or is_public(function, route):
+        return {}
+    return {"Auth": {"Authorizer": AUTHORIZER if function.authorizer.issuer else "AWS_IAM"}}
 
 
 def check_route_kind(function: ProjectFunction) -> None:

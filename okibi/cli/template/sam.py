@@ -5,7 +5,7 @@ from .alarms import build_alarms, list_rollback_alarms
 from .cloudformation import build_shared_outputs
 from .dynamodb_table import build_table
 from .function_url import build_cors, name_auth, name_invoke_mode
-from .http_api import check_route_kind
+from .http_api import build_sam_auth, build_sam_globals, check_route_kind
 from .intrinsics import FUNCTION, Resource, Resources, get_output, ref, sub
 from .lambda_function import (
     build_function_properties,
@@ -55,6 +55,7 @@ def build_sam_template(function: ProjectFunction, package: str = "function.zip")
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
         "Description": f"{function.handler} on okibi",
+        **build_sam_globals(function.authorizer),
         "Resources": resources,
         "Outputs": outputs,
     }
@@ -98,12 +99,13 @@ def _build_events(function: ProjectFunction) -> Resource:
     events: Resource = {}
     check_route_kind(function)
     for number, route in enumerate(function.routes, 1):
-        event: Resource = {"Type": "HttpApi"}
+        properties = build_sam_auth(function, route)
         # SAM's event without a path is the route $default.
         if route != "$default":
             method, path = route.split(" ", 1)
-            event["Properties"] = {"Method": method, "Path": path}
-        events[f"Route{number}"] = event
+            properties |= {"Method": method, "Path": path}
+        event: Resource = {"Type": "HttpApi"}
+        events[f"Route{number}"] = {**event, "Properties": properties} if properties else event
     if function.queue:
         events["QueueMapping"] = build_queue_event(function)
     if function.schedule:

@@ -3,6 +3,7 @@
 from okibi.cli.project_settings import (
     AlarmSettings,
     AliasSettings,
+    AuthorizerSettings,
     CapacityProviderSettings,
     KeySettings,
     PolicySettings,
@@ -21,6 +22,9 @@ VPC = VpcSettings(
 GROUPS = ("sg-0123456789abcdef0",)
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/visits:1"
 RUNTIME_ARN = "arn:aws:lambda:eu-central-1:123456789012:runtime/okibi"
+JWT = AuthorizerSettings(
+    "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abcdefghi", ("visits-client",)
+)
 EVERYTHING = {
     "environment": {"LEVEL": "info"},
     "tracing": True,
@@ -50,6 +54,10 @@ FUNCTIONS = {
     "private url": make(url=UrlSettings()),
     "public streaming url": make(url=UrlSettings(True, "none", ("*",))),
     "routes": make(routes=("GET /visits/{name}", "POST /visits", "$default")),
+    "routes for tokens": make(
+        routes=("GET /visits/{name}", "OPTIONS /visits/{name}", "$default"), authorizer=JWT
+    ),
+    "routes for iam": make(routes=("GET /visits", "$default"), authorizer=AuthorizerSettings()),
     "schedule": make(schedule=ScheduleSettings("cron(0 3 * * ? *)")),
     "queue": make(queue=QueueSettings()),
     "fifo queue": make(queue=QueueSettings(fifo=True)),

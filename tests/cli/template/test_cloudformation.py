@@ -179,6 +179,24 @@ def test_a_removed_route_leaves_the_others_as_they_were() -> None:
     assert {name: before[name] for name in after} == after
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("routes for tokens", "JWT"), ("routes for iam", "AWS_IAM")]
+)
+def test_an_authorizer_stands_before_each_route_but_options(name: str, kind: str) -> None:
+    resources = resources_of(ALL[name])
+    routes = {
+        each["Properties"]["RouteKey"]: each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+
+    kinds = {key: each.get("AuthorizationType") for key, each in routes.items()}
+
+    assert kinds == {key: None if key.startswith("OPTIONS") else kind for key in routes}
+    assert ("HttpApiAuthorizer" in resources) == (kind == "JWT")
+    assert (routes["$default"].get("AuthorizerId") is not None) == (kind == "JWT")
+
+
 def test_a_queue_hides_a_message_for_six_time_outs() -> None:
     function = attrs.evolve(ALL["queue"], timeout=30)
 

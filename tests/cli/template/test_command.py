@@ -60,6 +60,18 @@ def test_a_sam_template_names_the_package_as_seen_from_its_folder(
         assert written["Resources"]["Function"]["Properties"]["CodeUri"] == uri
 
 
+def test_public_routes_are_named_beside_the_template(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pyproject.toml").write_text(PROJECT + 'routes = ["GET /visits"]\n')
+
+    assert template(None) == 0
+
+    out, err = capfd.readouterr()
+    assert "RouteKey: GET /visits" in out
+    assert err.startswith("public: anyone can call GET /visits; ")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
