@@ -74,7 +74,7 @@ class _TemplateLoader(yaml.SafeLoader):
     def _check(self, line: int, values: int, levels: int) -> None:
         self._values += values
         if self._depth + levels > MAX_DEPTH:
-            raise ValueError(f"{TOO_DEEP} (in line {line})")
+            raise ValueError(f"line {line} {TOO_DEEP}")
         if self._values > MAX_VALUES:
             raise ValueError(
                 f"has over {MAX_VALUES:,} values with those of its aliases, up to line {line};"

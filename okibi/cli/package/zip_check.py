@@ -58,10 +58,9 @@ def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
     """
     try:
         with open_input(file, str(file)) as source, zipfile.ZipFile(source) as opened:
-            entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-            if wrong := check_entries(entries, target):
+            if wrong := check_entries(opened.infolist(), target):
                 return wrong, []
-            return _check_files(opened, entries, target, file.stat().st_size)
+            return _check_files(opened, target, file.stat().st_size)
     except OSError as error:
         raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
     except NOT_A_ZIP as error:
@@ -79,13 +78,13 @@ def check_entries(entries: Sequence[zipfile.ZipInfo], target: Target) -> list[st
     for entry in entries:
         for fault in _list_faults(entry):
             faults.setdefault(fault, []).append(entry.filename)
-        if entry.filename in seen:
+        if entry.filename in seen and not entry.is_dir():
             faults.setdefault(TWICE, []).append(entry.filename)
         seen.add(entry.filename)
     sizes = {entry.filename: entry.file_size for entry in entries}
     top_folders = {name: name.partition("/")[0] for name in sizes}
     wrong = [
-        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} {fault}"
+        f"{names[0]}{f' (and {len(names) - 1} more)' if names[1:] else ''} {fault}"
         for fault, names in faults.items()
     ]
     too_large = check_sizes(make_parts(top_folders, sizes, {}), target)
@@ -102,10 +101,8 @@ def _list_faults(entry: zipfile.ZipInfo) -> Iterable[str]:
         yield COMPRESSION
 
 
-def _check_files(
-    opened: zipfile.ZipFile, entries: Iterable[zipfile.ZipInfo], target: Target, size: int
-) -> tuple[list[str], list[str]]:
-    by_name = {entry.filename: entry for entry in entries}
+def _check_files(opened: zipfile.ZipFile, target: Target, size: int) -> tuple[list[str], list[str]]:
+    by_name = {entry.filename: entry for entry in opened.infolist() if not entry.is_dir()}
 
     def read(name: str) -> bytes:
         with opened.open(by_name[name]) as file:

@@ -162,7 +162,8 @@ def write_entry(made: Path, name: str, content: bytes = b"", mode: int = 0o10064
 @pytest.mark.parametrize(
     ("name", "mode", "fault"),
     [("../app.py", 0o100644, OUTSIDE), ("a/../../app.py", 0o100644, OUTSIDE),
-     ("/etc/passwd", 0o100644, OUTSIDE), ("app.py", 0o120777, LINK)],
+     ("/etc/passwd", 0o100644, OUTSIDE), ("../out/", 0o40755, OUTSIDE),
+     ("app.py", 0o120777, LINK)],
 )  # fmt: skip
 def test_names_that_lead_out_and_links_are_refused(
     name: str, mode: int, fault: str, tmp_path: Path
