@@ -10,10 +10,18 @@ A browser on this machine can reach loopback addresses. Three headers reveal its
 """
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-__all__ = ["browser_refusal", "host_refusal"]
+__all__ = ["SINGLE_HEADERS", "browser_refusal", "host_refusal"]
+
+SINGLE_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
+"""The headers that reveal a web page. A request that has one of them twice is refused: the check
+would see one value, and a proxy or the function the other.
+"""
+
+_HOST = re.compile(r"(?:\[([^]]*)]|([^:]*))(?::\d*)?")
 
 
 def host_refusal(
@@ -60,11 +68,9 @@ def browser_refusal(
 
 
 def _name(host: bytes) -> str:
-    """Return the name or address in a Host header, without the port."""
-    text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    """Return the name or address in a Host header, without the port; "" if there is none."""
+    found = _HOST.fullmatch(host.decode("latin-1").lower())
+    return (found[1] or found[2] or "") if found else ""
 
 
 @lru_cache(maxsize=64)

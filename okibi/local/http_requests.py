@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 import httptools
 
+from .browser_requests import SINGLE_HEADERS
+
 __all__ = ["MAX_HEADER_SIZE", "HeadersTooLarge", "HttpRequest", "MalformedRequest", "RequestReader"]
 
 MAX_HEADER_SIZE = (1 << 20) + 4096
@@ -28,8 +30,8 @@ class HeadersTooLarge(Exception):
 class HttpRequest:
     """A request with complete headers. The body may still be arriving.
 
-    Header names are lower case. The last of several equal headers counts; two Host headers are an
-    error.
+    Header names are lower case. The last of several equal headers counts; two of SINGLE_HEADERS
+    are an error.
     """
 
     method: bytes
@@ -156,8 +158,9 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         headers = self._headers if self._request is None else self._request.trailers
         name = name.lower()
-        if name == b"host" and name in headers:
-            raise MalformedRequest("400 Bad Request: too many Host headers")
+        if name in SINGLE_HEADERS and name in headers:
+            title = name.decode().title()
+            raise MalformedRequest(f"400 Bad Request: too many {title} headers")
         headers[name] = value
 
     def on_headers_complete(self) -> None:

@@ -77,6 +77,8 @@ OTHERS = [
     "127.0.0.1@evil.example",
     "10.1.2.3:{port}",
     "[2001:db8::1]:{port}",
+    "[::1].evil.example",
+    "[::1]evil.example:{port}",
     "",
 ]
 
@@ -142,6 +144,14 @@ async def test_a_web_page_cannot_invoke_the_function(header: str) -> None:
             header.format(port=port),
         )
         assert status == 403
+        assert list(function.journal) == []
+
+
+async def test_two_origin_headers_are_refused() -> None:
+    async with opened() as (function, _):
+        own = f"127.0.0.1:{port_of(function)}"
+        twice = ("Origin: http://evil.example", f"Origin: http://{own}")
+        assert await ask_invoke(function, f"Host: {own}", *twice) == 400
         assert list(function.journal) == []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ..browser_requests import browser_refusal, host_refusal
+from ..browser_requests import SINGLE_HEADERS, browser_refusal, host_refusal
 from ..invoke_errors import InvokeError
 from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body
 from .lambda_api.operations import is_lambda_path
@@ -55,9 +55,9 @@ class DevApplication:
         tracked = _TrackedSend(send)
         application = self._choose(scope["path"])
         try:
-            if why := self._refusal(scope):
+            if refused := self._refuse(scope):
                 await read_body(receive, 0)
-                raise InvokeError(403, "AccessDeniedException", why)
+                raise refused
             await application(scope, receive, tracked)
         except ClientLeft:
             return
@@ -79,13 +79,30 @@ class DevApplication:
             return self.trees
         return self.lambda_api if is_lambda_path(path) else self.http
 
-    def _refusal(self, scope: Scope) -> str:
+    def _refuse(self, scope: Scope) -> InvokeError | None:
+        """Return why the request is refused; None if it is served."""
+        if malformed := _describe_malformed(scope):
+            # What follows on the connection may be a part of this request.
+            close = {"Connection": "close"} if scope["http_version"] != "2" else {}
+            return InvokeError(400, "BadRequestException", malformed, headers=close)
         headers = dict(scope["headers"])
-        if b"host" not in headers and scope["http_version"] != "1.0":
-            return "the Host header is missing"
         is_http = self._choose(scope["path"]) is self.http
         refusal = host_refusal if is_http else browser_refusal
-        return refusal(headers, self.allowed_hosts, any_address=self.any_address)
+        why = refusal(headers, self.allowed_hosts, any_address=self.any_address)
+        if b"host" not in headers and scope["http_version"] != "1.0":
+            why = "the Host header is missing"
+        return InvokeError(403, "AccessDeniedException", why) if why else None
+
+
+def _describe_malformed(scope: Scope) -> str:
+    """Return what two programs could read differently in the headers; "" if nothing."""
+    names = [name for name, _ in scope["headers"]]
+    for name in sorted(SINGLE_HEADERS):
+        if names.count(name) > 1:
+            return f"the request has two {name.decode().title()} headers; send one"
+    if b"content-length" in names and b"transfer-encoding" in names:
+        return "the request has Content-Length and Transfer-Encoding; send one of them"
+    return ""
 
 
 @attrs.define(eq=False)

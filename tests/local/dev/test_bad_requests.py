@@ -46,6 +46,22 @@ BAD_REQUESTS = {
     "a long header": (POST + b"X: " + b"x" * 100_000, b"HTTP/1.1 431"),
     "a long path": (b"GET /" + b"x" * 100_000, b"HTTP/1.1 431"),
     "two lengths": (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"HTTP/1.1 400"),
+    "a length and chunks": (
+        POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 400",
+    ),
+    "two Origin headers": (
+        POST + b"Origin: http://evil.example\r\nOrigin: http://localhost\r\n\r\n",
+        b"HTTP/1.1 400",
+    ),
+    "two Origin headers for a function URL": (
+        b"GET / HTTP/1.1\r\n" + HOST + b"Origin: http://a.test\r\nOrigin: http://b.test\r\n\r\n",
+        b"HTTP/1.1 400",
+    ),
+    "two Sec-Fetch-Site headers": (
+        POST + b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Site: none\r\n\r\n",
+        b"HTTP/1.1 400",
+    ),
     "a negative length": (POST + b"Content-Length: -2\r\n\r\n{}", b"HTTP/1.1 400"),
     "two Host headers": (POST + HOST + b"\r\n", b"HTTP/1.1 400"),
     "no Host header": (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400"),
@@ -84,6 +100,15 @@ async def test_the_server_survives_every_bad_request() -> None:
 
             assert answer.startswith(expected), what
             assert (await served.invoke()).status_code == 200, what
+
+
+async def test_what_follows_a_length_and_chunks_is_no_request() -> None:
+    chunks = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    async with serve_functions() as served:
+        answer = await send(served.server.port, (POST + chunks) * 2)
+
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"connection: close" in answer
 
 
 async def test_a_bad_connection_does_not_disturb_another() -> None:

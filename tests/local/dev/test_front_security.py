@@ -21,6 +21,8 @@ FOREIGN_HOSTS = [
     "192.168.0.1",
     "localhost.evil.example",
     "[::2]",
+    "[::1].evil.example",
+    "127.0.0.1:9000.evil.example",
 ]
 OWN_HOSTS = [
     "localhost",
