@@ -54,7 +54,7 @@ def _find_marked(wanted: set[bytes]) -> list[int]:
 class OrphanKiller:
     """A helper process that kills the processes of all sandboxes if this process is killed.
 
-    It also removes the folders of their sockets. No code runs after SIGKILL. The kernel closes this
+    It also removes their temporary folders. No code runs after SIGKILL. The kernel closes this
     process's pipes, and the helper sees the end of its stdin. The helper has its own session, so
     Ctrl-C does not reach it.
     """
@@ -79,7 +79,7 @@ class OrphanKiller:
         self._send(f"{group} {mark}")
 
     def add_folder(self, folder: Path) -> None:
-        """Register a folder to remove, with the files in it."""
+        """Register a folder to remove, with all that is in it."""
         self._send(f"{_FOLDER} {folder}")
 
     def _send(self, line: str) -> None:
@@ -100,11 +100,11 @@ class OrphanKiller:
 def _kill_orphans_at_eof() -> None:
     """Wait until the parent has ended; then kill what remains."""
     groups: dict[str, int] = {}
-    folders: list[Path] = []
+    folders: list[str] = []
     for line in sys.stdin:
         number, _, mark = line.rstrip("\n").partition(" ")
         if number == _FOLDER:
-            folders.append(Path(mark))
+            folders.append(mark)
         else:
             groups[mark] = int(number)
     for group in filter(None, groups.values()):
@@ -112,11 +112,11 @@ def _kill_orphans_at_eof() -> None:
             os.killpg(group, signal.SIGKILL)
     if groups:
         kill_marked(groups, KILL_LIMIT)
+    # Imported here, because it would slow down the start of each `okibi dev`.
+    import shutil
+
     for folder in folders:
-        with suppress(OSError):
-            for file in folder.iterdir():
-                file.unlink()
-            folder.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,18 @@ ServedFunction = Annotated[
     str | None,
     typer.Argument(
         metavar="HANDLER|NAME",
-        help="module.name, or a function's name. Default: all functions of pyproject.toml or of"
-        " --template.",
+        help="module.name, or a function's name. Default: all functions of pyproject.toml, or else"
+        " of the template.",
     ),
 ]
 Template = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="A SAM or CloudFormation template with the functions, as YAML or JSON."
+        "--template",
+        "-t",
+        metavar="FILE",
+        help="A SAM or CloudFormation template with the functions, as YAML or JSON. Default:"
+        " template.yaml, .yml or .json of this folder.",
     ),
 ]
 Parameters = Annotated[

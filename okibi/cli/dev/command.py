@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import attrs
 import trio
@@ -39,9 +40,12 @@ def dev(raw: RawDevOptions) -> int:
     Returns:
         The exit code: 2 for bad input, 130 after Ctrl-C.
     """
-    return run_command(
-        OUTPUT, lambda: partial(_serve, parse_dev_options(raw)), second_signal_kills=True
-    )
+    with TemporaryDirectory(prefix="okibi-dev-") as unpacked:
+        return run_command(
+            OUTPUT,
+            lambda: partial(_serve, parse_dev_options(raw, Path(unpacked))),
+            second_signal_kills=True,
+        )
 
 
 async def _serve(options: DevOptions) -> int:

@@ -19,7 +19,7 @@ from ..arguments import (
     parse_seconds,
 )
 from ..project_reader import read_project
-from ..project_settings import as_stack_name
+from ..project_settings import ProjectSettings, as_stack_name
 from .aws_identity import AwsIdentity, choose_identity
 from .env_file import read_env_file
 from .left_out import LeftOut
@@ -79,8 +79,12 @@ class DevOptions:
     source: Path
 
 
-def parse_dev_options(raw: RawDevOptions) -> DevOptions:
+def parse_dev_options(raw: RawDevOptions, unpacked: Path) -> DevOptions:
     """Parse the options, and read the functions.
+
+    Args:
+        raw: the options as typed.
+        unpacked: where folders are made for the inline code and the zips of a template.
 
     Raises:
         BadInput: an option, the project or the template is wrong.
@@ -93,9 +97,10 @@ def parse_dev_options(raw: RawDevOptions) -> DevOptions:
         allowed_hosts=tuple(raw.allow_hosts),
         data=None if raw.data is None else Path(raw.data),
         retry_delay=parse_seconds("--retry-delay", raw.retry_delay, example="3", zero=True),
+        temporary=unpacked,
     )
     variables = {} if raw.env_file is None else read_env_file(raw.env_file)
-    source, functions, left_out = _read_functions(raw)
+    source, functions, left_out = _read_functions(raw, unpacked)
     served = [_apply(raw, function, identity) for function in functions]
     _check_names(served)
     _check_routes(served)
@@ -123,19 +128,15 @@ def add_variables(
     ]
 
 
-def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[LeftOut]]:
+def _read_functions(
+    raw: RawDevOptions, unpacked: Path
+) -> tuple[Path, list[DevFunction], list[LeftOut]]:
     folder = find_current_folder()
-    if raw.template is None:
+    project = read_project(folder) if raw.template is None else ProjectSettings(folder.name)
+    path = _find_template(raw, project, folder)
+    if path is None:
         if raw.parameters:
-            raise BadInput("--parameter: needs --template")
-        project = read_project(folder)
-        if raw.function is None and not project.functions:
-            for name in TEMPLATES:
-                if (folder / name).is_file():
-                    raise BadInput(
-                        f"which function? give --template {name} for those of {name}, or a handler,"
-                        " as in app.handler"
-                    )
+            raise BadInput("--parameter: needs a template, as in --template template.yaml")
         return folder / "pyproject.toml", *from_project(project, raw.function, folder)
     parameters = dict[str, str]()
     for each in raw.parameters:
@@ -146,11 +147,22 @@ def _read_functions(raw: RawDevOptions) -> tuple[Path, list[DevFunction], list[L
     # PyYAML is imported for a template only.
     from .template_functions import from_template
 
-    path = Path(raw.template)
     # The name that `sam deploy` would ask for.
     stack = as_stack_name(path.resolve().parent.name)
     region = os.environ.get("AWS_REGION") or REGION
-    return path, *from_template(path, parameters, raw.function, stack, region)
+    return path, *from_template(path, parameters, raw.function, stack, region, unpacked)
+
+
+def _find_template(raw: RawDevOptions, project: ProjectSettings, folder: Path) -> Path | None:
+    """Find the template: --template, or as SAM finds one; None if pyproject.toml is asked.
+
+    A handler, and functions of pyproject.toml, win over a template that no option asks for.
+    """
+    if raw.template is not None:
+        return Path(raw.template)
+    if "." in (raw.function or "") or (project.functions and not raw.parameters):
+        return None
+    return next((Path(name) for name in TEMPLATES if (folder / name).is_file()), None)
 
 
 def _apply(raw: RawDevOptions, function: DevFunction, identity: AwsIdentity) -> DevFunction:

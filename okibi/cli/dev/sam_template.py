@@ -86,10 +86,12 @@ class TemplateReader:
     Args:
         folder: the template's folder.
         values: resolves expressions.
+        unpacked: where folders are made for inline code and zips.
     """
 
     folder: Path
     values: TemplateValues
+    unpacked: Path
     left_out: list[LeftOut] = attrs.field(init=False, factory=list[LeftOut])
     mistakes: list[str] = attrs.field(init=False, factory=list[str])
     functions: dict[str, TemplateFunction] = attrs.field(
@@ -185,22 +187,28 @@ class TemplateReader:
             return None
         code = properties.get("CodeUri" if resource["Type"] == SAM else "Code", ".")
         if "InlineCode" in properties:
-            code = {"ZipFile": ""}
+            code = {"ZipFile": properties["InlineCode"]}
+        # With the runtime "provided", the code may be a program in another language.
+        own_program = runtime.startswith(("provided", "custom"))
+        if not own_program and not runtime.startswith("python"):
+            self.leave_out(logical_id, f"Runtime {runtime or 'missing'}; only Python is served")
+            return None
         try:
-            folder, note = find_code(
-                self.folder, self._resolve_code(code), as_mapping(resource.get("Metadata")), handler
-            )
             check_handler(handler)
+            folder, note = find_code(
+                self.folder,
+                self._resolve_code(code),
+                as_mapping(resource.get("Metadata")),
+                handler,
+                self.unpacked / logical_id,
+            )
         except ValueError as error:
             self.leave_out(logical_id, str(error))
             return None
         except BadInput as error:
             self.mistakes.append(f"{logical_id}.Handler: {error}")
             return None
-        # With the runtime "provided", the code may be a program in another language.
-        if not runtime.startswith("python") and not (
-            runtime.startswith(("provided", "custom")) and has_module(folder, handler)
-        ):
+        if own_program and not has_module(folder, handler):
             self.leave_out(logical_id, f"Runtime {runtime or 'missing'}; only Python is served")
             return None
         if note:

@@ -1,23 +1,30 @@
-"""Find the folder with a function's code, from the template's CodeUri or Code."""
+"""Find the code of a template's function: a folder, a local zip, or a text in the template."""
 
+import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .template_file import as_mapping
+
 __all__ = ["find_code", "has_module"]
+
+CFN_RESPONSE = Path(__file__).with_name("cfnresponse.py")
 
 
 def find_code(
-    base: Path, code: object, metadata: Mapping[str, Any], handler: str
+    base: Path, code: object, metadata: Mapping[str, Any], handler: str, unpacked: Path
 ) -> tuple[Path, str]:
-    """Find the folder with a function's code.
+    """Find the folder with a function's code, or make it.
 
     Args:
         base: the template's folder; paths are relative to it.
-        code: CodeUri (SAM) or Code (CloudFormation), resolved.
+        code: CodeUri (SAM) or Code (CloudFormation), resolved; inline code as `{"ZipFile": text}`.
         metadata: of the resource. The CDK writes the path of the code there.
         handler: as in `app.handler`. A package in a bucket or a zip is served from the template's
-            folder, if the handler's module is there.
+            folder, if the handler's module is there: a saved file is live then.
+        unpacked: the folder to make for inline code, or for what is in a zip.
 
     Returns:
         The folder, and a note if it is not the one that the template names; else an empty text.
@@ -25,22 +32,57 @@ def find_code(
     Raises:
         ValueError: there is no folder with the code.
     """
+    if "ZipFile" in (own := as_mapping(code)):
+        return _write_inline(own["ZipFile"], unpacked), ""
     if isinstance(asset := metadata.get("aws:asset:path"), str):
         code = asset
+    package = None
     if isinstance(code, str) and not code.startswith("s3://"):
-        folder = base / code
-        if folder.is_dir():
-            return folder, ""
-        if folder.is_file() and folder.suffix == ".py":
+        package = base / code
+        if package.is_dir():
+            return package, ""
+        if package.is_file() and package.suffix == ".py":
             # The package that SAM makes of one file.
-            return folder.parent, ""
-        if folder.suffix not in (".zip", ".jar"):
+            return package.parent, ""
+        if package.suffix not in (".zip", ".jar"):
             raise ValueError(f"there is no folder {code}")
-    if isinstance(code, dict) and "ZipFile" in code:
-        raise ValueError("its code is in the template; write it to a file")
-    if not has_module(base, handler):
+    if has_module(base, handler):
+        return base, "served from the template's folder, not from the package"
+    if package is None or not package.is_file():
         raise ValueError("its code is in a package, and not in the template's folder")
-    return base, "served from the template's folder, not from the package"
+    _unpack(package, unpacked)
+    return unpacked, f"unpacked once; start okibi dev again for a new {package.name}"
+
+
+def _write_inline(text: object, folder: Path) -> Path:
+    """Write inline code as CloudFormation packages it, beside its module for custom resources.
+
+    Raises:
+        ValueError: the code has a value that only AWS knows.
+    """
+    if not isinstance(text, str):
+        raise ValueError("its code is known on AWS only")  # noqa: TRY004, a fact of the template
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "index.py").write_text(text, "utf-8")
+    shutil.copy(CFN_RESPONSE, folder)
+    return folder
+
+
+def _unpack(package: Path, folder: Path) -> None:
+    """Unpack a zip as Lambda does, with the rights of its files.
+
+    Raises:
+        ValueError: the file is no zip, or damaged.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        with zipfile.ZipFile(package) as archive:
+            for member in archive.infolist():
+                file = Path(archive.extract(member, folder))
+                if (member.external_attr >> 16) & 0o111 and file.is_file():
+                    file.chmod(0o700)
+    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        raise ValueError(f"{package}: {error}") from error
 
 
 def has_module(folder: Path, handler: str) -> bool:

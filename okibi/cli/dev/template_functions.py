@@ -23,7 +23,12 @@ VARIABLE = re.compile(r"\{[^+}]+")
 
 
 def from_template(
-    path: Path, parameters: Mapping[str, str], asked: str | None, stack_name: str, region: str
+    path: Path,
+    parameters: Mapping[str, str],
+    asked: str | None,
+    stack_name: str,
+    region: str,
+    unpacked: Path,
 ) -> tuple[list[DevFunction], list[LeftOut]]:
     """Make the functions of a SAM or CloudFormation template.
 
@@ -32,6 +37,7 @@ def from_template(
         parameters: the values of --parameter.
         asked: a function's name or logical id; None for all.
         stack_name, region: of `AWS::StackName` and `AWS::Region`.
+        unpacked: where folders are made for inline code and zips.
 
     Returns:
         The functions, and what `okibi dev` does not do.
@@ -42,7 +48,7 @@ def from_template(
     template, duplicates = read_template(path)
     check_parameters(template, parameters)
     values = TemplateValues(template, parameters, stack_name, region)
-    reader = TemplateReader(path.resolve().parent, values)
+    reader = TemplateReader(path.resolve().parent, values, unpacked)
     for duplicate in duplicates:
         reader.leave_out(duplicate, "it is there twice; the last one counts, as on AWS")
     config = reader.folder / "samconfig.toml"

@@ -37,6 +37,7 @@ class ApiSettings:
     cors: Cors | None = None
     binary_media_types: Sequence[str] = ()
     stage: str = "Prod"
+    multi_value_headers: bool = False
 
 
 def find_resource(reader: TemplateReader, reference: object) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def add_route(
         path = path.removesuffix("/")
     try:
         method = "ANY" if method in ANY else method.upper()
-        route = Route(method, path, api.kind, api.cors, binary, api.stage)
+        route = Route(method, path, api.kind, api.cors, binary, api.stage, api.multi_value_headers)
     except ValueError as error:
         reader.mistakes.append(f"{where}: {error}")
         return

@@ -12,6 +12,7 @@ from ...local.dev.dev_function import Schedule
 from ...local.dev.scheduler import scheduled_event
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
+from .template_load_balancer import read_listener, read_listener_rule
 from .template_open_api import read_definition
 from .template_routes import (
     FORMAT_2,
@@ -35,6 +36,7 @@ SILENT = (
     *("AWS::Lambda::CapacityProvider", "AWS::Serverless::CapacityProvider", "AWS::EC2::"),
     *("AWS::ApiGatewayV2::", "AWS::ApiGateway::", "AWS::Serverless::Api"),
     *("AWS::Serverless::HttpApi", "AWS::KMS::", "AWS::Route53::", "AWS::CertificateManager::"),
+    "AWS::ElasticLoadBalancingV2::",
 )
 NOT_DONE: Mapping[str, str] = {
     "AWS::CloudFormation::Stack": "a nested stack; serve its own template",
@@ -42,7 +44,6 @@ NOT_DONE: Mapping[str, str] = {
     "AWS::Lambda::EventSourceMapping": NO_SOURCE,
     "AWS::ApiGatewayV2::Authorizer": NO_AUTHORIZER,
     "AWS::ApiGateway::Authorizer": NO_AUTHORIZER,
-    "AWS::ElasticLoadBalancingV2::ListenerRule": "rules of a load balancer are not read",
 }
 
 STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment")
@@ -74,6 +75,8 @@ def read_triggers(reader: TemplateReader) -> None:
         "AWS::ApiGateway::RestApi": _read_rest_api,
         "AWS::Serverless::Api": _read_sam_rest_api,
         "AWS::Serverless::HttpApi": _read_sam_http_api,
+        "AWS::ElasticLoadBalancingV2::Listener": read_listener,
+        "AWS::ElasticLoadBalancingV2::ListenerRule": read_listener_rule,
     }
     for logical_id, condition in reader.values.conditions_not_met.items():
         if as_mapping(reader.values.template["Resources"][logical_id]).get("Type") in FUNCTIONS:

@@ -204,6 +204,8 @@ class Route:
         binary_media_types: media types that a REST API passes as Base64 (API Gateway
             BinaryMediaTypes), such as `image/png`, `image/*` or `*/*`.
         stage: the stage of a REST API, as its events name it.
+        multi_value_headers: whether a load balancer sends and reads headers and parameters with all
+            of their values (`lambda.multi_value_headers.enabled` of a target group).
 
     Raises:
         ValueError: a field is invalid; the message begins with the name of the field.
@@ -220,6 +222,7 @@ class Route:
         default=(), converter=_texts, validator=_check_texts
     )
     stage: str = "Prod"
+    multi_value_headers: bool = attrs.field(default=False, validator=_check_flag)
 
     @property
     def is_default(self) -> bool:

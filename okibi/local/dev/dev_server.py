@@ -46,6 +46,7 @@ class DevServerOptions:
         retry_delay: seconds before the first retry of an asynchronous event.
         report: called with what happens to the functions, to queued events and to HTTP requests,
             log lines included.
+        temporary: a folder to remove if this process is killed; None for none.
 
     Example:
         DevServerOptions(port=0, data=Path("events"))
@@ -57,6 +58,7 @@ class DevServerOptions:
     data: Path | None = None
     retry_delay: float = DEFAULT_RETRY_DELAY
     report: Callable[[DevEvent | QueueReport | HttpReport], None] = ignore
+    temporary: Path | None = None
 
 
 @attrs.define(eq=False)
@@ -117,6 +119,8 @@ async def open_dev_server(
             stack.push_async_callback(listener.aclose)
         orphan_killer = OrphanKiller()
         stack.callback(orphan_killer.dismiss)
+        if options.temporary is not None:
+            orphan_killer.add_folder(options.temporary)
         pools = dict[str, SandboxPool]()
         for function in functions:
             pools[function.name] = await stack.enter_async_context(

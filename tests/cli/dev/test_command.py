@@ -89,10 +89,12 @@ def test_a_function_that_does_not_start_is_served_after_the_next_save(
 
 OWN_FILES = """
 import sys
+from pathlib import Path
 from okibi.cli.dev.command import _list_own_files
 from okibi.cli.dev.options import RawDevOptions, parse_dev_options
 
-print(*_list_own_files(parse_dev_options(RawDevOptions("app.handler", data="kept"))), flush=True)
+options = parse_dev_options(RawDevOptions("app.handler", data="kept"), Path("unpacked"))
+print(*_list_own_files(options), flush=True)
 """
 
 

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def parse(**options: object) -> DevOptions:
-    return parse_dev_options(RawDevOptions(**options))  # type: ignore[arg-type]
+    return parse_dev_options(RawDevOptions(**options), Path("unpacked"))  # type: ignore[arg-type]
 
 
 def test_a_handler_needs_no_project(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_crash_reports_show_values_unless_the_shell_says_otherwise(
         ({"function": "app.f", "retry_delay": "-1"}, "--retry-delay -1: must be seconds >= 0"),
         ({"function": "app.f", "managed_instances": "0"}, "--managed-instances 0: must be an"),
         ({"function": "app.f", "attach": "x"}, "--attach x: no such function; served: "),
-        ({"function": "app.f", "parameters": ["A=1"]}, "--parameter: needs --template"),
+        ({"function": "app.f", "parameters": ["A=1"]}, "--parameter: needs a template"),
         ({"template": "t.yaml", "parameters": ["secret"]}, "--parameter secret: must be NAME="),
         ({"template": "gone.yaml"}, "--template gone.yaml: cannot be read"),
         ({"function": "app.f", "env_file": "gone"}, "--env-file gone: cannot be read"),
@@ -137,11 +137,38 @@ def test_a_wrong_option_is_named(options: dict[str, object], reason: str) -> Non
         parse(**options)
 
 
-def test_a_template_in_the_folder_is_named(folder: Path) -> None:
-    (folder / "template.yaml").touch()
+TEMPLATE = """
+Resources:
+  Visits:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: app.visits, Runtime: python3.13, Timeout: !Ref Limit}
+Parameters: {Limit: {Type: Number, Default: 7}}
+"""
 
-    with pytest.raises(BadInput, match=r"which function\? give --template template.yaml"):
-        parse()
+
+@pytest.mark.parametrize("asked", [None, "Visits"])
+@pytest.mark.parametrize("name", ["template.yaml", "template.yml", "template.json"])
+def test_a_template_in_the_folder_is_found_as_sam_finds_it(
+    name: str, asked: str | None, folder: Path
+) -> None:
+    (folder / name).write_text(TEMPLATE)
+    (folder / "pyproject.toml").write_text("[project]\nname = 'shop'\n")
+
+    options = parse(function=asked, parameters=["Limit=9"])
+
+    assert [each.settings.handler for each in options.functions] == ["app.visits"]
+    assert options.functions[0].settings.timeout == 9
+    assert options.source == Path(name)
+
+
+def test_functions_of_pyproject_and_a_handler_win_over_a_template(folder: Path) -> None:
+    (folder / "template.yaml").write_text(TEMPLATE)
+
+    assert parse(function="app.other").functions[0].settings.handler == "app.other"
+    (folder / "pyproject.toml").write_text(PROJECT)
+    assert [each.name for each in parse().functions] == ["visits", "many", "restored"]
+    for asked in ({"template": "template.yaml"}, {"parameters": ["Limit=9"]}):
+        assert [each.name for each in parse(**asked).functions] == ["Visits"]
 
 
 def test_the_same_route_twice_is_named_before_anything_starts(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def read(
     (folder / "app.py").touch()
     (folder / "template.yaml").write_text(text)
     path = folder / "template.yaml"
-    functions, left_out = from_template(path, {}, asked, "visits", "us-east-1")
+    unpacked = folder / "unpacked"
+    functions, left_out = from_template(path, {}, asked, "visits", "us-east-1", unpacked)
     return (
         {function.name: function for function in functions},
         {each.resource: each.reason for each in left_out if "Runtime" not in each.resource},
@@ -161,6 +163,54 @@ def test_code_in_one_file_is_served_from_its_folder(tmp_path: Path) -> None:
 
     assert functions["Visits"].settings.task_root == tmp_path.resolve()
     assert left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("AWS::Serverless::Function", {"InlineCode": {"Fn::Sub": "A = '${AWS::Region}'\n"}}),
+        (
+            "AWS::Lambda::Function",
+            {"Code": {"ZipFile": {"Fn::Join": ["\n", ["A = 'us-east-1'", ""]]}}},
+        ),
+    ],
+)
+def test_inline_code_is_served_from_a_private_folder(
+    kind: str, code: dict[str, Any], tmp_path: Path
+) -> None:
+    template = json.loads(function(Handler="index.handler", **code))
+    template["Resources"]["Visits"]["Type"] = kind
+
+    functions, left_out = read(tmp_path, json.dumps(template))
+
+    folder = functions["Visits"].settings.task_root
+    assert folder.is_relative_to(tmp_path / "unpacked")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "index.py").read_text() == "A = 'us-east-1'\n"
+    # CloudFormation adds the module of custom resources to inline code.
+    assert (folder / "cfnresponse.py").is_file()
+    assert left_out == {}
+
+
+def test_a_local_zip_is_unpacked_unless_its_code_lies_beside_the_template(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "built.zip", "w") as archive:
+        program = zipfile.ZipInfo("bin/program")
+        program.external_attr = 0o100755 << 16
+        archive.writestr(program, "#!/bin/sh\n")
+        archive.writestr("built.py", "")
+    uri = "built.zip"
+
+    unpacked, left_out = read(tmp_path, function(CodeUri=uri, Handler="built.handler"))
+    beside, noted = read(tmp_path, function(CodeUri=uri))
+
+    folder = unpacked["Visits"].settings.task_root
+    assert folder.is_relative_to(tmp_path / "unpacked")
+    assert os.access(folder / "bin" / "program", os.X_OK)
+    assert left_out == {
+        "Visits.CodeUri": "unpacked once; start okibi dev again for a new built.zip"
+    }
+    assert beside["Visits"].settings.task_root == tmp_path
+    assert noted == {"Visits.CodeUri": "served from the template's folder, not from the package"}
 
 
 def test_a_name_too_long_with_the_name_of_the_stack_is_not_used(tmp_path: Path) -> None:
@@ -323,7 +373,11 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
             "Visits.Environment.Variables: must be a mapping",
         ),
         ({"Events": [{"Type": "Api"}]}, "Visits.Events: must be a mapping"),
-        ({"InlineCode": "pass"}, "no function that okibi dev can serve .*its code is in the templ"),
+        ({"InlineCode": {"Fn::ImportValue": "code"}}, "can serve .*its code is known on AWS only"),
+        (
+            {"CodeUri": "broken.zip", "Handler": "built.f"},
+            r"can serve .*broken\.zip: File is not a zip file",
+        ),
         ({"Handler": {"Ref": "A"}}, "Visits.Handler: A is neither a parameter nor a resource"),
         ({"CodeUri": "gone"}, "no function that okibi dev can serve .*there is no folder gone"),
         (
@@ -336,6 +390,7 @@ def test_layers_of_the_template_are_on_the_path_of_python(tmp_path: Path) -> Non
 def test_a_wrong_template_names_resource_and_property(
     properties: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "broken.zip").write_text("no zip")
     with pytest.raises(BadInput, match=reason):
         read(tmp_path, function(**properties))
 
@@ -556,4 +611,64 @@ def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
         "GetItem.AuthorizationType": "every caller is let in",
         "Mapping": "nothing polls or sends here; try okibi event, or okibi invoke --sample",
         "Nested": "a nested stack; serve its own template",
+    }
+
+
+LOAD_BALANCER = """
+Resources:
+  Visits: {Type: AWS::Lambda::Function, Properties: {Handler: app.f, Runtime: python3.13, Code: .}}
+  Site: {Type: AWS::ElasticLoadBalancingV2::LoadBalancer}
+  Group:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties:
+      TargetType: lambda
+      Targets: [{Id: !GetAtt Visits.Arn}]
+      TargetGroupAttributes: [{Key: lambda.multi_value_headers.enabled, Value: "true"}]
+  Machines: {Type: AWS::ElasticLoadBalancingV2::TargetGroup, Properties: {TargetType: ip}}
+  Http:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties: {DefaultActions: [{Type: forward, TargetGroupArn: !Ref Group}]}
+  Api:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      Actions:
+        - {Type: authenticate-oidc}
+        - {Type: forward, ForwardConfig: {TargetGroups: [{TargetGroupArn: !Ref Group}]}}
+      Conditions:
+        - {Field: path-pattern, Values: ["/api/*", "/v1/?"]}
+        - {Field: http-request-method, HttpRequestMethodConfig: {Values: [GET, PUT]}}
+        - {Field: host-header, HostHeaderConfig: {Values: [api.example]}}
+  Query:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      Actions: [{Type: forward, TargetGroupArn: !Ref Group}]
+      Conditions: [{Field: query-string, QueryStringConfig: {Values: [{Value: a}]}}]
+  Old:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      Actions: [{Type: redirect, RedirectConfig: {StatusCode: HTTP_301}}]
+      Conditions: [{Field: path-pattern, PathPatternConfig: {Values: [/old]}}]
+  Others:
+    Type: AWS::ElasticLoadBalancingV2::ListenerRule
+    Properties:
+      Actions: [{Type: forward, TargetGroupArn: !Ref Machines}]
+      Conditions: [{Field: path-pattern, PathPatternConfig: {Values: [/machines]}}]
+"""
+
+
+def test_rules_of_a_load_balancer_are_routes_or_listed(tmp_path: Path) -> None:
+    functions, left_out = read(tmp_path, LOAD_BALANCER)
+
+    assert functions["Visits"].routes == tuple(
+        Route(method, path, "alb", multi_value_headers=True)
+        for method, path in [
+            ("ANY", "/*"), ("GET", "/api/*"), ("PUT", "/api/*"), ("GET", "/v1/?"), ("PUT", "/v1/?"),
+        ]
+    )  # fmt: skip
+    assert left_out == {
+        "Api.authenticate-oidc": "every caller is let in",
+        "Api.host-header": "every host is served",
+        "Query.query-string": "no condition that is served; the rule is left out",
+        "Old.redirect": "only forward to a function is served",
+        "Others": "it invokes no function that is served",
     }

@@ -20,7 +20,7 @@ from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader, stream_
 from .http_api import HTTP_API, NOT_FOUND
 from .http_service import HttpService
 from .incoming_request import IncomingRequest
-from .load_balancer import LOAD_BALANCER
+from .load_balancer import LOAD_BALANCER, MULTI_VALUE_LOAD_BALANCER
 from .outgoing_response import MalformedResult, OutgoingResponse, json_answer
 from .rest_api import MISSING_ROUTE, rest_api
 from .route_table import RouteMatch, RouteTable
@@ -144,15 +144,8 @@ class HttpFront:
             if asked is not None and asked.route.cors is not None and asked.route.kind != "alb":
                 match = asked
         if match is not None:
-            kind, binary = match.route.kind, tuple(match.route.binary_media_types)
-            return _Target(
-                self.pools[match.function],
-                rest_api(binary) if binary else _SERVICES[kind],
-                match,
-                kind,
-                match.route.cors,
-                path,
-            )
+            route, pool = match.route, self.pools[match.function]
+            return _Target(pool, _choose_service(route), match, route.kind, route.cors, path)
         if len(self.pools) == 1:
             (pool,) = self.pools.values()
             if pool.function.url is not None and not pool.function.routes:
@@ -300,6 +293,12 @@ class HttpFront:
 
     def _log(self, target: _Target, text: str) -> None:
         self.report(LogLine(target.match.function, f"{target.service.title}{text}"))
+
+
+def _choose_service(route: Route) -> HttpService:
+    if route.binary_media_types:
+        return rest_api(tuple(route.binary_media_types))
+    return MULTI_VALUE_LOAD_BALANCER if route.multi_value_headers else _SERVICES[route.kind]
 
 
 async def _read_head(stream: ResponseStream) -> OutgoingResponse | None:

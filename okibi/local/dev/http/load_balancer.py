@@ -1,11 +1,15 @@
 """Application Load Balancers with a function as target.
 
 A load balancer does not decode query parameters. It sends the last of several equal headers and
-parameters: multi-value headers are not enabled. (Elastic Load Balancing: Lambda functions as
-targets.)
+parameters, or all of them if its target group enables multi-value headers. (Elastic Load Balancing:
+Lambda functions as targets.)
 """
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
+
+import attrs
 
 from ...settings import ACCOUNT_ID, REGION
 from .http_service import HttpService
@@ -18,12 +22,13 @@ from .outgoing_response import (
     drop_headers,
     parse_result,
     read_body,
+    read_list,
     read_object,
     read_status,
 )
 from .route_table import RouteMatch
 
-__all__ = ["LOAD_BALANCER"]
+__all__ = ["LOAD_BALANCER", "MULTI_VALUE_LOAD_BALANCER"]
 
 _LIMIT = 1024 * 1024
 """Bytes of a request's body, and of the function's result, at most."""
@@ -33,25 +38,46 @@ _TARGET_GROUP = (
 )
 
 
-def make_event(request: IncomingRequest, match: RouteMatch) -> dict[str, Any]:
-    """Return the event of a request."""
-    query: dict[str, str] = {}
-    for field in filter(None, request.raw_query.split("&")):
-        name, _, value = field.partition("=")
-        query[name] = value
+def make_event(
+    request: IncomingRequest, match: RouteMatch, *, multi_value: bool = False
+) -> dict[str, Any]:
+    """Return the event of a request.
+
+    Args:
+        request: the request.
+        match: its route.
+        multi_value: whether multi-value headers are enabled.
+    """
+    fields = [field.partition("=") for field in request.raw_query.split("&") if field]
+    query = [(name, value) for name, _, value in fields]
     body, encoded = encode_body(request)
+    headers = request.forwarded_headers()
+    values: dict[str, Any] = {"queryStringParameters": dict(query), "headers": dict(headers)}
+    if multi_value:
+        values = {
+            "multiValueQueryStringParameters": _collect(query),
+            "multiValueHeaders": _collect(headers),
+        }
     return {
         "requestContext": {"elb": {"targetGroupArn": _TARGET_GROUP}},
         "httpMethod": request.method,
         "path": request.raw_path,
-        "queryStringParameters": query,
-        "headers": dict(request.forwarded_headers()),
+        **values,
         "body": body,
         "isBase64Encoded": encoded,
     }
 
 
-def make_response(payload: bytes, request: IncomingRequest) -> OutgoingResponse:
+def _collect(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found = dict[str, list[str]]()
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def make_response(
+    payload: bytes, request: IncomingRequest, *, multi_value: bool = False
+) -> OutgoingResponse:
     """Return the response for the payload of a successful invocation.
 
     Raises:
@@ -61,13 +87,20 @@ def make_response(payload: bytes, request: IncomingRequest) -> OutgoingResponse:
         raise MalformedResult(f"the response is larger than {_LIMIT} bytes")
     result = read_object(parse_result(payload), "the response")
     status = read_status(result.get("statusCode"))
-    fields = read_object(result.get("headers") or {}, "headers")
-    headers = [check_header(name, value) for name, value in fields.items()]
+    read, ignored = "headers", "multiValueHeaders"
+    if multi_value:
+        read, ignored = ignored, read
+    fields = read_object(result.get(read) or {}, read)
+    headers = [
+        check_header(name, value)
+        for name, own in fields.items()
+        for value in (read_list(own, f"{read}: {name!r:.80}") if multi_value else [own])
+    ]
     headers = add_content_type(drop_headers(headers, remap=False), "application/octet-stream")
     body = read_body(result.get("body"), decode=result.get("isBase64Encoded") is True)
     remark = ""
-    if result.get("multiValueHeaders") and not fields:
-        remark = "multiValueHeaders is ignored: this load balancer reads headers"
+    if result.get(ignored) and not fields:
+        remark = f"{ignored} is ignored: this load balancer reads {read}"
     return OutgoingResponse(status, headers, body, remark)
 
 
@@ -97,4 +130,10 @@ LOAD_BALANCER = HttpService(
     late=_page(504, "Gateway Time-out"),
     answer_headers=_answer_headers,
     body_limit=_LIMIT,
+)
+
+MULTI_VALUE_LOAD_BALANCER = attrs.evolve(
+    LOAD_BALANCER,
+    make_event=partial(make_event, multi_value=True),
+    make_response=partial(make_response, multi_value=True),
 )

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from okibi.local.dev.dev_function import Route
+from okibi.local.dev.http.http_service import HttpService
 from okibi.local.dev.http.incoming_request import IncomingRequest
-from okibi.local.dev.http.load_balancer import LOAD_BALANCER
+from okibi.local.dev.http.load_balancer import LOAD_BALANCER, MULTI_VALUE_LOAD_BALANCER
 from okibi.local.dev.http.outgoing_response import MalformedResult, OutgoingResponse
 from okibi.local.dev.http.route_table import RouteMatch
 
@@ -21,8 +22,8 @@ REQUEST = IncomingRequest(
 )
 
 
-def respond(result: object) -> OutgoingResponse:
-    return LOAD_BALANCER.make_response(json.dumps(result).encode(), REQUEST)
+def respond(result: object, service: HttpService = LOAD_BALANCER) -> OutgoingResponse:
+    return service.make_response(json.dumps(result).encode(), REQUEST)
 
 
 def test_single_values_are_the_last_and_parameters_stay_encoded() -> None:
@@ -40,6 +41,23 @@ def test_single_values_are_the_last_and_parameters_stay_encoded() -> None:
         "x-forwarded-proto": "http",
     }
     assert (event["body"], event["isBase64Encoded"]) == ("", False)
+
+
+def test_a_target_group_may_enable_multi_value_headers() -> None:
+    event = MULTI_VALUE_LOAD_BALANCER.make_event(REQUEST, MATCH)
+    result = {
+        "statusCode": 200,
+        "multiValueHeaders": {"set-cookie": ["a=1", "b=2"], "content-type": ["text/plain"]},
+    }
+
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", "%2F+2"], "b": [""]}
+    assert event["multiValueHeaders"]["x-many"] == ["1", "2"]
+    assert {"headers", "queryStringParameters"}.isdisjoint(event)
+    assert respond(result, MULTI_VALUE_LOAD_BALANCER) == OutgoingResponse(
+        200, [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("content-type", "text/plain")]
+    )
+    ignored = respond({"statusCode": 200, "headers": {"a": "1"}}, MULTI_VALUE_LOAD_BALANCER)
+    assert ignored.remark == "headers is ignored: this load balancer reads multiValueHeaders"
 
 
 def test_a_load_balancer_ignores_multi_value_headers() -> None:
