@@ -64,11 +64,16 @@ def make_dev_function(function: ProjectFunction, folder: Path) -> DevFunction:
                 for each in (function.schedule,)
                 if each is not None
             ],
-            runtime=f"python{function.python}",
+            runtime=_name_runtime(function),
             architecture=function.architecture,
         )
     except ValueError as error:
         raise BadInput(f"pyproject.toml: [tool.okibi.functions.{function.name}] {error}") from error
+
+
+def _name_runtime(function: ProjectFunction) -> str:
+    kind = function.runtime.kind
+    return f"python{function.python}" if kind == "managed" else kind
 
 
 def _make_url(function: ProjectFunction) -> FunctionUrl:

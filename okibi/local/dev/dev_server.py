@@ -29,6 +29,9 @@ __all__ = ["DEFAULT_PORT", "DevServer", "DevServerOptions", "open_dev_server"]
 
 DEFAULT_PORT = 9000
 
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a program on this machine reaches a server that listens on all addresses."""
+
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
 
@@ -114,6 +117,8 @@ async def open_dev_server(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"functions must be one or more with different names, got {names}")
     listeners = await open_listeners(options.port, host=options.host, backlog=BACKLOG)
+    address: tuple[str, int] = listeners[0].socket.getsockname()[:2]
+    host, port = address
     async with AsyncExitStack() as stack:
         for listener in listeners:
             stack.push_async_callback(listener.aclose)
@@ -124,7 +129,12 @@ async def open_dev_server(
         pools = dict[str, SandboxPool]()
         for function in functions:
             pools[function.name] = await stack.enter_async_context(
-                open_sandbox_pool(function, report=options.report, orphan_killer=orphan_killer)
+                open_sandbox_pool(
+                    function,
+                    report=options.report,
+                    orphan_killer=orphan_killer,
+                    endpoint=_make_url(_LOCAL.get(host, host), port),
+                )
             )
         queue = await stack.enter_async_context(
             open_event_queue(
@@ -136,12 +146,14 @@ async def open_dev_server(
         )
         # The sandboxes start during this import.
         serve_application = await trio.to_thread.run_sync(_import_http_server)
-        host, port = listeners[0].socket.getsockname()[:2]
         application = _build_application(pools, queue, options, _is_loopback(host))
         nursery = await stack.enter_async_context(open_background_nursery())
         nursery.start_soon(serve_application, application, listeners)
-        address = f"[{host}]" if ":" in host else host
-        yield DevServer(f"http://{address}:{port}", pools, queue)
+        yield DevServer(_make_url(host, port), pools, queue)
+
+
+def _make_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _import_http_server() -> Callable[..., Awaitable[None]]:

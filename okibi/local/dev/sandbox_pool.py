@@ -24,9 +24,9 @@ from .changed_modules import delete_bytecode, find_syntax_error
 from .dev_function import DevFunction
 from .function_pool import FunctionPool
 from .invocation_events import DevEvent, FunctionFailure, Reloaded, ReloadFailed, SourceChanged
-from .observed_settings import observed_settings
 from .pool_rules import choose_sandbox, may_start_sandbox, refusal
 from .pooled_sandbox import PooledSandbox
+from .sandbox_settings import sandbox_settings
 
 __all__ = ["IDLE_TIMEOUT", "SandboxPool", "open_sandbox_pool"]
 
@@ -71,6 +71,7 @@ class SandboxPool(FunctionPool):
     _idle_timeout: float
     socket_folder: Path
     """The folder of the sockets on which the sandboxes answer with their trees."""
+    _endpoint: str = ""
     _sandboxes: list[PooledSandbox | AttachedRuntime] = attrs.field(
         factory=list["PooledSandbox | AttachedRuntime"], init=False
     )
@@ -173,7 +174,7 @@ class SandboxPool(FunctionPool):
     ) -> PooledSandbox:
         self._started += 1
         self._running += 1
-        settings = observed_settings(self.function.settings, self.socket_folder)
+        settings = sandbox_settings(self.function, self.socket_folder, self._endpoint)
         sandbox = PooledSandbox(
             attrs.evolve(self.function, settings=settings),
             self._started,
@@ -327,6 +328,7 @@ async def open_sandbox_pool(
     start_ahead: bool = True,
     idle_timeout: float = IDLE_TIMEOUT,
     orphan_killer: OrphanKiller | None = None,
+    endpoint: str = "",
 ) -> AsyncGenerator[SandboxPool]:
     """Serve a function in sandboxes until the block ends. No process remains then.
 
@@ -340,6 +342,7 @@ async def open_sandbox_pool(
         start_ahead: start the first sandbox at once.
         idle_timeout: seconds after which an idle sandbox ends; `math.inf` for never.
         orphan_killer: kills the processes if this process is killed. Pools can share it.
+        endpoint: the URL of Lambda's API for the function (`sandbox_settings`).
 
     Raises:
         OSError: the port for the debugged runtime is in use.
@@ -356,8 +359,9 @@ async def open_sandbox_pool(
             orphan_killer.add_folder(Path(folder))
         async with open_background_nursery() as nursery:
             pool = SandboxPool(
-                function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder)
-            )
+                function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder),
+                endpoint,
+            )  # fmt: skip
             pool.open(listeners)
             try:
                 yield pool

@@ -87,6 +87,33 @@ def test_a_function_that_does_not_start_is_served_after_the_next_save(
         assert httpx.get(dev.url).text == "local"
 
 
+CALLER = """
+import boto3, json
+def handler(event, context):
+    answer = boto3.client("lambda").invoke(FunctionName="Long", Payload="5000000")
+    return {"é": len(json.load(answer["Payload"]))}
+"""
+TWO_FUNCTIONS = """
+Globals: {Function: {Runtime: python3.13, Handler: index.handler, Timeout: 60}}
+Resources:
+  Caller: {Type: AWS::Serverless::Function, Properties: {CodeUri: ., Handler: caller.handler}}
+  Long:
+    Type: AWS::Serverless::Function
+    Properties: {InlineCode: "def handler(size, context): return 'é' * (size // 2)"}
+"""
+
+
+def test_a_function_of_a_template_invokes_another_as_on_lambda(folder: Path) -> None:
+    (folder / "caller.py").write_text(CALLER)
+    (folder / "template.yaml").write_text(TWO_FUNCTIONS)
+
+    with run_okibi_dev(folder) as dev:
+        answer = httpx.get(f"{dev.url}/lambda-url/Caller/", timeout=HANG)
+
+    # Python 3.13's runtime does not escape: 5 MB of text stay below the limit of 6.
+    assert answer.content == '{"é":2500000}'.encode()
+
+
 OWN_FILES = """
 import sys
 from pathlib import Path

@@ -67,6 +67,7 @@ def test_what_okibi_template_writes_is_served_as_from_pyproject(
     assert found.schedules == expected.schedules
     assert found.url == expected.url
     assert found.architecture == expected.architecture
+    assert found.runtime == expected.runtime
 
 
 # -- SAM
