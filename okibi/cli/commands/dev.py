@@ -72,7 +72,15 @@ Freeze = Annotated[
     typer.Option("--freeze/--no-freeze", help="Stop idle sandboxes (SIGSTOP), as Lambda does."),
 ]
 Reload = Annotated[
-    bool, typer.Option("--reload/--no-reload", help="Serve changed files when they are saved.")
+    bool,
+    typer.Option("--reload/--no-reload", help="Serve changed Python files when they are saved."),
+]
+Watch = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Files that are reloaded besides Python's, e.g. 'templates/*'. Repeat for more.",
+    ),
 ]
 Attach = Annotated[
     str | None,
@@ -111,6 +119,7 @@ def dev(
     timeout: TimeoutOfAll = None,
     freeze: Freeze = True,
     reload: Reload = True,
+    watch: Watch = None,
     attach: Attach = None,
     data: Data = None,
     retry_delay: RetryDelay = "1",
@@ -131,6 +140,7 @@ def dev(
         function=function, template=template, parameters=parameter or (), port=port, host=host,
         allow_hosts=allow_host or (), env_file=env_file, concurrency=concurrency,
         managed_instances=managed_instances, timeout=timeout, freeze=freeze, reload=reload,
-        attach=attach, data=data, retry_delay=retry_delay, aws=aws, profile=profile,
+        watch=watch or (), attach=attach, data=data, retry_delay=retry_delay, aws=aws,
+        profile=profile,
     )  # fmt: skip
     raise typer.Exit(dev(raw))

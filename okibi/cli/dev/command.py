@@ -1,11 +1,8 @@
 """`okibi dev`: serve functions on this machine until Ctrl-C."""
 
 import errno
-import os
-import stat
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -100,7 +97,8 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
         url=server.url,
         functions=options.functions,
         identity=describe_identity(options.identity, options.variables),
-        reload=options.reload,
+        reload=_list_reloaded(options),
+        watch=options.watch,
         failures=server.queue.failure_folder,
         left_out=options.left_out,
         now=datetime.now(UTC),
@@ -124,6 +122,13 @@ def _start_lines(options: DevOptions, server: DevServer, paint: Paint) -> list[s
 
 
 # -- changed files
+
+
+def _list_reloaded(options: DevOptions) -> list[Path]:
+    """List the folders of code, without those made for inline code and zips."""
+    made = options.server.temporary
+    roots = [function.settings.task_root for function in options.functions if options.reload]
+    return [root for root in roots if made is None or not root.is_relative_to(made)]
 
 
 async def _reload(
@@ -166,20 +171,9 @@ async def _reload(
     if options.env_file is not None:
         extra[options.env_file] = read_variables
     try:
-        ignored = _list_own_files(options)
         await watch_sources(
-            pools, extra=extra, ignored=ignored, on_start=on_start, on_limit=report_limit
+            pools, patterns=options.watch, extra=extra, on_start=on_start, on_limit=report_limit
         )
     except OSError as error:
         printer.write([paint(f"reload is off: {error}", Colour.RED)])
         on_start()
-
-
-def _list_own_files(options: DevOptions) -> list[Path]:
-    """List what this command writes. A log file in the project would reload the functions."""
-    found = [] if options.server.data is None else [options.server.data]
-    for descriptor in (1, 2):
-        with suppress(OSError):
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                found.append(Path(f"/dev/fd/{descriptor}").resolve())
-    return found

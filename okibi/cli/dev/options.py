@@ -47,6 +47,7 @@ class RawDevOptions:
     timeout: str | None = None
     freeze: bool = True
     reload: bool = True
+    watch: Sequence[str] = ()
     attach: str | None = None
     data: str | None = None
     retry_delay: str = "1"
@@ -64,6 +65,7 @@ class DevOptions:
         server: how they are served.
         identity: of the sandboxes.
         reload: whether saved files are reloaded.
+        watch: patterns of files that are reloaded besides Python's.
         env_file: the file of --env-file.
         variables: its content.
         source: the file that describes the functions: pyproject.toml or the template.
@@ -74,6 +76,7 @@ class DevOptions:
     server: DevServerOptions
     identity: AwsIdentity
     reload: bool
+    watch: Sequence[str]
     env_file: Path | None
     variables: Mapping[str, str] = attrs.field(repr=False)
     source: Path
@@ -112,6 +115,7 @@ def parse_dev_options(raw: RawDevOptions, unpacked: Path) -> DevOptions:
         server=server,
         identity=identity,
         reload=raw.reload,
+        watch=raw.watch,
         env_file=None if raw.env_file is None else Path(raw.env_file),
         variables=variables,
         source=source,

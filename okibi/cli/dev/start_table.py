@@ -28,7 +28,8 @@ class Serving:
         url: of the server.
         functions: the functions.
         identity: names the AWS identity of the sandboxes.
-        reload: whether saved files are reloaded.
+        reload: the folders whose Python files are reloaded when they are saved.
+        watch: patterns of files that are reloaded besides Python's.
         failures: the folder of the on-failure files.
         left_out: what `okibi dev` does not do.
         now: the time, in UTC.
@@ -37,7 +38,8 @@ class Serving:
     url: str
     functions: Sequence[DevFunction]
     identity: str
-    reload: bool
+    reload: Sequence[Path]
+    watch: Sequence[str]
     failures: Path
     left_out: Sequence[LeftOut]
     now: datetime
@@ -81,9 +83,10 @@ def _describe_function(serving: Serving, function: DevFunction, paint: Paint) ->
 
 
 def _describe_reload(serving: Serving) -> list[str]:
-    folders = {short_path(function.settings.task_root) for function in serving.functions}
+    folders = {short_path(folder) for folder in serving.reload}
     names = sorted("this folder" if folder == "." else folder for folder in folders)
-    text = f"when a file in {', '.join(names)} is saved"
+    files = ", ".join(["a Python file", *serving.watch])
+    text = f"when {files} in {', '.join(names)} is saved"
     return textwrap.wrap(text, WIDTH - LABEL - 1, break_long_words=False, break_on_hyphens=False)
 
 

@@ -1,5 +1,9 @@
 """Watch the files of the served functions, and reload what has changed.
 
+Python files count, as with other servers that reload. A file of data counts only if the user names
+it: `aws lambda invoke ... out.json` writes one beside the code, and each reload loses the state of
+the function.
+
 The operating system watches folders one by one (inotify): a folder of installed packages has
 thousands. Therefore this module lists the folders itself, leaves out those that hold no code of the
 user, and starts anew when a folder is added. An editor may write a file in place, or write another
@@ -10,6 +14,7 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import trio
@@ -35,47 +40,41 @@ RETURN_STEP = 0.2
 """Seconds between two looks for a task root that was deleted."""
 
 _IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
-_IGNORED_SUFFIXES = (".pyc", ".pyo", ".swp", ".swx", ".tmp", "~")
-# A function may write these beside its code, on this machine at least: SQLite's files, and logs.
-# okibi package writes a zip.
-_DATA_SUFFIXES = (".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm", ".log", ".zip")
+_CODE = (".py", ".so")
 
 
-def is_source(path: Path, root: Path, ignored: Collection[Path] = ()) -> bool:
-    """Whether a file may be part of a function's code.
+def is_source(path: Path, root: Path, patterns: Collection[str] = ()) -> bool:
+    """Whether a change of a file reloads a function: it is Python, or matches a pattern.
 
-    Hidden files, byte code, installed packages, databases, logs, zips and what editors write beside
-    a file are not.
+    Hidden files and installed packages do not.
 
     Args:
         path: the file.
         root: the folder of the function.
-        ignored: files and folders that do not count.
+        patterns: of further files, from the root (`fnmatch`, whose `*` also matches a slash).
+
+    >>> root = Path("/code")
+    >>> is_source(root / "in/app.py", root), is_source(root / "out.json", root)
+    (True, False)
+    >>> is_source(root / "in/page.html", root, ["*.html"])
+    True
     """
     if path == root or not path.is_relative_to(root):
         return False
-    if any(_is_ignored(part) for part in path.relative_to(root).parts):
+    inner = path.relative_to(root)
+    if any(_is_ignored(part) for part in inner.parts):
         return False
-    # vim creates and deletes a file 4913 to see whether it may write into the folder.
-    if (
-        path.name.startswith("#")
-        or path.name.endswith(_IGNORED_SUFFIXES + _DATA_SUFFIXES)
-        or path.name == "4913"
-    ):
-        return False
-    return not any(path.is_relative_to(each) for each in ignored)
+    return path.suffix in _CODE or any(fnmatchcase(inner.as_posix(), each) for each in patterns)
 
 
 def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name in _IGNORED_NAMES
 
 
-def find_folders(roots: Iterable[Path], ignored: Collection[Path] = ()) -> list[Path]:
-    """Return the folders with code, at most FOLDER_LIMIT, those nearest to a root first.
+def find_folders(roots: Iterable[Path]) -> list[Path]:
+    """Return the folders below these that may hold code, the nearest first.
 
-    Args:
-        roots: where to begin.
-        ignored: folders that do not count.
+    There are FOLDER_LIMIT at most.
     """
     found: dict[Path, None] = {}
     waiting = deque(roots)
@@ -97,15 +96,15 @@ def find_folders(roots: Iterable[Path], ignored: Collection[Path] = ()) -> list[
             # Deleted meanwhile, or not readable.
             continue
         found[folder] = None
-        waiting.extend(path for path in inner if path not in ignored)
+        waiting.extend(inner)
     return list(found)
 
 
 async def watch_sources(
     pools: Sequence[SandboxPool],
     *,
+    patterns: Collection[str] = (),
     extra: Mapping[Path, Callable[[Path], None]] | None = None,
-    ignored: Collection[Path] = (),
     on_start: Callable[[], None] | None = None,
     on_limit: Callable[[], None] | None = None,
 ) -> None:
@@ -116,10 +115,9 @@ async def watch_sources(
 
     Args:
         pools: the pools.
+        patterns: of files that count besides Python's (`is_source`).
         extra: further files, and what to call when they change: an env file, which may lie outside
             every task root.
-        ignored: files and folders within task roots that do not count, such as the queue of
-            `--data`.
         on_start: called once, when changes are seen from now on.
         on_limit: called once if there are FOLDER_LIMIT folders or more.
 
@@ -128,26 +126,26 @@ async def watch_sources(
     """
     # The parent folder is resolved as task roots are: one folder, one name.
     callbacks = {path.parent.resolve() / path.name: call for path, call in (extra or {}).items()}
-    hidden = frozenset(path.resolve() for path in ignored)
     roots = list(dict.fromkeys(pool.function.settings.task_root for pool in pools))
+    known: set[Path] | None = None
+    new = list[Path]()
 
-    async def report_start() -> None:
+    async def begin() -> None:
         nonlocal on_start
+        # What has been written to a new folder before it was watched.
+        _apply(_list_files(new), pools, callbacks, patterns)
         if on_start is not None:
             on_start()
             on_start = None
 
-    missing = set[Path]()
     while True:
-        folders = await trio.to_thread.run_sync(_list_folders, roots, callbacks, hidden)
+        folders = await trio.to_thread.run_sync(_list_folders, roots, callbacks)
         if on_limit is not None and len(folders) >= FOLDER_LIMIT:
             on_limit()
             on_limit = None
-        for pool in pools:
-            # A folder is back, as after a checkout of another branch and back.
-            if pool.function.settings.task_root in missing.intersection(folders):
-                pool.reload()
-        missing = {root for root in roots if root not in folders}
+        new = [] if known is None else [folder for folder in folders if folder not in known]
+        known = set(folders)
+        missing = {root for root in roots if root not in known}
         stop = trio.Event()
         # A folder may have been deleted since it was found.
         with suppress(FileNotFoundError):
@@ -155,22 +153,24 @@ async def watch_sources(
                 # Without this event, awatch would notice a cancellation only after seconds.
                 nursery.start_soon(_set_when_cancelled, stop)
                 # It runs when the loop below waits: the folders are watched then.
-                nursery.start_soon(report_start)
+                nursery.start_soon(begin)
                 if missing:
                     nursery.start_soon(_stop_when_back, missing, stop)
                 async with aclosing(_watch(folders, stop)) as changes:
                     async for changed in changes:
-                        _apply(_without_drafts(changed), pools, callbacks, hidden)
-                        gone = {path for path in roots if (Change.deleted, str(path)) in changed}
-                        missing |= gone
-                        if gone or any(_is_new_folder(*each) for each in changed):
+                        _apply(_without_drafts(changed), pools, callbacks, patterns)
+                        moved = _find_moved_folders(changed, roots)
+                        if moved:
+                            known = {
+                                folder
+                                for folder in known
+                                if moved.isdisjoint(_with_parents(folder))
+                            }
                             break
 
 
-def _list_folders(
-    roots: Collection[Path], extra: Collection[Path], ignored: Collection[Path]
-) -> list[Path]:
-    found = find_folders(roots, ignored)
+def _list_folders(roots: Collection[Path], extra: Collection[Path]) -> list[Path]:
+    found = find_folders(roots)
     found += [file.parent for file in extra if file.parent.is_dir()]
     return list(dict.fromkeys(found))
 
@@ -207,17 +207,36 @@ def _without_drafts(changed: Collection[tuple[Change, str]]) -> set[Path]:
     return {Path(path) for _, path in changed if path not in made or os.path.exists(path)}
 
 
-def _is_new_folder(change: Change, name: str) -> bool:
-    path = Path(name)
-    # A folder that was deleted and comes again is new, too.
-    return change is Change.added and not _is_ignored(path.name) and path.is_dir()
+def _find_moved_folders(
+    changed: Collection[tuple[Change, str]], roots: Collection[Path]
+) -> set[Path]:
+    """Return the folders that are new, and the task roots that are gone.
+
+    A folder that was deleted and comes again is new, too.
+    """
+    added = {Path(name) for change, name in changed if change is Change.added}
+    gone = {Path(name) for change, name in changed if change is Change.deleted}
+    new = {path for path in added if not _is_ignored(path.name) and path.is_dir()}
+    return new | gone.intersection(roots)
+
+
+def _with_parents(folder: Path) -> set[Path]:
+    return {folder, *folder.parents}
+
+
+def _list_files(folders: Iterable[Path]) -> set[Path]:
+    found = set[Path]()
+    for folder in folders:
+        with suppress(OSError):
+            found.update(folder.iterdir())
+    return found
 
 
 def _apply(
     changed: set[Path],
     pools: Sequence[SandboxPool],
     callbacks: Mapping[Path, Callable[[Path], None]],
-    ignored: Collection[Path],
+    patterns: Collection[str],
 ) -> None:
     """Call what belongs to the changed files, and reload the pools whose code has changed."""
     for path in sorted(changed & callbacks.keys()):
@@ -226,7 +245,7 @@ def _apply(
     for pool in sorted(pools, key=lambda each: each.used_at, reverse=True):
         root = pool.function.settings.task_root
         files = sorted(
-            path for path in changed - callbacks.keys() if is_source(path, root, ignored)
+            path for path in changed - callbacks.keys() if is_source(path, root, patterns)
         )
         if files:
             pool.reload(files)

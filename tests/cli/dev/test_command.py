@@ -114,28 +114,6 @@ def test_a_function_of_a_template_invokes_another_as_on_lambda(folder: Path) -> 
     assert answer.content == '{"é":2500000}'.encode()
 
 
-OWN_FILES = """
-import sys
-from pathlib import Path
-from okibi.cli.dev.command import _list_own_files
-from okibi.cli.dev.options import RawDevOptions, parse_dev_options
-
-options = parse_dev_options(RawDevOptions("app.handler", data="kept"), Path("unpacked"))
-print(*_list_own_files(options), flush=True)
-"""
-
-
-def test_a_log_file_in_the_project_does_not_reload_it(folder: Path) -> None:
-    with (folder / "dev.log").open("w") as log:
-        subprocess.run(
-            [sys.executable, "-c", OWN_FILES],
-            cwd=folder, stdout=log, stderr=log, check=True, timeout=HANG,
-        )  # fmt: skip
-
-    log_file = str(folder / "dev.log")
-    assert (folder / "dev.log").read_text().split() == ["kept", log_file, log_file]
-
-
 def test_many_clients_are_served_where_few_files_may_be_open(folder: Path) -> None:
     (folder / "app.py").write_text(
         "import resource\n"

@@ -22,7 +22,8 @@ PICTURES = DevFunction(
 
 def make(*functions: DevFunction, left_out: tuple[LeftOut, ...] = ()) -> list[str]:
     serving = Serving(
-        "http://127.0.0.1:9000", functions, "none; --aws gives the one of your shell", True,
+        "http://127.0.0.1:9000", functions, "none; --aws gives the one of your shell",
+        [function.settings.task_root for function in functions], ["templates/*"],
         Path(".okibi/on-failure"), left_out, datetime(2026, 12, 1, tzinfo=UTC),
     )  # fmt: skip
     return make_start_table(serving, Paint(False))
@@ -46,7 +47,7 @@ def test_the_first_lines_say_what_is_served_where() -> None:
         "",
         "  Lambda API  --endpoint-url http://127.0.0.1:9000 (boto3: endpoint_url=...)",
         "  identity    AWS: none; --aws gives the one of your shell",
-        "  reload      when a file in tests, this folder is saved",
+        "  reload      when a Python file, templates/* in tests, this folder is saved",
         "  on failure  events go to .okibi/on-failure/NAME.jsonl",
         "",
         "not done here:",

@@ -49,7 +49,7 @@ def plain_function(folder: Path) -> DevFunction:
 async def watched(
     *functions: DevFunction,
     extra: dict[Path, Callable[[Path], None]] | None = None,
-    ignored: tuple[Path, ...] = (),
+    patterns: tuple[str, ...] = (),
 ) -> AsyncIterator[tuple[SandboxPool, Reported]]:
     """Open pools with a watcher; yield the first."""
     reported = Reported()
@@ -63,7 +63,7 @@ async def watched(
 
             async def watch(task_status: trio.TaskStatus[None]) -> None:
                 await watch_sources(
-                    pools, extra=extra, ignored=ignored, on_start=task_status.started
+                    pools, extra=extra, patterns=patterns, on_start=task_status.started
                 )
 
             await nursery.start(watch)
@@ -196,37 +196,35 @@ async def test_a_second_save_replaces_the_start_of_the_first(tmp_path: Path) -> 
         assert not reported.of(ReloadFailed)
 
 
-async def test_a_file_that_is_no_python_is_watched(tmp_path: Path) -> None:
+async def test_a_file_of_data_reloads_only_if_the_user_names_it(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     page = tmp_path / "templates" / "page.html"
-    async with watched(plain_function(tmp_path)) as (_, reported):
+    async with watched(plain_function(tmp_path), patterns=("templates/*",)) as (_, reported):
+        # As `aws lambda invoke` does.
+        (tmp_path / "out.json").write_text("{}")
         page.write_text("<p>")
 
         assert (await reported.wait_for(SourceChanged)).files == (page,)
 
 
-@pytest.mark.slow
-async def test_a_folder_made_later_is_watched(tmp_path: Path) -> None:
+async def test_a_folder_made_later_is_reloaded_with_its_code(tmp_path: Path) -> None:
+    inner = tmp_path / "later" / "deep" / "inner.py"
     async with watched(plain_function(tmp_path)) as (_, reported):
-        (tmp_path / "later").mkdir()
-        await reported.wait_for(Reloaded)
-        seen = len(reported.of(SourceChanged))
-        written = 0
-        with trio.fail_after(HANG):
-            # The folder is watched some milliseconds after it was made.
-            while len(reported.of(SourceChanged)) == seen:
-                written += 1
-                (tmp_path / "later" / "inner.py").write_text(f"N = {written}\n")
-                with trio.move_on_after(0.2):
-                    await reported.wait_for(SourceChanged, seen + 1)
+        (tmp_path / "output").mkdir()
+        inner.parent.mkdir(parents=True)
+        inner.write_text("N = 1\n")
+        first = await reported.wait_for(SourceChanged)
+        inner.write_text("N = 2\n")
+        second = await reported.wait_for(SourceChanged, 2)
 
-    assert reported.of(SourceChanged)[-1].files == (tmp_path / "later" / "inner.py",)
+    assert first.files == second.files == (inner,)
 
 
 @pytest.mark.slow
 async def test_a_folder_that_was_deleted_and_comes_back_is_reloaded(tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
+    (code / "app.py").touch()
     async with watched(plain_function(code)) as (_, reported):
         code.rename(tmp_path / "away")
         (tmp_path / "away").rename(code)
@@ -282,10 +280,9 @@ async def test_an_extra_file_within_the_code_does_not_reload(tmp_path: Path) -> 
 
 
 async def test_ignored_files_do_not_reload(tmp_path: Path) -> None:
-    (tmp_path / "queue").mkdir()
     (tmp_path / "__pycache__").mkdir()
-    async with watched(plain_function(tmp_path), ignored=(tmp_path / "queue",)) as (_, reported):
-        for name in ("queue/event", ".coverage", "__pycache__/app.pyc", "app.py~", ".app.py.swp"):
+    async with watched(plain_function(tmp_path)) as (_, reported):
+        for name in (".hidden.py", "__pycache__/app.py", "app.py~", ".app.py.swp", "okibi.log"):
             (tmp_path / name).write_text("")
         draft = tmp_path / "sedX3fa1"
         draft.write_text("")
@@ -346,19 +343,22 @@ async def test_a_limit_on_the_watched_folders_is_said_once(
     ("name", "counts"),
     [
         ("app.py", True),
+        ("inner/fast.cpython-313-x86_64-linux-gnu.so", True),
         ("inner/page.html", True),
-        ("4913", False),
+        ("page.txt", False),
         ("#app.py#", False),
         (".env", False),
-        ("visits.db-wal", False),
-        ("function.zip", False),
         ("site-packages/x.py", False),
         ("inner/app.cpython-313.pyc", False),
         ("../other/app.py", False),
     ],
 )
-def test_a_file_counts_if_it_may_be_code(tmp_path: Path, name: str, counts: bool) -> None:
-    assert is_source(Path(os.path.normpath(tmp_path / name)), tmp_path) is counts
+def test_a_file_counts_if_it_is_code_or_matches_a_pattern(
+    tmp_path: Path, name: str, counts: bool
+) -> None:
+    path = Path(os.path.normpath(tmp_path / name))
+
+    assert is_source(path, tmp_path, ["*.html", ".env"]) is counts
 
 
 async def test_a_reload_keeps_the_name(tmp_path: Path) -> None:
