@@ -1,8 +1,10 @@
 """Describe in one line why a function did not start, from its error response and its log."""
 
+import os
 import re
 from collections.abc import Sequence
 from itertools import dropwhile, takewhile
+from pathlib import Path
 
 import attrs
 import msgspec
@@ -13,6 +15,7 @@ from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 __all__ = [
     "ERROR",
     "ErrorResponse",
+    "advise_on_missing_module",
     "describe_load_error",
     "describe_start_error",
     "find_hang",
@@ -43,6 +46,12 @@ FRAME = re.compile(r' *File "(.*)", line \d+, in .*')
 # The first line that a process writes when it ends itself at a deadline, and the lines after it.
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+ .*")
+
+IMPORTED = re.compile(
+    r"(?:Unable to import module '(?P<module>.*?)': )?No module named '(?P<name>.*?)'"
+)
+"""The error of a module that is missing: the handler's own, or one that its code imports."""
+WITH_LAMBDA = frozenset({"boto3", "botocore"})
 
 
 @attrs.frozen
@@ -87,11 +96,33 @@ def describe_load_error(settings: FunctionSettings, error: ErrorResponse, place:
         error: the error.
         place: the place of a start that timed out, from the log.
     """
-    advice = _advise(error)
+    advice = advise_on_missing_module(error.errorMessage, settings.task_root) or _advise(error)
     return (
         f"{settings.handler} in {settings.task_root} does not start:"
         f" {error.describe()}{place and f' ({place})'}{advice and f'; {advice}'}"
     )
+
+
+def advise_on_missing_module(message: str, folder: Path) -> str:
+    """Return what to do about a module that cannot be imported; "" if the error is another one.
+
+    Args:
+        message: of the error.
+        folder: with the code of the function.
+    """
+    found = IMPORTED.match(message)
+    if found is None:
+        return ""
+    package = found["name"].partition(".")[0]
+    module = (found["module"] or "").replace("/", ".")
+    if f"{module}.".startswith(f"{found['name']}."):
+        return f"run okibi in the folder of {package}"
+    if package in WITH_LAMBDA:
+        return f"run pip install {package}: Lambda's Python has it, this one has not"
+    requirements = folder / "requirements.txt"
+    if requirements.is_file():
+        return f"run pip install -r {os.path.relpath(requirements)}, where okibi runs"
+    return f"install the package of {package} where okibi runs: pip install {package}"
 
 
 def lines_before_error(lines: Sequence[str], error_type: str) -> list[str]:

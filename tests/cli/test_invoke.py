@@ -278,7 +278,7 @@ def test_bad_input_is_one_line_on_stderr_and_exit_code_2(capfd: pytest.CaptureFi
             "",
             [
                 "Runtime.ImportModuleError: Unable to import module 'nothing'",
-                "; run okibi in the folder of the module, and install the module's imports\n",
+                "; run okibi in the folder of nothing\n",
             ],
         ),
         (

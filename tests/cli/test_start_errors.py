@@ -1,11 +1,13 @@
 """Descriptions of failed starts, from error responses and logs."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from okibi.cli.start_errors import (
     ErrorResponse,
+    advise_on_missing_module,
     find_hang,
     lines_before_error,
     summarize_stacks,
@@ -25,6 +27,38 @@ DUMP = [
 
 def test_a_hang_is_found_at_the_innermost_dumped_frame() -> None:
     assert find_hang(DUMP) == 'File "/tmp/fn/hang.py", line 2 in <module>'
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "Unable to import module 'app': No module named 'requests'",
+            "pip install -r src/requirem",
+        ),
+        ("No module named 'requests.adapters'", "run pip install -r src/requirements.txt"),
+        ("Unable to import module 'app': No module named 'boto3'", "run pip install boto3: Lambda"),
+        ("Unable to import module 'app': No module named 'app'", "run okibi in the folder of app"),
+        ("Unable to import module 'in/app': No module named 'in'", "run okibi in the folder of in"),
+        ("Unable to import module 'app': cannot import name 'x' from 'json'", ""),
+    ],
+)
+def test_a_missing_module_names_its_cure(
+    message: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "requirements.txt").touch()
+
+    given = advise_on_missing_module(message, tmp_path / "src")
+    assert advice in given
+    assert bool(advice) == bool(given)
+
+
+def test_without_requirements_a_missing_module_names_its_package(tmp_path: Path) -> None:
+    advice = advise_on_missing_module("No module named 'requests'", tmp_path)
+
+    assert advice == "install the package of requests where okibi runs: pip install requests"
 
 
 IMPORT = "the import has taken 9 s, of the ten that Lambda gives an init"

@@ -50,7 +50,8 @@ async def _serve(options: DevOptions) -> int:
     raise_open_files_limit()
     paint = Paint(is_coloured(sys.stdout))
     printer = LinePrinter()
-    events = EventLines([function.name for function in options.functions], paint)
+    folders = {function.name: function.settings.task_root for function in options.functions}
+    events = EventLines(folders, paint)
 
     def report(happening: Happening) -> None:
         printer.write(events.lines(happening))

@@ -23,6 +23,7 @@ from ...local.dev.invocation_events import (
     SandboxStarted,
     SourceChanged,
 )
+from ..start_errors import advise_on_missing_module
 from .colours import Colour, Paint
 
 __all__ = ["EventLines", "Happening", "describe_queued", "short_path"]
@@ -48,12 +49,12 @@ class EventLines:
     """Makes the lines. An event of an HTTP request gets its line when the request has ended.
 
     Args:
-        functions: the names of the served functions. Log lines have a name in front if there are
-            several.
+        functions: the served functions: their names and the folders of their code. Log lines have
+            a name in front if there are several.
         paint: colours text.
     """
 
-    functions: Sequence[str]
+    functions: Mapping[str, Path]
     paint: Paint
     _requests: dict[str, HttpInvoked | HttpAnswered] = attrs.field(
         init=False, factory=dict[str, HttpInvoked | HttpAnswered]
@@ -92,7 +93,7 @@ class EventLines:
                 return self._reload(happening)
             case InitFailed():
                 head = self._head(happening.function, "does not start", Colour.RED)
-                return [head, *self._failure_lines(happening.failure)]
+                return [head, *self._failure_lines(happening.function, happening.failure)]
             case SandboxStarted(attached=True):
                 return [self._head(happening.function, "a runtime has attached", Colour.CYAN)]
             case SandboxEnded(reason="disconnected"):
@@ -145,17 +146,18 @@ class EventLines:
         parts.append(self.paint(finished.request_id, Colour.DIM))
         lines = ["  ".join(parts)]
         if finished.failure is not None:
-            lines += self._failure_lines(finished.failure)
+            lines += self._failure_lines(finished.function, finished.failure)
         return lines
 
-    def _failure_lines(self, failure: FunctionFailure) -> list[str]:
-        """The error, and the user's frames."""
+    def _failure_lines(self, function: str, failure: FunctionFailure) -> list[str]:
+        """The error, the user's frames, and what to do about a missing module."""
         text = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
         lines = [
             self.paint(f"{INDENT}{line}", Colour.RED) for line in text.splitlines() if line.strip()
         ]
-        frames = (line for frame in failure.frames for line in frame.rstrip().splitlines())
-        return lines + [f"{INDENT}{line}" for line in frames]
+        frames = [line for frame in failure.frames for line in frame.rstrip().splitlines()]
+        advice = advise_on_missing_module(failure.message, self.functions[function])
+        return lines + [f"{INDENT}{line}" for line in filter(None, [*frames, advice])]
 
     def _queue_line(self, event: EventRetried | EventDropped, text: str) -> str:
         head = self._head(event.function, text, Colour.YELLOW)
@@ -190,7 +192,7 @@ class EventLines:
             text = f"{_name_files(files)} changed: {what}{serving}"
             lines = [self._head(happening.function, text, Colour.RED)]
             if not again:
-                lines += self._failure_lines(happening.failure)
+                lines += self._failure_lines(happening.function, happening.failure)
             self._last_failure = happening.failure
         else:
             self._last_failure = None

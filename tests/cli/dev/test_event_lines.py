@@ -29,7 +29,7 @@ APP = Path("app.py")
 
 
 def make(*names: str, coloured: bool = False) -> EventLines:
-    return EventLines(names or ("visits",), Paint(coloured))
+    return EventLines(dict.fromkeys(names or ("visits",), Path("src")), Paint(coloured))
 
 
 def finished(
@@ -54,6 +54,14 @@ def test_an_event_gets_one_line() -> None:
     assert lines(make(), finished(init_ms=143.2, memory=None)) == [
         "visits  ok  12 ms  init 143 ms  id-1"
     ]
+
+
+def test_a_missing_module_names_its_cure() -> None:
+    missing = FunctionFailure("Runtime.ImportModuleError", "No module named 'requests'")
+    cure = "    install the package of requests where okibi runs: pip install requests"
+
+    assert lines(make(), InitFailed("visits", 1, missing, 12.3))[-1] == cure
+    assert lines(make(), finished(InvocationStatus.FUNCTION_ERROR, missing))[-1] == cure
 
 
 def test_an_error_has_its_message_and_the_frames_of_the_user() -> None:
