@@ -39,9 +39,8 @@ def sample_of(page: Path, word: str) -> str:
     pytest.fail(f"{page.name} has no sample with {word}")
 
 
-@pytest.mark.parametrize("page", [README, DOCS / "first-function.md"], ids=lambda page: page.name)
-async def test_the_function_of_a_first_page_is_served(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(sample_of(page, FUNCTION))
+async def test_the_function_of_the_first_page_is_served(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(sample_of(DOCS / "first-function.md", FUNCTION))
     settings = FunctionSettings(
         handler="app.function",
         command=(sys.executable, "-P", "-m", "okibi.runtime"),
@@ -124,7 +123,7 @@ def test_all_samples_pass_the_type_checker(tmp_path: Path) -> None:
 
 
 def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(sample_of(README, FUNCTION))
+    (tmp_path / "app.py").write_text(sample_of(DOCS / "first-function.md", FUNCTION))
     pages = (DOCS / "testing.md", DOCS / "first-function.md")
     samples = [found for page in pages for found in SAMPLE.findall(page.read_text("utf-8"))]
     tests = [sample for sample in samples if "def test_" in sample]

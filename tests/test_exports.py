@@ -25,7 +25,8 @@ OF_SUPERVISORS = {
     *("TaskSupervisorSpec", "run_task", "snapshot", "supervise"),
 }
 OF_RUNTIME = {
-    *("Context", "DeadlineExceeded", "Function", "Handler", "Prelude", "Workers", "streaming"),
+    *("Context", "DeadlineExceeded", "Function", "Handler", "HttpEvent", "Prelude", "Workers"),
+    "streaming",
 }
 OF_CACHED = {"Cached", "FetchError"}
 TYPED = Path(__file__).parent / "typing" / "mistakes" / "exports.py"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .handlers.context import Context
     from .handlers.function import Function, Workers
     from .handlers.handler import Handler
+    from .handlers.http_event import HttpEvent
     from .handlers.response import Prelude, Response, streaming
     from .telemetry.invocation_context import xray_trace_id
 else:  # hidden from type checkers: they would accept any name
@@ -32,6 +33,7 @@ __all__ = [
     "DeadlineExceeded",
     "Function",
     "Handler",
+    "HttpEvent",
     "Prelude",
     "Response",
     "Workers",
@@ -48,6 +50,7 @@ _MODULES = {
     "DeadlineExceeded": "errors.exceptions",
     "Function": "handlers.function",
     "Handler": "handlers.handler",
+    "HttpEvent": "handlers.http_event",
     "Prelude": "handlers.response",
     "Response": "handlers.response",
     "Workers": "handlers.function",

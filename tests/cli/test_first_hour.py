@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ import pytest
 
 from tests.limits import HANG
 
+ROOT = Path(__file__).parents[2]
+README, DOCS = ROOT / "README.md", ROOT / "docs"
 OKIBI = (sys.executable, "-u", "-m", "okibi.cli")
 
 
@@ -26,10 +30,10 @@ def run(folder: Path, *command: str) -> str:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Iterator[str]]:
+def serving(folder: Path, *arguments: str) -> Iterator[Iterator[str]]:
     """Run `okibi dev` in a folder until the block ends; yield its lines."""
     process = subprocess.Popen(
-        [*OKIBI, "dev", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True,
+        [*OKIBI, "dev", "--port", "0", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert process.stdout is not None
@@ -85,3 +89,37 @@ def test_new_dev_curl_edit_curl_pytest(tmp_path: Path) -> None:
     for start in (folder, folder / "tests"):
         assert " passed" in run(start, sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
     assert run(folder, *OKIBI, "check") == "app.function loads: Handler class, 1 child\n"
+
+
+def test_the_commands_of_readme_serve_its_samples(tmp_path: Path) -> None:
+    text = README.read_text("utf-8")
+    for name, sample in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", text, re.S):
+        (tmp_path / name).write_text(sample)
+    served = re.findall(r"^    okibi dev (\S+).*\n    curl '(\S+)' +# (.*)$", text, re.M)
+
+    assert [handler for handler, _, _ in served] == ["hello.handler", "app.function"]
+    for handler, address, comment in served:
+        with serving(tmp_path, handler) as lines:
+            url = read_until(lines, "okibi dev serves http").split()[-1]
+            answers = [get(address.replace("http://localhost:9000", url)) for _ in range(2)]
+        assert answers[0]["message"] == "hello bob"
+        if comment.startswith("{"):
+            assert answers == [
+                json.loads(comment.partition(", and")[0]),
+                {**answers[0], "visit": 2},
+            ]
+
+
+def test_an_http_event_for_a_handler_of_another_event_names_the_cure(tmp_path: Path) -> None:
+    page = (DOCS / "first-function.md").read_text("utf-8")
+    found = re.search(r"Save this as `app.py`:\n\n```python\n(.*?)```", page, re.S)
+    assert found is not None
+    (tmp_path / "app.py").write_text(found[1])
+
+    with serving(tmp_path, "app.function") as lines:
+        url = read_until(lines, "okibi dev serves http").split()[-1]
+        with pytest.raises(urllib.error.HTTPError, match="502"):
+            get(f"{url}/?name=bob")
+        assert "this is an HTTP event: write Handler[okibi.HttpEvent]" in read_until(
+            lines, "Unmarsh"
+        )

@@ -102,7 +102,8 @@ def _describe_undecodable(kind: Any) -> str:
     for each in found:
         if isinstance(each, msgspec.inspect.CustomType):
             plain: Any = get_origin(each.cls) or each.cls
-            if not any(issubclass(known, plain) for known in JSON_TYPES):
+            is_model = hasattr(plain, "model_validate_json")
+            if not is_model and not any(issubclass(known, plain) for known in JSON_TYPES):
                 return f"{plain.__name__}: use an attrs class, a dataclass, or a TypedDict"
         parts: Sequence[object] = ()
         if isinstance(each, msgspec.Struct):

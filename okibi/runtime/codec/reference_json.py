@@ -13,9 +13,9 @@ when first needed. The rules are those of simplejson's encoder (Runtime API:
     a lone surrogate                         escaped
 
 okibi also encodes values that the official client refuses: attrs, dataclasses, msgspec.Struct,
-Enum, sets, datetime, date, time, timedelta and UUID. NaN and the infinities (float and Decimal) are
-sent as null, as in JavaScript, with one log line per process: the official client's form of them
-is not JSON.
+pydantic models, Enum, sets, datetime, date, time, timedelta and UUID. NaN and the infinities (float
+and Decimal) are sent as null, as in JavaScript, with one log line per process: the official
+client's form of them is not JSON.
 """
 
 import datetime
@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -228,7 +228,7 @@ def _convert(value: Any) -> object:
     if issubclass(kind, Enum):
         return value.value
     if issubclass(kind, msgspec.Struct):
-        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal), enc_hook=_refuse)
+        return msgspec.to_builtins(value, builtin_types=(bytes, Decimal), enc_hook=_dump_model)
     if issubclass(kind, _ENCODED_BY_MSGSPEC):
         return msgspec.to_builtins(_to_exact_type(value))
     if attrs.has(kind):
@@ -238,8 +238,11 @@ def _convert(value: Any) -> object:
         import dataclasses
 
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-    raise NotSerializableError(value)
+    return _dump_model(value)
 
 
-def _refuse(value: object) -> NoReturn:
-    raise NotSerializableError(value)
+def _dump_model(value: Any) -> object:
+    """Convert a pydantic model by its own method."""
+    if not hasattr(value.__class__, "model_dump"):
+        raise NotSerializableError(value)
+    return value.model_dump(mode="json")

@@ -14,7 +14,10 @@ from .json import UNTYPED, Decoder, UnmarshalError, encode_bytes, encode_slowly
 import_msgspec()
 import msgspec  # noqa: E402
 
-_encoder = msgspec.json.Encoder()
+HTTP_CONTEXTS = frozenset({"http", "httpMethod", "elb"})
+"""What `requestContext` has in events of HTTP: of a function URL or an HTTP API, of a REST API, and
+of a load balancer.
+"""
 
 
 def decoder_for(event: Any) -> Decoder:
@@ -36,10 +39,11 @@ class TypedDecoder:
         TypeError: msgspec does not support the type.
     """
 
-    __slots__ = ("_decode",)
+    __slots__ = ("_decode", "_kind")
 
     def __init__(self, kind: Any) -> None:
         self._decode = msgspec.json.Decoder(kind, dec_hook=_decode_unknown).decode
+        self._kind = kind
 
     def decode(self, body: bytes) -> Any:
         """Decode an event.
@@ -50,8 +54,35 @@ class TypedDecoder:
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            message = _without_value(str(error))
-            raise UnmarshalError(f"Unable to unmarshal input: {message}") from error
+            message = f"Unable to unmarshal input: {_without_value(str(error))}"
+            if _is_http_event(body):
+                name = getattr(self._kind, "__name__", self._kind)
+                message += (
+                    "; this is an HTTP event: write Handler[okibi.HttpEvent], and"
+                    f" event.json({name}) for its body"
+                )
+            raise UnmarshalError(message) from error
+
+
+def decode_json(body: bytes, kind: Any) -> Any:
+    """Decode JSON into a type, as an event.
+
+    Raises:
+        ValueError: the JSON does not fit the type; the message names the field and shows no value.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind, dec_hook=_decode_unknown)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(_without_value(str(error))) from error
+
+
+def _is_http_event(body: bytes) -> bool:
+    try:
+        context = msgspec.json.decode(body)["requestContext"]
+        return not HTTP_CONTEXTS.isdisjoint(context)
+    except Exception:
+        # It is no JSON, or its fields are others.
+        return False
 
 
 def _decode_unknown(kind: Any, value: object) -> object:
@@ -59,7 +90,14 @@ def _decode_unknown(kind: Any, value: object) -> object:
 
     Raises:
         TypeError: the value is not an instance of the class. msgspec adds the field's path.
+        ValueError: a pydantic model refuses the value.
     """
+    if (validate := getattr(kind, "model_validate_json", None)) is not None:
+        try:
+            # As JSON: a strict model takes a date from a text in JSON only.
+            return validate(_encoder.encode(value))
+        except Exception as error:
+            raise ValueError(_describe_refusal(error)) from error
     plain = get_origin(kind) or kind
     with suppress(TypeError):  # a Protocol without runtime_checkable
         if isinstance(plain, type) and isinstance(value, plain):
@@ -67,8 +105,31 @@ def _decode_unknown(kind: Any, value: object) -> object:
     name = getattr(plain, "__name__", plain)
     raise TypeError(
         f"{name} is not supported as an event type: use an attrs class, a dataclass, a "
-        "msgspec.Struct or a TypedDict"
+        "msgspec.Struct, a TypedDict or a pydantic model"
     )
+
+
+def _describe_refusal(error: Any) -> str:
+    """Name the fields in a ValidationError of pydantic, whose own text quotes their values."""
+    if (errors := getattr(error, "errors", None)) is None:
+        return str(error)  # of the model's own code
+    refused = list[str]()
+    for each in errors(include_url=False, include_context=False, include_input=False):
+        path = ".".join(map(str, each["loc"]))
+        # The message about a tag is the only one with a value.
+        reason = "Invalid tag" if each["type"] == "union_tag_invalid" else each["msg"]
+        refused.append(f"{path}: {reason}" if path else reason)
+    return "; ".join(refused)
+
+
+def _encode_unknown(value: Any) -> object:
+    """Convert a pydantic model for msgspec."""
+    if not hasattr(value.__class__, "model_dump"):
+        raise NotImplementedError
+    return value.model_dump(mode="json")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_unknown)
 
 
 def _without_value(message: str) -> str:

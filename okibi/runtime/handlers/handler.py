@@ -36,8 +36,8 @@ class Handler(Generic[Event]):
                 return {"message": f"hello {event.name}"}
 
     The event is decoded into the type in the brackets: an attrs class, a dataclass, a
-    msgspec.Struct, a TypedDict, a built-in container, or Any. An event that does not fit is
-    answered with `Runtime.UnmarshalError`, which names the field.
+    msgspec.Struct, a TypedDict, a built-in container, a pydantic model, HttpEvent, or Any. An event
+    that does not fit is answered with `Runtime.UnmarshalError`, which names the field.
 
     After `handle` raises or times out, the worker cancels the instance's tasks, calls `terminate`,
     and creates a new instance.

@@ -128,18 +128,18 @@ def test_a_handler_without_a_module_is_bad_input(capfd: pytest.CaptureFixture[st
 
 
 MISTAKES = """
-import attrs
+import attrs, pydantic
 
 from okibi import Application, Child, Function, Handler, Name, Server, SupervisorSpec
 from okibi.supervisors import Applications, PartitionSupervisorSpec
 
 class Item: ...
-
+class Bill(pydantic.BaseModel): ...
 @attrs.frozen
 class Order:
     items: list[Item]
     other: "Order | None" = None
-
+    bill: Bill | None = None
 @attrs.define(eq=False)
 class Stock(Server):
     size: int

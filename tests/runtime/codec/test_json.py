@@ -1,16 +1,18 @@
 """Events are decoded into the handler's type; results are encoded."""
 
 import dataclasses
+import datetime
 import enum
 import json
 import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sized
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Annotated, Any, Literal, Protocol, TypedDict
 
 import attrs
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,7 @@ def test_an_unsupported_event_type_is_named(kind: type) -> None:
     place = " - at `$.inside`" if kind is Parcel else ""
     assert str(refused.value) == (
         "Unable to unmarshal input: Unmade is not supported as an event type: use an attrs class, "
-        f"a dataclass, a msgspec.Struct or a TypedDict{place}"
+        f"a dataclass, a msgspec.Struct, a TypedDict or a pydantic model{place}"
     )
 
 
@@ -383,3 +385,88 @@ def test_a_large_event_is_decoded_where_msgspec_cannot_be_imported(
     assert UntypedDecoder().decode(body) == [1]
     with pytest.raises(UnmarshalError):
         UntypedDecoder().decode(body[:-1])
+
+
+# -- pydantic models
+
+
+class Item(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    name: str
+    added: datetime.datetime | None = None
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+
+
+class Owner(pydantic.BaseModel):
+    pet: Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
+
+
+@attrs.frozen
+class Shelf:
+    items: list[Item]
+
+
+ITEM = Item(name="a", added=datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC))
+SENT = b'{"name":"a","added":"2026-12-01T00:00:00Z"}'
+
+
+def test_a_pydantic_model_validates_the_event() -> None:
+    assert event(SENT, Item) == ITEM
+    assert event(b"[%b]" % SENT, list[Item]) == [ITEM]
+    assert event(b'{"items": [%b]}' % SENT, Shelf) == Shelf([ITEM])
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({}, Item, "name: Field required"),
+        ({"name": 4111}, Item, "name: Input should be a valid string"),
+        ([{"name": 4111}], list[Item], "name: Input should be a valid string - at `$[0]`"),
+        ({"pet": {"kind": "SEKRIT"}}, Owner, "pet: Invalid tag"),
+        ([4111], Item, "Input should be an object"),
+    ],
+)
+def test_an_event_that_a_model_refuses_is_named_without_its_value(
+    given: object, kind: Any, words: str
+) -> None:
+    with pytest.raises(UnmarshalError) as refused:
+        event(json.dumps(given).encode(), kind)
+
+    assert str(refused.value) == f"Unable to unmarshal input: {words}"
+
+
+@pytest.mark.parametrize("result", [ITEM, [ITEM], {"a": ITEM}, Shelf([ITEM])])
+def test_a_pydantic_model_is_a_result(result: object) -> None:
+    assert SENT in encode_handler_result(result).body
+    assert SENT in encode_official_unescaped(result).body.replace(b": ", b":").replace(b", ", b",")
+
+
+def test_pydantic_is_imported_by_the_user_alone() -> None:
+    modules = "okibi.runtime.codec.typed_json, okibi.runtime.codec.reference_json"
+    code = f"import sys, {modules}; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"
+
+
+# -- an HTTP event in place of the handler's own
+
+
+@pytest.mark.parametrize("context", [{"http": {}}, {"httpMethod": "GET"}, {"elb": {}}])
+def test_an_http_event_that_does_not_fit_is_called_one(context: dict[str, object]) -> None:
+    body = json.dumps({"requestContext": context}).encode()
+
+    with pytest.raises(UnmarshalError) as refused:
+        event(body, Order)
+    assert str(refused.value) == (
+        "Unable to unmarshal input: Object missing required field `name`; this is an HTTP event:"
+        " write Handler[okibi.HttpEvent], and event.json(Order) for its body"
+    )

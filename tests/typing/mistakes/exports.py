@@ -15,6 +15,7 @@ EXPORTED: list[object] = [
     okibi.Function,
     okibi.Group,
     okibi.Handler,
+    okibi.HttpEvent,
     okibi.Name,
     okibi.PartitionSupervisorSpec,
     okibi.Prelude,

@@ -1,0 +1,104 @@
+"""HttpEvent: the request in an event of a function URL, an API or a load balancer."""
+
+import json
+from typing import Any
+
+import attrs
+import pydantic
+import pytest
+
+from okibi import HttpEvent
+from okibi.local.dev.dev_function import Route
+from okibi.local.dev.http.function_url import FUNCTION_URL
+from okibi.local.dev.http.http_api import HTTP_API
+from okibi.local.dev.http.incoming_request import IncomingRequest
+from okibi.local.dev.http.load_balancer import LOAD_BALANCER, MULTI_VALUE_LOAD_BALANCER
+from okibi.local.dev.http.rest_api import rest_api
+from okibi.local.dev.http.route_table import RouteMatch
+from okibi.runtime.codec.json import UnmarshalError
+from okibi.runtime.codec.typed_json import decoder_for
+
+SERVICES = {
+    "function URL": FUNCTION_URL,
+    "HTTP API": HTTP_API,
+    "REST API": rest_api(),
+    "load balancer": LOAD_BALANCER,
+    "load balancer with multi-value headers": MULTI_VALUE_LOAD_BALANCER,
+}
+REQUEST = IncomingRequest(
+    "POST",
+    "/visits/Ada",
+    "name=Ada&size=2",
+    [("host", "localhost"), ("Content-Type", "application/json"), ("cookie", "a=1; b=x=y")],
+    body=b'{"name": "\xc3\xa9"}',
+)
+MATCH = RouteMatch("visits", Route("ANY", "/visits/{name}"), {"name": "Ada"})
+
+
+@attrs.frozen
+class Greeting:
+    name: str
+
+
+class Model(pydantic.BaseModel):
+    name: str
+
+
+def decode(event: dict[str, Any]) -> HttpEvent:
+    found: HttpEvent = decoder_for(HttpEvent).decode(json.dumps(event).encode())
+    return found
+
+
+def receive(service: str, **changes: Any) -> HttpEvent:
+    return decode(SERVICES[service].make_event(attrs.evolve(REQUEST, **changes), MATCH))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_request_reads_the_same_from_every_service(service: str) -> None:
+    event = receive(service)
+
+    assert (event.method, event.path) == ("POST", "/visits/Ada")
+    assert event.query == {"name": "Ada", "size": "2"}
+    assert event.headers["content-type"] == "application/json"
+    assert event.cookies == {"a": "1", "b": "x=y"}
+    assert event.body == REQUEST.body
+    assert event.json(Greeting) == Greeting("é")
+    assert event.json(Model) == Model(name="é")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_request_may_have_nothing_but_a_path(service: str) -> None:
+    event = receive(service, method="GET", raw_query="", headers=[("host", "a")], body=b"")
+
+    assert (event.query, event.cookies, event.body) == ({}, {}, b"")
+
+
+def test_a_binary_body_and_path_parameters_are_decoded() -> None:
+    headers = [("host", "a"), ("content-type", "image/png")]
+
+    assert receive("HTTP API", body=b"\x89\xff", headers=headers).body == b"\x89\xff"
+    assert receive("HTTP API").path_parameters == {"name": "Ada"}
+    assert receive("function URL").path_parameters == {}
+
+
+def test_several_values_of_a_header_are_joined() -> None:
+    headers = [("accept", "a"), ("accept", "b"), ("cookie", "a=1"), ("cookie", "b=2")]
+
+    for service in ("HTTP API", "REST API", "load balancer with multi-value headers"):
+        event = receive(service, headers=headers)
+        assert event.headers["accept"].replace(" ", "") == "a,b"
+        assert event.cookies == {"a": "1", "b": "2"}
+
+
+def test_a_body_of_another_shape_names_the_field_and_no_value() -> None:
+    event = receive("function URL", body=b'{"name": 12345}')
+
+    for kind in (Greeting, Model):
+        with pytest.raises(ValueError, match="name") as refused:
+            event.json(kind)
+        assert "12345" not in str(refused.value)
+
+
+def test_what_is_no_http_event_is_refused() -> None:
+    with pytest.raises(UnmarshalError, match="missing required field `requestContext`"):
+        decode({"name": "Ada"})
