@@ -111,11 +111,11 @@ def test_a_new_project_passes_okibi_check_and_answers(folder: Path) -> None:
     new("hello")
 
     check = run(folder / "hello", "okibi.cli", "check", "app.function")
-    event = '{"queryStringParameters": {"name": "Ada"}}'
-    invoke = run(folder / "hello", "okibi.cli", "invoke", "app.function", event)
+    sample = ("--sample", "function-url")
+    invoke = run(folder / "hello", "okibi.cli", "invoke", "app.function", *sample)
 
     assert (check.returncode, check.stderr) == (0, "")
-    assert invoke.stdout == '{"message":"hello Ada","visit":1}\n', invoke.stderr
+    assert invoke.stdout == '{"message":"hello world","visit":1}\n', invoke.stderr
 
 
 @pytest.mark.slow
