@@ -132,7 +132,9 @@ def log_crash(
         return
     report, discloses_reason, left_out = _make_report(process, reason, unanswered)
     text: object = report
-    if error is not None and not already_logged:
+    if already_logged:
+        left_out = False
+    elif error is not None:
         if discloses_reason:
             extra = {"report": report}
             logs.log_or_raise(logger, level, "%s", report, exc_info=error, extra=extra)

@@ -179,19 +179,20 @@ def find_last_line(lines: Sequence[str]) -> str:
 
 
 def _last_place(stack: Sequence[str]) -> str:
-    """Return file and line of the last frame outside okibi, from `traceback.format_list` strings.
+    """Return file and line of the user's last frame, from `traceback.format_list` strings.
 
-    A wrong argument is reported at the user's line, not at okibi's check.
+    A wrong argument is reported at the user's line, not at the check of okibi or of a library.
     """
     places = [frame.strip().partition("\n")[0] for frame in stack]
-    users = [place for place in places if not _is_okibis(place.removeprefix('File "'))]
-    for place in reversed(users or places):
+    others = [place for place in places if not _is_okibis(place.removeprefix('File "'))]
+    users = [frame.strip().partition("\n")[0] for frame in find_user_frames(stack)]
+    for place in reversed(others or places):
         # Frames of the import system, and the frames above them, do not help a user.
         if '"<frozen importlib' in place:
             return ""
         # `os.environ[...]` has a frozen frame; the caller's frame is the helpful one.
         if '"<frozen ' not in place:
-            return place
+            return users[-1] if users else place
     return ""
 
 

@@ -27,7 +27,7 @@ from ..supervisors import SupervisorSpec
 from .deadlines.interrupt import DeadlineInterrupt
 from .deadlines.slow_import import LIMIT, SlowImport
 from .deadlines.watchdog import SharedWatchdog, Watchdog
-from .errors.error_response import error_json, init_error
+from .errors.error_response import error_json, frames_written_by_user, init_error
 from .errors.exceptions import InitError
 from .handlers.function import Function, find_warnings
 from .in_flight.emergency_report import report_init_error
@@ -110,7 +110,7 @@ def main(
         code, last = trio.run(serve, function, settings, watchdog, extension, observe, clock=clock)
     except InitError as error:
         exit_within(STOP_LIMIT, error.code)
-        log_error(error_json(error.kind, error.message, error.stack))
+        log_error(error_json(error.kind, error.message, error.logged))
         report_init_error(settings.address, error)
         return error.code
     except BaseException:
@@ -235,5 +235,6 @@ def _init_error(error: StartError) -> InitError:
     if cause is None:
         return InitError("Runtime.StartError", str(error))
     described = init_error(cause)
-    message = f"{error.path} did not start: {described.message}"
-    return InitError(described.kind, message, described.stack)
+    message = f"{error.path} did not start" + (described.message and f": {described.message}")
+    # The crash report of the actor has the whole traceback.
+    return InitError(described.kind, message, described.stack, frames_written_by_user(cause))

@@ -133,13 +133,14 @@ def test_a_single_threads_dump_shows_the_hang() -> None:
     assert lines_before_error(log, "Sandbox.Timedout") == ["begins"]
 
 
-def test_the_place_of_an_error_is_the_users_line_not_okibis_check() -> None:
+def test_the_place_of_an_error_is_the_users_line_not_a_librarys() -> None:
     own = f'  File "{function.__file__}", line 53, in __attrs_post_init__\n    raise\n'
     where = "okibi.runtime.handlers.function.Workers"
     made = f'  File "<attrs generated methods {where}>", line 3, in __init__\n'
     users = '  File "/tmp/fn/app.py", line 7, in <module>\n    Function(5)\n'
 
-    error = ErrorResponse("SpecError", "no", (users, made, own))
+    library = '  File "/opt/python/lib/site-packages/httpx/_client.py", line 5, in get\n    raise\n'
+    error = ErrorResponse("SpecError", "no", (users, made, own, library))
     alone = ErrorResponse("TypeError", "no", (own,))
 
     assert error.describe() == 'SpecError: no (File "/tmp/fn/app.py", line 7, in <module>)'

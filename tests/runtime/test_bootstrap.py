@@ -90,6 +90,37 @@ async def test_when_an_actor_does_not_start_earlier_ones_are_stopped() -> None:
         assert sandbox.said("visits end: shutdown") >= 1
 
 
+TIMES_OUT = """
+import socket
+import httpx
+from okibi import Handler
+
+SILENT = socket.create_server(("127.0.0.1", 0))
+
+class Times(Handler[dict]):
+    async def init(self):
+        url = f"http://127.0.0.1:{SILENT.getsockname()[1]}/"
+        async with httpx.AsyncClient(timeout=0.1, trust_env=False) as client:
+            await client.get(url)
+
+    async def handle(self, event, context): ...
+"""
+
+
+async def test_a_time_out_in_init_is_logged_with_one_traceback(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(TIMES_OUT)
+    async with running("app.Times", task_root=tmp_path) as sandbox:
+        error = await sandbox.ask()
+        log = "\n".join(sandbox.lines).replace("\r", "\n")
+
+    assert error["errorMessage"] == "/function/lambda/workers/worker-0 did not start"
+    # The crash report has the frames of httpx; the init error after it has the user's alone.
+    assert log.count("in _send_single_request") == 1
+    assert log.count("await client.get(url)") == 2
+    assert log.count("OKIBI_TRACE=full") == 1
+    assert any("_send_single_request" in entry for entry in error["stackTrace"])
+
+
 async def test_a_slow_import_is_logged_with_its_line_and_serves(tmp_path: Path) -> None:
     """Lambda restarts an init of over 10 s, within the function's time-out."""
     handler = "def handler(event, context):\n    return threads\n"

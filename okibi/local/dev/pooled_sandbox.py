@@ -1,6 +1,7 @@
 """One sandbox of a pool: a process that serves events until it is retired."""
 
 import math
+import re
 from collections.abc import Callable
 
 import attrs
@@ -26,6 +27,9 @@ from .invocation_events import (
 from .pool_rules import count_places, expect_next
 
 __all__ = ["PooledSandbox"]
+
+_CRASH_REPORT = re.compile(r"(\[[A-Z]+\]\t|\{).*\(incarnation \d+\) ended: ")
+"""The first line of okibi's report of an actor that crashed, as text or JSON."""
 
 
 @attrs.define(eq=False)
@@ -63,6 +67,8 @@ class PooledSandbox:
     """Set when the sandbox has initialised, or has been retired."""
     retired: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the sandbox takes no event any more and ends."""
+    _held_lines: list[str] = attrs.field(factory=list[str], init=False)
+    """The log of the init phase from the first crash report on. An init error says the same."""
     _end_reason: str = attrs.field(default="", init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _local: LocalLambda | None = attrs.field(default=None, init=False)
@@ -200,11 +206,15 @@ class PooledSandbox:
 
     def _on_init_failed(self, outcome: InvocationOutcome, milliseconds: float) -> None:
         self.failure = read_failure(outcome, self.function.settings.task_root)
+        if self.failure.error_type in ("Runtime.ExitError", "Sandbox.Timedout"):
+            # The runtime has not said why.
+            self._release_lines()
         if not self.replaces:
             self.report(InitFailed(self.function.name, self.number, self.failure, milliseconds))
 
     def _on_exit(self) -> None:
         self.initialised = False
+        self._held_lines.clear()
         self._init_wait.cancel()
         if all(each.outcome is not None for each in self.current):
             self.retire(self._end_reason or "exited")
@@ -233,6 +243,7 @@ class PooledSandbox:
                 self.settled.set()
                 return
             self.initialised, self.replaces = True, False
+            self._release_lines()
             self.report(SandboxStarted(self.function.name, self.number, local.last_init_ms))
             self.settled.set()
             self.on_change()
@@ -257,7 +268,15 @@ class PooledSandbox:
         self.report(invocation_finished(self.function.settings, self.number, invocation, peak))
 
     def _write(self, line: str) -> None:
-        self.report(LogLine(self.function.name, line))
+        if not self.initialised and (self._held_lines or _CRASH_REPORT.match(line)):
+            self._held_lines.append(line)
+        else:
+            self.report(LogLine(self.function.name, line))
+
+    def _release_lines(self) -> None:
+        held, self._held_lines = self._held_lines, []
+        for line in held:
+            self.report(LogLine(self.function.name, line))
 
 
 def _first(errors: BaseExceptionGroup[OSError]) -> OSError:

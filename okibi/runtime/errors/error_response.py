@@ -21,7 +21,7 @@ from ...actors.safe_repr import TEXT_LIMIT, class_name, cut, error_text, traceba
 from ..protocol.outcome import Outcome
 from .causes import Related, find_related
 from .exceptions import InitError
-from .user_code import OKIBI, is_framework_file, is_user_file
+from .user_code import OKIBI, is_framework_file, is_user_file, is_written_by_user
 
 F = TypeVar("F", bound=Callable[..., object])
 # Type, message and frames of an error, for the X-Ray cause.
@@ -134,6 +134,17 @@ def init_error(error: BaseException) -> InitError:
         return InitError(kind, _message(error), _stack(error, find_related(error)))
     except BaseException as broken:
         return InitError(kind, f"<the error cannot be read: {class_name(type(broken))}>")
+
+
+def frames_written_by_user(error: BaseException) -> tuple[str, ...]:
+    """Return the entries of an error's stack that are in the user's own files; else the last one.
+
+    They say where the error came from. The frames of installed libraries are in the whole stack.
+    """
+    frames = user_frames(traceback_of(error))
+    return tuple(
+        format_frames([f for f in frames if is_written_by_user(f.filename)] or frames[-1:])
+    )
 
 
 def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:

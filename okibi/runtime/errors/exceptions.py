@@ -11,6 +11,8 @@ class InitError(Exception):
         kind: the errorType, for example `Runtime.ImportModuleError`.
         message: what was wrong, where, and what to do.
         stack: lines as `traceback.format_list` gives them.
+        logged: the part of the stack that is logged, if a crash report has the whole stack; None
+            logs all.
 
     Attributes:
         header: the `Lambda-Runtime-Function-Error-Type`; empty for the errorType.
@@ -22,11 +24,18 @@ class InitError(Exception):
     path = b"init/error"
     code = 1
 
-    def __init__(self, kind: str, message: str, stack: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        stack: tuple[str, ...] = (),
+        logged: tuple[str, ...] | None = None,
+    ) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
         self.message = message
         self.stack = stack
+        self.logged = stack if logged is None else logged
 
 
 class DeadlineExceeded(BaseException):

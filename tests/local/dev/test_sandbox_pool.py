@@ -221,6 +221,55 @@ async def test_a_missing_program_answers_the_event(tmp_path: Path) -> None:
     assert reported.of(InitFailed)
 
 
+CRASHES_IN_INIT = """
+from okibi import Handler
+print("begins", flush=True)
+class Crashing(Handler[dict]):
+    async def init(self):
+        raise OSError("no table")
+    async def handle(self, event, context): ...
+"""
+CRASHES_BESIDE_INIT = """
+import os, trio
+from okibi import Child, Function, Handler
+from okibi.actors import Actor
+class Beside(Handler[dict]):
+    async def init(self):
+        await trio.sleep(0.1)
+        {}
+    async def handle(self, event, context): ...
+class Crashing(Actor):
+    async def live(self, started):
+        started()
+        raise OSError("no table")
+function = Function(Beside, children=[Child(Crashing)])
+"""
+
+
+async def test_a_crash_that_fails_the_start_is_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(CRASHES_IN_INIT)
+    function = DevFunction(FunctionSettings("app.Crashing", task_root=tmp_path))
+    async with opened_pool(function) as (_, reported):
+        failed = await reported.wait_for(InitFailed)
+        await reported.wait_for(SandboxEnded)
+
+    assert failed.failure.message.endswith("/workers/worker-0 did not start: no table")
+    assert "begins" in reported.log
+    assert not any("Traceback" in line for line in reported.log if not line.startswith("[ERROR] "))
+
+
+async def test_a_crash_is_reported_if_the_function_starts_or_exits_without_a_report(
+    tmp_path: Path,
+) -> None:
+    for end in ("pass", "os._exit(3)"):
+        (tmp_path / "app.py").write_text(CRASHES_BESIDE_INIT.format(end))
+        function = DevFunction(FunctionSettings("app.function", task_root=tmp_path))
+        async with opened_pool(function) as (_, reported):
+            await reported.wait_for(SandboxStarted if end == "pass" else InitFailed)
+            while not any("ended: crashed (OSError: no table)" in line for line in reported.log):
+                await reported.wait_for(LogLine, len(reported.of(LogLine)) + 1)
+
+
 async def test_an_idle_sandbox_ends_after_the_idle_timeout() -> None:
     async with opened_pool(idle_timeout=0.05) as (pool, reported):
         pid = await invoke_pid(pool)
