@@ -32,7 +32,8 @@ def read_listener_rule(reader: TemplateReader, logical_id: str, properties: dict
             reader.leave_out(f"{logical_id}.{field}", "every host is served")
         # Values, or HttpRequestMethodConfig: {Values: ...}.
         config = as_mapping(condition.get(f"{field.title().replace('-', '')}Config")) or condition
-        values[field] = [as_text(each) for each in _as_list(config.get("Values"))]
+        found = reader.get(f"{logical_id}.{field}", config, "Values")
+        values[field] = [as_text(each) for each in _as_list(found)]
     paths, methods = values.get(PATH, ["/*"]), values.get(METHOD, ["ANY"])
     _add_routes(reader, logical_id, properties.get("Actions"), paths, methods)
 

@@ -55,13 +55,19 @@ class TypedDecoder:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             message = f"Unable to unmarshal input: {_without_value(str(error))}"
-            if _is_http_event(body):
-                name = getattr(self._kind, "__name__", self._kind)
-                message += (
-                    "; this is an HTTP event: write Handler[okibi.HttpEvent], and"
-                    f" event.json({name}) for its body"
-                )
-            raise UnmarshalError(message) from error
+            raise UnmarshalError(message + self._advise(body)) from error
+
+    def _advise(self, body: bytes) -> str:
+        """Say what to do about an HTTP event for another type, and another event for HttpEvent."""
+        name = getattr(self._kind, "__name__", self._kind)
+        if _is_http_event(body):
+            return (
+                "; this is an HTTP event: write Handler[okibi.HttpEvent], and"
+                f" event.json({name}) for its body"
+            )
+        if name == "HttpEvent":
+            return "; this is no HTTP event: `okibi event function-url` prints one"
+        return ""
 
 
 def decode_json(body: bytes, kind: Any) -> Any:

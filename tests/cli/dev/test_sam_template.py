@@ -616,6 +616,7 @@ def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
 
 
 LOAD_BALANCER = """
+Parameters: {Path: {Type: String, Default: /api/*}}
 Resources:
   Visits: {Type: AWS::Lambda::Function, Properties: {Handler: app.f, Runtime: python3.13, Code: .}}
   Site: {Type: AWS::ElasticLoadBalancingV2::LoadBalancer}
@@ -636,7 +637,7 @@ Resources:
         - {Type: authenticate-oidc}
         - {Type: forward, ForwardConfig: {TargetGroups: [{TargetGroupArn: !Ref Group}]}}
       Conditions:
-        - {Field: path-pattern, Values: ["/api/*", "/v1/?"]}
+        - {Field: path-pattern, Values: [!Ref Path, "/v1/?"]}
         - {Field: http-request-method, HttpRequestMethodConfig: {Values: [GET, PUT]}}
         - {Field: host-header, HostHeaderConfig: {Values: [api.example]}}
   Query:

@@ -100,5 +100,7 @@ def test_a_body_of_another_shape_names_the_field_and_no_value() -> None:
 
 
 def test_what_is_no_http_event_is_refused() -> None:
-    with pytest.raises(UnmarshalError, match="missing required field `requestContext`"):
+    with pytest.raises(
+        UnmarshalError, match="`requestContext`; this is no HTTP event: `okibi event"
+    ):
         decode({"name": "Ada"})
