@@ -100,6 +100,13 @@ def convert_docstring(
         lines[0] = lines[0].replace(": ", "; ")  # napoleon takes "Seconds: ..." for a type
 
 
+def hide_private_fields(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, result: str
+) -> tuple[str, str] | None:
+    """Leave out a signature whose fields are those of the event (autodoc-process-signature)."""
+    return ("", result) if name == "okibi.runtime.HttpEvent" else None
+
+
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Element
 ) -> Element | None:
@@ -120,5 +127,6 @@ def resolve(
 def setup(app: Sphinx) -> None:
     """Register what conf.py adds."""
     app.connect("autodoc-process-docstring", convert_docstring, priority=100)
+    app.connect("autodoc-process-signature", hide_private_fields)
     app.connect("missing-reference", resolve)
     app.connect("build-finished", copy_markdown)
