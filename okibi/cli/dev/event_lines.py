@@ -150,7 +150,7 @@ class EventLines:
         return lines
 
     def _failure_lines(self, function: str, failure: FunctionFailure) -> list[str]:
-        """The error, the user's frames, and what to do about a missing module."""
+        """Describe the error, with the user's frames and the cure of a missing module."""
         text = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
         lines = [
             self.paint(f"{INDENT}{line}", Colour.RED) for line in text.splitlines() if line.strip()
