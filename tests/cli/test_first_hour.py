@@ -118,8 +118,9 @@ def test_an_http_event_for_a_handler_of_another_event_names_the_cure(tmp_path: P
 
     with serving(tmp_path, "app.function") as lines:
         url = read_until(lines, "okibi dev serves http").split()[-1]
-        with pytest.raises(urllib.error.HTTPError, match="502"):
+        with pytest.raises(urllib.error.HTTPError, match="502") as refused:
             get(f"{url}/?name=bob")
+        refused.value.close()
         assert "this is an HTTP event: write Handler[okibi.HttpEvent]" in read_until(
             lines, "Unmarsh"
         )
