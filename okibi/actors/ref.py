@@ -49,7 +49,8 @@ class Address(Generic[A_co]):
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # hidden from type checkers: they would accept any attribute
+    # Hidden from type checkers: they would accept any attribute.
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __getattr__(self, name: str) -> object:
             """Say how to send a message, in place of `visits.visit()`."""

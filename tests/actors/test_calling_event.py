@@ -1,5 +1,6 @@
 """An event that an actor handles, as the sender of messages."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -183,12 +184,10 @@ async def test_a_portal_made_in_an_event_sends_for_the_event(
             self.event = CallingEvent(self._process)
             CALLING_EVENT.set(self.event)
             portal = Portal()
-            # A thread of another run of trio has none of this task's context variables.
-            call = await trio.to_thread.run_sync(lambda: trio.run(self.in_another_run, portal))
-            self.answers.append(call)
-
-        async def in_another_run(self, portal: Portal) -> Caller:
-            return await trio.to_thread.run_sync(portal.call, self.desk, Desk.come)
+            # A thread of the user's own has none of this task's context variables.
+            with ThreadPoolExecutor() as pool:
+                call = pool.submit(portal.call, self.desk, Desk.come)
+                self.answers.append(await trio.to_thread.run_sync(call.result))
 
     made: list[Threaded] = []
 
@@ -199,4 +198,46 @@ async def test_a_portal_made_in_an_event_sends_for_the_event(
     await (await start(nursery, make)).wait()
 
     assert made[0].answers == [made[0].event]
+    await stop(desk)
+
+
+async def test_an_event_without_an_actor_can_be_monitored(
+    nursery: trio.Nursery, desk: Ref[Desk]
+) -> None:
+    actor: Any = desk.process().actor
+    event = CallingEvent(None)
+    monitor = actor.monitor(event)
+    assert (event.path, event.alive) == ("no actor", True)
+
+    event.end()
+    await desk.call(Desk.catch_up)
+
+    assert actor.downs == [Down("no actor", NORMAL, monitor, None)]
+    await stop(desk)
+
+
+async def test_a_monitor_set_by_an_ended_actor_brings_nothing(
+    nursery: trio.Nursery, desk: Ref[Desk]
+) -> None:
+    process = desk.process()
+    await stop(desk)
+    event = CallingEvent(None)
+
+    event.add_monitor(process)
+
+    assert event.watchers is None
+
+
+async def test_two_monitors_of_one_event_bring_a_down_each(
+    nursery: trio.Nursery, desk: Ref[Desk]
+) -> None:
+    ref, worker, actor = await begin_event(nursery, desk)
+    assert worker.event is not None
+    second = actor.monitor(worker.event)
+
+    worker.event.end()
+    await desk.call(Desk.catch_up)
+
+    assert [down.monitor for down in actor.downs] == [actor.monitors[0], second]
+    await stop(ref)
     await stop(desk)

@@ -3,7 +3,7 @@
 import logging
 import logging.config
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -99,6 +99,20 @@ def test_dictconfig_does_not_disable_a_safe_logger() -> None:
 
     assert logger.isEnabledFor(logging.ERROR)
     assert not logger.disabled
+
+
+class Unreadable(Exception):
+    """Formatting its traceback fails."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise ValueError(name)
+
+
+@pytest.mark.parametrize("text", [logs.traceback_text, lambda e: logs.short_traceback(e)[0]])
+def test_an_error_that_cannot_be_formatted_has_a_plain_text(
+    text: Callable[[BaseException], str],
+) -> None:
+    assert "Unreadable" in text(Unreadable())
 
 
 def test_write_to_stderr_without_stderr_raises_nothing() -> None:

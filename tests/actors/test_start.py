@@ -299,6 +299,10 @@ untyped_start: Any = start
             r"that makes the actor, got an instance of Plain: pass the class itself$",
         ),
         (
+            lambda nursery: untyped_start(nursery, 3),
+            r"^start\(nursery, factory\): expected a class or function .*, got int$",
+        ),
+        (
             lambda nursery: untyped_start(nursery, Plain, name="p"),
             r"^start\(name=\.\.\.\): expected a Name, got str\[1\]$",
         ),

@@ -454,3 +454,20 @@ async def test_the_init_of_a_restart_may_call_a_server_that_waits_for_its_name(
     assert said == f"{chain}: the wait for the name 'bank' would never return"
     assert (await BANK.wait()).incarnation == 2
     await stop(top)
+
+
+async def test_noproc_after_a_wait_names_a_supervisor_that_stops_others_first(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    slow = stage.child("b", cleanup=partial(trio.sleep, 3))
+    tree = SupervisorSpec([stage.child("a"), slow], strategy=Strategy.ONE_FOR_ALL)
+    top = await supervise(nursery, tree)
+    await leave("a")
+
+    with pytest.raises(
+        NoProcess, match=r"its supervisor /supervisor has not restarted it within 1"
+    ):
+        await player("a").waiting(1).send("word")
+
+    assert (await player("a").wait()).incarnation == 2
+    await stop(top)

@@ -202,60 +202,6 @@ async def test_without_monitors_the_clocks_are_not_checked(mock_clock: MockClock
             nursery.cancel_scope.cancel()
 
 
-async def test_demonitor_discards_waiting_messages(mock_clock: MockClock) -> None:
-    async with world(mock_clock) as stage:
-        await stage.run(1)
-        monitor = stage.heard.monitored
-        mock_clock.jump(HOUR)
-        stage.ledger.lanes[0].delivery = delivery()
-        assert stage.ledger.check_freeze is not None
-        stage.ledger.check_freeze(False)
-        monitor.demonitor()
-        await stage.run(3)
-
-        assert stage.heard.freezes == []
-        assert current_monitors().monitors == {}
-
-
-class Odd:
-    """A user's message whose `==` raises, like an array's."""
-
-    def __eq__(self, other: object) -> bool:
-        raise ValueError("ambiguous")
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-async def test_demonitor_does_not_compare_the_user_s_messages(mock_clock: MockClock) -> None:
-    async with world(mock_clock) as stage:
-        await stage.run(1)
-        mailbox, odd = stage.listener.process().mailbox, Odd()
-        mailbox.post(odd)
-        stage.heard.monitored.notify(HOUR)
-        stage.heard.monitored.demonitor()
-
-        [left] = mailbox.control
-        assert left is odd
-        mailbox.control.clear()
-
-
-async def test_short_lived_actors_leave_no_monitor_behind(
-    mock_clock: MockClock,
-) -> None:
-    async with world(mock_clock) as stage, trio.open_nursery() as nursery:
-        for _ in range(10):
-            short = await start(nursery, Listener)
-            short.stop()
-            await short.wait()
-        await stage.run(3)
-
-        assert stage.detector is not None
-        assert stage.detector.process().mailbox.statistics().length == 0
-        assert list(current_monitors().monitors) == [stage.heard.monitored]
-        await stage.freeze(HOUR)
-        assert len(stage.heard.freezes) == 1
-
-
 async def test_a_restarted_detector_goes_on(mock_clock: MockClock) -> None:
     async with world(mock_clock) as stage, trio.open_nursery() as nursery:
         assert stage.detector is not None
@@ -267,10 +213,6 @@ async def test_a_restarted_detector_goes_on(mock_clock: MockClock) -> None:
 
         assert len(stage.heard.freezes) == 1
         nursery.cancel_scope.cancel()
-
-
-def test_freezes_has_a_readable_repr() -> None:
-    assert repr(FREEZES) == "FREEZES"
 
 
 # -- a real process, stopped and continued
