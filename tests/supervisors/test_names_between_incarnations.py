@@ -19,9 +19,16 @@ from okibi.actors import (
     Server,
     StartError,
     WhenStopped,
+    start,
     stop,
 )
-from okibi.actors.names import name_table
+from okibi.actors.names import (
+    ExpectedRestart,
+    announce_wait,
+    expect_no_restart,
+    expect_restart,
+    name_table,
+)
 from okibi.supervisors import (
     INFINITY,
     Backoff,
@@ -471,3 +478,55 @@ async def test_noproc_after_a_wait_names_a_supervisor_that_stops_others_first(
 
     assert (await player("a").wait()).incarnation == 2
     await stop(top)
+
+
+async def test_only_a_wait_on_the_cycle_is_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A method waits for two names at once: one leads to the caller, the other does not."""
+
+    class Slow(Server):
+        async def init(self) -> None:
+            await trio.sleep(10)
+
+    class Both(Server):
+        async def wait(self) -> str:
+            async with trio.open_nursery() as waits:
+                waits.start_soon(SLOW.wait)
+                try:
+                    await BANK.waiting(50).call(Bank.open)
+                except CallCycle as refused:
+                    return str(refused)
+            return "both were there"
+
+        async def sum(self) -> int:
+            return 7
+
+    SLOW, BOTH = Name("slow", Slow), Name("both", Both)  # noqa: N806, as for the names above
+    both = await start(nursery, Both, name=BOTH, path="/both")
+    nursery.start_soon(partial(start, nursery, Slow, name=SLOW))
+    asked = await both.request(Both.wait)
+    await wait_all_tasks_blocked()
+
+    bank = await start(nursery, lambda: Bank(lambda: BOTH.call(Both.sum)), name=BANK, path="/bank")
+
+    assert await asked.result() == (
+        "/both calls /bank calls /both: the wait for the name 'bank' would never return"
+    )
+    assert trio.current_time() == 10
+    for ref in (bank, both, await SLOW.wait()):
+        await stop(ref)
+
+
+async def test_a_wait_of_one_supervisor_leaves_the_note_of_another(
+    nursery: trio.Nursery,
+) -> None:
+    first, second = await start(nursery, Fraction), await start(nursery, Fraction)
+    expect_restart(["a"], first.process())
+
+    announce_wait(["a", "b"], ExpectedRestart(second.process(), 60.0, "/x", "it waits"))
+
+    assert name_table().restarters == {"a": ExpectedRestart(first.process())}
+    expect_no_restart(["a"], first.process())
+    await stop(first)
+    await stop(second)
