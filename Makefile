@@ -1,6 +1,7 @@
 # Each target works alone on a fresh clone: it makes .venv and installs what it needs.
 #   make demo    a real bootstrap process serves real AWS events and survives what is done to it
-#   make test    the tests that a change needs, on $(PYTHON), on all cores
+#   make test    the tests that a change needs, on all cores; PYTHON=python3.13 makes .venv anew if it
+#                is of another version
 #   make test-all   all tests, also the exhaustive and costly ones, on $(PYTHON) and on the newest
 #                Python that this machine has
 #   make test-rest   what make test-all runs and make test does not
@@ -52,6 +53,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
+# Empty where .venv may stay: no PYTHON is given, or one of the version that .venv has.
+ifneq ($(origin PYTHON),file)
+ANEW := $(shell [ "$$($(PYTHON) -V 2>&1)" = "$$($(BIN)/python -V 2>&1)" ] || echo anew)
+endif
 CHOOSE_PYTHON = python=$(NEWEST)/python; [ -x $$python ] || python=$(BIN)/python;
 
 # Else each of the hundreds of processes that the tests and the benchmarks start would compile all
@@ -61,16 +66,17 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  reload dev-server streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages
+  reload dev-server streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
-# uv installs in seconds what pip installs in a minute; it comes from the same registry.
-.venv/installed: pyproject.toml hatch_build.py okibi/runtime/codec/encoder.c
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet uv
+# uv installs in seconds what pip installs in a minute; it comes from the same registry. A Python that
+# has no pip (Debian's, without its package venv) gets uv by python3's.
+.venv/installed: pyproject.toml hatch_build.py okibi/runtime/codec/encoder.c $(ANEW)
+	$(PYTHON) -m venv --clear .venv > /dev/null || $(PYTHON) -m venv --clear --without-pip .venv
+	$(BIN)/python -m pip install --quiet uv || python3 -m pip --python $(BIN)/python install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python awslambdaric || echo "$(BESIDE)"
 	touch $@
@@ -95,11 +101,13 @@ demo: .venv/installed
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
 PARALLEL = -m pytest -q -n $(WORKERS) --dist worksteal < /dev/null
 QUICK := -m 'not slow' --hypothesis-profile=quick
-ON_NEWEST = [ ! -x $(NEWEST)/python ] || $(NEWEST)/python $(PARALLEL)
+ON_NEWEST = [ ! -x $(NEWEST)/python ] || { $(NEWEST)/python -V && $(NEWEST)/python $(PARALLEL); }
 test: .venv/installed
+	@$(BIN)/python -V
 	@$(BIN)/python $(PARALLEL) $(QUICK)
 
 test-all: .venv/installed .venv-newest/installed
+	$(BIN)/python -V
 	$(BIN)/python $(PARALLEL)
 	$(ON_NEWEST)
 

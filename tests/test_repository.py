@@ -1,5 +1,6 @@
 """Rules for the project's own files."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,3 +46,33 @@ def test_make_alone_lists_its_targets_and_makes_nothing() -> None:
         *re.findall(r"^make ([\w-]+) ", done.stdout, re.M)
     }
     assert "venv" not in ran.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("given", "anew"), [([], False), (["PYTHON=same"], False), (["PYTHON=other"], True)]
+)
+def test_a_python_of_another_version_makes_the_environment_anew(
+    given: list[str], anew: bool, tmp_path: Path
+) -> None:
+    for name, version in (("same", "3.13.1"), ("other", "3.14.1"), (".venv/bin/python", "3.13.1")):
+        python = tmp_path / name
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.write_text(f"#!/bin/sh\necho Python {version}\n")
+        python.chmod(0o755)
+    for name in ("pyproject.toml", "hatch_build.py", "okibi/runtime/codec/encoder.c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".venv/installed").touch()
+
+    command = ["make", "-n", "-f", str(ROOT / "Makefile"), "test", *given]
+    # An outer `make test PYTHON=...` passes its variables on.
+    environment = {
+        name: os.environ[name] for name in os.environ if name[:4] not in ("MAKE", "PYTH")
+    }
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert ("-m venv" in done.stdout) is anew, done
