@@ -190,13 +190,6 @@ def a_del() -> None:
     Slow()
 
 
-def a_finally() -> None:
-    try:
-        time.sleep(60)
-    finally:
-        return  # noqa: B012
-
-
 def suppressed() -> None:
     with suppress(BaseException):
         time.sleep(60)
@@ -209,7 +202,7 @@ def deep(depth: int = 400) -> None:
         suppressed()
 
 
-@pytest.mark.parametrize("swallows", [a_del, a_finally, suppressed, deep])
+@pytest.mark.parametrize("swallows", [a_del, suppressed, deep])
 def test_a_caught_interrupt_is_raised_at_the_end(
     interrupt: DeadlineInterrupt, swallows: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,7 +143,7 @@ def test_checking_a_hook_evaluates_no_annotations() -> None:
             return event
 
     assert Workers(Priced).handler is Priced
-    with pytest.raises(SpecError, match=r"handle does not take \(self, event, context\)"):
+    with pytest.raises(SpecError, match=r"Unfit.handle must take \(self, event, context\)"):
         Workers(Unfit)
 
 

@@ -28,6 +28,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     known = set(sys.modules)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # The Python that runs the tests may be installed in /opt, where the layers are.
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
     yield tmp_path
     for name in set(sys.modules) - known:
         del sys.modules[name]
