@@ -39,6 +39,7 @@ ABANDON_LIMIT = 8
 # shortest time-out: it is known before the next event's worker must be abandoned, too.
 HANG_SECONDS = 0.5
 NO_WORKER = "no worker is left: each was abandoned at a deadline and has not ended"
+NO_WORKER_READY = "no worker is ready: an event has waited for one until its deadline"
 # Starts of a lane's poller and responder without an event between, before the lane is unavailable.
 # The same number per lane limits starts of workers while none of them becomes ready.
 STARTS_LIMIT = 10
@@ -190,11 +191,12 @@ class Ledger:
         self.count_abandoned(worker.path, goes_on)
 
     def check_workers(self) -> None:
-        """End the process if all workers hang. Called while an event waits for a worker."""
-        if self._abandoned_workers and self._count_hanging() >= self.worker_count:
-            # Fail once.
-            self._abandoned_workers.clear()
-            self.fail(NO_WORKER)
+        """End the process if no worker is ready. An event has waited for one until its deadline.
+
+        However the workers were lost, or if none leaves its `init`: the next event would wait, too.
+        """
+        if not self.lanes[0].closing and not any(worker.alive for worker in self.ready):
+            self.fail(NO_WORKER_READY)
 
     def _count_hanging(self) -> int:
         self._abandoned_workers = [

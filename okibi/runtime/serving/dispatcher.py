@@ -16,7 +16,7 @@ from ..errors.error_response import platform_error
 from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
-from ..in_flight.ledger import HANG_SECONDS, Ledger
+from ..in_flight.ledger import Ledger
 from ..protocol.outcome import Outcome
 from ..telemetry.logs import log_error
 
@@ -171,8 +171,6 @@ class Dispatcher(Actor):
         left = [self.ledger.lanes[each.lane].delivery for each in deliveries]
         self.ledger.backlog = any(d is not None and d.state is DeliveryState.RECEIVED for d in left)
         self.ledger.idle = self._idle_workers()[::-1]
-        if self.ledger.backlog:
-            self.ledger.check_workers()
 
     def _last_idle(self) -> Ref[Any] | None:
         """The worker that became idle last, without a look at all workers."""
@@ -213,6 +211,8 @@ class Dispatcher(Actor):
                 self._settle(lane, delivery, deadline_error_from_worker(delivery, self._watched))
                 if delivery.worker is not None:
                     self._abandon(delivery.worker)
+                else:
+                    self.ledger.check_workers()
 
     def _assign(
         self, lane: Lane, delivery: Delivery, worker: Ref[Any], *, now: bool = False
@@ -229,8 +229,6 @@ class Dispatcher(Actor):
         abandon_task = getattr(worker.process().actor, "abandon_task", None)
         goes_on = abandon_task() if abandon_task is not None else lambda: worker.reason is None
         self.ledger.count_abandoned_worker(worker, goes_on)
-        # An event may wait by then while all workers hang; no other message would come.
-        self.send_after(HANG_SECONDS, None)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
         if delivery.settle(outcome):

@@ -184,6 +184,8 @@ async def test_an_event_without_a_worker_names_what_the_worker_did() -> None:
         place = told["stackTrace"][-1].strip().split("\n")[0]
         assert f"{words} in the init of a new instance, in {place}" in told["errorMessage"]
         assert place.endswith(", in init")
+        # The process has ended: each later event would wait for that `init`, too.
+        assert "pid" in await sandbox.ask({"name": "a"})
 
 
 async def test_a_handler_that_holds_the_loop_fails_all_events_in_flight() -> None:
@@ -427,3 +429,29 @@ async def test_two_handlers_that_never_end_delay_no_later_event() -> None:
             assert (await sandbox.ask())["pid"] != pid
         assert sandbox.function.starts == 2
         assert sandbox.said("no worker is left") == 1
+
+
+async def test_a_process_that_has_lost_its_workers_ends_after_one_event() -> None:
+    async with running("app.asynchronous", timeout=1.0) as sandbox:
+        pid = (await sandbox.ask())["pid"]
+        assert (await sandbox.do("lose the task"))["errorType"] == "Runtime.WorkerExited"
+
+        told = await sandbox.ask()
+        assert (
+            "no worker became free: /function/lambda/workers/worker-0 was" in told["errorMessage"]
+        )
+        assert (await sandbox.ask())["pid"] != pid
+        assert sandbox.said("no worker is ready: an event has waited for one") == 1
+
+
+async def test_an_event_behind_the_only_worker_names_the_line_that_hangs() -> None:
+    async with running("tree.alone", timeout=1.0) as sandbox:
+        pid = (await sandbox.ask({"name": "a"}))["pid"]
+        await sandbox.ask({"name": "a", "do": "shield"})
+
+        told = await sandbox.ask({"name": "a"})
+        assert (
+            "no worker became free: /function/lambda/workers/worker-0 was" in told["errorMessage"]
+        )
+        assert told["stackTrace"][-1].strip().endswith("await trio.sleep_forever()")
+        assert (await sandbox.ask({"name": "a"}))["pid"] != pid

@@ -13,7 +13,7 @@ from okibi.runtime.errors.error_response import LATE
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
-from okibi.runtime.in_flight.ledger import DISPATCHER, HANG_SECONDS, NO_WORKER, Ledger
+from okibi.runtime.in_flight.ledger import DISPATCHER, NO_WORKER_READY, Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Assign, Dispatcher, SettleLate, plan
 from tests.runtime.serving.test_dispatcher_plan import received
@@ -203,34 +203,27 @@ async def test_a_late_event_is_settled_and_its_worker_abandoned(
     assert inbox.ref not in world.ledger.ready
 
 
-class Shielded(Inbox):
-    """A worker that goes on for a while when it is killed."""
-
-    async def run(self) -> None:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(HANG_SECONDS + 5)
-
-
-async def test_abandoned_workers_are_checked_after_hang_seconds(
-    world: World, autojump_clock: trio.testing.MockClock
-) -> None:
-    shielded = await start(world.nursery, Shielded)
-    world.ledger.worker_count = 1
-    world.ledger.add_worker(shielded)
+async def test_an_event_that_waits_until_its_deadline_ends_the_process(world: World) -> None:
+    inbox = await world.inbox()
     await world.dispatcher()
-    _, placed = world.place(delivery(due=trio.current_time() + 1.0))
+    world.ledger.remove_worker(inbox.ref)
+    waiting = [world.place(delivery(due=trio.current_time() - 1.0), lane)[1] for lane in range(2)]
     await world.wake()
-    assert placed.begin(shielded)
-    await trio.sleep(0.96)
-    await world.wake()
-    world.place(delivery(due=trio.current_time() + 10.0))
 
-    await trio.sleep(HANG_SECONDS - 0.1)
-    await world.wake()
-    assert world.failures == []
-    await trio.sleep(0.2)
+    assert [made.outcome is not None for made in waiting] == [True, True]
+    assert set(world.failures) == {NO_WORKER_READY}
 
-    assert world.failures == [NO_WORKER]
+
+async def test_an_event_that_waits_beside_a_serving_worker_ends_nothing(world: World) -> None:
+    await world.inbox()
+    await world.dispatcher()
+    world.place(delivery(), lane=1)
+    await world.wake()
+    _, placed = world.place(delivery(due=trio.current_time() - 1.0))
+    await world.wake()
+
+    assert placed.outcome is not None
+    assert not world.failures
 
 
 @pytest.mark.parametrize(
