@@ -99,6 +99,7 @@ class ServedFunction:
 
             loop = self.loop = AsyncioLoop(len(ledger.lanes))
             ledger.asyncio_stuck = lambda: loop.stuck
+            ledger.asyncio_held = loop.look
 
     def make_worker(self) -> Worker:
         """Create a worker. The factory of the workers' child specs."""

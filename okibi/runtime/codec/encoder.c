@@ -259,7 +259,7 @@ enum { SECOND = 1000000000, LEAST = SECOND / 10, AGAIN = SECOND / 40, LATE = SEC
 
 static int timer, fatal;
 /* By the monotonic clock: when the process ends (written by `hold` and `let_go` only), the earliest end
-   (written by one other thread only), and the time that the kernel's timer is set to. */
+   (written by the signalled thread only), and the time that the kernel's timer is set to. */
 static _Atomic int64_t ends_at = NEVER, not_before = 0, rings_at = NEVER;
 
 static int64_t monotonic(void)

@@ -1,14 +1,9 @@
-"""Log the code that holds the event loop for over 100 ms, once for each method.
+"""Find code that holds the event loop, and log it, once for each method.
 
 While a method computes, or blocks in a call such as `time.sleep`, no other actor and no other event
-makes progress. The watchdog's thread calls `look` every INTERVAL seconds while an event is in
-flight. If two looks find the same step of the same task, the step has run for at least INTERVAL.
-
-A hold of twice INTERVAL is always found in the first events of a process, which wake the thread.
-Later, an event that took over twice INTERVAL has the next event wake the thread: a wake-up for each
-event would cost more than 1 % of a warm one. A method that holds the loop is therefore found at its
-second event at the latest, if the two events follow each other. With many events at once, only the
-first events and the thread's scheduled looks find it.
+makes progress. The watchdog's thread looks at the loop while an event is in flight, and compares
+the running step of a task with that of earlier looks (`system.thread_progress`). A hold of three
+looks is always found.
 
 Not logged: a plain `def` on the main thread, which holds the loop by design; an import; code on the
 asyncio loop, which has its own thread.
@@ -26,14 +21,13 @@ import trio
 from ...actors import Actor, logs
 from ...actors.trio_internals import make_step_reader
 from ..errors.user_code import is_user_file, is_written_by_user
+from ..system.thread_progress import ThreadProgress
 from ..telemetry.invocation_context import keep_invocation
 from .interrupt import DeadlineInterrupt, is_importing
 from .where_it_stood import frames_in_loop
 
 logger = logs.logger("okibi")
 
-# Seconds between two looks, and the shortest hold that is logged.
-INTERVAL = 0.1
 HELD = (
     "%s held the event loop for over 100 ms in %s; no other actor or event could run meanwhile."
     " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
@@ -47,43 +41,41 @@ class HeldLoop:
         interrupt: says whether a plain `def` runs on the main thread.
     """
 
-    __slots__ = ("_current_step", "_interrupt", "_last_step", "_logged", "_token")
+    __slots__ = ("_current_step", "_interrupt", "_logged", "_progress", "_token")
 
     def __init__(self, interrupt: DeadlineInterrupt) -> None:
         self._interrupt = interrupt
         self._token = trio.lowlevel.current_trio_token()
         self._current_step: Callable[[], object] = make_step_reader()
-        self._last_step: object = None
+        self._progress = ThreadProgress()
         self._logged = set[CodeType]()
 
-    def look(self) -> bool:
-        """Compare the running step with the last look's, at least INTERVAL seconds ago.
+    def is_held(self) -> bool:
+        """Look at the loop: whether a step of a task holds it."""
+        return self._progress.is_stuck(self._current_step())
 
-        Returns:
-            Whether the loop was found held and the method was not logged before.
-        """
-        last: Any = self._last_step
-        self._last_step = self._current_step()
-        if last is None or self._last_step != last or self._interrupt.armed:
-            return False
+    def look(self) -> None:
+        """Look at the loop, and log the method that holds it, unless that was logged before."""
+        step: Any = self._current_step()
+        if not self._progress.is_stuck(step) or self._interrupt.armed:
+            return
         frames = [frame for frame, _ in frames_in_loop()]
         users = [frame for frame in frames if is_user_file(frame.f_code.co_filename)]
-        if not users or is_importing(frames[-1]) or self._current_step() != last:
-            return False
+        if not users or is_importing(frames[-1]) or self._current_step() != step:
+            return
         method = users[0]
         if method.f_code in self._logged:
-            return False
+            return
         self._logged.add(method.f_code)
         innermost = next((at for at in reversed(users) if is_written_by_user(_file(at))), users[-1])
         place = f'File "{_file(innermost)}", line {innermost.f_lineno}, in {_name(innermost)}'
         # The invocation of now: the loop may log the warning during the next event.
-        context: Context = last[0].context.copy()
+        context: Context = step[0].context.copy()
         context.run(keep_invocation)
         # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
         with suppress(trio.RunFinishedError):
             log = partial(logger.warning, HELD, _title(method), place)
             self._token.run_sync_soon(context.run, log)
-        return True
 
 
 def _title(method: FrameType) -> str:

@@ -66,8 +66,8 @@ class KillTimer(SignalTimer):
 class ProcessDeadline:
     """The time at which the kernel ends the process. One per process.
 
-    One thread sets and clears the time. Another thread postpones it, which changes a value of its
-    own: neither thread can undo what the other has just done.
+    The watchdog's thread postpones the time, which changes a value of its own: it cannot undo what
+    the loop has just set or cleared.
 
     Attributes:
         set_at: end the process at this time of the monotonic clock, instead of an earlier setting;

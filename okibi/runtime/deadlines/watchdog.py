@@ -14,27 +14,20 @@ delivery is unsettled:
     1/8    C code holds the interpreter: the kernel's timer ends the process
            (`deadlines.kill_timer`)
 
-A thread takes the first three steps. It wakes a few times per time-out and reads the ledgers. An
-event wakes the thread only if the event is due before the thread's next look. On a fraction of a
+A thread takes the first three steps. It looks at the ledgers every INTERVAL seconds. An event that
+is due before the next look wakes it. It also looks for code that holds the loop
+(`deadlines.held_loop`), and survives every error in a look, also MemoryError. On a fraction of a
 core, a handler that computes may keep the thread from running for longer than a margin. For that
 case, the kernel's timer also signals the main thread once at step 1 (`system.signal_timer`).
 
-Step four needs no thread. The loop sets the timer when an event arrives, before the handler begins,
-and cancels the timer before the last response goes out: a sandbox may freeze as soon as the
-response is sent, and an overdue timer fires at once after the thaw. Many events share the timer. It
-fires between KILL_AFTER and KILL_AFTER + SLACK seconds after the earliest deadline in flight, and
-is set again only if no event in flight is due that early. A process that was stopped in the middle
-of an event until after its deadline gets 0.1 s to answer (`deadlines.kill_timer`).
+Step four needs no thread. Each turn of the thread past a limit shows that no C code holds the
+interpreter, and postpones the kernel's timer. Who sets the timer depends on the number of lanes:
 
-With many events in flight, computing threads take turns with the interpreter, and the process must
-not end for that. Steps three and four therefore wait longer: the loop has STARVED seconds unless
-user code holds it, and each turn of the thread past a limit postpones the kernel's timer. The timer
-fires once the thread has had no turn for KILL_AFTER seconds. The loop alone decides what the timer
-guards. The thread only decides how early the process may end. Therefore the two need no lock, which
-a user's signal handler could leave locked for ever by raising on the main thread.
-
-The thread also looks for code that holds the loop (`deadlines.held_loop`). It survives every error
-in a look, also MemoryError.
+    one     The loop sets it when an event arrives, and clears it before the response goes out: a
+            sandbox may freeze as soon as the response is sent, and an overdue timer fires at once
+            after the thaw. A process that was stopped in the middle of an event until after its
+            deadline gets 0.1 s to answer.
+    many    `SharedWatchdog`
 """
 
 import faulthandler
@@ -55,28 +48,28 @@ from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
 from ..system.unlisted_thread import start_unlisted_thread
 from ..telemetry.logs import STDERR, write_raw
-from .held_loop import INTERVAL, HeldLoop
+from .held_loop import HeldLoop
 from .interrupt import DeadlineInterrupt
 from .kill_timer import LOOKS, SIGNAL, ProcessDeadline
-from .where_it_stood import deadline_error_from_loop, user_code_holds_loop
+from .where_it_stood import deadline_error_from_loop
 
 SIGNAL_EVERY = 0.01
-# How many of the first events wake the thread, so that it sees code that holds the loop. A wake-up
-# costs an event about 3 %. Later, an event that took over two looks has the next event wake it.
-CLOSE_WATCHES = 10
+# Seconds between two looks. A wake-up for each event would cost a warm one about 3 %.
+INTERVAL = 0.1
 # The interpreter's switch interval in seconds while an event is past its limit: with one lane, and
 # with many. Each waiting thread wakes up once per interval. With many computing threads, a shorter
 # interval would leave no time for them or for the loop.
 SWITCH_INTERVAL, SWITCH_INTERVAL_OF_MANY = 1e-5, 1e-3
 # Seconds that the loop has to answer before it counts as held.
 PATIENCE = 0.02
-# The same with many events in flight. Computing handlers take the interpreter in turn, 5 ms each,
-# and the platform ends no sandbox over one event.
+# The same with many events in flight, unless the loop is seen to be held (`deadlines.held_loop`).
+# Computing handlers take the interpreter in turn, 5 ms each, and the platform ends no sandbox over
+# one event.
 STARVED = 2.0
-# Seconds from the earliest of many deadlines to the kernel's timer, at least, and up to SLACK more:
-# the process must have ended 0.2 s after the deadline. With more than 30 lanes it is TURN seconds
-# per lane, so that all computing threads can have a turn first.
-KILL_AFTER, SLACK, TURN = 0.15, 0.02, 0.005
+# Seconds without a turn of the thread past a limit until the kernel's timer ends the process, at
+# least: with one lane, and with many. With more than 30 lanes it is TURN seconds per lane, so that
+# all computing threads can have a turn first.
+KILL_AFTER, KILL_AFTER_OF_MANY, TURN = 0.05, 0.15, 0.005
 # Seconds that the thread has to report, once it ends the process.
 REPORT_LIMIT = 0.15
 
@@ -120,6 +113,7 @@ class Watchdog:
     """
 
     _switch_interval = SWITCH_INTERVAL
+    _kill_after = KILL_AFTER
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
@@ -128,12 +122,8 @@ class Watchdog:
         self._token: trio.lowlevel.TrioToken | None = None
         # Seconds that the monotonic clock is ahead of trio's.
         self._offset = 0.0
-        # The longest time-out seen, in seconds; infinity until the first event.
-        self._time_out = math.inf
-        # When the thread looks next, by the monotonic clock.
+        # When the thread looks next, by trio's clock.
         self._next_look = math.inf
-        # The limit of the event that woke the thread last, by the monotonic clock.
-        self._woken_for = -math.inf
         self._closed = False
         self._after_watch: Callable[[], None] = lambda: None
         # Ends the process by the kernel's timer.
@@ -146,10 +136,6 @@ class Watchdog:
         self._signal_is_set = False
         self._wake_up = SignalSafeEvent()
         self._held_loop: HeldLoop | None = None
-        # How many more events wake the thread for `_held_loop`, whenever they are due.
-        self._close_watches = CLOSE_WATCHES
-        # When the last event arrived, by the monotonic clock.
-        self._armed_at = math.inf
 
     def start(self) -> None:
         """Start the thread."""
@@ -160,7 +146,8 @@ class Watchdog:
         """Stop watching."""
         self._closed = True
         self._wake_up.set()
-        self.settled()
+        self._deadline.clear()
+        self._cancel_signal()
 
     def run_instead(self, function: Callable[[], None]) -> None:
         """Stop watching and run this function in the thread: the process is about to end.
@@ -170,6 +157,8 @@ class Watchdog:
         self._after_watch = function
         self._closed = True
         self._wake_up.set()
+        # No turn postpones it any more.
+        self._deadline.clear()
 
     # -- called on the loop
 
@@ -186,10 +175,8 @@ class Watchdog:
     def arm(self, delivery: Delivery) -> None:
         """An event has arrived."""
         due, limit = delivery.due, delivery.limit
-        self._armed_at = monotonic()
         self._deadline.set_at(due - (due - limit) / 8 + self._offset)
-        if limit + self._offset < self._next_look:
-            self._woken_for = limit + self._offset
+        if limit < self._next_look:
             self._wake_up.set()
 
     def settled(self) -> None:
@@ -197,9 +184,6 @@ class Watchdog:
         self._deadline.clear()
         if self._signal_is_set:
             self._cancel_signal()
-        if monotonic() - self._armed_at > 2 * INTERVAL and self._close_watches == 0:
-            # The event may have held the loop: watch the next one.
-            self._close_watches, self._next_look = 1, math.inf
 
     # -- called on the loop and in the thread
 
@@ -207,12 +191,6 @@ class Watchdog:
         self._signal_is_set = False
         if self._interrupt is not None:
             self._interrupt.cancel_signal()
-
-    def _unsettled(self) -> list[Delivery]:
-        """The unsettled deliveries that have a deadline."""
-        lanes = self._ledger.lanes if self._ledger is not None else []
-        deliveries = [lane.delivery for lane in lanes]
-        return [d for d in deliveries if d is not None and d.unsettled and math.isfinite(d.due)]
 
     # -- the thread
 
@@ -240,44 +218,51 @@ class Watchdog:
             self._wake_up.clear()
             # An event that arrives during the look must cause another look.
             self._next_look = math.inf
+            now = monotonic() - self._offset
             delivery = self._earliest()
-            if delivery is None:
-                # The event that woke the thread may be settled already. Its time-out still tells
-                # how often to look.
-                self._note_time_out(self._woken_for - monotonic())
-                self._sleep(self._time_out / 4)
+            self._note_look(now, delivery)
+            if delivery is not None and delivery.limit <= now:
+                self._watch_late(delivery)
             else:
-                self._watch_delivery(delivery)
+                self._sleep(now, delivery)
 
     def _earliest(self) -> Delivery | None:
-        return min(self._unsettled(), key=_due, default=None)
+        """The unsettled delivery that is due first; None if none has a deadline."""
+        lanes = self._ledger.lanes if self._ledger is not None else []
+        deliveries = [lane.delivery for lane in lanes]
+        unsettled = [d for d in deliveries if d is not None and d.unsettled and d.due < math.inf]
+        return min(unsettled, key=_due, default=None)
 
-    def _watch_delivery(self, delivery: Delivery) -> None:
-        now = monotonic() - self._offset
-        until_limit, until_due = delivery.limit - now, delivery.due - now
-        if until_limit <= 0:
-            # A busy loop gives up the interpreter every 5 ms, and this thread waits for that after
-            # each sleep and each system call. A margin is too short for that.
-            interval = sys.getswitchinterval()
-            sys.setswitchinterval(self._switch_interval)
-            try:
-                self._end_delivery(delivery)
-            finally:
-                sys.setswitchinterval(interval)
-            return
-        self._note_time_out(until_due)
-        if self._interrupt is not None and _aim(self._interrupt, delivery):
-            self._signal_is_set = True
-            self._interrupt.signal_in(until_limit)
-        if not delivery.unsettled:
-            # It was settled meanwhile, perhaps before the signal was set.
-            self._cancel_signal()
-        self._sleep_beside(delivery, min(until_limit, self._time_out / 4))
+    def _note_look(self, now: float, delivery: Delivery | None) -> None:
+        """Note that this thread runs, so no C code holds the interpreter."""
+        # With one lane only the loop sets the kernel's timer: it knows when the sandbox may freeze.
 
-    def _note_time_out(self, left: float) -> None:
-        """Keep the longest remaining time seen: a look may come late in an event."""
-        if left > 0:
-            self._time_out = left if math.isinf(self._time_out) else max(self._time_out, left)
+    def _sleep(self, now: float, delivery: Delivery | None) -> None:
+        """Sleep until the next look or the limit; have the kernel signal a plain `def` at it."""
+        seconds = INTERVAL
+        if delivery is not None:
+            until_limit = delivery.limit - now
+            seconds = min(INTERVAL, until_limit)
+            if self._interrupt is not None and _aim(self._interrupt, delivery):
+                self._signal_is_set = True
+                self._interrupt.signal_in(until_limit)
+            if not delivery.unsettled:
+                # It was settled meanwhile, perhaps before the signal was set.
+                self._cancel_signal()
+            if self._held_loop is not None:
+                self._held_loop.look()
+        self._next_look = now + seconds
+        self._wake_up.wait(seconds)
+
+    def _watch_late(self, delivery: Delivery) -> None:
+        # A busy loop gives up the interpreter every 5 ms, and this thread waits for that after
+        # each sleep and each system call. A margin is too short for that.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(self._switch_interval)
+        try:
+            self._end_delivery(delivery)
+        finally:
+            sys.setswitchinterval(interval)
 
     def _end_delivery(self, delivery: Delivery) -> None:
         interrupt = self._interrupt
@@ -287,24 +272,22 @@ class Watchdog:
         while _aim(interrupt, delivery) and not self._closed:
             now = monotonic()
             left = delivery.due + self._offset - now
-            self._postpone(now)
+            self._deadline.postpone(now + self._kill_after)
             interrupt.send_signal()
             if left <= margin / 2 and self._token is not None:
                 # Repeatedly: by the loop's clock the first request may come too early.
                 asked = min(asked, now)
                 self._ask_dispatcher(self._token)
             # However late the event arrived, the loop has time to answer the request.
-            if left <= margin / 4 and now - asked >= self._patience() and delivery.claim():
+            if self._is_held(now - asked) and left <= margin / 4 and delivery.claim():
                 self._end_process(delivery)
             self._wake_up.clear()
             self._wake_up.wait(SIGNAL_EVERY)
 
-    def _postpone(self, now: float) -> None:
-        """Note that this thread runs past a limit, so no C code holds the interpreter."""
-        # With one lane this thread ends the process before the kernel's timer would.
-
-    def _patience(self) -> float:
-        return PATIENCE
+    def _is_held(self, waited: float) -> bool:
+        """Whether the loop, which was asked so many seconds ago, counts as held."""
+        # The platform ends the sandbox at the deadline, whatever keeps the loop from answering.
+        return waited >= PATIENCE
 
     def _ask_dispatcher(self, token: trio.lowlevel.TrioToken) -> None:
         try:
@@ -326,23 +309,18 @@ class Watchdog:
             # The delivery is claimed, so only this thread can answer and end the process.
             os._exit(1)
 
-    def _sleep(self, seconds: float) -> None:
-        self._next_look = monotonic() + seconds if self._close_watches == 0 else math.inf
-        if self._wake_up.wait(seconds) and self._close_watches > 0:
-            self._close_watches -= 1
-
-    def _sleep_beside(self, delivery: Delivery, seconds: float) -> None:
-        """Sleep, at most until the delivery is settled, and look for a held loop meanwhile."""
-        self._next_look = until = monotonic() + seconds
-        while (left := until - monotonic()) > 0 and delivery.unsettled:
-            if self._wake_up.wait(min(left, INTERVAL)):
-                return
-            if left >= INTERVAL and self._held_loop is not None and self._held_loop.look():
-                self._close_watches = CLOSE_WATCHES
-
 
 class SharedWatchdog(Watchdog):
-    """Enforces the deadlines of many events at once, which share the kernel's timer.
+    """Enforces the deadlines of many events at once.
+
+    Such a sandbox never freezes, and the platform ends it over no event. Therefore the kernel's
+    timer is always set, also between events: a thread that a handler left behind may hold the
+    interpreter there. The watchdog's thread sets the timer at each look, for the earliest deadline
+    in flight, or for that of an event that would arrive now. The loop sets it only for an event
+    that has more time than every event before, such as the first.
+
+    Computing threads take turns with the interpreter, and the process must not end for that. The
+    loop therefore counts as held only by the processor time that it had (`deadlines.held_loop`).
 
     Args:
         address: host and port of the Runtime API.
@@ -352,75 +330,41 @@ class SharedWatchdog(Watchdog):
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address)
-        # When the kernel's timer fires, by trio's clock, unless postponed.
-        self._kills_at = math.inf
-        # A delivery that is due before that time; None if none is in flight.
-        self._guarded: Delivery | None = None
-        # Least seconds from a deadline to the timer.
-        self._kill_after = KILL_AFTER
+        # The longest time that an event had at its arrival, in seconds.
+        self._time_out = 0.0
 
     def attach(self, ledger: Ledger, interrupt: DeadlineInterrupt) -> None:
         super().attach(ledger, interrupt)
-        self._kill_after = max(KILL_AFTER, TURN * len(ledger.lanes))
+        self._kill_after = max(KILL_AFTER_OF_MANY, TURN * len(ledger.lanes))
 
     def arm(self, delivery: Delivery) -> None:
-        earliest = delivery.due + self._kill_after
-        if self._kills_at > earliest + SLACK:
-            self._guarded = delivery
-            self._kill_at(earliest + SLACK)
-        elif self._kills_at >= earliest:
-            self._guarded = delivery
-        if delivery.limit + self._offset < self._next_look:
-            self._woken_for = delivery.limit + self._offset
+        left = delivery.due - trio.current_time()
+        if self._time_out < left < math.inf:
+            self._time_out = left
+            self._end_at(delivery.due)
+        if delivery.limit < self._next_look:
             self._wake_up.set()
 
     def settled(self) -> None:
-        """Adjust the kernel's timer: a delivery is settled, and its response not yet sent."""
-        guarded = self._guarded
-        if guarded is not None and not guarded.unsettled:
-            self._guard_next()
+        """Cancel nothing: the thread moves the timer."""
 
-    def close(self) -> None:
-        super().close()
-        self._cancel_timer()
+    def _note_look(self, now: float, delivery: Delivery | None) -> None:
+        if self._time_out:
+            after = now + self._time_out
+            self._end_at(after if delivery is None else min(delivery.due, after))
 
-    def _guard_next(self) -> None:
-        """Set the kernel's timer for the deliveries in flight; cancel it if there are none."""
-        unsettled = self._unsettled()
-        if not unsettled:
-            self._cancel_timer()
-            return
-        unsettled.sort(key=_due)
-        first = unsettled[0].due + self._kill_after
-        if not first <= self._kills_at <= first + SLACK:
-            self._kill_at(first + SLACK)
-        # Guard the delivery that is due last: it is probably settled last, and nothing is to do
-        # until then.
-        guarded = [each for each in unsettled if each.due + self._kill_after <= self._kills_at]
-        self._guarded = guarded[-1]
+    def _end_at(self, due: float) -> None:
+        self._deadline.set_at(due + self._kill_after + self._offset)
+        if self._closed:
+            # Nothing postpones the end any more.
+            self._deadline.clear()
 
-    def _kill_at(self, at: float) -> None:
-        # In this order: if a user's signal handler raises in between, the timer is set again.
-        self._deadline.set_at(at + self._offset)
-        self._kills_at = at
-
-    def _cancel_timer(self) -> None:
-        self._kills_at = math.inf
-        super().settled()
-        self._guarded = None
-
-    def _postpone(self, now: float) -> None:
-        self._deadline.postpone(now + self._kill_after)
-
-    def _patience(self) -> float:
-        # `stuck`: the asyncio loop, which has its own thread, does not answer its task on trio.
-        held = user_code_holds_loop() or (self._ledger is not None and self._ledger.asyncio_stuck())
-        return PATIENCE if held else STARVED
-
-    def _end_process(self, delivery: Delivery) -> None:
-        # The delivery stays unsettled, so the timer is not cancelled. The loop may set it sooner.
-        self._deadline.postpone(monotonic() + REPORT_LIMIT)
-        super()._end_process(delivery)
+    def _is_held(self, waited: float) -> bool:
+        assert self._ledger is not None  # as in `_end_delivery`
+        assert self._held_loop is not None
+        # Each looks: a look compares with the one before.
+        held = [self._held_loop.is_held(), self._ledger.asyncio_held()]
+        return waited >= STARVED or (waited >= PATIENCE and any(held))
 
 
 def _due(delivery: Delivery) -> float:

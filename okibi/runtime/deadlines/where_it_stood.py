@@ -11,7 +11,6 @@ The search continues in another thread if okibi runs the handler there, and in t
 `def` runs an asyncio loop for. An event that meets its deadline pays nothing for this.
 """
 
-import os
 import sys
 import threading
 import traceback
@@ -19,8 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar, cast
-
-import trio
 
 from ...actors import Address, NoProcess, Ref
 from ...actors.frames import Frames, frames_of, line_of
@@ -129,16 +126,6 @@ def deadline_error_from_loop(delivery: Delivery) -> Outcome:
     except Exception:
         # The state that is read here may change meanwhile. A response must go out anyway.
         return _error(UNKNOWN, [], delivery.request_id)
-
-
-def user_code_holds_loop() -> bool:
-    """Whether user code runs on the loop. Call it outside the loop's thread.
-
-    A library installed beside trio does not count: okibi may have called it.
-    """
-    beside = os.path.join(os.path.dirname(os.path.dirname(trio.__file__)), "")
-    names = [frame.filename for frame in _user_summaries(frames_in_loop())]
-    return any(is_user_file(name) and not name.startswith(beside) for name in names)
 
 
 def _located_error(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:

@@ -55,9 +55,9 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_abandoned_workers", "_worker_starts", "asyncio_stuck", "backlog",
-        "check_freeze", "dispatcher", "dispatcher_woken", "fail", "idle", "lanes", "ready",
-        "watch", "worker_count",
+        "_abandoned", "_abandoned_workers", "_worker_starts", "asyncio_held", "asyncio_stuck",
+        "backlog", "check_freeze", "dispatcher", "dispatcher_woken", "fail", "idle", "lanes",
+        "ready", "watch", "worker_count",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: "Watch") -> None:
@@ -78,8 +78,10 @@ class Ledger:
         # Checks whether the sandbox was frozen (`actors.freezes`); None while no actor
         # monitors freezes. The argument says whether an event is in flight from now on.
         self.check_freeze: Callable[[bool], None] | None = None
-        # Whether asyncio's loop hangs. The watchdog then decides, as for a hanging trio loop.
+        # Whether a cancellation waits for asyncio's loop. The watchdog then decides, as for trio's
+        # loop, by whether a handler holds asyncio's.
         self.asyncio_stuck: Callable[[], bool] = lambda: False
+        self.asyncio_held: Callable[[], bool] = lambda: False
         self.worker_count: float = math.inf
         # Starts of workers since one was ready.
         self._worker_starts = 0

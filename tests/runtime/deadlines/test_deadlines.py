@@ -310,6 +310,18 @@ async def test_c_code_in_a_warm_sandbox_is_ended(handler: str, code: str, slots:
     assert "in keep" in said
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
+async def test_c_code_between_many_events_is_ended_after_a_time_out() -> None:
+    async with process_of("holds.leaves", max_concurrency=8) as (process, api, said):
+        # The events have one second; the platform waits longer.
+        api.wall_clock = lambda: time.time() - PLATFORM + 1.0
+        await api.invoke(json.dumps({"by": CODES[0]}).encode())
+        with trio.move_on_after(1.0 + ENDED):
+            await process.wait()
+        assert process.returncode == -KILLS
+    assert b"in keep" in b"".join(said)
+
+
 compiled = pytest.mark.skipif(
     sys.platform != "linux" or not COMPILED, reason="only the compiled part does so"
 )
@@ -337,8 +349,9 @@ async def test_an_earlier_event_s_timer_interrupts_no_later_wait() -> None:
         assert await sandbox.ask({"for": 700}) == 0
 
 
-async def test_a_sandbox_frozen_past_the_last_deadline_serves_on() -> None:
-    async with running("app.plain", timeout=1.5) as sandbox:
+@pytest.mark.parametrize("slots", [None, pytest.param(8, marks=compiled)])
+async def test_a_sandbox_frozen_past_the_last_deadline_serves_on(slots: int | None) -> None:
+    async with running("app.plain", timeout=1.5, max_concurrency=slots) as sandbox:
         pid = (await sandbox.ask())["pid"]
         sandbox.function.freeze()
         await trio.sleep(2.0)

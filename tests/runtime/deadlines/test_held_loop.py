@@ -5,17 +5,14 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import trio
 
 from okibi.actors.trio_internals import CONTEXT
 from okibi.runtime.deadlines.held_loop import _title
-from okibi.runtime.deadlines.watchdog import CLOSE_WATCHES, Watchdog
-from tests.support.doubles import delivery
 from tests.support.sandbox import FUNCTIONS, Running, running
 
 known = pytest.mark.skipif(CONTEXT is None, reason="this release's loop is not known")
 
-# Seconds: two looks, 100 ms apart, fall into it on a busy machine too.
+# Seconds: three looks, 100 ms apart, fall into it on a busy machine too.
 HOLD = 0.6
 FILE = FUNCTIONS / "blocks_loop.py"
 
@@ -114,33 +111,3 @@ async def test_a_plain_def_that_blocks_the_loop_is_not_logged() -> None:
         await sandbox.ask({"seconds": HOLD})
 
     assert messages(sandbox) == []
-
-
-async def test_only_the_first_events_wake_the_watchdog() -> None:
-    watchdog = Watchdog(("127.0.0.1", 1))
-    watchdog._wake_up.clear()
-    woken = 0
-    for _ in range(2 * CLOSE_WATCHES):
-        watchdog.arm(delivery(due=trio.current_time() + 3600))
-        woken += watchdog._wake_up.is_set()
-        watchdog._sleep(0)
-
-    # The first event of all wakes the thread in any case: no time-out is known yet.
-    assert woken == CLOSE_WATCHES + 1
-
-
-@pytest.mark.parametrize(("seconds", "wakes"), [(0.1, False), (0.3, True)])
-async def test_an_event_after_a_long_one_wakes_the_watchdog(
-    seconds: float, wakes: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [trio.current_time()]
-    monkeypatch.setattr("okibi.runtime.deadlines.watchdog.monotonic", lambda: now[0])
-    watchdog = Watchdog(("127.0.0.1", 1))
-    watchdog._close_watches, watchdog._next_look = 0, now[0] + 1
-    watchdog.arm(delivery(due=now[0] + 3600))
-    now[0] += seconds
-    watchdog.settled()
-
-    watchdog.arm(delivery(due=now[0] + 3600))
-
-    assert watchdog._wake_up.is_set() is wakes

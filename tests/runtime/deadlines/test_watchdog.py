@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from types import FrameType
 from typing import Any, cast
 
 import attrs
@@ -17,18 +15,18 @@ import trio
 
 from okibi.actors import KILLED, ActorExited
 from okibi.runtime.deadlines import watchdog as module
+from okibi.runtime.deadlines.held_loop import HeldLoop
 from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.deadlines.watchdog import (
     KILL_AFTER,
+    KILL_AFTER_OF_MANY,
     REPORT_LIMIT,
-    SLACK,
     TURN,
     SharedWatchdog,
     SignalSafeEvent,
     Watchdog,
 )
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
-from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
 from okibi.runtime.telemetry.logs import write_raw
@@ -104,6 +102,12 @@ def due_in(seconds: float) -> Delivery:
     return delivery(due=trio.current_time() + seconds)
 
 
+def look(watchdog: Watchdog) -> None:
+    """Take the note of one look of the thread."""
+    now = module.monotonic() - watchdog._offset  # type: ignore[attr-defined]
+    watchdog._note_look(now, watchdog._earliest())
+
+
 async def test_an_event_sets_the_kill_an_eighth_of_the_margin_before_due(
     timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
@@ -113,14 +117,17 @@ async def test_an_event_sets_the_kill_an_eighth_of_the_margin_before_due(
     assert timer.set_for == [pytest.approx(1.0 - 0.1 / 8, abs=0.001)]
 
 
-@pytest.mark.parametrize(("lanes", "behind"), [(8, KILL_AFTER), (30, KILL_AFTER), (64, 64 * TURN)])
+@pytest.mark.parametrize(
+    ("lanes", "behind"),
+    [(8, KILL_AFTER_OF_MANY), (30, KILL_AFTER_OF_MANY), (64, 64 * TURN)],
+)
 async def test_the_timer_of_many_lanes_fires_after_the_deadline(
     lanes: int, behind: float, timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     first = due_in(1.0)
     watching(first, *[due_in(2)] * (lanes - 1)).arm(first)
 
-    assert timer.set_for == [pytest.approx(1.0 + behind + SLACK, abs=0.001)]
+    assert timer.set_for == [pytest.approx(1.0 + behind, abs=0.001)]
 
 
 async def test_the_timer_is_cleared_before_the_last_response_is_sent(
@@ -146,49 +153,56 @@ async def test_the_timer_is_cleared_before_the_last_response_is_sent(
     assert ticks[0] is False
 
 
-async def test_events_within_the_slack_set_the_timer_once(
+async def test_the_loop_sets_the_timer_of_many_lanes_once(
     timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
-    first, second = due_in(1.0), due_in(1.0 + SLACK)
+    first, second = due_in(1.0), due_in(1.0)
     watchdog = watching(first, second)
     watchdog.arm(first)
     watchdog.arm(second)
 
-    first.settle(Outcome(b"1"))
-    watchdog.settled()
-    assert len(timer.set_for) == 1
-    assert timer.ticking
-    second.settle(Outcome(b"1"))
-    watchdog.settled()
-    assert not timer.ticking
+    assert len(timer.ends_at) == 1
 
 
-async def test_the_timer_moves_if_no_event_in_flight_is_due_before_it(
-    timer: RecordingDeadline, frozen_clocks: None
-) -> None:
-    first, second, last = due_in(1.0), due_in(1.0 + SLACK / 2), due_in(5.0)
-    watchdog = watching(first, second, last)
-    for each in (first, second, last):
-        watchdog.arm(each)
-
-    first.settle(Outcome(b"1"))
-    watchdog.settled()
-    assert len(timer.set_for) == 1
-    second.settle(Outcome(b"1"))
-    watchdog.settled()
-    assert timer.set_for[1:] == [pytest.approx(5.0 + KILL_AFTER + SLACK, abs=0.001)]
-    assert timer.ticking
-
-
-async def test_an_event_due_sooner_moves_the_timer_forward(
+async def test_a_look_sets_the_timer_of_many_lanes_for_the_earliest_deadline(
     timer: RecordingDeadline, frozen_clocks: None
 ) -> None:
     long, short = due_in(5.0), due_in(1.0)
     watchdog = watching(long, short)
     watchdog.arm(long)
-    watchdog.arm(short)
+    look(watchdog)
 
-    assert timer.set_for[1:] == [pytest.approx(1.0 + KILL_AFTER + SLACK, abs=0.001)]
+    assert timer.set_for[1:] == [pytest.approx(1.0 + KILL_AFTER_OF_MANY, abs=0.001)]
+
+
+async def test_the_timer_of_many_lanes_is_set_between_events(
+    timer: RecordingDeadline, frozen_clocks: None
+) -> None:
+    made = due_in(1.0)
+    watchdog = watching(made, delivery())
+    watchdog.arm(made)
+    made.settle(Outcome(b"1"))
+    watchdog.settled()
+    look(watchdog)
+
+    # As for an event that would arrive now.
+    assert timer.set_for[1:] == [pytest.approx(1.0 + KILL_AFTER_OF_MANY, abs=0.001)]
+    assert timer.ticking
+
+
+@pytest.mark.parametrize("ends", [Watchdog.close, lambda watchdog: watchdog.run_instead(print)])
+async def test_the_timer_of_many_lanes_is_cleared_at_the_end(
+    ends: Callable[[Watchdog], None], timer: RecordingDeadline
+) -> None:
+    made = due_in(1.0)
+    watchdog = watching(made, delivery())
+    watchdog.arm(made)
+    ends(watchdog)
+    assert not timer.ticking
+    # A look that had begun.
+    look(watchdog)
+
+    assert not timer.ticking
 
 
 async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: RecordingDeadline) -> None:
@@ -201,95 +215,62 @@ async def test_no_timer_is_set_for_an_event_without_a_deadline(timer: RecordingD
     assert timer.set_for == []
 
 
-async def test_an_event_without_a_deadline_keeps_no_timer(timer: RecordingDeadline) -> None:
-    made, endless = due_in(10), delivery()
-    watchdog = watching(made, endless)
-    watchdog.arm(endless)
-    watchdog.arm(made)
-    made.settle(Outcome(b"1"))
-    watchdog.settled()
+async def test_no_timer_is_set_for_many_events_without_a_deadline(timer: RecordingDeadline) -> None:
+    watchdog = watching(delivery(), delivery())
+    watchdog.arm(delivery())
+    look(watchdog)
 
-    assert not timer.ticking
+    assert timer.ends_at == []
 
 
-async def test_a_running_thread_postpones_the_timer_of_many_lanes(
-    timer: RecordingDeadline, frozen_clocks: None
+@pytest.mark.parametrize(("lanes", "seconds"), [(1, KILL_AFTER), (8, KILL_AFTER_OF_MANY)])
+async def test_a_turn_past_a_limit_postpones_the_timer(
+    lanes: int, seconds: float, timer: RecordingDeadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watchdog = watching(due_in(0.05), due_in(10))
+    late = due_in(0.1)
+    watchdog = watching(late, *[due_in(10)] * (lanes - 1))
+    monkeypatch.setattr(DeadlineInterrupt, "send_signal", lambda _: late.settle(Outcome(b"1")))
+    before = time.monotonic()
+    watchdog._end_delivery(late)
 
-    for seconds in (0.05, 0.06):
-        watchdog._postpone(seconds)
-        assert timer.not_before == pytest.approx(seconds + KILL_AFTER)
+    assert before + seconds <= timer.not_before <= time.monotonic() + seconds
 
 
-async def test_a_running_thread_does_not_postpone_a_single_lane_s_timer(
-    timer: RecordingDeadline,
+@pytest.mark.parametrize(("by", "ends"), [("nothing", 0), ("trio", 1), ("asyncio", 1)])
+async def test_a_loop_of_many_lanes_counts_as_held_only_if_it_is_stuck(
+    by: str, ends: int, exits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watchdog = watching(due_in(0.05))
-    watchdog._postpone(time.monotonic())
+    watchdog = watching(late := due_in(0.02), due_in(10))
+    assert watchdog._ledger is not None
+    watchdog._ledger.asyncio_held = lambda: by == "asyncio"
+    monkeypatch.setattr(HeldLoop, "is_held", lambda _: by == "trio")
+    monkeypatch.setattr(module, "STARVED", math.inf)
+    turns = iter(range(20))
 
-    assert timer.not_before == -math.inf
+    def take_a_turn(_: DeadlineInterrupt) -> None:
+        watchdog._closed = bool(exits) or next(turns, None) is None
 
+    monkeypatch.setattr(DeadlineInterrupt, "send_signal", take_a_turn)
+    watchdog._end_delivery(late)
 
-def call_in_between(do: Callable[[], None], meanwhile: Callable[[], None], line: int) -> bool:
-    """Call `do`, and `meanwhile` before its n-th line, lines of called functions included.
-
-    Returns:
-        Whether `do` ran that many lines.
-    """
-    left = line
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal left
-        if event == "line" and frame.f_code.co_filename == module.__file__:
-            left -= 1
-            if left == 0:
-                meanwhile()
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        do()
-    finally:
-        sys.settrace(before)
-    return left <= 0
+    assert len(exits) == ends
 
 
-@pytest.mark.parametrize("comes", [False, True])
-async def test_the_timer_survives_any_interleaving_of_loop_and_thread(
-    comes: bool, timer: RecordingDeadline, frozen_clocks: None
+async def test_a_loop_of_many_lanes_that_never_answers_ends_the_process(
+    exits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached, line = True, 0
-    while reached:
-        line += 1
-        late, other, new = due_in(-1), due_in(10), due_in(20)
-        watchdog = watching(late, other)
-        for each in (late, other):
-            watchdog.arm(each)
-        ledger = watchdog._ledger
-        assert ledger is not None
+    monkeypatch.setattr(module, "STARVED", 0.05)
+    watchdog = watching(late := due_in(0.02), due_in(10))
+    monkeypatch.setattr(HeldLoop, "is_held", lambda _: False)
+    until = time.monotonic() + HANG
 
-        def go_on(
-            made: tuple[Delivery, ...] = (late, other),
-            new: Delivery = new,
-            ledger: Ledger = ledger,
-            watchdog: Watchdog = watchdog,
-        ) -> None:
-            for each in made:
-                each.settle(Outcome(b"1"))
-                watchdog.settled()
-            if comes:
-                ledger.lanes[0].delivery = new
-                watchdog.arm(new)
+    def take_a_turn(_: DeadlineInterrupt) -> None:
+        watchdog._closed = bool(exits) or time.monotonic() > until
 
-        now = module.monotonic()  # type: ignore[attr-defined]
-        reached = call_in_between(partial(watchdog._postpone, now), go_on, line)
-        if reached:
-            assert timer.ticking is comes, line
-        if reached and comes:
-            assert timer.set_for[-1] == pytest.approx(20 + KILL_AFTER + SLACK, abs=0.001), line
-    assert line > 1
+    monkeypatch.setattr(DeadlineInterrupt, "send_signal", take_a_turn)
+    watchdog._end_delivery(late)
+
+    assert exits == [1]
 
 
 async def test_the_report_of_an_ending_process_has_a_time_limit(
@@ -305,25 +286,13 @@ async def test_the_report_of_an_ending_process_has_a_time_limit(
     assert exits == [1]
 
 
-async def test_a_long_running_event_does_not_shorten_the_interval(
-    timer: RecordingDeadline, frozen_clocks: None
-) -> None:
-    watchdog = watching(delivery())
-    for left in (10, 0.15):
-        watchdog._wake_up.set()
-        watchdog._watch_delivery(due_in(left))
-
-    assert watchdog._time_out == pytest.approx(10, abs=0.1)
-
-
 async def test_an_event_that_arrives_during_a_look_causes_another_look(
     timer: RecordingDeadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = delivery(due=trio.current_time() + 1)
     watchdog = watching(made)
-    watchdog._time_out = 1000
     # The thread has just woken on schedule.
-    watchdog._next_look = time.monotonic() - 1
+    watchdog._next_look = trio.current_time() - 1
     looks: list[Delivery | None] = []
 
     def look(_: Watchdog) -> Delivery | None:
@@ -335,36 +304,18 @@ async def test_an_event_that_arrives_during_a_look_causes_another_look(
         return looks[-1]
 
     monkeypatch.setattr(Watchdog, "_earliest", look)
-    monkeypatch.setattr(Watchdog, "_watch_delivery", lambda *_: None)
+    monkeypatch.setattr(module, "INTERVAL", 1000)
     with trio.fail_after(HANG):
         await trio.to_thread.run_sync(watchdog._watch, abandon_on_cancel=True)
 
     assert looks == [None, made]
 
 
-async def test_an_event_settled_before_the_look_still_sets_the_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    watchdog = watching(brought_to(DeliveryState.ACKED))
-    slept: list[float] = []
-
-    def sleep(_: Watchdog, seconds: float) -> None:
-        slept.append(seconds)
-        watchdog._closed = True
-
-    monkeypatch.setattr(Watchdog, "_sleep", sleep)
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_only_an_event_due_before_the_next_look_wakes_the_thread(lanes: int) -> None:
+    watchdog = watching(*[delivery()] * lanes)
     watchdog._wake_up.clear()
-    watchdog.arm(due_in(60))
-    assert watchdog._wake_up.is_set()
-    watchdog._watch()
-
-    assert slept == [pytest.approx(15, abs=0.1)]
-
-
-async def test_only_an_event_due_before_the_next_look_wakes_the_thread() -> None:
-    watchdog = watching(delivery())
-    watchdog._wake_up.clear()
-    watchdog._next_look = time.monotonic() + 10
+    watchdog._next_look = trio.current_time() + 10
 
     watchdog.arm(due_in(20))
     assert not watchdog._wake_up.is_set()

@@ -35,7 +35,7 @@ async def test_the_switch_interval_is_longer_with_many_lanes(lanes: int, interva
     watchdog.attach(ledger, told)
     before = sys.getswitchinterval()
 
-    watchdog._watch_delivery(late)
+    watchdog._watch_late(late)
 
     assert told.intervals == [pytest.approx(interval)]
     assert sys.getswitchinterval() == before

@@ -187,7 +187,7 @@ async def test_the_watchdog_sets_the_signal_for_its_delivery(
     monkeypatch.setattr(DeadlineInterrupt, "cancel_signal", cancel_signal)
     watchdog._wake_up.set()
     watchdog.arm(made)
-    watchdog._watch_delivery(made)
+    watchdog._sleep(trio.current_time(), made)
 
     (limit,) = rings
     assert 0.8 < limit <= 0.9

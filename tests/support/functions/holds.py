@@ -3,6 +3,7 @@
 import ctypes
 import re
 import signal
+import threading
 
 from holding import hold
 
@@ -34,6 +35,11 @@ async def streamed(event, context):
 def blocked(event, context):
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     keep(event)
+
+
+def leaves(event, context):
+    """Leave a thread behind that holds the GIL a moment later, between two events."""
+    threading.Timer(0.2, keep, (event,)).start()
 
 
 def polls(event, context):

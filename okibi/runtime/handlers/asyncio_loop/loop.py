@@ -30,6 +30,7 @@ from ...deadlines.where_it_stood import FrameSource, frames_of_coroutine, frames
 from ...errors.error_response import calls_handler
 from ...process_end.forked_child import exit_child, exit_on_loop, fork_location
 from ...settings import thread_limit
+from ...system.thread_progress import ThreadProgress
 from ...system.unlisted_thread import start_unlisted_thread
 from .leftover_tasks import LeftoverTaskLog
 
@@ -184,6 +185,8 @@ class AsyncioLoop:
         # Cancellations sent to the loop and taken by the loop; one thread writes each counter.
         self._cancels_sent = 0
         self._cancels_taken = 0
+        # Of the thread.
+        self._progress: ThreadProgress
 
     @property
     def alive(self) -> bool:
@@ -192,8 +195,12 @@ class AsyncioLoop:
 
     @property
     def stuck(self) -> bool:
-        """Whether a cancellation waits for the loop: a handler blocks the loop's thread."""
+        """Whether a cancellation waits for the loop: a handler may block the loop's thread."""
         return self.alive and self._cancels_sent != self._cancels_taken
+
+    def look(self) -> bool:
+        """Whether a handler holds a stuck loop, by this look and the one before."""
+        return self.stuck and self._progress.is_stuck(self._cancels_taken)
 
     async def start(self) -> None:
         """Start the thread, and wait until the loop runs there.
@@ -360,6 +367,7 @@ class AsyncioLoop:
 
     def _live(self, token: TrioToken) -> None:
         error: BaseException | None = None
+        self._progress = ThreadProgress()
         try:
             loop = asyncio.new_event_loop()
             try:

@@ -171,7 +171,7 @@ async def test_a_job_that_cancels_itself_does_not_cancel_the_trio_task() -> None
     await loop.close()
 
 
-async def test_a_blocked_loop_is_stuck_until_it_takes_the_cancellation() -> None:
+async def test_a_blocked_loop_is_stuck_and_held_until_it_takes_the_cancellation() -> None:
     loop, busy, leave = await started(), threading.Event(), threading.Event()
 
     async def blocks() -> None:
@@ -185,8 +185,13 @@ async def test_a_blocked_loop_is_stuck_until_it_takes_the_cancellation() -> None
         with trio.CancelScope(shield=True):
             await wait_all_tasks_blocked()
             assert loop.stuck
+            assert not loop.look()
+            with trio.fail_after(HANG):
+                while not loop.look():  # noqa: ASYNC110, of a thread
+                    await trio.sleep(0.01)
             leave.set()
     assert not loop.stuck
+    assert not loop.look()
     await loop.close()
 
 

@@ -1,0 +1,61 @@
+"""Whether a thread is stuck, by the processor time that it has had.
+
+A look at a thread from outside shows where the thread is, not whether it could go on. On an
+overloaded machine, and beside threads that compute, a thread waits for its turn in the middle of
+any step. It is stuck at a step only in two cases:
+
+    it computes   The thread has had HOLD seconds of processor time at the step.
+    it sleeps     The thread is in a system call, has been at the step for HOLD seconds, and has had
+                  no processor time since the last look. (A thread that waits for the interpreter
+                  wakes up once per switch interval, and that takes time.)
+
+Code that sleeps often, and for less than the time between two looks, counts as computing.
+"""
+
+import threading
+import time
+
+# Seconds. Less is a long step, not a stuck thread: the JSON of a large event takes some 20 ms.
+HOLD = 0.05
+
+
+class ThreadProgress:
+    """The progress of the thread that creates this object. Any thread may ask."""
+
+    __slots__ = ("_at_step", "_clock", "_last", "_native_id", "_since", "_step")
+
+    def __init__(self) -> None:
+        self._native_id = threading.get_native_id()
+        # macOS has no such clock; no thread counts as stuck there.
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        self._clock: int | None = None if clock_of is None else clock_of(threading.get_ident())
+        self._step: object = None
+        # When the step was first seen, and the processor time until then and until the last look.
+        self._since = self._at_step = self._last = 0.0
+
+    def is_stuck(self, step: object) -> bool:
+        """Look at the thread.
+
+        Args:
+            step: what the thread is doing now; equal at each look while it does not go on. None if
+                the thread does nothing.
+        """
+        if self._clock is None:
+            return False
+        now, had = time.monotonic(), time.clock_gettime(self._clock)
+        last, self._last = self._last, had
+        if step is None or step != self._step:
+            self._step, self._since, self._at_step = step, now, had
+            return False
+        if had - self._at_step >= HOLD:
+            return True
+        return had == last and now - self._since >= HOLD and self._is_asleep()
+
+    def _is_asleep(self) -> bool:
+        """Whether the thread neither runs nor waits for a core; False where Linux does not say."""
+        try:
+            with open(f"/proc/self/task/{self._native_id}/stat", "rb") as stat:
+                # After the thread's name in brackets: S for a sleep, D for one that no signal ends.
+                return stat.read().rpartition(b") ")[2][:1] in (b"S", b"D")
+        except OSError:
+            return False
