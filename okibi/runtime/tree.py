@@ -20,8 +20,8 @@ rest_for_one, because restarting the workers with the dispatcher would lose good
 With several lanes, responders and pollers have supervisors, `responders` and `pollers`: one lane's
 failures must not exhaust the restart intensity of all. These supervisors, and `workers`, restart
 with a backoff that grows, and never give up. Instead, the ledger ends the process: when no lane
-serves, or no worker becomes ready. The backoff starts over for a worker that was abandoned at a
-deadline; it is replaced at once.
+serves, or an event has waited for a worker in vain. The backoff starts over for a worker that was
+abandoned at a deadline; it is replaced at once.
 
 With a single lane a crashed actor is restarted at once, without backoff.
 """
@@ -217,17 +217,12 @@ def _workers(served: ServedFunction) -> Child[Any]:
     ledger = served.ledger
     ledger.worker_count = served.worker_count()
     children = [
-        Child(partial(_worker, served), id=f"worker-{n}", shutdown=WORKER_GRACE)
+        Child(served.make_worker, id=f"worker-{n}", shutdown=WORKER_GRACE)
         for n in range(ledger.worker_count)
     ]
     if len(ledger.lanes) > 1:
         return Child(_with_backoff(children, WORKERS_PERIOD), id="workers")
     return Child(SupervisorSpec(children, intensity=INTENSITY, period=PERIOD), id="workers")
-
-
-def _worker(served: ServedFunction) -> Worker:
-    served.ledger.count_worker_start()
-    return served.make_worker()
 
 
 def _extension(connection: ExtensionConnection | None) -> list[Child[Any]]:

@@ -41,7 +41,6 @@ HANG_SECONDS = 0.5
 NO_WORKER = "no worker is left: each was abandoned at a deadline and has not ended"
 NO_WORKER_READY = "no worker is ready: an event has waited for one until its deadline"
 # Starts of a lane's poller and responder without an event between, before the lane is unavailable.
-# The same number per lane limits starts of workers while none of them becomes ready.
 STARTS_LIMIT = 10
 
 
@@ -55,7 +54,7 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_abandoned_workers", "_worker_starts", "asyncio_held", "asyncio_stuck",
+        "_abandoned", "_abandoned_workers", "asyncio_held", "asyncio_stuck",
         "backlog", "check_freeze", "dispatcher", "dispatcher_woken", "fail", "idle", "lanes",
         "ready", "watch", "worker_count",
     )  # fmt: skip
@@ -83,8 +82,6 @@ class Ledger:
         self.asyncio_stuck: Callable[[], bool] = lambda: False
         self.asyncio_held: Callable[[], bool] = lambda: False
         self.worker_count: float = math.inf
-        # Starts of workers since one was ready.
-        self._worker_starts = 0
         # Abandoned threads and workers, each as a function: whether it still runs.
         self._abandoned = list[Callable[[], bool]]()
         # Abandoned workers and when they were abandoned. Their place stays taken until they end.
@@ -123,7 +120,6 @@ class Ledger:
     def add_worker(self, worker: Ref[Any]) -> None:
         """Add a worker whose instance is ready, and wake the dispatcher."""
         self.ready[worker] = None
-        self._worker_starts = 0
         self.wake_dispatcher()
 
     def remove_worker(self, worker: Ref[Any]) -> bool:
@@ -148,20 +144,6 @@ class Ledger:
         if not self.dispatcher_woken:
             self.dispatcher_woken = True
             wake(self.dispatcher)
-
-    def count_worker_start(self) -> None:
-        """Count a start of a worker, and end the process if none of many becomes ready.
-
-        While one worker serves, the others may fail and retry. With a single lane the supervisor's
-        restart intensity counts instead.
-        """
-        if any(worker.alive for worker in self.ready):
-            self._worker_starts = 0
-            return
-        self._worker_starts += 1
-        starts = self._worker_starts
-        if len(self.lanes) > 1 and starts > STARTS_LIMIT * len(self.lanes):
-            self.fail(f"workers have started {starts} times, and none has become ready")
 
     # -- handlers that do not end
 

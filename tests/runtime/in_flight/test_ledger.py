@@ -157,35 +157,6 @@ def test_repeated_starts_without_an_event_make_a_lane_unavailable() -> None:
     assert "have started 11 times without an event" in failures[0]
 
 
-def test_workers_that_never_become_ready_end_the_process() -> None:
-    made, failures = ledger(2)
-
-    for _ in range(2 * STARTS_LIMIT):
-        made.count_worker_start()
-    assert not failures
-    made.count_worker_start()
-
-    assert failures == ["workers have started 21 times, and none has become ready"]
-
-
-async def test_starts_are_not_counted_while_one_worker_serves() -> None:
-    made, failures = ledger(2)
-    serving = worker()
-    made.add_worker(serving)
-
-    for _ in range(10 * STARTS_LIMIT):
-        made.count_worker_start()
-    # While the worker replaces its instance, no worker is ready.
-    made.remove_worker(serving)
-    made.count_worker_start()
-    made.add_worker(serving)
-    made.remove_worker(serving)
-    for _ in range(2 * STARTS_LIMIT):
-        made.count_worker_start()
-
-    assert not failures
-
-
 def test_with_a_single_lane_the_supervisor_counts_starts() -> None:
     made, failures = ledger()
 
