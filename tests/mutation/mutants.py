@@ -143,6 +143,8 @@ def _changes(node: ast.AST) -> Iterator[ast.AST | None]:
             yield ast.Call(ast.Name(CALLS[name]), given, [])
         case ast.IfExp(_, body, orelse):
             yield from (body, orelse)
+        case ast.If(ast.Name("TYPE_CHECKING")):
+            pass  # only a type checker reads the body
         case ast.If(_, body, orelse):
             yield ast.If(ast.Constant(True), body, orelse)
             yield ast.If(ast.Constant(False), body, orelse or [ast.Pass()])
