@@ -4,7 +4,8 @@ Theory of operation. A read looks at the age of the value, and `judge` decides:
 
     age up to max_age                   FRESH     the reader gets the value
     up to max_age + stale_while         STALE     the reader gets the value; a fetch begins, if none
-                                                  runs
+                                                  runs. If a freeze has cut the last fetch, the
+                                                  reader waits up to PATIENCE for the new value
     older, or no value yet              EXPIRED   the reader waits for the fetch that runs, or for a
                                                   new one
 
@@ -19,7 +20,8 @@ are trio's clock.
 
 A freeze in the middle of a fetch lets time limits fire for time in which nothing ran, and an answer
 that arrived before the freeze is as old as the freeze is long. So a fetch into which a freeze fell
-is repeated once, whatever its outcome.
+is repeated once, whatever its outcome, and a failure because of a freeze is no outage. Where events
+are short and rare, a freeze cuts each fetch in the background. Then the next reader waits for it.
 
 The value belongs to one run of trio: each test begins without a value.
 
@@ -56,6 +58,8 @@ logger = logs.logger("okibi")
 # Seconds between a failed fetch and the next one while the old value is served. Without them each
 # event of an outage would ask the server that is down.
 PAUSE = 1.0
+# Seconds that a reader waits for a fetch that a freeze has cut, while the old value may be served.
+PATIENCE = 1.0
 
 
 class Freshness(enum.Enum):
@@ -117,7 +121,8 @@ class Cached(Generic[T]):
     It needs no child of the tree, and no background task that a freeze could stop: `get` looks at
     the age at each read. A reader gets a value up to `max_age` seconds old at once. Up to
     `stale_while` seconds later a reader still gets the old value, while one fetch runs. An older
-    value is never returned: readers wait for the fetch, all for the same one.
+    value is never returned: readers wait for the fetch, all for the same one. The log has a line
+    when fetches begin to fail, and one when they succeed again.
 
     Args:
         fetch: an async function without arguments that returns a new value. It runs on trio, in a
@@ -168,9 +173,7 @@ class Cached(Generic[T]):
             case Freshness.FRESH:
                 return state.value
             case Freshness.STALE:
-                if state.fetch is None and trio.current_time() >= state.paused_until:
-                    self._start_fetch(state)
-                return state.value
+                return await self._read_stale(state)
             case Freshness.EXPIRED:
                 return await self._wait_for_fetch(state)
 
@@ -196,6 +199,15 @@ class Cached(Generic[T]):
         return self._in_run[1]
 
     # -- the fetch
+
+    async def _read_stale(self, state: "_State[T]") -> T:
+        fetch = state.fetch
+        if fetch is None and trio.current_time() >= state.paused_until:
+            fetch = self._start_fetch(state)
+        if fetch is not None and (state.frozen or fetch.watch.frozen() > 0):
+            with trio.move_on_after(PATIENCE):
+                await fetch.done.wait()
+        return state.value
 
     def _start_fetch(self, state: "_State[T]") -> "_Fetch[T]":
         state.fetch = fetch = _Fetch[T]()
@@ -223,8 +235,8 @@ class Cached(Generic[T]):
     async def _run_fetch(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         try:
             with fetch.scope:
-                frozen = await self._run_attempt(state, fetch)
-                if frozen:
+                await self._run_attempt(state, fetch)
+                if state.frozen:
                     await self._run_attempt(state, fetch)
                 self._note_outcome(state, fetch)
         finally:
@@ -232,11 +244,11 @@ class Cached(Generic[T]):
                 state.fetch = None
             fetch.done.set()
 
-    async def _run_attempt(self, state: "_State[T]", fetch: "_Fetch[T]") -> bool:
-        """Fetch once. Return whether a freeze fell into the attempt."""
-        fetch.began, watch = state.clocks.read_clocks(), FreezeWatch()
+    async def _run_attempt(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
+        """Fetch once, and note whether a freeze fell into the attempt."""
+        fetch.began, fetch.watch = state.clocks.read_clocks(), FreezeWatch()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch.run)
+            nursery.start_soon(fetch.watch.run)
             try:
                 fetch.outcome = Value(await self._fetch())
             except trio.Cancelled:
@@ -245,7 +257,7 @@ class Cached(Generic[T]):
                 # Also SystemExit: trio ends its run if a system task raises.
                 fetch.outcome = Error(error)
             nursery.cancel_scope.cancel()
-        return watch.frozen() > 0
+        state.frozen = fetch.watch.frozen() > 0
 
     def _note_outcome(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         now = trio.current_time()
@@ -255,10 +267,9 @@ class Cached(Generic[T]):
                 if state.failing_since is not None:
                     seconds, state.failing_since = now - state.failing_since, None
                     logger.warning("%r: fetched again, %.0f s after the failure", self, seconds)
-            case Error(error=error):
+            case Error(error=error) if fetch.readers or not state.frozen:
                 state.paused_until = now + PAUSE
-                if fetch.readers == 0 and state.failing_since is None:
-                    # No reader gets the error, so the log has it: once an outage.
+                if state.failing_since is None:
                     state.failing_since = now
                     logger.warning("%s", self._fetch_error(state.age(), error))
             case _:
@@ -281,12 +292,13 @@ class _State(Generic[T]):
         began: when the fetch of the value began; None without a value.
         fetch: the fetch that runs, if one does.
         paused_until: when the next fetch may begin while the old value is served, by trio's clock.
-        failing_since: when the failure that the log has was, by trio's clock; None if fetches
-            succeed.
+        failing_since: when the first fetch of an outage failed, by trio's clock; None if fetches
+            succeed. The log has the first failure only.
+        frozen: whether a freeze fell into the last attempt to fetch.
         value: the value; unset before the first.
     """
 
-    __slots__ = ("began", "clocks", "failing_since", "fetch", "paused_until", "value")
+    __slots__ = ("began", "clocks", "failing_since", "fetch", "frozen", "paused_until", "value")
 
     value: T
 
@@ -296,6 +308,7 @@ class _State(Generic[T]):
         self.fetch: _Fetch[T] | None = None
         self.paused_until = -math.inf
         self.failing_since: float | None = None
+        self.frozen = False
 
     def age(self) -> float | None:
         """The age of the value in seconds; None without a value."""
@@ -313,10 +326,11 @@ class _Fetch(Generic[T]):
         scope: cancelled when the last of the readers has left.
         done: set at the end of the fetch.
         began: when the last attempt began.
+        watch: notices a freeze during the last attempt.
         outcome: the value or the error of the last attempt; None before, and if it was cancelled.
     """
 
-    __slots__ = ("began", "done", "outcome", "readers", "scope")
+    __slots__ = ("began", "done", "outcome", "readers", "scope", "watch")
 
     began: ClockReadings
 
@@ -324,4 +338,5 @@ class _Fetch(Generic[T]):
         self.readers = 0
         self.scope = trio.CancelScope()
         self.done = trio.Event()
+        self.watch = FreezeWatch()
         self.outcome: Outcome[T] | None = None
