@@ -32,7 +32,7 @@ from ..actors.names import (
     expect_restart,
 )
 from ..actors.process import Phase, Process
-from ..actors.safe_repr import short_repr, traceback_of
+from ..actors.safe_repr import class_name, short_repr, traceback_of
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import fail_calls_that_block
 from .child_state import ChildEvent, ChildState, next_state
@@ -62,14 +62,17 @@ class Place:
         process: the process of the current incarnation, in the states of `HAS_PROCESS`.
         starts: the number of incarnations so far.
         retry: the message that brings the next attempt to start; set in RESTARTING only.
-        delay: the last delay by back-off, if there was one.
+        delay: the last delay of the row of crashes. None without back-off, and after a run of
+            longer than a period, which ends the row.
+        began: when the process started, as a time of trio's clock, if `delay` is not None.
         crash: the last crash, if the supervisor has a back-off.
         reason: the last exit reason as text, redacted, if the supervisor has a back-off.
         repeats: whether the last crash repeats the crash before. If so, the log has one line of it.
     """
 
     __slots__ = (
-        "crash", "delay", "id", "process", "reason", "repeats", "retry", "spec", "starts", "state",
+        "began", "crash", "delay", "id", "process", "reason", "repeats", "retry", "spec", "starts",
+        "state",
     )  # fmt: skip
 
     def __init__(self, spec: Child[Any], id: str | None = None) -> None:  # noqa: A002
@@ -80,6 +83,7 @@ class Place:
         self.starts = 0
         self.retry: Retry | None = None
         self.delay: RestartDelay | None = None
+        self.began = 0.0
         self.crash: Crash | None = None
         self.reason = ""
         self.repeats = False
@@ -107,35 +111,43 @@ class Place:
         """Return the facts that a decision of `strategy` depends on."""
         return ChildView(self.id, self.spec.restart, self.state, self.spec.significant)
 
-    def next_delay(self, backoff: "Backoff | None", period: float) -> float:
-        """Return the delay before the next start, in seconds; 0 without back-off."""
-        if backoff is None:
-            return 0.0
-        self.delay = next_delay(backoff, self.delay, period, trio.current_time())
+    def next_delay(self, backoff: "Backoff") -> float:
+        """Return the delay before the next start, in seconds."""
+        self.delay = next_delay(backoff, self.delay, trio.current_time())
         return self.delay.seconds
 
-    def begin_run(self) -> None:
-        """Note that the child runs from now on: delay and `init` are no running time."""
-        if self.delay is not None:
-            self.delay = self.delay._replace(until=trio.current_time())
+    def end_row(self, process: Process, period: float) -> None:
+        """End the row of crashes, if the process that has ended ran for longer than a period.
 
-    def note_crash(self, error: BaseException | None, period: float) -> None:
-        """Note a crash, and whether it repeats the crash before: the type, the line, in one row.
+        The delay before the start, and `init`, are no running time.
+        """
+        if not process.start_failed and trio.current_time() - self.began > period:
+            self.delay = None
+
+    def note_crash(self, error: BaseException | None) -> None:
+        """Note a crash, and whether it repeats the crash before: its type and line, in one row.
 
         Args:
             error: the exception; None if the end is no crash.
-            period: the row ends after the child has run for longer than this many seconds.
         """
         before, self.crash = self.crash, None if error is None else find_crash(error)
-        in_row = self.delay is not None and trio.current_time() - self.delay.until <= period
-        self.repeats = in_row and before is not None and before == self.crash
+        self.repeats = self.delay is not None and before is not None and before == self.crash
 
-    def describe_wait(self) -> str:
-        """Return why the child waits for its next start; empty if the child does not wait."""
+    def describe_wait(self, for_callers: bool = False) -> str:
+        """Return why the child waits for its next start; empty if the child does not wait.
+
+        Args:
+            for_callers: whether to leave out the text of the error. It may hold data of the event
+                that crashed the child, and another event's handler may send it to its invoker.
+        """
         delay = self.delay
         if delay is None or delay.seconds == 0 or self.state is not ChildState.RESTARTING:
             return ""
-        return f"it has ended{describe_row(delay)}: {self.reason}"
+        reason = self.reason
+        if for_callers:
+            crash = self.crash
+            reason = reason.partition(" (")[0] if crash is None else class_name(crash.kind)
+        return f"it has ended{describe_row(delay)}: {reason}"
 
     def __repr__(self) -> str:
         return f"<Place {self.id} {self.state.value}, {self.starts} starts>"
@@ -286,8 +298,8 @@ class Children:
                 self.stop_expecting_names(place)
                 return None
             raise
-        finally:
-            place.begin_run()
+        if place.delay is not None:
+            place.began = trio.current_time()
         place.move(ChildEvent.STARTED)
         if self._expected_places and not _is_dead(process):
             self.stop_expecting_names(place)
@@ -324,6 +336,7 @@ class Children:
             )
         except AlreadyRegistered as taken:
             place.move(ChildEvent.ENDED)
+            place.crash, place.repeats = None, False
             raise StartError(path, crashed(taken)) from None
         place.process = process
         self.by_process[process] = place
@@ -372,7 +385,7 @@ class Children:
         """
         if place in self._expected_places and cause.delay is not None:
             path = f"{self._owner.path}/{cause.id}"
-            note = ExpectedRestart(self._owner, cause.delay.until, path, cause.describe_wait())
+            note = ExpectedRestart(self._owner, cause.delay.until, path, cause.describe_wait(True))
             announce_wait(collect_names(place.spec), note)
 
     def check_recovery(self, place: Place, seconds: float) -> None:
@@ -385,13 +398,16 @@ class Children:
 
     def __call__(self, process: Process) -> None:
         """Handle the end of a child, as a watcher of the child's process."""
+        place = self.by_process[process]
+        if self._period is not None:
+            # Now: the supervisor may be busy, and handle the message much later.
+            place.end_row(process, self._period)
         if process in self._stop_times:
             # When children stop together, most of them end while the supervisor waits for another.
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
         else:
-            place = self.by_process[process]
-            if self._period is not None:
-                self._shorten_repeat(place, process, self._period)
+            if self._period is not None and self._owner.ending_reason is None:
+                self._shorten_repeat(place, process)
             if not process.start_failed and not place.temporary:
                 self._ended_by_itself(place, process.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
@@ -403,10 +419,10 @@ class Children:
         else:
             self.stop_expecting_names(place)
 
-    def _shorten_repeat(self, place: Place, process: Process, period: float) -> None:
+    def _shorten_repeat(self, place: Place, process: Process) -> None:
         """If a crash repeats the one before, leave the report to the supervisor: one line."""
         error = None if process.reason is None else process.reason.error
-        place.note_crash(error, period)
+        place.note_crash(error)
         if place.repeats and error is not None:
             process.reported_elsewhere = True
             # Imported here: a start does not need it.

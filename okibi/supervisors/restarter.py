@@ -5,6 +5,7 @@ Supervisor and DynamicSupervisor decide differently after the end of a child
 and schedules another attempt after a failed start.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -99,11 +100,15 @@ class Restarter(Parent):
                     self._count_restart(message.place, message.uncounted)
                 await self._restart(message.place)
         elif is_a(message, Recovered):
-            if message.place.starts == message.starts and message.place.process is not None:
-                message.place.delay = None  # the next end begins a new row
-                child, seconds = message.place.id, trio.current_time() - message.since
+            place = message.place
+            process = place.process
+            if place.starts == message.starts and process is not None and process.reason is None:
+                place.delay = None  # the next end begins a new row
                 logger.warning(
-                    "%s/%s runs again, %.0f s after its first end", self.path, child, seconds
+                    "%s/%s runs again, %.0f s after its first end",
+                    self.path,
+                    place.id,
+                    trio.current_time() - message.since,
                 )
         else:
             await super().handle_info(message)
@@ -114,7 +119,16 @@ class Restarter(Parent):
             raise SupervisorGaveUp(self.path, self._options, place.id, reason)
         self._restarts = decision.restarts
 
-    def _handle_failed_start(self, place: Place, failure: StartError) -> None:
+    def _handle_failed_start(
+        self, place: Place, failure: StartError, along: Iterable[Place] = ()
+    ) -> None:
+        """Schedule the next attempt to start a child.
+
+        Args:
+            place: the place of the child.
+            failure: why the child did not start.
+            along: the places that the next attempt starts along.
+        """
         if not place.repeats:
             # Without the traceback, which the crash report of the child has.
             logger.error("%s", failure)
@@ -123,7 +137,7 @@ class Restarter(Parent):
             return
         # Count now: otherwise the supervisor might wait first and give up afterwards.
         self._count_restart(place, failure.reason)
-        self._schedule_restart(place, self._next_delay(place, failure.reason))
+        self._schedule_restart(place, self._next_delay(place, failure.reason), along)
 
     def _next_delay(self, place: Place, reason: ExitReason) -> float:
         """Return the delay before the next start of a child that has ended, in seconds.
@@ -134,7 +148,7 @@ class Restarter(Parent):
         """
         if self._options.backoff is None:
             return 0.0
-        seconds = place.next_delay(self._options.backoff, self._options.period)
+        seconds = place.next_delay(self._options.backoff)
         # In one line: an error's text may have several.
         place.reason = " ".join(str(reason).split())
         if place.repeats or seconds > 0:
@@ -144,11 +158,18 @@ class Restarter(Parent):
             logger.warning(line, self.path, place.id, row, place.reason, start)
         return seconds
 
-    def _schedule_restart(self, place: Place, delay: float) -> None:
-        """Start the child after a delay, and tell the tasks that wait for its names."""
+    def _schedule_restart(self, place: Place, delay: float, along: Iterable[Place] = ()) -> None:
+        """Start the child after a delay, and tell the tasks that wait for names.
+
+        Args:
+            place: the place of the child.
+            delay: seconds until the start.
+            along: the places that are started along.
+        """
         self._children.schedule_retry(place, delay)
         if delay > 0:
-            self._children.announce_wait(place, place)
+            for each in (place, *along):
+                self._children.announce_wait(each, place)
 
     def _handle_restarted(self, place: Place) -> None:
         """Log that a child runs again; after a delay, once it has run for a period."""

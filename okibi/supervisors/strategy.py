@@ -96,8 +96,8 @@ class RestartDelay(NamedTuple):
 
     Attributes:
         seconds: the length of the delay; 0 for a restart at once.
-        until: the end of the delay, or the later start of the child, as a time of trio's clock.
-        crashes: how often the child has ended in a row: without a run longer than a period.
+        until: the end of the delay, as a time of trio's clock.
+        crashes: how often the child has ended in a row.
         since: when the row began, as a time of trio's clock.
     """
 
@@ -178,19 +178,16 @@ def should_shut_down(auto: AutoShutdown, children: Sequence[ChildView], child: s
     return auto is AutoShutdown.ANY_SIGNIFICANT
 
 
-def next_delay(
-    backoff: "Backoff", last: RestartDelay | None, period: float, now: float
-) -> RestartDelay:
+def next_delay(backoff: "Backoff", last: RestartDelay | None, now: float) -> RestartDelay:
     """Return the delay before the next restart of a child.
 
     Args:
         backoff: the number of immediate restarts, the first delay, the maximum and the factor.
-        last: the previous delay of the child. None if there was none.
-        period: the row of crashes ends after the child has run for longer than this many seconds.
+        last: the last delay of the child; None for the first of a row.
         now: the time of trio's clock.
     """
     crashes, since, before = 1, now, 0.0
-    if last is not None and now - last.until <= period:
+    if last is not None:
         crashes, since, before = last.crashes + 1, last.since, last.seconds
     if crashes <= backoff.immediate:
         seconds = 0.0

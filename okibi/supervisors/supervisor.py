@@ -347,17 +347,15 @@ class Supervisor(Restarter):
             # if a start before it fails (OTP: terminate_children).
             if self._places[child].state is ChildState.RESTARTING:
                 self._children.request_stop(self._places[child])
+        places = [self._places[child] for child in decision.start]
         if delayed is not None:
-            self._schedule_restart(delayed, delay)
-            for child in decision.start:
-                self._children.announce_wait(self._places[child], delayed)
+            self._schedule_restart(delayed, delay, places)
             return
-        for child in decision.start:
-            place = self._places[child]
+        for place in places:
             try:
                 await self._start_place(place)
             except StartError as failure:
-                self._handle_failed_start(place, failure)
+                self._handle_failed_start(place, failure, places)
                 return
             if place.process is not None:
                 self._handle_restarted(place)

@@ -1,6 +1,7 @@
 """Back-off: delayed restarts, and the supervisor during the delay."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from okibi.supervisors import (
     snapshot,
     supervise,
 )
-from tests.support.child_stage import Stage, alive, leave, player
+from tests.support.child_stage import Player, Stage, alive, leave, player
 
 BACKOFF = Backoff(1.0, 4.0)
 
@@ -302,7 +303,8 @@ async def test_callers_learn_at_once_what_waits_why_and_for_how_long(
         await leave("a")
     await trio.sleep(0.25)
 
-    why = "because it has ended 4 times in a row: crashed (Boom: boom)"
+    # Not the text of the error: another event has caused it.
+    why = "because it has ended 4 times in a row: crashed"
     for name in "ab":
         with pytest.raises(NoProcess) as error:
             player(name).process()
@@ -326,6 +328,22 @@ async def test_a_delay_that_begins_during_a_wait_ends_the_wait_if_longer(
 
     with pytest.raises(NoProcess, match=r"'a': /supervisor/a starts again in 9 s"):
         await player("a").waiting(8).send("a word")
+
+    assert trio.current_time() == 4.0
+    await stop(top)
+
+
+async def test_callers_of_a_sibling_learn_why_a_failed_restart_waits(
+    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    stage.refused = {f"a{n}" for n in range(2, 9)}
+    top = await supervise(nursery, stage.tree("ab", Strategy.REST_FOR_ONE, **PATIENT))
+    await leave("a")
+    await trio.sleep(4)
+
+    why = r"because it has ended 6 times in a row: Boom$"
+    with pytest.raises(NoProcess, match=f"'b': /supervisor/a starts again in 9 s, {why}"):
+        await player("b").waiting(2).send("a word")
 
     assert trio.current_time() == 4.0
     await stop(top)
@@ -391,6 +409,108 @@ async def test_a_crash_at_another_line_or_in_another_row_is_reported_in_full(
         "/supervisor/wrong (incarnation 5) ended: crashed (ZeroDivisionError)",
     ]
     await stop(top)
+
+
+async def test_a_slow_init_that_fails_again_is_one_line(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage.refused = {f"a{n}" for n in range(2, 9)}
+    slow = stage.child("a", init=partial(trio.sleep, 6))
+    top = await supervise(nursery, SupervisorSpec([slow], **PATIENT))
+    await leave("a")
+    await trio.sleep(40)
+
+    full = [record for record in caplog.records if record.exc_info]
+    assert len(full) == 2
+    assert caplog.records[-1].getMessage().startswith("/supervisor/a has ended 6 times in a row")
+    await stop(top)
+
+
+async def test_a_row_ends_with_the_run_and_not_when_the_supervisor_has_time(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """b's init takes 6 s. Meanwhile a crashes, after a run of 1 s, and its supervisor is busy."""
+    caplog.set_level("WARNING")
+    slow = stage.child("b", init=partial(trio.sleep, 6))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), slow], **PATIENT))
+    await leave("a")
+    await trio.sleep(0.5)
+    await leave("b")
+    await trio.sleep(0.5)
+    await leave("a")
+    await trio.sleep(6)
+    for _ in range(2):
+        await leave("a")
+
+    assert "/supervisor/a has ended 4 times in a row" in caplog.records[-1].getMessage()
+    await stop(top)
+
+
+async def test_a_child_that_has_ended_does_not_run_again(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("WARNING")
+    slow = stage.child("b", init=partial(trio.sleep, 6))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), slow], **PATIENT))
+    for _ in range(4):
+        await leave("a")
+    await trio.sleep(5)
+    await leave("b")
+    await trio.sleep(2)
+    await leave("a")  # after a run of 6 s, of which the supervisor has not been told
+    await trio.sleep(5)
+
+    assert "runs again" not in caplog.text
+    await stop(top)
+
+
+async def test_a_siblings_restart_does_not_continue_a_row_that_has_ended(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    top = await supervise(nursery, stage.tree("ab", Strategy.REST_FOR_ONE, **PATIENT))
+    for _ in range(3):
+        await leave("b")
+    await trio.sleep(36000)
+    await leave("a")
+    caplog.clear()
+
+    await leave("b")
+
+    (record,) = caplog.records
+    assert record.exc_info
+    await stop(top)
+
+
+async def test_a_repeated_crash_of_a_supervisor_that_is_ending_is_reported(
+    stage: Stage,
+    nursery: trio.Nursery,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = stage.child("b", cleanup=partial(trio.sleep, 1))
+    top = await supervise(nursery, SupervisorSpec([stage.child("a"), slow], **PATIENT))
+    player("a").cast_nowait(Player.crash)
+    await wait_all_tasks_blocked()
+    top.stop()
+    await wait_all_tasks_blocked()
+
+    player("a").cast_nowait(Player.crash)
+    await wait_all_tasks_blocked()
+
+    assert "(incarnation 2) ended: crashed (Boom: a)" in caplog.text
+    await top.wait()
 
 
 async def test_the_snapshot_shows_a_child_that_waits(

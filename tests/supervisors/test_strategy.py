@@ -213,28 +213,23 @@ BACKOFF = Backoff(1.0, 10.0, 3.0)
         (RestartDelay(3.0, 100.0, 4, 90.0), 104.0, 9.0),
         (RestartDelay(9.0, 100.0, 4, 90.0), 100.0, 10.0),
         (RestartDelay(10.0, 100.0, 4, 90.0), 100.0, 10.0),
-        # The delay resets after more than one period since the last restart was due.
-        (RestartDelay(9.0, 100.0, 4, 90.0), 105.0, 10.0),
-        (RestartDelay(9.0, 100.0, 4, 90.0), 105.001, 1.0),
     ],
 )
-def test_a_delay_grows_to_the_maximum_and_resets_after_a_period(
+def test_a_delay_grows_to_the_maximum(
     last: RestartDelay | None, now: float, seconds: float
 ) -> None:
-    row = (5, 90.0) if last is not None and now <= 105.0 else (1, now)
-    assert next_delay(BACKOFF, last, 5.0, now) == RestartDelay(seconds, now + seconds, *row)
+    row = (1, now) if last is None else (5, 90.0)
+    assert next_delay(BACKOFF, last, now) == RestartDelay(seconds, now + seconds, *row)
 
 
 def test_immediate_restarts_come_before_the_first_delay() -> None:
     backoff, delay, seconds = Backoff(1.0, 10.0, 3.0, immediate=2), None, list[float]()
 
     for _ in range(6):
-        delay = next_delay(backoff, delay, 5.0, delay.until if delay else 0.0)
+        delay = next_delay(backoff, delay, 0.0)
         seconds.append(delay.seconds)
 
     assert seconds == [0.0, 0.0, 1.0, 3.0, 9.0, 10.0]
-    assert delay is not None
-    assert next_delay(backoff, delay, 5.0, delay.until + 5.001).seconds == 0.0
 
 
 @settings(derandomize=True, max_examples=examples(100), deadline=None)
@@ -249,7 +244,7 @@ def test_delays_grow_by_the_factor_with_each_restart(
 ) -> None:
     backoff, delay, now = Backoff(first, first * more, factor), None, 0.0
     for _ in range(times):
-        delay = next_delay(backoff, delay, 5.0, now)
+        delay = next_delay(backoff, delay, now)
         now = delay.until
 
     assert delay is not None

@@ -77,6 +77,9 @@ class Player(Server):
     async def leave(self, reason: ExitReason) -> None:
         raise Exit(reason)
 
+    async def crash(self) -> None:
+        raise Boom(self.id)
+
     async def terminate(self, reason: ExitReason) -> None:
         self.stage.log.append(f"term {self.id} {reason.kind}")
         await self.after()

@@ -70,9 +70,10 @@ class Killer(trio.abc.Instrument):
             self.killed.setdefault(each, set()).add(EXITED)
         kind, _, lane = victim.path.rsplit("/", 1)[-1].rpartition("-")
         if self.point.lanes > 1 and kind in ("poller", "responder"):
-            last = next(place.delay for place in places(root) if place.process is victim)
+            place = next(place for place in places(root) if place.process is victim)
             now = trio.current_time()
-            pause = next_delay(lane_backoff(), last, PERIOD, now)
+            last = place.delay if now - place.began <= PERIOD else None
+            pause = next_delay(lane_backoff(), last, now)
             self.pauses.append(Pause(int(lane), now, pause.until))
         victim.kill()
         if self.ledger is not None:
