@@ -26,15 +26,14 @@ class CallingEvent:
         process: the actor that handles the event.
     """
 
-    __slots__ = ("process", "reason", "watchers")
+    __slots__ = ("_reason", "process", "watchers")
 
     # None until the first monitor: few events have one.
     watchers: dict[object, Callable[["CallingEvent"], None]] | None
 
     def __init__(self, process: Process | None) -> None:
         self.process = process
-        # Why the event has ended; None until then.
-        self.reason: ExitReason | None = None
+        self._reason: ExitReason | None = None
         self.watchers = None
 
     @property
@@ -43,9 +42,14 @@ class CallingEvent:
         return "no actor" if self.process is None else self.process.path
 
     @property
+    def reason(self) -> ExitReason | None:
+        """Why the event has ended; None before. An actor that is killed does not call `end`."""
+        return self._reason or (None if self.process is None else self.process.reason)
+
+    @property
     def alive(self) -> bool:
         """Whether the event has not ended."""
-        return self.reason is None and (self.process is None or self.process.reason is None)
+        return self.reason is None
 
     def add_monitor(self, watcher: Process) -> Monitor:
         """Send `watcher` a Down when the event ends. Used by `Actor.monitor`."""
@@ -64,7 +68,7 @@ class CallingEvent:
 
     def end(self, reason: ExitReason = NORMAL) -> None:
         """End the event, and notify its monitors. The first reason counts."""
-        self.reason = self.reason or reason
+        self._reason = self.reason or reason
         watchers, self.watchers = self.watchers, None
         if watchers is not None:
             if self.process is not None:
@@ -72,8 +76,8 @@ class CallingEvent:
             for notify in watchers.values():
                 notify(self)
 
-    def _actor_ended(self, process: Process) -> None:
-        self.end(process.reason or NORMAL)
+    def _actor_ended(self, _: Process) -> None:
+        self.end()
 
     def __repr__(self) -> str:
         return f"<CallingEvent of {self.path}{'' if self.alive else ', ended'}>"

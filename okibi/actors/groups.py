@@ -18,7 +18,7 @@ from .exits import NO_PROCESS, ActorExited, ExitReason
 from .mailbox import MailboxFull
 from .names import check_key_and_class
 from .process import Phase, Process, logger
-from .ref import Ref
+from .ref import Ref, cast_now
 from .request import message_name
 from .run_guard import check_same_run, outside_run_error
 
@@ -141,7 +141,7 @@ class Group(Generic[A]):
                 # Shielded: a cancelled caller must not leave the cast half done.
                 await cancel_shielded_checkpoint()
             try:
-                member.cast_nowait(method, *args, **kwargs)
+                cast_now(member, method, args, kwargs)
                 reached += 1
             except MailboxFull as full:
                 logger.warning("%s: %s was not cast to a member: %s", self, name, full)

@@ -1,8 +1,9 @@
 """A mailbox: two lanes and one reader.
 
     control   timers, system messages, freezes, changes of a group. Unbounded, never dropped, and
-              read before any data. After a batch of due timers, one data message goes before the
-              timers that come due later.
+              read before any data, except that a timer goes behind a notice that came before the
+              timer was due. After a batch of due timers, one data message goes before the timers
+              that come due later.
     data      calls, casts and sent messages, bounded by the actor's MailboxPolicy; and notices, a
               Down or a Result, which are never refused, dropped or counted.
 
@@ -500,8 +501,10 @@ class Mailbox:
     def _fire_due(self, timers: list[Timer]) -> None:
         for tick in pop_due(timers, trio.current_time()):
             if self._notices:
-                # The notice came before the timer was due, and goes first.
-                self._append_data(tick)
+                # The notices came before the timer was due, and go first; other data does not.
+                data = self.data
+                last = max(at for at, message in enumerate(data) if _is_notice(message))
+                data.insert(last + 1, tick)
                 self._notices += 1
             else:
                 self._append_control(tick)

@@ -26,7 +26,7 @@ from trio.lowlevel import Task, TrioToken, current_task, current_trio_token, in_
 
 from .exits import CallCycle, CallingSelf, NoProcess
 from .process import CURRENT, ON_BEHALF, Process
-from .ref import Address
+from .ref import Address, cast_now
 from .request import CALLING_EVENT
 from .trio_internals import task_waiting_for_thread
 from .wait_cycles import find_cycle, format_chain
@@ -147,7 +147,7 @@ class Portal:
             PortalClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: as `call`.
         """
         if self._is_loop_thread():
-            return address.cast_nowait(method, *args, **kwargs)
+            return cast_now(address, method, args, kwargs)
         act = partial(_cast, task_waiting_for_thread(), address, method, *args, **kwargs)
         return self._run_in_trio(act, "cast", method)
 
@@ -283,7 +283,7 @@ async def _cast(
     **kwargs: P.kwargs,
 ) -> None:
     if _find_cycle(host, address) is not None:
-        address.cast_nowait(method, *args, **kwargs)
+        cast_now(address, method, args, kwargs)
     else:
         await address.cast(method, *args, **kwargs)
 

@@ -215,18 +215,13 @@ class Address(Generic[A_co]):
             RuntimeError: this thread does not run trio; use `from_thread` or a `Portal`.
         """
         first = sys.exception()
-        request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
-        if request.caller is None:
-            _note_origin(request)
         try:
-            process = self.process()
-            if not _deliver(process, request, "cast"):
-                raise _mailbox_full(process, request)
+            cast_now(self, method, args, kwargs)
         except (ActorExited, MailboxFull) as failure:
             if first is None:
                 raise
-            kind = class_name(type(first))
-            logger.warning("a cast of %s failed while %s was handled: %s", request, kind, failure)
+            name, kind = message_name(method), class_name(type(first))
+            logger.warning("a cast of %s() failed while %s was handled: %s", name, kind, failure)
 
     async def send(self, message: object) -> None:
         """Send a value (OTP: `Pid ! Message`). A Server gets it in `handle_info`.
@@ -248,6 +243,21 @@ class Address(Generic[A_co]):
         process = self.process()
         if not _deliver(process, message, "send"):
             raise _mailbox_full(process, message)
+
+
+def cast_now(
+    address: Address[object],
+    method: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+) -> None:
+    """Cast without waiting. Raises also where `cast_nowait` logs."""
+    request = Request(message_name(method), args, kwargs, CURRENT.get(), False)
+    if request.caller is None:
+        _note_origin(request)
+    process = address.process()
+    if not _deliver(process, request, "cast"):
+        raise _mailbox_full(process, request)
 
 
 class Ref(Address[A_co]):

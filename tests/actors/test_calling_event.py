@@ -131,6 +131,22 @@ async def test_the_kill_of_its_actor_ends_an_event(nursery: trio.Nursery, desk: 
     await stop(desk)
 
 
+async def test_a_monitor_of_the_event_of_a_killed_actor_brings_the_reason(
+    nursery: trio.Nursery, desk: Ref[Desk]
+) -> None:
+    worker = await start(nursery, Desk)
+    event = CallingEvent(worker.process())
+    worker.kill()
+    await worker.wait()
+
+    actor: Any = desk.process().actor
+    actor.monitor(event)
+    await desk.call(Desk.catch_up)
+
+    assert [down.reason for down in actor.downs] == [KILLED]
+    await stop(desk)
+
+
 async def test_a_monitor_of_an_ended_event_brings_the_down_at_once(
     nursery: trio.Nursery, desk: Ref[Desk]
 ) -> None:

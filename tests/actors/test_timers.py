@@ -79,6 +79,34 @@ async def test_a_down_comes_in_order_between_due_timers(
     await stop(guard)
 
 
+async def test_a_timer_behind_a_down_still_overtakes_data(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Guard(Alarm):
+        async def init(self) -> None:
+            self.monitor(guarded)
+
+        async def note(self, number: int) -> None:
+            self.heard.append((0.0, number))
+
+    guarded = await start(nursery, Alarm)
+    guard = await start(nursery, Guard)
+    await guard.call(Alarm.set, 1.0, "first")
+    await guard.call(Alarm.set, 1.5, "second")
+    await guard.cast(Alarm.work, 5.0)
+    await guard.cast(Guard.note, 0)
+    await stop(guarded)
+    for number in range(1, 5):
+        await guard.cast(Guard.note, number)
+
+    await trio.sleep(10)
+
+    heard = [message for _, message in await guard.call(Alarm.what_was_heard)]
+    assert [heard[0], *heard[2:]] == [0, "first", "second", 1, 2, 3, 4]
+    assert isinstance(heard[1], Down)
+    await stop(guard)
+
+
 async def test_timers_fire_in_the_order_of_due_time_then_of_setting(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:

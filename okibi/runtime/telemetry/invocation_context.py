@@ -46,7 +46,7 @@ class Invocation(CallingEvent):
     ) -> None:
         # As the base class, without a call: each event makes one.
         self.process = process
-        self.reason = self.watchers = None
+        self._reason = self.watchers = None
         self.request_id = request_id
         self.headers = headers
 
@@ -78,9 +78,23 @@ def enter_invocation(
     Args:
         request_id, headers, process: as for Invocation.
     """
+    current = set_last_invocation(request_id, headers, process)
+    CALLING_EVENT.set(current)
+    return current
+
+
+def set_last_invocation(
+    request_id: str, headers: Mapping[bytes, bytes], process: Process | None = None
+) -> Invocation:
+    """Mark the process as working for this invocation, if it has one event at a time.
+
+    For code that runs for the event and must not inherit its context: an `init` that starts tasks.
+
+    Args:
+        request_id, headers, process: as for Invocation.
+    """
     global _last
     _last = current = Invocation(request_id, headers, process)
-    CALLING_EVENT.set(current)
     if _one_at_a_time:
         # For each event: the function may have changed the variable.
         export_trace(headers.get(TRACE))
