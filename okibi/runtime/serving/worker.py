@@ -37,7 +37,12 @@ from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.outcome import Outcome
 from ..settings import Settings
-from ..telemetry.invocation_context import Invocation, enter_invocation, restore_context
+from ..telemetry.invocation_context import (
+    Invocation,
+    enter_invocation,
+    restore_context,
+    set_last_invocation,
+)
 from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
@@ -189,17 +194,16 @@ class Worker(Actor):
                     self.ledger.add_worker(self._own_ref)
                 await self._serve(instance, event)
                 nursery.cancel_scope.cancel()
-        except BaseException as error:
-            crash = crash_in(error)
-            if crash is None or not self._has_started:
+        except BaseException:
+            if not self._has_started or crash_in(_current_error()) is None:
                 raise
             if not serving:
-                self._report_failed_init(crash, event)
+                self._report_failed_init(_current_crash(), event)
                 started()
                 return False
             # A background task of the instance has crashed, perhaps while the handler ran.
             logger.exception("%s: a background task of its handler crashed", self.path)
-            self._settle_running(partial(handler_error, crash))
+            self._settle_running(partial(handler_error, _current_crash()))
         finally:
             removed = self.ledger.remove_worker(self._own_ref)
             self._lifecycle.mark_ended(unused=serving and removed)
@@ -226,6 +230,8 @@ class Worker(Actor):
         self.ledger.add_worker(self._own_ref)
         while (event := await receive()) is LOOK:
             pass
+        _, delivery = event
+        set_last_invocation(delivery.request_id, delivery.headers)
         return event
 
     async def _serve(self, instance: Instance, event: "Assigned | None") -> None:
@@ -342,6 +348,12 @@ def _current_error() -> BaseException:
     error = sys.exception()
     assert error is not None  # called within an except block
     return error
+
+
+def _current_crash() -> BaseException:
+    crash = crash_in(_current_error())
+    assert crash is not None  # the caller has checked this
+    return crash
 
 
 def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:

@@ -1,6 +1,7 @@
 """A worker: its instances, the outcomes of its events, its context variables."""
 
 import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable
 from contextvars import ContextVar
 from typing import Any, cast
@@ -15,6 +16,7 @@ from okibi.runtime.handlers.handler import AsyncHandler, Instance
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
+from okibi.runtime.telemetry.invocation_context import request_id
 from tests.support.doubles import delivery
 from tests.support.played_api import ACCEPTED, World, event, world
 from tests.support.worker_bench import LOG, Event, Player, answer, bench, fresh
@@ -223,6 +225,42 @@ async def test_a_later_init_that_fails_is_tried_again_for_each_event(
         "/worker: the init of a new instance failed; each event tries again"
     )
     assert stage.worker.incarnation == 1
+
+
+class Unreachable(Exception): ...
+
+
+async def test_an_init_that_is_tried_again_logs_for_its_event_and_keeps_no_error(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, errors = list[str](), list[weakref.ref[BaseException]]()
+    init = Player.init
+
+    async def recording(self: Player) -> None:
+        seen.append(request_id())
+        try:
+            await init(self)
+        except ConnectionError:
+            error = Unreachable()
+            errors.append(weakref.ref(error))
+            try:
+                raise error from None
+            finally:
+                del error
+
+    monkeypatch.setattr(Player, "init", recording)
+    Player.fails = {2, 3, 4}
+    stage = await bench(nursery)
+    gc.disable()
+    try:
+        for name in "abcd":
+            await stage.tell("raise" if name == "a" else "echo", request_id=name)
+        # The log has the first.
+        assert [each() for each in errors[1:]] == [None, None]
+    finally:
+        gc.enable()
+
+    assert seen[1:] == ["a", "b", "c", "d"]
 
 
 async def test_a_bad_context_header_keeps_the_instance(
