@@ -121,12 +121,15 @@ class Cached(Generic[T]):
     It needs no child of the tree, and no background task that a freeze could stop: `get` looks at
     the age at each read. A reader gets a value up to `max_age` seconds old at once. Up to
     `stale_while` seconds later a reader still gets the old value, while one fetch runs. An older
-    value is never returned: readers wait for the fetch, all for the same one. The log has a line
-    when fetches begin to fail, and one when they succeed again.
+    value is never returned: readers wait for the fetch, all for the same one, and get its value
+    however long the fetch took. The log has a line when fetches begin to fail, and one when they
+    succeed again.
 
     Args:
         fetch: an async function without arguments that returns a new value. It runs on trio, in a
-            task of its own. When the last reader that waits for it has left, it is cancelled.
+            task of its own. When the last reader that waits for it has left, it is cancelled. It
+            must not block: over a second without an await looks like a freeze, and the fetch is
+            repeated. Nor may it wait for an actor that reads the value.
         max_age: seconds for which a value is fresh, > 0, counted from the beginning of its fetch.
         stale_while: seconds beyond `max_age`, >= 0, in which readers get the old value while a
             fetch runs.
@@ -179,7 +182,12 @@ class Cached(Generic[T]):
 
     def forget(self) -> None:
         """Drop the value, for example a token that a server has refused: the next read fetches."""
-        self._state().began = None
+        state = self._state()
+        state.began = None
+        # A fetch that has begun may bring the same value: only its readers get it.
+        fetch, state.fetch = state.fetch, None
+        if fetch is not None and fetch.readers == 0:
+            fetch.scope.cancel()
 
     def __repr__(self) -> str:
         return f"<Cached {self._name()}>"
@@ -223,7 +231,8 @@ class Cached(Generic[T]):
             fetch.readers -= 1
             if fetch.readers == 0 and not fetch.done.is_set():
                 fetch.scope.cancel()
-                state.fetch = None
+                if state.fetch is fetch:
+                    state.fetch = None
         if isinstance(fetch.outcome, Error):
             error = fetch.outcome.error
             raise self._fetch_error(state.age(), error) from error
@@ -238,7 +247,8 @@ class Cached(Generic[T]):
                 await self._run_attempt(state, fetch)
                 if state.frozen:
                     await self._run_attempt(state, fetch)
-                self._note_outcome(state, fetch)
+                if state.fetch is fetch:
+                    self._note_outcome(state, fetch)
         finally:
             if state.fetch is fetch:
                 state.fetch = None
@@ -249,15 +259,19 @@ class Cached(Generic[T]):
         fetch.began, fetch.watch = state.clocks.read_clocks(), FreezeWatch()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fetch.watch.run)
-            try:
-                fetch.outcome = Value(await self._fetch())
-            except trio.Cancelled:
-                raise
-            except BaseException as error:
-                # Also SystemExit: trio ends its run if a system task raises.
-                fetch.outcome = Error(error)
+            fetch.outcome = await self._capture_fetch()
             nursery.cancel_scope.cancel()
         state.frozen = fetch.watch.frozen() > 0
+
+    async def _capture_fetch(self) -> "Outcome[T]":
+        # The error's traceback has this frame. A frame with the outcome would be a cycle.
+        try:
+            return Value(await self._fetch())
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            # Also SystemExit: trio ends its run if a system task raises.
+            return Error(error)
 
     def _note_outcome(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         now = trio.current_time()
@@ -276,7 +290,7 @@ class Cached(Generic[T]):
                 pass
 
     def _fetch_error(self, age: float | None, error: BaseException) -> FetchError:
-        known = "there is no value yet" if age is None else f"the last value is {age:.0f} s old"
+        known = "there is no value" if age is None else f"the last value is {age:.0f} s old"
         limits = f"max_age {self._max_age:g} s, stale_while {self._stale_while:g} s"
         # In one line: the text of httpx's errors has two.
         text = " ".join(error_text(error).split())

@@ -1,5 +1,7 @@
 """Cached: age, freezes, outages, many readers at once."""
 
+import gc
+import weakref
 from typing import Any
 
 import attrs
@@ -130,6 +132,35 @@ async def test_a_forgotten_value_is_fetched_again() -> None:
     token.forget()
 
     assert await token.get() > 0.1
+
+
+@virtual_time
+async def test_a_fetch_from_before_a_forget_serves_its_readers_only() -> None:
+    server = TokenServer()
+    token = make(server)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(token.get)
+        await trio.sleep(0.15)
+        token.forget()
+        server.running = 0  # the fetch goes on, for the reader
+        assert await token.get() == 0.25
+    assert await token.get() == 0.25
+    assert len(server.requests) == 2
+
+
+@virtual_time
+async def test_a_forget_ends_a_fetch_that_no_reader_waits_for() -> None:
+    server = TokenServer()
+    token = make(server)
+    await token.get()
+    await trio.sleep(330)
+    await token.get()  # a fetch begins
+    await wait_all_tasks_blocked()
+
+    token.forget()
+
+    assert await token.get() == pytest.approx(330.3)
 
 
 def test_each_run_of_trio_begins_without_a_value() -> None:
@@ -307,6 +338,36 @@ async def test_the_token_of_a_frozen_function_is_never_too_old() -> None:
 # -- outages
 
 
+class Unreachable(Exception): ...
+
+
+@virtual_time
+async def test_a_failed_fetch_keeps_no_error_in_a_cycle() -> None:
+    errors = list[weakref.ref[BaseException]]()
+
+    async def fetch() -> float:
+        error = Unreachable()
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    token = Cached(fetch, max_age=300)
+
+    async def read() -> None:
+        with pytest.raises(FetchError):
+            await token.get()
+
+    gc.disable()
+    try:
+        await read()
+        await trio.lowlevel.checkpoint()
+        assert errors[0]() is None
+    finally:
+        gc.enable()
+
+
 @virtual_time
 async def test_the_error_of_a_read_names_age_and_cause() -> None:
     server = TokenServer(down=OSError("connection refused"))
@@ -324,7 +385,7 @@ async def test_the_error_of_a_read_names_age_and_cause() -> None:
     name, limits = "<Cached TokenServer.fetch>", "(max_age 300 s, stale_while 60 s)"
     assert missing.value.age is None
     assert str(missing.value) == (
-        f"{name}: there is no value yet {limits}, and its fetch failed: OSError: connection refused"
+        f"{name}: there is no value {limits}, and its fetch failed: OSError: connection refused"
     )
     assert old.value.age == pytest.approx(400.4)
     assert str(old.value) == (
