@@ -57,7 +57,8 @@ class HeldLoop:
     def look(self) -> None:
         """Look at the loop, and log the method that holds it, unless that was logged before."""
         step: Any = self._current_step()
-        if not self._progress.is_stuck(step) or self._interrupt.armed:
+        # Many short calls of a blocking client hold the loop as one long call does.
+        if not self._progress.is_stuck(step, in_doubt=True) or self._interrupt.armed:
             return
         frames = [frame for frame, _ in frames_in_loop()]
         users = [frame for frame in frames if is_user_file(frame.f_code.co_filename)]

@@ -60,6 +60,16 @@ async def test_an_async_handler_that_blocks_the_loop_is_logged_once() -> None:
 
 
 @known
+async def test_many_short_calls_of_a_blocking_client_are_a_hold() -> None:
+    async with running("blocks_loop.short_calls") as sandbox:
+        for _ in range(2):
+            await sandbox.ask({"seconds": HOLD})
+
+    [message] = messages(sandbox)
+    assert message.startswith("short_calls held the event loop for over 100 ms in File ")
+
+
+@known
 @pytest.mark.parametrize("max_concurrency", [None, 2])
 async def test_the_warning_has_the_request_id_of_its_event(max_concurrency: int | None) -> None:
     async with running("blocks_loop.handler", max_concurrency=max_concurrency) as sandbox:

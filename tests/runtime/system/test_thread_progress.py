@@ -91,17 +91,20 @@ def test_a_thread_that_waits_for_its_turn_is_not_stuck(
         clocks.now += 0.01
         clocks.had += had_a_look
         assert not progress.is_stuck("a step")
+    clocks.now += 0.01
+    clocks.had += had_a_look
+    assert progress.is_stuck("a step", in_doubt=True) is (state == b"S")
 
 
-def test_a_system_without_such_clocks_has_no_stuck_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_tells_nothing_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "pthread_getcpuclockid")
     progress = ThreadProgress()
+    progress._native_id = 0  # no file in /proc
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert not progress.is_stuck("a step", in_doubt=True)
+
+    now += 2 * HOLD
 
     assert not progress.is_stuck("a step")
-
-
-def test_a_thread_without_a_file_in_proc_is_not_asleep() -> None:
-    progress = ThreadProgress()
-    progress._native_id = 0
-
-    assert not progress._is_asleep()
+    assert progress.is_stuck("a step", in_doubt=True)
