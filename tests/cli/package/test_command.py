@@ -45,7 +45,7 @@ def handler(event, context):
 
 function = Function(handler)
 """
-REQUIREMENTS = "markupsafe==3.0.2\n"
+REQUIREMENTS = "markupsafe==3.0.3\n"
 ENTRIES = """
 import sys
 def handler(event, context):

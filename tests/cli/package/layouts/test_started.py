@@ -79,7 +79,7 @@ def build(layout: str, folder: Path, handler: str = "app.handler") -> Staged:
     project, work = folder / "project", folder / "work"
     project.mkdir()
     work.mkdir()
-    (project / "requirements.txt").write_text("markupsafe==3.0.2\n")
+    (project / "requirements.txt").write_text("markupsafe==3.0.3\n")
     if layout not in ("layer", "runtime"):
         (project / "app.py").write_text(APP)
     cpython = Path(sys.executable) if layout == "bundled" else None
