@@ -201,10 +201,10 @@ check: .venv/installed
 	touch $@
 
 docs: .venv-docs/installed
-	rm -rf docs/_build/html
+	rm -rf docs/_build/html docs/_build/text
 	.venv-docs/bin/python -m sphinx -q -W --keep-going -n -E -b html docs docs/_build/html
-	.venv-docs/bin/python -m sphinx -q -E -b text docs docs/_build/text docs/api/*.md
-	for page in docs/api/*.md; do cp docs/_build/text/api/$$(basename $$page .md).txt docs/_build/html/$${page#docs/}; done
+	.venv-docs/bin/python -m sphinx -q -E -b text docs docs/_build/text $$(find docs/api -name '*.md')
+	for page in $$(cd docs && find api -name '*.md'); do cp docs/_build/text/$${page%.md}.txt docs/_build/html/$$page; done
 	@echo "docs/_build/html/index.html"
 
 # On the newest Python that is here, as its users would: triotp's releases for older ones would take

@@ -1,6 +1,7 @@
 """Sphinx builds the documentation from this folder: `make docs`."""
 
 import importlib
+import re
 import shutil
 import sys
 from importlib.metadata import version as version_of
@@ -39,6 +40,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
@@ -107,6 +109,13 @@ def hide_private_fields(
     return ("", result) if name == "okibi.runtime.HttpEvent" else None
 
 
+def convert_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str, result: str
+) -> tuple[str, str] | None:
+    """Write a ParamSpec as P: autodoc writes `~typing.~P`, which Sphinx cannot parse."""
+    return (re.sub(r"~(typing\.~)?P\b", "P", arguments), result) if arguments else None
+
+
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Element
 ) -> Element | None:
@@ -128,5 +137,6 @@ def setup(app: Sphinx) -> None:
     """Register what conf.py adds."""
     app.connect("autodoc-process-docstring", convert_docstring, priority=100)
     app.connect("autodoc-process-signature", hide_private_fields)
+    app.connect("autodoc-process-signature", convert_signature)
     app.connect("missing-reference", resolve)
     app.connect("build-finished", copy_markdown)

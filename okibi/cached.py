@@ -51,6 +51,8 @@ from .actors import logs
 from .actors.freezes import ClockReadings, FreezeWatch, current_monitors
 from .actors.safe_repr import class_name, describe_value, error_text
 
+__all__ = ["Cached", "FetchError"]
+
 T = TypeVar("T")
 
 logger = logs.logger("okibi")

@@ -212,12 +212,25 @@ def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row(
     assert sorted(named) == sorted(tests)
 
 
-@pytest.mark.parametrize("layer", ["actors", "supervisors", "runtime", "local"])
-def test_the_api_page_of_a_layer_lists_its_public_names(layer: str) -> None:
-    page = (DOCS / "api" / f"{layer}.md").read_text("utf-8")
-    listed = re.findall(rf"^\.\. auto\w+:: okibi\.{layer}\.(\w+)$", page, re.M)
+API = DOCS / "api"
+API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
 
-    assert sorted(listed) == sorted(import_module(f"okibi.{layer}").__all__)
+
+@pytest.mark.parametrize(
+    "module", ["actors", "supervisors", "runtime", "cached", "local", "testing"]
+)
+def test_each_public_name_is_on_one_api_page_and_in_the_index(module: str) -> None:
+    index = (API / "index.md").read_text("utf-8").partition(f"## okibi.{module}\n")[2]
+    rows = re.findall(r"^\| {doc}`(.+)` \| (.+) \|$", index.partition("\n## ")[0], re.M)
+    in_index = {page: re.findall(r"`(\w+)`", names) for page, names in rows}
+
+    on_pages = {
+        str(page.relative_to(API).with_suffix("")): API_ENTRY.findall(page.read_text("utf-8"))
+        for page in [*API.glob(f"{module}.md"), *API.glob(f"{module}/*.md")]
+    }
+    assert in_index == {page: names for page, names in on_pages.items() if names}
+    names = [name for page in on_pages.values() for name in page]
+    assert sorted(names) == sorted(import_module(f"okibi.{module}").__all__)
 
 
 class RecordingEnvironment(dict[str, str]):

@@ -150,7 +150,6 @@ async def replace_state(
         AttributeError: the server has no public field of a returned name.
         Exception: any error of `change`, of a validator or of a frozen class. The fields then keep
             their values.
-        The errors that all functions raise.
     """
     return await _ask(address, "replace_state", lambda server: _replace(server, change))
 
@@ -214,7 +213,6 @@ async def log(address: Address[Any], most: int | None = None) -> tuple[Event, ..
 
     Raises:
         ValueError: `most` is less than 0.
-        The errors that all functions raise.
     """
     if most is not None and most < 0:
         raise ValueError(f"most must be >= 0, got {most}")
