@@ -9,7 +9,8 @@
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make test-deploy   the templates by cfn-lint, SAM and the service models of boto3; a function
 #                deployed, invoked and deployed again on MiniStack, an emulator of AWS
-#   make test-browser   a page that a function serves, in headless Chromium: fetch, upload, streams, events
+#   make test-browser   in headless Chromium: a page that a function serves (fetch, upload, streams, events),
+#                and the documentation
 #   make test-image   the tests of actors, supervisors and runtime, with okibi and what it needs
 #                imported from a start image in each process
 #   make test-packages   twenty packages that run on Lambda, each imported from a start image
@@ -141,7 +142,7 @@ test-deploy: .venv-deploy/installed .venv-ministack/installed
 	  pytest pytest-trio hypothesis playwright==1.65.2
 	touch $@
 
-test-browser: .venv-browser/installed
+test-browser: .venv-browser/installed docs
 	@.venv-browser/bin/python -m pytest -q tests/browser
 
 # Each in an environment of its own, without okibi: that is found in this folder. `make test` tests the

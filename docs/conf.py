@@ -65,6 +65,8 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
+# The dark style of Furo underlines the names of classes, as if they were links.
+pygments_dark_style = "a11y-dark"
 html_title = "okibi"
 html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]

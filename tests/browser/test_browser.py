@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +15,7 @@ from okibi.local import FunctionSettings
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route
 from tests.support.dev_server_thread import serve_in_thread
 
-browsers: Any = pytest.importorskip("playwright.sync_api")
-
 FUNCTIONS = Path(__file__).parents[1] / "support" / "functions"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with browsers.sync_playwright() as playwright:
-        # In a container, Chromium has no sandbox of its own.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
