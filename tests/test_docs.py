@@ -152,6 +152,17 @@ def test_each_target_and_page_that_a_page_names_exists(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def test_the_readme_lists_the_pages_in_the_groups_of_the_site() -> None:
+    trees = re.findall(
+        r"```{toctree}\n:caption: (.+)\n(?::.+\n)+\n((?:.+\n)+)```", (DOCS / "index.md").read_text()
+    )
+    groups = re.findall(r"^\* (.+?): (\[.+(?:\n  .+)*)", README.read_text("utf-8"), re.M)
+
+    assert [
+        (group, re.findall(r"\]\((?:docs/)?(.+?)\.md\)", links.lower())) for group, links in groups
+    ] == [(caption, pages.split()) for caption, pages in trees]
+
+
 TOML = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 TEMPLATES = (DOCS / "template.md").read_text("utf-8")
 
