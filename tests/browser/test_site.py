@@ -30,7 +30,8 @@ def open_window(browser: Any, width: int, scheme: str = "light") -> Any:
 
 
 @pytest.mark.parametrize(
-    ("width", "selector"), [(1400, "html, .content, pre"), (1024, "html"), (390, "html, .content")]
+    ("width", "selector"),
+    [(1400, "html, .content, pre, .table-wrapper"), (1024, "html"), (390, "html, .content")],
 )
 def test_nothing_on_a_page_is_cut(browser: Any, width: int, selector: str) -> None:
     with open_window(browser, width) as window:
