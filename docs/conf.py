@@ -6,6 +6,7 @@ import shutil
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import TypeVar
 
 from docutils.nodes import Element
 from sphinx.addnodes import pending_xref
@@ -123,7 +124,9 @@ def resolve(
 ) -> Element | None:
     """Link a name to where users import it; leave a private type as text (missing-reference)."""
     target = str(node.get("reftarget", ""))
-    name = target.rpartition(".")[2]
+    module, _, name = target.rpartition(".")
+    if isinstance(getattr(sys.modules.get(module), name, None), TypeVar):
+        return content  # Event of Handler[Event] is not okibi.actors.Event
     for layer in ("actors", "supervisors", "runtime", "local"):
         if name in importlib.import_module(f"okibi.{layer}").__all__:
             node["reftarget"] = f"okibi.{layer}.{name}"
