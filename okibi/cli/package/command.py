@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -229,6 +229,7 @@ def _build(options: PackageOptions, work: Path) -> int:
     notes = [
         f"requirements: {_describe(project.requirements, options.folder)}",
         f"start image: {image.line}",
+        describe_unset(image.unset),
         *made.notes,
         secrets_note(find_secrets(project.files, partial(_read_beginning, project))),
         "" if target.format in FOLDERS else upload_note(size),
@@ -243,6 +244,16 @@ def _build(options: PackageOptions, work: Path) -> int:
         OUTPUT,
     )
     return GOOD
+
+
+def describe_unset(names: Sequence[str]) -> str:
+    """Say which variables a start needs that nothing sets; "" without such a variable."""
+    if not names:
+        return ""
+    return (
+        f"variables: the start needs {', '.join(names)}; set each on Lambda, or in environment of"
+        " the function's table in pyproject.toml"
+    )
 
 
 def _read_beginning(project: Project, name: str) -> bytes:

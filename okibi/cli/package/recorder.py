@@ -40,7 +40,7 @@ def main() -> None:
     record_attrs(file)
 
     def change_os(_: int, os: "Any") -> None:
-        add_placeholders(os, placeholder, int(number))
+        add_placeholders(file, os, placeholder, int(number))
 
     RECORDERS.update(
         {"os": change_os, "collections": record_namedtuples, COMPILER_MODULE: record_patterns}
@@ -94,13 +94,14 @@ def record_imports(file: int) -> None:
     setattr(importlib, LOAD, load_and_record)
 
 
-def add_placeholders(os: "Any", beginning: str, number: int) -> None:
-    """Let `os.environ[NAME]` return a placeholder if the variable is not set.
+def add_placeholders(file: int, os: "Any", beginning: str, number: int) -> None:
+    """Let `os.environ[NAME]` return a placeholder if the variable is not set, and write its name.
 
     A program that subscripts `os.environ` needs the variable. `get`, `in`, `pop` and iteration
     find only variables that are set.
 
     Args:
+        file: where the name is written.
         os: the module.
         beginning: the first word of each placeholder.
         number: the end of each placeholder.
@@ -123,6 +124,7 @@ def add_placeholders(os: "Any", beginning: str, number: int) -> None:
         try:
             return plain.__getitem__(self, name)
         except KeyError:
+            write(file, "unset", str(name))
             letters = "".join(filter(str.isalnum, name)).lower()
             return Placeholder(f"{beginning}{letters}{number}")
 

@@ -99,6 +99,7 @@ class Recording:
         patterns: the patterns that `re` compiled, with their flags.
         early_end: why texts, namedtuples and patterns end before the modules do: the problem of the
             start with placeholders; "" if they are complete.
+        unset: the variables that the start subscripted, and that were not set.
     """
 
     modules: tuple[RecordedModule, ...] = ()
@@ -107,6 +108,7 @@ class Recording:
     namedtuples: frozenset[str] = frozenset()
     patterns: frozenset[tuple[str | bytes, int]] = frozenset()
     early_end: str = ""
+    unset: frozenset[str] = frozenset()
 
     def import_times(self) -> Mapping[str, float]:
         """Return milliseconds by top-level package, slowest first."""
@@ -305,6 +307,7 @@ def parse_rows(data: bytes, problem: str) -> Recording:
         problem,
         frozenset(row[1] for row in rows if row[0] == "namedtuple"),
         frozenset((row[1], row[2]) for row in rows if row[0] == "pattern"),
+        unset=frozenset(row[1] for row in rows if row[0] == "unset"),
     )
 
 

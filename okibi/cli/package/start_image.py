@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,8 @@ TASK_ROOT = "/var/task"
 EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
 LOADERS = ("SourceFileLoader", "LibraryLoader")
 """Classes that load a source: Python's, and okibi's for the standard library."""
+OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
+"""Beginnings of the names of variables that Lambda sets."""
 AWS_FORMATS = ("managed", "image")
 """The formats that run on AWS's own Python, which has boto3."""
 
@@ -74,11 +76,13 @@ class ImageReport:
         line: the size of the image, or why there is no image.
         import_times: milliseconds by top-level module; None if the function was not started.
         warning: an error that the function has on Lambda too, in one line; "" without one.
+        unset: the variables that the start needs, and that neither Lambda nor the project sets.
     """
 
     line: str
     import_times: Mapping[str, float] | None = None
     warning: str = ""
+    unset: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -154,13 +158,14 @@ def add_start_image(
     if not is_started:
         return ImageReport(line)
     times = recording.import_times()
+    unset = sorted(name for name in recording.unset if not name.startswith(OF_LAMBDA))
     if recording.early_end:
         line = f"{line}: patterns and classes until the start with placeholders failed"
-        return ImageReport(f"{line} ({recording.early_end})", times)
+        return ImageReport(f"{line} ({recording.early_end})", times, unset=unset)
     if not recording.problem:
-        return ImageReport(line, times)
+        return ImageReport(line, times, unset=unset)
     failed = describe_failure(staged, recording.problem, project, is_elsewhere=not runs_here)
-    return ImageReport(f"{line}: {failed.note()}", times, failed.warning())
+    return ImageReport(f"{line}: {failed.note()}", times, failed.warning(), unset)
 
 
 def copy_files(project: Project, into: Path) -> None:

@@ -140,7 +140,11 @@ def handler(event, context): pass
 def test_only_a_subscript_finds_a_variable_that_is_not_set(staged: Staged) -> None:
     (staged.folder / "app.py").write_text(OF_UNSET_VARIABLES)
 
-    assert record_start(in_package(staged), "app.handler").problem == ""
+    recording = record_start(in_package(staged), "app.handler")
+
+    assert recording.problem == ""
+    assert {"DB_PASSWORD", "PORT", "RATE"} <= recording.unset
+    assert "AWS_REGION" not in recording.unset
 
 
 def test_the_function_s_own_values_decide_what_is_imported(staged: Staged) -> None:

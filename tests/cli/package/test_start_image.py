@@ -240,6 +240,14 @@ connection.getresponse()
 """
 
 
+def test_the_variables_that_a_start_needs_are_named(tmp_path: Path) -> None:
+    source = (
+        "import os; os.environ['TABLE'], os.environ['HOME'], os.environ['AWS_SECRET_ACCESS_KEY']"
+    )
+
+    assert start_with(staged_in(tmp_path), source).unset == ["TABLE"]
+
+
 def test_a_start_that_fails_with_placeholders_is_a_part_of_the_line(tmp_path: Path) -> None:
     staged = staged_in(tmp_path)
     (staged.lib / ENTRY).write_text(SETS_A_LEVEL)
