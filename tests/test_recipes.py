@@ -93,6 +93,10 @@ class TokenServer:
 
 
 MAX_AGE, STALE_WHILE = 2.0, 1.0
+TO_CLIENTS = (
+    'except FetchError:\n        return {"statusCode": 503, "body": "no token: try again later"}'
+)
+TO_THE_TEST = 'except FetchError as error:\n        return {"statusCode": 503, "body": str(error)}'
 OF_LAMBDA = re.compile(r"(START|END|REPORT|INIT_START|EXTENSION) ")
 
 
@@ -135,6 +139,7 @@ async def test_the_token_survives_an_outage_and_freezes_in_one_process(tmp_path:
     """A real server fails for 20 s, sleeps, refuses; the sandbox is frozen between events."""
     limits = f"max_age={MAX_AGE:g}, stale_while={STALE_WHILE:g}"
     recipe = RECIPES["A token"].replace("max_age=300, stale_while=60", limits)
+    recipe = recipe.replace(TO_CLIENTS, TO_THE_TEST)
     (tmp_path / "app.py").write_text(recipe)
     server, lines = TokenServer(), list[str]()
     with server.listening():
@@ -240,6 +245,43 @@ async def test_the_lock_of_a_late_event_is_free_for_the_next() -> None:
             await app.invoke({"seconds": 10})
 
         assert await app.invoke({"seconds": 0}) == "done"
+
+
+@virtual_time
+async def test_a_late_event_that_runs_on_releases_no_other_s_lock() -> None:
+    """Its `finally` sends a release when another event holds the lock already."""
+    recipe = RECIPES["A lock"].replace("await trio.sleep(", "await stay(")
+    module, inside, most = ModuleType("recipe"), 0, 0
+
+    async def stay(seconds: float) -> None:
+        nonlocal inside, most
+        if seconds == 4:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(seconds)
+            return
+        inside += 1
+        most = max(most, inside)
+        await trio.sleep(seconds)
+        inside -= 1
+
+    vars(module)["stay"] = stay
+    exec(compile(recipe, "recipe", "exec"), vars(module))
+    async with (
+        running(module.function, timeout=60, concurrency=3) as app,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(late, app)
+        await trio.sleep(0.1)
+        nursery.start_soon(app.invoke, {"seconds": 6})
+        await trio.sleep(0.1)
+        nursery.start_soon(app.invoke, {"seconds": 1})
+
+    assert most == 1
+
+
+async def late(app: RunningFunction) -> None:
+    with pytest.raises(FunctionTimedOut):
+        await app.invoke({"seconds": 4}, timeout=2)
 
 
 @virtual_time
