@@ -229,19 +229,21 @@ class Cached(Generic[T]):
         fetch.readers += 1
         try:
             await fetch.done.wait()
+            outcome = fetch.outcome
         finally:
             fetch.readers -= 1
             if fetch.readers == 0 and not fetch.done.is_set():
                 fetch.scope.cancel()
                 if state.fetch is fetch:
                     state.fetch = None
-        if isinstance(fetch.outcome, Error):
-            error = fetch.outcome.error
+            fetch.drop_unread()
+        if isinstance(outcome, Error):
+            error = outcome.error
             raise self._fetch_error(state.age(), error) from error
-        if fetch.outcome is None:
+        if outcome is None:
             # The run of trio ends, and has cancelled the fetch; this task is next.
             await trio.sleep_forever()
-        return cast("Value[T]", fetch.outcome).value
+        return cast("Value[T]", outcome).value
 
     async def _run_fetch(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         try:
@@ -255,6 +257,7 @@ class Cached(Generic[T]):
             if state.fetch is fetch:
                 state.fetch = None
             fetch.done.set()
+            fetch.drop_unread()
 
     async def _run_attempt(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         """Fetch once, and note whether a freeze fell into the attempt."""
@@ -356,3 +359,12 @@ class _Fetch(Generic[T]):
         self.done = trio.Event()
         self.watch = FreezeWatch()
         self.outcome: Outcome[T] | None = None
+
+    def drop_unread(self) -> None:
+        """Drop the outcome when no reader takes it any more.
+
+        The traceback of an error may hold the frames that await it (Python 3.13), and these hold
+        the fetch: a cycle.
+        """
+        if self.readers == 0 and self.done.is_set():
+            self.outcome = None
