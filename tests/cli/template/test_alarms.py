@@ -42,7 +42,7 @@ async def test_a_late_event_is_counted_once_and_another_error_is_not(
     for name in ("late", "failing"):
         lines = list[str]()
         settings = FunctionSettings(
-            f"app.{name}", task_root=tmp_path, timeout=0.5,
+            f"app.{name}", task_root=tmp_path, timeout=2,
             environment={"AWS_LAMBDA_LOG_FORMAT": {"text": "Text", "json": "JSON"}[log_format]},
         )  # fmt: skip
         async with open_local_lambda(settings, output=lines.append) as function:
