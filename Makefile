@@ -75,7 +75,7 @@ help:
 
 # uv installs in seconds what pip installs in a minute; it comes from the same registry. A Python that
 # has no pip (Debian's, without its package venv) gets uv by python3's.
-.venv/installed: pyproject.toml hatch_build.py okibi/runtime/codec/encoder.c $(ANEW)
+.venv/installed: pyproject.toml hatch_build.py okibi/runtime/system/native.c $(ANEW)
 	$(PYTHON) -m venv --clear .venv > /dev/null || $(PYTHON) -m venv --clear --without-pip .venv
 	$(BIN)/python -m pip install --quiet uv || python3 -m pip --python $(BIN)/python install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'

@@ -1,15 +1,15 @@
-"""Compile okibi's JSON encoder if there is a C compiler. okibi works without the encoder.
+"""Compile okibi's module in C if there is a C compiler. okibi works without the module.
 
-`okibi/runtime/codec/encoder.c` uses Python's stable ABI: one file serves 3.11 and later. A wheel
-with the encoder is for this platform. `HATCH_BUILD_NO_HOOKS=true` builds a wheel without the
-encoder, for every platform.
+`okibi/runtime/system/native.c` uses Python's stable ABI: one file serves 3.11 and later. A wheel
+with the module is for this platform. `HATCH_BUILD_NO_HOOKS=true` builds a wheel without the
+module, for every platform.
 
 The compiler's flags, in this order. A later flag overrides an earlier one:
 
     the interpreter's build     code generation (`-f...`) only; its processor and folders belong
                                 to the machine that built it
     hardening                   stack protector, checked copies, read-only relocations
-    FLAGS                       what the encoder needs
+    FLAGS                       what the module needs
     CPPFLAGS, CFLAGS, LDFLAGS   from the environment, as for make
 
 Flags of the first two groups that the compiler refuses are omitted.
@@ -33,8 +33,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
-SOURCE = "okibi/runtime/codec/encoder.c"
-MADE = "okibi/runtime/codec/encoder.abi3.so"
+SOURCE = "okibi/runtime/system/native.c"
+MADE = "okibi/runtime/system/native.abi3.so"
 FLAGS = ("-std=c11", "-O2", "-g0", "-fPIC", "-shared")
 # FORTIFY level 3 adds 2 % instructions and no check here.
 HARDENED = (
@@ -46,15 +46,15 @@ HARDENED_ELF = ("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack")
 
 
 class Compile(BuildHookInterface[Any]):
-    """Compiles the encoder before hatchling collects files."""
+    """Compiles the module before hatchling collects files."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile the encoder into the source tree, and add it to the wheel."""
+        """Compile the module into the source tree, and add it to the wheel."""
         source, made = Path(self.root, SOURCE), Path(self.root, MADE)
         if why := compiled(source, made):
-            self.app.display_warning(f"okibi is built without its compiled encoder: {why}")
+            self.app.display_warning(f"okibi is built without its compiled module: {why}")
             return
         build_data["artifacts"].append(MADE)
         if version != "editable":
@@ -104,10 +104,10 @@ def environment_flags() -> list[str]:
 
 
 def compiled(source: Path, made: Path, *more: str) -> str:
-    """Compile the encoder. Return why it cannot be compiled, or "".
+    """Compile the module. Return why it cannot be compiled, or "".
 
     Args:
-        source: the source of the encoder.
+        source: the source of the module.
         made: the target. If compiling fails, a target older than the source is removed.
         more: flags to put before those of the environment.
     """
@@ -139,7 +139,7 @@ def _compiled(source: Path, made: Path, more: tuple[str, ...]) -> str:
         last = ["-undefined", "dynamic_lookup", *last]
     # Write a new file, then replace the old one: a process that has loaded the old file keeps it,
     # and concurrent builds never see half a file.
-    with tempfile.TemporaryDirectory(prefix="encoder.abi3.", dir=made.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="native.abi3.", dir=made.parent) as folder:
         new = Path(folder, made.name)
 
         def compile_with(flags: list[str]) -> "subprocess.CompletedProcess[str]":

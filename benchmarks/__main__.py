@@ -36,8 +36,8 @@ from .starts import starts
 
 Groups = dict[str, Callable[[], list[RatioRow]]]
 ENCODED = {
-    True: "okibi encodes results with its compiled encoder",
-    False: "okibi's compiled encoder is not installed: the standard library encodes results",
+    True: "okibi encodes results with its compiled module",
+    False: "okibi's compiled module is not installed: the standard library encodes results",
 }
 
 

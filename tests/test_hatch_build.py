@@ -53,7 +53,7 @@ def a_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Pa
 def test_the_encoder_is_hardened_and_contains_no_path_of_the_build(
     tmp_path: Path,
 ) -> None:
-    made = tmp_path / "encoder.abi3.so"
+    made = tmp_path / "native.abi3.so"
     assert hook().compiled(ROOT / hook().SOURCE, made) == ""
 
     segments, dynamic = said("--program-headers", made), said("--dynamic", made)
@@ -75,7 +75,7 @@ def test_flags_of_the_environment_come_last(
     monkeypatch.setenv("CFLAGS", "-O1 -fno-stack-protector")
     monkeypatch.setenv("LDFLAGS", "-Wl,-z,lazy")
 
-    assert hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so") == ""
+    assert hook().compiled(ROOT / hook().SOURCE, tmp_path / "native.abi3.so") == ""
 
     (command,) = commands.read_text().splitlines()
     flags = "-DONE=1 2 -O1 -fno-stack-protector -Wl,-z,lazy"
@@ -89,7 +89,7 @@ def test_a_flag_that_the_compiler_refuses_is_omitted(
     refuse = f'case " $* " in *" {refused} "*) echo unknown >&2; exit 1;; esac'
     commands = a_compiler(tmp_path, refuse, monkeypatch)
 
-    assert hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so") == ""
+    assert hook().compiled(ROOT / hook().SOURCE, tmp_path / "native.abi3.so") == ""
 
     *_, last = commands.read_text().splitlines()
     assert [flag for flag in HARDENING if flag not in last.split()] == [refused]
@@ -113,5 +113,5 @@ def test_wrong_flags_of_the_environment_are_reported(
 ) -> None:
     monkeypatch.setenv("CFLAGS", flags)
 
-    assert why in hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+    assert why in hook().compiled(ROOT / hook().SOURCE, tmp_path / "native.abi3.so")
     assert [*tmp_path.iterdir()] == []

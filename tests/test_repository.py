@@ -60,7 +60,7 @@ def test_a_python_of_another_version_makes_the_environment_anew(
         python.parent.mkdir(parents=True, exist_ok=True)
         python.write_text(f"#!/bin/sh\necho Python {version}\n")
         python.chmod(0o755)
-    for name in ("pyproject.toml", "hatch_build.py", "okibi/runtime/codec/encoder.c"):
+    for name in ("pyproject.toml", "hatch_build.py", "okibi/runtime/system/native.c"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / ".venv/installed").touch()

@@ -1,4 +1,4 @@
-"""The wheel has the compiled encoder if there is a compiler, and works without it."""
+"""The wheel has the compiled module if there is a compiler, and works without it."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from packaging.tags import platform_tags
 from tests.endurance.encoders import hook
 
 ROOT = Path(__file__).parent.parent
-MADE = "okibi/runtime/codec/encoder.abi3.so"
+MADE = "okibi/runtime/system/native.abi3.so"
 HAS_COMPILER = bool(hook().compiler())
 HAS_HEADERS = Path(sysconfig.get_path("include"), "Python.h").exists()
 needs_headers = pytest.mark.skipif(not HAS_HEADERS, reason="no Python.h")
@@ -61,7 +61,7 @@ def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Pat
     assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
     assert {
         MADE,
-        "okibi/runtime/codec/encoder.pyi",
+        "okibi/runtime/system/native.pyi",
         "okibi/py.typed",
         "okibi/__init__.py",
         "okibi/cli/new/project/tests/test_app.py.template",
@@ -69,7 +69,7 @@ def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Pat
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(clone / "installed")
     run = (
-        "from okibi.runtime.codec import encoder as e; "
+        "from okibi.runtime.system import native as e; "
         "print(e.encode_unescaped({'a': [1.5, None]}))"
     )
     done = subprocess.run(
@@ -117,7 +117,7 @@ def test_a_wheel_without_the_encoder_is_for_any_platform_and_says_why(
     assert MADE not in names(wheel)
     assert (clone / MADE).exists() is left
     assert says in said
-    assert ("okibi is built without its compiled encoder" in said) == (says != "")
+    assert ("okibi is built without its compiled module" in said) == (says != "")
 
 
 def test_missing_python_headers_are_reported(
@@ -125,7 +125,7 @@ def test_missing_python_headers_are_reported(
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda _: f"{tmp_path}/include")
 
-    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "native.abi3.so")
 
     assert why.startswith(f"there is no {tmp_path}/include/Python.h")
     assert [*tmp_path.iterdir()] == []
@@ -136,7 +136,7 @@ def test_a_compiler_command_may_have_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", f"env {shlex.join(hook().compiler())} -O1")
-    made = tmp_path / "encoder.abi3.so"
+    made = tmp_path / "native.abi3.so"
 
     assert hook().compiled(ROOT / hook().SOURCE, made) == ""
     assert [*tmp_path.iterdir()] == [made]
@@ -151,7 +151,7 @@ def test_compiler_output_in_another_encoding_is_reported(
     latin.chmod(0o755)
     monkeypatch.setenv("COMPILER", shlex.join(hook().compiler()))
     monkeypatch.setenv("CC", str(latin))
-    made = tmp_path / "encoder.abi3.so"
+    made = tmp_path / "native.abi3.so"
 
     assert hook().compiled(ROOT / hook().SOURCE, made) == ""
     assert made.exists()
@@ -166,7 +166,7 @@ def test_a_malformed_compiler_command_counts_as_no_compiler(
 ) -> None:
     monkeypatch.setenv("CC", 'gcc "-O2')
 
-    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "encoder.abi3.so")
+    why = hook().compiled(ROOT / hook().SOURCE, tmp_path / "native.abi3.so")
 
     assert why == "there is no C compiler"
 
@@ -179,7 +179,7 @@ def test_an_os_error_is_reported_and_does_not_stop_the_build(
     no_program.write_text("")
     no_program.chmod(0o755)
     monkeypatch.setenv("CC", str(no_program))
-    made = tmp_path / "encoder.abi3.so"
+    made = tmp_path / "native.abi3.so"
     made.mkdir()
     os.utime(made, (0, 0))
 
@@ -190,7 +190,7 @@ def test_an_os_error_is_reported_and_does_not_stop_the_build(
 def test_concurrent_builds_do_not_disturb_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tmp_path / "encoder.abi3.so"
+    made = tmp_path / "native.abi3.so"
     slow = tmp_path / "slow"
     # The first waits until the second has begun.
     slow.write_text(f"""#!/bin/sh

@@ -68,13 +68,9 @@ class CallingEvent:
 
     def end(self, reason: ExitReason = NORMAL) -> None:
         """End the event, and notify its monitors. The first reason counts."""
-        # Without `self.reason`: each event of a Lambda ends here.
-        if self._reason is None:
-            process = self.process
-            self._reason = reason if process is None else process.reason or reason
-        watchers = self.watchers
+        self._reason = self.reason or reason
+        watchers, self.watchers = self.watchers, None
         if watchers is not None:
-            self.watchers = None
             if self.process is not None:
                 self.process.watchers.pop(self, None)
             for notify in watchers.values():

@@ -47,8 +47,8 @@ def hook() -> Any:
 
 def made(folder: Path, *flags: str) -> Any:
     """Return the encoder, compiled into a folder; or the reason why it cannot be compiled."""
-    path = folder / "encoder.abi3.so"
-    return hook().compiled(ROOT / hook().SOURCE, path, *flags) or _load("encoder", path)
+    path = folder / "native.abi3.so"
+    return hook().compiled(ROOT / hook().SOURCE, path, *flags) or _load("native", path)
 
 
 def value(chance: random.Random, deep: int) -> Any:

@@ -43,7 +43,7 @@ INSTALLED = """
 import okibi, sys
 from importlib.util import find_spec
 assert okibi.__file__.startswith(sys.prefix), okibi.__file__
-print(okibi.__version__, "yes" if find_spec("okibi.runtime.codec.encoder") else "no")
+print(okibi.__version__, "yes" if find_spec("okibi.runtime.system.native") else "no")
 """
 
 

@@ -17,10 +17,10 @@ from .targets import Target
 __all__ = [
     "Installed",
     "edited_files",
-    "encoder_fits",
     "find_collision",
     "find_installed",
     "is_needed_of_okibi",
+    "native_fits",
     "needed_files",
     "record",
 ]
@@ -31,7 +31,7 @@ DIST_INFO_DROPPED = frozenset(
 """What an installer writes: a part of it names folders of this machine."""
 OKIBI_DROPPED = ("cli/", "local/", "testing/", "runtime/observed.py")
 OKIBI_DROPPED_ENDINGS = (".c", ".pyi", ".pyc", "py.typed")
-ENCODER = "runtime/codec/encoder.abi3.so"
+NATIVE = "runtime/system/native.abi3.so"
 TESTS = frozenset({"tests", "_tests"})
 # `from numpy.tests import x`, `import numpy.tests.x`, `from .._tests import x`.
 TESTS_IMPORT = re.compile(rb"^\s*(?:from|import)\s+(?:[\w.]*\.)?_?tests\b", re.MULTILINE)
@@ -174,8 +174,8 @@ def is_needed_of_okibi(file: str) -> bool:
     return not (file.startswith(OKIBI_DROPPED) or file.endswith(OKIBI_DROPPED_ENDINGS))
 
 
-def encoder_fits(elf: Elf | None, target: Target) -> bool:
-    """Whether okibi's compiled encoder runs on the target. Any Python from 3.11 can load it."""
+def native_fits(elf: Elf | None, target: Target) -> bool:
+    """Whether okibi's compiled module runs on the target. Any Python from 3.11 can load it."""
     return (
         elf is not None
         and elf.bits == 64

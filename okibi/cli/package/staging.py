@@ -124,7 +124,7 @@ def stage(
     checked = {name for name in sources if owners.get(name) == USERS}
     not_compiled = compile_package(folder, sources, interpreter, checked=checked)
     failed = {each.file: each.why for each in not_compiled}
-    notes += [*_encoder_notes(staged), *_compile_notes(failed, owners, handler, target)]
+    notes += [*_native_notes(staged), *_compile_notes(failed, owners, handler, target)]
     _write_start_files(staged, project.settings.wrapper, okibi_itself.version)
     return StagedPackage(staged, owners, notes)
 
@@ -222,11 +222,11 @@ def _copy_okibi(distribution: metadata.Distribution, staged: Staged) -> dict[str
     source = Path(okibi.__file__).parent
     info = f"okibi-{distribution.version}.dist-info"
     names = [f"okibi/{name}" for name in list_files(source) if contents.is_needed_of_okibi(name)]
-    encoder = f"okibi/{contents.ENCODER}"
-    if encoder in names:
-        elf = read_elf((source / contents.ENCODER).read_bytes())
-        if not contents.encoder_fits(elf, staged.target):
-            names.remove(encoder)
+    native = f"okibi/{contents.NATIVE}"
+    if native in names:
+        elf = read_elf((source / contents.NATIVE).read_bytes())
+        if not contents.native_fits(elf, staged.target):
+            names.remove(native)
     for name in names:
         _copy(source.parent / name, staged.lib / name)
     # The description, which is README, is left out.
@@ -244,11 +244,11 @@ def _copy_okibi(distribution: metadata.Distribution, staged: Staged) -> dict[str
     return dict.fromkeys((f"lib/{name}" for name in (*names, f"{info}/RECORD")), "okibi")
 
 
-def _encoder_notes(staged: Staged) -> list[str]:
-    if (staged.lib / "okibi" / contents.ENCODER).exists():
+def _native_notes(staged: Staged) -> list[str]:
+    if (staged.lib / "okibi" / contents.NATIVE).exists():
         return []
     why = "this okibi has none for the function's processor"
-    return [f"okibi's compiled encoder is left out ({why}): Python writes the same bytes, slower"]
+    return [f"okibi's compiled module is left out ({why}): Python writes the same bytes, slower"]
 
 
 # -- the user's files

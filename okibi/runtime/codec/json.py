@@ -9,12 +9,12 @@ There are two kinds of handler, with two sets of rules:
     * Decoding: msgspec agrees with the standard library on all JSON that msgspec accepts. The
       standard library decodes small events, and what msgspec refuses.
     * Encoding: msgspec writes other spaces and other floats, and silently accepts namedtuples and
-      bytes. `encoder.c` writes exact built-in types. What `encoder.c` leaves goes to the standard
+      bytes. `native.c` writes exact built-in types. What `native.c` leaves goes to the standard
       library's encoder, after `marshal` has confirmed that the value holds exact built-in types
       only. What both refuse goes to `reference_json`.
 
 For a small result `marshal` and the standard library take 2 us, the official encoder 4.5 us. For a
-result of 2.6 KB `encoder.c` takes a quarter of the time of the former.
+result of 2.6 KB `native.c` takes a quarter of the time of the former.
 
 NaN is not JSON. An event with NaN is refused; NaN in a result is sent as null.
 """
@@ -227,12 +227,12 @@ def _builtins_encoder(*, escaped: bool) -> Callable[[object], str]:
 
 
 def _encode_nothing(_: object) -> None:
-    """Leave every result to the other encoders: okibi was installed without `encoder.c`."""
+    """Leave every result to the other encoders: okibi was installed without `native.c`."""
 
 
 try:
     # Missing if no compiler was available at installation, or built for another processor.
-    from .encoder import encode_escaped, encode_unescaped
+    from ..system.native import encode_escaped, encode_unescaped
 except ImportError:
     encode_escaped = encode_unescaped = _encode_nothing
 COMPILED = encode_unescaped is not _encode_nothing

@@ -70,19 +70,19 @@ class ProcessDeadline:
     the loop has just set or cleared.
 
     Attributes:
-        set_at: end the process at this time of the monotonic clock, instead of an earlier setting;
+        set: end the process at this time of the monotonic clock, instead of an earlier setting;
             no effect for infinity and NaN.
         clear: do not end the process.
         postpone: whatever is set, do not end the process before this time of the monotonic clock.
     """
 
-    __slots__ = ("_ends_at", "_not_before", "_timer", "clear", "postpone", "set_at")
+    __slots__ = ("_ends_at", "_not_before", "_timer", "clear", "postpone", "set")
 
     def __init__(self) -> None:
         self._timer = KillTimer()
         self._ends_at = math.inf
         self._not_before = -math.inf
-        self.set_at: Callable[[float], None] = self._set_at
+        self.set: Callable[[float], None] = self._set
         self.clear: Callable[[], None] = self._clear
         self.postpone: Callable[[float], None] = self._postpone
 
@@ -93,24 +93,24 @@ class ProcessDeadline:
             thread: native id of the thread to signal; it must block neither signal.
         """
         try:
-            from ..codec import encoder
+            from ..system import native
         except ImportError:
             pass
         else:
-            if encoder.guard(LOOKS, SIGNAL, thread):
+            if native.create_kill_timer(LOOKS, SIGNAL, thread):
                 _register_faulthandler()
-                self.set_at, self.clear = encoder.hold, encoder.let_go
-                self.postpone = encoder.put_off
+                self.set, self.clear = native.set_kill_timer, native.clear_kill_timer
+                self.postpone = native.postpone_kill_timer
                 return
         if not self._timer.create() and SIGNAL:
             write_raw(NO_TIMER)
 
     # -- without the compiled module
 
-    def _set_at(self, at: float) -> None:
+    def _set(self, at: float) -> None:
         if at - monotonic() < 1e9:
             self._ends_at = at
-            self._set(at)
+            self._set_timer(at)
 
     def _clear(self) -> None:
         self._ends_at = math.inf
@@ -122,9 +122,9 @@ class ProcessDeadline:
         # Repeat if the other thread set or cleared the time meanwhile.
         while at != self._ends_at:
             at = self._ends_at
-            self._set(at)
+            self._set_timer(at)
 
-    def _set(self, at: float) -> None:
+    def _set_timer(self, at: float) -> None:
         if at < math.inf:
             self._timer.set(max(max(at, self._not_before) - monotonic(), LEAST))
         else:

@@ -175,7 +175,7 @@ class Watchdog:
     def arm(self, delivery: Delivery) -> None:
         """An event has arrived."""
         due, limit = delivery.due, delivery.limit
-        self._deadline.set_at(due - (due - limit) / 8 + self._offset)
+        self._deadline.set(due - (due - limit) / 8 + self._offset)
         if limit < self._next_look:
             self._wake_up.set()
 
@@ -297,7 +297,7 @@ class Watchdog:
 
     def _end_process(self, delivery: Delivery) -> None:
         # The process ends after this time, whatever holds the interpreter or the report.
-        self._deadline.set_at(monotonic() + REPORT_LIMIT)
+        self._deadline.set(monotonic() + REPORT_LIMIT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
             # The Runtime API would refuse an /error for a response that is streaming.
@@ -354,7 +354,7 @@ class SharedWatchdog(Watchdog):
             self._end_at(after if delivery is None else min(delivery.due, after))
 
     def _end_at(self, due: float) -> None:
-        self._deadline.set_at(due + self._kill_after + self._offset)
+        self._deadline.set(due + self._kill_after + self._offset)
         if self._closed:
             # Nothing postpones the end any more.
             self._deadline.clear()

@@ -9,8 +9,8 @@
                    stays the same.
 
 Threads and processes that this thread starts inherit both (SCHED_RESET_ON_FORK resets only
-real-time policies). Computing code runs as before. If the kernel forbids either, or the C library
-lacks the call (musl), nothing changes.
+real-time policies). Computing code runs as before. If the kernel forbids either, if the C library
+lacks SCHED_BATCH (musl), or if okibi lacks its compiled module, nothing changes.
 
 The cost of SCHED_BATCH: if every core is busy (a library's threads, another process), such a thread
 waits some milliseconds for a slice to end at each wake-up.
@@ -18,29 +18,19 @@ waits some milliseconds for a slice to end at each wake-up.
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
 
-_PR_SET_TIMERSLACK = 29
 # Nanoseconds. Zero would restore the default.
 _LEAST_SLACK = 1
 
 
 def remove_timer_slack() -> None:
     """Set this thread's timer slack to the minimum."""
-    if sys.platform == "linux":
-        # Without ctypes, or without prctl in the C library.
-        with suppress(ImportError, AttributeError, OSError):
-            _slack_setter()()
+    # okibi may be installed without `native.c`.
+    with suppress(ImportError):
+        from .native import set_timer_slack
 
-
-@cache
-def _slack_setter() -> Callable[[], object]:
-    # Cached: each library that ctypes opens leaves a reference cycle.
-    import ctypes
-
-    return partial(ctypes.PyDLL(None).prctl, _PR_SET_TIMERSLACK, ctypes.c_ulong(_LEAST_SLACK))
+        set_timer_slack(_LEAST_SLACK)
 
 
 def use_batch_scheduling() -> None:

@@ -2,45 +2,41 @@
 
 The value changes with each event. setenv(3), which `os.environ` and the official client use, keeps
 every value: 140 bytes an event while the process lives. putenv(3) keeps none: the environment
-points at the caller's memory. Therefore one buffer is overwritten for each event. C code, child
+points at the caller's memory. Therefore one entry is overwritten for each event. C code, child
 processes and `os.environ` see the value, and nothing grows.
 
 Another thread that reads the variable at this moment may see half a value, as with setenv.
 """
 
 import os
-from typing import Any, cast
+from typing import cast
 
 VARIABLE = "_X_AMZN_TRACE_ID"
-# Bytes. A header has about 75 characters, or 200 with lineage.
+# Bytes of the entry in `native.c`. A header has about 75 characters, or 200 with lineage.
 BUFFER_SIZE = 1024
 _PREFIX = os.fsencode(f"{VARIABLE}=")
 _NAME = os.fsencode(VARIABLE)
 
 
 class _EnvironmentEntry:
-    """The buffer that the environment points at."""
+    """The entry of the environment that `native.c` owns."""
 
     def __init__(self) -> None:
-        import ctypes
+        from ..system.native import export_entry
 
         # The dict of `os.environ`, whose own methods would call setenv.
         data: object = getattr(os.environ, "_data", None)
         if not isinstance(data, dict):
             raise TypeError("os.environ._data is not a dict")
         self._environ_data = cast("dict[bytes, bytes]", data)
-        self._putenv: Any = ctypes.CDLL(None).putenv
+        self._export_entry = export_entry
         # Unlike every value of the user's, also an empty one.
         self._last: object = object()
-        self._buffer: Any = ctypes.create_string_buffer(BUFFER_SIZE)
-        # C code may read the environment after the interpreter has freed its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._buffer))
 
     def set(self, trace: bytes) -> None:
-        self._buffer.value = _PREFIX + trace
-        if self._environ_data.get(_NAME) is not self._last:
-            # The first value, or user code has set the variable since.
-            self._putenv(self._buffer)
+        # New: the first value, or user code has set the variable since.
+        is_new = self._environ_data.get(_NAME) is not self._last
+        self._export_entry(_PREFIX + trace, is_new)
         self._environ_data[_NAME] = self._last = trace
 
 
@@ -64,6 +60,6 @@ def export_trace(trace: bytes | None) -> None:
 def _create_entry() -> _EnvironmentEntry | None:
     try:
         return _EnvironmentEntry()
-    except (ImportError, AttributeError, OSError, TypeError):
-        # No ctypes, or not CPython: use `os.environ`, as the official client does.
+    except (ImportError, TypeError):
+        # No `native.c`, or not CPython: use `os.environ`, as the official client does.
         return None

@@ -11,10 +11,10 @@ from okibi.cli.package.binaries import Elf
 from okibi.cli.package.contents import (
     Installed,
     edited_files,
-    encoder_fits,
     find_collision,
     find_installed,
     is_needed_of_okibi,
+    native_fits,
     needed_files,
     record,
 )
@@ -89,9 +89,9 @@ def test_the_sources_of_compiled_modules_are_dropped() -> None:
 
 @pytest.mark.parametrize(
     ("file", "stays"),
-    [("__init__.py", True), ("runtime/codec/encoder.abi3.so", True), ("actors/server.py", True),
+    [("__init__.py", True), ("runtime/system/native.abi3.so", True), ("actors/server.py", True),
      ("cli/commands/invoke.py", False), ("local/sandbox.py", False), ("testing/plugin.py", False),
-     ("runtime/codec/encoder.c", False), ("runtime/codec/encoder.pyi", False)],
+     ("runtime/system/native.c", False), ("runtime/system/native.pyi", False)],
 )  # fmt: skip
 def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, stays: bool) -> None:
     assert is_needed_of_okibi(file) is stays
@@ -104,7 +104,7 @@ def test_what_only_a_developer_uses_of_okibi_is_dropped(file: str, stays: bool) 
      (attrs.evolve(FITS, glibc=(2, 38)), False), (attrs.evolve(FITS, bits=32), False)],
 )  # fmt: skip
 def test_the_encoder_goes_only_where_it_can_be_loaded(elf: Elf | None, fits: bool) -> None:
-    assert encoder_fits(elf, TARGET) is fits
+    assert native_fits(elf, TARGET) is fits
 
 
 def test_a_record_lists_the_files_that_are_left() -> None:

@@ -247,7 +247,7 @@ def test_a_result_is_the_same_with_and_without_the_compiled_encoder(
 
 @pytest.mark.slow
 def test_every_rule_of_results_holds_without_the_compiled_encoder() -> None:
-    without = "import sys; sys.modules['okibi.runtime.codec.encoder'] = None; import pytest; "
+    without = "import sys; sys.modules['okibi.runtime.system.native'] = None; import pytest; "
     tests = ["tests/runtime/codec/test_reference_json.py"]
     run = f"sys.exit(pytest.main(['-q', *{tests}]))"
     done = subprocess.run(

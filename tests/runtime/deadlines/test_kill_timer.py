@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 CREATE = """
 import re, sys, threading, time
 if {compiled} is False:
-    sys.modules["okibi.runtime.codec.encoder"] = None
+    sys.modules["okibi.runtime.system.native"] = None
 from okibi.runtime.deadlines.kill_timer import ProcessDeadline
 deadline = ProcessDeadline()
 deadline.create(threading.get_native_id())
@@ -30,43 +30,43 @@ print("made", flush=True)
 HOLDS = (
     CREATE
     + """
-deadline.set_at(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 0.2)
 re.match("(a+)+$", "a" * 40 + "b")
 """
 )
 # If a cleared time ended the process, it would do so before the next line is printed.
 SPARES = {
     "let go": """
-deadline.set_at(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 0.2)
 deadline.clear()
 time.sleep(0.3)
 """,
     "moved": """
-deadline.set_at(time.monotonic() + 0.2)
-deadline.set_at(time.monotonic() + 60)
+deadline.set(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 60)
 time.sleep(0.3)
 """,
     "let go, and held again": """
-deadline.set_at(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 0.2)
 deadline.clear()
-deadline.set_at(time.monotonic() + 20)
+deadline.set(time.monotonic() + 20)
 time.sleep(0.3)
 deadline.clear()
 """,
     "put off": """
-deadline.set_at(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 0.2)
 deadline.postpone(time.monotonic() + 60)
 time.sleep(0.3)
 """,
     "put off, and let go": """
-deadline.set_at(time.monotonic() + 0.2)
+deadline.set(time.monotonic() + 0.2)
 deadline.clear()
 deadline.postpone(time.monotonic() + 0.2)
 time.sleep(0.3)
 """,
     "endless": """
-deadline.set_at(float("inf"))
-deadline.set_at(float("nan"))
+deadline.set(float("inf"))
+deadline.set(float("nan"))
 time.sleep(0.2)
 """,
 }
@@ -74,7 +74,7 @@ time.sleep(0.2)
 FROZEN = (
     CREATE
     + """
-deadline.set_at(time.monotonic() + 0.3)
+deadline.set(time.monotonic() + 0.3)
 deadline.clear()
 print("idle", flush=True)
 sys.stdin.read()
@@ -84,7 +84,7 @@ sys.stdin.read()
 STOPPED = (
     CREATE
     + """
-deadline.set_at(time.monotonic() + 0.3)
+deadline.set(time.monotonic() + 0.3)
 print("held", flush=True)
 if sys.stdin.readline() == "answer\\n":
     deadline.clear()
@@ -105,13 +105,13 @@ started.wait()
 deadline = ProcessDeadline()
 deadline.create(thread[0])
 began = time.monotonic()
-deadline.set_at(began + 0.2)
+deadline.set(began + 0.2)
 deadline.clear()
 while time.monotonic() < began + 0.4:
-    deadline.set_at(time.monotonic() + 0.9)
+    deadline.set(time.monotonic() + 0.9)
     deadline.clear()
     time.sleep(0.001)
-deadline.set_at(time.monotonic() + 0.9)
+deadline.set(time.monotonic() + 0.9)
 time.sleep(3)
 """
 # A forked child and an executed program sleep past the time.
@@ -181,7 +181,7 @@ def test_a_cleared_or_moved_time_does_not_end_the_process(compiled: bool) -> Non
 
 @compiled
 def test_a_time_in_the_past_leaves_a_tenth_of_a_second(compiled: bool) -> None:
-    late = "deadline.set_at(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
+    late = "deadline.set(0.0)\nprint('told', flush=True)\ntime.sleep(10)\n"
     code = CREATE.format(compiled=compiled) + late
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG
@@ -231,7 +231,7 @@ def test_a_process_stopped_past_a_deadline_has_time_to_answer(does: str, code: i
 def test_a_postponed_time_ends_the_process_later(compiled: bool) -> None:
     held = """
 began = time.monotonic()
-deadline.set_at(began + 0.2)
+deadline.set(began + 0.2)
 deadline.postpone(began + 0.5)
 time.sleep(0.4)
 print("told", flush=True)
@@ -258,7 +258,7 @@ def test_postpone_keeps_what_another_thread_sets_meanwhile(
             began.clear()
             deadline.clear()
             if comes:
-                deadline.set_at(time.monotonic() + 20)
+                deadline.set(time.monotonic() + 20)
         set_for[0] = seconds
 
     monkeypatch.setattr(KillTimer, "set", lambda _, seconds: meanwhile(seconds))

@@ -49,7 +49,7 @@ class RecordingDeadline:
     def postpone(self, until: float) -> None:
         self.not_before = until
 
-    def set_at(self, at: float) -> None:
+    def set(self, at: float) -> None:
         if math.isfinite(at):
             self.ends_at.append(at)
             self.ticking = True

@@ -173,7 +173,7 @@ async def test_the_watchdog_sets_the_signal_for_its_delivery(
     watchdog, ledger, interrupt = Watchdog(("127.0.0.1", 1)), ledger_of(), DeadlineInterrupt()
     ledger.lanes[0].delivery = made
     watchdog.attach(ledger, interrupt)
-    watchdog._deadline.set_at = lambda _: None
+    watchdog._deadline.set = lambda _: None
     interrupt.run_count = 7
     rings, taken_back = list[float](), list[None]()
 

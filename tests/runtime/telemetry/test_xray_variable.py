@@ -77,10 +77,10 @@ def test_a_trace_larger_than_the_buffer_is_set() -> None:
     assert os.environ[VARIABLE] == child() == "Root=1"
 
 
-def test_without_ctypes_the_variable_is_set_through_os_environ(
+def test_without_the_compiled_module_the_variable_is_set_through_os_environ(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ctypes", None)
+    monkeypatch.setitem(sys.modules, "okibi.runtime.system.native", None)
     monkeypatch.setattr(xray_variable, "_entry", [])
 
     export_trace(b"Root=1")

@@ -1,4 +1,6 @@
-"""The compiled encoder of results (`encoder.c`); missing if no compiler was available."""
+"""What okibi does in C (`native.c`); missing if no compiler was available."""
+
+# For `codec.json`.
 
 def encode_escaped(value: object, /) -> bytes | None:
     """Encode a value as JSON, characters beyond ASCII as `\\u` and four digits.
@@ -12,7 +14,7 @@ def encode_unescaped(value: object, /) -> bytes | None:
 
 # For `deadlines.kill_timer`.
 
-def guard(number: int, fatal: int, thread: int, /) -> bool:
+def create_kill_timer(number: int, fatal: int, thread: int, /) -> bool:
     """Create the kernel's timer that ends the process.
 
     Args:
@@ -24,17 +26,36 @@ def guard(number: int, fatal: int, thread: int, /) -> bool:
         False if the system has no such timer.
     """
 
-def hold(at: float, /) -> None:
+def set_kill_timer(at: float, /) -> None:
     """End the process at this time of the monotonic clock, in seconds; replaces an earlier time.
 
     The end is at least 0.1 s from now. Infinity and NaN have no effect.
     """
 
-def let_go() -> None:
+def clear_kill_timer() -> None:
     """Cancel the end of the process."""
 
-def put_off(until: float, /) -> None:
+def postpone_kill_timer(until: float, /) -> None:
     """Do not end the process before this time of the monotonic clock, in seconds.
 
-    Another thread may call this while `hold` and `let_go` run.
+    Another thread may call this while the timer is set and cleared.
+    """
+
+# For `system.scheduling`.
+
+def set_timer_slack(nanoseconds: int, /) -> bool:
+    """Set this thread's timer slack (prctl(2)); False if the system has none."""
+
+# For `telemetry.xray_variable`.
+
+def export_entry(entry: bytes, is_new: bool, /) -> None:
+    """Write the one entry of the environment that okibi owns (putenv(3)).
+
+    Args:
+        entry: `NAME=value`, at most 1,023 bytes.
+        is_new: whether the environment does not point at the entry yet, or no longer.
+
+    Raises:
+        ValueError: the entry is too long.
+        OSError: putenv failed.
     """

@@ -1,22 +1,33 @@
-/* Encode a result as JSON with the official client's bytes: the standard library's spaces, floats and order.
+/* What okibi does in C, in three parts: it encodes results as JSON, ends a process that C code blocks, and calls
+   two functions of the system. Each part is optional: okibi works without this module.
+
+   Built against Python's stable ABI, so that one file serves 3.11 and later. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
+/* -- encode a result as JSON (`codec.json`)
+
+   The bytes are the official client's: the standard library's spaces, floats and order.
 
    Supports exactly str, int of 64 bits, finite float, bool, None, list, tuple and dict with keys of exactly
    str, at most DEEPEST levels. For any other value the functions return None, and `codec.json` uses its
    other encoders, which have all the rules. No Python code can run here, except where encoding stops at once
    (`put_text`). Borrowed references are therefore safe, and no container changes during the encoding.
 
-   This file exists for speed only (benchmarks/README.md, "JSON"). The standard library's encoder allocates a
+   This part exists for speed only (benchmarks/README.md, "JSON"). The standard library's encoder allocates a
    string for each key and value, and needs a pass over the result before it, to refuse subclasses. No
-   library writes the same bytes faster.
-
-   Built against Python's stable ABI, so that one file serves 3.11 and later. A side effect: a string beyond
-   ASCII caches its UTF-8, as with msgspec. */
-
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+   library writes the same bytes faster. A side effect: a string beyond ASCII caches its UTF-8, as with
+   msgspec. */
 
 enum { DEEPEST = 100, SMALL = 4096 };
 
@@ -252,14 +263,14 @@ static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) 
 #include <time.h>
 #include <unistd.h>
 
-/* In nanoseconds. LEAST: the earliest end after a call of `hold`. AGAIN: the timer's interval, if the process
+/* In nanoseconds. LEAST: the earliest end after a call of `set_kill_timer`. AGAIN: the timer's interval, if the process
    has not ended. LATE: a signal later than this means that the process was stopped or had no core. */
 enum { SECOND = 1000000000, LEAST = SECOND / 10, AGAIN = SECOND / 40, LATE = SECOND / 20 };
 #define NEVER INT64_MAX
 
 static int timer, fatal;
-/* By the monotonic clock: when the process ends (written by `hold` and `let_go` only), the earliest end
-   (written by the signalled thread only), and the time that the kernel's timer is set to. */
+/* By the monotonic clock: when the process ends (written by `set_kill_timer` and `clear_kill_timer` only), the
+   earliest end (written by the signalled thread only), and the time that the kernel's timer is set to. */
 static _Atomic int64_t ends_at = NEVER, not_before = 0, rings_at = NEVER;
 
 static int64_t monotonic(void)
@@ -299,8 +310,8 @@ static void rung(int number)
         else
             raise(fatal);
     }
-    /* Another thread may call `hold` or `let_go` at any step of this loop. Repeat until the timer agrees with
-       the latest values. */
+    /* Another thread may set or clear the timer at any step of this loop. Repeat until the kernel's timer agrees
+       with the latest values. */
     do {
         at = when(atomic_load(&ends_at));
         ring_at(at);
@@ -308,7 +319,7 @@ static void rung(int number)
     errno = before;
 }
 
-static PyObject *guard(PyObject *module, PyObject *args)
+static PyObject *create_kill_timer(PyObject *module, PyObject *args)
 {
     int number, thread;
     struct sigaction action = {.sa_handler = rung, .sa_flags = SA_NODEFER | SA_RESTART | SA_ONSTACK};
@@ -327,7 +338,7 @@ static PyObject *guard(PyObject *module, PyObject *args)
     Py_RETURN_TRUE;
 }
 
-static PyObject *hold(PyObject *module, PyObject *value)
+static PyObject *set_kill_timer(PyObject *module, PyObject *value)
 {
     double seconds = PyFloat_AsDouble(value);
     (void)module;
@@ -342,14 +353,14 @@ static PyObject *hold(PyObject *module, PyObject *value)
     Py_RETURN_NONE;
 }
 
-static PyObject *let_go(PyObject *module, PyObject *args)
+static PyObject *clear_kill_timer(PyObject *module, PyObject *args)
 {
     (void)module, (void)args;
     atomic_store(&ends_at, NEVER);
     Py_RETURN_NONE;
 }
 
-static PyObject *put_off(PyObject *module, PyObject *value)
+static PyObject *postpone_kill_timer(PyObject *module, PyObject *value)
 {
     double seconds = PyFloat_AsDouble(value);
     (void)module;
@@ -358,41 +369,83 @@ static PyObject *put_off(PyObject *module, PyObject *value)
     Py_RETURN_NONE;
 }
 #else
-static PyObject *guard(PyObject *module, PyObject *args)
+static PyObject *create_kill_timer(PyObject *module, PyObject *args)
 {
     (void)module, (void)args;
     Py_RETURN_FALSE;
 }
 
-static PyObject *hold(PyObject *module, PyObject *value)
+static PyObject *set_kill_timer(PyObject *module, PyObject *value)
 {
     (void)module, (void)value;
     Py_RETURN_NONE;
 }
 
-static PyObject *let_go(PyObject *module, PyObject *args)
+static PyObject *clear_kill_timer(PyObject *module, PyObject *args)
 {
     (void)module, (void)args;
     Py_RETURN_NONE;
 }
 
-static PyObject *put_off(PyObject *module, PyObject *value)
+static PyObject *postpone_kill_timer(PyObject *module, PyObject *value)
 {
     (void)module, (void)value;
     Py_RETURN_NONE;
 }
 #endif
 
+/* -- calls of the system */
+
+/* `system.scheduling`: prctl(2), PR_SET_TIMERSLACK. */
+static PyObject *set_timer_slack(PyObject *module, PyObject *value)
+{
+    (void)module;
+    unsigned long nanoseconds = PyLong_AsUnsignedLong(value);
+    if (PyErr_Occurred()) return NULL;
+#if defined(__linux__)
+    return PyBool_FromLong(prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0) == 0);
+#else
+    (void)nanoseconds;
+    Py_RETURN_FALSE;
+#endif
+}
+
+/* `telemetry.xray_variable`: putenv(3) lets the environment point at this memory, which is written anew for each
+   event. */
+static char entry[1024];
+
+static PyObject *export_entry(PyObject *module, PyObject *args)
+{
+    const char *text;
+    Py_ssize_t length;
+    int is_new;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y#p", &text, &length, &is_new)) return NULL;
+    if (length >= (Py_ssize_t)sizeof entry) {
+        PyErr_SetString(PyExc_ValueError, "the entry has over 1023 bytes");
+        return NULL;
+    }
+    memcpy(entry, text, (size_t)length);
+    entry[length] = 0;
+    if (is_new && putenv(entry) != 0) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"encode_escaped", encode_escaped, METH_O,
      "Encode a value as JSON, beyond ASCII as \\u and four digits; None if a value is not supported."},
     {"encode_unescaped", encode_unescaped, METH_O,
      "Encode a value as JSON in UTF-8; None if a value is not supported."},
-    {"guard", guard, METH_VARARGS,
+    {"create_kill_timer", create_kill_timer, METH_VARARGS,
      "Create the timer that ends the process by a signal; False if the system has none."},
-    {"hold", hold, METH_O, "End the process at this time of the monotonic clock; replaces an earlier time."},
-    {"let_go", let_go, METH_NOARGS, "Cancel the end of the process."},
-    {"put_off", put_off, METH_O, "Do not end the process before this time of the monotonic clock."},
+    {"set_kill_timer", set_kill_timer, METH_O,
+     "End the process at this time of the monotonic clock; replaces an earlier time."},
+    {"clear_kill_timer", clear_kill_timer, METH_NOARGS, "Cancel the end of the process."},
+    {"postpone_kill_timer", postpone_kill_timer, METH_O,
+     "Do not end the process before this time of the monotonic clock."},
+    {"set_timer_slack", set_timer_slack, METH_O,
+     "Set this thread's timer slack in nanoseconds; False if the system has none."},
+    {"export_entry", export_entry, METH_VARARGS, "Write the entry of the environment that okibi owns."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -400,10 +453,10 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "encoder",
-    .m_doc = "Encode results as JSON by the official client's rules; optional, see `codec.json`.",
+    .m_name = "native",
+    .m_doc = "What okibi does in C: JSON, the timer that ends the process, calls of the system. Optional.",
     .m_methods = functions,
     .m_slots = slots,
 };
 
-PyMODINIT_FUNC PyInit_encoder(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit_native(void) { return PyModuleDef_Init(&definition); }
