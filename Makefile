@@ -31,7 +31,8 @@
 #   make prove   the supervisors at full size: 2,000 random trees against the model, 2,000 kill runs,
 #                cancelled at every step, all their tests under 300 scheduler seeds
 #   make coverage   every line and branch of the two lower layers, by their own tests
-#   make mutate  mistakes put into the supervisors' decisions: which of them no test finds, and why
+#   make mutate  mistakes put into the supervisors' decisions, the lanes and the response parser: which of
+#                them no test finds, and why; MODULE=ledger SEED=1 tries one module
 #   make sweep   kill any actor of the runtime at any step: the full size of what the tests sample
 #   make cuts    the connection to the Runtime API cut at every byte of next, answer, next
 #   make fuzz    100,000 mutated answers of the Runtime API into the runtime's parser; 100,000 results
@@ -266,8 +267,9 @@ coverage: .venv/installed
 	@count=$$($(BIN)/python -m coverage report | awk '$$1 == "TOTAL" { print $$2 }'); \
 	echo "$$count statements, at least $(STATEMENTS) expected"; [ "$${count:-0}" -ge $(STATEMENTS) ]
 
+# SEED chooses some of the mutants of a module; 1 is the choice whose survivors survivors.txt explains.
 mutate: .venv/installed
-	$(BIN)/python -m tests.mutation
+	$(BIN)/python -m tests.mutation $(MODULE) --seed $(if $(filter file,$(origin SEED)),1,$(SEED))
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.endurance.sweep

@@ -39,33 +39,45 @@ class Mutant:
         where: the function or class with the mistake.
         before: the original code.
         after: the changed code.
-        source: source of the whole module.
+        tree: the module without the mistake.
+        place: where the mistake is.
+        changed: the node with the mistake; None for `pass`.
     """
 
     where: str
     before: str
     after: str
-    source: str
+    tree: ast.Module = attrs.field(repr=False)
+    place: "Place" = attrs.field(repr=False)
+    changed: ast.AST | None = attrs.field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.before} -> {self.after}"
+
+    @property
+    def source(self) -> str:
+        """The source of the whole module."""
+        return copy_with(self.tree, self.place, self.changed)
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Yield all mutants in the order of the source. Sources and names are unique."""
     tree = ast.parse(source)
-    sources: set[str] = set()
+    seen: set[tuple[ast.AST, str]] = set()
     names: Counter[str] = Counter()
-    for where, parent, field, index, node in _find_places(tree, ""):
-        for changed in _changes(node):
-            text = copy_with(tree, parent, field, index, changed)
-            if text in sources:
+    for place in _find_places(tree, "", tree):
+        for changed in _changes(place.node):
+            # The text of one function is enough to compare two mutants.
+            text = copy_with(place.scope, place, changed)
+            if (place.scope, text) in seen:
                 continue
-            sources.add(text)
-            before, after = _describe_change(node, changed)
+            seen.add((place.scope, text))
+            where = place.where
+            before, after = _describe_change(place.node, changed)
             names[f"{where}{before}{after}"] += 1
             times = names[f"{where}{before}{after}"]
-            yield Mutant(where, before, after if times == 1 else f"{after} ({times})", text)
+            after = after if times == 1 else f"{after} ({times})"
+            yield Mutant(where, before, after, tree, place, changed)
 
 
 def _describe_change(node: ast.AST, changed: ast.AST | None) -> tuple[str, str]:
@@ -87,26 +99,40 @@ def _text(node: ast.AST | None) -> str:
     return "nothing" if node is None else " ".join(ast.unparse(node).split())
 
 
-def copy_with(
-    tree: ast.Module, parent: ast.AST, field: str, index: int | None, changed: ast.AST | None
-) -> str:
-    """Return the source with one node replaced, by `pass` if `changed` is None."""
-    old = getattr(parent, field)
+@attrs.frozen
+class Place:
+    """A node to mutate: its function, and its place in the parent node.
+
+    Attributes:
+        where: the qualified name of the function or class.
+        scope: the smallest function, or statement of a class or module, that contains the node.
+        parent, field, index: the attribute of the parent that holds the node; None for no list.
+        node: the node.
+    """
+
+    where: str
+    scope: ast.AST
+    parent: ast.AST
+    field: str
+    index: int | None
+    node: ast.AST
+
+
+def copy_with(whole: ast.AST, place: Place, changed: ast.AST | None) -> str:
+    """Return the source of `whole` with one node replaced, by `pass` if `changed` is None."""
+    old = getattr(place.parent, place.field)
     new = changed if changed is not None else ast.Pass()
-    if index is None:
-        setattr(parent, field, new)
+    if place.index is None:
+        setattr(place.parent, place.field, new)
     else:
-        setattr(parent, field, [*old[:index], new, *old[index + 1 :]])
-    text = ast.unparse(ast.fix_missing_locations(tree))
-    setattr(parent, field, old)
+        setattr(place.parent, place.field, [*old[: place.index], new, *old[place.index + 1 :]])
+    text = ast.unparse(ast.fix_missing_locations(whole if place.node is not whole else new))
+    setattr(place.parent, place.field, old)
     return text
 
 
-Place = tuple[str, ast.AST, str, int | None, ast.AST]
-
-
-def _find_places(node: ast.AST, where: str) -> Iterator[Place]:
-    """Yield every node to mutate, with its function and its place in the parent node."""
+def _find_places(node: ast.AST, where: str, scope: ast.AST) -> Iterator[Place]:
+    """Yield every node to mutate."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         where = f"{where}.{node.name}".lstrip(".")
     for field, value in ast.iter_fields(node):
@@ -117,8 +143,9 @@ def _find_places(node: ast.AST, where: str) -> Iterator[Place]:
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
-            yield where or "module", node, field, index, child
-            yield from _find_places(child, where)
+            inner = child if isinstance(node, ast.Module | ast.ClassDef) else scope
+            yield Place(where or "module", inner, node, field, index, child)
+            yield from _find_places(child, where, inner)
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST | None]:

@@ -1,7 +1,8 @@
 """The mutants of `make mutate`, and the explanations of the survivors."""
 
-from tests.mutation.__main__ import MODULES, ROOT, read_explanations
+from tests.mutation.__main__ import choose_mutants, find_file, name_of, read_explanations
 from tests.mutation.mutants import mutants
+from tests.mutation.targets import TARGETS, is_sampled
 
 
 def list_mutants(source: str) -> list[str]:
@@ -42,12 +43,33 @@ def test_table_rows_are_removed_one_by_one_and_order_is_reversed() -> None:
     ]
 
 
-def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
-    names: list[str] = []
-    for module in MODULES:
-        source = (ROOT / "okibi" / "supervisors" / f"{module}.py").read_text("utf-8")
-        names += [f"{module}.{mutant}" for mutant in mutants(source)]
+def test_the_choice_of_a_mutant_survives_edits_of_other_code() -> None:
+    function = "    def f(self):\n        return self.a + 1 if self.b > 2 else self.c\n"
+    before = [*mutants(f"class Lane:\n{function}")]
+    after = [*mutants(f"LIMIT = 3\n\nclass Outbox:\n    count = 0\n{function}")]
 
-    assert len(names) == len(set(names)) > 150
+    chosen = [str(each) for each in before if is_sampled(each, 0.5, seed=1)]
+    still = [str(each) for each in after if is_sampled(each, 0.5, seed=1)]
+
+    assert 2 <= len(chosen) < len(before)
+    assert [name.replace("Lane", "Outbox") for name in chosen] == [
+        name for name in still if name.startswith("Outbox.f")
+    ]
+
+
+def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
+    names = [
+        name_of(module, mutant)
+        for target in TARGETS.values()
+        for module in target.modules
+        for mutant in mutants(find_file(module).read_text("utf-8"))
+    ]
+
+    assert len(names) == len(set(names))
     assert read_explanations().keys() <= set(names)
     assert all(read_explanations().values())
+
+
+def test_each_target_has_some_sixty_mutants_or_all() -> None:
+    for target in TARGETS.values():
+        assert len(choose_mutants(target, seed=1)) >= 50

@@ -377,9 +377,10 @@ async def test_noise_is_refused_and_a_new_connection_has_a_new_parser() -> None:
 # -- deadlines
 
 
+# Long times: a busy machine takes up to a second between two readings of the clocks.
 @pytest.mark.parametrize(
     ("left", "margin", "for_the_handler"),
-    [(10.0, 0.1, 9.9), (0.1, 0.1, 0.05), (0.02, 0.1, 0.01), (3.0, 0.0, 3.0)],
+    [(9000.0, 100.0, 8900.0), (100.0, 100.0, 50.0), (20.0, 100.0, 10.0), (300.0, 0.0, 300.0)],
 )
 async def test_the_limit_is_a_margin_before_the_deadline_at_most_half(
     left: float, margin: float, for_the_handler: float
@@ -389,8 +390,8 @@ async def test_the_limit_is_a_margin_before_the_deadline_at_most_half(
     delivery = receive_event(lane, event(left))
 
     now = trio.current_time()
-    assert delivery.due - now == pytest.approx(left, abs=0.02)
-    assert delivery.limit - now == pytest.approx(for_the_handler, abs=0.02)
+    assert delivery.due - now == pytest.approx(left, abs=2)
+    assert delivery.limit - now == pytest.approx(for_the_handler, abs=2)
     assert delivery.limit <= delivery.due
 
 
