@@ -122,7 +122,7 @@ class Actor:
             RuntimeError: the actor has ended, or ends during the wait.
         """
         process = self._process
-        process.record_outer_nurseries()
+        process.waits.record_outer_nurseries()
         return process.mailbox.receive()
 
     @overload
@@ -202,6 +202,10 @@ class Actor:
         started()
         await require_awaitable(self.run(), self, "run")
 
+    def _has_terminate(self) -> bool:
+        """Whether the class overrides `terminate`."""
+        return type(self).terminate is not Actor.terminate
+
     def _redacts(self) -> bool:
         """Whether the class overrides `format_status`."""
         return getattr(self.format_status, "__func__", None) is not Actor.format_status
@@ -257,7 +261,7 @@ def make_receiver(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaita
             run it at once while the loop waits (module `trio_internals`).
     """
     process = actor._process
-    process.record_outer_nurseries()
+    process.waits.record_outer_nurseries()
     return process.mailbox.receiver(turn)
 
 
@@ -293,9 +297,8 @@ def attach(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
         )
     # Not through the class's own __setattr__: a frozen class refuses.
     object.__setattr__(actor, "_process", process)
-    process.has_terminate = made.terminate is not Actor.terminate
-    process.answers_calls = made._answers_calls
-    if not process.answers_calls:
+    if not made._answers_calls:
+        process.work.refuse_calls()
         # The name was registered before the actor was made, so calls may wait already.
         refuse_calls(process)
     return actor

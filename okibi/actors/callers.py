@@ -17,8 +17,9 @@ from trio.lowlevel import RunVar, Task, add_instrument, remove_instrument
 
 from .calling_event import CallingEvent
 from .exits import NO_PROCESS
+from .life import Phase
 from .monitors import Down, Monitor
-from .process import Phase, Process
+from .process import Process
 from .ref import Ref
 from .safe_repr import task_name
 
@@ -51,10 +52,9 @@ class CallingTask:
         monitor = TaskMonitor(watcher, self._task)
         if self._task is None or _has_ended(self._task):
             monitor.notify()
-        elif watcher.phase is not Phase.DEAD:
+        elif watcher.life.phase is not Phase.DEAD:
             _task_ends().watch(self._task, monitor)
-            # When the watcher ends first, remove its monitor from the task.
-            watcher.watchers[monitor] = lambda _: monitor.demonitor()
+            watcher.tie(monitor)
         return monitor
 
     def __eq__(self, other: object) -> bool:
@@ -79,12 +79,12 @@ class TaskMonitor(Monitor):
     def demonitor(self) -> None:
         """End the monitoring. A Down that waits in the mailbox is removed."""
         _task_ends().unwatch(self._task, self)
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         super().demonitor()
 
     def notify(self) -> None:
         """Post the Down to the watcher."""
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         path = CallingTask(self._task).path
         self._watcher.mailbox.notify(Down(path, NO_PROCESS, self, None))
 

@@ -12,8 +12,9 @@ starts inherit the variable. A task that outlives its event sends for the actor.
 from collections.abc import Callable
 
 from .exits import NORMAL, ExitReason
+from .life import Phase
 from .monitors import Down, Monitor
-from .process import Phase, Process
+from .process import Process
 
 
 class CallingEvent:
@@ -44,7 +45,7 @@ class CallingEvent:
     @property
     def reason(self) -> ExitReason | None:
         """Why the event has ended; None before. An actor that is killed does not call `end`."""
-        return self._reason or (None if self.process is None else self.process.reason)
+        return self._reason or (None if self.process is None else self.process.life.reason)
 
     @property
     def alive(self) -> bool:
@@ -56,14 +57,14 @@ class CallingEvent:
         monitor = EventMonitor(watcher, self)
         if not self.alive:
             monitor.notify(self)
-        elif watcher.phase is not Phase.DEAD:
+        elif watcher.life.phase is not Phase.DEAD:
             if self.watchers is None:
                 self.watchers = {}
                 if self.process is not None:
                     # An actor that is killed does not end its event.
-                    self.process.watchers[self] = self._actor_ended
+                    self.process.watch(self, self._actor_ended)
             self.watchers[monitor] = monitor.notify
-            watcher.watchers[monitor] = lambda _: monitor.demonitor()
+            watcher.tie(monitor)
         return monitor
 
     def end(self, reason: ExitReason = NORMAL) -> None:
@@ -72,7 +73,7 @@ class CallingEvent:
         watchers, self.watchers = self.watchers, None
         if watchers is not None:
             if self.process is not None:
-                self.process.watchers.pop(self, None)
+                self.process.unwatch(self)
             for notify in watchers.values():
                 notify(self)
 
@@ -95,10 +96,10 @@ class EventMonitor(Monitor):
     def demonitor(self) -> None:
         """End the monitoring. A Down that waits in the mailbox is removed."""
         (self._event.watchers or {}).pop(self, None)
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         super().demonitor()
 
     def notify(self, event: CallingEvent) -> None:
         """Post the Down to the watcher."""
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         self._watcher.mailbox.notify(Down(event.path, event.reason or NORMAL, self, None))

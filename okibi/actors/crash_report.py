@@ -6,7 +6,7 @@ first crash, because a start without crashes does not need it.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -18,15 +18,9 @@ from .request import Request
 from .safe_repr import task_name, traceback_of
 from .short_traceback import format_frames, format_task
 from .status import Event, show
+from .work import Work
 
 logger = logs.logger("okibi.actors")
-
-
-class EventSource(Protocol):
-    """A debugged actor's last events."""
-
-    @property
-    def events(self) -> tuple[Event, ...]: ...
 
 
 class EndedProcess(Protocol):
@@ -34,14 +28,10 @@ class EndedProcess(Protocol):
 
     path: str
     incarnation: int
-    current: object
+    work: Work
 
     @property
     def actor(self) -> object: ...
-    @property
-    def deferred_calls(self) -> Collection[Request] | None: ...
-    @property
-    def debug(self) -> EventSource | None: ...
 
 
 @attrs.frozen
@@ -121,7 +111,7 @@ def log_crash(
     """Log the report of an end: as an error if an exception caused it, else as a warning.
 
     Args:
-        process: the ended process; `current` is still the message that it was handling.
+        process: the ended process; `work.message` is still the message that it was handling.
         reason: why it ended.
         unanswered: the messages that were left in the mailbox.
         already_logged: whether another report has the traceback of this exception.
@@ -150,7 +140,7 @@ def _make_report(
     process: EndedProcess, reason: ExitReason, unanswered: Sequence[object]
 ) -> tuple[CrashReport, bool, bool]:
     """The report, whether the reason in it is unredacted, and whether frames were left out."""
-    message, debug = process.current, process.debug
+    message, debug = process.work.message, process.work.debug
     events = () if debug is None else debug.events
     shown = show(process.actor, message, reason=reason, log=events)
     request = message if is_a(message, Request) else None
@@ -159,7 +149,7 @@ def _make_report(
     sender = "" if caller is None else caller.path
     # Without the client of `message`, even if the reply to it was put off already.
     others = [
-        each for each in (*(process.deferred_calls or ()), *unanswered) if each is not message
+        each for each in (*(process.work.deferred_calls or ()), *unanswered) if each is not message
     ]
     trace, trace_cut = _format_error(reason.error, with_message=shown["whole"])
     stack, stack_cut = format_task(client)

@@ -237,14 +237,15 @@ async def statistics(address: Address[Any], *, on: bool | None = None) -> Statis
 
 def _debug_of(server: Server) -> DebugState:
     process = server._process
-    debug = process.debug
+    debug = process.work.debug
     if not isinstance(debug, DebugState):
-        process.debug = debug = DebugState(process)
+        debug = DebugState(process)
+        process.work.set_debug(debug)
     return debug
 
 
 def _suspend(server: Server) -> None:
-    ending_reason = server._process.ending_reason
+    ending_reason = server._process.life.ending_reason
     if ending_reason is not None:
         # The server drains and will end. Suspended, it would never finish draining.
         raise ActorExited(server._process.path, ending_reason, "suspend")
@@ -319,38 +320,39 @@ async def _ask(address: Address[Any], question: str, act: Callable[[Server], T])
     caller, task = CURRENT.get(), current_task()
     request = Request(question, (), {}, caller, True, task)
     message = SystemMessage(request, act, serve_debugged)
-    if caller is None or not caller.held_by(task):
+    if caller is None or not caller.waits.held_by(task):
         return cast("T", await _answer(process, message))
-    refuse_cycle(caller, process, task, request)
-    caller.begin_wait(task, process, request)
+    refuse_cycle(caller.waits, process.waits, task, request)
+    caller.waits.begin(task, process.waits, request)
     try:
         return cast("T", await _answer(process, message))
     finally:
-        caller.end_wait(task, process)
+        caller.waits.end(task, process.waits)
 
 
 async def _answer(process: Process, message: SystemMessage) -> object:
     request = message.request
     with contextlib.suppress(StartError):
         await process.wait_started()
-    if process.ending_reason is not None:
-        raise ActorExited(process.path, process.ending_reason, request.method)
-    if not runs(process.task, Server.run):
+    ending_reason = process.life.ending_reason
+    if ending_reason is not None:
+        raise ActorExited(process.path, ending_reason, request.method)
+    if not runs(process.waits.task, Server.run):
         name = type(process.actor).__name__
         raise TypeError(
             f"{process.path} ({name}) cannot answer {request.method}: "
             "it does not run the loop of a Server"
         )
-    process.watchers[message] = lambda process: _fail(process, request)
+    process.watch(message, lambda process: _fail(process, request))
     process.mailbox.post(message)
-    if isinstance(process.debug, DebugState):
-        process.debug.suspended_loop.unpark_all()
+    if isinstance(process.work.debug, DebugState):
+        process.work.debug.suspended_loop.unpark_all()
     try:
         return await request.reply()
     finally:
-        process.watchers.pop(message, None)
+        process.unwatch(message)
         take_system_message(process.mailbox.control, message)
 
 
 def _fail(process: Process, request: Request) -> None:
-    request.fail(ActorExited(process.path, process.reason or NO_PROCESS, request.method))
+    request.fail(ActorExited(process.path, process.life.reason or NO_PROCESS, request.method))

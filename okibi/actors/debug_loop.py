@@ -152,11 +152,12 @@ class DebugState:
 async def serve_debugged(server: Server) -> bool:
     """Run the server's loop while a debug function is on; True if the server must end."""
     process = server._process
-    debug = process.debug
+    work = process.work
+    debug = work.debug
     while isinstance(debug, DebugState) and debug.on:
         if debug.suspended:
             (await _wait_for_system_message(process, debug)).answer(server)
-        elif process.continuations:
+        elif work.continuations:
             await _recording(debug, process, server._run_continuations())
         else:
             message = await process.mailbox.receive()
@@ -166,14 +167,14 @@ async def serve_debugged(server: Server) -> bool:
                 message.answer(server)
             else:
                 await _serve(server, debug, message)
-    process.debug = None
+    work.set_debug(None)
     return False
 
 
 async def _serve(server: Server, debug: DebugState, message: object) -> None:
     process = server._process
     process.mailbox.idle_deadline = float("inf")
-    process.current, process.current_since = message, trio.current_time()
+    process.work.begin(message, trio.current_time())
     debug.record_received(message)
     if is_a(message, Request):
         debug.record_served(
@@ -183,26 +184,27 @@ async def _serve(server: Server, debug: DebugState, message: object) -> None:
         await _recording(
             debug, process, require_awaitable(server.handle_info(message), server, "handle_info")
         )
-    process.current = None
+    process.work.finish()
 
 
 async def _recording(debug: DebugState, process: Process, served: Any) -> Any:
     try:
         return await served
     except BaseException as error:
-        debug.record_error(process.current, error)
+        debug.record_error(process.work.message, error)
         raise
 
 
 async def _wait_for_system_message(process: Process, debug: DebugState) -> SystemMessage:
     """Wait for the next system message of a suspended server. Other messages stay."""
     # A stop must not wait behind messages that a suspended server does not read.
-    drains, process.drains = process.drains, False
+    drains = process.work.drains
+    process.work.drain(False)
     try:
         while (message := take_system_message(process.mailbox.control)) is None:
             await debug.suspended_loop.park()
     finally:
-        process.drains = drains
+        process.work.drain(drains)
     return message
 
 

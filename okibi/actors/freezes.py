@@ -32,7 +32,8 @@ from typing import NamedTuple
 import trio
 from trio.lowlevel import ParkingLot, RunVar
 
-from .process import Phase, Process
+from .life import Phase
+from .process import Process
 
 CHECK_INTERVAL = 0.5
 # Seconds: a shorter gap is no freeze.
@@ -62,7 +63,7 @@ class FreezeMonitor:
     def demonitor(self) -> None:
         """End the monitor, and discard its messages that the actor has not received yet."""
         current_monitors().monitors.pop(self, None)
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         self._watcher.mailbox.remove_control(lambda m: isinstance(m, Freeze) and m.monitor is self)
 
     def notify(self, seconds: float) -> None:
@@ -78,10 +79,9 @@ class FreezeSource:
     def add_monitor(self, watcher: Process) -> FreezeMonitor:
         """Create a monitor for `watcher`. Called by `Actor.monitor`."""
         monitor = FreezeMonitor(watcher)
-        if watcher.phase is not Phase.DEAD:
+        if watcher.life.phase is not Phase.DEAD:
             current_monitors().add(monitor)
-            # The monitor ends with the actor.
-            watcher.watchers[monitor] = lambda _: monitor.demonitor()
+            watcher.tie(monitor)
         return monitor
 
     def __repr__(self) -> str:

@@ -15,9 +15,10 @@ import attrs
 from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint_if_cancelled
 
 from .exits import NO_PROCESS, ActorExited, ExitReason
+from .life import Phase
 from .mailbox import MailboxFull
 from .names import check_key_and_class
-from .process import Phase, Process, logger
+from .process import Process, logger
 from .ref import Ref, cast_now
 from .request import message_name
 from .run_guard import check_same_run, outside_run_error
@@ -85,8 +86,8 @@ class Group(Generic[A]):
             TypeError: the actor is of another class than the group's.
         """
         process = ref.process()
-        if process.phase is Phase.DEAD:
-            raise ActorExited(process.path, process.reason or NO_PROCESS, f"a join of {self}")
+        if process.life.phase is Phase.DEAD:
+            raise ActorExited(process.path, process.life.reason or NO_PROCESS, f"a join of {self}")
         check_same_run(process, "join")
         # None while the factory runs. For `Pool[Connection]` only Pool can be checked.
         actor: object = process.actor
@@ -153,10 +154,9 @@ class Group(Generic[A]):
     def add_monitor(self, watcher: Process) -> "GroupMonitor[A]":
         """Send `watcher` a Joined or Left at each change. Used by `Actor.monitor`."""
         monitor = GroupMonitor(watcher, self, tuple(self.members()))
-        if watcher.phase is not Phase.DEAD:
+        if watcher.life.phase is not Phase.DEAD:
             _group_table().watch(monitor)
-            # When the watcher ends, remove its monitor from the group.
-            watcher.watchers[monitor] = lambda _: monitor.demonitor()
+            watcher.tie(monitor)
         return monitor
 
     def __repr__(self) -> str:
@@ -184,7 +184,7 @@ class GroupMonitor(Generic[A]):
     def demonitor(self) -> None:
         """End the monitoring. Messages that wait in the mailbox are removed."""
         _group_table().unwatch(self)
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         self._watcher.mailbox.remove_control(
             lambda m: isinstance(m, (Joined, Left)) and m.monitor is self,
         )
@@ -255,7 +255,7 @@ class GroupTable:
         if process not in self.joins:
             self.joins[process] = {}
             # First of the watchers, so that a Left comes before the Down.
-            process.watchers = {self: self._remove_ended, **process.watchers}
+            process.watch_first(self, self._remove_ended)
         self.joins[process].setdefault(key, []).append(number)
         for monitor in self._monitors_of(key):
             monitor.notify(Joined(monitor.group, Ref(process), monitor))
@@ -270,7 +270,7 @@ class GroupTable:
             del joins[key]
         if not joins:
             del self.joins[process]
-            del process.watchers[self]
+            process.unwatch(self)
         return True
 
     def watch(self, monitor: GroupMonitor[Any]) -> None:
@@ -287,7 +287,7 @@ class GroupTable:
         """Remove a process that has ended from all its groups."""
         for key, numbers in self.joins.pop(process).items():
             for number in numbers:
-                self._remove(key, number, process, process.reason)
+                self._remove(key, number, process, process.life.reason)
 
     def _remove(
         self, key: Hashable, number: int, process: Process, reason: ExitReason | None

@@ -369,6 +369,7 @@ class Mailbox:
         self._wake()
         left = list(self.data)
         self.data = self.control = _EMPTY
+        self._notices = 0
         self.timers = self.turn_runner = None
         while self.blocked_senders:
             task, message = self.blocked_senders.popitem(last=False)

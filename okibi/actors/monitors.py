@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import attrs
 
 from .exits import NO_PROCESS, ExitReason, NoProcess
-from .process import Phase, Process
+from .life import Phase
+from .process import Process
 from .ref import Address, Ref
 from .run_guard import check_same_run
 from .timers import Notice
@@ -55,8 +56,8 @@ class Monitor:
     def demonitor(self) -> None:
         """End the monitoring. A Down that waits in the mailbox is removed (OTP: `flush`)."""
         if self._watched is not None:
-            self._watched.watchers.pop(self, None)
-        self._watcher.watching.pop(self, None)
+            self._watched.unwatch(self)
+        self._watcher.unwatch(self)
         self._watcher.mailbox.remove_notices(self)
 
 
@@ -76,13 +77,14 @@ def watch(watcher: Process, address: Address[Any]) -> Monitor:
     monitor = Monitor(watcher, watched)
 
     def notify(process: Process) -> None:
-        watcher.watching.pop(monitor, None)
-        reason = process.reason or NO_PROCESS
+        watcher.unwatch(monitor)
+        reason = process.life.reason or NO_PROCESS
         watcher.mailbox.notify(Down(process.path, reason, monitor, Ref(process)))
 
-    if watched.phase is Phase.DEAD:
+    if watched.life.phase is Phase.DEAD:
         notify(watched)
-    elif watcher.phase is not Phase.DEAD:
-        watched.watchers[monitor] = notify
-        watcher.watching[monitor] = watched
+    elif watcher.life.phase is not Phase.DEAD:
+        watched.watch(monitor, notify)
+        # A short-lived watcher must not leave monitors in a long-lived actor.
+        watcher.tie(monitor)
     return monitor

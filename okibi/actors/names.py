@@ -13,7 +13,6 @@ the supervisor gives up, or when the delay is longer than the task may wait.
 import math
 from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable
 from contextlib import contextmanager
-from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -30,7 +29,8 @@ import trio
 from trio.lowlevel import RunVar, checkpoint, current_task
 
 from .exits import NOT_STARTED, NoProcess
-from .process import CURRENT, Phase, Process
+from .life import Phase
+from .process import CURRENT, Process
 from .ref import Address, Ref
 from .request import NameWait
 from .run_guard import outside_run_error
@@ -99,7 +99,7 @@ class NameTable(dict[Any, Process]):
         restarter = None if restart is None else restart.supervisor
         caller, task = CURRENT.get(), current_task()
         if caller is not None and restarter is not None:
-            refuse_cycle(caller, restarter, task, wait)
+            refuse_cycle(caller.waits, restarter.waits, task, wait)
         with _edge_to(restarter, wait):
             await self._wait(key, wait)
 
@@ -111,7 +111,7 @@ class NameTable(dict[Any, Process]):
         """
         wait = _make_wait(key)
         with _edge_to(process, wait):
-            await process.wait_for_phase(wait)
+            await process.waits.next_phase_or_end_of(wait)
 
     async def _wait(self, key: Hashable, request: NameWait) -> None:
         requests = self.waiting.setdefault(key, {})
@@ -138,13 +138,13 @@ class NameTable(dict[Any, Process]):
         holder, restart = self.get(key), self.restarters.get(key)
         within = "" if waited is None else f" within {waited:g} s"
         if holder is not None:
-            done = "started" if holder.ending_reason is None else "ended"
+            done = "started" if holder.life.ending_reason is None else "ended"
             return NoProcess(key, f"{holder.path} has not {done}{within}")
         if restart is None:
             none = within and f"none was started{within}, "
             return NoProcess(key, f"{none}{NOT_STARTED}")
         restarter, delay = restart.supervisor, restart.at - trio.current_time()
-        if restarter.ending_reason is not None:
+        if restarter.life.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
         if delay > 0:
             due = f"{restart.path} starts again in {round(delay, 2):g} s"
@@ -439,7 +439,7 @@ def register(name: Name[A], process: Process) -> None:
     if holder is not None:
         raise AlreadyRegistered(name, Ref(holder))
     table[name.key] = process
-    process.release_name = partial(table.release, name.key)
+    process.watch(NameTable, lambda _: table.release(name.key))
     if table.waiting:
         table.wake(name.key)
 
@@ -492,18 +492,22 @@ def _make_wait(key: Hashable) -> NameWait:
 def _edge_to(callee: Process | None, wait: NameWait) -> Generator[None]:
     """Record that this task holds the loop of its actor and waits for the loop of `callee`."""
     caller, task = CURRENT.get(), current_task()
-    if caller is None or callee is None or not caller.held_by(task):
+    if caller is None or callee is None or not caller.waits.held_by(task):
         yield
         return
-    caller.begin_wait(task, callee, wait)
+    caller.waits.begin(task, callee.waits, wait)
     try:
         yield
     finally:
-        caller.end_wait(task, callee)
+        caller.waits.end(task, callee.waits)
 
 
 def _accepts_messages(process: Process | None) -> bool:
-    return process is not None and process.phase is Phase.RUNNING and process.ending_reason is None
+    return (
+        process is not None
+        and process.life.phase is Phase.RUNNING
+        and process.life.ending_reason is None
+    )
 
 
 async def _wait_for_actor(table: NameTable, key: Hashable, until: float = math.inf) -> Process:
@@ -532,7 +536,7 @@ async def _wait_for_actor(table: NameTable, key: Hashable, until: float = math.i
             await table.wait_for_change(key)
         elif _accepts_messages(process):
             return process
-        elif me is not None and find_cycle(me, process, task) is not None:
+        elif me is not None and find_cycle(me.waits, process.waits, task) is not None:
             # The actor's start or end waits for this task.
             return process
         else:

@@ -60,16 +60,16 @@ class Pending(Generic[R_co]):
             check_same_run(self._process, "result")
             task = request.client = trio.lowlevel.current_task()
             caller = CURRENT.get()
-            if request.deferred or (caller is not None and not caller.held_by(task)):
+            if request.deferred or (caller is not None and not caller.waits.held_by(task)):
                 caller = None
             if caller is not None:
-                refuse_cycle(caller, self._process, task, request)
-                caller.begin_wait(task, self._process, request)
+                refuse_cycle(caller.waits, self._process.waits, task, request)
+                caller.waits.begin(task, self._process.waits, request)
             try:
                 return cast("R_co", await request.reply(keep=True))
             finally:
                 if caller is not None:
-                    caller.end_wait(task, self._process)
+                    caller.waits.end(task, self._process.waits)
         await trio.lowlevel.checkpoint()
         return cast("R_co", request.result())
 

@@ -314,7 +314,7 @@ def _find_cycle(host: Task | None, address: Address[object]) -> tuple[str, ...] 
     except NoProcess:
         # The message itself raises this, or waits for the name.
         return None
-    return find_cycle(caller, process, host)
+    return find_cycle(caller.waits, process.waits, host)
 
 
 # -- in the thread

@@ -22,8 +22,9 @@ from trio.lowlevel import (
 )
 
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
+from .life import Phase
 from .mailbox import NOTHING_DROPPED, MailboxFull, WhenFull
-from .process import CURRENT, Phase, Process, logger, protect_methods
+from .process import CURRENT, Process, logger, protect_methods
 from .request import PendingRequest, Request, describe, message_name
 from .run_guard import check_same_run, wrong_run_error
 from .safe_repr import class_name
@@ -31,6 +32,7 @@ from .wait_cycles import (
     fail_calls_that_block,
     find_cycle,
     format_chain,
+    may_close,
     refuse_cycle,
     refuse_wait_for_own_end,
 )
@@ -102,23 +104,26 @@ class Address(Generic[A_co]):
         """
         await checkpoint_if_cancelled()
         process = self.process()
-        if not process.answers_calls:
+        if not process.work.answers_calls:
             raise _not_a_server_error(process, method)
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
-        if caller is None or not caller.held_by(task):
+        if caller is None or not caller.waits.held_by(task):
             request.origin = task
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_space(request)
             return cast("R", await request.reply())
-        refuse_cycle(caller, process, task, request, False)
-        caller.begin_wait(task, process, request)
+        waits, callee = caller.waits, process.waits
+        # An actor that is ending refuses the call at once: no cycle.
+        if may_close(waits, callee) and (waits is callee or process.life.ending_reason is None):
+            refuse_cycle(waits, callee, task, request)
+        waits.begin(task, callee, request)
         try:
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_space(request)
             return cast("R", await request.reply())
         finally:
-            caller.end_wait(task, process)
+            waits.end(task, callee)
 
     async def request(
         self,
@@ -146,7 +151,7 @@ class Address(Generic[A_co]):
             TypeError: `method` is no message, or the receiver is no Server.
         """
         process = self.process()
-        if not process.answers_calls:
+        if not process.work.answers_calls:
             raise _not_a_server_error(process, method)
         request = PendingRequest(message_name(method), args, kwargs, CURRENT.get(), True)
         if request.caller is None:
@@ -288,12 +293,14 @@ class Ref(Address[A_co]):
     @property
     def alive(self) -> bool:
         """Whether the actor accepts messages: started, and neither ending nor dead."""
-        return self._process.phase is Phase.RUNNING and self._process.ending_reason is None
+        return (
+            self._process.life.phase is Phase.RUNNING and self._process.life.ending_reason is None
+        )
 
     @property
     def reason(self) -> ExitReason | None:
         """Why the actor ended or is ending; None until `init` has failed or `run` has ended."""
-        return self._process.reason
+        return self._process.life.reason
 
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
         """Ask the actor to end; kill it when its grace is over (OTP: `gen_server:stop/3`).
@@ -348,10 +355,10 @@ class Ref(Address[A_co]):
         if process is caller:
             # If the actor was asked to stop and does not drain, it ends here.
             await checkpoint_if_cancelled()
-            refuse_wait_for_own_end(process, current_task())
-        elif caller is not None and process.ending_reason is not None:
-            fail_calls_that_block(process, caller, current_task())
-        if process.phase is Phase.DEAD:
+            refuse_wait_for_own_end(process.waits, current_task())
+        elif caller is not None and process.life.ending_reason is not None:
+            fail_calls_that_block(process.waits, caller.waits, current_task())
+        if process.life.phase is Phase.DEAD:
             # A checkpoint, so that a loop around `wait` lets other tasks run.
             await cancel_shielded_checkpoint()
         return await process.wait_dead()
@@ -363,7 +370,7 @@ class Ref(Address[A_co]):
         return hash(self._process)
 
     def __repr__(self) -> str:
-        return f"<Ref {self.path} incarnation {self.incarnation} {self._process.phase.value}>"
+        return f"<Ref {self.path} incarnation {self.incarnation} {self._process.life.phase.value}>"
 
 
 protect_methods(Address, Ref)
@@ -377,8 +384,9 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         ActorExited: the actor has ended or is ending.
         MailboxFull: the policy is REJECT.
     """
-    if process.ending_reason is not None:
-        raise ActorExited(process.path, process.ending_reason, f"a {verb} of {describe(message)}")
+    ending_reason = process.life.ending_reason
+    if ending_reason is not None:
+        raise ActorExited(process.path, ending_reason, f"a {verb} of {describe(message)}")
     mailbox = process.mailbox
     if mailbox._reader is None:
         # With a waiting reader, trio raises in another run. Without one, nothing else would.
@@ -451,7 +459,7 @@ async def _send(process: Process, message: object, verb: str) -> None:
         await cancel_shielded_checkpoint()
         return
     if not await _wait_for_space(process, message):
-        reason = process.reason or NO_PROCESS
+        reason = process.life.reason or NO_PROCESS
         raise ActorExited(process.path, reason, f"a {verb} of {describe(message)}")
 
 
@@ -462,9 +470,9 @@ async def _wait_for_space(process: Process, message: object) -> bool:
         MailboxFull: the receiver waits for this actor, and its mailbox has twice its capacity.
     """
     caller, task = CURRENT.get(), current_task()
-    if caller is None or not caller.held_by(task):
+    if caller is None or not caller.waits.held_by(task):
         return await process.mailbox.wait_for_space(message)
-    paths = find_cycle(caller, process, task)
+    paths = find_cycle(caller.waits, process.waits, task)
     if paths is not None:
         # A cycle of calls: the receiver cannot read its mailbox. OTP's cast would not wait for
         # space, so put the message in beyond the capacity.
@@ -475,8 +483,8 @@ async def _wait_for_space(process: Process, message: object) -> bool:
         if process is caller:
             raise MailboxFull(f"{full}, and the actor would wait for itself")
         raise MailboxFull(f"{full}, and would never empty: {format_chain(paths, 'waits for')}")
-    caller.begin_wait(task, process, None)
+    caller.waits.begin(task, process.waits, None)
     try:
         return await process.mailbox.wait_for_space(message)
     finally:
-        caller.end_wait(task, process)
+        caller.waits.end(task, process.waits)

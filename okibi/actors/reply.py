@@ -47,15 +47,9 @@ class Reply(Generic[R]):
         self._request = request
         self._token = trio.lowlevel.current_trio_token()
         request.deferred = True
-        client = request.client
-        caller = None if client is None else process.waiters.get(client)
-        if client is not None and caller is not None and caller.waits[client][1] is request:
-            # Any task may send the reply from now on, so this wait is no longer part of a cycle of
-            # calls.
-            caller.end_wait(client, process)
-        if process.deferred_calls is None:
-            process.deferred_calls = {}
-        process.deferred_calls[request] = None
+        # Any task may send the reply from now on: the wait is no longer part of a cycle of calls.
+        process.waits.end_wait_for(request)
+        process.work.defer(request)
 
     @property
     def wanted(self) -> bool:
@@ -112,5 +106,4 @@ def _fail_lost(process: Process, request: Request) -> None:
 def _forget_request(process: Process, request: Request) -> None:
     # The caller goes on, so a later crash must not be raised in that task.
     request.client = None
-    if process.deferred_calls is not None:
-        process.deferred_calls.pop(request, None)
+    process.work.forget(request)

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from .process import Phase, Process
+from .life import Phase
+from .process import Process
 from .request import PendingRequest
 from .timers import Notice
 
@@ -106,12 +107,12 @@ class ResultMonitor:
     def demonitor(self) -> None:
         """End the monitoring. A Result that waits in the mailbox is removed."""
         self._request.remove(self)
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         self._watcher.mailbox.remove_notices(self)
 
     def notify(self, value: object, error: BaseException | None) -> None:
         """Post the Result to the watcher."""
-        self._watcher.watchers.pop(self, None)
+        self._watcher.unwatch(self)
         if self._on_notify is not None:
             self._on_notify()
         self._watcher.mailbox.notify(Result(self._source, value, error, self))
@@ -137,8 +138,7 @@ def monitor_result(
     if not request.settled and not request.wanted:
         raise RuntimeError(f"{request} was abandoned: it has no result")
     monitor = ResultMonitor(watcher, request, source, on_notify)
-    if watcher.phase is not Phase.DEAD:
-        # When the watcher ends first, remove its monitor from the request.
-        watcher.watchers[monitor] = lambda _: monitor.demonitor()
+    if watcher.life.phase is not Phase.DEAD:
+        watcher.tie(monitor)
         request.add(monitor)
     return monitor

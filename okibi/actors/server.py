@@ -165,9 +165,7 @@ class Server(Actor):
             continuation: what `handle_continue` is given.
         """
         process = self._process
-        if process.continuations is None:
-            process.continuations = []
-        process.continuations.append(continuation)
+        process.work.add_continuation(continuation)
         if process.mailbox.has_reader:
             # Another task of the server called this; the loop waits for a message. Wake the loop.
             process.mailbox.post(make_wake_up())
@@ -210,7 +208,7 @@ class Server(Actor):
             RuntimeError: no call is being handled, or `reply_later` was called before for this
                 call.
         """
-        process, request = self._process, self._process.current
+        process, request = self._process, self._process.work.message
         if is_a(request, Request):
             if request.deferred:
                 # If the second Reply were lost, the caller would get ReplyLost.
@@ -261,7 +259,7 @@ class Server(Actor):
             RuntimeError: no call or cast is being handled. Sent values, timers and monitors have
                 no caller.
         """
-        process, request = self._process, self._process.current
+        process, request = self._process, self._process.work.message
         if is_a(request, Request):
             if request.event is not None:
                 return cast("CallingEvent", request.event)
@@ -277,26 +275,25 @@ class Server(Actor):
 
     async def run(self) -> None:
         process = self._process
-        process.record_outer_nurseries()
-        process.drains = self.when_stopped is WhenStopped.DRAIN
-        mailbox, clock = process.mailbox, current_clock()
+        process.waits.record_outer_nurseries()
+        mailbox, work, clock = process.mailbox, process.work, current_clock()
+        work.drain(self.when_stopped is WhenStopped.DRAIN)
         me: Any = self
         while True:
-            if process.continuations:
+            if work.continuations:
                 await self._run_continuations()
             message = await mailbox.receive()
             if message is DRAINED:
                 return
             if mailbox.idle_deadline != math.inf and not is_a(message, SystemMessage):
                 mailbox.idle_deadline = math.inf
-            process.current = message
-            process.current_since = clock.current_time()
-            if is_a(message, Request):
+            work.begin(message, clock.current_time())
+            if type(message) is Request or is_a(message, Request):
                 await self._handle_request(message)
             elif is_a(message, SystemMessage):
                 # While module `debug` inspects the server, another loop serves it. This loop stays
                 # as fast as it is.
-                process.current = None
+                work.finish()
                 if await message.perform(self):
                     return
             else:
@@ -304,15 +301,16 @@ class Server(Actor):
                 if handled is None:
                     raise not_async_error(self, "handle_info")
                 await handled
-            process.current = message = None
+            work.finish()
+            message = None
 
     async def _run_continuations(self) -> None:
         """Run `handle_continue` until no continuation is left."""
-        process = self._process
-        while process.continuations:
-            process.current = process.continuations.pop(0)
-            await require_awaitable(self.handle_continue(process.current), self, "handle_continue")
-            process.current = None
+        work = self._process.work
+        while work.continuations:
+            continuation = work.begin_continuation()
+            await require_awaitable(self.handle_continue(continuation), self, "handle_continue")
+            work.finish()
             await trio.lowlevel.checkpoint()
 
     async def _handle_request(self, request: Request) -> Exception | None:

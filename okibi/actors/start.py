@@ -10,7 +10,7 @@ from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 from .actor import Actor, attach
 from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
-from .names import Name, register
+from .names import Name, name_table, register
 from .process import CURRENT, Process
 from .ref import Ref
 from .safe_repr import shape
@@ -51,17 +51,19 @@ def spawn(
     policy = getattr(factory, "mailbox", None)
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
-    process = Process(path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised)
-    process.started_at, process.root = trio.current_time(), current_root_task()
+    process = Process(
+        path, incarnation, grace, Mailbox(policy), CURRENT.get(), not supervised,
+        trio.current_time(), current_root_task(),
+    )  # fmt: skip
     if name is not None:
         register(name, process)
-    process.factory = partial(_make, factory, process, None if name is None else name.actor)
+    make = partial(_make, factory, process, None if name is None else name.actor)
     try:
-        nursery.start_soon(process.live, name=path)
+        nursery.start_soon(process.live, make, name=path)
     except BaseException:
-        # The nursery is closed: release the name.
-        if process.release_name is not None:
-            process.release_name()
+        # The nursery is closed.
+        if name is not None:
+            name_table().release(name.key)
         raise
     return process
 

@@ -11,11 +11,11 @@ waiting actor to the actor that it waits for. A wait is an edge if both are true
                                        stopping the caller closes a cycle too.) A reply that was put
                                        off (`reply_later`) is no edge: any task may send it.
 
-A call closes a cycle if a path leads from the callee to the caller. Each process records its edges
-out (`waits`) and in (`waiters`). An actor without edges out, or without edges in, is in no cycle,
-so most calls need no search. Otherwise two searches alternate edge by edge: from the callee along
-`waits`, and from the caller along `waiters`. If either search ends, there is no cycle. The cost of
-a call is therefore the smaller of the two searches.
+A call closes a cycle if a path leads from the callee to the caller. Each actor records its edges
+out and in (`callees` and `callers` of its `Waits`). An actor without edges out, or without edges
+in, is in no cycle, so most calls need no search. Otherwise two searches alternate edge by edge:
+from the callee along `callees`, and from the caller along `callers`. If either search ends, there
+is no cycle. The cost of a call is therefore the smaller of the two searches.
 
 Rejected: an order of the actors in which a call from a lower to a higher number needs no search. A
 search without a cycle would have to renumber the actors that it passed, and an edge that ends early
@@ -38,19 +38,19 @@ from operator import is_
 from trio.lowlevel import Task
 
 from .exits import CallCycle, CallingSelf
-from .process import Process
 from .request import NameWait, Request
+from .waits import Waits
 
 # Paths at each end of a long cycle that an error message shows.
 _SHOWN = 4
 
 
-def find_cycle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] | None:
+def find_cycle(caller: Waits, callee: Waits, task: Task) -> tuple[str, ...] | None:
     """The paths of the cycle that would close if `task` of `caller` waited for `callee`.
 
     None if the wait can end. Blocked casts on the cycle are admitted to their mailboxes first.
     """
-    if not _may_close(caller, callee) or not caller.held_by(task):
+    if not may_close(caller, callee) or not caller.held_by(task):
         return None
     path = _find_path(callee, caller)
     while callee is not caller and path is not None and _admit_a_cast(callee, caller):
@@ -58,9 +58,7 @@ def find_cycle(caller: Process, callee: Process, task: Task) -> tuple[str, ...] 
     return None if path is None else (caller.path, *path)
 
 
-def refuse_cycle(
-    caller: Process, callee: Process, task: Task, request: Request, sent: bool = True
-) -> None:
+def refuse_cycle(caller: Waits, callee: Waits, task: Task, request: Request) -> None:
     """Raise if a call of `task` would never return.
 
     Args:
@@ -68,17 +66,11 @@ def refuse_cycle(
         callee: the receiver.
         task: the task of `caller` that will wait.
         request: the call.
-        sent: whether the callee already has the request. If not, a callee that is ending refuses
-            the request at once, so there is no cycle.
 
     Raises:
         CallingSelf: the actor would wait for itself.
         CallCycle: the actor would wait for an actor that waits for it.
     """
-    if not _may_close(caller, callee):
-        return
-    if callee is not caller and callee.ending_reason is not None and not sent:
-        return
     paths = find_cycle(caller, callee, task)
     while paths is not None and callee is not caller and _end_wait_for_name(callee, caller):
         paths = find_cycle(caller, callee, task)
@@ -97,71 +89,71 @@ def format_chain(paths: tuple[str, ...], verb: str) -> str:
     return f" {verb} ".join(paths)
 
 
-def _may_close(caller: Process, callee: Process) -> bool:
-    """Whether a search is needed."""
-    return callee is caller or bool(caller.waiters and callee.waits)
+def may_close(caller: Waits, callee: Waits) -> bool:
+    """Whether a search is needed before the caller waits for the callee."""
+    return callee is caller or bool(caller.callers and callee.callees)
 
 
 def _cycle_error(paths: tuple[str, ...], request: Request) -> CallCycle:
     return CallCycle(f"{format_chain(paths, 'calls')}: {request} would never return", paths)
 
 
-def fail_calls_that_block(ending: Process, waiter: Process, task: Task) -> None:
+def fail_calls_that_block(ending: Waits, waiter: Waits, task: Task) -> None:
     """Fail the earlier calls to `waiter` on which the end of `ending` depends.
 
     `task` of `waiter` will wait for that end. If `ending` drains or is shielded, it would wait for
     the reply to such a call until its grace is over, or for ever. The caller may be `ending` or an
     actor that `ending` waits for. Later calls are refused by `refuse_cycle`.
     """
-    if not ending.waits or not waiter.waiters or not waiter.held_by(task):
+    if not ending.callees or not waiter.callers or not waiter.held_by(task):
         return
     before = {ending: ending}
     reached = [ending]
     while reached:
-        process = reached.pop()
-        for waiting, (callee, request) in process.waits.items():
+        actor = reached.pop()
+        for waiting, (callee, request) in actor.callees.items():
             # A killed task is already awake and no longer waits.
             parked = callee.is_awaited_without_request_by(waiting) or (
                 request is not None and request.parked
             )
-            if not parked or not _is_edge(process, waiting):
+            if not parked or not _is_edge(actor, waiting):
                 continue
             if callee is not waiter:
                 if callee not in before:
-                    before[callee] = process
+                    before[callee] = actor
                     reached.append(callee)
             elif request is not None:
-                path = _trace(process, before)[::-1]
-                request.fail(_cycle_error((process.path, waiter.path, *path), request))
+                path = _trace(actor, before)[::-1]
+                request.fail(_cycle_error((actor.path, waiter.path, *path), request))
                 # If the caller is blocked by the full mailbox, this wakes it.
                 waiter.mailbox.remove_data(partial(is_, request))
 
 
-def refuse_wait_for_own_end(process: Process, task: Task) -> None:
+def refuse_wait_for_own_end(actor: Waits, task: Task) -> None:
     """Raise if `task` would wait for the end of its own actor.
 
     Raises:
         CallingSelf: the end of the actor would wait for this task.
     """
-    if process.held_by(task):
-        text = f"{process.path} waits for its own end, which would never come: raise Exit instead"
-        raise CallingSelf(text, (process.path, process.path))
+    if actor.held_by(task):
+        text = f"{actor.path} waits for its own end, which would never come: raise Exit instead"
+        raise CallingSelf(text, (actor.path, actor.path))
 
 
-def _find_path(start: Process, end: Process) -> tuple[str, ...] | None:
+def _find_path(start: Waits, end: Waits) -> tuple[str, ...] | None:
     """The paths from `start` to `end` along the waits; None if `end` is not reachable."""
     if start is end:
         return (start.path,)
     ahead, behind = {start: start}, {end: end}
     # zip stops at the first of the two searches that has no more edges.
     for pair in zip(_search_callees(ahead), _search_callers(behind), strict=False):
-        for process in pair:
-            if process in ahead and process in behind:
-                return (*_trace(process, ahead)[::-1], *_trace(process, behind)[1:])
+        for actor in pair:
+            if actor in ahead and actor in behind:
+                return (*_trace(actor, ahead)[::-1], *_trace(actor, behind)[1:])
     return None
 
 
-def _admit_a_cast(start: Process, end: Process) -> bool:
+def _admit_a_cast(start: Waits, end: Waits) -> bool:
     """Admit a blocked cast on a path from `start` to `end` to its mailbox; False if there is none.
 
     The cast found last goes first: its receiver is nearest to `end`.
@@ -175,7 +167,7 @@ def _admit_a_cast(start: Process, end: Process) -> bool:
     )
 
 
-def _end_wait_for_name(start: Process, end: Process) -> bool:
+def _end_wait_for_name(start: Waits, end: Waits) -> bool:
     """Fail a wait for a name on a path from `start` to `end`; False if there is none."""
     for waiting, _, callee, request in [*_search_edges(start)]:
         if not isinstance(request, NameWait):
@@ -187,56 +179,56 @@ def _end_wait_for_name(start: Process, end: Process) -> bool:
     return False
 
 
-def _search_edges(start: Process) -> Iterator[tuple[Process, Task, Process, Request | None]]:
+def _search_edges(start: Waits) -> Iterator[tuple[Waits, Task, Waits, Request | None]]:
     """Yield all edges that lead on from `start`, breadth first: who waits, for whom, with what."""
     reached, seen = [start], {start}
-    for process in reached:
-        for task, (callee, request) in process.waits.items():
-            if not _is_edge(process, task):
+    for actor in reached:
+        for task, (callee, request) in actor.callees.items():
+            if not _is_edge(actor, task):
                 continue
-            yield process, task, callee, request
+            yield actor, task, callee, request
             if callee not in seen:
                 seen.add(callee)
                 reached.append(callee)
 
 
-def _search_callees(found: dict[Process, Process]) -> Iterator[Process]:
-    """Search breadth first along `waits`, one edge per step.
+def _search_callees(found: dict[Waits, Waits]) -> Iterator[Waits]:
+    """Search breadth first along `callees`, one edge per step.
 
-    `found` maps each process to its predecessor.
+    `found` maps each actor to its predecessor.
     """
     queue = list(found)
-    for process in queue:
-        for task, (callee, _) in process.waits.items():
-            if callee not in found and _is_edge(process, task):
-                found[callee] = process
+    for actor in queue:
+        for task, (callee, _) in actor.callees.items():
+            if callee not in found and _is_edge(actor, task):
+                found[callee] = actor
                 queue.append(callee)
             yield callee
 
 
-def _search_callers(found: dict[Process, Process]) -> Iterator[Process]:
-    """Search breadth first along `waiters`; otherwise as `_search_callees`."""
+def _search_callers(found: dict[Waits, Waits]) -> Iterator[Waits]:
+    """Search breadth first along `callers`; otherwise as `_search_callees`."""
     queue = list(found)
-    for process in queue:
-        for task, caller in process.waiters.items():
+    for actor in queue:
+        for task, caller in actor.callers.items():
             if caller not in found and _is_edge(caller, task):
-                found[caller] = process
+                found[caller] = actor
                 queue.append(caller)
             yield caller
 
 
-def _trace(process: Process, links: dict[Process, Process]) -> list[str]:
-    """The paths from a process along the links, up to the process that links to itself."""
-    paths = [process.path]
-    while links[process] is not process:
-        process = links[process]
-        paths.append(process.path)
+def _trace(actor: Waits, links: dict[Waits, Waits]) -> list[str]:
+    """The paths from a actor along the links, up to the actor that links to itself."""
+    paths = [actor.path]
+    while links[actor] is not actor:
+        actor = links[actor]
+        paths.append(actor.path)
     return paths
 
 
-def _is_edge(caller: Process, task: Task) -> bool:
+def _is_edge(caller: Waits, task: Task) -> bool:
     """Whether a wait still holds the caller's loop, and still needs the callee's loop."""
-    callee, request = caller.waits[task]
+    callee, request = caller.callees[task]
     needed = callee.is_awaited_without_request_by(task) if request is None else request.waited_for
     # `nursery.start` may have moved the task to a nursery around the loop meanwhile.
     return needed and caller.held_by(task)

@@ -166,7 +166,7 @@ class ApplicationMaster(Parent):
     async def handle_info(self, message: object) -> None:
         if isinstance(message, ChildEnded):
             self._children.detach(self._place)
-            raise Exit(message.process.reason or SHUTDOWN)
+            raise Exit(message.process.life.reason or SHUTDOWN)
         await super().handle_info(message)
 
     async def stop_children(self) -> None:
@@ -301,7 +301,7 @@ class ApplicationController(Parent):
         if place is None:
             return None
         self._children.detach(place)
-        application, reason = self._running[place], message.process.reason or SHUTDOWN
+        application, reason = self._running[place], message.process.life.reason or SHUTDOWN
         self._forget(place)
         if ends_all(application.kind, reason):
             raise ApplicationEnded(application, reason)

@@ -24,6 +24,7 @@ from ..actors import (
     crashed,
     logs,
 )
+from ..actors.life import Phase
 from ..actors.names import (
     ExpectedRestart,
     announce_wait,
@@ -31,7 +32,7 @@ from ..actors.names import (
     expect_no_restart,
     expect_restart,
 )
-from ..actors.process import Phase, Process
+from ..actors.process import Process
 from ..actors.safe_repr import class_name, short_repr, traceback_of
 from ..actors.start import GRACE, spawn
 from ..actors.wait_cycles import fail_calls_that_block
@@ -121,7 +122,7 @@ class Place:
 
         The delay before the start, and `init`, are no running time.
         """
-        if not process.start_failed and trio.current_time() - self.began > period:
+        if not process.life.start_failed and trio.current_time() - self.began > period:
             self.delay = None
 
     def note_crash(self, error: BaseException | None) -> None:
@@ -265,7 +266,7 @@ class Children:
         # The places whose names `actors.names` expects to be registered again.
         self._expected_places: set[Place] = set()
         # The watcher of the supervisor's own parent runs first: it may expect the same names.
-        owner.watchers[self] = self._owner_ended
+        owner.watch(self, self._owner_ended)
 
     # -- start
 
@@ -309,7 +310,7 @@ class Children:
         """Kill a child whose `init` takes too long, and wait for the end of the child."""
         from ..actors.frames import line_of
 
-        name, line = awaited_name(process), line_of(process.task, _HERE)
+        name, line = awaited_name(process), line_of(process.waits.task, _HERE)
         wait = f", in the wait for the name {short_repr(name)}" if name is not None else ""
         self.kill(process)
         await self.wait_ended(place)
@@ -341,7 +342,7 @@ class Children:
         place.process = process
         self.by_process[process] = place
         # One callable for all children, instead of a bound method for each.
-        process.watchers[self] = self
+        process.watch(self, self)
         return process
 
     def expect_names(self, place: Place) -> None:
@@ -406,25 +407,25 @@ class Children:
             # When children stop together, most of them end while the supervisor waits for another.
             self._stop_durations[process] = trio.current_time() - self._stop_times[process]
         else:
-            if self._period is not None and self._owner.ending_reason is None:
+            if self._period is not None and self._owner.life.ending_reason is None:
                 self._shorten_repeat(place, process)
-            if not process.start_failed and not place.temporary:
-                self._ended_by_itself(place, process.reason or NORMAL)
+            if not process.life.start_failed and not place.temporary:
+                self._ended_by_itself(place, process.life.reason or NORMAL)
         self._owner.mailbox.post(ChildEnded(process))
 
     def _ended_by_itself(self, place: Place, reason: ExitReason) -> None:
         """Announce whether the names will return, before the supervisor handles the message."""
-        if should_restart(place.spec.restart, reason) and self._owner.ending_reason is None:
+        if should_restart(place.spec.restart, reason) and self._owner.life.ending_reason is None:
             self.expect_names(place)
         else:
             self.stop_expecting_names(place)
 
     def _shorten_repeat(self, place: Place, process: Process) -> None:
         """If a crash repeats the one before, leave the report to the supervisor: one line."""
-        error = None if process.reason is None else process.reason.error
+        error = None if process.life.reason is None else process.life.reason.error
         place.note_crash(error)
         if place.repeats and error is not None:
-            process.reported_elsewhere = True
+            process.life.report_elsewhere()
             # Imported here: a start does not need it.
             from ..actors.empty_frames import empty_frames
 
@@ -452,7 +453,7 @@ class Children:
             process.kill()
         else:
             process.stop()
-        fail_calls_that_block(process, self._owner, trio.lowlevel.current_task())
+        fail_calls_that_block(process.waits, self._owner.waits, trio.lowlevel.current_task())
 
     def kill(self, process: Process) -> None:
         """Kill a child, without waiting."""
@@ -487,7 +488,7 @@ class Children:
         """Report how a child stopped, or how its stop goes."""
         now = trio.current_time()
         seconds = self._stop_durations.get(process, now - self._stop_times.get(process, now))
-        reason = process.reason if _is_dead(process) else None
+        reason = process.life.reason if _is_dead(process) else None
         # A killed supervisor kills its children at once: the children did nothing wrong.
         killed = reason is not None and reason.kind == "killed" and not self._owner_was_killed()
         return Stopped(
@@ -505,7 +506,7 @@ class Children:
     def _log_stuck(self, process: Process) -> None:
         from ..actors.frames import line_of
 
-        line = line_of(process.task, _HERE) or "an unknown line"
+        line = line_of(process.waits.task, _HERE) or "an unknown line"
         self._stuck_lines[process] = line
         logger.warning(
             "%s has not ended %g s after a kill: it is at %s; the supervisor keeps waiting",
@@ -522,8 +523,9 @@ def find_stop_report(process: Process) -> StopReport | None:
     )
     if report is not None:
         return report()
-    return process.stop_report if isinstance(process.stop_report, StopReport) else None
+    left = process.life.stop_report
+    return left if isinstance(left, StopReport) else None
 
 
 def _is_dead(process: Process) -> bool:
-    return process.phase is Phase.DEAD
+    return process.life.phase is Phase.DEAD

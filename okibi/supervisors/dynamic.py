@@ -30,7 +30,8 @@ import attrs
 import trio
 
 from ..actors import SHUTDOWN, Actor, Ref, StartError
-from ..actors.process import Phase, Process
+from ..actors.life import Phase
+from ..actors.process import Process
 from ..actors.start import factory_name
 from .admin import (
     ChildInfo,
@@ -342,7 +343,7 @@ class DynamicSupervisor(Restarter):
     # -- restarts
 
     async def _handle_child_end(self, place: Place, process: Process) -> None:
-        reason = process.reason or SHUTDOWN
+        reason = process.life.reason or SHUTDOWN
         self._children.detach(place)
         if not should_restart(place.spec.restart, reason):
             self._forget(place)
@@ -377,4 +378,4 @@ class DynamicSupervisor(Restarter):
 
 
 def _is_dead_ref(child: object) -> bool:
-    return isinstance(child, Ref) and child.process().phase is Phase.DEAD
+    return isinstance(child, Ref) and child.process().life.phase is Phase.DEAD

@@ -68,8 +68,7 @@ class Parent(Server):
         errors: list[BaseException] = []
         self._stop_scope = trio.CancelScope()
         self._stop_results = []
-        self._process.on_kill = self._kill_children
-        self._process.on_grace = self._set_stop_deadline
+        self._process.scopes.call_back(self._kill_children, self._set_stop_deadline)
         async with trio.open_nursery() as nursery:
             self._children = self._make_children(nursery)
             try:
@@ -119,9 +118,7 @@ class Parent(Server):
 
         Otherwise a child whose `terminate` calls the supervisor would wait for itself.
         """
-        process = self._process
-        if process.ending_reason is None:
-            process.ending_reason = reason_for(error, killed=False, asked=None)
+        self._process.life.refuse_messages(reason_for(error, killed=False, asked=None))
 
     async def _stop_all(self) -> None:
         """Stop all children in order; when the supervisor's grace period is over, kill the rest."""
@@ -138,7 +135,7 @@ class Parent(Server):
                 for place in reversed([*self._children.by_process.values()]):
                     self._record_stop(await self._children.wait_ended(place))
         self._stop_ended = trio.current_time()
-        self._process.stop_report = self._build_stop_report()
+        self._process.life.leave_stop_report(self._build_stop_report())
         if any(stopped.problem() for stopped in self._stop_results):
             logger.warning("%s", self._build_stop_report())
 

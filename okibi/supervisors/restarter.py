@@ -102,7 +102,11 @@ class Restarter(Parent):
         elif is_a(message, Recovered):
             place = message.place
             process = place.process
-            if place.starts == message.starts and process is not None and process.reason is None:
+            if (
+                place.starts == message.starts
+                and process is not None
+                and process.life.reason is None
+            ):
                 place.delay = None  # the next end begins a new row
                 logger.warning(
                     "%s/%s runs again, %.0f s after its first end",

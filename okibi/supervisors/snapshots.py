@@ -21,7 +21,8 @@ import trio
 
 from ..actors import Actor, Address, Ref
 from ..actors.exits import is_a
-from ..actors.process import CURRENT, Phase, Process
+from ..actors.life import Phase
+from ..actors.process import CURRENT, Process
 from ..actors.request import Request
 from ..actors.safe_repr import describe_value
 from .child_place import Place
@@ -152,27 +153,30 @@ def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float
     # Imported here, as in `_show_current`: a cold start does not need the module.
     from ..actors.frames import line_of
 
-    actor, message, mail = process.actor, process.current, process.mailbox.statistics()
-    shown, reason = ("", "") if message is process.ending_reason is None else _show_current(process)
-    alive = process.phase is not Phase.DEAD
+    actor, message, mail = process.actor, process.work.message, process.mailbox.statistics()
+    shown, reason = (
+        ("", "") if message is process.life.ending_reason is None else _show_current(process)
+    )
+    alive = process.life.phase is not Phase.DEAD
     # An actor with `make_receiver` waits for messages in a line of user code.
-    waits = process.task is not None and process.mailbox._reader is process.task
+    task = process.waits.task
+    waits = task is not None and process.mailbox._reader is task
     return Snapshot(
         process.path,
         type(actor).__name__ if isinstance(actor, Actor) else "",
-        process.phase.value,
+        process.life.phase.value,
         process.incarnation,
         mail.length + mail.control,
         children,
         reason=reason,
-        suspended=process.debug is not None and process.debug.suspended,
+        suspended=process.work.debug is not None and process.work.debug.suspended,
         peak=mail.peak,
         callers=_count_callers(process),
         recent_restarts=_count_recent_restarts(actor, now),
         age=now - process.started_at,
         message=shown,
-        message_age=0.0 if message is None else now - process.current_since,
-        line=line_of(process.task, _HERE) if alive and not waits else "",
+        message_age=0.0 if message is None else now - process.work.since,
+        line=line_of(task, _HERE) if alive and not waits else "",
     )
 
 
@@ -180,7 +184,7 @@ def _show_current(process: Process) -> tuple[str, str]:
     """Return the current message and the exit reason, redacted."""
     from ..actors.status import show
 
-    shown = show(process.actor, process.current, reason=process.ending_reason)
+    shown = show(process.actor, process.work.message, reason=process.life.ending_reason)
     return shown["message"], shown["reason"]
 
 
@@ -201,7 +205,7 @@ def _count_callers(process: Process) -> int:
     mailbox = process.mailbox
     # Copies: in another thread, the event loop may change the collections meanwhile.
     queued = (*tuple(mailbox.data), *tuple((mailbox.blocked_senders or {}).values()))
-    waiting = (process.current, *tuple(process.deferred_calls or ()), *queued)
+    waiting = (process.work.message, *tuple(process.work.deferred_calls or ()), *queued)
     # A set: the current request may also be among the deferred ones.
     requests = {message for message in waiting if is_a(message, Request)}
     return sum(request.waited_for for request in requests)

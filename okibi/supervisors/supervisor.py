@@ -307,7 +307,7 @@ class Supervisor(Restarter):
         await self._perform(decide_restart(self.spec.strategy, views, place.id, self._restarts))
 
     async def _handle_child_end(self, place: Place, process: Process) -> None:
-        reason = process.reason or SHUTDOWN
+        reason = process.life.reason or SHUTDOWN
         self._children.detach(place)
         if not place.spec.significant and not should_restart(place.spec.restart, reason):
             # A shortcut: for most temporary children the siblings do not matter.

@@ -23,7 +23,8 @@ import trio
 from outcome import Outcome
 
 from ..actors import Address, Pending, Refusal
-from ..actors.process import Phase, Process
+from ..actors.life import Phase
+from ..actors.process import Process
 from ..actors.safe_repr import describe_value, shape
 from .any_supervisor_spec import is_number
 from .tasks import Task, TaskSupervisor, call_async
@@ -307,10 +308,10 @@ class TaskStream(Generic[T, R]):
                 self._timed_out = self._timed_out or item
             self._task_ended.set()
 
-        if process.phase is Phase.DEAD:
+        if process.life.phase is Phase.DEAD:
             on_end(process)
         else:
-            process.watchers[item] = on_end
+            process.watch(item, on_end)
 
     # -- stop
 

@@ -37,7 +37,8 @@ from outcome import Error, Outcome, Value
 
 from ..actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from ..actors.exits import crash_in, is_a
-from ..actors.process import CURRENT, Phase, Process
+from ..actors.life import Phase
+from ..actors.process import CURRENT, Process
 from ..actors.request import PendingRequest, Request
 from ..actors.results import ResultMonitor, monitor_result
 from ..actors.run_guard import check_same_run
@@ -108,11 +109,11 @@ class TaskActor(Actor):
         self._request = request
 
     async def init(self) -> None:
-        self._process.reported_elsewhere = True
+        self._process.life.report_elsewhere()
 
     async def run(self) -> None:
-        request, process = self._request, self._process
-        process.current, process.current_since = request, trio.current_time()
+        request = self._request
+        self._process.work.begin(request, trio.current_time())
         try:
             value = await call_async(self._function, *request.args, **request.kwargs)
         except Exception as error:
@@ -258,7 +259,7 @@ class Task(Generic[R_co]):
             None if this stop ended the task. Otherwise the outcome: the function returned or
             raised, gave an exit reason other than SHUTDOWN, or was killed by another actor.
         """
-        ending = self._process.reason is not None or self._process.deadline() == -math.inf
+        ending = self._process.life.reason is not None or self._process.deadline() == -math.inf
         ended_by_another = ending and not self._end_requested
         self.stop(grace=grace)
         reason = await self.ref.wait()
@@ -268,10 +269,10 @@ class Task(Generic[R_co]):
         return None if shut_down else outcome
 
     def __del__(self) -> None:
-        process = self._process
-        process.reported_elsewhere = False
-        reason = process.reason
-        if process.phase is not Phase.DEAD or self._outcome_taken or reason is None or reason.quiet:
+        life = self._process.life
+        life.report_elsewhere(False)
+        reason = life.reason
+        if life.phase is not Phase.DEAD or self._outcome_taken or reason is None or reason.quiet:
             return
         if reason.error is None and self._end_requested:
             return
@@ -341,7 +342,7 @@ class TaskSupervisor(DynamicSupervisor):
         Raises:
             MaxChildren: `max_children` is reached.
         """
-        current = self._process.current
+        current = self._process.work.message
         call = current if isinstance(current, Request) else None
         if call is not None and call.abandoned:
             return NO_REPLY

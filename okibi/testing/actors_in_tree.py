@@ -42,8 +42,8 @@ def find_place(root: Process, actor: ActorInTree) -> TreePlace:
             function has ended.
         TypeError: `actor` is none of these.
     """
-    if root.reason is not None:
-        raise LookupError(f"no actor {actor!r}: the function has ended ({root.reason})")
+    if root.life.reason is not None:
+        raise LookupError(f"no actor {actor!r}: the function has ended ({root.life.reason})")
     places = list(list_places(root))
     if isinstance(actor, str):
         ending = actor if actor.startswith("/") else f"/{actor}"

@@ -16,7 +16,8 @@ import trio
 
 from ..actors import StartError
 from ..actors.exits import ExitReason, is_a
-from ..actors.process import Phase, Process
+from ..actors.life import Phase
+from ..actors.process import Process
 from ..actors.start import spawn
 from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
@@ -188,14 +189,14 @@ class FunctionEngine:
         starting = [
             path
             for path, place in places
-            if place.process is not None and place.process.phase is Phase.STARTING
+            if place.process is not None and place.process.life.phase is Phase.STARTING
         ]
         return [self.root.path, *starting][-1]
 
     async def stop(self) -> None:
         """Stop the tree, and answer the invocations in flight."""
         self._watching.cancel()
-        if self.root.phase is Phase.DEAD:
+        if self.root.life.phase is Phase.DEAD:
             self._note_end_of_root()
         self._serving, self._stopping = False, True
         for lane in self._lanes:
@@ -226,7 +227,7 @@ class FunctionEngine:
             self._note_end_of_root()
 
     def _note_end_of_root(self) -> None:
-        reason = self.root.reason
+        reason = self.root.life.reason
         error = None if reason is None else reason.error
         self._end_with(self._exit_reason or f"its tree has ended: {reason}", error)
 

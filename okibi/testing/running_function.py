@@ -12,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from ..actors import Ref
-from ..actors.process import Phase
+from ..actors.life import Phase
 from ..local.invocation import Invocation, check_headers, new_request_id
 from ..local.settings import FunctionSettings
 from ..local.streaming import ResponseStream
@@ -176,7 +176,7 @@ class RunningFunction:
         while True:
             found = find_place(self._engine.root, actor)
             process = found.place.process
-            if found.restarts >= times and process and process.phase is Phase.RUNNING:
+            if found.restarts >= times and process and process.life.phase is Phase.RUNNING:
                 return Ref(process)
             if trio.current_time() >= until:
                 raise TimeoutError(

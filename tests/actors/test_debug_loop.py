@@ -193,7 +193,7 @@ async def test_failing_standard_output_ends_the_trace_not_the_server(
     assert await clerk.call(Clerk.note, "again") == 2
 
     assert caplog.messages == ["/clerk: trace ended, standard output failed: closed"]
-    assert clerk.process().debug is None
+    assert clerk.process().work.debug is None
     await stop(clerk)
 
 
@@ -219,7 +219,7 @@ async def test_a_log_keeps_the_last_events_with_their_times(
     assert await debug.log(clerk, 1) == events
     assert await debug.log(clerk, 0) == events[2:]
     assert await debug.log(clerk) == ()
-    assert clerk.process().debug is None
+    assert clerk.process().work.debug is None
     await stop(clerk)
 
 
@@ -238,7 +238,7 @@ async def test_the_last_event_of_a_server_is_its_end(
             async with trio.open_nursery() as nursery:
                 clerk = await start(nursery, Clerk)
                 await debug.log(clerk, 1)
-                looked: Any = clerk.process().debug
+                looked: Any = clerk.process().work.debug
                 await clerk.cast(method)
                 await clerk.wait()
                 scope.cancel()
@@ -272,5 +272,5 @@ async def test_statistics_count_messages_in_and_replies_out(
     assert await debug.statistics(clerk) == debug.Statistics(1.0, 5, 2)
     assert await debug.statistics(clerk, on=False) == debug.Statistics(1.0, 5, 2)
     assert await debug.statistics(clerk) is None
-    assert clerk.process().debug is None
+    assert clerk.process().work.debug is None
     await stop(clerk)

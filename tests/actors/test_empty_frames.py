@@ -145,8 +145,8 @@ async def test_a_ref_of_a_crashed_actor_does_not_keep_its_state(
     process, held = await crash(nursery, kind, method)
     await wait_all_tasks_blocked()
 
-    assert process.reason is not None
-    assert process.reason.error is not None
+    assert process.life.reason is not None
+    assert process.life.reason.error is not None
     assert held() is None
 
 
@@ -169,9 +169,9 @@ async def test_the_traceback_of_a_crash_keeps_functions_and_lines(
 ) -> None:
     process, _ = await crash(nursery, Holder, Holder.in_another)
 
-    assert process.reason is not None
-    assert process.reason.error is not None
-    told = "".join(traceback.format_exception(process.reason.error))
+    assert process.life.reason is not None
+    assert process.life.reason.error is not None
+    told = "".join(traceback.format_exception(process.life.reason.error))
     assert "in in_another\n    raise KeyError(cache is None)" in told
     assert 'in in_another\n    raise ValueError("second") from kept' in told
     logged = [line for line in caplog.text.splitlines() if line.strip(" ^")]

@@ -155,7 +155,7 @@ class Scene:
         assert not any((name_table(), registry.members, registry.joins, registry.monitors))
         if self.desk is not None:
             process = self.desk.process()
-            left = (process.waits, process.watchers, process.watching, process.deferred_calls)
+            left = (process.waits.callees, process.watchers, process.work.deferred_calls)
             assert not any(left)
             assert process.mailbox.statistics()[:2] == (0, 0)
 

@@ -44,7 +44,7 @@ async def line_of_actor(body: Callable[[Body], Awaitable[object]], *also: str) -
     async with trio.open_nursery() as nursery:
         ref = await start(nursery, lambda: Body(body))
         await wait_all_tasks_blocked()
-        place = line_of(ref.process().task, *also)
+        place = line_of(ref.process().waits.task, *also)
         ref.kill()
     return place
 
@@ -88,11 +88,11 @@ async def test_the_running_task_is_at_the_line_that_asks(nursery: trio.Nursery) 
     places: list[str] = []
 
     async def looking(body: Body) -> None:
-        places.append(line_of(body.ref.process().task))
+        places.append(line_of(body.ref.process().waits.task))
 
     await line_of_actor(looking)
 
-    assert source_line(places[0]) == "places.append(line_of(body.ref.process().task))"
+    assert source_line(places[0]) == "places.append(line_of(body.ref.process().waits.task))"
 
 
 async def test_another_thread_finds_the_line_that_blocks_the_loop() -> None:
@@ -100,7 +100,7 @@ async def test_another_thread_finds_the_line_that_blocks_the_loop() -> None:
 
     async def stuck(body: Body) -> None:
         with ThreadPoolExecutor() as pool:
-            places.append(pool.submit(line_of, body.ref.process().task).result())
+            places.append(pool.submit(line_of, body.ref.process().waits.task).result())
 
     await line_of_actor(stuck)
 
@@ -127,7 +127,7 @@ async def test_the_stack_of_a_task_has_the_users_lines_only() -> None:
         ref = await start(nursery, lambda: Body(sleeping))
         bare = await start(nursery, Echo)
         await wait_all_tasks_blocked()
-        stack, bare_stack = ("".join(format_task(r.process().task)[0]) for r in (ref, bare))
+        stack, bare_stack = ("".join(format_task(r.process().waits.task)[0]) for r in (ref, bare))
         ref.kill()
         bare.kill()
 
@@ -153,7 +153,7 @@ async def test_runs_finds_a_function_on_the_stack_of_a_task(kind: str) -> None:
     async with trio.open_nursery() as nursery:
         ref: Ref[Body] = await start(nursery, lambda: Body(bodies[kind]))
         await wait_all_tasks_blocked()
-        found = runs(ref.process().task, inner)
+        found = runs(ref.process().waits.task, inner)
         ref.kill()
 
     assert found is (kind != "not")

@@ -53,7 +53,7 @@ async def test_an_actor_with_an_open_scope_ends_for_callers_and_monitors(
     told: list[Process] = []
     async with trio.open_nursery() as nursery:
         process = spawn(nursery, made, path="/counter", name=COUNTER, supervised=True)
-        process.watchers["test"] = told.append
+        process.watch("test", told.append)
         await wait_started(process, 1)
         ref: Ref[Counter] = Ref(process)
         assert await ref.call(Counter.first) == 1

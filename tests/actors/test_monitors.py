@@ -119,7 +119,7 @@ async def test_demonitor_leaves_other_monitors(nursery: trio.Nursery) -> None:
 
     first.demonitor()
     first.demonitor()
-    assert list(watcher.process().watching) == [second]
+    assert list(watcher.process().watchers) == [second]
     mortal.kill()
     await wait_all_tasks_blocked()
 

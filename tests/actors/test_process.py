@@ -28,7 +28,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.process import Phase
+from okibi.actors.life import Phase
 from tests.garbage import no_collector
 
 
@@ -247,18 +247,18 @@ async def test_the_phases_follow_each_other_in_order() -> None:
 
     class Watched(Actor):
         async def init(self) -> None:
-            phases.append(self._process.phase)
+            phases.append(self._process.life.phase)
 
         async def run(self) -> None:
-            phases.append(self._process.phase)
+            phases.append(self._process.life.phase)
 
         async def terminate(self, reason: ExitReason) -> None:
-            phases.append(self._process.phase)
+            phases.append(self._process.life.phase)
 
     async with trio.open_nursery() as nursery:
         ref = await start(nursery, Watched)
         await ref.wait()
-        phases.append(ref.process().phase)
+        phases.append(ref.process().life.phase)
 
     assert phases == [Phase.STARTING, Phase.RUNNING, Phase.DYING, Phase.DEAD]
 

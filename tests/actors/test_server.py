@@ -461,7 +461,7 @@ async def test_when_stopped_may_be_a_field_or_a_property(
     for make in (lambda: Patient(WhenStopped.DRAIN), Undecided):
         ref = await start(nursery, make)
         await wait_all_tasks_blocked()
-        assert ref._process.drains
+        assert ref._process.work.drains
         await stop(ref)
 
 

@@ -175,7 +175,7 @@ async def test_all_actors_serve_on_after_a_refused_cycle(peers: None) -> None:
         "/b answers",
         "/c answers",
     ]
-    assert [name(key).process().waits for key in "abc"] == [{}, {}, {}]
+    assert [name(key).process().waits.callees for key in "abc"] == [{}, {}, {}]
 
 
 async def test_a_task_beside_the_loop_closes_no_cycle(peers: None) -> None:
@@ -237,7 +237,7 @@ async def test_a_cycle_of_casts_between_full_mailboxes_goes_on(
     states = [await debug.get_state(relay) for relay in relays]
     assert [state["passed"] for state in states] == [20 * size] * size
     assert max(relay.mailbox_statistics.peak for relay in relays) == 2
-    assert [relay.process().waits for relay in relays] == [{}] * size
+    assert [relay.process().waits.callees for relay in relays] == [{}] * size
 
 
 @attrs.define(eq=False)

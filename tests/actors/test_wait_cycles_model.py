@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.lowlevel import Task
 
-from okibi.actors import MailboxPolicy, Reply, wait_cycles
+from okibi.actors import MailboxPolicy, wait_cycles
 from okibi.actors.mailbox import Mailbox
-from okibi.actors.process import Process
 from okibi.actors.request import Request
+from okibi.actors.waits import Waits
 from tests.profiles import examples
 
 
@@ -68,19 +68,19 @@ class OneNursery:
     parent_task: OneTask
 
 
-def actor(path: str) -> Process:
+def actor(path: str) -> Waits:
     # At twice its capacity, so a blocked cast is an edge like any other wait.
     mailbox = Mailbox(MailboxPolicy(capacity=1))
     mailbox.data = deque(["a message", "another"])
-    process = Process(path, 1, 0, mailbox)
+    waits = Waits(path, mailbox)
     task = OneTask()
     task.child_nurseries.append(OneNursery(task))
-    process.task = cast("Task", task)
-    process.record_outer_nurseries()
-    return process
+    waits.begin_loop(cast("Task", task))
+    waits.record_outer_nurseries()
+    return waits
 
 
-def begin(wait: Wait, actors: list[Process], replies: list[Reply[Any]]) -> None:
+def begin(wait: Wait, actors: list[Waits]) -> None:
     caller, callee = actors[wait.caller], actors[wait.callee]
     own: Any = caller.task
     around = own.child_nurseries[0]
@@ -89,7 +89,7 @@ def begin(wait: Wait, actors: list[Process], replies: list[Reply[Any]]) -> None:
     request = Request("ask", (), {}, None, True, task)
     cast_ = wait.how in (How.IN_LINE, How.LET_IN)
     if caller.held_by(task):
-        caller.begin_wait(task, callee, None if cast_ else request)
+        caller.begin(task, callee, None if cast_ else request)
     if wait.where is Where.MOVED:
         task.parent_nursery = around
     if wait.how is How.ANSWERED:
@@ -97,7 +97,7 @@ def begin(wait: Wait, actors: list[Process], replies: list[Reply[Any]]) -> None:
     elif wait.how is How.ABANDONED:
         request.abandon()
     elif wait.how is How.PUT_OFF:
-        replies.append(Reply(callee, request))
+        callee.end_wait_for(request)
     elif wait.how is How.IN_LINE:
         callee.mailbox.blocked_senders = callee.mailbox.blocked_senders or OrderedDict()
         callee.mailbox.blocked_senders[task] = "cast"
@@ -135,9 +135,8 @@ def test_a_cycle_is_found_if_and_only_if_a_path_leads_back(
 
     async def main() -> None:
         actors = [actor(f"/{number}") for number in range(count)]
-        replies: list[Reply[Any]] = []
         for wait in given_waits:
-            begin(wait, actors, replies)
+            begin(wait, actors)
         edges = {
             (wait.caller, wait.callee)
             for wait in given_waits
@@ -155,10 +154,8 @@ def test_a_cycle_is_found_if_and_only_if_a_path_leads_back(
             assert set(pairwise(numbers[1:])) <= edges
             assert len(set(numbers)) == len(numbers) - 1
         else:
-            ahead = sum(len(actors[each].waits) for each in reached(callee, edges))
-            behind = sum(len(actors[each].waiters) for each in reached(caller, back))
+            ahead = sum(len(actors[each].callees) for each in reached(callee, edges))
+            behind = sum(len(actors[each].callers) for each in reached(caller, back))
             assert looks.call_count <= 2 * min(ahead, behind) + 1
-        for reply in replies:
-            reply.send(None)
 
     trio.run(main)

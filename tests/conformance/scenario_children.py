@@ -84,14 +84,14 @@ class ScenarioRecord:
         self.refs[label.rstrip("0123456789")] = ref
 
         def log_end(_: Process) -> None:
-            assert process.reason is not None
-            if process.start_failed:
+            assert process.life.reason is not None
+            if process.life.start_failed:
                 return  # the starter gets the error
-            end = f"{label} {format_reason(process.reason)}"
+            end = f"{label} {format_reason(process.life.reason)}"
             if self.last_lines.get(process) != f"term {end}":
                 self.log.append(f"down {end}")
 
-        process.watchers[log_end] = log_end
+        process.watch(log_end, log_end)
 
     def watch_supervisor(self, process: Process | None) -> None:
         """Watch a supervisor and its parents, when a child of the supervisor starts.

@@ -26,7 +26,8 @@ from typing import ClassVar
 import attrs
 import trio
 
-from okibi.actors.process import Phase, Process
+from okibi.actors.life import Phase
+from okibi.actors.process import Process
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
 from okibi.local.journal import Journal
@@ -176,7 +177,7 @@ class RandomKiller(Killer):
         if not found:
             return
         if self.point.seed % 2:
-            found = [p for p in found if p.phase is Phase.STARTING] or found
+            found = [p for p in found if p.life.phase is Phase.STARTING] or found
         victim = found[(self.point.seed + self.steps) % len(found)]
         fallen = _fallen(root, victim)
         if _is_the_end(root, victim, fallen):
@@ -202,7 +203,7 @@ def _fallen(root: Process, victim: Process) -> Process:
     """
     above = {below: each for each in living(root) for below in living(each)[1:]}
     fallen = victim
-    while victim.phase is Phase.STARTING and above[fallen].phase is Phase.STARTING:
+    while victim.life.phase is Phase.STARTING and above[fallen].life.phase is Phase.STARTING:
         fallen = above[fallen]
     return fallen
 
@@ -223,10 +224,12 @@ def _leaves_nobody(root: Process, victim: Process) -> bool:
     """
     found = {each.path: each for each in living(root)}
     ends = {
-        path for path, each in found.items() if each is victim or each.ending_reason is not None
+        path
+        for path, each in found.items()
+        if each is victim or each.life.ending_reason is not None
     }
     workers, dispatcher = f"{LAMBDA}/workers", f"{LAMBDA}/dispatcher"
-    starting = workers in ends and found[workers].phase is Phase.STARTING
+    starting = workers in ends and found[workers].life.phase is Phase.STARTING
     # An ended child without its restart has no process.
     return starting and (dispatcher in ends or dispatcher not in found)
 

@@ -262,7 +262,7 @@ def scenario_of(method: Any, *kinds: type[BaseException]) -> Scenario:
                 with trio.fail_after(HANG):
                     await SAYS.call(named, SSN, **GIVEN)
             output.shown(snapshot(top))
-            output.shown(ref.reason)
+            output.shown(ref.life.reason)
             await trio.sleep(1)
             await SAYS.cast(named, SSN, **GIVEN)
             await trio.sleep(1)

@@ -110,8 +110,10 @@ async def test_stopping_many_children_does_not_block_the_loop() -> None:
         nonlocal turns
         while True:
             await trio.lowlevel.checkpoint()
-            turns += not all(ref.process().ending_reason is None for ref in (refs[0], refs[-1]))
-            if refs[-1].process().ending_reason is not None:
+            turns += not all(
+                ref.process().life.ending_reason is None for ref in (refs[0], refs[-1])
+            )
+            if refs[-1].process().life.ending_reason is not None:
                 return
 
     async with trio.open_nursery() as nursery:

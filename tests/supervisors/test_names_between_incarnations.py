@@ -361,7 +361,7 @@ async def test_a_child_may_wait_for_a_sibling_in_backoff(
     await drainer.call(Drainer.work)
 
     assert player("a").process().incarnation == 2
-    assert not drainer.process().waits
+    assert not drainer.process().waits.callees
     await stop(top)
 
 

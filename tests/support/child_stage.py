@@ -120,4 +120,4 @@ def when_dead(id: str, act: Callable[[], object]) -> None:  # noqa: A002
 
     ref = alive(id)
     assert ref is not None
-    ref.process().watchers[notify] = notify
+    ref.process().watch(notify, notify)

@@ -14,7 +14,7 @@ import trio
 
 from okibi.actors import KILLED, Actor, Ref
 from okibi.actors.mailbox import DEFAULT_POLICY, Mailbox
-from okibi.actors.process import Phase, Process
+from okibi.actors.process import Process
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger
@@ -72,8 +72,10 @@ def another_json(monkeypatch: pytest.MonkeyPatch) -> None:
 def worker(path: str = "/w", *, alive: bool = True) -> Ref[Any]:
     """Return a ref to an actor that does not run."""
     process = Process(path, 1, 0.0, Mailbox(DEFAULT_POLICY))
-    process.phase = Phase.RUNNING if alive else Phase.DEAD
-    process.reason = None if alive else KILLED
+    if alive:
+        process.life.run()
+    else:
+        process.life.end(KILLED)
     return Ref(process)
 
 

@@ -174,7 +174,7 @@ def _awaited_reply(frames: Frames) -> str:
             if isinstance(address, Address):
                 with suppress(NoProcess, RuntimeError):
                     process, method = address.process(), known["method"].__name__
-                    line = line_of(process.task)
+                    line = line_of(process.waits.task)
                     at = f" (it is at {line})" if line else ""
                     return f", waiting for {process.path} to answer {method}{at}"
     return ""
@@ -250,7 +250,7 @@ def _append_task_frames(frames: Frames, task: Frames) -> Frames:
 
 
 def _frames_of_worker(worker: Ref[Any]) -> Frames:
-    return _follow_source(frames_of(worker.process().task))
+    return _follow_source(frames_of(worker.process().waits.task))
 
 
 def _frames_of_thread(ident: int) -> Frames:

@@ -43,7 +43,8 @@ from typing import Any
 import trio
 
 from ...actors import logs
-from ...actors.process import Phase, Process
+from ...actors.life import Phase
+from ...actors.process import Process
 from ...supervisors import Supervisor, SupervisorSpec
 from ...supervisors.parent import Parent
 from ..deadlines.interrupt import DeadlineInterrupt
@@ -320,7 +321,7 @@ def for_each_process(process: Process, do: Callable[[Process], None]) -> None:
 
     In this order a supervisor that is asked to stop restarts none of its children.
     """
-    if process.phase is Phase.DEAD:
+    if process.life.phase is Phase.DEAD:
         return
     do(process)
     if isinstance(process.actor, Parent):
@@ -346,5 +347,5 @@ def _kill_if_childless(process: Process) -> None:
     # A supervisor ends after its children, and reports the killed ones. A crash report for each
     # child would take 0.5 ms.
     if not isinstance(process.actor, Parent):
-        process.reported_elsewhere = True
+        process.life.report_elsewhere()
         process.kill()

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...actors import Actor, ActorExited, Ignore, Ref, Server
 from ...actors.exits import crash_in
-from ...actors.process import Phase, Process
+from ...actors.life import Phase
+from ...actors.process import Process
 from ...supervisors.parent import Parent
 from ..errors.error_response import init_error
 from ..errors.exceptions import InitError
@@ -172,7 +173,7 @@ def _descendants(process: Process) -> Iterator[Process]:
 async def _call_hook(process: Process, hook: str) -> None:
     actor: Any = process.actor
     method: Any = getattr(actor.__class__, hook, None)
-    if method is None or process.phase is Phase.DEAD:
+    if method is None or process.life.phase is Phase.DEAD:
         return
     if isinstance(actor, Server):
         ref: Ref[Any] = Ref(process)

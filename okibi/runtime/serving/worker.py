@@ -135,8 +135,9 @@ class Worker(Actor):
         if self._event is not None:
             self._event.end(KILLED)
         process = self._own_ref.process()
-        goes_on = self.loop.abandon(process.task) if self.loop and process.task else None
-        return goes_on or (lambda: process.reason is None)
+        task = process.waits.task
+        goes_on = self.loop.abandon(task) if self.loop and task else None
+        return goes_on or (lambda: process.life.reason is None)
 
     async def live(self, started: Callable[[], None]) -> None:
         self._own_ref = self.ref
