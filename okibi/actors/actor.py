@@ -14,9 +14,9 @@ from .process import Process
 from .ref import Address, Ref, refuse_calls
 from .safe_repr import describe_value, shape
 from .timers import Interval, Timer
-from .trio_internals import Turn
 
 if TYPE_CHECKING:
+    from .mailbox import TurnRunner
     from .monitors import Monitorable
     from .status import Status
 
@@ -250,19 +250,19 @@ def refuse_private_names(cls: type[Actor], owner: str, names: frozenset[str]) ->
         )
 
 
-def make_receiver(actor: Actor, turn: Turn | None = None) -> Callable[[], Awaitable[Any]]:
+def make_receiver(actor: Actor, runner: "TurnRunner | None" = None) -> Callable[[], Awaitable[Any]]:
     """Build a faster `receive` for a loop that waits for messages in one place only.
 
     Build it once, in the task that waits, inside the nurseries around the loop. Each wait then
     saves a frame and two calls. The receiver may return LOOK, which is no message: call it again.
 
     Args:
-        turn: handles a message, LOOK included, without ever waiting. If given, another task may
-            run it at once while the loop waits (module `trio_internals`).
+        runner: handles messages in the name of the loop while the loop waits; None for an actor
+            that takes no turns.
     """
     process = actor._process
     process.waits.record_outer_nurseries()
-    return process.mailbox.receiver(turn)
+    return process.mailbox.receiver(runner)
 
 
 def attach(actor: object, process: Process, wanted: type[Any] | None) -> Actor:

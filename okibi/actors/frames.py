@@ -14,7 +14,7 @@ import trio
 from trio.lowlevel import Task
 
 from .mailbox import Mailbox
-from .trio_internals import NURSERY_EXIT, step
+from .trio_internals import NURSERY_EXIT, STEPPING
 
 _TRIO = os.path.dirname(trio.__file__) + os.sep
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -82,7 +82,7 @@ def running_from(outermost: FrameType | None) -> Frames:
     """The frames of a running task, outermost first. A running coroutine has no await frames.
 
     The running task is the caller, or a task that blocks the loop, seen from another thread. Frames
-    of a task that it steps by a handoff (module `trio_internals`) are left out.
+    of a task that it steps by a handoff (`okibi.runtime.in_flight.turns`) are left out.
 
     Args:
         outermost: the first frame of the task.
@@ -92,5 +92,5 @@ def running_from(outermost: FrameType | None) -> Frames:
         frames = [frame for frame, _ in stack]
         if outermost in frames:
             own = stack[: frames.index(outermost) + 1][::-1]
-            return list(takewhile(lambda each: each[0].f_code is not step.__code__, own))
+            return list(takewhile(lambda each: each[0].f_code not in STEPPING, own))
     return []

@@ -24,7 +24,7 @@ import heapq
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Final, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard, TypeVar, cast
 
 import attrs
 import outcome
@@ -41,10 +41,16 @@ from trio.lowlevel import (
 
 from .safe_repr import describe_value
 from .timers import Notice, Tick, Timer, accept_tick, drop_cancelled, pop_due
-from .trio_internals import Turn, TurnRunner, step
 
 if TYPE_CHECKING:
     from .mailbox_statistics import MailboxStatistics
+
+    class TurnRunner(Protocol):
+        """Handles messages in the name of a waiting reader (`okibi.runtime.in_flight.turns`)."""
+
+        def run(self, task: Task, message: object, /) -> bool: ...
+        def postpone_cancel(self, cancel: RaiseCancelT, /) -> bool: ...
+
 
 T = TypeVar("T")
 
@@ -247,33 +253,19 @@ class Mailbox:
         self._append_data(message)
         return dropped
 
-    def take_turn(self, message: object) -> bool:
-        """Run the reader's turn with a message now (module `trio_internals`).
+    def take_reader(self) -> Task | None:
+        """Take the waiting reader, for a sender that wakes it with a message.
 
-        False if the actor takes no turns, or its reader does not wait.
+        None if no reader waits. Messages that are sent before `return_reader` wait in the lanes.
         """
-        reader, runner = self._reader, self.turn_runner
-        if reader is None or runner is None:
-            return False
-        self._reader = None
-        if runner.run(reader, message):
-            self._reader = reader
+        reader, self._reader = self._reader, None
+        return reader
+
+    def return_reader(self, reader: Task) -> None:
+        """Undo `take_reader`: the reader still waits. Wake it if there is mail or a timer."""
+        self._reader = reader
         if self.control or self.data or self.timers or self.idle_deadline != math.inf:
-            # Messages or timers arrived during the turn.
             self._wake()
-        return True
-
-    def step_reader(self, message: object) -> bool:
-        """Step the reader's task with a message now (module `trio_internals`).
-
-        False if the reader does not wait.
-        """
-        reader = self._reader
-        if reader is None:
-            return False
-        self._reader = None
-        step(reader, MessageOutcome(message))
-        return True
 
     async def wait_for_space(self, message: object) -> bool:
         """Wait in line for space. True once the message is on the lane, False after `close`."""
@@ -448,18 +440,16 @@ class Mailbox:
             if message is not LOOK or self.turn_runner is not None:
                 return message
 
-    def receiver(self, turn: Turn | None = None) -> Callable[[], Awaitable[object]]:
+    def receiver(self, runner: "TurnRunner | None" = None) -> Callable[[], Awaitable[object]]:
         """Make a faster `receive` for the running task. It may return LOOK: call it again then.
 
         Args:
-            turn: handles a message, LOOK included, without waiting; None for an actor that may
-                wait while it handles a message.
+            runner: runs turns while the task waits; None for an actor that takes no turns.
         """
         task, unpark = current_task(), self._unpark
         if self._reader is task:
             self._reader = None  # left from a wait that an exception has ended
-        if turn is not None:
-            self.turn_runner = TurnRunner(turn, _LOOK)
+        self.turn_runner = runner
 
         def receive() -> Awaitable[object]:
             if (

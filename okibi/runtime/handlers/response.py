@@ -115,7 +115,7 @@ class Response:
         self._cut = cut
         self._stream: Stream | None = None
         # Whether `write` also writes to the connection, instead of the responder's task. Never on
-        # the user's stack, which may be near the recursion limit (`okibi.actors.trio_internals`).
+        # the user's stack, which may be near the recursion limit (`okibi.runtime.in_flight.turns`).
         self.at_once = False
 
     @property

@@ -18,14 +18,14 @@ may say where. Each actor looks at the ledger when it starts; a message to a dea
 
 One fast path: `wake(..., now=True)` runs the receiver inside the sender's step, and an event then
 passes all four actors in one pass of trio's loop. Dispatcher and responder handle a message without
-waiting, and their turn is called directly (`Mailbox.take_turn`). A worker's task is stepped
-(`Mailbox.step_reader`); see `actors.trio_internals`. The sender must have finished its own step,
-and must not run on a user's stack.
+waiting, and their turn is called directly. A worker's task is stepped. `turns` explains both. The
+sender must have finished its own step, and must not run on a user's stack.
 """
 
 from typing import Any
 
 from ...actors import ActorExited, Address, MailboxFull
+from .turns import handle_now
 
 
 def wake(address: Address[Any], message: object = None, *, now: bool = False) -> bool:
@@ -41,10 +41,8 @@ def wake(address: Address[Any], message: object = None, *, now: bool = False) ->
         does when it starts.
     """
     try:
-        if now:
-            mailbox = address.process().mailbox
-            if mailbox.take_turn(message) or mailbox.step_reader(message):
-                return True
+        if now and handle_now(address.process().mailbox, message):
+            return True
         address.send_nowait(message)
     except (ActorExited, MailboxFull):
         # The next incarnation looks at the ledger; a full mailbox holds a wake-up already.

@@ -17,6 +17,7 @@ from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
+from ..in_flight.turns import TurnRunner
 from ..protocol.outcome import Outcome
 from ..telemetry.logs import log_error
 
@@ -108,7 +109,7 @@ class Dispatcher(Actor):
 
     async def run(self) -> None:
         self.ledger.dispatcher = self.ref
-        receive = make_receiver(self, self._turn)
+        receive = make_receiver(self, TurnRunner(self._turn))
         self._turn(None)
         while True:
             # No local name: it would keep a delivery alive until the next message.

@@ -10,6 +10,7 @@ from ...actors import Actor, ExitReason, logs
 from ...actors.actor import make_receiver
 from ..errors.error_response import platform_error
 from ..in_flight.lane import Lane
+from ..in_flight.turns import TurnRunner
 from ..telemetry.logs import log_error
 
 logger = logs.logger("okibi")
@@ -21,7 +22,7 @@ class Responder(Actor):
     """Stages what may be sent, writes it, waits for mail. Starts where its predecessor stopped.
 
     The worker that settles a delivery runs the responder's turn itself
-    (`okibi.actors.trio_internals`). The responder's task wakes only if the connection takes no
+    (`okibi.runtime.in_flight.turns`). The responder's task wakes only if the connection takes no
     more, or something came over it while the handler held the loop: the end of the connection, or a
     status before the end of a stream. The poller must read that first, or the response is lost. The
     woken task therefore waits one pass of the loop before it writes a whole response.
@@ -43,7 +44,7 @@ class Responder(Actor):
     async def run(self) -> None:
         lane = self.lane
         lane.responder = self.ref
-        receive = make_receiver(self, self._turn)
+        receive = make_receiver(self, TurnRunner(self._turn))
         while True:
             if self._write():
                 await receive()

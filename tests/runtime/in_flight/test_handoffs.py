@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import KILLED, Actor, Ref, start, trio_internals
 from okibi.actors.process import CURRENT
+from okibi.runtime.in_flight.turns import handle_now, step
 from tests.garbage import no_collector
 
 Act = Callable[["Awaiting"], Awaitable[object]]
@@ -44,7 +45,7 @@ async def begin(nursery: trio.Nursery) -> tuple[Ref[Awaiting], Awaiting]:
 
 
 def give(ref: Ref[Awaiting], act: Act) -> bool:
-    return ref.process().mailbox.step_reader(act)
+    return handle_now(ref.process().mailbox, act)
 
 
 @pytest.fixture(params=["known", "unknown"])
@@ -224,7 +225,7 @@ async def test_a_crash_in_a_handoff_leaves_no_garbage_cycles() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crashes)
             await wait_all_tasks_blocked()
-            trio_internals.step(tasks.pop(), outcome.Value(None))
+            step(tasks.pop(), outcome.Value(None))
 
     assert kept[0]() is None
 
@@ -241,7 +242,7 @@ async def test_a_task_that_ends_in_a_handoff_ends_in_the_next_pass(nursery: trio
 
     ref = await start(nursery, Ends)
     await wait_all_tasks_blocked()
-    assert ref.process().mailbox.step_reader("the last")
+    assert handle_now(ref.process().mailbox, "the last")
     reason = await ref.wait()
 
     assert str(reason) == "normal"

@@ -13,6 +13,7 @@ from okibi.actors import KILLED, Actor, Ref, start
 from okibi.actors.actor import make_receiver
 from okibi.actors.mailbox import LOOK
 from okibi.actors.process import CURRENT
+from okibi.runtime.in_flight.turns import TurnRunner, handle_now
 
 Act = Callable[["Taking", object], bool]
 ASKED: ContextVar[str] = ContextVar("asked", default="default")
@@ -29,7 +30,7 @@ class Taking(Actor):
     busy: bool = False
 
     async def run(self) -> None:
-        receive = make_receiver(self, self.turn if self.turns else None)
+        receive = make_receiver(self, TurnRunner(self.turn) if self.turns else None)
         while True:
             message = await receive()
             self.woken.append(message)
@@ -56,10 +57,10 @@ async def begin(
 
 
 def give(ref: Ref[Taking], message: object) -> bool:
-    return ref.process().mailbox.take_turn(message)
+    return handle_now(ref.process().mailbox, message)
 
 
-async def test_a_turn_is_complete_when_take_turn_returns(
+async def test_a_turn_is_complete_when_handle_now_returns(
     nursery: trio.Nursery,
 ) -> None:
     ref, actor = await begin(nursery)
@@ -98,13 +99,6 @@ async def test_an_actor_is_woken_when_its_turn_returns_false(nursery: trio.Nurse
 
     assert actor.taken == ["wait", "meanwhile"]
     assert actor.woken == [LOOK, "meanwhile"]
-
-
-async def test_an_actor_without_turns_is_given_none(nursery: trio.Nursery) -> None:
-    ref, actor = await begin(nursery, turns=False)
-
-    assert not give(ref, "it")
-    assert actor.taken == []
 
 
 async def test_a_turn_runs_in_the_context_of_its_actor(nursery: trio.Nursery) -> None:
@@ -183,8 +177,9 @@ async def test_an_error_or_stop_in_a_turn_ends_the_actor_not_the_sender(
         with suppress_broken():
             async with trio.open_nursery() as nursery:
                 ref, actor = await begin(nursery, act, turns)
-                assert give(ref, "it") is turns
-                if not turns:
+                if turns:
+                    assert give(ref, "it")
+                else:
                     ref.send_nowait("it")
         assert ref.reason is not None
         told = caplog.text.count("\nValueError: broken")
