@@ -1,15 +1,11 @@
-"""What an invoker asks: the target, the event and the options (Lambda Invoke).
-
-Every server of the Invoke API reads requests with these functions.
-"""
+"""What an invoker asks: the target, the event and the options (Lambda Invoke)."""
 
 import base64
-import math
 import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-import trio
+import attrs
 
 from ..runtime.codec.json import find_json_error
 from .function_names import InvokeTarget, is_served, parse_function_name
@@ -19,26 +15,35 @@ from .limits import MAX_ASYNCHRONOUS_EVENT_SIZE, MAX_CLIENT_CONTEXT_SIZE, MAX_EV
 from .log_tail import LogTail
 
 __all__ = [
-    "LAST_LINES",
+    "LambdaRequest",
     "find_target",
-    "function_not_found",
     "read_choice",
     "read_invocation",
-    "read_log",
     "read_qualifier",
 ]
-
-LAST_LINES = 1.0
-"""Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
-written when its process is dead.
-"""
 
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
 
 
-def function_not_found(name: str, hint: str = "") -> InvokeError:
-    """Return Lambda's error for an unknown function."""
-    return InvokeError(404, "ResourceNotFoundException", f"Function not found: {name}{hint}")
+@attrs.frozen
+class LambdaRequest:
+    """A request to Lambda's API, with its whole body.
+
+    Args:
+        method: the HTTP method.
+        path: the path, URL-decoded.
+        query: the query string.
+        headers: the headers, names in lower case.
+        body: the event. Its end may be missing if it is too large.
+        size: bytes of the whole event.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    size: int
 
 
 def read_qualifier(query: bytes) -> str:
@@ -70,19 +75,24 @@ def find_target(name: str, qualifier: str, arns: Mapping[str, str]) -> InvokeTar
     qualifier = qualifier or target.qualifier
     arn = f"{target.arn}:{qualifier}" if qualifier else target.arn
     if target.name not in arns:
-        raise function_not_found(arn, f" (served here: {', '.join(sorted(arns))})")
+        raise _function_not_found(arn, f" (served here: {', '.join(sorted(arns))})")
     if not is_served(qualifier):
-        raise function_not_found(
+        raise _function_not_found(
             arn, " (only $LATEST and aliases exist here, no published versions)"
         )
     return InvokeTarget(target.name, arn, qualifier)
+
+
+def _function_not_found(name: str, hint: str = "") -> InvokeError:
+    """Return Lambda's error for an unknown function."""
+    return InvokeError(404, "ResourceNotFoundException", f"Function not found: {name}{hint}")
 
 
 def _parse_name(name: str, arns: Mapping[str, str]) -> InvokeTarget:
     parsed = [parse_function_name(name, arn) for arn in arns.values()]
     targets = [target for target in parsed if target is not None]
     if not targets:
-        raise function_not_found(name)
+        raise _function_not_found(name)
     return next((target for target in targets if target.name in arns), targets[0])
 
 
@@ -103,20 +113,12 @@ def read_choice(headers: Mapping[bytes, bytes], header: str, *values: str) -> st
 
 
 def read_invocation(
-    headers: Mapping[bytes, bytes],
-    body: bytes,
-    size: int,
-    *,
-    timeout: float,
-    function_arn: str,
-    asynchronous: bool = False,
+    request: LambdaRequest, *, timeout: float, function_arn: str, asynchronous: bool = False
 ) -> Invocation:
     """Build the invocation that a request asks for.
 
     Args:
-        headers: the request's headers, names in lower case.
-        body: the event. Its end may be missing if it is too large.
-        size: bytes of the whole event.
+        request: the request.
         timeout: seconds that the function has.
         function_arn: the ARN that the invoker named, with qualifier.
         asynchronous: whether the event is queued; such an event has to be smaller.
@@ -124,8 +126,9 @@ def read_invocation(
     Raises:
         InvokeError: the event is too large or no JSON, or a header is invalid.
     """
-    _check_size(size, asynchronous=asynchronous)
-    payload = body or b"{}"
+    headers = request.headers
+    _check_size(request.size, asynchronous=asynchronous)
+    payload = request.body or b"{}"
     if wrong := find_json_error(payload):
         raise _bad_content(f"Could not parse request body into json: {wrong}")
     invocation = Invocation(payload, timeout, function_arn=function_arn)
@@ -142,20 +145,6 @@ def read_invocation(
     except ValueError as error:
         raise _bad_content(str(error)) from error
     return invocation
-
-
-async def read_log(invocation: Invocation) -> str:
-    """Return the end of the invocation's log in Base64, or "" if the invoker did not ask for it.
-
-    The log is complete when the runtime asks for the next event, or is dead.
-    """
-    log = invocation.log
-    if log is None:
-        return ""
-    if not math.isnan(invocation.begun_at):
-        with trio.CancelScope(deadline=invocation.begun_at + invocation.timeout + LAST_LINES):
-            await log.complete.wait()
-    return log.encoded()
 
 
 def _header(headers: Mapping[bytes, bytes], name: bytes) -> str:

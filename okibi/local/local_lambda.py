@@ -11,8 +11,10 @@ from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 from .background_nursery import open_background_nursery
 from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
-from .invoke_path import PREFIX, SUFFIX, InvokePath
+from .invoke_api import InvokeApi
+from .invoke_port import InvokePort
 from .journal import Journal
+from .lambda_operations import invoke_path
 from .listeners import open_listeners
 from .orphan_killer import OrphanKiller
 from .outcomes import InvocationOutcome
@@ -353,9 +355,12 @@ async def open_local_lambda(
     names = frozenset(map(str.lower, allowed_hosts))
 
     def serve_invokers(function: LocalLambda, nursery: trio.Nursery) -> None:
+        async def start_invocation(_: str, invocation: Invocation) -> None:
+            function.start_invocation(invocation)
+
         address = _address(invoke_listeners)
-        function.invoke_url = f"http://{address}{PREFIX}{settings.name}{SUFFIX}"
-        invokers = InvokePath(settings, function.run_invocation, function.start_invocation, names)
+        function.invoke_url = f"http://{address}{invoke_path(settings.name)}"
+        invokers = InvokePort(InvokeApi({settings.name: function}, start_invocation), names)
         nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
         function.start()
 

@@ -1,15 +1,23 @@
 """Lambda on this machine with a real bootstrap process."""
 
+import base64
 import json
+import math
 import os
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 import trio.testing
 
-from okibi.local import EntryKind, LocalLambda, open_local_lambda
+from okibi.local import (
+    EntryKind,
+    FunctionSettings,
+    Invocation,
+    LocalLambda,
+    open_local_lambda,
+)
+from okibi.local.log_tail import LogTail
 from tests.limits import HANG
 from tests.support.local_lambda import BOOTSTRAP, event, opened, settings
 
@@ -54,6 +62,19 @@ async def test_a_payload_that_is_not_bytes_is_refused() -> None:
     assert str(refused.value) == (
         "payload must be bytes, got dict: write json.dumps(event).encode()"
     )
+
+
+async def test_a_client_context_that_no_header_can_carry_raises() -> None:
+    async with opened() as (function, _):
+        for text in ("\0", "a\x1bb", "\x7f", "\ud800"):
+            with pytest.raises(
+                ValueError, match=r"client_context contains .*, which an HTTP header cannot"
+            ):
+                await function.invoke(b"{}", client_context=text)
+            with pytest.raises(
+                ValueError, match=r"client_context contains .*, which an HTTP header cannot"
+            ):
+                function.stream(b"{}", client_context=text)
 
 
 async def test_a_time_out_kills_the_process_and_the_next_invoke_starts_one() -> None:
@@ -278,58 +299,47 @@ async def test_a_bootstrap_that_hangs_in_init_is_killed_twice(
 # -- over HTTP
 
 
-async def post(function: LocalLambda, body: bytes = b"{}", **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await client.post(function.invoke_url, content=body, headers=names)
+# -- the log of an invocation
 
 
-async def test_an_invoke_over_http_has_lambdas_headers() -> None:
+async def log_of(function: LocalLambda, payload: bytes) -> list[str]:
+    """Invoke; return the end of the log."""
+    invocation = Invocation(payload, 30.0, log=LogTail())
+    await function.run_invocation(invocation)
+    assert invocation.log is not None
+    if not math.isnan(invocation.begun_at):
+        await invocation.log.complete.wait()
+    return base64.b64decode(invocation.log.encoded()).decode().splitlines()
+
+
+async def test_the_log_of_an_invocation_has_its_own_lines_only() -> None:
     async with opened() as (function, _):
-        response = await post(function, b'{"x":1}')
+        await function.invoke(event(do="print", text="before"))
+        start, line, end, report = await log_of(function, event(do="print", text="mine"))
 
-        assert response.status_code == 200
-        assert response.json()["event"] == {"x": 1}
-        assert response.headers["X-Amz-Executed-Version"] == "$LATEST"
-        assert response.headers["x-amzn-RequestId"] == response.json()["id"]
-        assert "X-Amz-Function-Error" not in response.headers
+        assert (line, start[:6], end[:4], report[:7]) == ("mine", "START ", "END ", "REPORT ")
 
 
-async def test_a_dry_run_does_not_reach_the_function() -> None:
-    async with opened() as (function, _):
-        response = await post(function, X_Amz_Invocation_Type="DryRun")
+async def test_the_log_of_a_failed_start_has_the_lines_of_the_start(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("print('importing')\nraise ValueError('no')\n")
+    with trio.fail_after(HANG):
+        async with open_local_lambda(
+            FunctionSettings("app.handler", task_root=tmp_path), output=lambda _: None
+        ) as function:
+            log = await log_of(function, b"{}")
 
-        assert (response.status_code, response.content) == (204, b"")
-        assert list(function.journal) == []
-
-
-async def test_an_event_invocation_is_queued() -> None:
-    async with opened() as (function, lines):
-        response = await post(
-            function, event(do="print", text="later"), X_Amz_Invocation_Type="Event"
-        )
-
-        assert (response.status_code, response.content) == (202, b"")
-        await function.invoke(b"{}")
-        await function.invoke(b"{}")
-        assert "later" in lines
+    assert log[0] == "importing"
+    assert any("ValueError: no" in line for line in log)
+    assert log[-1].startswith("INIT_REPORT ")
 
 
-REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
-    "no JSON": (b"not json", {}, 400, "InvalidRequestContentException"),
-    "too deep": (b"[" * 10**6 + b"]" * 10**6, {}, 400, "InvalidRequestContentException"),
-    "no UTF-8": (b'"\xe9"', {}, 400, "InvalidRequestContentException"),
-    "no context": (b"{}", {"X_Amz_Client_Context": "%%"}, 400, "InvalidRequestContentException"),
-    "no type": (b"{}", {"X_Amz_Invocation_Type": "Later"}, 400, "InvalidParameterValueException"),
-    "too large": (b'"%b"' % (b"x" * 6_291_456), {}, 413, "RequestTooLargeException"),
-}
+async def test_concurrent_invocations_each_get_a_log() -> None:
+    async with opened(max_concurrency=2) as (function, _), trio.open_nursery() as nursery:
 
+        async def one(text: str) -> None:
+            log = await log_of(function, event(do="print", text=text))
+            assert text in log
+            assert log[-1].startswith("REPORT ")
 
-async def test_invalid_invokes_are_refused_as_on_lambda() -> None:
-    async with opened() as (function, _):
-        for what, (body, headers, status, error_type) in REFUSED.items():
-            response = await post(function, body, **headers)
-
-            assert response.status_code == status, what
-            assert response.headers["X-Amzn-ErrorType"] == error_type
-            assert response.json()["Type"] == "User"
+        nursery.start_soon(one, "one")
+        nursery.start_soon(one, "two")

@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 
 from ..browser_requests import SINGLE_HEADERS, browser_refusal, host_refusal
+from ..invoke_api import error_response
 from ..invoke_errors import InvokeError
-from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body
-from .lambda_api.operations import is_lambda_path
-from .lambda_api.responses import error_response, send_response
+from ..lambda_operations import is_lambda_path
+from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body, send_response
 from .live_trees import TREE_PATH
 
 __all__ = ["DevApplication"]

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import attrs
 import trio
 
+from ..invoke_api import LambdaResponse
+
 __all__ = [
     "AsgiApplication",
     "ClientLeft",
@@ -15,6 +17,8 @@ __all__ = [
     "Send",
     "read_body",
     "send_body",
+    "send_head",
+    "send_response",
     "until_client_leaves",
 ]
 
@@ -84,6 +88,23 @@ async def send_body(send: Send, data: bytes, *, more: bool = False) -> None:
         more: whether further pieces follow.
     """
     await send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def send_head(send: Send, response: LambdaResponse) -> None:
+    """Start a response of Lambda's API."""
+    headers = response.all_headers()
+    if response.stream is None and response.status != 204:
+        headers["Content-Length"] = str(len(response.body))
+    fields = [
+        (name.lower().encode(), text.encode("latin-1", "replace")) for name, text in headers.items()
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": fields})
+
+
+async def send_response(send: Send, response: LambdaResponse) -> None:
+    """Send a whole response of Lambda's API."""
+    await send_head(send, response)
+    await send_body(send, response.body)
 
 
 async def until_client_leaves(work: Callable[[], Awaitable[None]], receive: Receive) -> None:

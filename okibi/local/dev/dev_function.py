@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from ..invoke_errors import InvokeError
 from ..settings import ACCOUNT_ID, FunctionSettings
 from .schedules.schedule_expression import parse_schedule
 
@@ -42,7 +43,7 @@ _VARIABLE = re.compile(r"\{[A-Za-z0-9._:-]+\+?\}")
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-class Throttled(Exception):
+class Throttled(InvokeError):
     """The function takes no more events now (Lambda Invoke: TooManyRequestsException, 429).
 
     Args:
@@ -51,8 +52,13 @@ class Throttled(Exception):
     """
 
     def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+        super().__init__(
+            429,
+            "TooManyRequestsException",
+            message,
+            reason=reason,
+            headers={"Retry-After": "1"},
+        )
 
 
 def _integer(least: int, most: int | None = None, *, optional: bool = False) -> Validator:

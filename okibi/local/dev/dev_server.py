@@ -10,6 +10,8 @@ import trio
 
 from ..background_nursery import open_background_nursery
 from ..hooks import ignore
+from ..invoke_api import InvokeApi
+from ..lambda_operations import invoke_path
 from ..listeners import LOOPBACK, open_listeners
 from ..orphan_killer import OrphanKiller
 from .application import DevApplication
@@ -21,7 +23,6 @@ from .http_reports import HttpReport
 from .invocation_events import DevEvent
 from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
-from .lambda_api.invoke import Invoker
 from .live_trees import LiveTrees
 from .sandbox_pool import SandboxPool, open_sandbox_pool
 
@@ -82,7 +83,7 @@ class DevServer:
 
     def invoke_url(self, name: str) -> str:
         """Return the URL to POST events of a function to (Lambda Invoke)."""
-        return f"{self.url}/2015-03-31/functions/{name}/invocations"
+        return self.url + invoke_path(name)
 
     def function_url(self, name: str) -> str:
         """Return the address of a function's URL."""
@@ -169,7 +170,7 @@ def _build_application(
     options: DevServerOptions,
     loopback: bool,
 ) -> DevApplication:
-    lambda_api = LambdaApi(Invoker(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
+    lambda_api = LambdaApi(InvokeApi(pools, queue.put), FunctionList(pools, datetime.now(UTC)))
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
     http = HttpFront(pools, options.report)
     trees = LiveTrees(pools)

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import trio
 
 from ..invocation import Invocation, InvokeResult
+from ..settings import FunctionSettings
 from .dev_function import DevFunction
 
 __all__ = ["FunctionPool"]
@@ -15,6 +16,11 @@ class FunctionPool(ABC):
 
     function: DevFunction
     """The function. A reload may replace it."""
+
+    @property
+    def settings(self) -> FunctionSettings:
+        """The configuration of the function."""
+        return self.function.settings
 
     @abstractmethod
     def start_invocation(self, invocation: Invocation, done: trio.Event | None = None) -> None:

@@ -16,9 +16,9 @@ import attrs
 import msgspec
 import trio
 
+from ..invoke_api import LambdaResponse
 from ..invoke_errors import InvokeError
-from .asgi import Receive, Scope, Send, read_body
-from .lambda_api.responses import LambdaResponse, send_response
+from .asgi import Receive, Scope, Send, read_body, send_response
 from .pooled_sandbox import PooledSandbox
 from .sandbox_pool import SandboxPool
 

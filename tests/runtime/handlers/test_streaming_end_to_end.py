@@ -1,7 +1,6 @@
 """Functions that stream, in a real process on the local Lambda."""
 
 import json
-from typing import Any
 
 import attrs
 import httpx
@@ -209,67 +208,12 @@ async def test_many_streams_at_once_do_not_mix() -> None:
 # -- over HTTP
 
 
-def of_boto3(url: str, event: object) -> list[dict[str, Any]]:
-    import boto3  # type: ignore[import-untyped]
-
-    client = boto3.client(
-        "lambda",
-        endpoint_url=url.partition("/2015")[0],
-        region_name="xx-test-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    )
-    answer = client.invoke_with_response_stream(
-        FunctionName="function", Payload=json.dumps(event).encode()
-    )
-    assert answer["StatusCode"] == 200
-    assert answer["ExecutedVersion"] == "$LATEST"
-    return list(answer["EventStream"])
-
-
-async def test_a_stream_over_http_arrives_in_pieces_or_is_refused() -> None:
+async def test_the_first_piece_arrives_over_http_while_the_handler_runs() -> None:
     async with running("streams.yields") as sandbox:
-        await the_first_piece_comes_while_the_handler_runs(sandbox)
-        await what_cannot_be_streamed_is_refused(sandbox)
-
-
-async def the_first_piece_comes_while_the_handler_runs(sandbox: Running) -> None:
-    base = sandbox.function.invoke_url.partition("/2015")[0]
-    url = f"{base}/2021-11-15/functions/function/response-streaming-invocations"
-    event = {"count": 3, "pause": 0.2}
-    async with httpx.AsyncClient() as client, client.stream("POST", url, json=event) as answer:
-        came = [trio.current_time() async for _ in answer.aiter_raw()]
+        base = sandbox.function.invoke_url.partition("/2015")[0]
+        url = f"{base}/2021-11-15/functions/function/response-streaming-invocations"
+        event = {"count": 3, "pause": 0.2}
+        async with httpx.AsyncClient() as client, client.stream("POST", url, json=event) as answer:
+            came = [trio.current_time() async for _ in answer.aiter_raw()]
 
     assert came[-1] - came[0] > 0.2
-
-
-async def what_cannot_be_streamed_is_refused(sandbox: Running) -> None:
-    base = sandbox.function.invoke_url.partition("/2015")[0]
-    async with httpx.AsyncClient() as client:
-        for method, path, status in (
-            ("POST", "/2021-11-15/functions/other/response-streaming-invocations", 404),
-            ("GET", "/2021-11-15/functions/function/response-streaming-invocations", 405),
-            ("POST", "/2021-11-15/functions/function/invocations", 404),
-        ):
-            answer = await client.request(method, base + path, content=b"{}")
-
-            assert answer.status_code == status, (method, path)
-            assert answer.headers["content-type"] == "application/json"
-
-
-@pytest.mark.slow
-async def test_boto3_reads_a_stream_with_its_end_and_its_errors() -> None:
-    pytest.importorskip("boto3")
-    async with running("streams.yields") as sandbox:
-        url = sandbox.function.invoke_url
-        for do, count, error in (("", 3, None), ("late", 3, "late"), ("early", 0, "early")):
-            *before, last = await trio.to_thread.run_sync(of_boto3, url, {"do": do, "pause": 0.01})
-
-            body = b"".join(each["PayloadChunk"]["Payload"] for each in before)
-            assert body == lines(count, sandbox.pid)
-            end = last["InvokeComplete"]
-            if error is None:
-                assert end == {}
-            else:
-                assert end["ErrorCode"] == "Function.ValueError"
-                assert json.loads(end["ErrorDetails"])["errorMessage"] == error

@@ -1,16 +1,25 @@
 """Lambda's API as an ASGI application."""
 
-from collections.abc import Mapping
-
 import attrs
 import msgspec
 
+from ...invoke_api import InvokeApi, LambdaResponse, send_stream
 from ...invoke_errors import InvokeError
-from ..asgi import Receive, Scope, Send, read_body
+from ...invoke_request import LambdaRequest
+from ...lambda_operations import IMPLEMENTED, find_operation
+from ...limits import MAX_EVENT_SIZE
+from ...streaming import ResponseStream
+from ..asgi import (
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_body,
+    send_head,
+    send_response,
+    until_client_leaves,
+)
 from .functions import FunctionList
-from .invoke import Invoker
-from .operations import IMPLEMENTED, Operation, find_operation
-from .responses import LambdaResponse, send_response
 
 __all__ = ["LambdaApi"]
 
@@ -20,11 +29,11 @@ class LambdaApi:
     """Serves the requests of boto3, the AWS CLI, and other clients of Lambda (ASGI 3).
 
     Args:
-        invoker: runs functions.
+        invoke_api: runs functions.
         functions: describes functions.
     """
 
-    invoker: Invoker
+    invoke_api: InvokeApi
     functions: FunctionList
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,42 +43,50 @@ class LambdaApi:
             ClientLeft: the client closed the connection.
             InvokeError: the call is refused; nothing has been sent.
         """
-        response = await self._respond(scope, receive, send)
-        if response is not None:
+        body = await read_body(receive, MAX_EVENT_SIZE)
+        request = LambdaRequest(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            dict(scope["headers"]),
+            body.data,
+            body.size,
+        )
+        response = await self.invoke_api.respond(request) or self._describe(request)
+        if response.stream is None:
             await send_response(send, response)
+        else:
+            await _send_pieces(send, receive, response, response.stream)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> LambdaResponse | None:
-        """Return the response, or None if it has been sent."""
-        headers = dict(scope["headers"])
-        operation = find_operation(scope["method"], scope["path"])
+    def _describe(self, request: LambdaRequest) -> LambdaResponse:
+        operation = find_operation(request.method, request.path)
         if operation is None:
-            await read_body(receive, 0)
-            raise _not_implemented(scope)
-        name, query = operation.function_name, scope["query_string"]
-        match operation.name:
-            case "Invoke":
-                return await self.invoker.invoke(name, query, headers, receive)
-            case "InvokeWithResponseStream":
-                await self.invoker.invoke_with_response_stream(name, query, headers, receive, send)
-                return None
-            case "InvokeAsync":
-                return await self.invoker.invoke_async(name, headers, receive)
-            case _:
-                await read_body(receive, 0)
-                return self._describe(operation, query, headers)
-
-    def _describe(
-        self, operation: Operation, query: bytes, headers: Mapping[bytes, bytes]
-    ) -> LambdaResponse:
-        host = headers.get(b"host", b"localhost").decode("latin-1")
-        answer = self.functions.answer(operation.name, operation.function_name, query, host)
+            raise InvokeError(
+                404,
+                "UnknownOperationException",
+                f"okibi dev does not implement {request.method} {request.path};"
+                f" it implements {', '.join(IMPLEMENTED)}",
+            )
+        host = request.headers.get(b"host", b"localhost").decode("latin-1")
+        answer = self.functions.answer(operation.name, operation.function_name, request.query, host)
         return LambdaResponse(200, msgspec.json.encode(answer))
 
 
-def _not_implemented(scope: Scope) -> InvokeError:
-    return InvokeError(
-        404,
-        "UnknownOperationException",
-        f"okibi dev does not implement {scope['method']} {scope['path']};"
-        f" it implements {', '.join(IMPLEMENTED)}",
-    )
+async def _send_pieces(
+    send: Send, receive: Receive, response: LambdaResponse, pieces: ResponseStream
+) -> None:
+    """Send a response while the function writes it.
+
+    If the client leaves, the rest of the response is discarded. The function goes on, as in Lambda.
+    """
+
+    async def send_piece(data: bytes) -> None:
+        await send_body(send, data, more=True)
+
+    async def send_all() -> None:
+        await send_head(send, response)
+        await send_stream(pieces, send_piece)
+        await send_body(send, b"")
+
+    async with pieces:
+        await until_client_leaves(send_all, receive)

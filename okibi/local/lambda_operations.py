@@ -4,7 +4,7 @@ import re
 
 import attrs
 
-__all__ = ["IMPLEMENTED", "Operation", "find_operation", "is_lambda_path"]
+__all__ = ["IMPLEMENTED", "Operation", "find_operation", "invoke_path", "is_lambda_path"]
 
 _LAMBDA_PATH = re.compile(
     r"/20\d\d-\d\d-\d\d/(?:account-settings|capacity-providers|code-signing-configs"
@@ -36,7 +36,7 @@ _OPERATIONS = [
 ]
 
 IMPLEMENTED = tuple(name for name, _, _ in _OPERATIONS)
-"""The names of the implemented operations."""
+"""The names of the implemented operations. Only `okibi dev` has those that describe functions."""
 
 
 @attrs.frozen
@@ -50,6 +50,16 @@ class Operation:
 
     name: str
     function_name: str
+
+    @property
+    def streams(self) -> bool:
+        """Whether the response is a stream."""
+        return self.name == "InvokeWithResponseStream"
+
+
+def invoke_path(name: str) -> str:
+    """Return the path to POST events of a function to (Lambda Invoke)."""
+    return f"{_FUNCTIONS}/{name}/invocations"
 
 
 def is_lambda_path(path: str) -> bool:
