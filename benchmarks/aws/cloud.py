@@ -15,8 +15,8 @@ import httpx
 from okibi.cli.arguments import BadInput
 from okibi.cli.aws import EMULATOR_KEYS, AwsError, connect, is_emulator
 from okibi.cli.deploy.stacks import list_outputs, list_reasons, read_outcome
-from okibi.local.parse_report_lines import Report, parse_report_line
 
+from .parse_report_lines import ReportLine, parse_report_line
 from .templates import as_text, tags
 
 POLL = 1.0
@@ -45,7 +45,7 @@ class Answer:
     payload: Any
     is_error: bool
     log: tuple[str, ...] = ()
-    report: Report | None = None
+    report: ReportLine | None = None
 
     @property
     def fields(self) -> dict[str, Any]:

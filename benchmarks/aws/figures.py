@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from okibi.local.parse_report_lines import Report
-
+from .parse_report_lines import ReportLine
 from .routes import DeploymentRoute
 
 
@@ -21,16 +20,16 @@ class Samples:
     """
 
     route: DeploymentRoute
-    cold: tuple[Report, ...] = ()
-    warm: tuple[Report, ...] = ()
+    cold: tuple[ReportLine, ...] = ()
+    warm: tuple[ReportLine, ...] = ()
 
 
-def start_ms(report: Report) -> float | None:
+def start_ms(report: ReportLine) -> float | None:
     """Return milliseconds of the init phase, or of the restore; None for a warm start."""
     return report.init_ms if report.restore_ms is None else report.restore_ms
 
 
-def first_answer_ms(reports: Sequence[Report]) -> list[float]:
+def first_answer_ms(reports: Sequence[ReportLine]) -> list[float]:
     """Return milliseconds from the begin of each start to its first answer."""
     return [
         begun + report.duration_ms for report in reports if (begun := start_ms(report)) is not None

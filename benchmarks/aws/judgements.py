@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from okibi.local.parse_report_lines import parse_init_report_line
-
 from .cloud import Answer
+from .parse_report_lines import parse_init_report_line
 
 SEQUENTIAL = "no longer sends the next request with a response"
 FROZEN = "okibi-check: frozen for"

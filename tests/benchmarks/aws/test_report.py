@@ -10,12 +10,12 @@ from benchmarks.aws.estimate import Rounds, describe, estimate_cents
 from benchmarks.aws.figures import HEADING, Samples, rows
 from benchmarks.aws.judgements import Verdict
 from benchmarks.aws.markdown import RouteResult, RunInfo, render
+from benchmarks.aws.parse_report_lines import ReportLine
 from benchmarks.aws.routes import IMAGE, MANAGED, OFFICIAL, SNAPSTART
 from benchmarks.aws.templates import Settings
 from okibi.cli.bench.prices import read_prices
-from okibi.local.parse_report_lines import Report
 
-WARM = Report("1", duration_ms=2.0, billed_ms=2, memory_mb=512, peak_mb=60)
+WARM = ReportLine("1", duration_ms=2.0, billed_ms=2, memory_mb=512, peak_mb=60)
 COLD = attrs.evolve(WARM, duration_ms=10.0, billed_ms=110, init_ms=100.0)
 RESTORED = attrs.evolve(WARM, duration_ms=10.0, billed_ms=20, restore_ms=300.0)
 SETTINGS = Settings("okibi-aws-1a2b", "3.13", "x86_64", 512)

@@ -1,13 +1,13 @@
 """REPORT and INIT_REPORT lines, Lambda's and the local server's."""
 
-from okibi.local.invocation import Invocation
-from okibi.local.outcomes import InvocationOutcome
-from okibi.local.parse_report_lines import (
-    InitReport,
-    Report,
+from benchmarks.aws.parse_report_lines import (
+    InitReportLine,
+    ReportLine,
     parse_init_report_line,
     parse_report_line,
 )
+from okibi.local.invocation import Invocation
+from okibi.local.outcomes import InvocationOutcome
 from okibi.local.report_lines import end_lines, init_report_line
 
 # As Lambda wrote them, with other numbers.
@@ -27,7 +27,7 @@ FAILED = (
 
 
 def test_the_report_of_a_cold_start_has_its_init_phase() -> None:
-    assert parse_report_line(COLD) == Report(
+    assert parse_report_line(COLD) == ReportLine(
         "8f507cfc", duration_ms=12.5, billed_ms=134, memory_mb=512, peak_mb=61, init_ms=121.3
     )
 
@@ -55,7 +55,7 @@ def test_other_lines_are_no_reports() -> None:
 def test_a_failed_init_phase_is_read() -> None:
     line = "INIT_REPORT Init Duration: 9.50 ms\tPhase: init\tStatus: error\tError Type: Runtime.X"
 
-    assert parse_init_report_line(line) == InitReport(9.5, "init", "error", "Runtime.X")
+    assert parse_init_report_line(line) == InitReportLine(9.5, "init", "error", "Runtime.X")
 
 
 def ended(error_type: str | None = None, init_ms: float | None = None) -> Invocation:
@@ -68,7 +68,7 @@ def ended(error_type: str | None = None, init_ms: float | None = None) -> Invoca
 def test_what_the_local_server_writes_is_read_back() -> None:
     _, line = end_lines(ended(init_ms=80.5), memory=128, peak=29.1)
 
-    assert parse_report_line(line) == Report(
+    assert parse_report_line(line) == ReportLine(
         "1-2", duration_ms=250, billed_ms=331, memory_mb=128, peak_mb=30, init_ms=80.5
     )
 
@@ -84,4 +84,6 @@ def test_a_time_out_and_an_unknown_peak_of_the_local_server_are_read_back() -> N
 def test_a_failed_init_phase_of_the_local_server_is_read_back() -> None:
     line = init_report_line(12.25, InvocationOutcome(b"", "Runtime.ExitError"))
 
-    assert parse_init_report_line(line) == InitReport(12.25, "init", "error", "Runtime.ExitError")
+    assert parse_init_report_line(line) == InitReportLine(
+        12.25, "init", "error", "Runtime.ExitError"
+    )

@@ -1,12 +1,12 @@
-"""Read the REPORT and INIT_REPORT lines of Lambda, and those that `report_lines` writes."""
+"""Read the REPORT and INIT_REPORT lines of Lambda, and those of the local Lambda."""
 
 import attrs
 
-__all__ = ["InitReport", "Report", "parse_init_report_line", "parse_report_line"]
+__all__ = ["InitReportLine", "ReportLine", "parse_init_report_line", "parse_report_line"]
 
 
 @attrs.frozen
-class Report:
+class ReportLine:
     """What a REPORT line says about an invocation.
 
     Args:
@@ -32,7 +32,7 @@ class Report:
 
 
 @attrs.frozen
-class InitReport:
+class InitReportLine:
     """What an INIT_REPORT line says about an init phase.
 
     Args:
@@ -48,7 +48,7 @@ class InitReport:
     error_type: str = ""
 
 
-def parse_report_line(line: str) -> Report | None:
+def parse_report_line(line: str) -> ReportLine | None:
     """Read a REPORT line; return None for another line.
 
     >>> parse_report_line("REPORT RequestId: 1-2\\tDuration: 1.50 ms\\tInit Duration: 9 ms").init_ms
@@ -58,7 +58,7 @@ def parse_report_line(line: str) -> Report | None:
     if "RequestId" not in fields or "Duration" not in fields:
         return None
     peak = fields.get("Max Memory Used", "-")
-    return Report(
+    return ReportLine(
         request_id=fields["RequestId"],
         duration_ms=float(fields["Duration"]),
         billed_ms=float(fields.get("Billed Duration", "nan")),
@@ -71,16 +71,16 @@ def parse_report_line(line: str) -> Report | None:
     )
 
 
-def parse_init_report_line(line: str) -> InitReport | None:
+def parse_init_report_line(line: str) -> InitReportLine | None:
     """Read an INIT_REPORT line; return None for another line.
 
     >>> parse_init_report_line("INIT_REPORT Init Duration: 9.50 ms\\tPhase: init\\tStatus: timeout")
-    InitReport(init_ms=9.5, phase='init', status='timeout', error_type='')
+    InitReportLine(init_ms=9.5, phase='init', status='timeout', error_type='')
     """
     fields = _read_fields(line, "INIT_REPORT ")
     if "Init Duration" not in fields:
         return None
-    return InitReport(
+    return InitReportLine(
         init_ms=float(fields["Init Duration"]),
         phase=fields.get("Phase", ""),
         status=fields.get("Status", "success"),
