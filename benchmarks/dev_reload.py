@@ -21,7 +21,7 @@ from okibi.local.dev.invocation_events import DevEvent, Reloaded, SandboxEnded
 from okibi.local.dev.sandbox_pool import SandboxPool, open_sandbox_pool
 from okibi.local.dev.source_changes import watch_sources
 from okibi.local.local_lambda import open_sandbox
-from okibi.local.sandbox_hooks import SandboxHooks
+from okibi.local.sandbox import SandboxOptions
 
 LIMIT = 300.0
 """Milliseconds that a save may take beyond a bare start."""
@@ -90,9 +90,8 @@ async def save(code: Path, number: int, seen: _Reloads) -> float:
 
 async def start_bare(settings: FunctionSettings) -> float:
     """Start a sandbox alone; return the milliseconds until its /next."""
-    async with open_sandbox(
-        settings, output=lambda _: None, freeze=True, hooks=SandboxHooks()
-    ) as sandbox:
+    options = SandboxOptions(output=lambda _: None, freeze=True)
+    async with open_sandbox(settings, options) as sandbox:
         began = time.perf_counter()
         sandbox.start()
         await sandbox.wait_initialised()

@@ -88,7 +88,7 @@ class ClassicPlatform(Platform):
         if not self.initialised:
             self.end_init_phase()
         if self.offered is None:
-            self.on_idle()
+            self.hooks.on_idle()
             return
         invocation, self.offered = self.offered, None
         waiter = self._waiters.popleft()
@@ -188,4 +188,4 @@ class ClassicPlatform(Platform):
         if self.current is not None:
             invocation, self.current = self.current, None
             invocation.ended_at = self.clock()
-            self.on_end(invocation)
+            self.hooks.on_end(invocation)

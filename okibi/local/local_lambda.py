@@ -9,6 +9,7 @@ import trio
 
 from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 from .background_nursery import open_background_nursery
+from .hooks import RuntimeApiHooks
 from .http_responses import encode_response, error_body
 from .invocation import Invocation, InvokeResult, check_headers
 from .invoke_api import InvokeApi
@@ -22,18 +23,14 @@ from .output import Output, to_stderr
 from .peer_process import is_connected_from
 from .processes import peak_memory
 from .report_lines import end_lines, init_report_line, restore_report_line, start_line
-from .runtime_api import RuntimeApi
-from .sandbox import GRACE, SandboxProcess, ShutdownResult
-from .sandbox_hooks import SandboxHooks
+from .runtime_api import RuntimeApi, RuntimeApiOptions
+from .sandbox import GRACE, SandboxOptions, SandboxProcess, ShutdownResult
 from .settings import FunctionSettings
 from .socket_stream import linger
 from .states import ApiError
 from .streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
-
-JOURNAL_LIMIT = 1000
-"""Entries in the journal of one of several sandboxes, which may serve for days."""
 
 NOT_OURS = ApiError(
     403,
@@ -50,19 +47,36 @@ class LocalLambda:
     settings: FunctionSettings
     runtime_api: str
     """Host and port of the Runtime API."""
-    invoke_url: str
-    """The URL to POST events to; "" without a listener for invokers."""
-    _api: RuntimeApi
-    _sandbox: SandboxProcess
+    _options: SandboxOptions
     _output: Output
     _nursery: trio.Nursery
-    _hooks: SandboxHooks
+    invoke_url: str = attrs.field(default="", init=False)
+    """The URL to POST events to; "" without a listener for invokers."""
+    _api: RuntimeApi = attrs.field(init=False)
+    _sandbox: SandboxProcess = attrs.field(init=False)
     _billed_start: int = attrs.field(default=0, init=False)
     """The number of the start whose init phase an invocation has reported."""
     _restore_ms: float | None = attrs.field(default=None, init=False)
     """Milliseconds of the last restore, until an invocation has reported them."""
     _peak: float | None = attrs.field(default=None, init=False)
     _report_written: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings, options = self.settings, self._options
+        freeze = options.freeze and settings.max_concurrency is None
+        hooks = RuntimeApiHooks(
+            on_begin=self._on_begin,
+            on_end=self._on_end,
+            on_init_error=self._on_init_error,
+            on_process_needed=self.start,
+            on_idle=self._freeze_and_report if freeze else options.hooks.on_idle,
+            on_kill=lambda: self._sandbox.end(),
+            on_snapshot=self._on_snapshot,
+            on_restore=self.thaw,
+            on_restored=self._on_restored,
+        )
+        self._api = RuntimeApi(settings, options.api, hooks, options.allowed_hosts)
+        self._sandbox = SandboxProcess(settings, self._api, self.runtime_api, self._output, options)
 
     @property
     def starts(self) -> int:
@@ -224,26 +238,9 @@ class LocalLambda:
 
     # -- hooks of the Runtime API
 
-    def install_hooks(self, *, freeze: bool) -> None:
-        """Connect the Runtime API to the sandbox."""
-        self._api.describe_function(self.settings)
-        self._api.timeout = self.settings.timeout
-        self._api.on_begin = self._on_begin
-        self._api.on_end = self._on_end
-        self._api.on_init_error = self._on_init_error
-        self._api.on_process_needed = self._sandbox.request_process
-        self._api.on_kill = self._sandbox.end
-        self._api.on_snapshot = self._on_snapshot
-        self._api.on_restore = self._sandbox.thaw
-        self._api.on_restored = self._on_restored
-        if freeze and self.settings.max_concurrency is None:
-            self._api.on_idle = self._freeze_and_report
-        else:
-            self._api.on_idle = self._hooks.on_idle
-
     def _freeze_and_report(self) -> None:
         self._sandbox.freeze()
-        self._hooks.on_idle()
+        self._options.hooks.on_idle()
 
     def _on_begin(self, invocation: Invocation) -> None:
         self._sandbox.thaw()
@@ -269,13 +266,13 @@ class LocalLambda:
         if invocation.log is not None:
             self._output.tails.remove(invocation.log)
             invocation.log.complete.set()
-        self._hooks.on_end(invocation, self._peak)
+        self._options.hooks.on_end(invocation, self._peak)
 
     def _on_init_error(self, error: InvocationOutcome) -> None:
         # With multi-concurrency, no slot may have been opened yet.
         took = (trio.current_time() - self._sandbox.started_at) * 1000
         self._output.write(init_report_line(took, error))
-        self._hooks.on_init_failed(error, took)
+        self._options.hooks.on_init_failed(error, took)
 
     def _on_snapshot(self) -> None:
         self._output.write(init_report_line(self._init_ms(), None))
@@ -302,7 +299,7 @@ async def open_local_lambda(
     runtime_port: int = 0,
     invoke_port: int = 0,
     output: Callable[[str], None] | None = None,
-    api: RuntimeApi | None = None,
+    api: RuntimeApiOptions | None = None,
     freeze: bool = False,
     grace: float = GRACE,
     any_process: bool = False,
@@ -326,8 +323,7 @@ async def open_local_lambda(
         output: called with each line that the function's process writes to stdout and stderr, and
             with Lambda's lines (START, END, REPORT). The default prints to stderr. A line longer
             than 256 KB comes in pieces, as in CloudWatch Logs.
-        api: a Runtime API with settings other than Lambda's. Its hooks, ARN, time-out and allowed
-            hosts are overwritten.
+        api: how the Runtime API behaves, if not as Lambda's.
         freeze: stop the function's processes while they are idle, as Lambda does. Not with
             `max_concurrency`, where Lambda does not.
         grace: seconds between SIGTERM and SIGKILL for a sandbox with an extension.
@@ -340,44 +336,39 @@ async def open_local_lambda(
 
     Raises:
         OSError: a port is in use, or the bootstrap cannot be started, as on Windows.
-        ValueError: `settings` and `api` differ in `max_concurrency` or `snap_start`.
 
     Example:
         async with open_local_lambda(FunctionSettings("app.function")) as function:
             result = await function.invoke(b'{"name": "bob"}')
     """
-    if not is_supported_system():
-        raise OSError(UNSUPPORTED_SYSTEM)
-    api = _check_api(settings, api)
-    runtime_listeners = await open_listeners(runtime_port, name="runtime_port")
-    invoke_listeners = await open_listeners(invoke_port, name="invoke_port")
     orphan_killer = OrphanKiller() if kill_orphans else None
     names = frozenset(map(str.lower, allowed_hosts))
-
-    def serve_invokers(function: LocalLambda, nursery: trio.Nursery) -> None:
-        async def start_invocation(_: str, invocation: Invocation) -> None:
-            function.start_invocation(invocation)
-
-        address = _address(invoke_listeners)
-        function.invoke_url = f"http://{address}{invoke_path(settings.name)}"
-        invokers = InvokePort(InvokeApi({settings.name: function}, start_invocation), names)
-        nursery.start_soon(trio.serve_listeners, invokers.serve_connection, invoke_listeners)
-        function.start()
+    options = SandboxOptions(
+        output=output or to_stderr,
+        runtime_port=runtime_port,
+        freeze=freeze,
+        grace=grace,
+        any_process=any_process,
+        allowed_hosts=names,
+        orphan_killer=orphan_killer,
+        api=api or RuntimeApiOptions(),
+    )
 
     try:
-        async with _open(
-            settings,
-            api,
-            runtime_listeners,
-            serve_invokers,
-            output=output,
-            freeze=freeze,
-            grace=grace,
-            any_process=any_process,
-            allowed_hosts=names,
-            orphan_killer=orphan_killer,
-            hooks=SandboxHooks(),
-        ) as function:
+        async with (
+            # The invokers are served until the function has ended: it may answer until then.
+            open_background_nursery() as nursery,
+            open_sandbox(settings, options) as function,
+        ):
+            listeners = await open_listeners(invoke_port, name="invoke_port")
+
+            async def enqueue(_: str, invocation: Invocation) -> None:
+                function.start_invocation(invocation)
+
+            function.invoke_url = f"http://{_address(listeners)}{invoke_path(settings.name)}"
+            invokers = InvokePort(InvokeApi({settings.name: function}, enqueue), names)
+            nursery.start_soon(trio.serve_listeners, invokers.serve_connection, listeners)
+            function.start()
             yield function
     finally:
         if orphan_killer is not None:
@@ -386,79 +377,33 @@ async def open_local_lambda(
 
 @asynccontextmanager
 async def open_sandbox(
-    settings: FunctionSettings,
-    *,
-    output: Callable[[str], None],
-    freeze: bool,
-    hooks: SandboxHooks,
-    orphan_killer: OrphanKiller | None = None,
+    settings: FunctionSettings, options: SandboxOptions
 ) -> AsyncGenerator[LocalLambda]:
-    """Open one of several sandboxes of a function, until the block ends.
+    """Open one sandbox of a function, without a port for invokers, until the block ends.
 
-    It has a Runtime API of its own, and no listener for invokers. The bootstrap starts with
-    `LocalLambda.start`, or with the first invocation.
+    The bootstrap starts with `LocalLambda.start`, or with the first invocation.
 
     Args:
         settings: the function.
-        output: called with each line of the log, as in `open_local_lambda`.
-        freeze: stop the function's processes while they are idle.
-        hooks: called at what happens to the sandbox.
-        orphan_killer: kills the function's processes if this process is killed.
+        options: how the sandbox is run.
 
     Raises:
-        OSError: this system is not supported.
+        OSError: the port is in use, or this system is not supported.
     """
     if not is_supported_system():
         raise OSError(UNSUPPORTED_SYSTEM)
-    async with _open(
-        settings,
-        RuntimeApi(
-            max_concurrency=settings.max_concurrency,
-            snap_start=settings.snap_start,
-            journal=Journal(JOURNAL_LIMIT),
-        ),
-        await open_listeners(0, name="runtime_port"),
-        lambda _, __: None,
-        output=output,
-        freeze=freeze,
-        grace=GRACE,
-        any_process=False,
-        allowed_hosts=frozenset(),
-        orphan_killer=orphan_killer,
-        hooks=hooks,
-    ) as function:
-        yield function
-
-
-@asynccontextmanager
-async def _open(
-    settings: FunctionSettings,
-    api: RuntimeApi,
-    listeners: list[trio.SocketListener],
-    on_open: Callable[[LocalLambda, trio.Nursery], None],
-    *,
-    output: Callable[[str], None] | None,
-    freeze: bool,
-    grace: float,
-    any_process: bool,
-    allowed_hosts: Collection[str],
-    orphan_killer: OrphanKiller | None,
-    hooks: SandboxHooks,
-) -> AsyncGenerator[LocalLambda]:
-    """Serve a sandbox; call `on_open` with its tasks' nursery."""
-    runtime_api = _address(listeners)
-    lines = Output(output or to_stderr)
+    listeners = await open_listeners(options.runtime_port, name="runtime_port")
+    lines = Output(options.output)
     try:
         async with open_background_nursery() as nursery:
-            sandbox = SandboxProcess(settings, api, runtime_api, lines, grace, orphan_killer, hooks)
-            function = LocalLambda(settings, runtime_api, "", api, sandbox, lines, nursery, hooks)
-            function.install_hooks(freeze=freeze)
-            api.allowed_hosts = allowed_hosts
-            serve = api.serve_connection if any_process else function.serve_sandbox_connection
+            function = LocalLambda(settings, _address(listeners), options, lines, nursery)
+            sandbox = function._sandbox
+            serve = function.serve_sandbox_connection
+            if options.any_process:
+                serve = function._api.serve_connection
             nursery.start_soon(_serve_until, sandbox.finished, serve, listeners)
             nursery.start_soon(lines.pump)
             nursery.start_soon(sandbox.run)
-            on_open(function, nursery)
             try:
                 yield function
             finally:
@@ -469,19 +414,6 @@ async def _open(
                     await sandbox.wait_ended()
     finally:
         lines.close()
-
-
-def _check_api(settings: FunctionSettings, api: RuntimeApi | None) -> RuntimeApi:
-    if api is None:
-        return RuntimeApi(max_concurrency=settings.max_concurrency, snap_start=settings.snap_start)
-    for name in ("max_concurrency", "snap_start"):
-        ours, theirs = getattr(settings, name), getattr(api, name)
-        if ours != theirs:
-            raise ValueError(
-                f"{name} must be equal in settings and api, got {ours} in settings and {theirs} in"
-                " api"
-            )
-    return api
 
 
 async def _serve_until(

@@ -107,7 +107,7 @@ class MultiConcurrencyPlatform(Platform):
         while self._waiting and self._idle and self._may_hand_out():
             self._begin_event(self._waiting.popleft())
         if self._idle and self._may_hand_out():
-            self.on_idle()
+            self.hooks.on_idle()
 
     # -- the runtime's side: what it asks
 
@@ -202,4 +202,4 @@ class MultiConcurrencyPlatform(Platform):
         self.on_answer(invocation)
         if handed_out:
             invocation.ended_at = invocation.answered_at
-            self.on_end(invocation)
+            self.hooks.on_end(invocation)

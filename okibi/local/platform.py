@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from .extensions import Extensions
-from .hooks import ignore
+from .hooks import RuntimeApiHooks, ignore
 from .invocation import Invocation
 from .journal import EntryKind, Journal, JournalEntry
 from .limits import MAX_PAYLOAD_SIZE, MAX_STREAM_SIZE
@@ -80,12 +80,9 @@ class Platform(ABC):
         swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
         on_initialised: called when the init phase is over: the runtime and its extensions wait for
             the first event, or the runtime has sent /init/error.
-        on_init_error: called with the error of an /init/error.
-        on_begin, on_answer, on_end: called with an invocation when it is handed out, has an
-            outcome, and has ended. They must not raise.
-        on_idle: called when runtime and extensions wait and there is no event; in
-            multi-concurrency, when a slot waits.
-        extensions: the registered extensions.
+        on_answer: called with each invocation that has an outcome.
+        hooks: called by the rules for `RuntimeApiHooks`.
+        extensions: the registered extensions. Their `on_ready` must call `hand_out`.
     """
 
     clock: Callable[[], float]
@@ -93,12 +90,11 @@ class Platform(ABC):
     journal: Journal
     swallow_abandoned: bool = True
     on_initialised: Callable[[], None] = ignore
-    on_init_error: Callable[[InvocationOutcome], None] = ignore
-    on_begin: Callable[[Invocation], None] = ignore
     on_answer: Callable[[Invocation], None] = ignore
-    on_end: Callable[[Invocation], None] = ignore
-    on_idle: Callable[[], None] = ignore
-    extensions: Extensions = attrs.field(factory=Extensions)
+    hooks: RuntimeApiHooks = attrs.field(factory=RuntimeApiHooks)
+    extensions: Extensions = attrs.field(
+        default=attrs.Factory(lambda self: Extensions(on_ready=self.hand_out), takes_self=True)
+    )
 
     init_error: InvocationOutcome | None = attrs.field(default=None, init=False)
     """Answers the next invoke, even if the sandbox has ended."""
@@ -106,9 +102,6 @@ class Platform(ABC):
     """Whether the init phase of this sandbox is over."""
     closing: bool = attrs.field(default=False, init=False)
     """The sandbox is about to end: no event is handed out."""
-
-    def __attrs_post_init__(self) -> None:
-        self.extensions.on_ready = self.hand_out
 
     # -- the platform's side
 
@@ -227,7 +220,7 @@ class Platform(ABC):
         """Hand out an invocation. Its time starts now."""
         invocation.begun_at = self.clock()
         invocation.deadline_ms = int((self.wall_clock() + invocation.timeout) * 1000)
-        self.on_begin(invocation)
+        self.hooks.on_begin(invocation)
         if waiter.abandoned:
             self.record(EntryKind.SWALLOWED, invocation.request_id)
         else:
@@ -238,7 +231,7 @@ class Platform(ABC):
         """Record an init error; return it as the outcome of an invocation."""
         error = InvocationOutcome(body, function_error_type(error_type))
         self.record(EntryKind.INIT_ERROR, detail=error.error_type or "")
-        self.on_init_error(error)
+        self.hooks.on_init_error(error)
         return error
 
     def record_timeout(self, invocation: Invocation) -> None:

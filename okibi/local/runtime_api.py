@@ -12,18 +12,18 @@ from .connection import Connection
 from .connection_writer import ConnectionWriter
 from .extensions import Extensions
 from .faults import Fault, Faults, FaultyConnection
-from .hooks import ignore
+from .hooks import RuntimeApiHooks
 from .invocation import Invocation, InvokeResult, check_headers, new_request_id
 from .journal import EntryKind, Journal
 from .multi_concurrency import MultiConcurrencyPlatform
 from .outcomes import InvocationOutcome, extension_failed, timed_out
-from .settings import FunctionSettings, arn_of
+from .settings import FunctionSettings
 from .snap_start import RESTORE_LIMIT, SnapStartPlatform
 from .socket_stream import FastSocketStream, fast_stream, linger
 from .states import RuntimeState
 from .streaming import ResponseStream
 
-__all__ = ["RuntimeApi"]
+__all__ = ["RuntimeApi", "RuntimeApiOptions"]
 
 
 @attrs.define(eq=False)
@@ -36,74 +36,72 @@ class _Invoker:
 
 
 @attrs.define(eq=False)
+class _OpenConnection:
+    """A connection of the runtime or of an extension."""
+
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    closed: trio.Event = attrs.field(factory=trio.Event)
+    connection: Connection | None = None
+
+
+@attrs.frozen
+class RuntimeApiOptions:
+    """How a Runtime API behaves. The defaults are Lambda's; tests and benchmarks change them.
+
+    Args:
+        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. Everything else uses
+            trio's clock. A test with MockClock passes a matching clock.
+        journal_limit: how many entries the journal keeps.
+        swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
+        keep_alive: False closes each connection after one response, unlike Lambda, to test a
+            runtime against servers without pipelining.
+        empty_headers: send an empty header for an absent context, as multi-concurrency does.
+        invocation_ids: send `Lambda-Runtime-Invocation-Id`, as Lambda does since 2026. A response
+            with another id is refused (410); one without an id is accepted.
+        faults: where to break connections.
+        busy_poll: seconds to poll for bytes before sleeping. For a benchmark's server on its own
+            core, to keep wake-up costs out of the figures.
+    """
+
+    wall_clock: Callable[[], float] = time.time
+    journal_limit: int = 100_000
+    swallow_abandoned: bool = True
+    keep_alive: bool = True
+    empty_headers: bool = False
+    invocation_ids: bool = True
+    faults: Faults | None = None
+    busy_poll: float = 0.0
+
+
+@attrs.define(eq=False)
 class RuntimeApi:
     """The Runtime API of one sandbox, over any streams.
 
     It serves one runtime at a time. On a time-out, or on `sandbox_ended`, it closes the
     connections; then a new runtime may start.
 
+    `settings.max_concurrency` is None for classic mode, one event at a time. A number means
+    multi-concurrency (Lambda Managed Instances): each pending /next takes an event, an invoke
+    without one is refused, and a time-out kills nothing. Only the runtime uses the number itself.
+
+    With `settings.snap_start` the runtime may call /restore/next: the snapshot is taken then, and
+    the restore comes with the first event. It cuts all other connections.
+
     Args:
-        function_arn: the ARN sent with every event.
-        timeout: seconds that an invocation may receive.
-        wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. Everything else uses
-            trio's clock. A test with MockClock passes a matching clock.
-        journal: records what happens.
-        swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
-        keep_alive: False closes each connection after one response, unlike Lambda, to test a
-            runtime against servers without pipelining.
-        empty_headers: send an empty header for an absent context, as multi-concurrency does.
-        max_concurrency: None for classic mode, one event at a time. A number means
-            multi-concurrency (Lambda Managed Instances): each pending /next takes an event, an
-            invoke without one is refused, and a time-out kills nothing. Only the runtime uses the
-            number itself.
-        snap_start: whether the runtime may call /restore/next: the snapshot is taken then, and the
-            restore comes with the first event. It cuts all other connections. Not with
-            `max_concurrency`.
-        invocation_ids: send `Lambda-Runtime-Invocation-Id`, as Lambda does since 2026. A response
-            with another id is refused (410); one without an id is accepted.
+        settings: the function.
+        options: how the server behaves.
+        hooks: called at what happens.
         allowed_hosts: host names that requests may use, besides `localhost` and its addresses;
             requests of web pages are refused. None allows every request, as over streams in memory.
-        faults: where to break connections.
-        busy_poll: seconds to poll for bytes before sleeping. For a benchmark's server on its own
-            core, to keep wake-up costs out of the figures.
-        on_begin: called with each invocation that is handed out.
-        on_end: called with each invocation that has ended, with its outcome.
-        on_init_error: called with the error of an /init/error.
-        on_process_needed: called when an invocation waits and no runtime has come.
-        on_idle: called when the runtime waits and there is no event: it may be frozen.
-        on_kill: called when the sandbox must end: an invocation timed out, or an invoker left. A
-            sandbox with an extension gets SIGTERM first. `sandbox_ended` must follow.
-        on_snapshot: called when the snapshot is taken: the process may be stopped.
-        on_restore: called when the restore begins: the process must continue.
-        on_restored: called with the seconds that the restore took, and its error or None.
-
-    Raises:
-        ValueError: `snap_start` and `max_concurrency` are both given.
     """
 
-    function_arn: str = arn_of("function")
-    timeout: float = 3.0
-    wall_clock: Callable[[], float] = time.time
-    journal: Journal = attrs.field(factory=Journal)
-    swallow_abandoned: bool = True
-    keep_alive: bool = True
-    empty_headers: bool = False
-    busy_poll: float = 0.0
-    max_concurrency: int | None = None
-    snap_start: bool = False
-    invocation_ids: bool = True
+    settings: FunctionSettings
+    options: RuntimeApiOptions = attrs.field(factory=RuntimeApiOptions)
+    hooks: RuntimeApiHooks = attrs.field(factory=RuntimeApiHooks)
     allowed_hosts: Collection[str] | None = None
-    faults: Faults | None = None
-    on_begin: Callable[[Invocation], None] = ignore
-    on_end: Callable[[Invocation], None] = ignore
-    on_init_error: Callable[[InvocationOutcome], None] = ignore
-    on_process_needed: Callable[[], None] = ignore
-    on_idle: Callable[[], None] = ignore
-    on_kill: Callable[[], None] = ignore
-    on_snapshot: Callable[[], None] = ignore
-    on_restore: Callable[[], None] = ignore
-    on_restored: Callable[[float, InvocationOutcome | None], None] = ignore
 
+    journal: Journal = attrs.field(init=False)
+    """What has happened between platform and runtime."""
     _platform: ClassicPlatform | MultiConcurrencyPlatform = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
     _invoker: _Invoker | None = attrs.field(default=None, init=False)
@@ -111,41 +109,35 @@ class RuntimeApi:
         factory=dict[Invocation, _Invoker], init=False
     )
     """All waiting invokers, in multi-concurrency."""
-    _connections: dict[trio.CancelScope, trio.Event] = attrs.field(
-        factory=dict[trio.CancelScope, trio.Event], init=False
-    )
-    _open: dict[Connection, trio.CancelScope] = attrs.field(
-        factory=dict[Connection, trio.CancelScope], init=False
-    )
+    _connections: set[_OpenConnection] = attrs.field(factory=set[_OpenConnection], init=False)
     _initialised: trio.Event = attrs.field(factory=trio.Event, init=False)
     _initialised_at: float = attrs.field(default=math.nan, init=False)
 
     def __attrs_post_init__(self) -> None:
-        mode = ClassicPlatform if self.max_concurrency is None else MultiConcurrencyPlatform
-        if self.snap_start:
-            if self.max_concurrency is not None:
-                raise ValueError(
-                    "snap_start must be False with max_concurrency: Lambda does not combine them"
-                )
+        settings, options = self.settings, self.options
+        self.journal = Journal(options.journal_limit)
+        mode: type[ClassicPlatform | MultiConcurrencyPlatform] = ClassicPlatform
+        if settings.max_concurrency is not None:
+            mode = MultiConcurrencyPlatform
+        elif settings.snap_start:
             mode = SnapStartPlatform
         self._platform = mode(
             clock=trio.current_time,
-            wall_clock=lambda: self.wall_clock(),
+            wall_clock=options.wall_clock,
             journal=self.journal,
-            swallow_abandoned=self.swallow_abandoned,
+            swallow_abandoned=options.swallow_abandoned,
             on_initialised=self._on_initialised,
-            on_init_error=lambda error: self.on_init_error(error),
-            on_begin=self._on_begin,
             on_answer=self._answered,
-            on_end=lambda invocation: self.on_end(invocation),
-            on_idle=lambda: self.on_idle(),
+            hooks=attrs.evolve(self.hooks, on_begin=self._on_begin, on_restore=self._begin_restore),
+            extensions=Extensions(
+                settings.name,
+                settings.handler,
+                settings.arn,
+                takes_events=settings.max_concurrency is None,
+                on_ready=lambda: self._platform.hand_out(),
+                on_failure=self._extension_failed,
+            ),
         )
-        if isinstance(self._platform, SnapStartPlatform):
-            self._platform.on_snapshot = lambda: self.on_snapshot()
-            self._platform.on_restore = self._begin_restore
-            self._platform.on_restored = lambda took, error: self.on_restored(took, error)
-        self.extensions.takes_events = self.max_concurrency is None
-        self.extensions.on_failure = self._extension_failed
 
     @property
     def state(self) -> RuntimeState:
@@ -218,7 +210,7 @@ class RuntimeApi:
         """
         invocation = Invocation(
             payload,
-            self.timeout if timeout is None else timeout,
+            self.settings.timeout if timeout is None else timeout,
             client_context=client_context,
             cognito_identity=cognito_identity,
             tenant_id=tenant_id,
@@ -237,7 +229,7 @@ class RuntimeApi:
             ValueError: a field contains a character that an HTTP header cannot carry.
         """
         check_headers(invocation)
-        if self.invocation_ids and not invocation.invocation_id:
+        if self.options.invocation_ids and not invocation.invocation_id:
             invocation.invocation_id = new_request_id()
         try:
             if isinstance(self._platform, MultiConcurrencyPlatform):
@@ -257,7 +249,7 @@ class RuntimeApi:
             platform.offer(invocation)
             while invocation.outcome is None:
                 if platform.offered is invocation and not platform.initialised:
-                    self.on_process_needed()
+                    self.hooks.on_process_needed()
                 with invoker.scope:
                     await invoker.done.wait()
                 if invocation.outcome is None:
@@ -285,12 +277,12 @@ class RuntimeApi:
         if failed and platform.init_error is None:
             # An invoker has got the error, and no transition leads out of these states.
             self.sandbox_ended(None)
-            self.on_kill()
+            self.hooks.on_kill()
         platform.offer(invocation)
         try:
             while invocation.outcome is None:
                 if platform.offered is invocation and platform.state is RuntimeState.STARTED:
-                    self.on_process_needed()
+                    self.hooks.on_process_needed()
                 invoker.scope.deadline = self._deadline()
                 with invoker.scope:
                     await invoker.done.wait()
@@ -303,7 +295,7 @@ class RuntimeApi:
             platform.withdraw(invocation)
             if platform.current is invocation and invocation.outcome is None:
                 self.sandbox_ended(None)
-                self.on_kill()
+                self.hooks.on_kill()
             raise
 
     def _deadline(self) -> float:
@@ -319,7 +311,7 @@ class RuntimeApi:
         if isinstance(platform, SnapStartPlatform) and platform.restoring:
             platform.expire_restore()
             self.sandbox_ended(None)
-            self.on_kill()
+            self.hooks.on_kill()
             return
         current = platform.current
         if current is None:
@@ -333,20 +325,13 @@ class RuntimeApi:
                 platform.settle(current, outcome)
         else:
             self.sandbox_ended(lambda _: outcome)
-        self.on_kill()
+        self.hooks.on_kill()
 
     def _extension_failed(self, error_type: str) -> None:
         self.sandbox_ended(lambda request_id: extension_failed(request_id, error_type))
-        self.on_kill()
+        self.hooks.on_kill()
 
     # -- for the owner of the process
-
-    def describe_function(self, settings: FunctionSettings) -> None:
-        """Set what runtime and extensions learn of the function: its name, handler and ARN."""
-        self.function_arn = settings.arn
-        self.extensions.function_name = settings.name
-        self.extensions.handler = settings.handler
-        self.extensions.function_arn = settings.arn
 
     def sandbox_ended(self, outcome: Callable[[str], InvocationOutcome] | None) -> None:
         """The process is dead: close its connections and let a new runtime start.
@@ -355,15 +340,15 @@ class RuntimeApi:
             outcome: returns the outcome for the request id of an unanswered invocation. With None,
                 an invocation that was not handed out waits for the next runtime.
         """
-        for scope in self._connections:
-            scope.cancel()
+        for each in self._connections:
+            each.scope.cancel()
         self._initialised, self._initialised_at = trio.Event(), math.nan
         self._platform.end(outcome)
         if self._platform.offered is not None:
             if self._invoker is not None:
                 # The deadline in force belongs to an invocation that is gone.
                 self._invoker.scope.deadline = self._deadline()
-            self.on_process_needed()
+            self.hooks.on_process_needed()
 
     def forget_init_error(self) -> None:
         """Do not answer the next invoke with the last init error."""
@@ -384,7 +369,7 @@ class RuntimeApi:
     async def connections_closed(self) -> None:
         """Wait until no connection is open."""
         while self._connections:
-            await next(iter(self._connections.values())).wait()
+            await next(iter(self._connections)).closed.wait()
 
     # -- hooks of the platform
 
@@ -393,19 +378,19 @@ class RuntimeApi:
         self._initialised.set()
 
     def _begin_restore(self) -> None:
-        for connection, scope in self._open.items():
-            if not connection.awaits_restore:
-                scope.cancel()
+        for each in self._connections:
+            if each.connection is not None and not each.connection.awaits_restore:
+                each.scope.cancel()
         if self._invoker is not None:
             self._invoker.scope.deadline = self._deadline()
-        self.on_restore()
+        self.hooks.on_restore()
 
     def _on_begin(self, invocation: Invocation) -> None:
         if self._invoker is not None:
             self._invoker.scope.deadline = self._deadline()
         elif invocation in self._invokers:
             self._invokers[invocation].scope.deadline = invocation.begun_at + invocation.timeout
-        self.on_begin(invocation)
+        self.hooks.on_begin(invocation)
 
     def _answered(self, invocation: Invocation) -> None:
         invoker = self._invokers.get(invocation) if self._invokers else self._invoker
@@ -421,20 +406,19 @@ class RuntimeApi:
             stream: any stream. A trio.SocketStream is replaced by a faster one and must not be used
                 again.
         """
-        stream = fast_stream(stream, self.busy_poll)
-        closed = trio.Event()
-        scope = trio.CancelScope()
-        self._connections[scope] = closed
+        stream = fast_stream(stream, self.options.busy_poll)
+        opened = _OpenConnection()
+        self._connections.add(opened)
         try:
-            with scope:
-                await self._serve_stream(stream, scope)
+            with opened.scope:
+                await self._serve_stream(stream, opened)
         finally:
-            del self._connections[scope]
-            closed.set()
+            self._connections.remove(opened)
+            opened.closed.set()
             with trio.CancelScope(shield=True, deadline=trio.current_time()):
                 await stream.aclose()
 
-    async def _serve_stream(self, stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
+    async def _serve_stream(self, stream: trio.abc.Stream, opened: _OpenConnection) -> None:
         reading = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             writer = ConnectionWriter(stream, nursery)
@@ -450,25 +434,26 @@ class RuntimeApi:
                     stream.reset_on_close()
                 reading.cancel()
 
-            faulty = None if self.faults is None else FaultyConnection(self.faults, send, drop)
-            connection = Connection(
+            options = self.options
+            faults = options.faults
+            faulty = None if faults is None else FaultyConnection(faults, send, drop)
+            connection = opened.connection = Connection(
                 self._platform,
-                self.function_arn,
+                self.settings.arn,
                 send if faulty is None else faulty.send,
-                self.keep_alive,
-                self.empty_headers,
+                options.keep_alive,
+                options.empty_headers,
                 self.allowed_hosts,
             )
             if faulty is not None:
                 faulty.wrap(connection)
-            self._open[connection] = scope
             try:
                 with reading:
                     receive = connection.receive if faulty is None else faulty.receive
                     await self._read(stream, connection, receive)
                 closed_by_us = connection.closing and (faulty is None or faulty.fault is None)
             finally:
-                del self._open[connection]
+                opened.connection = None
                 connection.peer_gone()
         if closed_by_us:
             await linger(stream)

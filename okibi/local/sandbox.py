@@ -8,7 +8,7 @@ something and never block.
 import math
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from subprocess import DEVNULL
 
@@ -16,16 +16,16 @@ import attrs
 import trio
 
 from .environment import process_mark, sandbox_environment
+from .hooks import SandboxHooks
 from .journal import EntryKind
 from .orphan_killer import KILL_LIMIT, OrphanKiller, kill_marked
 from .outcomes import InvocationOutcome, exited, timed_out
-from .output import Output
+from .output import Output, to_stderr
 from .report_lines import init_report_line
-from .runtime_api import RuntimeApi
-from .sandbox_hooks import SandboxHooks
+from .runtime_api import RuntimeApi, RuntimeApiOptions
 from .settings import FunctionSettings
 
-__all__ = ["GRACE", "INIT_LIMIT", "SandboxProcess", "ShutdownResult"]
+__all__ = ["GRACE", "INIT_LIMIT", "SandboxOptions", "SandboxProcess", "ShutdownResult"]
 
 INIT_LIMIT = 10.0
 """Seconds for the init phase. After them Lambda repeats the init phase once, within the time-out.
@@ -41,6 +41,35 @@ SNAPSHOT_INIT_LIMIT = 130.0
 
 LAST_BYTES = 1.0
 """Seconds at most to read what a dead process left in its sockets. Usually this takes no time."""
+
+
+@attrs.frozen
+class SandboxOptions:
+    """How a sandbox is run.
+
+    Args:
+        output: called with each line of the log; the default prints to stderr.
+        runtime_port: port of the Runtime API; 0 picks a free one.
+        freeze: stop the function's processes while they are idle. Without effect with
+            `max_concurrency`.
+        grace: seconds between SIGTERM and SIGKILL.
+        any_process: let every process of this machine call the Runtime API.
+        allowed_hosts: host names that requests to the Runtime API may use, besides `localhost` and
+            its addresses.
+        orphan_killer: kills the function's processes if this process is killed.
+        hooks: called at what happens to the sandbox.
+        api: how the Runtime API behaves.
+    """
+
+    output: Callable[[str], None] = to_stderr
+    runtime_port: int = 0
+    freeze: bool = False
+    grace: float = GRACE
+    any_process: bool = False
+    allowed_hosts: Collection[str] = ()
+    orphan_killer: OrphanKiller | None = None
+    hooks: SandboxHooks = attrs.field(factory=SandboxHooks)
+    api: RuntimeApiOptions = attrs.field(factory=RuntimeApiOptions)
 
 
 @attrs.frozen
@@ -81,18 +110,15 @@ class SandboxProcess:
         api: the Runtime API for the bootstrap.
         address: host and port of the Runtime API.
         output: receives what the process writes.
-        grace: seconds between SIGTERM and SIGKILL.
-        orphan_killer: kills the process if this process is killed.
-        hooks: called when an init phase fails, and when a process is dead.
+        options: the grace period, the orphan killer, and the hooks for a failed init phase and for
+            a dead process.
     """
 
     settings: FunctionSettings
     api: RuntimeApi
     address: str
     output: Output
-    grace: float = GRACE
-    orphan_killer: OrphanKiller | None = None
-    hooks: SandboxHooks = attrs.field(factory=SandboxHooks)
+    options: SandboxOptions
 
     starts: int = attrs.field(default=0, init=False)
     """How many processes have been started."""
@@ -233,17 +259,17 @@ class SandboxProcess:
             await self._report_exit(process, killed)
         else:
             self._report_init_timeout()
-        self.hooks.on_exit()
+        self.options.hooks.on_exit()
 
     def _update_orphan_killer(self) -> None:
-        if self.orphan_killer is not None:
-            self.orphan_killer.add(self.pid or 0, self._marks[-1])
+        if self.options.orphan_killer is not None:
+            self.options.orphan_killer.add(self.pid or 0, self._marks[-1])
 
     async def _wait_for_end(self, process: trio.Process) -> None:
         """Wait until the process ends, or until its grace period ends."""
         async with _cancelled_when_ended(process):
             await self._end_requested.wait()
-            await trio.sleep_until(self._end_requested_at + self.grace)
+            await trio.sleep_until(self._end_requested_at + self.options.grace)
 
     async def _kill_and_reap(self, process: trio.Process) -> None:
         """End the process and everything it has started."""
@@ -251,7 +277,7 @@ class SandboxProcess:
             # `run` was cancelled: the process still gets its grace period.
             self.end()
             if self._sigterm_sent:
-                with trio.CancelScope(deadline=self._end_requested_at + self.grace):
+                with trio.CancelScope(deadline=self._end_requested_at + self.options.grace):
                     await process.wait()
         self.kill()
         await process.wait()
@@ -294,4 +320,4 @@ class SandboxProcess:
     def _report_failed_init(self, outcome: InvocationOutcome) -> None:
         took = (trio.current_time() - self.started_at) * 1000
         self.output.write(init_report_line(took, outcome))
-        self.hooks.on_init_failed(outcome, took)
+        self.options.hooks.on_init_failed(outcome, took)

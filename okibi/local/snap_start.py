@@ -34,17 +34,7 @@ RESTORE_LIMIT = 10.0
 
 @attrs.define(eq=False)
 class SnapStartPlatform(ClassicPlatform):
-    """A classic platform that takes a snapshot after the init phase (see `Platform`).
-
-    Args:
-        on_snapshot: called when the snapshot is taken: the process may be stopped.
-        on_restore: called before /restore/next is answered: continue the process, cut connections.
-        on_restored: called at the end of the restore phase, with its seconds and its error.
-    """
-
-    on_snapshot: Callable[[], None] = ignore
-    on_restore: Callable[[], None] = ignore
-    on_restored: Callable[[float, InvocationOutcome | None], None] = ignore
+    """A classic platform that takes a snapshot after the init phase (see `Platform`)."""
 
     restore_began_at: float = attrs.field(default=math.nan, init=False)
     """When the restore phase began; NaN outside of it."""
@@ -108,7 +98,7 @@ class SnapStartPlatform(ClassicPlatform):
     def _take_snapshot(self) -> None:
         if not self.initialised:
             self.end_init_phase()
-            self.on_snapshot()
+            self.hooks.on_snapshot()
 
     def _restore(self) -> None:
         state = transition(self.state, RuntimeTrigger.RELEASE)
@@ -116,7 +106,7 @@ class SnapStartPlatform(ClassicPlatform):
         self.state, self.restore_began_at = state, self.clock()
         self.record(EntryKind.RESTORED)
         self.extensions.lose_requests()
-        self.on_restore()
+        self.hooks.on_restore()
         self._answer_restore()
 
     def _fail_restore(self, error: InvocationOutcome) -> None:
@@ -126,4 +116,4 @@ class SnapStartPlatform(ClassicPlatform):
 
     def _end_restore(self, error: InvocationOutcome | None) -> None:
         took, self.restore_began_at = self.clock() - self.restore_began_at, math.nan
-        self.on_restored(took, error)
+        self.hooks.on_restored(took, error)

@@ -7,6 +7,7 @@ out: signals, exit codes, the watchdog's thread, the extension.
 import math
 import os
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,9 +20,10 @@ from ..actors.exits import ExitReason, is_a
 from ..actors.life import Phase
 from ..actors.process import Process
 from ..actors.start import spawn
+from ..local.hooks import RuntimeApiHooks
 from ..local.invocation import Invocation
 from ..local.outcomes import InvocationOutcome
-from ..local.runtime_api import RuntimeApi
+from ..local.runtime_api import RuntimeApi, RuntimeApiOptions
 from ..local.settings import FunctionSettings
 from ..runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
 from ..runtime.handlers.function import Function
@@ -79,11 +81,15 @@ class FunctionEngine:
         self.end_was_raised = False
         self._serving = self._stopping = False
         self._exit_reason = ""
+        self._wall_clock = time.time
         self._api = RuntimeApi(
-            settings.arn, settings.timeout, max_concurrency=settings.max_concurrency
+            settings,
+            RuntimeApiOptions(wall_clock=lambda: self._wall_clock()),
+            RuntimeApiHooks(
+                on_process_needed=self._refuse_if_ended,
+                on_kill=partial(self._fail, "an invocation timed out and was not answered"),
+            ),
         )
-        self._api.on_process_needed = self._refuse_if_ended
-        self._api.on_kill = partial(self._fail, "an invocation timed out and was not answered")
         # Lambda Managed Instances would refuse an event for which no slot is free.
         lanes = settings.max_concurrency or 1
         self._slots = trio.Semaphore(lanes)
@@ -142,7 +148,7 @@ class FunctionEngine:
             stack.enter_context(_same_trace_variable())
             stack.callback(set_lanes, 1)
             set_lanes(len(self._lanes))
-            self._api.wall_clock = stack.enter_context(wall_clock())
+            self._wall_clock = stack.enter_context(wall_clock())
             stack.enter_context(self._keep_errors())
             stack.enter_context(patch.object(StandardSink, "log_error", _write_error))
             stack.callback(self.crashes.close)

@@ -30,6 +30,7 @@ import trio.testing
 from okibi.actors.start import spawn, wait_started
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
+from okibi.local.hooks import RuntimeApiHooks
 from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind, Journal
 from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
@@ -213,7 +214,10 @@ class CutWorld:
     def __attrs_post_init__(self) -> None:
         self.lane = Lane(0, b"api", self.shape.pipelined)
         self._exchange = ClassicPlatform(
-            trio.current_time, time.time, self.journal, on_end=lambda _: self._ended.set()
+            trio.current_time,
+            time.time,
+            self.journal,
+            hooks=RuntimeApiHooks(on_end=lambda _: self._ended.set()),
         )
 
     async def connect(self) -> Transport:

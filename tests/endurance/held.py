@@ -42,13 +42,12 @@ async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -
         output of the process.
     """
     concurrency = None if slots == 1 else slots
-    async with process_of(f"{module}.{handler}", max_concurrency=concurrency) as (
-        process,
-        api,
-        said,
-    ):
+    async with process_of(
+        f"{module}.{handler}",
+        max_concurrency=concurrency,
         # The deadline of the event follows TIMEOUT; the platform waits longer.
-        api.wall_clock = lambda: time.time() - PLATFORM + TIMEOUT
+        wall_clock=lambda: time.time() - PLATFORM + TIMEOUT,
+    ) as (process, api, said):
         answered, over = 0, trio.Event()
 
         async def invoke(event: object) -> None:

@@ -35,6 +35,7 @@ import trio
 
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
+from okibi.local.hooks import RuntimeApiHooks
 from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind
 from okibi.local.multi_concurrency import MultiConcurrencyPlatform
@@ -141,7 +142,8 @@ class BreakingWorld(BusyWorld):
         mode: type[Platform] = (
             ClassicPlatform if self.point.lanes == 1 else MultiConcurrencyPlatform
         )
-        self._exchanges = [mode(trio.current_time, time.time, self.journal, on_end=self._end)]
+        hooks = RuntimeApiHooks(on_end=self._end)
+        self._exchanges = [mode(trio.current_time, time.time, self.journal, hooks=hooks)]
 
     def _end(self, invocation: Invocation) -> None:
         self.ends[invocation].set()

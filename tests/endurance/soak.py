@@ -29,6 +29,7 @@ import attrs
 
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
+from okibi.local.hooks import RuntimeApiHooks
 from okibi.local.invocation import Invocation
 from okibi.local.journal import EntryKind, Journal
 from okibi.local.outcomes import InvocationOutcome
@@ -189,7 +190,11 @@ class SoakFeed:
     def __attrs_post_init__(self) -> None:
         self._random = random.Random(self.plan.seed)
         self._platform = ClassicPlatform(
-            time.perf_counter, time.time, self._journal, on_answer=self._judge, on_end=self._next
+            time.perf_counter,
+            time.time,
+            self._journal,
+            on_answer=self._judge,
+            hooks=RuntimeApiHooks(on_end=self._next),
         )
         self._offer(self._choose())
 

@@ -6,14 +6,21 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from okibi.local import Direction, Fault, Faults, RuntimeApi
+from okibi.local import (
+    Direction,
+    Fault,
+    Faults,
+    FunctionSettings,
+    RuntimeApi,
+    RuntimeApiOptions,
+)
 from tests.limits import HANG
 from tests.support.platform_without_io import NEXT, PING
 
 
 @asynccontextmanager
 async def connected(*plan: Fault) -> AsyncIterator[tuple[RuntimeApi, trio.SocketStream]]:
-    api = RuntimeApi(faults=Faults(plan))
+    api = RuntimeApi(FunctionSettings("app.handler"), RuntimeApiOptions(faults=Faults(plan)))
     with trio.fail_after(HANG):
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

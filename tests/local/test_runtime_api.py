@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import msgspec
@@ -9,9 +10,18 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import InvokeResult, RuntimeApi, RuntimeState
+from okibi.local import (
+    FunctionSettings,
+    InvokeResult,
+    RuntimeApi,
+    RuntimeApiHooks,
+    RuntimeApiOptions,
+    RuntimeState,
+)
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+SETTINGS = FunctionSettings("app.handler")
 
 
 def post(path: str, body: bytes) -> bytes:
@@ -64,8 +74,8 @@ class Runtime:
 class Bench:
     api: RuntimeApi
     nursery: trio.Nursery
+    kills: list[float]
     results: list[InvokeResult] = attrs.field(factory=list[InvokeResult])
-    kills: list[float] = attrs.field(factory=list[float])
 
     def connect(self) -> Runtime:
         ours, theirs = trio.testing.memory_stream_pair()
@@ -80,12 +90,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench() -> AsyncIterator[Bench]:
-    api = RuntimeApi()
+async def open_bench(**options: Any) -> AsyncIterator[Bench]:
+    kills = list[float]()
+    hooks = RuntimeApiHooks(on_kill=lambda: kills.append(trio.current_time()))
     async with trio.open_nursery() as nursery:
-        bench = Bench(api, nursery)
-        api.on_kill = lambda: bench.kills.append(trio.current_time())
-        yield bench
+        yield Bench(RuntimeApi(SETTINGS, RuntimeApiOptions(**options), hooks), nursery, kills)
         nursery.cancel_scope.cancel()
 
 
@@ -286,7 +295,7 @@ async def two_invocations(api: RuntimeApi) -> None:
 
 def test_after_a_cancellation_at_any_step_the_next_runtime_is_served() -> None:
     async def run(instrument: CancelAtStep) -> None:
-        api = RuntimeApi()
+        api = RuntimeApi(SETTINGS)
         with trio.fail_after(60):
             with instrument.scope:
                 await two_invocations(api)
@@ -301,8 +310,7 @@ def test_after_a_cancellation_at_any_step_the_next_runtime_is_served() -> None:
 
 
 async def test_a_busy_polling_server_serves_like_any_other() -> None:
-    async with open_bench() as bench:
-        bench.api.busy_poll = 0.001
+    async with open_bench(busy_poll=0.001) as bench:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         bench.nursery.start_soon(trio.serve_listeners, bench.api.serve_connection, listeners)
         port = listeners[0].socket.getsockname()[1]
@@ -322,13 +330,13 @@ async def wait_for_result(bench: Bench, task_status: trio.TaskStatus[None]) -> N
     task_status.started()
 
 
-async def test_the_deadline_header_uses_the_given_wall_clock(bench: Bench) -> None:
-    bench.api.wall_clock = lambda: 5.0
-    runtime = bench.connect()
-    bench.start_invoke()
+async def test_the_deadline_header_uses_the_given_wall_clock() -> None:
+    async with open_bench(wall_clock=lambda: 5.0) as bench:
+        runtime = bench.connect()
+        bench.start_invoke()
 
-    await runtime.send(NEXT)
-    _, headers, _ = await runtime.receive()
+        await runtime.send(NEXT)
+        _, headers, _ = await runtime.receive()
 
     assert headers["Lambda-Runtime-Deadline-Ms"] == "8000"
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.local import EntryKind, InvokeResult, LocalLambda, RuntimeApi
+from okibi.local import EntryKind, InvokeResult, LocalLambda
 from tests.limits import HANG
 from tests.support.local_lambda import event, opened
 from tests.support.sandbox import until_idle
@@ -200,12 +200,6 @@ async def test_with_multi_concurrency_an_exit_answers_all_invokes() -> None:
         assert deaths == ["Runtime.ExitError"] * 2
         assert (await function.invoke(b"{}")).function_error is None
         assert function.starts == 2
-
-
-async def test_different_max_concurrency_in_settings_and_api_raises() -> None:
-    with pytest.raises(ValueError, match="got 2 in settings and None in api"):
-        async with opened(api=RuntimeApi(), max_concurrency=2):
-            pytest.fail("they do not agree")
 
 
 # -- streaming

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from okibi.local import EntryKind, FunctionSettings, LocalLambda, RuntimeApi, RuntimeState
+from okibi.local import EntryKind, FunctionSettings, LocalLambda, RuntimeState
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.snap_start import SnapStartPlatform
 from tests.support.local_lambda import opened
@@ -220,5 +220,3 @@ def test_snap_start_excludes_max_concurrency() -> None:
     text = "snap_start must be False with max_concurrency: Lambda does not combine them"
     with pytest.raises(ValueError, match=text):
         FunctionSettings("app.handler", max_concurrency=2, snap_start=True)
-    with pytest.raises(ValueError, match=text):
-        RuntimeApi(max_concurrency=2, snap_start=True)

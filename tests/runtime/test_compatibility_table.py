@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.local import Direction, Fault, Faults, Invocation, RuntimeApi, ShutdownResult
+from okibi.local import Direction, Fault, Faults, Invocation, RuntimeApiOptions, ShutdownResult
 from tests.support.event_fate import EXITED, IN_TIME, TIMED_OUT, Fate, error_in, fate
 from tests.support.http_site import site
 from tests.support.sandbox import Running
@@ -150,9 +150,9 @@ async def test_a_process_that_aborts() -> None:
 
 
 async def test_a_connection_that_breaks_under_an_event() -> None:
-    def breaking() -> RuntimeApi:
+    def breaking() -> RuntimeApiOptions:
         # The first response never arrives.
-        return RuntimeApi(faults=Faults([Fault(Direction.FROM_RUNTIME, 1, 0)]))
+        return RuntimeApiOptions(faults=Faults([Fault(Direction.FROM_RUNTIME, 1, 0)]))
 
     async def scenario(sandbox: Running) -> tuple[object, int]:
         told = await sandbox.ask()

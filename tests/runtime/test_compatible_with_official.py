@@ -11,7 +11,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from okibi.local import RuntimeApi
+from okibi.local import Invocation
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.startup.find_function import load
 from tests.support.sandbox import COMMAND, Running, process_of, running
@@ -393,8 +393,8 @@ async def test_with_okibi_s_asyncio_loop_a_def_can_join_every_thread(root: Path)
 async def test_with_two_events_at_once_a_forked_child_ends_by_sigterm(
     root: Path,
 ) -> None:
-    environment, apis = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}, (RuntimeApi(max_concurrency=2), None)
-    async with beside("app.act", root, environment, apis=apis) as (ours, theirs):
+    environment = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+    async with beside("app.act", root, environment, max_concurrency=2) as (ours, theirs):
         await a_forked_child_ends_by_sigterm(ours, theirs)
 
 
@@ -424,12 +424,13 @@ async def test_threading_does_not_list_the_watchdog_after_a_time_out(root: Path)
         assert await sandbox.ask() == ["MainThread"]
 
 
-async def told(api: RuntimeApi, sent: dict[str, str]) -> Any:
-    answer = await api.invoke(b'{"a": 1}', request_id="id-1", **sent)  # type: ignore[arg-type]
+async def told(sandbox: Running, sent: dict[str, Any]) -> Any:
+    invocation = Invocation(b'{"a": 1}', 10.0, request_id="id-1", **sent)
+    answer = await sandbox.function.run_invocation(invocation)
     return json.loads(answer.payload)
 
 
-SENT: list[dict[str, str]] = [
+SENT: list[dict[str, Any]] = [
     {},
     {
         "client_context": '{"client": {"app_title": "t"}, "w3c": {"traceparent": "00-1"}}',
@@ -444,10 +445,9 @@ SENT: list[dict[str, str]] = [
 
 
 async def test_the_context_and_its_errors_are_the_official_client_s(root: Path) -> None:
-    apis = (RuntimeApi(timeout=10), RuntimeApi(timeout=10))
-    async with beside("app.told", root, apis=apis):
+    async with beside("app.told", root) as sandboxes:
         for sent in SENT:
-            own, official = [await told(api, sent) for api in apis]
+            own, official = [await told(sandbox, sent) for sandbox in sandboxes]
             if isinstance(own, list):
                 # Each sandbox has its own log stream.
                 own[0], official[0] = (_without_stream(each[0]) for each in (own, official))

@@ -16,7 +16,7 @@ from okibi.local import (
     Faults,
     FunctionSettings,
     LocalLambda,
-    RuntimeApi,
+    RuntimeApiOptions,
     open_local_lambda,
 )
 from okibi.local.invocation import Invocation
@@ -68,7 +68,7 @@ async def many(
     handler: str,
     lanes: int = LANES,
     environment: Mapping[str, str] = MappingProxyType({}),
-    api: RuntimeApi | None = None,
+    api: RuntimeApiOptions | None = None,
 ) -> AsyncGenerator[Many]:
     settings = FunctionSettings(
         handler,
@@ -234,13 +234,12 @@ async def test_many_handlers_computing_past_their_deadline_do_not_exit() -> None
 async def test_a_cut_response_costs_at_most_that_response(byte: int, lost: list[str]) -> None:
     # The first request after each lane's GET /next and the extension's two requests.
     cut = Fault(Direction.FROM_RUNTIME, LANES + 2, byte)
-    api = RuntimeApi(max_concurrency=LANES, faults=Faults([cut]))
-    async with many("many.on_loop", api=api) as sandbox:
+    faults = Faults([cut])
+    async with many("many.on_loop", api=RuntimeApiOptions(faults=faults)) as sandbox:
         first = await sandbox.at_once(LANES)
         again = await sandbox.at_once(LANES)
 
-        assert api.faults is not None
-        assert api.faults.triggered == [cut]
+        assert faults.triggered == [cut]
         assert [answer["errorType"] for answer in first if "n" not in answer] == lost
         assert [answer["n"] for answer in again] == list(range(LANES))
         assert sandbox.function.starts == 1

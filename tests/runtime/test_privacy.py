@@ -41,7 +41,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.local import RuntimeApi
+from okibi.local import RuntimeApi, local_lambda
 from okibi.runtime.errors.error_response import handler_error, init_error
 from okibi.runtime.telemetry.json_format import JsonFormatter
 from okibi.supervisors import (
@@ -573,17 +573,21 @@ class RecordingStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every byte that a function's process sends."""
+    RecordingStream.received.clear()
+    monkeypatch.setattr(local_lambda, "RuntimeApi", RecordingApi)
+
+
 WAYS = ["look", "crash", "beside", "exit", "beside the handler", "kill", "crash", "time-out"]
 
 
 @pytest.mark.parametrize("log_format", [pytest.param("Text", marks=pytest.mark.slow), "JSON"])
-async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
-    RecordingStream.received.clear()
+async def test_no_secret_leaves_a_real_process(recording: None, log_format: str) -> None:
     payloads = list[bytes]()
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format, "AWS_LAMBDA_LOG_LEVEL": "DEBUG"}
-    async with running(
-        "private.function", environment=environment, api=RecordingApi(timeout=10)
-    ) as sandbox:
+    async with running("private.function", environment=environment, timeout=10) as sandbox:
         for who in ("plain", "discreet", "broken"):
             for way in WAYS:
                 payloads.append((await sandbox.invoke({"who": who, "way": way})).payload)
@@ -598,12 +602,11 @@ async def test_no_secret_leaves_a_real_process(log_format: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["Text", pytest.param("JSON", marks=pytest.mark.slow)])
-async def test_no_secret_leaves_a_process_with_a_failed_start(log_format: str) -> None:
-    RecordingStream.received.clear()
+async def test_no_secret_leaves_a_process_with_a_failed_start(
+    recording: None, log_format: str
+) -> None:
     environment = {"AWS_LAMBDA_LOG_FORMAT": log_format}
-    async with running(
-        "private.unready", environment=environment, api=RecordingApi(timeout=10)
-    ) as sandbox:
+    async with running("private.unready", environment=environment, timeout=10) as sandbox:
         told = await sandbox.ask({"who": "plain", "way": "crash"})
 
     assert "payments did not start: it failed" in json.dumps(told)

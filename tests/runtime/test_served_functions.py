@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.local import RuntimeApi
+from okibi.local import RuntimeApiOptions
 from tests.support.sandbox import ROOT, running
 
 RAISED = {"raise": "ValueError", "exit": "SystemExit"}
@@ -137,7 +137,7 @@ async def test_pipelining_can_be_turned_off() -> None:
 
 
 async def test_a_server_that_closes_after_each_response_ends_pipelining() -> None:
-    async with running("app.plain", api=RuntimeApi(keep_alive=False)) as sandbox:
+    async with running("app.plain", api=RuntimeApiOptions(keep_alive=False)) as sandbox:
         for n in range(5):
             assert (await sandbox.ask({"n": n}))["event"] == {"n": n}
 
@@ -146,7 +146,7 @@ async def test_a_server_that_closes_after_each_response_ends_pipelining() -> Non
 
 
 async def test_empty_headers_count_as_absent() -> None:
-    async with running("context.told", api=RuntimeApi(empty_headers=True)) as sandbox:
+    async with running("context.told", api=RuntimeApiOptions(empty_headers=True)) as sandbox:
         answer = await sandbox.ask()
 
         assert answer["custom"] is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from okibi.local import FunctionSettings, LocalLambda, RuntimeApi, open_local_lambda
+from okibi.local import FunctionSettings, LocalLambda, RuntimeApiOptions, open_local_lambda
 from tests.limits import HANG
 
 BOOTSTRAP = Path(__file__).with_name("plain_bootstrap.py")
@@ -24,7 +24,7 @@ def settings(handler: str = "app.handler", **fields: Any) -> FunctionSettings:
 async def opened(
     handler: str = "app.handler",
     *,
-    api: RuntimeApi | None = None,
+    api: RuntimeApiOptions | None = None,
     freeze: bool = False,
     grace: float = 10.0,
     any_process: bool = False,

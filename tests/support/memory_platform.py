@@ -18,6 +18,7 @@ import trio
 from okibi.actors import Ref
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
+from okibi.local.hooks import RuntimeApiHooks
 from okibi.local.invocation import Invocation
 from okibi.local.journal import Journal
 from okibi.local.platform import Platform
@@ -210,7 +211,9 @@ class World:
         self._left = events
         for lane, numbers in enumerate(lanes):
             ended = partial(self._ended, lane, numbers)
-            platform = ClassicPlatform(trio.current_time, time.time, self.journal, on_end=ended)
+            platform = ClassicPlatform(
+                trio.current_time, time.time, self.journal, hooks=RuntimeApiHooks(on_end=ended)
+            )
             self._exchanges.append(platform)
             self._offer(lane, numbers)
 

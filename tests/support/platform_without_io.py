@@ -6,6 +6,7 @@ import attrs
 
 from okibi.local.classic_mode import ClassicPlatform
 from okibi.local.connection import Connection
+from okibi.local.hooks import RuntimeApiHooks
 from okibi.local.invocation import Invocation
 from okibi.local.journal import Journal
 from okibi.local.multi_concurrency import MultiConcurrencyPlatform
@@ -37,8 +38,7 @@ class ClassicHarness:
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,
-            on_end=self.ended.append,
-            on_idle=self._count_idle,
+            hooks=RuntimeApiHooks(on_end=self.ended.append, on_idle=self._count_idle),
         )
 
     def _count_idle(self) -> None:
@@ -97,7 +97,7 @@ class MultiConcurrencyHarness:
             clock=lambda: 100.0,
             wall_clock=lambda: 1_700_000_000.0,
             journal=self.journal,
-            on_end=self.ended.append,
+            hooks=RuntimeApiHooks(on_end=self.ended.append),
         )
 
     def connect(self) -> "Peer":

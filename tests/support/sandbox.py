@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,14 @@ from typing import Any
 import attrs
 import trio
 
-from okibi.local import FunctionSettings, InvokeResult, LocalLambda, RuntimeApi, open_local_lambda
+from okibi.local import (
+    FunctionSettings,
+    InvokeResult,
+    LocalLambda,
+    RuntimeApi,
+    RuntimeApiOptions,
+    open_local_lambda,
+)
 from okibi.local.sandbox import GRACE
 from tests.limits import HANG
 from tests.support.extensions_api import Extensions
@@ -73,14 +81,12 @@ async def running(
     timeout: float = 30.0,
     environment: Mapping[str, str] = MappingProxyType({}),
     command: tuple[str, ...] = COMMAND,
-    api: RuntimeApi | None = None,
+    api: RuntimeApiOptions | None = None,
     max_concurrency: int | None = None,
     snap_start: bool = False,
     grace: float = GRACE,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` until the block ends, with a wide deadline margin."""
-    if api is not None:
-        max_concurrency = api.max_concurrency
     settings = FunctionSettings(
         handler,
         command=command,
@@ -98,6 +104,16 @@ async def running(
             yield Running(function, lines)
 
 
+def runtime_api(
+    timeout: float = 30.0,
+    max_concurrency: int | None = None,
+    wall_clock: Callable[[], float] = time.time,
+) -> RuntimeApi:
+    """Return a Runtime API for a bare process."""
+    settings = FunctionSettings("app.handler", timeout=timeout, max_concurrency=max_concurrency)
+    return RuntimeApi(settings, RuntimeApiOptions(wall_clock=wall_clock))
+
+
 @asynccontextmanager
 async def process_of(
     handler: str,
@@ -107,13 +123,14 @@ async def process_of(
     extensions: Extensions | None = None,
     max_concurrency: int | None = None,
     read: bool = True,
+    wall_clock: Callable[[], float] = time.time,
     **environment: str,
 ) -> AsyncIterator[tuple[trio.Process, RuntimeApi, list[bytes]]]:
     """Run a bare process, with an exit code and without the platform's time-out.
 
     All output is there when the process has ended. Without `read`, nothing reads the pipe.
     """
-    own = RuntimeApi(timeout=30, max_concurrency=max_concurrency)
+    own = runtime_api(max_concurrency=max_concurrency, wall_clock=wall_clock)
     api = own if extensions is None else extensions.api
     serve = api.serve_connection if extensions is None else extensions.serve
     if max_concurrency is not None:
@@ -152,11 +169,9 @@ async def until_idle(function: LocalLambda, slots: int) -> None:
 
 
 async def until_handed_out(api: RuntimeApi) -> None:
-    """Wait until the runtime has an event, or has had one."""
-    begun = trio.Event()
-    api.on_begin = lambda _: begun.set()
-    if api.current is None:
-        await begun.wait()
+    """Wait until the runtime has an event."""
+    while api.current is None:  # noqa: ASYNC110, the process is starting
+        await trio.sleep(0.001)
 
 
 async def until_there(path: Path) -> None:

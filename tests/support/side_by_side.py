@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 import trio
 
-from okibi.local import RuntimeApi
+from okibi.local import RuntimeApiOptions
 from tests.support.output_side_by_side import MANAGED
 from tests.support.sandbox import COMMAND, FUNCTIONS, ROOT, Running, running
 
@@ -42,7 +42,7 @@ async def beside(
     handler: str,
     task_root: Path,
     environment: Mapping[str, str] = MappingProxyType({}),
-    apis: tuple[RuntimeApi | None, RuntimeApi | None] = (None, None),
+    max_concurrency: int | None = None,
 ) -> AsyncIterator[tuple[Running, Running]]:
     """Run a function on okibi, and the same function on the official client.
 
@@ -50,7 +50,7 @@ async def beside(
         handler: `module.name`.
         task_root: the folder of the module.
         environment: for both.
-        apis: the Runtime APIs of both, to invoke them with more than an event.
+        max_concurrency: events at once in okibi.
 
     Raises:
         pytest.skip.Exception: the official client is not installed.
@@ -59,11 +59,13 @@ async def beside(
     official = (sys.executable, "-m", "awslambdaric", handler)
     async with (
         running(
-            handler, task_root=task_root, environment=told, command=COMMAND, api=apis[0]
+            handler,
+            task_root=task_root,
+            environment=told,
+            command=COMMAND,
+            max_concurrency=max_concurrency,
         ) as ours,
-        running(
-            handler, task_root=task_root, environment=told, command=official, api=apis[1]
-        ) as theirs,
+        running(handler, task_root=task_root, environment=told, command=official) as theirs,
     ):
         yield ours, theirs
 
@@ -76,7 +78,7 @@ async def both(
     timeout: float = 10.0,
     environment: Mapping[str, str] = MappingProxyType({}),
     max_concurrency: int | None = None,
-    api: Callable[[], RuntimeApi] | None = None,
+    api: Callable[[], RuntimeApiOptions] | None = None,
 ) -> tuple[T, T]:
     """Run a scenario with the official client and with okibi; return both results.
 
@@ -89,7 +91,7 @@ async def both(
         timeout: of the function, in seconds.
         environment: for both, in addition to that of Lambda's managed runtimes.
         max_concurrency: events at once.
-        api: creates the Runtime API of each.
+        api: creates the options of the Runtime API of each.
 
     Raises:
         pytest.skip.Exception: the official client is not installed.

@@ -20,6 +20,7 @@ import attrs
 
 from ...local.classic_mode import ClassicPlatform
 from ...local.connection import Connection
+from ...local.hooks import RuntimeApiHooks
 from ...local.invocation import Invocation
 from ...local.journal import Journal
 from ...local.multi_concurrency import MultiConcurrencyPlatform
@@ -153,7 +154,7 @@ class EventFeed:
             time.time,
             Journal(limit=0),
             on_answer=self._record_answer,
-            on_end=self._record_end,
+            hooks=RuntimeApiHooks(on_end=self._record_end),
             on_next=self._handle_next,
         )
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from ..hooks import RuntimeApiHooks
 from ..invocation import Invocation
-from ..journal import Journal
 from ..outcomes import InvocationOutcome, exited
 from ..report_lines import end_lines, start_line
-from ..runtime_api import RuntimeApi
+from ..runtime_api import RuntimeApi, RuntimeApiOptions
 from ..states import RuntimeState
 from .dev_function import DevFunction
 from .invocation_events import (
@@ -22,7 +22,7 @@ from .invocation_events import (
     invocation_finished,
     read_failure,
 )
-from .pool_rules import count_places
+from .pool_rules import JOURNAL_LIMIT, count_places
 
 __all__ = ["ATTACHED_TIMEOUT", "AttachedRuntime"]
 
@@ -35,8 +35,6 @@ GRACE = 1.0
 """Seconds without a connection after which the runtime counts as ended. A runtime may close a
 connection and open another.
 """
-
-JOURNAL_LIMIT = 1000
 
 
 @attrs.define(eq=False)
@@ -69,20 +67,19 @@ class AttachedRuntime:
     _connected: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        settings = self.function.settings
         self._api = RuntimeApi(
-            timeout=ATTACHED_TIMEOUT,
-            journal=Journal(JOURNAL_LIMIT),
+            # No process is stopped for a snapshot.
+            attrs.evolve(self.function.settings, snap_start=False),
             # An event must not go to a runtime that has been stopped.
-            swallow_abandoned=False,
-            max_concurrency=settings.max_concurrency,
+            RuntimeApiOptions(journal_limit=JOURNAL_LIMIT, swallow_abandoned=False),
+            RuntimeApiHooks(
+                on_begin=lambda invocation: self._write(invocation, start_line(invocation)),
+                on_end=self._on_end,
+                on_init_error=self._on_init_error,
+                on_idle=self.on_change,
+            ),
             allowed_hosts=(),
-            on_begin=lambda invocation: self._write(invocation, start_line(invocation)),
-            on_end=self._on_end,
-            on_init_error=self._on_init_error,
-            on_idle=self.on_change,
         )
-        self._api.describe_function(settings)
 
     @property
     def address(self) -> str:

@@ -8,6 +8,7 @@ from ..invocation import Invocation
 from .dev_function import DevFunction, Throttled
 
 __all__ = [
+    "JOURNAL_LIMIT",
     "WAITING_LIMIT",
     "choose_sandbox",
     "count_places",
@@ -23,6 +24,9 @@ starts for an event that waits. Otherwise calls one after the other would start 
 
 WAITING_LIMIT = 1000
 """Events that wait for a sandbox, at most."""
+
+JOURNAL_LIMIT = 1000
+"""Entries in the journal of a sandbox, which may serve for days."""
 
 
 class Candidate(Protocol):

@@ -8,11 +8,13 @@ import attrs
 import msgspec
 import trio
 
+from ..hooks import SandboxHooks
 from ..invocation import Invocation
 from ..local_lambda import LocalLambda, open_sandbox
 from ..orphan_killer import OrphanKiller
 from ..outcomes import InvocationOutcome
-from ..sandbox_hooks import SandboxHooks
+from ..runtime_api import RuntimeApiOptions
+from ..sandbox import SandboxOptions
 from .dev_function import DevFunction
 from .invocation_events import (
     DevEvent,
@@ -24,7 +26,7 @@ from .invocation_events import (
     invocation_finished,
     read_failure,
 )
-from .pool_rules import count_places, expect_next
+from .pool_rules import JOURNAL_LIMIT, count_places, expect_next
 
 __all__ = ["PooledSandbox"]
 
@@ -134,16 +136,16 @@ class PooledSandbox:
 
     async def run(self) -> None:
         """Serve until the sandbox is retired. The process is dead then."""
-        hooks = SandboxHooks(self._on_idle, self._on_end, self._on_init_failed, self._on_exit)
+        options = SandboxOptions(
+            output=self._write,
+            freeze=self.function.freeze,
+            orphan_killer=self.orphan_killer,
+            hooks=SandboxHooks(self._on_idle, self._on_end, self._on_init_failed, self._on_exit),
+            api=RuntimeApiOptions(journal_limit=JOURNAL_LIMIT),
+        )
         try:
             async with (
-                open_sandbox(
-                    self.function.settings,
-                    output=self._write,
-                    freeze=self.function.freeze,
-                    hooks=hooks,
-                    orphan_killer=self.orphan_killer,
-                ) as self._local,
+                open_sandbox(self.function.settings, options) as self._local,
                 trio.open_nursery() as nursery,
             ):
                 self._opened.set()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from okibi.local import FunctionSettings, RuntimeApi, open_local_lambda
+from okibi.local import FunctionSettings, RuntimeApiOptions, open_local_lambda
 
 __all__ = ["BOOTSTRAP", "SLOTS", "STARTED", "serve_local"]
 
@@ -35,7 +35,7 @@ def serve_local(mode: str, timeout: int, log: Path) -> Iterator[tuple[Address, A
         timeout=timeout,
         max_concurrency=slots,
     )
-    api = RuntimeApi(max_concurrency=slots, invocation_ids=mode == "many")
+    api = RuntimeApiOptions(invocation_ids=mode == "many")
     scope, failures = trio.CancelScope(), list[BaseException]()
     ready = threading.Event()
     tokens: list[trio.lowlevel.TrioToken] = []

@@ -21,7 +21,7 @@ MANY = DevFunction(FunctionSettings("app.handler", max_concurrency=4))
 
 
 @attrs.frozen
-class Candidate:
+class ListedSandbox:
     places: int = 1
     initialised: bool = True
     used_at: float = 0.0
@@ -34,19 +34,22 @@ def answered(outcome: InvocationOutcome | None, begun_at: float = 1.0) -> Invoca
 
 
 def test_the_sandbox_used_last_is_chosen() -> None:
-    last = Candidate(used_at=2.0)
+    last = ListedSandbox(used_at=2.0)
 
-    assert choose_sandbox([Candidate(used_at=1.0), last, Candidate(places=0, used_at=3.0)]) is last
+    assert (
+        choose_sandbox([ListedSandbox(used_at=1.0), last, ListedSandbox(places=0, used_at=3.0)])
+        is last
+    )
 
 
 def test_an_idle_sandbox_comes_before_one_that_starts() -> None:
-    idle = Candidate()
+    idle = ListedSandbox()
 
-    assert choose_sandbox([Candidate(initialised=False, used_at=9.0), idle]) is idle
+    assert choose_sandbox([ListedSandbox(initialised=False, used_at=9.0), idle]) is idle
 
 
 def test_no_sandbox_is_chosen_if_all_are_busy() -> None:
-    assert choose_sandbox([Candidate(places=0)]) is None
+    assert choose_sandbox([ListedSandbox(places=0)]) is None
 
 
 @pytest.mark.parametrize(

@@ -312,9 +312,12 @@ async def test_c_code_in_a_warm_sandbox_is_ended(handler: str, code: str, slots:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 async def test_c_code_between_many_events_is_ended_after_a_time_out() -> None:
-    async with process_of("holds.leaves", max_concurrency=8) as (process, api, said):
+    async with process_of(
+        "holds.leaves",
+        max_concurrency=8,
         # The events have one second; the platform waits longer.
-        api.wall_clock = lambda: time.time() - PLATFORM + 1.0
+        wall_clock=lambda: time.time() - PLATFORM + 1.0,
+    ) as (process, api, said):
         await api.invoke(json.dumps({"by": CODES[0]}).encode())
         with trio.move_on_after(1.0 + ENDED):
             await process.wait()
@@ -360,13 +363,13 @@ async def test_a_sandbox_frozen_past_the_last_deadline_serves_on(slots: int | No
 
 @pytest.mark.parametrize("slots", [None, slow(8)])
 async def test_an_unread_log_does_not_delay_the_end_at_a_deadline(slots: int | None) -> None:
-    async with process_of("short_of.reader", read=False, max_concurrency=slots) as (
-        process,
-        api,
-        _,
-    ):
+    async with process_of(
+        "short_of.reader",
+        read=False,
+        max_concurrency=slots,
         # The deadline is after one second; the platform waits longer.
-        api.wall_clock = lambda: time.time() - PLATFORM + 1.0
+        wall_clock=lambda: time.time() - PLATFORM + 1.0,
+    ) as (process, api, _):
         await api.invoke(b"{}")
         result: InvokeResult | None = None
 

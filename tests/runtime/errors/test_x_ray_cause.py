@@ -11,9 +11,8 @@ import attrs
 import pytest
 import trio
 
-from okibi.local import RuntimeApi
 from tests.support.extensions_api import Extensions
-from tests.support.sandbox import COMMAND, process_of
+from tests.support.sandbox import COMMAND, process_of, runtime_api
 from tests.support.side_by_side import official_path
 
 CAUSE = re.compile(rb"\r\nlambda-runtime-function-xray-error-cause: *([^\r]*)\r\n", re.IGNORECASE)
@@ -86,7 +85,7 @@ async def causes_of(
     command: tuple[str, ...], handler: str, root: Path, events: Mapping[str, Event]
 ) -> list[bytes]:
     """The X-Ray cause of each event's error."""
-    heard = Heard(RuntimeApi(timeout=1))
+    heard = Heard(runtime_api(timeout=1))
     told: dict[str, Any] = {"OKIBI_GRACEFUL_SHUTDOWN": "0"}
     if command is not COMMAND:
         told["PYTHONPATH"] = official_path()

@@ -7,7 +7,7 @@ import signal
 import pytest
 import trio
 
-from okibi.local import EntryKind, RuntimeApi
+from okibi.local import EntryKind, RuntimeApiOptions
 from tests.limits import HANG
 from tests.support.sandbox import process_of, running, until_handed_out
 
@@ -83,7 +83,7 @@ async def test_a_removed_working_directory_does_not_stop_serving() -> None:
 
 @pytest.mark.slow
 async def test_thousands_of_invocations_leak_nothing() -> None:
-    async with running("odd.counts", api=RuntimeApi(busy_poll=0.0005)) as sandbox:
+    async with running("odd.counts", api=RuntimeApiOptions(busy_poll=0.0005)) as sandbox:
         # The interpreter's own memory settles during these.
         for _ in range(2000):
             await sandbox.function.invoke(b"{}")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 import trio
 
-from okibi.local import EntryKind, InvokeResult, RuntimeApi
+from okibi.local import EntryKind, InvokeResult
 from okibi.local.invocation import Invocation
 from okibi.local.streaming import ResponseStream
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
@@ -188,13 +188,12 @@ async def test_a_handler_instance_is_replaced_when_its_stream_failed() -> None:
 
 
 async def test_many_streams_at_once_do_not_mix() -> None:
-    api = RuntimeApi(max_concurrency=4)
     told = dict[int, StreamedAnswer]()
 
     async def one(sandbox: Running, count: int) -> None:
         told[count] = await stream(sandbox, count=count, pause=0.01)
 
-    async with running("streams.plain", api=api) as sandbox:
+    async with running("streams.plain", max_concurrency=4) as sandbox:
         async with trio.open_nursery() as nursery:
             for count in (10, 20, 30, 40):
                 nursery.start_soon(one, sandbox, count)
@@ -202,7 +201,7 @@ async def test_many_streams_at_once_do_not_mix() -> None:
         assert {n: each.body for n, each in told.items()} == {
             n: lines(n, sandbox.pid) for n in (10, 20, 30, 40)
         }
-        assert not [e for e in api.journal.entries if e.kind is EntryKind.REFUSED]
+        assert not [e for e in sandbox.function.journal if e.kind is EntryKind.REFUSED]
 
 
 # -- over HTTP

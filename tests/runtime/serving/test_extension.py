@@ -9,12 +9,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Ref, start
-from okibi.local import RuntimeApi
 from okibi.runtime.protocol.registration import send_registration
 from okibi.runtime.serving.extension import ExtensionConnection, InternalExtension
 from tests.support.extensions_api import Extensions
 from tests.support.played_api import Played
-from tests.support.sandbox import process_of
+from tests.support.sandbox import process_of, runtime_api
 
 REGISTERED = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: x1\r\nContent-Length: 2\r\n\r\n{}"
 EVENT_REQUEST = (
@@ -41,7 +40,7 @@ async def extension(
 
 
 async def test_the_extension_is_registered_before_the_first_next() -> None:
-    extensions = Extensions(RuntimeApi(timeout=30))
+    extensions = Extensions(runtime_api())
     async with process_of("tree.function", extensions=extensions) as (process, api, _):
         await api.invoke(b'{"name": "a"}')
         await extensions.pending.wait()
@@ -55,7 +54,7 @@ async def test_the_extension_is_registered_before_the_first_next() -> None:
     "status", [403, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 500))]
 )
 async def test_a_refused_registration_does_not_stop_the_function(status: int) -> None:
-    extensions = Extensions(RuntimeApi(timeout=30), status)
+    extensions = Extensions(runtime_api(), status)
     async with process_of("tree.function", extensions=extensions, AWS_LAMBDA_LOG_LEVEL="DEBUG") as (
         process,
         api,
@@ -74,7 +73,7 @@ async def test_a_refused_registration_does_not_stop_the_function(status: int) ->
 
 
 async def test_the_extension_can_be_turned_off() -> None:
-    extensions = Extensions(RuntimeApi(timeout=30))
+    extensions = Extensions(runtime_api())
     async with process_of("tree.function", extensions=extensions, OKIBI_GRACEFUL_SHUTDOWN="0") as (
         _,
         api,
@@ -86,7 +85,7 @@ async def test_the_extension_can_be_turned_off() -> None:
 
 
 async def test_a_registration_without_a_response_delays_init_by_1_s() -> None:
-    extensions = Extensions(RuntimeApi(timeout=30), 0)
+    extensions = Extensions(runtime_api(), 0)
     async with process_of("tree.function", extensions=extensions) as (_, api, _):
         result = await api.invoke(b'{"name": "a"}')
 

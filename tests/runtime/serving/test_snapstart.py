@@ -19,7 +19,7 @@ from okibi.local import RuntimeApi
 from okibi.local.extensions import Extensions
 from okibi.runtime.serving.snapstart import reseed
 from tests.limits import HANG
-from tests.support.sandbox import COMMAND, Running, running, without_lambda
+from tests.support.sandbox import COMMAND, Running, running, runtime_api, without_lambda
 from tests.support.side_by_side import official_path
 
 # The registry of AWS's package, as clients use it.
@@ -155,7 +155,7 @@ async def started(
     (root / "app.py").write_text(APP)
     if "PYTHONPATH" not in environment:
         (root / "snapshot_restore_py.py").write_text(PACKAGE)
-    platform = Restoring(RuntimeApi(timeout=10))
+    platform = Restoring(runtime_api(timeout=10))
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     host, port = listeners[0].socket.getsockname()
     variables = {
