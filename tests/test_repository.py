@@ -36,6 +36,17 @@ def test_no_path_in_the_temporary_folder_is_guessable() -> None:
     ] == []
 
 
+def test_okibi_replaces_none_of_its_own_parts_by_mocks() -> None:
+    """The test kit gives the runtime its own clock, sink and hooks as arguments."""
+    imports = re.compile(r"^\s*(from|import)\s.*\bmock\b", re.MULTILINE)
+
+    assert [
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "okibi").rglob("*.py")
+        if imports.search(file.read_text("utf-8"))
+    ] == []
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_alone_lists_its_targets_and_makes_nothing() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..actors.safe_repr import CRASH_REPORTS
@@ -37,6 +37,8 @@ class Settings(NamedTuple):
         log_json: whether to log JSON, one object per line.
         loop: loop of async handlers, `trio` or `asyncio`; a Function may override it.
         function_name, function_version, memory, log_group, log_stream: for the context object.
+        wall_clock: returns seconds since the epoch, for the context object; None for `time.time`.
+            No variable sets it.
     """
 
     api: str
@@ -58,6 +60,7 @@ class Settings(NamedTuple):
     memory: str = ""
     log_group: str = ""
     log_stream: str = ""
+    wall_clock: Callable[[], float] | None = None
 
     @property
     def address(self) -> tuple[str, int]:

@@ -39,6 +39,7 @@ from .codec.json import (
     encode_official_unescaped,
 )
 from .deadlines.interrupt import DeadlineInterrupt
+from .errors.error_response import handler_error
 from .handlers.function import Function
 from .handlers.handler import (
     AsyncHandler,
@@ -84,15 +85,22 @@ class ServedFunction:
         settings: the environment.
         ledger: the lanes and the ready workers.
         interrupt: times out a plain `def` handler on the main thread.
+        error_outcome: makes the outcome of a handler's exception from a request id.
     """
 
     def __init__(
-        self, function: Function, settings: Settings, ledger: Ledger, interrupt: DeadlineInterrupt
+        self,
+        function: Function,
+        settings: Settings,
+        ledger: Ledger,
+        interrupt: DeadlineInterrupt,
+        error_outcome: Callable[[BaseException, str], Outcome] = handler_error,
     ) -> None:
         self.function = function
         self.settings = settings
         self.ledger = ledger
         self.interrupt = interrupt
+        self.error_outcome = error_outcome
         self.loop: aio.AsyncioLoop | None = None
         if (function.loop or settings.loop) == "asyncio":
             from .handlers.asyncio_loop.loop import AsyncioLoop
@@ -123,8 +131,9 @@ class ServedFunction:
 
             encode_result = streaming_handlers.refuse_encoding
         return Worker(
-            self.ledger, self.settings, create, decoder, stateful, encode_result, self.loop
-        )
+            self.ledger, self.settings, create, decoder, stateful, encode_result, self.loop,
+            self.error_outcome,
+        )  # fmt: skip
 
     def _instance_factory(self, target: Any) -> Callable[[], Instance]:
         if streams(target):

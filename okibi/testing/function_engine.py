@@ -7,11 +7,9 @@ out: signals, exit codes, the watchdog's thread, the extension.
 import math
 import os
 import threading
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from unittest.mock import patch
 
 import trio
 
@@ -26,6 +24,7 @@ from ..local.outcomes import InvocationOutcome
 from ..local.runtime_api import RuntimeApi, RuntimeApiOptions
 from ..local.settings import FunctionSettings
 from ..runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
+from ..runtime.errors.error_response import handler_error
 from ..runtime.handlers.function import Function
 from ..runtime.handlers.handler import is_async, is_handler, streams
 from ..runtime.in_flight.lane import Lane
@@ -33,9 +32,9 @@ from ..runtime.in_flight.ledger import Ledger
 from ..runtime.process_end.shutdown import for_each_process
 from ..runtime.protocol.outcome import Outcome
 from ..runtime.protocol.transport import Transport
-from ..runtime.serving import worker as worker_module
 from ..runtime.settings import Settings
 from ..runtime.telemetry.invocation_context import set_lanes
+from ..runtime.telemetry.logs import replace_error_sink
 from ..runtime.telemetry.sinks import StandardSink
 from ..runtime.telemetry.xray_variable import VARIABLE
 from ..runtime.tree import ServedFunction, build_tree
@@ -81,10 +80,10 @@ class FunctionEngine:
         self.end_was_raised = False
         self._serving = self._stopping = False
         self._exit_reason = ""
-        self._wall_clock = time.time
+        clock = wall_clock()
         self._api = RuntimeApi(
             settings,
-            RuntimeApiOptions(wall_clock=lambda: self._wall_clock()),
+            RuntimeApiOptions(wall_clock=clock),
             RuntimeApiHooks(
                 on_process_needed=self._refuse_if_ended,
                 on_kill=partial(self._fail, "an invocation timed out and was not answered"),
@@ -93,7 +92,7 @@ class FunctionEngine:
         # Lambda Managed Instances would refuse an event for which no slot is free.
         lanes = settings.max_concurrency or 1
         self._slots = trio.Semaphore(lanes)
-        self._lanes = [Lane(n, ADDRESS.encode()) for n in range(lanes)]
+        self._lanes = [Lane(n, ADDRESS.encode(), wall_clock=clock) for n in range(lanes)]
         self._interrupt = DeadlineInterrupt()
         # Windows has no such signal.
         main_thread = threading.current_thread() is threading.main_thread()
@@ -107,7 +106,11 @@ class FunctionEngine:
         self._watching = trio.CancelScope()
         self.ledger = Ledger(self._lanes, self._fail, self._watch)
         self._served = ServedFunction(
-            function, _make_settings(settings, lanes), self.ledger, self._interrupt
+            function,
+            _make_settings(settings, lanes, clock),
+            self.ledger,
+            self._interrupt,
+            self._keep_error,
         )
 
     async def run_invocation(self, invocation: Invocation) -> InvocationOutcome:
@@ -148,15 +151,11 @@ class FunctionEngine:
             stack.enter_context(_same_trace_variable())
             stack.callback(set_lanes, 1)
             set_lanes(len(self._lanes))
-            self._wall_clock = stack.enter_context(wall_clock())
-            stack.enter_context(self._keep_errors())
-            stack.enter_context(patch.object(StandardSink, "log_error", _write_error))
+            stack.callback(replace_error_sink, replace_error_sink(LineSink()))
             stack.callback(self.crashes.close)
             if self._interrupts:
                 stack.enter_context(self._interrupt)
             watch = watch_threads()
-            if watch is not None:
-                stack.enter_context(watch.count_handler_threads())
             if watch is not None and (self._served.loop is not None or self._runs_inline):
                 # Virtual time knows neither the waits on asyncio's loop nor the work of a plain
                 # `def` on the main thread.
@@ -278,19 +277,14 @@ class FunctionEngine:
         body = encode_event({"errorType": self.end.error_type, "errorMessage": self.end.message})
         return InvocationOutcome(body, self.end.error_type)
 
-    @contextmanager
-    def _keep_errors(self) -> Generator[None]:
-        original = worker_module.handler_error  # type: ignore[attr-defined]
-
-        def handler_error(error: BaseException, request_id: str) -> Outcome:
-            self.errors[request_id] = error
-            return original(error, request_id)
-
-        with patch.object(worker_module, "handler_error", handler_error):
-            yield
+    def _keep_error(self, error: BaseException, request_id: str) -> Outcome:
+        self.errors[request_id] = error
+        return handler_error(error, request_id)
 
 
-def _make_settings(settings: FunctionSettings, lanes: int) -> Settings:
+def _make_settings(
+    settings: FunctionSettings, lanes: int, wall_clock: Callable[[], float]
+) -> Settings:
     return Settings(
         ADDRESS,
         settings.handler,
@@ -303,12 +297,15 @@ def _make_settings(settings: FunctionSettings, lanes: int) -> Settings:
         memory=str(settings.memory),
         log_group=f"/aws/lambda/{settings.name}",
         log_stream="test",
+        wall_clock=wall_clock,
     )
 
 
-def _write_error(sink: StandardSink, message_lines: Sequence[str], _: bytes | None = None) -> None:
-    r"""Write an error as lines. Lambda's log joins them with `\r`, which a terminal overwrites."""
-    sink.log("\n".join(message_lines))
+class LineSink(StandardSink):
+    r"""Writes an error as lines. Lambda's log joins them with `\r`, which a terminal overwrites."""
+
+    def log_error(self, message_lines: Sequence[str], frame_type: bytes | None = None) -> None:
+        self.log("\n".join(message_lines), frame_type)
 
 
 @contextmanager

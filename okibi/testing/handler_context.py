@@ -7,7 +7,6 @@ import msgspec
 
 from ..local.invocation import Invocation, check_headers, new_request_id, new_trace_id
 from ..local.settings import arn_of
-from ..runtime.handlers import context as context_module
 from ..runtime.handlers.context import Context
 from ..runtime.in_flight.delivery import Delivery
 from ..runtime.protocol.runtime_api import (
@@ -18,6 +17,7 @@ from ..runtime.protocol.runtime_api import (
     TRACE,
 )
 from ..runtime.settings import Settings
+from .virtual_clock import wall_clock
 
 
 def context(
@@ -39,8 +39,7 @@ def context(
             assert handler({"name": "bob"}, context(remaining=1.5)) == "hello bob"
 
     Args:
-        remaining: seconds until the deadline, by the wall clock; in a block of `running`, by
-            virtual time.
+        remaining: seconds until the deadline, by the wall clock; in virtual time, by that.
         request_id: the id of the invocation. Default: a new one.
         function_name: the name of the function.
         function_version: the version of the function.
@@ -65,10 +64,9 @@ def context(
         function_arn=function_arn or arn_of(function_name),
     )
     check_headers(event)
-    # The clock that the context object reads: `running` replaces it.
-    now: float = context_module.time.time()  # type: ignore[attr-defined]
+    clock = wall_clock()
     headers = {
-        DEADLINE: str(int((now + remaining) * 1000)),
+        DEADLINE: str(int((clock() + remaining) * 1000)),
         b"lambda-runtime-invoked-function-arn": event.function_arn,
         CLIENT_CONTEXT: event.client_context,
         COGNITO_IDENTITY: event.cognito_identity,
@@ -85,6 +83,7 @@ def context(
         memory=str(memory),
         log_group=f"/aws/lambda/{function_name}",
         log_stream="2026/01/01/[$LATEST]test",
+        wall_clock=clock,
     )
     delivery = Delivery(1, event.request_id, sent, b"", remaining, remaining)
     return Context(delivery, settings)

@@ -1,13 +1,11 @@
 """Let the next call of a server crash it, for a test."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
-from typing import Any
-from unittest.mock import patch
 
 import attrs
 
 from ..actors import Server
+from ..actors.before_request import set_before_request
 from ..actors.request import Request
 
 Method = Callable[..., Awaitable[object]]
@@ -52,35 +50,23 @@ class NextCrashes:
 
     def __init__(self) -> None:
         self._waiting = list[NextCrash]()
-        self._original: Callable[..., Awaitable[Any]] = getattr(Server, "_handle_request")  # noqa: B009
-        self._patches = ExitStack()
 
     def add(self, crash: NextCrash) -> None:
         """Add a crash; of several for one call, the first one added happens first."""
-        if not self._waiting:
-            # Patched only from the first crash to the last: tracebacks show the wrapper.
-            self._patches.enter_context(patch.object(Server, "_handle_request", self._wrapper()))
         self._waiting.append(crash)
+        set_before_request(self._take_error)
 
     def close(self) -> None:
         """Forget the crashes that have not happened."""
         self._waiting.clear()
-        self._patches.close()
+        set_before_request(None)
 
-    def _wrapper(self) -> Callable[..., Awaitable[Any]]:
-        async def handle_request(server: Server, request: Request) -> Any:
-            found = next((each for each in self._waiting if each.is_for(server, request)), None)
-            if found is None:
-                return await self._original(server, request)
-            self._waiting.remove(found)
-            if not self._waiting:
-                self._patches.close()
-
-            async def crash(*_: object, **__: object) -> None:
-                raise found.error
-
-            # The method raises before its first checkpoint: no other server meets the patch.
-            with patch.object(type(server), request.method, crash):
-                return await self._original(server, request)
-
-        return handle_request
+    def _take_error(self, server: Server, request: Request) -> BaseException | None:
+        found = next((each for each in self._waiting if each.is_for(server, request)), None)
+        if found is None:
+            return None
+        self._waiting.remove(found)
+        if not self._waiting:
+            # The tracebacks of later requests do not show the hook.
+            set_before_request(None)
+        return found.error

@@ -8,12 +8,9 @@ each step of a task. While a thread works, the clock runs like the real one and 
 import inspect
 import math
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from types import SimpleNamespace
 from typing import ParamSpec, TypeVar
-from unittest.mock import patch
 
 import trio
 import trio.testing
@@ -21,9 +18,7 @@ from trio.abc import Instrument
 from trio.lowlevel import RunVar, Task
 from trio.testing import MockClock
 
-from ..runtime.handlers import context as context_module
-from ..runtime.handlers.handler_thread import HandlerThread
-from ..runtime.protocol import runtime_api as runtime_api_module
+from ..runtime.handlers.thread_calls import handler_threads
 
 # Seconds, some thirty years: the clock jumps to this limit when all tasks wait without one.
 FOREVER = 1e9
@@ -95,8 +90,7 @@ class ThreadWatch(Instrument):
     """
 
     def __init__(self, clock: MockClock) -> None:
-        self.works: list[Callable[[], bool]] = [self._is_in_thread]
-        self._handler_threads = self._handler_calls = 0
+        self.works: list[Callable[[], bool]] = [_is_in_thread]
         self._clock = clock
         # The clock's threshold and rate from before the thread's work; None if no thread works.
         self._paused: tuple[float, float] | None = None
@@ -111,34 +105,11 @@ class ThreadWatch(Instrument):
             self._paused = None
             clock.autojump_threshold, clock.rate = paused
 
-    @contextmanager
-    def count_handler_threads(self) -> Generator[None]:
-        """Count handlers' threads and their calls, until the block ends."""
-        hold, call = HandlerThread._hold, HandlerThread.call
 
-        async def counted_hold(thread: HandlerThread, name: str) -> None:
-            self._handler_threads += 1
-            try:
-                await hold(thread, name)
-            finally:
-                self._handler_threads -= 1
-
-        async def counted_call(thread: HandlerThread, act: Callable[[], object]) -> object:
-            self._handler_calls += 1
-            try:
-                return await call(thread, act)
-            finally:
-                self._handler_calls -= 1
-
-        with (
-            patch.object(HandlerThread, "_hold", counted_hold),
-            patch.object(HandlerThread, "call", counted_call),
-        ):
-            yield
-
-    def _is_in_thread(self) -> bool:
-        others = trio.testing.active_thread_count() - self._handler_threads
-        return others > 0 or self._handler_calls > 0
+def _is_in_thread() -> bool:
+    threads = handler_threads()
+    others = trio.testing.active_thread_count() - len(threads)
+    return others > 0 or any(each.waits for each in threads)
 
 
 def watch_threads() -> ThreadWatch | None:
@@ -158,26 +129,15 @@ def watch_threads() -> ThreadWatch | None:
 _watch_of_run: RunVar[ThreadWatch] = RunVar("thread watch")
 
 
-@contextmanager
-def wall_clock() -> Generator[Callable[[], float]]:
-    """Let okibi's wall clock follow virtual time, for deadlines and the remaining time.
+def wall_clock() -> Callable[[], float]:
+    """Return a wall clock that follows virtual time: seconds since the epoch.
 
-    Yields:
-        The wall clock: seconds since the epoch. The real one, if the clock is real.
+    Outside a trio run, and by a real clock, it is the real one.
     """
-    clock = trio.lowlevel.current_clock()
+    clock = trio.lowlevel.current_clock() if trio.lowlevel.in_trio_run() else None
     if not isinstance(clock, MockClock):
-        yield time.time
-        return
+        # Looked up at each call: a test may replace `time.time`.
+        return lambda: time.time()
     ahead = time.time() - clock.current_time()
-
-    def now() -> float:
-        # Threads call this too: there, trio.current_time() raises.
-        return clock.current_time() + ahead
-
-    replaced = SimpleNamespace(time=now)
-    with (
-        patch.object(context_module, "time", replaced),
-        patch.object(runtime_api_module, "time", replaced),
-    ):
-        yield now
+    # Threads call this too: there, trio.current_time() raises.
+    return lambda: clock.current_time() + ahead

@@ -46,8 +46,8 @@ class SilentConnection:
         self.closed = True
 
 
-def open_lane(**fields: bool) -> Lane:
-    lane = Lane(0, HOST, **fields)
+def open_lane(*, pipelined: bool = True) -> Lane:
+    lane = Lane(0, HOST, pipelined)
     lane.attach(SilentConnection())
     return lane
 

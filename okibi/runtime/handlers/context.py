@@ -169,7 +169,8 @@ class Context(_Attributes):
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until the platform's deadline; 0 after the deadline."""
-        return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)
+        now = (self._settings.wall_clock or time.time)()
+        return max(self._epoch_deadline_time_in_ms - int(now * 1000), 0)
 
     def w3c(self) -> dict[str, str]:
         """Return the W3C trace context: `traceparent`, `tracestate` and `baggage`, if sent."""
@@ -210,6 +211,8 @@ class Context(_Attributes):
         return {**vars(self), **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # For the clock: all else is in the state.
+        self._settings = Settings("", "", "")
         for name, value in state.items():
             setattr(self, name, value)
 

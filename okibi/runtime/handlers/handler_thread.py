@@ -79,6 +79,11 @@ class HandlerThread(ThreadFrameSource):
         return self._has_call
 
     @property
+    def waits(self) -> bool:
+        """Whether a task waits for the end of a call now."""
+        return self._waiting is not None
+
+    @property
     def refused(self) -> bool:
         """Whether the system refused this thread, and no thread has begun since."""
         return self._refused_at == _begun_count[0]
@@ -141,6 +146,7 @@ class HandlerThread(ThreadFrameSource):
         return Abort.SUCCEEDED
 
     async def _hold(self, name: str) -> None:
+        self._thread_calls.threads.add(self)
         try:
             with self._scope:
                 await trio.to_thread.run_sync(
@@ -151,6 +157,7 @@ class HandlerThread(ThreadFrameSource):
             self._refused_at = None if self._begun else _begun_count[0]
             raise
         finally:
+            self._thread_calls.threads.discard(self)
             self._calls.put(None)
 
     def _serve(self) -> None:

@@ -30,7 +30,7 @@ import os
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -54,15 +54,28 @@ class CallOwner(Protocol):
         ...
 
 
+class WaitingThread(Protocol):
+    """A handler thread, as virtual time sees it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a task waits for the end of a call now."""
+        ...
+
+
 class ThreadCalls(Instrument):
     """Hands out calls to the threads of one trio run, and collects their ends.
 
     Args:
         wake: ends the loop's current or next wait; callable in any thread.
         fail: ends the run with an error.
+
+    Attributes:
+        threads: the handler threads that have not been abandoned.
     """
 
     def __init__(self, wake: Callable[[], object], fail: Callable[[BaseException], object]) -> None:
+        self.threads = set[WaitingThread]()
         self._wake = wake
         self._fail = fail
         # Whether a call was handed out in this pass, and the calls that wait for the pass to end.
@@ -129,6 +142,14 @@ def get_thread_calls() -> ThreadCalls:
         _of_this_run.set(created)
         trio.lowlevel.add_instrument(created)
         return created
+
+
+def handler_threads() -> Collection[WaitingThread]:
+    """Return the handler threads of the current trio run that have not been abandoned."""
+    try:
+        return _of_this_run.get().threads
+    except LookupError:
+        return ()
 
 
 def _create() -> ThreadCalls:

@@ -28,6 +28,7 @@ it is settled, because a cancelled handler may run on (in a shield or a thread):
 idle, and its deadline still holds.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -79,6 +80,7 @@ class Lane:
         pipelined: whether the next GET leaves with the response.
         margin: seconds before the platform's deadline at which okibi times a handler out. A handler
             with less than twice the margin gets half of its time.
+        wall_clock: returns seconds since the epoch; None for `time.time`.
     """
 
     __slots__ = (
@@ -86,16 +88,22 @@ class Lane:
         "_response_left", "_response_size", "closing", "delivery", "expected", "host", "index",
         "margin", "on_flushed", "outbox", "parser", "pipelined", "refusals", "resend_refused",
         "responder", "responder_name", "serial", "starts_without_event", "stream", "transport",
-        "unavailable",
+        "unavailable", "wall_clock",
     )  # fmt: skip
 
     def __init__(
-        self, index: int, host: bytes, pipelined: bool = True, margin: float = 0.1
+        self,
+        index: int,
+        host: bytes,
+        pipelined: bool = True,
+        margin: float = 0.1,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.index = index
         self.host = host
         self.pipelined = pipelined
         self.margin = margin
+        self.wall_clock = wall_clock or time.time
         self.transport: Transport | None = None
         self.delivery: Delivery | None = None
         # Bytes to write, in order. The responder writes from the front.
@@ -365,7 +373,7 @@ class Lane:
         self.refusals = self.starts_without_event = 0
         self.unavailable = False
         self.serial += 1
-        left = seconds_until(response.headers.get(DEADLINE, b""))
+        left = seconds_until(response.headers.get(DEADLINE, b""), self.wall_clock())
         due = trio.current_time() + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))

@@ -7,7 +7,6 @@ fail in production.
 
 import binascii
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -247,10 +246,15 @@ def extension_event_request(host: bytes, identifier: bytes) -> bytes:
     )
 
 
-def seconds_until(deadline_ms: bytes) -> float:
-    """Seconds until a deadline in epoch milliseconds; infinity if the header has none."""
+def seconds_until(deadline_ms: bytes, now: float) -> float:
+    """Seconds until a deadline; infinity if the header has none.
+
+    Args:
+        deadline_ms: the header, in milliseconds since the epoch.
+        now: seconds since the epoch.
+    """
     try:
-        left = int(deadline_ms) / 1000 - time.time()
+        left = int(deadline_ms) / 1000 - now
     except (ValueError, OverflowError):
         return math.inf
     if -MAX_SECONDS < left < MAX_SECONDS:

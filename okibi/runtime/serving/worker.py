@@ -88,11 +88,12 @@ class Worker(Actor):
         stateful: whether to replace an instance that has failed.
         encode_result: encodes a handler's result.
         loop: asyncio's loop, if the function's `async def` handlers run on it.
+        error_outcome: makes the outcome of a handler's exception from a request id.
     """
 
     __slots__ = (
         "_event", "_has_started", "_lifecycle", "_own_ref", "_running", "decoder", "encode_result",
-        "ledger", "loop", "settings", "stateful",
+        "error_outcome", "ledger", "loop", "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +105,7 @@ class Worker(Actor):
         stateful: bool,
         encode_result: Callable[[object], Outcome],
         loop: "AsyncioLoop | None" = None,
+        error_outcome: Callable[[BaseException, str], Outcome] = handler_error,
     ) -> None:
         self.ledger = ledger
         self.settings = settings
@@ -111,6 +113,7 @@ class Worker(Actor):
         self.stateful = stateful
         self.encode_result = encode_result
         self.loop = loop
+        self.error_outcome = error_outcome
         # Made once: `self.ref` is a new object each time, and costs two calls per event.
         self._own_ref: Ref[Any]
         self._lifecycle = InstanceLifecycle(create)
@@ -204,7 +207,7 @@ class Worker(Actor):
                 return False
             # A background task of the instance has crashed, perhaps while the handler ran.
             logger.exception("%s: a background task of its handler crashed", self.path)
-            self._settle_running(partial(handler_error, _current_crash()))
+            self._settle_running(partial(self.error_outcome, _current_crash()))
         finally:
             removed = self.ledger.remove_worker(self._own_ref)
             self._lifecycle.mark_ended(unused=serving and removed)
@@ -223,7 +226,7 @@ class Worker(Actor):
             )
         elif event[1].begin(self._own_ref):
             self._running = event
-            self._settle_running(partial(handler_error, error))
+            self._settle_running(partial(self.error_outcome, error))
 
     async def _wait_for_event(self) -> "Assigned":
         """Wait for an event without an instance."""
@@ -297,7 +300,7 @@ class Worker(Actor):
             kind = f"Runtime.{type(error).__name__}"
             return platform_error(kind, str(error), request_id, X_RAY_FAULT), True
         except BaseException:
-            outcome = _outcome_of(_current_error(), request_id)
+            outcome = _outcome_of(_current_error(), request_id, self.error_outcome)
             if outcome is not None:
                 return outcome, False
             if scope.timed_out:
@@ -357,7 +360,9 @@ def _current_crash() -> BaseException:
     return crash
 
 
-def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
+def _outcome_of(
+    error: BaseException, request_id: str, error_outcome: Callable[[BaseException, str], Outcome]
+) -> Outcome | None:
     """The outcome of a handler that raised; None if the worker itself was cancelled."""
     crash = crash_in(error)
     if crash is None:
@@ -371,8 +376,8 @@ def _outcome_of(error: BaseException, request_id: str) -> Outcome | None:
     if issubclass(type(error), BaseExceptionGroup):
         # The handler's own group is reported whole, without the Cancelled that trio added.
         own_group = without_cancelled(error)
-        return handler_error(crash if own_group is None else own_group, request_id)
-    return handler_error(crash, request_id)
+        return error_outcome(crash if own_group is None else own_group, request_id)
+    return error_outcome(crash, request_id)
 
 
 def _failed(error_type: str) -> ExitReason:

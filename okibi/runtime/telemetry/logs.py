@@ -94,6 +94,12 @@ def configure(
         logs.logger("okibi").warning("%s: the log goes to standard output", fault)
 
 
+def replace_error_sink(sink: "LogSink") -> "LogSink":
+    """Write errors to another sink; return the previous one."""
+    previous, _LogTarget.sink = _LogTarget.sink, sink
+    return previous
+
+
 class LambdaHandler(logging.Handler):
     """Formats records for the sink.
 

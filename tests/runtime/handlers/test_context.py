@@ -195,6 +195,7 @@ def test_a_copy_has_the_same_attributes(again: Callable[[Context], Any]) -> None
     assert repr(copied) == repr(told)
     assert copied.w3c() == {"tracestate": "a=b"}
     assert copied._epoch_deadline_time_in_ms == 1002500
+    assert copied.get_remaining_time_in_millis() == 0
     assert copied.span == 5
 
 
