@@ -15,7 +15,7 @@ from okibi.actors import Actor, Name, start
 from okibi.supervisors import Child, Restart, SupervisorSpec, supervise
 
 from .peers import bare_trio, okibi_server
-from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
+from .reporting.rows import LAPS, NO_BARS, Bars, RatioRow, compare
 
 WARMUP = 200
 # Per lap.
@@ -136,12 +136,11 @@ class ActorsLap:
     child: float
 
 
-Bars = tuple[float, float] | None
 ROWS: tuple[tuple[str, str, Bars, Callable[[ActorsLap], tuple[float, float]]], ...] = (
     ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
     ("call between actors", "parked pair", (1.7, 1.5), lambda r: (r.between, r.pair)),
-    ("cast", "memory channel", None, lambda r: (r.cast, r.channel)),
-    ("hop", "between bare tasks", None, lambda r: (r.hop, r.pair / 2)),
+    ("cast", "memory channel", NO_BARS, lambda r: (r.cast, r.channel)),
+    ("hop", "between bare tasks", NO_BARS, lambda r: (r.hop, r.pair / 2)),
     ("start and join", "nursery.start", (2.0, 1.6), lambda r: (r.child, r.task)),
 )
 
@@ -163,12 +162,8 @@ def rows_of(laps: list[ActorsLap]) -> list[RatioRow]:
     """Build the rows."""
     made: list[RatioRow] = []
     for name, bare, bars, figure in ROWS:
-        ours, theirs = zip(*map(figure, laps), strict=True)
-        one, other = statistics.median(ours), statistics.median(theirs)
-        told = f"{one:.1f} us of {other:.1f} us"
-        bar, goal = bars or (None, None)
-        found = of_rounds(ratios(ours, theirs))
-        made.append(RatioRow("actors", f"{name} / {bare}", found, bar, goal, told))
+        pair = [*zip(*map(figure, laps), strict=True)]
+        made.append(compare("actors", f"{name} / {bare}", pair, "us", bars, laps=True))
     return made
 
 

@@ -9,7 +9,6 @@ Another actor waits for the caller, so each call could close a cycle of waits.
 """
 
 import gc
-import statistics
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import Actor, MailboxPolicy, Ref, Server, start
 
-from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
+from .reporting.rows import LAPS, RatioRow, compare
 
 BESIDE = (100, 1_000, 20_000)
 BEHIND = 20_000
@@ -172,13 +171,10 @@ def rows_of(laps: list[CallsLap]) -> list[RatioRow]:
         if count:
             name = f"behind {count:,} that hold the loop / none"
             found[name] = [(lap.behind[count], lap.behind[0]) for lap in laps]
-    return [_row(name, pairs) for name, pairs in found.items()]
-
-
-def _row(name: str, pairs: list[tuple[float, float]]) -> RatioRow:
-    many, none = zip(*pairs, strict=True)
-    told = f"{statistics.median(many):.1f} us of {statistics.median(none):.1f} us"
-    return RatioRow("calls", name, of_rounds(ratios(many, none)), BAR, GOAL, told)
+    return [
+        compare("calls", name, [*zip(*pairs, strict=True)], "us", (BAR, GOAL), laps=True)
+        for name, pairs in found.items()
+    ]
 
 
 def measure_calls(rounds: int) -> list[RatioRow]:

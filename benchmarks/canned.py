@@ -10,13 +10,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from . import events
+from .contenders import FUNCTIONS, ROOT
 from .requests import ConnectionClosed, Requests
 
-ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = Path(__file__).parent / "functions"
 # Seconds between a status and the next event. Under valgrind, a runtime needs milliseconds for a
 # status.
 PAUSE = 0.006

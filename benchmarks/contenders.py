@@ -15,6 +15,7 @@ from typing import IO
 
 import attrs
 
+from okibi.cli.bench.measured_runtime import OFFICIAL_CLIENT, OKIBI_COMMAND, start_command
 from okibi.local.processes import descendants, tree_memory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,26 +68,24 @@ class Contender:
         }
 
 
-def _module(name: str, *arguments: str, handler: str = "app.plain") -> Contender:
-    return Contender(name, (sys.executable, *arguments), handler)
+def _module(name: str, *arguments: str) -> Contender:
+    return Contender(name, (sys.executable, "-m", *arguments))
 
 
-OFFICIAL = _module("awslambdaric", "-m", "awslambdaric", "app.plain")
-ASYNC = _module("okibi, async def", "-P", "-m", "okibi.runtime", handler="app.echo")
-PLAIN = _module("okibi, plain def", "-P", "-m", "okibi.runtime")
+OFFICIAL = Contender(OFFICIAL_CLIENT, start_command(OFFICIAL_CLIENT, "app.plain"))
+PLAIN = Contender("okibi, plain def", OKIBI_COMMAND)
+ASYNC = attrs.evolve(PLAIN, name="okibi, async def", handler="app.echo")
 PARKED = attrs.evolve(ASYNC, name="okibi, no busy wait", variables=(("OKIBI_BUSY_WAIT_US", "0"),))
-TYPED = _module("okibi, Handler", "-P", "-m", "okibi.runtime", handler="typed.Echo")
-STREAMED = _module("okibi, streamed", "-P", "-m", "okibi.runtime", handler="app.streamed")
-STATEFUL = _module(
-    "okibi, calls an actor", "-P", "-m", "okibi.runtime", handler="stateful.function"
-)
-FLOOR = _module("floor: a bare socket", "-m", "benchmarks.floor")
-FLOOR_AWAKE = _module("a bare socket, no sleep", "-m", "benchmarks.floor", "--awake")
-FLOOR_JSON = _module("a bare socket and JSON", "-m", "benchmarks.floor", "--json")
-BARE_TASKS = _module("four bare trio tasks", "-m", "benchmarks.peers.bare_tasks")
-PURE = _module("pure-lambda-ric", "-m", "benchmarks.peers.pure_ric")
-H11 = _module("a loop through h11", "-m", "benchmarks.peers.h11_loop")
-HTTPX = _module("a loop through httpx", "-m", "benchmarks.peers.httpx_loop")
+TYPED = attrs.evolve(PLAIN, name="okibi, Handler", handler="typed.Echo")
+STREAMED = attrs.evolve(PLAIN, name="okibi, streamed", handler="app.streamed")
+STATEFUL = attrs.evolve(PLAIN, name="okibi, calls an actor", handler="stateful.function")
+FLOOR = _module("floor: a bare socket", "benchmarks.floor")
+FLOOR_AWAKE = _module("a bare socket, no sleep", "benchmarks.floor", "--awake")
+FLOOR_JSON = _module("a bare socket and JSON", "benchmarks.floor", "--json")
+BARE_TASKS = _module("four bare trio tasks", "benchmarks.peers.bare_tasks")
+PURE = _module("pure-lambda-ric", "benchmarks.peers.pure_ric")
+H11 = _module("a loop through h11", "benchmarks.peers.h11_loop")
+HTTPX = _module("a loop through httpx", "benchmarks.peers.httpx_loop")
 
 
 def floor_in_c() -> Contender:

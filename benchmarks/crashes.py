@@ -7,19 +7,20 @@ would depend on the time-out, and okibi answers before its end.
 
 import os
 import statistics
-import sys
 
 import trio
 
 from okibi.cli.bench.crashes import measure_crashes
 from okibi.cli.bench.functions import CRASHING, FUNCTIONS
+from okibi.cli.bench.measured_runtime import OFFICIAL_CLIENT, start_command
 from okibi.cli.bench.results import CrashTimes
+from okibi.cli.bench.turns import measure_in_turn
 
 from .contenders import Absent
-from .reporting.rows import RatioRow, ratios
+from .reporting.rows import RatioRow, compare
 
-OKIBI = (sys.executable, "-P", "-m", "okibi.runtime")
-OFFICIAL = (sys.executable, "-m", "awslambdaric", CRASHING)
+OKIBI = start_command("okibi", CRASHING)
+OFFICIAL = start_command(OFFICIAL_CLIENT, CRASHING)
 # The time-out of an event, in seconds.
 LIMIT = 0.5
 WAYS = ("exception", "exit", "death")
@@ -32,14 +33,15 @@ def crashes(rounds: int) -> list[RatioRow]:
     Raises:
         Absent: one of them does not serve.
     """
-    found: dict[tuple[str, ...], list[CrashTimes]] = {OKIBI: [], OFFICIAL: []}
     path = os.pathsep.join(filter(None, [str(FUNCTIONS), os.environ.get("PYTHONPATH")]))
-    for _ in range(rounds):
-        for command, times in found.items():
-            try:
-                times.append(trio.run(measure_crashes, command, {"PYTHONPATH": path}, LIMIT))
-            except RuntimeError as error:
-                raise Absent(f"crashes of {' '.join(command[1:])}: {error}") from None
+
+    def measure(command: tuple[str, ...]) -> CrashTimes:
+        try:
+            return trio.run(measure_crashes, command, {"PYTHONPATH": path}, LIMIT)
+        except RuntimeError as error:
+            raise Absent(f"crashes of {' '.join(command[1:])}: {error}") from None
+
+    found = measure_in_turn((OKIBI, OFFICIAL), rounds, measure)
     print("\na crash, until the next good answer, okibi's time and awslambdaric's")
     return rows_of(found[OKIBI], found[OFFICIAL])
 
@@ -48,9 +50,8 @@ def rows_of(ours: list[CrashTimes], theirs: list[CrashTimes]) -> list[RatioRow]:
     """Build a row per kind of crash. The row of the time-out has no ratio."""
     rows: list[RatioRow] = []
     for way in WAYS:
-        own, other = ([float(getattr(times, way)) for times in each] for each in (ours, theirs))
-        told = f"{statistics.median(own):.1f} of {statistics.median(other):.1f} ms"
-        rows.append(RatioRow("crashes", f"{way} / awslambdaric", ratios(own, other), told=told))
+        pair = [[float(getattr(times, way)) for times in each] for each in (ours, theirs)]
+        rows.append(compare("crashes", f"{way} / awslambdaric", pair, "ms"))
     own, other = ([times.timeout - LIMIT * 1000 for times in each] for each in (ours, theirs))
     told = f"okibi {statistics.median(own):.1f}, awslambdaric {statistics.median(other):.1f} ms"
     return [*rows, RatioRow("crashes", PAST, (), told=told)]

@@ -21,8 +21,10 @@ from okibi.local import FunctionSettings
 from okibi.local.dev.dev_function import DevFunction
 from okibi.local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from okibi.local.invocation import Invocation
+from okibi.local.processes import cpu_seconds, descendants
 
-FUNCTIONS = Path(__file__).parent / "functions"
+from .contenders import FUNCTIONS
+
 STARTS = 7
 REQUESTS = 400
 # Bars in seconds: to the first answer, and added to a request.
@@ -30,18 +32,6 @@ START_BAR, REQUEST_BAR = 1.0, 0.003
 
 EVENT = json.dumps({"name": "Ada"}).encode()
 INVOKE = "/2015-03-31/functions/{}/invocations"
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and of its living children."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return own + sum(cpu_seconds(child) for child in children)
 
 
 def start_to_first_answer() -> tuple[float, float]:
@@ -61,7 +51,8 @@ def start_to_first_answer() -> tuple[float, float]:
         first_line = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{first_line.rpartition(' ')[2]}/", data=EVENT) as answer:
             answer.read()
-        took, cpu = time.perf_counter() - began, cpu_seconds(process.pid)
+        took = time.perf_counter() - began
+        cpu = sum(map(cpu_seconds, (process.pid, *descendants(process.pid))))
         process.send_signal(signal.SIGINT)
         process.stdout.read()
     return took, cpu

@@ -13,12 +13,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from okibi.cli.bench.turns import measure_in_turn
 from okibi.local.processes import cpu_seconds, descendants
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.support.emulator import NoEmulatorError, emulating, emulator
 
 from .contenders import ASYNC, FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .reporting.rows import RatioRow, ratios
+from .reporting.rows import RatioRow, compare
 
 BODY = b'{"message": "hello"}'
 SAME = b"".join(BODY.split())
@@ -77,10 +78,7 @@ def emulated(rounds: int, count: int) -> list[RatioRow]:
         executable = emulator()
     except NoEmulatorError as why:
         raise Absent(f"one at a time on AWS's emulator: {why}") from None
-    found: dict[Contender, list[Figures]] = {each: [] for each in CONTENDERS}
-    for _ in range(rounds):
-        for each, figures in found.items():
-            figures.append(run(executable, each, count))
+    found = measure_in_turn(CONTENDERS, rounds, lambda each: run(executable, each, count))
     print("\none at a time on AWS's emulator    us an invocation   CPU of the runtime")
     for each, figures in found.items():
         whole, cpu = (statistics.median(one[n] for one in figures) for n in (0, 1))
@@ -88,8 +86,6 @@ def emulated(rounds: int, count: int) -> list[RatioRow]:
     rows: list[RatioRow] = []
     for each, name in ((ASYNC, "async def"), (PLAIN, "plain def")):
         for n, what in ((0, name), (1, f"CPU, {name}")):
-            ours, theirs = ([one[n] for one in found[c]] for c in (each, OFFICIAL))
-            told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
-            made = ratios(ours, theirs)
-            rows.append(RatioRow("AWS's emulator", f"{what} / awslambdaric", made, told=told))
+            pair = [[one[n] for one in found[c]] for c in (each, OFFICIAL)]
+            rows.append(compare("AWS's emulator", f"{what} / awslambdaric", pair, "us"))
     return rows

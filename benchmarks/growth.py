@@ -5,11 +5,11 @@ all processes, and so changes when others start or end. `make soak` runs a milli
 of which fail or time out.
 """
 
-import statistics
+from okibi.cli.bench.turns import measure_in_turn
 
 from .contenders import ASYNC, OFFICIAL, Contender, running
 from .overhead import SMALL
-from .reporting.rows import RatioRow, ratios
+from .reporting.rows import NO_BARS, Bars, RatioRow, compare
 
 FIRST, LAST = 1_000, 100_000
 BAR, GOAL = 1.02, 1.00
@@ -24,10 +24,7 @@ def growth(rounds: int) -> list[RatioRow]:
     Raises:
         Absent: one of them does not serve.
     """
-    found: dict[Contender, list[Pair]] = {ASYNC: [], OFFICIAL: []}
-    for _ in range(rounds):
-        for contender, pairs in found.items():
-            pairs.append(grown(contender, FIRST, LAST))
+    found = measure_in_turn((ASYNC, OFFICIAL), rounds, lambda each: grown(each, FIRST, LAST))
     print(f"\nmemory after {LAST:,} invocations, against after {FIRST:,}")
     return [row_of("async def", found[ASYNC], (BAR, GOAL)), row_of(OFFICIAL.name, found[OFFICIAL])]
 
@@ -45,10 +42,7 @@ def grown(contender: Contender, first: int, last: int) -> Pair:
         return one.memory() / MIB, before / MIB
 
 
-def row_of(name: str, pairs: list[Pair], bars: Pair | None = None) -> RatioRow:
+def row_of(name: str, pairs: list[Pair], bars: Bars = NO_BARS) -> RatioRow:
     """Build the row of one contender."""
-    last, first = zip(*pairs, strict=True)
-    told = f"{statistics.median(last):.1f} of {statistics.median(first):.1f} MiB"
-    bar, goal = bars or (None, None)
     what = f"{name}, after {LAST:,} / after {FIRST:,}"
-    return RatioRow("memory", what, ratios(last, first), bar, goal, told)
+    return compare("memory", what, [*zip(*pairs, strict=True)], "MiB", bars)

@@ -5,7 +5,6 @@ find slow modules, not to time a start.
 """
 
 import argparse
-import re
 import statistics
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import attrs
+
+from okibi.cli.check.import_times import parse_import_times
 
 from .contenders import PLAIN
 from .reporting.rows import at_least_one
@@ -26,7 +27,6 @@ WHOSE = {
     "sortedcontainers": "trio",
 }
 STANDARD = {name.lstrip("_") for name in sys.stdlib_module_names}
-LINE = re.compile(rb"import time: +(\d+) \| +\d+ \| +(\S+)")
 
 
 def imports() -> dict[str, float]:
@@ -36,7 +36,8 @@ def imports() -> dict[str, float]:
         with started(attrs.evolve(PLAIN, command=command), said):
             pass
         said.seek(0)
-        return {name.decode(): int(taken) / 1000 for taken, name in LINE.findall(said.read())}
+        found = parse_import_times(said.read().decode())
+    return {each.name: each.own / 1000 for each in found}
 
 
 def package(module: str) -> str:

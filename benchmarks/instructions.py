@@ -1,12 +1,9 @@
 """Instructions and system calls of an invocation, which other load on the machine does not change.
 
 Instructions are those of the runtime's process in user space (valgrind's callgrind); system calls
-are
-counted by strace. Both are differences between a short and a long run, so start and stop cancel
-out.
-`--where` prints the calls of Python functions per invocation, and their time. The profiler makes
-them
-slower: use it to find slow functions, not to time them.
+are counted by strace. Both are differences between a short and a long run, so start and stop cancel
+out. `--where` prints the calls of Python functions per invocation, and their time. The profiler
+makes them slower: use it to find slow functions, not to time them.
 """
 
 import argparse
@@ -19,13 +16,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .canned import ROOT, serve
+from okibi.cli.bench.measured_runtime import OKIBI_COMMAND
+
+from .canned import serve
+from .contenders import ROOT
 from .reporting.rows import at_least_one
 
 SHORT, LONG = 300, 800
 HANDLERS = {"async def": "app.echo", "plain def": "app.plain", "Handler": "typed.Echo"}
 SIZES = {"20 B": 20, "2.6 KB": 2600}
-RUNTIME = [sys.executable, "-P", "-m", "okibi.runtime"]
+RUNTIME = [*OKIBI_COMMAND]
 
 
 def instructions(handler: str, size: int) -> int:
@@ -62,16 +62,8 @@ def system_calls(handler: str, size: int) -> dict[str, float]:
 def where(handler: str, size: int, rows: int) -> None:
     """Print the most expensive Python functions: calls per invocation, and their time."""
     with tempfile.TemporaryDirectory() as folder:
-        profiled = [
-            RUNTIME[0],
-            "-P",
-            "-m",
-            "cProfile",
-            "-o",
-            f"{folder}/out",
-            "-m",
-            "okibi.runtime",
-        ]
+        profiled = [sys.executable, "-P", "-m", "cProfile", "-o", f"{folder}/out", "-m",
+                    "okibi.runtime"]  # fmt: skip
         serve(profiled, handler, LONG, size)
         stats: dict[Any, Any] = vars(pstats.Stats(f"{folder}/out"))["stats"]
     each = [

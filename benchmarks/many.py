@@ -14,7 +14,6 @@ same for both of a pair.
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from tests.endurance.concurrent import (
 from tests.endurance.managed import ManagedContender, RunningContender
 
 from .contenders import Absent
-from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
+from .reporting.rows import LAPS, NO_BARS, Bars, RatioRow, compare
 
 SLOTS = {16: 14, 64: 56}
 """Clients by slots. With fewer clients than slots, most events find an idle slot. AWS's emulator
@@ -55,7 +54,6 @@ THROUGHPUT, MEMORY, TAIL = (1.0, 1.0), (0.4, 0.35), (1.2, 1.0)
 ALONE = 3
 # Events per lap and slot. With fewer, the last clients' share of a lap is too large.
 LAP = 25
-Bars = tuple[float | None, float | None]
 Run = dict[ManagedContender, "Measured"]
 
 
@@ -181,7 +179,7 @@ def rows_of(slots: int, found: Run) -> list[RatioRow]:
         memory = [[one.memory / 2**20 for one in each.alone] for each in (ours, theirs)]
         rows += [
             _throughput(group, name, ours, theirs, THROUGHPUT),
-            _row(group, f"memory (PSS), {name}", memory, MEMORY, "MiB"),
+            compare(group, f"memory (PSS), {name} / awslambdaric", memory, "MiB", MEMORY),
             _tail(group, name, ours, theirs),
         ]
     return rows + _floors(group, found)
@@ -195,9 +193,8 @@ def rows_alone(slots: int, found: Run) -> list[RatioRow]:
     """
     theirs = found[OFFICIAL].alone
     return [
-        _row(f"{slots} slots", f"memory alone, {name}",
-             [[one.memory_alone / 2**20 for one in each] for each in (ours, theirs)],
-             (None, None), "MiB")
+        compare(f"{slots} slots", f"memory alone, {name} / awslambdaric",
+                [[one.memory_alone / 2**20 for one in each] for each in (ours, theirs)], "MiB")
         for ours, name in ((found[OKIBI].alone, "async def"), (found[PLAIN].alone, "plain def"))
         if all(one.memory_alone for one in (*ours, *theirs))
     ]  # fmt: skip
@@ -216,26 +213,18 @@ def rows_of_taken(slots: int, taken: Run) -> list[RatioRow]:
 
 def _floors(group: str, run: Run) -> list[RatioRow]:
     return [
-        _throughput(group, each.name, its, run[OFFICIAL], (None, None))
+        _throughput(group, each.name, its, run[OFFICIAL], NO_BARS)
         for each, its in run.items()
         if each not in (OKIBI, OFFICIAL, PLAIN)
     ]
 
 
 def _tail(group: str, name: str, ours: Measured, theirs: Measured) -> RatioRow:
-    return _row(group, f"p99, {name}", [each.tails() for each in (ours, theirs)], TAIL, "ms")
+    tails = [each.tails() for each in (ours, theirs)]
+    return compare(group, f"p99, {name} / awslambdaric", tails, "ms", TAIL)
 
 
 def _throughput(group: str, name: str, ours: Measured, theirs: Measured, bars: Bars) -> RatioRow:
     speeds = [[one.throughput for one in each.laps] for each in (ours, theirs)]
-    row = _row(group, f"throughput, {name}", speeds, bars, "a second", at_least=True)
-    return attrs.evolve(row, ratios=of_rounds(row.ratios))
-
-
-def _row(
-    group: str, what: str, pair: Sequence[list[float]], bars: Bars, unit: str,
-    at_least: bool = False,
-) -> RatioRow:  # fmt: skip
-    ours, theirs = pair
-    told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} {unit}"
-    return RatioRow(group, f"{what} / awslambdaric", ratios(ours, theirs), *bars, told, at_least)
+    what = f"throughput, {name} / awslambdaric"
+    return compare(group, what, speeds, "a second", bars, laps=True, at_least=True)

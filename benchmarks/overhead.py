@@ -34,7 +34,7 @@ from .contenders import (
     run,
     running,
 )
-from .reporting.rows import LAPS, RatioRow, of_rounds, ratios
+from .reporting.rows import LAPS, NO_BARS, Bars, RatioRow, compare
 
 Laps = dict[Contender, list[Run]]
 COLUMNS = ("cycle_us", "mean_us", "answer_us", "cpu_us", "server_us")
@@ -133,19 +133,16 @@ def row(
     found: Laps,
     pair: tuple[Figure, Figure],
     name: str,
-    bars: tuple[float, float] | None = None,
+    bars: Bars = NO_BARS,
 ) -> RatioRow:
     """Compare two figures."""
-    ours, theirs = ([r[column] for r in found[contender]] for contender, column in pair)
-    told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} us"
-    bar, goal = bars or (None, None)
-    each = of_rounds(ratios(ours, theirs))
-    return RatioRow(f"overhead, {size.name}", name, each, bar, goal, told)
+    both = [[r[column] for r in found[contender]] for contender, column in pair]
+    return compare(f"overhead, {size.name}", name, both, "us", bars, laps=True)
 
 
 def cycle(
     size: EventSize, found: Laps, ours: Contender, theirs: Contender, name: str,
-    bars: tuple[float, float] | None = None,
+    bars: Bars = NO_BARS,
 ) -> RatioRow:  # fmt: skip
     """Compare two cycles."""
     return row(size, found, ((ours, "cycle_us"), (theirs, "cycle_us")), name, bars)

@@ -14,18 +14,18 @@ import argparse
 import json
 import os
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
 
 from okibi.cli.arguments import BadInput
+from okibi.cli.bench.turns import measure_in_turn
 from okibi.cli.package.bytecode import compile_package
 from okibi.cli.package.project import find_project
 from okibi.cli.package.resolve import find_uv
@@ -35,9 +35,9 @@ from okibi.cli.package.targets import parse_target
 from okibi.local.processes import tree_memory
 
 from .events import STATUS, event, tail
-from .reporting.rows import RatioRow, at_least_one, ratios
+from .reporting.rows import RatioRow, at_least_one, compare
 from .requests import ConnectionClosed, Requests
-from .server import RuntimeListener, cpu_seconds
+from .server import cpu_seconds, start_runtime
 
 ROUNDS = 40
 MIB = 2**20
@@ -166,18 +166,14 @@ def start(package: Package, *, cold: bool) -> Start:
     if cold:
         os.sync()
         DROP.write_text("3\n")
-    cores = sorted(os.sched_getaffinity(0))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        variables = {**package.variables, "AWS_LAMBDA_RUNTIME_API": address}
-        os.sched_setaffinity(0, {cores[0]})
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            package.command, env=variables, cwd=variables["LAMBDA_TASK_ROOT"]
-        )
+    folder = package.variables["LAMBDA_TASK_ROOT"]
+    with (
+        # Closed last: the process would complain about its closed connection.
+        ExitStack() as connections,
+        start_runtime(package.command, package.variables, cwd=folder) as listener,
+    ):
         try:
-            os.sched_setaffinity(0, {cores[-1]})
-            connection = RuntimeListener(listener, process).runtime()
+            connection = connections.enter_context(listener.runtime())
             requests = Requests(len(package.payload))
             requests.attach(connection)
             requests.until_next()
@@ -185,18 +181,14 @@ def start(package: Package, *, cold: bool) -> Start:
             connection.sendall(given.head + tail(package.payload.encode()))
             while not requests.answers():
                 pass
-            wall, cpu = time.perf_counter() - began, cpu_seconds(process.pid)
+            pid = listener.process.pid
+            wall, cpu = time.perf_counter() - listener.began, cpu_seconds(pid)
             if not requests.begins(given.answer):
                 raise SystemExit(f"{package.name}: {requests.line()}: {requests.body()[:500]!r}")
-            memory = tree_memory(process.pid)
+            memory = tree_memory(pid)
             connection.sendall(STATUS)
         except (ConnectionClosed, OSError) as error:
             raise SystemExit(f"{package.name} did not answer: {error!r}") from None
-        finally:
-            process.kill()
-            process.wait()
-            os.sched_setaffinity(0, cores)
-    connection.close()
     return Start(cpu * 1000, wall * 1000, memory / MIB)
 
 
@@ -305,17 +297,14 @@ def environment(folder: Path, path: str) -> dict[str, str]:
 # -- tables
 
 
-def compare(packages: Sequence[Package], rounds: int, *, cold: bool) -> dict[str, list[Start]]:
+def measure_starts(
+    packages: Sequence[Package], rounds: int, *, cold: bool
+) -> dict[str, list[Start]]:
     """Start packages in turn."""
-    taken: dict[str, list[Start]] = {package.name: [] for package in packages}
-    order = [*packages]
     for package in packages:
         start(package, cold=False)
-    for _ in range(rounds):
-        for package in order:
-            taken[package.name].append(start(package, cold=cold))
-        order.append(order.pop(0))
-    return taken
+    taken = measure_in_turn(packages, rounds, lambda package: start(package, cold=cold))
+    return {package.name: found for package, found in taken.items()}
 
 
 def rows_of(
@@ -328,16 +317,12 @@ def rows_of(
         if name == "awslambdaric":
             continue
         for what, bar in (("cpu", function.bars[cold]), ("wall", 0.0), ("memory", MEMORY_BAR)):
-            own = [getattr(each, what) for each in found]
-            other = [getattr(each, what) for each in theirs]
-            told = f"{statistics.median(own):.1f} of {statistics.median(other):.1f}"
-            told += " MiB" if what == "memory" else " ms"
+            pair = [[getattr(each, what) for each in side] for side in (found, theirs)]
+            unit = "MiB" if what == "memory" else "ms"
             is_judged = bar and name == "okibi" and (what == "cpu" or not cold)
             group = f"{function.name}, {'page cache dropped' if cold else 'warm page cache'}"
-            rows.append(
-                RatioRow(group, f"{name}: {what}", ratios(own, other), bar if is_judged else None,
-                         told=told)
-            )  # fmt: skip
+            bars = (bar if is_judged else None, None)
+            rows.append(compare(group, f"{name}: {what}", pair, unit, bars))
     return rows
 
 
@@ -373,7 +358,7 @@ def main() -> None:
             packages.append(build_theirs(function, program, Path(work)))
             rows = rows_of(
                 function,
-                compare(packages, options.rounds, cold=options.cold),
+                measure_starts(packages, options.rounds, cold=options.cold),
                 cold=options.cold,
             )
         print(f"\n{rows[0].group}, okibi / awslambdaric")

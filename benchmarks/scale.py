@@ -20,7 +20,6 @@ import argparse
 import gc
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,8 @@ import trio
 import trio.testing
 
 from okibi.actors import Ref
+from okibi.cli.bench.machine import this_machine
+from okibi.cli.bench.turns import measure_in_turn
 
 from .pool import Echo, Pool, open_pool
 from .reporting.rows import at_least_one
@@ -241,19 +242,16 @@ def main() -> None:
         return
     if not os.path.exists(MEMORY):
         parser.error(f"{MEMORY} is missing: this benchmark needs Linux")
-    cores = len(os.sched_getaffinity(0))
-    print(f"Python {platform.python_version()}, {platform.machine()}, {cores} cores;", end=" ")
-    print(f"{options.rounds} rounds, interleaved")
+    print(f"{this_machine().describe()}; {options.rounds} rounds, interleaved")
     threshold = ADVISED if options.threshold is None else options.threshold
     rows = {
         "children of one DynamicSupervisor, Python's own collector": (),
         f"the same, after gc.set_threshold({threshold})": ("--threshold", str(threshold)),
         "bare trio tasks, Python's own collector": ("--what", "bare"),
     }
-    found: dict[str, Rounds] = {row: [] for row in rows}
-    for _ in range(options.rounds):
-        for row, more in rows.items():
-            found[row].append({size: run(size, *more) for size in options.sizes})
+    found = measure_in_turn(
+        rows, options.rounds, lambda row: {size: run(size, *rows[row]) for size in options.sizes}
+    )
     for row, rounds in found.items():
         print(f"\n{row}")
         report(rounds)

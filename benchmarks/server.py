@@ -22,10 +22,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
+
+from okibi.cli.bench.split_cores import start_on_share
 
 from .events import REGISTERED, STATUS, EventBytes, event, tail
 from .requests import ConnectionClosed, Requests
@@ -66,10 +69,12 @@ class RuntimeListener:
     Args:
         listener: the listening socket.
         process: the runtime.
+        began: when the runtime was started, in seconds of `time.perf_counter`.
     """
 
     listener: socket.socket
     process: "subprocess.Popen[bytes]"
+    began: float = 0.0
     _waiting: list[socket.socket] = attrs.field(factory=list[socket.socket])
 
     def runtime(self) -> socket.socket:
@@ -94,6 +99,31 @@ class RuntimeListener:
                 elif said:
                     return _ready(each)
         raise ConnectionClosed
+
+
+@contextmanager
+def start_runtime(
+    command: Sequence[str], environment: Mapping[str, str], **options: Any
+) -> Generator[RuntimeListener]:
+    """Start a runtime on the first core, and move this process to the last, until the block ends.
+
+    Args:
+        command: starts the runtime.
+        environment: its variables, except the address of the Runtime API.
+        options: the other arguments of `subprocess.Popen`.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        variables = {**environment, "AWS_LAMBDA_RUNTIME_API": address}
+        began = time.perf_counter()
+        process = start_on_share(({cores[0]}, {cores[-1]}), command, env=variables, **options)
+        try:
+            yield RuntimeListener(listener, process, began)
+        finally:
+            process.kill()
+            process.wait()
+            os.sched_setaffinity(0, cores)
 
 
 def _ready(connection: socket.socket) -> socket.socket:
@@ -260,17 +290,10 @@ def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
     feed = EventFeed(settings["payload"].encode())
     # All objects live as long as this process.
     gc.disable()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        environment = {**os.environ, **settings["environment"], "AWS_LAMBDA_RUNTIME_API": address}
-        cores = sorted(os.sched_getaffinity(0))
-        # Inherited by the runtime; no code has to run between fork and exec.
-        os.sched_setaffinity(0, {cores[0]})
-        process = subprocess.Popen(settings["command"], env=environment, stdout=2)
+    environment = {**os.environ, **settings["environment"]}
+    with start_runtime(settings["command"], environment, stdout=2) as connections:
         try:
-            os.sched_setaffinity(0, {cores[-1]})
-            feed.pid = process.pid
-            connections = RuntimeListener(listener, process)
+            feed.pid = connections.process.pid
             runtime: socket.socket | None = None
             for lap in laps:
                 warmup, count = map(int, lap.split())
@@ -281,14 +304,11 @@ def main(settings: dict[str, Any], laps: Iterable[str]) -> None:
                     runtime = connections.runtime()
                 print(json.dumps(feed.measured), flush=True)
         except (ConnectionClosed, BlockingIOError):
-            code = process.poll()
+            code = connections.process.poll()
             why = "is silent" if code is None else f"has ended with exit code {code}"
             raise SystemExit(f"after {feed.given} events the runtime {why}") from None
         except (WrongAnswer, ValueError) as error:
             raise SystemExit(str(error)) from None
-        finally:
-            process.kill()
-            process.wait()
 
 
 if __name__ == "__main__":

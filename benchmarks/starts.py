@@ -6,19 +6,19 @@ rounds' ratios and differences counts, because a slow round is slow for all four
 """
 
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
+from okibi.cli.bench.turns import measure_in_turn
+
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
-from .reporting.rows import RatioRow, ratios
+from .reporting.rows import RatioRow, compare
 from .requests import ConnectionClosed, Requests
-from .server import RuntimeListener
+from .server import start_runtime
 
 # A round takes a third of a second.
 LEAST_ROUNDS = 31
@@ -51,31 +51,20 @@ def started(contender: Contender, said: IO[bytes] | None = None) -> Generator[fl
     Raises:
         Absent: the contender does not call /next.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        environment = {**os.environ, **contender.environment(), "AWS_LAMBDA_RUNTIME_API": address}
-        # Inherited by the new process.
-        os.sched_setaffinity(0, {cores[0]})
-        began = time.perf_counter()
-        process = subprocess.Popen(contender.command, env=environment, cwd=FUNCTIONS, stderr=said)
-        connection = None
+    environment = {**os.environ, **contender.environment()}
+    with (
+        # Closed last: the process would complain about its closed connection.
+        ExitStack() as connections,
+        start_runtime(contender.command, environment, cwd=FUNCTIONS, stderr=said) as listener,
+    ):
         try:
-            os.sched_setaffinity(0, {cores[-1]})
-            connection = RuntimeListener(listener, process).runtime()
+            connection = connections.enter_context(listener.runtime())
             requests = Requests(0)
             requests.attach(connection)
             requests.until_next()
-            yield (time.perf_counter() - began) * 1000
+            yield (time.perf_counter() - listener.began) * 1000
         except (ConnectionClosed, OSError):
             raise Absent(f"{contender.name} did not call /next") from None
-        finally:
-            # Kill first: the process would complain about its closed connection.
-            process.kill()
-            process.wait()
-            if connection is not None:
-                connection.close()
-            os.sched_setaffinity(0, cores)
 
 
 def to_first_next(contender: Contender) -> float:
@@ -93,12 +82,7 @@ def starts(rounds: int) -> list[RatioRow]:
     contenders = [PLAIN, OFFICIAL, TRIO, BARE]
     for contender in contenders:
         to_first_next(contender)  # compiles
-    taken: Taken = {each: [] for each in contenders}
-    for _ in range(max(rounds, LEAST_ROUNDS)):
-        for contender in contenders:
-            taken[contender].append(to_first_next(contender))
-        # Vary the order, so that no contender always follows the same one.
-        contenders.append(contenders.pop(0))
+    taken = measure_in_turn(contenders, max(rounds, LEAST_ROUNDS), to_first_next)
     print("\ncold start to the first GET /next, bytecode compiled, ms")
     for contender, each in taken.items():
         print(f"  {contender.name:22}{statistics.median(each):8.1f}")
@@ -112,12 +96,9 @@ def rows_of(taken: Taken) -> list[RatioRow]:
     The other subtracts trio's own import only.
     """
     ours, theirs = taken[PLAIN], taken[OFFICIAL]
-    told = f"{statistics.median(ours):.1f} of {statistics.median(theirs):.1f} ms"
     imports = [one - other for one, other in zip(taken[TRIO], taken[BARE], strict=True)]
     return [
-        RatioRow(
-            "cold start", "to the first GET /next / awslambdaric", ratios(ours, theirs), told=told
-        ),
+        compare("cold start", "to the first GET /next / awslambdaric", (ours, theirs), "ms"),
         _beyond(ours, taken[TRIO], "a process that imports trio"),
         _beyond(ours, imports, "trio's own import"),
     ]

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import trio
 
+from okibi.cli.bench.measured_runtime import OKIBI_COMMAND
 from okibi.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
-FUNCTIONS = Path(__file__).parent / "functions"
+from .contenders import FUNCTIONS
+
 ROUNDS = 5
 PIECES, PAUSE = 10, 0.1
 MEGABYTES = 100
@@ -90,7 +92,7 @@ async def flat_memory(function: LocalLambda) -> bool:
 async def main() -> int:
     settings = FunctionSettings(
         "streams.handler",
-        command=(sys.executable, "-P", "-m", "okibi.runtime"),
+        command=OKIBI_COMMAND,
         task_root=FUNCTIONS,
         timeout=60.0,
         environment={"PYTHONPATH": str(Path.cwd())},

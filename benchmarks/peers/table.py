@@ -23,7 +23,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks.contenders import Absent
-from benchmarks.reporting.rows import RatioRow, at_least_one, ratios
+from benchmarks.reporting.rows import RatioRow, at_least_one, compare
 from okibi.cli.bench.machine import this_machine
 
 HERE = Path(__file__).parent
@@ -224,10 +224,8 @@ def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[RatioRow]:
         if peer is OKIBI:
             continue
         for column in filter(runs[0].figures.__contains__, COLUMNS):
-            ours, theirs = (_column(each, column) for each in (found[OKIBI], runs))
-            told = f"{statistics.median(ours):.2f} of {statistics.median(theirs):.2f} us"
-            made = ratios(ours, theirs)
-            rows.append(RatioRow("peers", f"{column}, okibi / {peer.name}", made, told=told))
+            pair = [_column(each, column) for each in (found[OKIBI], runs)]
+            rows.append(compare("peers", f"{column}, okibi / {peer.name}", pair, "us", digits=2))
     return rows
 
 

@@ -11,6 +11,9 @@ WIDE = 0.10
 # Laps per round. A shared machine changes its speed within tenths of a second, so short laps are
 # fair to both contenders.
 LAPS = 5
+Bars = tuple[float | None, float | None]
+"""The bar and the goal of a row, each as in `RatioRow`."""
+NO_BARS: Bars = (None, None)
 
 
 @attrs.frozen
@@ -82,6 +85,34 @@ def figure(ratio: float, bar: float | None = None) -> str:
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> tuple[float, ...]:
     """Divide round by round, or lap by lap: a slow machine slows both."""
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def compare(
+    group: str,
+    name: str,
+    pair: Sequence[Sequence[float]],
+    unit: str,
+    bars: Bars = NO_BARS,
+    *,
+    laps: bool = False,
+    digits: int = 1,
+    at_least: bool = False,
+) -> RatioRow:
+    """Build the row that compares two figures.
+
+    Args:
+        group, name: as in `RatioRow`.
+        pair: the values of both sides, one per round or lap.
+        unit: the unit of the values.
+        bars: the bar and the goal.
+        laps: whether there is a value per lap; then the median lap of each round counts.
+        digits: decimal places of the printed medians.
+        at_least: as in `RatioRow`.
+    """
+    ours, theirs = pair
+    told = f"{statistics.median(ours):.{digits}f} of {statistics.median(theirs):.{digits}f} {unit}"
+    found = ratios(ours, theirs)
+    return RatioRow(group, name, of_rounds(found) if laps else found, *bars, told, at_least)
 
 
 def of_rounds(laps: Sequence[float]) -> tuple[float, ...]:

@@ -11,9 +11,9 @@ from ..until_signal import run_command
 from .machine import this_machine
 from .measure import measure
 from .options import BenchOptions, RawOptions, parse_options
-from .report import Report, make_report
+from .report import BenchReport, make_report
+from .tables import render_markdown
 from .terminal import render_table, show_progress
-from .text_tables import render_markdown
 
 __all__ = ["bench"]
 
@@ -49,7 +49,7 @@ async def _bench(options: BenchOptions) -> int:
     return FUNCTION_ERROR if any(run.errors for run in runs) and not options.allow_errors else GOOD
 
 
-def _write_files(options: BenchOptions, report: Report) -> None:
+def _write_files(options: BenchOptions, report: BenchReport) -> None:
     """Write all requested files.
 
     Raises:
@@ -71,15 +71,15 @@ def _write_files(options: BenchOptions, report: Report) -> None:
         raise BadInput("; ".join(failed))
 
 
-def _write_json(report: Report, path: Path) -> None:
+def _write_json(report: BenchReport, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
-def _write_markdown(report: Report, path: Path) -> None:
+def _write_markdown(report: BenchReport, path: Path) -> None:
     path.write_text(render_markdown(report), "utf-8")
 
 
-def _draw_plots(report: Report, folder: Path) -> None:
+def _draw_plots(report: BenchReport, folder: Path) -> None:
     from .plots import draw
 
     folder.mkdir(parents=True, exist_ok=True)

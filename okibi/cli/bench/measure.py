@@ -24,10 +24,10 @@ from .error_messages import (
     describe_failed_start,
 )
 from .functions import CRASHING, FUNCTIONS, STAND_IN, okibi_stand_in
+from .measured_runtime import MeasuredRuntime, start_command
 from .options import PEER, BenchOptions
 from .plan import OKIBI, Purpose, Step, make_plan
 from .results import BenchResults, CrashTimes, RunResult, RunSpec
-from .target import Target
 
 __all__ = ["measure"]
 
@@ -45,12 +45,12 @@ async def measure(options: BenchOptions, on_step: Callable[[Step, int, int], Non
     Raises:
         BadInput: the function cannot be measured.
     """
-    targets = {OKIBI: Target(OKIBI, options.settings.handler)}
+    runtimes = {OKIBI: MeasuredRuntime(OKIBI, options.settings.handler)}
     if options.peer is not None:
-        targets[PEER] = Target(PEER, options.peer)
+        runtimes[PEER] = MeasuredRuntime(PEER, options.peer)
     with _temporary_folder() as folder:
-        bench = _Bench(options, targets, folder)
-        answers = {name: await bench.first_answer(each) for name, each in targets.items()}
+        bench = _Bench(options, runtimes, folder)
+        answers = {name: await bench.first_answer(each) for name, each in runtimes.items()}
         steps = make_plan(options, PEER if options.peer is not None else None)
         for number, step in enumerate(steps):
             on_step(step, number, len(steps))
@@ -87,12 +87,12 @@ class _Bench:
 
     Args:
         options: the options of the benchmark.
-        targets: the runtimes by name.
+        runtimes: the runtimes by name.
         folder: a temporary folder for first answers and bytecode.
     """
 
     options: BenchOptions
-    targets: Mapping[str, Target]
+    runtimes: Mapping[str, MeasuredRuntime]
     folder: Path
     function_runs: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
     stand_in_runs: defaultdict[str, list[RunResult]] = attrs.field(factory=_runs)
@@ -103,7 +103,7 @@ class _Bench:
         factory=lambda: defaultdict[int, defaultdict[str, list[RunResult]]](_runs)
     )
 
-    async def first_answer(self, target: Target) -> bytes:
+    async def first_answer(self, runtime: MeasuredRuntime) -> bytes:
         """Serve the event once, and save the answer for the stand-in handler.
 
         The stand-in handler only returns the saved answer. Its cycle is the runtime's own time.
@@ -114,8 +114,8 @@ class _Bench:
         """
         settings = attrs.evolve(
             self.options.settings,
-            handler=target.handler,
-            command=target.command(target.handler),
+            handler=runtime.handler,
+            command=start_command(runtime.name, runtime.handler),
             environment=self._environment(),
         )
         pieces: list[bytes] = []
@@ -128,59 +128,62 @@ class _Bench:
                 pieces.append(piece)
             result = await stream.result()
         if not result.handed_out:
-            raise BadInput(describe_failed_start(target, settings, result, log))
+            raise BadInput(describe_failed_start(runtime, settings, result, log))
         answer = b"".join(pieces)
         if result.function_error is not None:
-            if message := describe_error_answer(target, result, self.options):
+            if message := describe_error_answer(runtime, result, self.options):
                 raise BadInput(message)
             pieces, answer = [b"null"], result.payload
         # JSON with one character per byte: the stand-in reads it without importing okibi.
         saved = json.dumps([piece.decode("latin-1") for piece in pieces])
         try:
-            (self.folder / target.name).write_text(saved, "utf-8")
+            (self.folder / runtime.name).write_text(saved, "utf-8")
         except OSError as error:
             raise _disk_full_error(error) from error
         return answer
 
     async def perform(self, step: Step) -> None:
-        target, effort = self.targets[step.runtime], self.options.effort
+        runtime, effort = self.runtimes[step.runtime], self.options.effort
         match step.purpose:
             case Purpose.FUNCTION:
-                run = await self._run(target, target.handler, effort.seconds)
+                run = await self._run(runtime, runtime.handler, effort.seconds)
                 self.function_runs[step.runtime].append(run)
             case Purpose.STAND_IN:
-                run = await self._run(target, STAND_IN, effort.stand_in_seconds)
+                run = await self._run(runtime, STAND_IN, effort.stand_in_seconds)
                 self.stand_in_runs[step.runtime].append(run)
             case Purpose.MANY:
                 assert step.slots is not None  # set by the plan
-                run = await self._run(target, target.handler, effort.seconds, step.slots)
+                run = await self._run(runtime, runtime.handler, effort.seconds, step.slots)
                 self.many[step.slots][step.runtime].append(run)
             case Purpose.CRASHES:
-                self.crashes[step.runtime].append(await self._crash(target))
+                self.crashes[step.runtime].append(await self._crash(runtime))
 
-    async def _crash(self, target: Target) -> CrashTimes:
-        command, environment = target.command(CRASHING), self._environment(own_handlers=True)
+    async def _crash(self, runtime: MeasuredRuntime) -> CrashTimes:
+        command, environment = (
+            start_command(runtime.name, CRASHING),
+            self._environment(own_handlers=True),
+        )
         try:
             times = await measure_crashes(command, environment, self.options.effort.crash_limit)
-            if target.name == PEER:
+            if runtime.name == PEER:
                 return times
             return attrs.evolve(times, restart=await measure_restart(command, environment))
         except RuntimeError as error:
-            raise BadInput(f"crashes on {target.name}: {error}") from error
+            raise BadInput(f"crashes on {runtime.name}: {error}") from error
 
     async def _run(
-        self, target: Target, handler: str, seconds: float, slots: int | None = None
+        self, runtime: MeasuredRuntime, handler: str, seconds: float, slots: int | None = None
     ) -> RunResult:
         effort = self.options.effort
         environment = self._environment(own_handlers=handler == STAND_IN)
         if handler == STAND_IN:
-            environment[okibi_stand_in.HANDLER] = target.handler
-            environment[okibi_stand_in.ANSWER] = str(self.folder / target.name)
-            environment[okibi_stand_in.PLAIN] = "1" if target.name == PEER else ""
+            environment[okibi_stand_in.HANDLER] = runtime.handler
+            environment[okibi_stand_in.ANSWER] = str(self.folder / runtime.name)
+            environment[okibi_stand_in.PLAIN] = "1" if runtime.name == PEER else ""
         settings = attrs.evolve(
             self.options.settings,
             handler=handler,
-            command=target.command(handler),
+            command=start_command(runtime.name, handler),
             max_concurrency=slots,
             environment=environment,
         )
@@ -207,10 +210,10 @@ class _Bench:
         )
         if done.returncode != 0:
             stderr = done.stderr.decode("utf-8", "replace")
-            raise BadInput(describe_failed_run(target, done.returncode, stderr))
+            raise BadInput(describe_failed_run(runtime, done.returncode, stderr))
         result = msgspec.json.decode(done.stdout, type=RunResult)
         if result.errors and handler == STAND_IN:
-            raise BadInput(describe_failed_stand_in(target, result.errors))
+            raise BadInput(describe_failed_stand_in(runtime, result.errors))
         return result
 
     def _environment(self, *, own_handlers: bool = False) -> dict[str, str]:

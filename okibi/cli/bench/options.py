@@ -22,11 +22,12 @@ from ..arguments import (
 )
 from ..event import read_event
 from ..invoked_settings import read_settings
+from .measured_runtime import OFFICIAL_CLIENT
 from .prices import Prices, read_prices, read_rate
 
 __all__ = ["PEER", "BenchEffort", "BenchOptions", "RawOptions", "parse_options"]
 
-PEER = "awslambdaric"
+PEER = OFFICIAL_CLIENT
 """The official client, the only supported peer."""
 
 MAX_CONCURRENCY, MAX_PEER_CONCURRENCY = 1024, 64

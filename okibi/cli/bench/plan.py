@@ -10,6 +10,7 @@ from enum import Enum
 import attrs
 
 from .options import BenchOptions
+from .turns import order_of_round
 
 __all__ = ["OKIBI", "Purpose", "Step", "make_plan"]
 
@@ -56,22 +57,21 @@ def make_plan(options: BenchOptions, peer: str | None) -> tuple[Step, ...]:
     """
     runtimes: Sequence[str] = (OKIBI,) if peer is None else (OKIBI, peer)
     effort = options.effort
-    turns = (runtimes, runtimes[::-1])
     steps = [
         Step(runtime, purpose)
         for number in range(effort.rounds)
         for purpose in (Purpose.FUNCTION, Purpose.STAND_IN)
-        for runtime in turns[number % 2]
+        for runtime in order_of_round(runtimes, number)
     ]
     steps += [
         Step(runtime, Purpose.CRASHES)
         for number in range(effort.crash_rounds)
-        for runtime in turns[number % 2]
+        for runtime in order_of_round(runtimes, number)
     ]
     steps += [
         Step(runtime, Purpose.MANY, slots)
         for slots in options.concurrency
         for number in range(effort.rounds)
-        for runtime in turns[number % 2]
+        for runtime in order_of_round(runtimes, number)
     ]
     return tuple(steps)

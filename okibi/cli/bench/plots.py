@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .plan import OKIBI
-from .report import Report
+from .report import BenchReport
 from .rows import MEMORY, THROUGHPUT, ReportRow
 
 __all__ = ["draw"]
@@ -19,7 +19,7 @@ SIZE = (7.0, 4.2)
 HEADROOM = 1.1
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
+def draw(report: BenchReport, folder: Path) -> list[Path]:
     """Draw all plots of a report.
 
     Args:
@@ -40,7 +40,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     return files
 
 
-def group_by_slots(report: Report) -> dict[int, dict[str, ReportRow]]:
+def group_by_slots(report: BenchReport) -> dict[int, dict[str, ReportRow]]:
     """Group the rows that are plotted by the number of events at once."""
     found: dict[int, dict[str, ReportRow]] = {}
     for row in report.rows:
@@ -49,7 +49,7 @@ def group_by_slots(report: Report) -> dict[int, dict[str, ReportRow]]:
     return dict(sorted(found.items()))
 
 
-def _draw_latency(report: Report) -> Any:
+def _draw_latency(report: BenchReport) -> Any:
     """Draw percentiles on an axis where each nine (p90, p99, p99.9) has the same width."""
     picture, axes = _make_axes(report)
     for name, found in report.distribution.items():
@@ -76,7 +76,7 @@ def _nines(share: float) -> float:
     return -math.log10(1 - share)
 
 
-def _make_axes(report: Report) -> tuple[Any, Any]:
+def _make_axes(report: BenchReport) -> tuple[Any, Any]:
     # Not pyplot, which would look for a display.
     made: Any = import_module("matplotlib.figure")
     picture = made.Figure(figsize=SIZE)
@@ -88,7 +88,7 @@ def _make_axes(report: Report) -> tuple[Any, Any]:
     return picture, axes
 
 
-def _draw_by_slots(report: Report, name: str, title: str, unit: str) -> Any:
+def _draw_by_slots(report: BenchReport, name: str, title: str, unit: str) -> Any:
     found = {slots: rows[name] for slots, rows in group_by_slots(report).items() if name in rows}
     picture, axes = _make_axes(report)
     _draw_line(axes, found, OKIBI, [row.okibi for row in found.values()])

@@ -39,6 +39,7 @@ from ...local.select_loop import serve_runtime
 from ..start_errors import find_last_line, summarize_stacks
 from .event_feed import EventFeed
 from .results import DISK_FULL, TIMED_OUT, RunResult, RunSpec
+from .split_cores import Shares, split_cores, start_on_share
 
 __all__ = ["main", "measure_run"]
 
@@ -53,14 +54,6 @@ PR_SET_CHILD_SUBREAPER = 36
 PROBE = bytes(1 << 16)
 """Written to test for a full disk. Large, because a failed print leaves some bytes free."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def split_cores() -> tuple[set[int], set[int]] | None:
-    """Return the cores of the runtime and of this process; None with one core or no affinity."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    *others, own = sorted(os.sched_getaffinity(0))
-    return (set(others), {own}) if others else None
 
 
 def measure_run(spec: RunSpec) -> RunResult:
@@ -105,7 +98,7 @@ class _Runtime:
     address: str
     log: IO[bytes]
     process: "subprocess.Popen[bytes]" = attrs.field(init=False)
-    shares: tuple[set[int], set[int]] | None = attrs.field(factory=split_cores, init=False)
+    shares: Shares | None = attrs.field(factory=split_cores, init=False)
 
     @property
     def pid(self) -> int:
@@ -115,10 +108,8 @@ class _Runtime:
         return self.process.poll()
 
     def start(self) -> None:
-        if self.shares is not None:
-            # Children inherit the affinity; a preexec_fn would be unsafe with threads.
-            os.sched_setaffinity(0, self.shares[0])
-        self.process = subprocess.Popen(
+        self.process = start_on_share(
+            self.shares,
             self.spec.command,
             env={**os.environ, "AWS_LAMBDA_RUNTIME_API": self.address},
             stdin=subprocess.DEVNULL,
@@ -126,8 +117,6 @@ class _Runtime:
             stderr=self.log,
             start_new_session=True,
         )
-        if self.shares is not None:
-            os.sched_setaffinity(0, self.shares[1])
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -16,7 +16,7 @@ from .plan import OKIBI
 from .results import BenchResults
 from .rows import ReportRow, make_rows
 
-__all__ = ["Cost", "Report", "make_report"]
+__all__ = ["BenchReport", "Cost", "make_report"]
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class Cost:
 
 
 @attrs.frozen
-class Report:
+class BenchReport:
     """The result of a benchmark.
 
     Args:
@@ -75,10 +75,10 @@ class Report:
     notes: Sequence[str]
 
 
-def make_report(options: BenchOptions, results: BenchResults, machine: Machine) -> Report:
+def make_report(options: BenchOptions, results: BenchResults, machine: Machine) -> BenchReport:
     """Make the report of a benchmark."""
     peer = None if options.peer is None else PEER
-    return Report(
+    return BenchReport(
         taken=time.strftime("%Y-%m-%d %H:%M"),
         okibi=importlib.metadata.version("okibi"),
         peer=None if peer is None else f"{peer} {peer_version()}",

@@ -6,14 +6,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import cast
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table as RichTable
 
 from .plan import Step
-from .report import Report
-from .text_tables import ESTIMATED_FROM, TextTable, heading, make_cost_table, make_figure_table
+from .report import BenchReport
+from .tables import heading, make_cost_table, make_figure_table
 
 __all__ = ["render_table", "show_progress"]
 
@@ -59,7 +57,7 @@ def show_progress() -> Generator[Callable[[Step, int, int], None]]:
         yield on_step
 
 
-def render_table(report: Report) -> str:
+def render_table(report: BenchReport) -> str:
     """Render a report as text, for the terminal of stdout or for a file."""
     is_terminal = sys.stdout.isatty()
     buffer = _StdoutBuffer()
@@ -77,9 +75,9 @@ def render_table(report: Report) -> str:
     for line in heading(report):
         console.print(line)
     console.print()
-    console.print(_to_rich(make_figure_table(report, wide=wide)))
+    console.print(make_figure_table(report, wide=wide))
     console.print()
-    console.print(_to_rich(make_cost_table(report)))
+    console.print(make_cost_table(report))
     console.print()
     left_out = [LEFT_OUT] if report.peer and not wide else []
     for note in (*report.notes, *left_out):
@@ -94,16 +92,3 @@ class _StdoutBuffer(io.StringIO):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return sys.stdout.encoding
-
-
-def _to_rich(table: TextTable) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-    for number, column in enumerate(table.columns):
-        words = number == 0 or column == ESTIMATED_FROM
-        drawn.add_column(column, justify="left" if words else "right")
-    for title, found in table.sections:
-        if title:
-            drawn.add_row(title, style="bold")
-        for cells in found:
-            drawn.add_row(f"  {cells[0]}" if title else cells[0], *cells[1:])
-    return drawn

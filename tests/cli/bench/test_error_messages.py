@@ -12,12 +12,12 @@ from okibi.cli.bench.error_messages import (
     describe_failed_stand_in,
     describe_failed_start,
 )
+from okibi.cli.bench.measured_runtime import MeasuredRuntime
 from okibi.cli.bench.results import DISK_FULL
-from okibi.cli.bench.target import Target
 from okibi.local import FunctionSettings, InvokeResult
 from tests.cli.bench.made_up_results import PEER, options
 
-OKIBI, OFFICIAL = Target("okibi", "app.handler"), Target(PEER, "app.handler")
+OKIBI, OFFICIAL = MeasuredRuntime("okibi", "app.handler"), MeasuredRuntime(PEER, "app.handler")
 
 
 def answered(error_type: str, message: str = "no") -> InvokeResult:
@@ -39,11 +39,12 @@ def answered(error_type: str, message: str = "no") -> InvokeResult:
         (OFFICIAL, "Runtime.MarshalError",
          "give a plain def with --peer-handler, as in --peer-handler app.plain"),
         # --peer-handler has been given already.
-        (Target(PEER, "app.plain"), "ValueError", "give an event without an error, or --allow"),
+        (MeasuredRuntime(PEER, "app.plain"), "ValueError",
+         "give an event without an error, or --allow"),
     ],
 )  # fmt: skip
 def test_an_error_as_first_answer_is_refused_with_advice(
-    contender: Target, error_type: str, advice: str, tmp_path: Path
+    contender: MeasuredRuntime, error_type: str, advice: str, tmp_path: Path
 ) -> None:
     message = describe_error_answer(contender, answered(error_type), options(tmp_path))
 
@@ -112,7 +113,9 @@ LANES = "the runtime does not answer within 18 s; only 0 of 64 lanes connected"
         (OFFICIAL, DISK_FULL, ""),
     ],
 )
-def test_a_failed_run_is_reported_with_advice(contender: Target, error: str, advice: str) -> None:
+def test_a_failed_run_is_reported_with_advice(
+    contender: MeasuredRuntime, error: str, advice: str
+) -> None:
     stderr = f"Traceback, or a warning of a library\n{error}\n"
 
     assert (

@@ -6,7 +6,7 @@ import attrs
 import msgspec
 import pytest
 
-from okibi.cli.bench.report import Report, make_report
+from okibi.cli.bench.report import BenchReport, make_report
 from tests.cli.bench.made_up_results import MACHINE, PEER, options, results, run
 
 
@@ -18,7 +18,7 @@ def test_a_report_describes_its_benchmark_and_encodes_as_json(tmp_path: Path) ->
     assert report.taken
     assert report.prices.startswith("us-east-1, 20")
     encoded = msgspec.json.encode(report)
-    again = msgspec.to_builtins(msgspec.json.decode(encoded, type=Report))
+    again = msgspec.to_builtins(msgspec.json.decode(encoded, type=BenchReport))
     assert msgspec.json.decode(msgspec.json.encode(again)) == msgspec.json.decode(encoded)
 
 

@@ -7,16 +7,16 @@ import attrs
 import pytest
 
 from okibi.cli.bench.plan import Purpose, Step
-from okibi.cli.bench.report import Report, make_report
+from okibi.cli.bench.report import BenchReport, make_report
+from okibi.cli.bench.tables import heading, make_cost_table, render_markdown
 from okibi.cli.bench.terminal import render_table, show_progress
-from okibi.cli.bench.text_tables import heading, make_cost_table, make_figure_table, render_markdown
 from tests.cli.bench.made_up_results import MACHINE, PEER, options, results, run
 
 
 @pytest.fixture(params=[False, True])
 def report(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Report:
+) -> BenchReport:
     """Reports without and with a peer."""
     monkeypatch.setattr("okibi.cli.bench.options.importlib.util.find_spec", lambda name: name)
     monkeypatch.setattr("okibi.cli.bench.report.peer_version", lambda: "4.2.2")
@@ -25,19 +25,9 @@ def report(
     return make_report(options(tmp_path, **given), made, MACHINE)
 
 
-def test_each_row_has_a_cell_for_each_column(report: Report) -> None:
-    for made in (
-        make_figure_table(report),
-        make_figure_table(report, wide=False),
-        make_cost_table(report),
-    ):
-        for _, found in made.sections:
-            assert {len(cells) for cells in found} == {len(made.columns)}
-
-
 @pytest.mark.parametrize("columns", [75, 80, 130])
 def test_75_columns_show_every_cell_in_full(
-    report: Report, columns: int, monkeypatch: pytest.MonkeyPatch
+    report: BenchReport, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("okibi.cli.bench.terminal.WIDTH", columns)
 
@@ -49,7 +39,7 @@ def test_75_columns_show_every_cell_in_full(
     assert "9,167" in events
 
 
-def test_the_heading_names_the_function_and_the_machine(report: Report) -> None:
+def test_the_heading_names_the_function_and_the_machine(report: BenchReport) -> None:
     first, second, third = heading(report)
 
     assert first.startswith("app.handler on okibi ")
@@ -79,14 +69,14 @@ def test_a_dumb_terminal_has_no_progress_bar(
     [(30.4, "30.4 events"), (99_999, "99,999 events"), (1e5, "0.10 million events")],
 )
 def test_the_cost_table_names_the_events_per_month(
-    report: Report, monthly: float, words: str
+    report: BenchReport, monthly: float, words: str
 ) -> None:
     changed = attrs.evolve(report, monthly=monthly)
 
-    assert make_cost_table(changed).columns[0] == f"{words} a month"
+    assert make_cost_table(changed).columns[0].header == f"{words} a month"
 
 
-def test_markdown_has_all_figures_costs_and_notes(report: Report) -> None:
+def test_markdown_has_all_figures_costs_and_notes(report: BenchReport) -> None:
     text = render_markdown(report)
 
     assert "| a cycle, p50 (us) | 110 | 100 to 120 |" in text
@@ -98,3 +88,6 @@ def test_markdown_has_all_figures_costs_and_notes(report: Report) -> None:
         assert f"| {cost.where} | ${cost.okibi:.2f} | {cost.how} |" in text
     for note in report.notes:
         assert f"* {note}" in text
+    columns = 7 if report.peer else 3
+    assert f"| **cold start, bytecode compiled** |{'  |' * (columns - 1)}\n" in text
+    assert f"| --- |{' ---: |' * (columns - 1)}\n" in text

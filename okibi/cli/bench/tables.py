@@ -1,16 +1,17 @@
-"""Format a report as text tables and as Markdown."""
+"""Make the tables of a report, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
 
-import attrs
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from .figures import Figure, pluralize
-from .report import Report
+from .report import BenchReport
 from .rows import ReportRow
 
 __all__ = [
-    "ESTIMATED_FROM",
-    "TextTable",
     "format_number",
     "heading",
     "make_cost_table",
@@ -22,19 +23,6 @@ MISSING = "-"
 SPREAD = "low to high"
 ESTIMATED_FROM = "estimated from"
 """The title of a text column, aligned to the left."""
-
-
-@attrs.frozen
-class TextTable:
-    """A table of texts.
-
-    Args:
-        columns: the titles; the first column holds text, the others numbers.
-        sections: for each section its title, which may be empty, and its rows.
-    """
-
-    columns: Sequence[str]
-    sections: Sequence[tuple[str, Sequence[Sequence[str]]]]
 
 
 def format_number(value: float) -> str:
@@ -50,7 +38,7 @@ def format_number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def heading(report: Report) -> list[str]:
+def heading(report: BenchReport) -> list[str]:
     """Describe in lines what was measured, when, and on which machine."""
     beside = f" beside {report.peer_handler} on {report.peer}" if report.peer else ""
     sizes = f"an event of {report.event_bytes:,} bytes, an answer of {report.answer_bytes:,}"
@@ -61,7 +49,7 @@ def heading(report: Report) -> list[str]:
     ]
 
 
-def make_figure_table(report: Report, *, wide: bool = True) -> TextTable:
+def make_figure_table(report: BenchReport, *, wide: bool = True) -> Table:
     """Make the table of all rows.
 
     Args:
@@ -75,10 +63,23 @@ def make_figure_table(report: Report, *, wide: bool = True) -> TextTable:
     columns = [""]
     for title, spread in zip(titles, spreads, strict=True):
         columns += [title, SPREAD] if spread else [title]
-    sections: dict[str, list[Sequence[str]]] = {}
+    table, section = _new_table(columns), ""
     for row in report.rows:
-        sections.setdefault(row.section, []).append(_cells(row, spreads))
-    return TextTable(columns, list(sections.items()))
+        if row.section != section:
+            section = row.section
+            table.add_row(Text(section, style="bold"))
+        name, *figures = _cells(row, spreads)
+        table.add_row(f"  {name}", *figures)
+    return table
+
+
+def _new_table(columns: Sequence[str]) -> Table:
+    """Make an empty table. The first column and the column of explanations hold text."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for number, column in enumerate(columns):
+        is_text = number == 0 or column == ESTIMATED_FROM
+        table.add_column(column, justify="left" if is_text else "right")
+    return table
 
 
 def _cells(row: ReportRow, spreads: Sequence[bool]) -> list[str]:
@@ -96,18 +97,16 @@ def _texts(figure: Figure | None) -> tuple[str, str]:
     return format_number(figure.median), spread
 
 
-def make_cost_table(report: Report) -> TextTable:
+def make_cost_table(report: BenchReport) -> Table:
     """Make the table of the monthly costs and the numbers behind them."""
-    title = f"{_monthly(report.monthly)} events a month"
-    if not report.peer:
-        found = [[cost.where, _dollars(cost.okibi), cost.how] for cost in report.costs]
-        return TextTable([title, "okibi", ESTIMATED_FROM], [("", found)])
-    found = [
-        [cost.where, _dollars(cost.okibi), cost.how, _dollars(cost.peer), cost.peer_how]
-        for cost in report.costs
-    ]
-    peer = report.peer.partition(" ")[0]
-    return TextTable([title, "okibi", ESTIMATED_FROM, peer, ESTIMATED_FROM], [("", found)])
+    columns = [f"{_monthly(report.monthly)} events a month", "okibi", ESTIMATED_FROM]
+    if report.peer:
+        columns += [report.peer.partition(" ")[0], ESTIMATED_FROM]
+    table = _new_table(columns)
+    for cost in report.costs:
+        peer = [_dollars(cost.peer), cost.peer_how] if report.peer else []
+        table.add_row(cost.where, _dollars(cost.okibi), cost.how, *peer)
+    return table
 
 
 def _monthly(events: float) -> str:
@@ -121,7 +120,7 @@ def _dollars(amount: float | None) -> str:
 # -- as Markdown
 
 
-def render_markdown(report: Report) -> str:
+def render_markdown(report: BenchReport) -> str:
     """Render a report as Markdown."""
     first, *others = heading(report)
     parts = [
@@ -134,14 +133,20 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(table: TextTable) -> str:
-    lines = [_line(table.columns), _line(["---"] + ["---:"] * (len(table.columns) - 1))]
-    for title, found in table.sections:
-        if title:
-            lines.append(_line([f"**{title}**"] + [""] * (len(table.columns) - 1)))
-        lines += [_line(cells) for cells in found]
+def _table(table: Table) -> str:
+    columns = table.columns
+    lines = [
+        _line([column.header for column in columns]),
+        _line(["---:" if column.justify == "right" else "---" for column in columns]),
+        *(_line(cells) for cells in zip(*(column.cells for column in columns), strict=True)),
+    ]
     return "\n".join(lines)
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _line(cells: Sequence[RenderableType]) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(cell: RenderableType) -> str:
+    text = str(cell).strip().replace("|", "\\|")
+    return f"**{text}**" if isinstance(cell, Text) else text
