@@ -4,11 +4,12 @@ import base64
 import gzip
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from okibi.local import Invocation
+from okibi.local import Invocation, sample_events
 from okibi.local.invocation import check_headers
 from okibi.local.sample_events import SAMPLES, SampleError, describe_samples, sample_event
 
@@ -49,6 +50,19 @@ def test_a_sample_is_a_new_value_each_time(name: str) -> None:
     assert changed(name)
 
 
+FILES = {path.stem: path for path in Path(sample_events.__file__).parent.glob("*.json")}
+REQUESTS = ["http-api", "rest-api", "function-url", "alb"]
+
+
+def test_all_events_but_requests_are_files() -> None:
+    assert {*FILES} == {*SAMPLES} - {*REQUESTS}
+
+
+@pytest.mark.parametrize("name", sorted({*FILES} - {"cloudwatch-logs"}))
+def test_an_event_without_changes_is_its_file(name: str) -> None:
+    assert changed(name) == json.loads(FILES[name].read_text())
+
+
 # -- the body
 
 
@@ -73,13 +87,17 @@ def body_of(name: str, event: dict[str, Any]) -> Any:
 
 
 TEXT_BODIES = ["sqs", "sns", "kinesis", "kafka", "firehose", "cloudwatch-logs", "websocket-message"]
-REQUESTS = ["http-api", "rest-api", "function-url", "alb"]
 
 
 @pytest.mark.parametrize("name", [*TEXT_BODIES, *REQUESTS])
 def test_a_body_may_be_text_or_a_value_of_json(name: str) -> None:
     assert body_of(name, changed(name, body="hello")) == "hello"
     assert body_of(name, changed(name, body={"a": 1})) == '{"a": 1}'
+
+
+@pytest.mark.parametrize("name", TEXT_BODIES)
+def test_the_content_of_a_sample_makes_the_sample(name: str) -> None:
+    assert changed(name, body=body_of(name, changed(name))) == changed(name)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +129,10 @@ def test_an_item_of_dynamodb_gets_its_types() -> None:
         "list": {"L": [{"S": "a"}]},
         "map": {"M": {"b": {"N": "2"}}},
     }
+
+
+def test_the_item_of_a_sample_makes_the_sample() -> None:
+    assert changed("dynamodb", body={"id": "1", "name": "Ada", "visits": 3}) == changed("dynamodb")
 
 
 def test_a_message_has_the_checksum_of_its_body() -> None:

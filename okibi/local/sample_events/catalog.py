@@ -1,4 +1,8 @@
-"""The sample events by name."""
+"""The sample events by name.
+
+A new sample event is a JSON file in this folder and an entry of `_SAMPLES`. The comment of an entry
+names AWS's documentation of the event.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,10 +10,10 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import attrs
-
-from . import messages, requests, services, streams, websockets
-from .sample import Changes, Event, SampleError, SampleEvent
+from . import content
+from .content import SampleError
+from .requests import REQUEST_SAMPLES, RequestSample
+from .sample import Changes, Event, SampleEvent
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
 
@@ -21,74 +25,130 @@ NO_TEXTS: Texts = MappingProxyType({})
 MOST_RECORDS = 10_000
 """Records in an event at most (Lambda: batch size)."""
 
-BATCH = ("body", "count")
-URL = ("path", "method", "headers", "query", "body")
-REQUEST = (*URL, "route")
-
-_SAMPLES = (
+_SAMPLES: Sequence[SampleEvent | RequestSample] = (
+    *REQUEST_SAMPLES,
+    # Lambda: using Lambda with Amazon SQS.
     SampleEvent(
-        "http-api", "a request to an HTTP API of API Gateway", requests.http_api_event, REQUEST
+        "sqs",
+        "messages of an SQS queue",
+        {"body": {"Records.0.body": content.as_text, "Records.0.md5OfBody": content.as_md5}},
+        records="Records",
+        numbered=("messageId", "receiptHandle"),
     ),
+    # Lambda: using Lambda with Amazon SNS. An event of a topic has always one record.
     SampleEvent(
-        "rest-api", "a request to a REST API of API Gateway", requests.rest_api_event, REQUEST
+        "sns",
+        "a message of an SNS topic",
+        {"body": {"Records.0.Sns.Message": content.as_text}},
     ),
-    SampleEvent("function-url", "a request to a function URL", requests.function_url_event, URL),
-    SampleEvent("alb", "a request to a load balancer", requests.alb_event, URL),
-    SampleEvent("sqs", "messages of an SQS queue", messages.sqs, BATCH),
-    SampleEvent("sns", "a message of an SNS topic", messages.sns, ("body",)),
-    SampleEvent("s3", "an object stored in a bucket", services.s3, ("path", "count")),
-    SampleEvent("dynamodb", "a new item, from a DynamoDB stream", streams.dynamodb, BATCH),
-    SampleEvent("kinesis", "records of a Kinesis stream", streams.kinesis, BATCH),
-    SampleEvent("kafka", "records of a Kafka topic (MSK)", streams.kafka, BATCH),
-    SampleEvent("firehose", "records that Firehose wants transformed", streams.firehose, BATCH),
-    SampleEvent("cloudwatch-logs", "lines of a log group", streams.cloudwatch_logs, BATCH),
-    SampleEvent("eventbridge", "an event of an event bus", messages.eventbridge, ("body",)),
-    SampleEvent("schedule", "the event of a scheduled rule", messages.schedule),
-    SampleEvent("ses", "a received e-mail", messages.ses),
+    # S3: event message structure.
+    SampleEvent(
+        "s3",
+        "an object stored in a bucket",
+        {"path": {"Records.0.s3.object.key": content.as_key}},
+        records="Records",
+        numbered=("s3.object.sequencer",),
+    ),
+    # Lambda: using Lambda with DynamoDB. The body is the new item as plain JSON; the first of its
+    # fields is the key.
+    SampleEvent(
+        "dynamodb",
+        "a new item, from a DynamoDB stream",
+        {
+            "body": {
+                "Records.0.dynamodb.Keys": content.as_item_key,
+                "Records.0.dynamodb.NewImage": content.as_item,
+                "Records.0.dynamodb.SizeBytes": content.as_item_size,
+            }
+        },
+        records="Records",
+        numbered=("eventID", "dynamodb.SequenceNumber"),
+    ),
+    # Lambda: using Lambda with Kinesis.
+    SampleEvent(
+        "kinesis",
+        "records of a Kinesis stream",
+        {"body": {"Records.0.kinesis.data": content.as_base64}},
+        records="Records",
+        numbered=("kinesis.sequenceNumber", "eventID"),
+    ),
+    # Lambda: using Lambda with Amazon MSK.
+    SampleEvent(
+        "kafka",
+        "records of a Kafka topic (MSK)",
+        {"body": {"records.sample-topic-0.0.value": content.as_base64}},
+        records="records.sample-topic-0",
+        numbered=("offset",),
+    ),
+    # Firehose: data transformation.
+    SampleEvent(
+        "firehose",
+        "records that Firehose wants transformed",
+        {"body": {"records.0.data": content.as_base64}},
+        records="records",
+        numbered=("recordId",),
+    ),
+    # CloudWatch Logs: subscription filters. The body is the text of each log line.
+    SampleEvent(
+        "cloudwatch-logs",
+        "lines of a log group",
+        {"body": {"awslogs.data.logEvents.0.message": content.as_text}},
+        records="awslogs.data.logEvents",
+        numbered=("id",),
+        packed="awslogs.data",
+    ),
+    # EventBridge: event structure.
+    SampleEvent("eventbridge", "an event of an event bus", {"body": {"detail": content.as_object}}),
+    # EventBridge: scheduled events.
+    SampleEvent("schedule", "the event of a scheduled rule"),
+    # SES: Lambda function action. Lambda does not get the body of the e-mail.
+    SampleEvent("ses", "a received e-mail"),
+    # API Gateway: WebSocket APIs, `$connect`.
     SampleEvent(
         "websocket-connect",
         "a new connection of a WebSocket API",
-        websockets.websocket_connect,
-        ("headers", "query"),
+        {
+            "headers": {
+                "headers": content.add_headers,
+                "multiValueHeaders": content.add_header_lists,
+            },
+            "query": {
+                "queryStringParameters": content.as_last_values,
+                "multiValueQueryStringParameters": content.as_value_lists,
+            },
+        },
     ),
+    # API Gateway: WebSocket APIs, `$default`.
     SampleEvent(
-        "websocket-message",
-        "a message of a WebSocket API",
-        websockets.websocket_message,
-        ("body",),
+        "websocket-message", "a message of a WebSocket API", {"body": {"body": content.as_text}}
     ),
+    # API Gateway: WebSocket APIs, `$disconnect`.
+    SampleEvent("websocket-disconnect", "a closed connection of a WebSocket API"),
+    # AppSync: direct Lambda resolvers. The body is the field's arguments.
+    SampleEvent("appsync", "a field of a GraphQL API", {"body": {"arguments": content.as_object}}),
+    # Cognito: Lambda triggers of user pools.
+    SampleEvent("cognito-pre-sign-up", "a user signs up"),
+    SampleEvent("cognito-post-confirmation", "a user's address is confirmed"),
+    SampleEvent("cognito-pre-token", "a user gets a token (version 2)"),
+    SampleEvent("cognito-custom-message", "a user gets a message with a code"),
+    # Lambda: on-failure destinations. The body is the event of the failed invocation.
     SampleEvent(
-        "websocket-disconnect",
-        "a closed connection of a WebSocket API",
-        websockets.websocket_disconnect,
+        "lambda-destination",
+        "the record of a failed event",
+        {"body": {"requestPayload": content.as_object}},
     ),
-    SampleEvent("appsync", "a field of a GraphQL API", services.appsync, ("body",)),
-    SampleEvent("cognito-pre-sign-up", "a user signs up", services.cognito_pre_sign_up),
+    # CloudFormation: custom resource requests. The body is the resource's properties. The sample's
+    # ResponseURL leads nowhere: a handler that answers harms nothing.
     SampleEvent(
-        "cognito-post-confirmation",
-        "a user's address is confirmed",
-        services.cognito_post_confirmation,
+        "cloudformation",
+        "a custom resource of a stack",
+        {"body": {"ResourceProperties": content.as_properties}},
     ),
-    SampleEvent(
-        "cognito-pre-token",
-        "a user gets a token (version 2)",
-        services.cognito_pre_token_generation,
-    ),
-    SampleEvent(
-        "cognito-custom-message",
-        "a user gets a message with a code",
-        services.cognito_custom_message,
-    ),
-    SampleEvent(
-        "lambda-destination", "the record of a failed event", services.lambda_destination, ("body",)
-    ),
-    SampleEvent(
-        "cloudformation", "a custom resource of a stack", services.cloudformation, ("body",)
-    ),
-    SampleEvent("secrets-rotation", "a secret's rotation", services.secrets_rotation),
+    # Secrets Manager: rotation function.
+    SampleEvent("secrets-rotation", "a secret's rotation"),
 )
 
-SAMPLES: Mapping[str, SampleEvent] = {sample.name: sample for sample in _SAMPLES}
+SAMPLES: Mapping[str, SampleEvent | RequestSample] = {sample.name: sample for sample in _SAMPLES}
 """The samples by name, in the order of a list."""
 
 
@@ -130,7 +190,12 @@ def sample_event(
         raise SampleError(_unknown(name))
     text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
     changes = Changes(text, path, method.upper(), _pairs(headers), _pairs(query), route, count)
-    _check_changes(sample, changes)
+    for field in changes.given():
+        if field not in sample.takes:
+            takes = " and ".join(sample.takes) or "no changes"
+            raise SampleError(f"{field}: an event {name!r} has none; it takes {takes}")
+    if not 1 <= count <= MOST_RECORDS:
+        raise SampleError(f"count: must be an integer from 1 to {MOST_RECORDS:,}, got {count}")
     return sample.build(changes)
 
 
@@ -153,14 +218,3 @@ def _pairs(values: Texts) -> tuple[tuple[str, str], ...]:
         for name, given in values.items()
         for value in ((given,) if isinstance(given, str) else given)
     )
-
-
-def _check_changes(sample: SampleEvent, changes: Changes) -> None:
-    for field in attrs.fields(Changes):
-        if getattr(changes, field.name) != field.default and field.name not in sample.takes:
-            takes = " and ".join(sample.takes) if sample.takes else "no changes"
-            raise SampleError(f"{field.name}: an event {sample.name!r} has none; it takes {takes}")
-    if not 1 <= changes.count <= MOST_RECORDS:
-        raise SampleError(
-            f"count: must be an integer from 1 to {MOST_RECORDS:,}, got {changes.count}"
-        )

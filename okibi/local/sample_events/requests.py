@@ -5,60 +5,94 @@ The events are those that `okibi dev` makes of the same request.
 
 import json
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 from urllib.parse import quote, urlencode
+
+import attrs
 
 from ..dev.dev_function import DevFunction, Route, RouteKind
 from ..dev.http import function_url, http_api, load_balancer, rest_api
 from ..dev.http.incoming_request import IncomingRequest
 from ..dev.http.route_table import RouteMatch, RouteTable
-from ..settings import FunctionSettings
-from .sample import REGION, TIME_MS, Changes, Event, SampleError
+from ..settings import REGION, FunctionSettings
+from .content import SampleError
+from .sample import Changes, Event
 
-__all__ = ["alb_event", "function_url_event", "http_api_event", "rest_api_event"]
+__all__ = ["REQUEST_SAMPLES", "RequestSample"]
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 TRACE_ID = "Root=1-00000000-000000000000000000000001"
+RECEIVED_AT = 1_767_268_800.0
 PATH = "/visits/Ada"
 API_HOST = f"sampleapi0.execute-api.{REGION}.amazonaws.com"
 URL_HOST = f"sampleurl0.lambda-url.{REGION}.on.aws"
 ALB_HOST = f"sample.{REGION}.elb.amazonaws.com"
 
 
-def _event(
-    changes: Changes,
-    *,
-    kind: RouteKind,
-    host: str,
-    make_event: Callable[[IncomingRequest, RouteMatch], Event],
-) -> Event:
-    """Make the event of a request. Its route has the request's method."""
-    request = _request(changes, host)
-    path = changes.path.partition("?")[0] or PATH
-    try:
-        route = Route(request.method, changes.route or path, kind)
-    except ValueError as error:
-        raise SampleError(str(error)) from error
-    if not changes.route:
-        return make_event(request, RouteMatch("sample", route))
-    function = DevFunction(FunctionSettings("app.handler", name="sample"), routes=[route])
-    match = RouteTable([function]).find(request.method, request.raw_path)
-    if match is None:
-        raise SampleError(f"route: {changes.route} does not take the path {path}")
-    return make_event(request, match)
+@attrs.frozen
+class RequestSample:
+    """A request to one of the services.
+
+    Args:
+        name: the name, such as `http-api`.
+        description: one line for the list of samples.
+        host: the host that the request names.
+        make_event: makes the event of a request.
+        kind: the kind of the request's route.
+        routed: whether the user may name the route.
+    """
+
+    name: str
+    description: str
+    host: str
+    make_event: Callable[[IncomingRequest, RouteMatch], dict[str, Any]]
+    kind: RouteKind = "http-api"
+    routed: bool = False
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The fields of Changes that change the event."""
+        url = ("path", "method", "headers", "query", "body")
+        return (*url, "route") if self.routed else url
+
+    def build(self, changes: Changes) -> Event:
+        """Make the event. Its route has the request's method.
+
+        Raises:
+            SampleError: method, path or route is wrong.
+        """
+        request = _request(changes, self.host)
+        path = changes.path.partition("?")[0] or PATH
+        try:
+            route = Route(request.method, changes.route or path, self.kind)
+        except ValueError as error:
+            raise SampleError(str(error)) from error
+        if not changes.route:
+            return self.make_event(request, RouteMatch("sample", route))
+        function = DevFunction(FunctionSettings("app.handler", name="sample"), routes=[route])
+        match = RouteTable([function]).find(request.method, request.raw_path)
+        if match is None:
+            raise SampleError(f"route: {changes.route} does not take the path {path}")
+        return self.make_event(request, match)
 
 
-http_api_event = partial(_event, kind="http-api", host=API_HOST, make_event=http_api.make_event)
-rest_api_event = partial(_event, kind="rest-api", host=API_HOST, make_event=rest_api.make_event)
-alb_event = partial(_event, kind="alb", host=ALB_HOST, make_event=load_balancer.make_event)
-function_url_event = partial(
-    _event, kind="http-api", host=URL_HOST, make_event=function_url.make_event
-)
+REQUEST_SAMPLES = (
+    RequestSample(
+        "http-api", "a request to an HTTP API of API Gateway", API_HOST, http_api.make_event,
+        routed=True,
+    ),
+    RequestSample(
+        "rest-api", "a request to a REST API of API Gateway", API_HOST, rest_api.make_event,
+        "rest-api", routed=True,
+    ),
+    RequestSample("function-url", "a request to a function URL", URL_HOST, function_url.make_event),
+    RequestSample("alb", "a request to a load balancer", ALB_HOST, load_balancer.make_event, "alb"),
+)  # fmt: skip
 
 
 def _request(changes: Changes, host: str) -> IncomingRequest:
     """Make the request: a GET, or a POST if there is a body."""
-    body = changes.data("")
+    body = changes.body.encode() if isinstance(changes.body, str) else changes.body or b""
     path, _, query = (changes.path or PATH).partition("?")
     headers = {"accept": "*/*", "host": host, "user-agent": "sample"}
     if body:
@@ -73,7 +107,7 @@ def _request(changes: Changes, host: str) -> IncomingRequest:
         headers=[*headers.items(), *given],
         body=body,
         source_ip="192.0.2.1",
-        received_at=TIME_MS / 1000,
+        received_at=RECEIVED_AT,
         request_id=REQUEST_ID,
         trace_id=TRACE_ID,
     )

@@ -1,42 +1,29 @@
-"""What a sample event is made from."""
+"""A sample event in a JSON file, and how the user's content gets into it."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import attrs
 
-from ..settings import ACCOUNT_ID
+from .content import pack
 
-__all__ = ["ACCOUNT", "REGION", "TIME", "TIME_MS", "Changes", "Event", "SampleError", "SampleEvent"]
+__all__ = ["Changes", "Event", "SampleEvent"]
 
 Event: TypeAlias = dict[str, Any]
 
-ACCOUNT = ACCOUNT_ID
-REGION = "us-east-1"
-TIME = "2026-01-01T12:00:00.000Z"
-"""The time of every sample event."""
-TIME_MS = 1_767_268_800_000
-"""The same, in milliseconds since the epoch."""
+Fields: TypeAlias = Mapping[str, Callable[[Any, Any], Any]]
+"""JSON paths, and what makes the new value there of what the user gives and of the file's value."""
 
-
-class SampleError(ValueError):
-    """A sample event cannot be made. The message says what to write instead."""
+FOLDER = Path(__file__).parent
 
 
 @attrs.frozen
 class Changes:
-    """What an event is to contain in place of the sample's content.
-
-    Args:
-        body: the content as text, or None for the sample's.
-        path: the path of a request, or the key of an object; "" for the sample's.
-        method: the method of a request; "" for the sample's.
-        headers: names and values, added to the headers of the sample's request.
-        query: names and values of a request's query parameters.
-        route: the route of a request, such as `/visits/{name}`; "" for the path itself.
-        count: the number of records.
-    """
+    """The arguments of `sample_event`, as text. A default leaves the content of the sample."""
 
     body: str | bytes | None = None
     path: str = ""
@@ -46,52 +33,79 @@ class Changes:
     route: str = ""
     count: int = 1
 
-    def text(self, default: str) -> str:
-        """Return the body as text.
-
-        Raises:
-            SampleError: the body is not UTF-8.
-        """
-        if isinstance(self.body, bytes):
-            try:
-                return self.body.decode()
-            except UnicodeDecodeError as error:
-                raise SampleError(f"body: must be text in UTF-8 ({error})") from error
-        return default if self.body is None else self.body
-
-    def data(self, default: str) -> bytes:
-        """Return the body as bytes."""
-        return self.body if isinstance(self.body, bytes) else self.text(default).encode()
-
-    def mapping(self, default: Event) -> Event:
-        """Return the body as a JSON object.
-
-        Raises:
-            SampleError: it is none.
-        """
-        if self.body is None:
-            return default
-        try:
-            value = json.loads(self.text(""))
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise SampleError("""body: must be a JSON object, as in '{"order": 1}'""")
-        return cast(Event, value)
+    def given(self) -> dict[str, Any]:
+        """Return the fields that change the sample."""
+        return {
+            field.name: value
+            for field in attrs.fields(Changes)
+            if (value := getattr(self, field.name)) != field.default
+        }
 
 
 @attrs.frozen
 class SampleEvent:
-    """One sample event.
+    """A sample event in the file `NAME.json` of this folder, as AWS documents the event.
+
+    JSON paths are keys and indices with dots between them, such as `Records.0.body`.
 
     Args:
-        name: its name, such as `sqs`.
+        name: the name, such as `sqs`.
         description: one line for the list of samples.
-        build: makes the event.
-        takes: the fields of Changes that change it.
+        content: for each field of Changes that the event takes, the fields that it fills.
+        records: JSON path of a list with one record, which `count` repeats; "" for none.
+        numbered: JSON paths within a record. The numbers there, or at the end of a text there,
+            differ between records.
+        packed: JSON path of an object that AWS sends as gzip in Base64; "" for none.
     """
 
     name: str
     description: str
-    build: Callable[[Changes], Event]
-    takes: tuple[str, ...] = ()
+    content: Mapping[str, Fields] = attrs.field(factory=dict[str, Fields])
+    records: str = ""
+    numbered: Sequence[str] = ()
+    packed: str = ""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The fields of Changes that change the event."""
+        return (*self.content, "count") if self.records else tuple(self.content)
+
+    def build(self, changes: Changes) -> Event:
+        """Make the event.
+
+        Raises:
+            SampleError: the content does not fit the event.
+        """
+        event: Event = json.loads(Path(FOLDER, f"{self.name}.json").read_bytes())
+        for field, given in changes.given().items():
+            for path, replace in self.content.get(field, {}).items():
+                _change(event, path, partial(replace, given))
+        if self.records:
+            _change(event, self.records, partial(self._repeat, changes.count))
+        if self.packed:
+            _change(event, self.packed, pack)
+        return event
+
+    def _repeat(self, count: int, records: list[Event]) -> list[Event]:
+        record = json.dumps(records[0])
+        repeated: list[Event] = [json.loads(record) for _ in range(count)]
+        for index, each in enumerate(repeated):
+            for path in self.numbered:
+                _change(each, path, partial(_count_up, index))
+        return repeated
+
+
+def _change(event: Event, path: str, change: Callable[[Any], Any]) -> None:
+    """Replace the value at a JSON path. A missing value is None for `change`."""
+    *parents, last = path.split(".")
+    place: Any = event
+    for key in parents:
+        place = place[int(key) if isinstance(place, list) else key]
+    place[last] = change(place.get(last))
+
+
+def _count_up(index: int, value: Any) -> Any:
+    """Add the index to a number, or to the digits at the end of a text."""
+    if isinstance(value, int):
+        return value + index
+    return re.sub(r"\d+$", lambda digits: f"{int(digits[0]) + index:0{len(digits[0])}}", value)
