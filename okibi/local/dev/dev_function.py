@@ -1,20 +1,19 @@
 """Frozen values that describe the functions that `okibi dev` serves."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import attrs
 
 from ..invoke_errors import InvokeError
+from ..route_path import DEFAULT_PATH, RouteKind, check_method, check_path, is_default
 from ..settings import ACCOUNT_ID, FunctionSettings
 from .schedules.schedule_expression import parse_schedule
 
 __all__ = [
     "DEFAULT_PATH",
-    "METHODS",
     "Cors",
     "DevFunction",
     "FunctionUrl",
@@ -24,21 +23,7 @@ __all__ = [
     "Throttled",
 ]
 
-RouteKind: TypeAlias = Literal["http-api", "rest-api", "alb"]
-"""The AWS service that a route stands for: API Gateway's HTTP API (payload format 2.0), its REST
-API, or an Application Load Balancer.
-"""
-
-METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-"""The methods of a route (API Gateway). ANY stands for all."""
-
-
 KINDS = ("http-api", "rest-api", "alb")
-
-DEFAULT_PATH = "$default"
-"""The path of the HTTP API's route for all requests that no other route matches."""
-
-_VARIABLE = re.compile(r"\{[A-Za-z0-9._:-]+\+?\}")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -112,22 +97,11 @@ def _http_api() -> RouteKind:
 
 
 def _check_method(_: Any, __: Any, value: Any) -> None:
-    if value not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {value!r}")
+    check_method(value)
 
 
 def _check_path(_: Any, __: Any, value: Any) -> None:
-    if value == DEFAULT_PATH:
-        return
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"path must begin with '/', as in '/visits/{{name}}', got {value!r}")
-    for part in value.split("/")[1:]:
-        if ("{" in part or "}" in part) and not _VARIABLE.fullmatch(part):
-            raise ValueError(
-                f"path: a variable must be a whole part, as in '/visits/{{name}}', got {value!r}"
-            )
-    if "+}" in value and not value.endswith("+}"):
-        raise ValueError(f"path: a variable with '+' must be the last part, got {value!r}")
+    check_path(value)
 
 
 def _check_kind(_: Any, __: Any, value: Any) -> None:
@@ -233,7 +207,7 @@ class Route:
     @property
     def is_default(self) -> bool:
         """Whether the route takes all requests that no other route matches."""
-        return self.path.strip("/") == DEFAULT_PATH
+        return is_default(self.path)
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from . import content
 from .content import SampleError
 from .requests import REQUEST_SAMPLES, RequestSample
-from .sample import Changes, Event, SampleEvent
+from .sample import Changes, SampleEvent
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
 
@@ -162,7 +162,7 @@ def sample_event(
     query: Texts = NO_TEXTS,
     route: str = "",
     count: int = 1,
-) -> Event:
+) -> dict[str, Any]:
     """Make a sample event of an AWS service.
 
     Args:

@@ -4,21 +4,28 @@ The events are those that `okibi dev` makes of the same request.
 """
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 import attrs
 
-from ..dev.dev_function import DevFunction, Route, RouteKind
-from ..dev.http import function_url, http_api, load_balancer, rest_api
-from ..dev.http.incoming_request import IncomingRequest
-from ..dev.http.route_table import RouteMatch, RouteTable
-from ..settings import REGION, FunctionSettings
+from ..dev.http.http_events import (
+    IncomingRequest,
+    make_function_url_event,
+    make_http_api_event,
+    make_load_balancer_event,
+    make_rest_api_event,
+)
+from ..route_path import RouteKind, check_method, check_path, compile_path, route_key
+from ..settings import REGION
 from .content import SampleError
-from .sample import Changes, Event
+from .sample import Changes
 
 __all__ = ["REQUEST_SAMPLES", "RequestSample"]
+
+MakeEvent: TypeAlias = Callable[[IncomingRequest, str, Mapping[str, str]], dict[str, Any]]
+"""Makes the event of a request, of the path of its route, and of the variables in the path."""
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 TRACE_ID = "Root=1-00000000-000000000000000000000001"
@@ -37,7 +44,7 @@ class RequestSample:
         name: the name, such as `http-api`.
         description: one line for the list of samples.
         host: the host that the request names.
-        make_event: makes the event of a request.
+        make_event: makes the event.
         kind: the kind of the request's route.
         routed: whether the user may name the route.
     """
@@ -45,7 +52,7 @@ class RequestSample:
     name: str
     description: str
     host: str
-    make_event: Callable[[IncomingRequest, RouteMatch], dict[str, Any]]
+    make_event: MakeEvent
     kind: RouteKind = "http-api"
     routed: bool = False
 
@@ -55,7 +62,7 @@ class RequestSample:
         url = ("path", "method", "headers", "query", "body")
         return (*url, "route") if self.routed else url
 
-    def build(self, changes: Changes) -> Event:
+    def build(self, changes: Changes) -> dict[str, Any]:
         """Make the event. Its route has the request's method.
 
         Raises:
@@ -63,31 +70,52 @@ class RequestSample:
         """
         request = _request(changes, self.host)
         path = changes.path.partition("?")[0] or PATH
+        route = changes.route or path
         try:
-            route = Route(request.method, changes.route or path, self.kind)
+            check_method(request.method)
+            check_path(route)
         except ValueError as error:
             raise SampleError(str(error)) from error
         if not changes.route:
-            return self.make_event(request, RouteMatch("sample", route))
-        function = DevFunction(FunctionSettings("app.handler", name="sample"), routes=[route])
-        match = RouteTable([function]).find(request.method, request.raw_path)
-        if match is None:
-            raise SampleError(f"route: {changes.route} does not take the path {path}")
-        return self.make_event(request, match)
+            return self.make_event(request, route, {})
+        parameters = compile_path(route, self.kind).match(request.raw_path)
+        if parameters is None:
+            raise SampleError(f"route: {route} does not take the path {path}")
+        return self.make_event(request, route, parameters)
 
 
 REQUEST_SAMPLES = (
     RequestSample(
-        "http-api", "a request to an HTTP API of API Gateway", API_HOST, http_api.make_event,
+        "http-api",
+        "a request to an HTTP API of API Gateway",
+        API_HOST,
+        lambda request, route, parameters: make_http_api_event(
+            request, route_key(request.method, route), parameters
+        ),
         routed=True,
     ),
     RequestSample(
-        "rest-api", "a request to a REST API of API Gateway", API_HOST, rest_api.make_event,
-        "rest-api", routed=True,
+        "rest-api",
+        "a request to a REST API of API Gateway",
+        API_HOST,
+        make_rest_api_event,
+        "rest-api",
+        routed=True,
     ),
-    RequestSample("function-url", "a request to a function URL", URL_HOST, function_url.make_event),
-    RequestSample("alb", "a request to a load balancer", ALB_HOST, load_balancer.make_event, "alb"),
-)  # fmt: skip
+    RequestSample(
+        "function-url",
+        "a request to a function URL",
+        URL_HOST,
+        lambda request, _route, _parameters: make_function_url_event(request, "sample"),
+    ),
+    RequestSample(
+        "alb",
+        "a request to a load balancer",
+        ALB_HOST,
+        lambda request, _route, _parameters: make_load_balancer_event(request),
+        "alb",
+    ),
+)
 
 
 def _request(changes: Changes, host: str) -> IncomingRequest:

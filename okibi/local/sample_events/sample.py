@@ -11,9 +11,8 @@ import attrs
 
 from .content import pack
 
-__all__ = ["Changes", "Event", "SampleEvent"]
+__all__ = ["Changes", "SampleEvent"]
 
-Event: TypeAlias = dict[str, Any]
 
 Fields: TypeAlias = Mapping[str, Callable[[Any, Any], Any]]
 """JSON paths, and what makes the new value there of what the user gives and of the file's value."""
@@ -70,13 +69,13 @@ class SampleEvent:
         """The fields of Changes that change the event."""
         return (*self.content, "count") if self.records else tuple(self.content)
 
-    def build(self, changes: Changes) -> Event:
+    def build(self, changes: Changes) -> dict[str, Any]:
         """Make the event.
 
         Raises:
             SampleError: the content does not fit the event.
         """
-        event: Event = json.loads(Path(FOLDER, f"{self.name}.json").read_bytes())
+        event: dict[str, Any] = json.loads(Path(FOLDER, f"{self.name}.json").read_bytes())
         for field, given in changes.given().items():
             for path, replace in self.content.get(field, {}).items():
                 _change(event, path, partial(replace, given))
@@ -86,16 +85,16 @@ class SampleEvent:
             _change(event, self.packed, pack)
         return event
 
-    def _repeat(self, count: int, records: list[Event]) -> list[Event]:
+    def _repeat(self, count: int, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         record = json.dumps(records[0])
-        repeated: list[Event] = [json.loads(record) for _ in range(count)]
+        repeated: list[dict[str, Any]] = [json.loads(record) for _ in range(count)]
         for index, each in enumerate(repeated):
             for path in self.numbered:
                 _change(each, path, partial(_count_up, index))
         return repeated
 
 
-def _change(event: Event, path: str, change: Callable[[Any], Any]) -> None:
+def _change(event: dict[str, Any], path: str, change: Callable[[Any], Any]) -> None:
     """Replace the value at a JSON path. A missing value is None for `change`."""
     *parents, last = path.split(".")
     place: Any = event

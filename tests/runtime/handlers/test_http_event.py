@@ -1,6 +1,8 @@
 """HttpEvent: the request in an event of a function URL, an API or a load balancer."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -8,22 +10,23 @@ import pydantic
 import pytest
 
 from okibi import HttpEvent
-from okibi.local.dev.dev_function import Route
-from okibi.local.dev.http.function_url import FUNCTION_URL
-from okibi.local.dev.http.http_api import HTTP_API
-from okibi.local.dev.http.incoming_request import IncomingRequest
-from okibi.local.dev.http.load_balancer import LOAD_BALANCER, MULTI_VALUE_LOAD_BALANCER
-from okibi.local.dev.http.rest_api import rest_api
-from okibi.local.dev.http.route_table import RouteMatch
+from okibi.local.dev.http.http_events import (
+    IncomingRequest,
+    make_function_url_event,
+    make_http_api_event,
+    make_load_balancer_event,
+    make_rest_api_event,
+)
 from okibi.runtime.codec.json import UnmarshalError
 from okibi.runtime.codec.typed_json import decoder_for
 
-SERVICES = {
-    "function URL": FUNCTION_URL,
-    "HTTP API": HTTP_API,
-    "REST API": rest_api(),
-    "load balancer": LOAD_BALANCER,
-    "load balancer with multi-value headers": MULTI_VALUE_LOAD_BALANCER,
+PARAMETERS = {"name": "Ada"}
+SERVICES: dict[str, Callable[[IncomingRequest], dict[str, Any]]] = {
+    "function URL": lambda request: make_function_url_event(request, "visits"),
+    "HTTP API": lambda request: make_http_api_event(request, "ANY /visits/{name}", PARAMETERS),
+    "REST API": lambda request: make_rest_api_event(request, "/visits/{name}", PARAMETERS),
+    "load balancer": make_load_balancer_event,
+    "load balancer with multi-value headers": partial(make_load_balancer_event, multi_value=True),
 }
 REQUEST = IncomingRequest(
     "POST",
@@ -32,7 +35,6 @@ REQUEST = IncomingRequest(
     [("host", "localhost"), ("Content-Type", "application/json"), ("cookie", "a=1; b=x=y")],
     body=b'{"name": "\xc3\xa9"}',
 )
-MATCH = RouteMatch("visits", Route("ANY", "/visits/{name}"), {"name": "Ada"})
 
 
 @attrs.frozen
@@ -50,7 +52,7 @@ def decode(event: dict[str, Any]) -> HttpEvent:
 
 
 def receive(service: str, **changes: Any) -> HttpEvent:
-    return decode(SERVICES[service].make_event(attrs.evolve(REQUEST, **changes), MATCH))
+    return decode(SERVICES[service](attrs.evolve(REQUEST, **changes)))
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -9,8 +9,8 @@ CORS for HTTP APIs and REST APIs.)
 from collections.abc import Sequence
 
 from ..dev_function import Cors
-from .incoming_request import IncomingRequest
-from .outgoing_response import OutgoingResponse
+from .http_events import IncomingRequest
+from .http_results import OutgoingResponse
 
 __all__ = ["add_cors_headers", "answer_preflight", "is_preflight", "requested_method"]
 

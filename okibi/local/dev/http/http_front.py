@@ -1,5 +1,6 @@
 """The ASGI application that turns HTTP requests into invocations and results into responses."""
 
+import time
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -7,7 +8,7 @@ import msgspec
 import trio
 
 from ...hooks import ignore
-from ...invocation import Invocation, InvokeResult
+from ...invocation import Invocation, InvokeResult, new_trace_id
 from ...limits import MAX_EVENT_SIZE
 from ...streaming import ResponseStream
 from ..asgi import Receive, Scope, Send, read_body, send_body, until_client_leaves
@@ -16,30 +17,33 @@ from ..function_pool import FunctionPool
 from ..http_reports import HttpReport, ReportedSend
 from ..invocation_events import LogLine
 from .cors import add_cors_headers, answer_preflight, is_preflight, requested_method
-from .function_url import FUNCTION_URL, HTTP_INTEGRATION, PreludeReader, stream_without_prelude
-from .http_api import HTTP_API, NOT_FOUND
-from .http_service import HttpService
-from .incoming_request import IncomingRequest
-from .load_balancer import LOAD_BALANCER, MULTI_VALUE_LOAD_BALANCER
-from .outgoing_response import MalformedResult, OutgoingResponse, json_answer
-from .rest_api import MISSING_ROUTE, rest_api
+from .http_events import IncomingRequest
+from .http_results import (
+    HTTP_INTEGRATION,
+    MalformedResult,
+    OutgoingResponse,
+    PreludeReader,
+    stream_without_prelude,
+)
+from .http_service import (
+    FUNCTION_URL,
+    MISSING_ROUTE,
+    NOT_FOUND,
+    HttpService,
+    json_answer,
+    service_of,
+)
 from .route_table import RouteMatch, RouteTable
 
-__all__ = ["URL_PREFIX", "HttpFront"]
+__all__ = ["URL_PREFIX", "HttpFront", "read_request"]
 
 URL_PREFIX = "/lambda-url/"
 """The path of function URLs: `/lambda-url/NAME/…`."""
 
-_SERVICES: Mapping[str, HttpService] = {
-    "http-api": HTTP_API,
-    "rest-api": rest_api(),
-    "alb": LOAD_BALANCER,
-}
-
 
 @attrs.frozen
-class _Target:
-    """Where a request goes."""
+class _Endpoint:
+    """A function as a request reaches it: by its URL or by a route."""
 
     pool: FunctionPool
     service: HttpService
@@ -88,7 +92,7 @@ class HttpFront:
         Raises:
             ClientLeft: the client closed the connection.
         """
-        request = IncomingRequest.from_scope(scope)
+        request = read_request(scope)
         reported = ReportedSend(send, request.method, request.raw_path, self.report)
         try:
             await self._serve(request, receive, reported)
@@ -96,28 +100,30 @@ class HttpFront:
             reported.report_answer()
 
     async def _serve(self, request: IncomingRequest, receive: Receive, send: ReportedSend) -> None:
-        target = self._find(request)
-        if isinstance(target, OutgoingResponse):
-            await _send_response(send, request, target)
+        endpoint = self._find(request)
+        if isinstance(endpoint, OutgoingResponse):
+            await _send_response(send, request, endpoint)
             return
-        request = attrs.evolve(request, raw_path=target.path)
-        if target.cors is not None and target.kind != "alb" and is_preflight(request):
-            await _send_response(send, request, answer_preflight(target.cors, request, target.kind))
+        request = attrs.evolve(request, raw_path=endpoint.path)
+        if endpoint.cors is not None and endpoint.kind != "alb" and is_preflight(request):
+            await _send_response(
+                send, request, answer_preflight(endpoint.cors, request, endpoint.kind)
+            )
             return
-        limit = target.service.body_limit
+        limit = endpoint.service.body_limit
         body = await read_body(receive, limit)
         if body.size <= limit:
             request = attrs.evolve(request, body=body.data)
-            if remark := target.service.remark_on(request):
-                self._log(target, f": {remark}")
-            event = msgspec.json.encode(target.service.make_event(request, target.match))
+            if remark := endpoint.service.remark_on(request):
+                self._log(endpoint, f": {remark}")
+            event = msgspec.json.encode(endpoint.service.make_event(request, endpoint.match))
             if len(event) <= MAX_EVENT_SIZE:
-                await self._invoke(target, request, event, receive, send)
+                await self._invoke(endpoint, request, event, receive, send)
                 return
         megabytes = min(limit, MAX_EVENT_SIZE) >> 20
         remark = f"the limit is {megabytes} MB; Base64 makes a binary body a third larger"
-        too_large = attrs.evolve(target.service.too_large, remark=remark)
-        await self._answer(send, target, request, too_large)
+        too_large = attrs.evolve(endpoint.service.too_large, remark=remark)
+        await self._answer(send, endpoint, request, too_large)
 
     # -- finding the function
 
@@ -128,13 +134,13 @@ class HttpFront:
             self._table, self._described = RouteTable(functions), functions
         return self._table
 
-    def _find(self, request: IncomingRequest) -> _Target | OutgoingResponse:
+    def _find(self, request: IncomingRequest) -> _Endpoint | OutgoingResponse:
         path = request.raw_path
         if path.startswith(URL_PREFIX):
             name, _, rest = path.removeprefix(URL_PREFIX).partition("/")
             pool = self.pools.get(name)
             if pool is not None and pool.function.url is not None:
-                return self._url_target(pool, f"/{rest}")
+                return self._url_endpoint(pool, f"/{rest}")
             return self._unknown_url(name)
         routes = self._routes()
         match = routes.find(request.method, path)
@@ -145,18 +151,18 @@ class HttpFront:
                 match = asked
         if match is not None:
             route, pool = match.route, self.pools[match.function]
-            return _Target(pool, _choose_service(route), match, route.kind, route.cors, path)
+            return _Endpoint(pool, service_of(route), match, route.kind, route.cors, path)
         if len(self.pools) == 1:
             (pool,) = self.pools.values()
             if pool.function.url is not None and not pool.function.routes:
-                return self._url_target(pool, path)
+                return self._url_endpoint(pool, path)
         return MISSING_ROUTE if routes.only_rest_apis else NOT_FOUND
 
-    def _url_target(self, pool: FunctionPool, path: str) -> _Target:
+    def _url_endpoint(self, pool: FunctionPool, path: str) -> _Endpoint:
         url = pool.function.url
         assert url is not None  # checked by the callers
         match = RouteMatch(pool.function.name, Route("ANY", "/{proxy+}"))
-        return _Target(pool, FUNCTION_URL, match, "url", url.cors, path, url.streaming)
+        return _Endpoint(pool, FUNCTION_URL, match, "url", url.cors, path, url.streaming)
 
     def _unknown_url(self, name: str) -> OutgoingResponse:
         served = sorted(name for name, pool in self.pools.items() if pool.function.url is not None)
@@ -167,13 +173,13 @@ class HttpFront:
 
     async def _invoke(
         self,
-        target: _Target,
+        endpoint: _Endpoint,
         request: IncomingRequest,
         event: bytes,
         receive: Receive,
         send: ReportedSend,
     ) -> None:
-        settings = target.pool.function.settings
+        settings = endpoint.pool.function.settings
         invocation = Invocation(
             event,
             settings.timeout,
@@ -182,77 +188,77 @@ class HttpFront:
             function_arn=settings.arn,
         )
         try:
-            if target.streaming:
-                await self._stream(target, request, invocation, receive, send)
+            if endpoint.streaming:
+                await self._stream(endpoint, request, invocation, receive, send)
                 return
-            result = await self._wait(target, invocation, receive, send)
+            result = await self._wait(endpoint, invocation, receive, send)
         except Throttled:
-            await self._answer(send, target, request, target.service.throttled)
+            await self._answer(send, endpoint, request, endpoint.service.throttled)
             return
         if result is None:
-            await self._answer(send, target, request, target.service.late)
+            await self._answer(send, endpoint, request, endpoint.service.late)
         else:
-            await self._respond(target, request, result, send)
+            await self._respond(endpoint, request, result, send)
 
     async def _wait(
-        self, target: _Target, invocation: Invocation, receive: Receive, send: ReportedSend
+        self, endpoint: _Endpoint, invocation: Invocation, receive: Receive, send: ReportedSend
     ) -> InvokeResult | None:
         """Return the result, or None if the service stops waiting before."""
         done = trio.Event()
-        target.pool.start_invocation(invocation, done)
+        endpoint.pool.start_invocation(invocation, done)
         send.report_invocation(invocation.request_id)
-        limit = target.service.time_limit
-        if limit is None or target.pool.function.attach:
+        limit = endpoint.service.time_limit
+        if limit is None or endpoint.pool.function.attach:
             limit = float("inf")
         with trio.move_on_after(limit):
             await until_client_leaves(done.wait, receive)
         if done.is_set():
             return invocation.result()
-        self._log(target, f" stopped waiting after {limit:g} s, as on AWS; the function goes on")
+        self._log(endpoint, f" stopped waiting after {limit:g} s, as on AWS; the function goes on")
         return None
 
     async def _respond(
-        self, target: _Target, request: IncomingRequest, result: InvokeResult, send: Send
+        self, endpoint: _Endpoint, request: IncomingRequest, result: InvokeResult, send: Send
     ) -> None:
         """Send the response of a whole result."""
         if result.function_error is not None or result.status_code != 200:
-            await self._answer(send, target, request, target.service.failed)
+            await self._answer(send, endpoint, request, endpoint.service.failed)
             return
         try:
-            response = target.service.make_response(result.payload, request)
+            response = endpoint.service.read_result(result.payload, request)
         except MalformedResult as malformed:
-            response = attrs.evolve(target.service.malformed, remark=str(malformed))
-        await self._answer(send, target, request, response)
+            response = attrs.evolve(endpoint.service.malformed, remark=str(malformed))
+        await self._answer(send, endpoint, request, response)
 
     async def _stream(
         self,
-        target: _Target,
+        endpoint: _Endpoint,
         request: IncomingRequest,
         invocation: Invocation,
         receive: Receive,
         send: ReportedSend,
     ) -> None:
         async with ResponseStream(invocation) as stream:
-            target.pool.start_invocation(invocation)
+            endpoint.pool.start_invocation(invocation)
             send.report_invocation(invocation.request_id)
             await until_client_leaves(
-                lambda: self._copy_stream(target, request, stream, send), receive
+                lambda: self._copy_stream(endpoint, request, stream, send), receive
             )
 
     async def _copy_stream(
-        self, target: _Target, request: IncomingRequest, stream: ResponseStream, send: Send
+        self, endpoint: _Endpoint, request: IncomingRequest, stream: ResponseStream, send: Send
     ) -> None:
         try:
             response = await _read_head(stream)
         except MalformedResult as malformed:
-            response = attrs.evolve(target.service.malformed, remark=str(malformed))
-            await self._answer(send, target, request, response)
+            response = attrs.evolve(endpoint.service.malformed, remark=str(malformed))
+            await self._answer(send, endpoint, request, response)
             return
         if response is None:
             # The function failed before the first piece.
-            await self._answer(send, target, request, target.service.failed)
+            await self._answer(send, endpoint, request, endpoint.service.failed)
             return
-        await _start(send, request, self._headed(target, request, response), length=None)
+        await _start(send, request, self._headed(endpoint, request, response), length=None)
         if request.method == "HEAD":
             await send_body(send, b"")
             return
@@ -267,38 +273,58 @@ class HttpFront:
             await send_body(send, b"")
         else:
             # Without the last chunk, the client sees that the response is incomplete.
-            self._remark(target, response.status, f"the stream broke after {size} bytes")
+            self._remark(endpoint, response.status, f"the stream broke after {size} bytes")
 
     # -- sending
 
     async def _answer(
-        self, send: Send, target: _Target, request: IncomingRequest, response: OutgoingResponse
+        self, send: Send, endpoint: _Endpoint, request: IncomingRequest, response: OutgoingResponse
     ) -> None:
-        await _send_response(send, request, self._headed(target, request, response))
+        await _send_response(send, request, self._headed(endpoint, request, response))
 
     def _headed(
-        self, target: _Target, request: IncomingRequest, response: OutgoingResponse
+        self, endpoint: _Endpoint, request: IncomingRequest, response: OutgoingResponse
     ) -> OutgoingResponse:
         """Return the response with the headers of the service and of its CORS configuration.
 
         What the function did not intend is reported.
         """
-        headers, remark = add_cors_headers(target.cors, request, target.kind, response.headers)
+        headers, remark = add_cors_headers(endpoint.cors, request, endpoint.kind, response.headers)
         for text in filter(None, (response.remark, remark)):
-            self._remark(target, response.status, text)
-        return attrs.evolve(response, headers=headers + target.service.answer_headers(request))
+            self._remark(endpoint, response.status, text)
+        return attrs.evolve(response, headers=headers + endpoint.service.answer_headers(request))
 
-    def _remark(self, target: _Target, status: int, text: str) -> None:
-        self._log(target, f" answered {status}: {text}")
+    def _remark(self, endpoint: _Endpoint, status: int, text: str) -> None:
+        self._log(endpoint, f" answered {status}: {text}")
 
-    def _log(self, target: _Target, text: str) -> None:
-        self.report(LogLine(target.match.function, f"{target.service.title}{text}"))
+    def _log(self, endpoint: _Endpoint, text: str) -> None:
+        self.report(LogLine(endpoint.match.function, f"{endpoint.service.title}{text}"))
 
 
-def _choose_service(route: Route) -> HttpService:
-    if route.binary_media_types:
-        return rest_api(tuple(route.binary_media_types))
-    return MULTI_VALUE_LOAD_BALANCER if route.multi_value_headers else _SERVICES[route.kind]
+def read_request(scope: Scope) -> IncomingRequest:
+    """Read the scope of an ASGI server; the body is read later."""
+    headers = [
+        (name.decode("latin-1").lower(), _decode_header(value)) for name, value in scope["headers"]
+    ]
+    trace_id = next((value for name, value in headers if name == "x-amzn-trace-id"), "")
+    return IncomingRequest(
+        method=scope["method"].upper(),
+        raw_path=scope["raw_path"].decode("latin-1") or "/",
+        raw_query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        source_ip=(scope.get("client") or ("127.0.0.1", 0))[0],
+        port=(scope.get("server") or ("127.0.0.1", 9000))[1] or 9000,
+        protocol=f"HTTP/{scope['http_version']}",
+        received_at=time.time(),
+        trace_id=trace_id if trace_id.isprintable() and trace_id else new_trace_id(),
+    )
+
+
+def _decode_header(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 async def _read_head(stream: ResponseStream) -> OutgoingResponse | None:

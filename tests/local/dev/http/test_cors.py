@@ -4,7 +4,7 @@ import pytest
 
 from okibi.local.dev.dev_function import Cors
 from okibi.local.dev.http.cors import add_cors_headers, answer_preflight, is_preflight
-from okibi.local.dev.http.incoming_request import IncomingRequest
+from okibi.local.dev.http.http_events import IncomingRequest
 
 FRONT_END = "http://localhost:3000"
 OPEN = Cors(

@@ -7,18 +7,22 @@ from typing import Any
 import attrs
 import h11
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from okibi.local import Invocation
 from okibi.local.dev.dev_function import Route
-from okibi.local.dev.http.function_url import FUNCTION_URL
-from okibi.local.dev.http.http_api import HTTP_API
-from okibi.local.dev.http.http_service import HttpService
-from okibi.local.dev.http.incoming_request import IncomingRequest
-from okibi.local.dev.http.load_balancer import LOAD_BALANCER
-from okibi.local.dev.http.outgoing_response import MalformedResult
-from okibi.local.dev.http.rest_api import rest_api
+from okibi.local.dev.http.http_events import IncomingRequest
+from okibi.local.dev.http.http_front import read_request
+from okibi.local.dev.http.http_results import MalformedResult
+from okibi.local.dev.http.http_service import (
+    FUNCTION_URL,
+    HTTP_API,
+    LOAD_BALANCER,
+    HttpService,
+    rest_api,
+)
 from okibi.local.dev.http.route_table import RouteMatch
 from okibi.local.invocation import check_headers
 
@@ -71,7 +75,7 @@ def test_any_result_is_a_valid_response_or_refused_in_one_line(
     payload = json.dumps(result).encode()
     refusal = ""
     try:
-        response = service.make_response(payload, IncomingRequest("GET", "/"))
+        response = service.read_result(payload, IncomingRequest("GET", "/"))
     except MalformedResult as malformed:
         response, refusal = service.malformed, str(malformed)
     assert refusal.isprintable()
@@ -83,8 +87,20 @@ def test_any_result_is_a_valid_response_or_refused_in_one_line(
 def test_any_request_becomes_an_event(
     service: HttpService, scope: Mapping[str, Any], body: bytes
 ) -> None:
-    request = attrs.evolve(IncomingRequest.from_scope(scope), body=body)
+    request = attrs.evolve(read_request(scope), body=body)
     match = RouteMatch("web", Route("ANY", "/{proxy+}", "rest-api"), {"proxy": "x"})
 
     assert msgspec.json.decode(msgspec.json.encode(service.make_event(request, match)))
     check_headers(Invocation(b"{}", 1.0, trace_id=request.trace_id))
+
+
+@pytest.mark.parametrize(
+    ("binary", "body", "damaged"),
+    [((), b"\xff", True), (("image/*",), b"\xff", False), ((), "é".encode(), False)],
+)
+def test_a_body_that_a_rest_api_damages_has_a_remark(
+    binary: tuple[str, ...], body: bytes, damaged: bool
+) -> None:
+    request = IncomingRequest("POST", "/", headers=[("content-type", "image/png")], body=body)
+
+    assert ("its bytes are damaged" in rest_api(binary).remark_on(request)) is damaged

@@ -1,4 +1,4 @@
-"""The HTTP response to a request, and the checks that a function's result has to pass."""
+"""The fields of a function's result: read and checked, for every HTTP service."""
 
 import base64
 import binascii
@@ -6,23 +6,29 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-import attrs
 import msgspec
 
 __all__ = [
+    "PRELUDE_END",
+    "PRELUDE_LIMIT",
     "MalformedResult",
-    "OutgoingResponse",
     "add_content_type",
     "check_header",
     "describe_json",
     "drop_headers",
-    "json_answer",
+    "has_prelude",
     "parse_result",
     "read_body",
     "read_list",
     "read_object",
     "read_status",
 ]
+
+PRELUDE_END = b"\0" * 8
+"""The bytes between the prelude of a streamed response and its body (Lambda)."""
+
+PRELUDE_LIMIT = 16 * 1024
+"""Bytes of a prelude at most."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
@@ -41,30 +47,6 @@ _REMAPPED = frozenset(
 
 class MalformedResult(Exception):
     """The function's result is no HTTP response. The text says what is wrong with it."""
-
-
-@attrs.frozen
-class OutgoingResponse:
-    """One HTTP response.
-
-    Args:
-        status: HTTP status.
-        headers: names and values; `Content-Length` is left to the front.
-        body: the whole body.
-        remark: one line for the console about a response that the function did not intend, or "".
-    """
-
-    status: int
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
-    remark: str = ""
-
-
-def json_answer(
-    status: int, body: str, headers: Sequence[tuple[str, str]] = ()
-) -> OutgoingResponse:
-    """Return an answer of AWS's own, with the media type of JSON."""
-    return OutgoingResponse(status, (("content-type", "application/json"), *headers), body.encode())
 
 
 def read_status(value: Any) -> int:
@@ -157,12 +139,16 @@ def parse_result(payload: bytes) -> Any:
     try:
         return msgspec.json.decode(payload)
     except msgspec.DecodeError:
-        streamed = b"\0" * 8 in payload[: 16 * 1024]
         raise MalformedResult(
             "the response was streamed, and only function URLs with streaming read that"
-            if streamed
+            if has_prelude(payload)
             else "the response is not JSON"
         ) from None
+
+
+def has_prelude(payload: bytes) -> bool:
+    """Whether the payload is a streamed response that begins with a prelude."""
+    return PRELUDE_END in payload[:PRELUDE_LIMIT]
 
 
 def read_object(value: Any, what: str) -> dict[str, Any]:
