@@ -1,7 +1,10 @@
 """Read a file of environment variables, as --env-file names it.
 
-The syntax is that of Docker Compose and python-dotenv: `NAME=value`, `export` before it, single or
-double quotes, comments. `$NAME` in a value is not replaced: a password may contain a dollar sign.
+The syntax is that of Docker Compose: `NAME=value`, `export` before it, single or double quotes,
+comments. `$NAME` in a value is not replaced: a password may contain a dollar sign.
+
+Rejected: python-dotenv. Its `dotenv_values` only logs a line that it cannot read, and it keeps the
+backslash of `"\\$"`, which users of Docker Compose write.
 """
 
 import os
@@ -15,14 +18,22 @@ from ..input_files import read_text
 
 __all__ = ["parse_variables", "read_env_file"]
 
-NAME = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*")
-# A quoted value may contain line breaks.
-SINGLE_QUOTED = re.compile(r"'([^']*)'")
-DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# A variable, a comment or an empty line. A quoted value may contain line breaks.
+ENTRY = re.compile(
+    r"""
+    [ \t]*
+    (?: (?:export[ \t]+)? (?P<name>[A-Za-z_][A-Za-z0-9_.-]*) [ \t]*
+        (?: =[ \t]*
+            (?: '(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<plain>(?![ \t'"])[^\n]*) )
+        )?
+    )?
+    [ \t]* (?:\#[^\n]*)? (?:\n|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+MALFORMED = "must be NAME=value; close each quotation, and write only a comment after it"
 ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-REST = re.compile(r"[ \t]*(#[^\n]*)?(?:\n|$)")
-UNQUOTED = re.compile(r"[^\n]*")
 COMMENT = re.compile(r"(^|[ \t])#.*")
 
 
@@ -57,52 +68,27 @@ def parse_variables(text: str, shell: Mapping[str, str]) -> dict[str, str]:
     {'LEVEL': 'info', 'TITLE': 'a b', 'EMPTY': ''}
     """
     text = text.replace("\r\n", "\n")
-    variables = dict[str, str]()
-    position = counted = 0
-    number = 1
+    variables: dict[str, str] = {}
+    position = 0
     while position < len(text):
-        end = text.find("\n", position) % (len(text) + 1)
-        line = text[position:end].strip()
-        if not line or line.startswith("#"):
-            position = end + 1
-            continue
-        number += text.count("\n", counted, position)
-        counted, place = position, f"line {number}"
-        position += len(text[position:end]) - len(text[position:end].lstrip())
-        name = NAME.match(text, position)
-        if name is None:
-            raise ValueError(f"{place}: no name of a variable; write NAME=value")
-        if name[1] in RESERVED_VARIABLES:
-            raise ValueError(f"{place}: Lambda sets {name[1]} itself; remove the line")
-        position = name.end()
-        if text[position : position + 1] == "=":
-            variables[name[1]], position = _read_value(text, position + 1, name[1], place)
-        else:
-            rest = REST.match(text, position)
-            if rest is None:
-                raise ValueError(f"{place}: no '=' after {name[1]}; write {name[1]}=value")
-            position = rest.end()
-            if name[1] in shell:
-                variables[name[1]] = shell[name[1]]
+        entry = ENTRY.match(text, position)
+        if entry is None or entry["name"] in RESERVED_VARIABLES:
+            line = text.count("\n", 0, position) + 1
+            why = MALFORMED if entry is None else f"Lambda sets {entry['name']} itself; remove it"
+            raise ValueError(f"line {line}: {why}")
+        name, value = entry["name"], _read_value(entry)
+        if name and value is None:
+            value = shell.get(name)
+        if value is not None:
+            variables[name] = value
+        position = entry.end()
     return variables
 
 
-def _read_value(text: str, position: int, name: str, place: str) -> tuple[str, int]:
-    """Read a value; return it, and the position after its line."""
-    while text[position : position + 1] in (" ", "\t"):
-        position += 1
-    quote = text[position : position + 1]
-    if quote not in ("'", '"'):
-        found = UNQUOTED.match(text, position)
-        assert found is not None
-        return COMMENT.sub("", found[0]).strip(), found.end() + 1
-    quoted = (SINGLE_QUOTED if quote == "'" else DOUBLE_QUOTED).match(text, position)
-    if quoted is None:
-        raise ValueError(f"{place}: the value of {name} has no closing {quote}")
-    rest = REST.match(text, quoted.end())
-    if rest is None:
-        raise ValueError(f"{place}: text after the closing {quote} of {name}; remove it")
-    value = quoted[1]
-    if quote == '"':
-        value = ESCAPE.sub(lambda found: ESCAPES.get(found[1], found[1]), value)
-    return value, rest.end()
+def _read_value(entry: re.Match[str]) -> str | None:
+    """Return the value of an entry; None for a name alone."""
+    if entry["plain"] is not None:
+        return COMMENT.sub("", entry["plain"]).strip()
+    if entry["double"] is not None:
+        return ESCAPE.sub(lambda found: ESCAPES.get(found[1], found[1]), entry["double"])
+    return entry["single"]
