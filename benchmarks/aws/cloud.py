@@ -4,9 +4,10 @@ import base64
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -22,7 +23,6 @@ from .templates import as_text, tags
 POLL = 1.0
 # Seconds for a stack or a function; a version of a customer-managed runtime takes longest.
 LIMIT = 900.0
-T = TypeVar("T")
 GONE = ("NoSuchBucket", "ResourceNotFoundException", "ValidationError")
 """How S3, Lambda and CloudFormation say that something does not exist."""
 
@@ -86,27 +86,20 @@ class Cloud:
         Raises:
             RunError: AWS refuses, or cannot be reached.
         """
-        try:
+        with _as_run_error(f"{service} {operation}"):
             return self._aws.call(service, operation, **parameters)
-        except (AwsError, BadInput) as error:
-            raise RunError(f"{service} {operation}: {error}") from error
 
     def _pages(
-        self, service: str, operation: str, token: str, **parameters: object
-    ) -> Iterator[Mapping[str, Any]]:
-        """Yield all pages of an operation.
+        self, service: str, operation: str, **parameters: object
+    ) -> Sequence[Mapping[str, Any]]:
+        """Call an operation that answers in pages. Raises as `_call`."""
+        with _as_run_error(f"{service} {operation}"):
+            return self._aws.pages(service, operation, **parameters)
 
-        Args:
-            service, operation, parameters: as for `_call`.
-            token: the name of the parameter and of the field that continue.
-        """
-        more: dict[str, object] = {}
-        while True:
-            page = self._call(service, operation, **parameters, **more)
-            yield page
-            if not page.get(token):
-                return
-            more = {token: page[token]}
+    def _wait(self, service: str, waiter: str, **parameters: object) -> None:
+        """Wait until a waiter of boto3 has succeeded or failed. Raises as `_call`."""
+        with _as_run_error(f"{service} {waiter}"):
+            self._aws.wait(service, waiter, pause=POLL, limit=LIMIT, **parameters)
 
     def _call_unless_gone(
         self, service: str, operation: str, **parameters: object
@@ -137,12 +130,8 @@ class Cloud:
         Raises:
             RunError: the stack failed; the message has CloudFormation's reason.
         """
-
-        def ended() -> Mapping[str, Any] | None:
-            (stack,) = self._call("cloudformation", "describe_stacks", StackName=name)["Stacks"]
-            return stack if read_outcome(stack).ended else None
-
-        stack = _wait(ended, f"stack {name} is complete")
+        self._wait("cloudformation", "stack_create_complete", StackName=name)
+        (stack,) = self._call("cloudformation", "describe_stacks", StackName=name)["Stacks"]
         if not read_outcome(stack).good:
             events = self._call("cloudformation", "describe_stack_events", StackName=name)
             reasons = list_reasons(events["StackEvents"]) or [str(stack["StackStatus"])]
@@ -151,7 +140,7 @@ class Cloud:
 
     def describe_stacks(self) -> list[Mapping[str, Any]]:
         """Return all stacks of the account."""
-        pages = self._pages("cloudformation", "describe_stacks", "NextToken")
+        pages = self._pages("cloudformation", "describe_stacks")
         return [stack for page in pages for stack in page["Stacks"]]
 
     def delete_stack(self, name: str) -> None:
@@ -164,26 +153,16 @@ class Cloud:
         Raises:
             RunError: it cannot be deleted.
         """
-
-        def deleted() -> str | None:
-            found = self._call_unless_gone("cloudformation", "describe_stacks", StackName=name)
-            if not found or not found["Stacks"]:
-                return "DELETE_COMPLETE"
-            stack = found["Stacks"][0]
-            status = str(stack["StackStatus"])
-            if status == "DELETE_FAILED":
+        self._wait("cloudformation", "stack_delete_complete", StackName=name)
+        found = self._call_unless_gone("cloudformation", "describe_stacks", StackName=name)
+        for stack in found["Stacks"] if found else ():
+            if (status := stack["StackStatus"]) != "DELETE_COMPLETE":
                 reason = stack.get("StackStatusReason", status)
                 raise RunError(f"stack {name} cannot be deleted: {reason}")
-            return status if status == "DELETE_COMPLETE" else None
-
-        _wait(deleted, f"stack {name} is deleted")
 
     def upload(self, bucket: str, key: str, file: Path) -> None:
         """Upload a file."""
-        try:
-            self._aws.upload(bucket, key, file.read_bytes())
-        except (AwsError, BadInput) as error:
-            raise RunError(f"upload {file.name}: {error}") from error
+        self._call("s3", "put_object", Bucket=bucket, Key=key, Body=file.read_bytes())
 
     def empty(self, bucket: str) -> None:
         """Delete all objects of a bucket, which may be gone."""
@@ -200,30 +179,26 @@ class Cloud:
             RunError: it failed.
         """
         qualifier = {"Qualifier": version} if version else {}
-
-        def active() -> bool | None:
-            found = self._call(
-                "lambda", "get_function_configuration", FunctionName=name, **qualifier
-            )
-            states = (found.get("State", "Active"), found.get("LastUpdateStatus", "Successful"))
-            if "Failed" in states:
-                reason = found.get("StateReason") or found.get("LastUpdateStatusReason")
-                raise RunError(f"function {name} failed: {reason}")
-            return states == ("Active", "Successful") or None
-
-        _wait(active, f"function {name} is active")
+        of_function = ("function_active_v2", "function_updated_v2")
+        for waiter in ("published_version_active",) if version else of_function:
+            self._wait("lambda", waiter, FunctionName=name, **qualifier)
+        found = self._call("lambda", "get_function_configuration", FunctionName=name, **qualifier)
+        states = (found["State"], found.get("LastUpdateStatus", "Successful"))
+        if states != ("Active", "Successful"):
+            reason = found.get("StateReason") or found.get("LastUpdateStatusReason")
+            raise RunError(f"function {name} is not active: {reason or states}")
 
     def invoke(self, name: str, event: object, version: str = "") -> Answer:
         """Send an event and wait for its answer."""
         function = f"{name}:{version}" if version else name
-        try:
-            answer, payload = self._aws.invoke(function, json.dumps(event).encode())
-        except (AwsError, BadInput) as error:
-            raise RunError(f"invoke {function}: {error}") from error
+        answer = self._call(
+            "lambda", "invoke", FunctionName=function, Payload=json.dumps(event).encode(),
+            LogType="Tail",
+        )  # fmt: skip
         log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace").splitlines()
         reports = [report for line in log if (report := parse_report_line(line))]
         return Answer(
-            json.loads(payload or b"null"),
+            json.loads(answer["Payload"].read() or b"null"),
             bool(answer.get("FunctionError")),
             tuple(log),
             reports[-1] if reports else None,
@@ -239,9 +214,7 @@ class Cloud:
 
     def log_lines(self, name: str) -> list[str]:
         """Return all lines of a function's log."""
-        pages = self._pages(
-            "logs", "filter_log_events", "nextToken", logGroupName=f"/aws/lambda/{name}"
-        )
+        pages = self._pages("logs", "filter_log_events", logGroupName=f"/aws/lambda/{name}")
         return [
             line
             for page in pages
@@ -256,7 +229,7 @@ class Cloud:
             Seconds from the request to each piece, and all pieces joined.
 
         Raises:
-            RunError: boto3 is missing, or the URL does not answer with status 200.
+            RunError: there are no credentials, or the URL does not answer with status 200.
         """
         headers = self._sign(url)
         if self.endpoint:  # an emulator tells its functions apart by Host
@@ -279,13 +252,10 @@ class Cloud:
 
     def _sign(self, url: str) -> dict[str, str]:
         """Return the headers of a GET with this account's signature."""
-        try:
-            session: Any = importlib.import_module("botocore.session").get_session()
-            auth: Any = importlib.import_module("botocore.auth")
-            requests: Any = importlib.import_module("botocore.awsrequest")
-            keys: Any = importlib.import_module("botocore.credentials")
-        except ImportError as error:
-            raise RunError("a function URL needs boto3: pip install 'okibi[deploy]'") from error
+        session: Any = importlib.import_module("botocore.session").get_session()
+        auth: Any = importlib.import_module("botocore.auth")
+        requests: Any = importlib.import_module("botocore.awsrequest")
+        keys: Any = importlib.import_module("botocore.credentials")
         request = requests.AWSRequest("GET", url)
         if is_emulator(self.endpoint):
             credentials = keys.Credentials(*EMULATOR_KEYS.values())
@@ -304,15 +274,10 @@ class Cloud:
         return base64.b64decode(encoded).decode().partition(":")[2]
 
 
-def _wait(ask: Callable[[], T | None], what: str) -> T:
-    """Ask until there is an answer.
-
-    Raises:
-        RunError: there is none in time.
-    """
-    end = time.monotonic() + LIMIT
-    while (answer := ask()) is None:
-        if time.monotonic() > end:
-            raise RunError(f"waited {LIMIT:.0f} s until {what}")
-        time.sleep(POLL)
-    return answer
+@contextmanager
+def _as_run_error(what: str) -> Generator[None]:
+    """Raise RunError for the errors of AWS, with the name of what was asked."""
+    try:
+        yield
+    except (AwsError, BadInput) as error:
+        raise RunError(f"{what}: {error}") from error

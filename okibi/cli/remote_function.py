@@ -148,14 +148,10 @@ def _advise(aws: Aws, project: ProjectSettings, function: ProjectFunction) -> st
 def _list_stacks(aws: Aws, project: ProjectSettings) -> Sequence[str]:
     """List the stacks that okibi has made for a project."""
     names = list[str]()
-    more: dict[str, object] = {}
-    while True:
-        page = aws.call("cloudformation", "describe_stacks", **more)
+    for page in aws.pages("cloudformation", "describe_stacks"):
         for stack in page["Stacks"]:
             tags = read_tags(stack)
             is_there = stack["StackStatus"] not in (EMPTY, "DELETE_COMPLETE")
             if is_there and MANAGED in tags and tags.get(PROJECT) == project.name:
                 names.append(stack["StackName"])
-        if not page.get("NextToken"):
-            return sorted(names)
-        more = {"NextToken": page["NextToken"]}
+    return sorted(names)

@@ -54,7 +54,7 @@ def invoke_remote(
 
 def _invoke(aws: Aws, function: str, event: bytes) -> int:
     try:
-        answer, payload = aws.invoke(function, event)
+        answer = aws.call("lambda", "invoke", FunctionName=function, Payload=event, LogType="Tail")
     except AwsError as error:
         if error.code != MISSING:
             raise
@@ -62,5 +62,5 @@ def _invoke(aws: Aws, function: str, event: bytes) -> int:
     log = base64.b64decode(answer.get("LogResult") or "")
     for line in log.decode("utf-8", "replace").splitlines():
         write_err(line)
-    write_out(payload.rstrip(b"\n") + b"\n", OUTPUT)
+    write_out(answer["Payload"].read().rstrip(b"\n") + b"\n", OUTPUT)
     return FUNCTION_ERROR if answer.get("FunctionError") else GOOD

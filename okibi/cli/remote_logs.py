@@ -111,25 +111,20 @@ class LogReader:
 
     def read(self) -> list[str]:
         """Read the entries that no call has returned yet, in the order of their times."""
+        try:
+            pages = self._aws.pages(
+                "logs", "filter_log_events", logGroupName=self._group, startTime=self._since
+            )
+        except AwsError as error:
+            if error.code != MISSING:
+                raise
+            # Lambda makes the group of a function without one at its first log line.
+            return []
         fresh = list[Mapping[str, Any]]()
-        token: str | None = None
-        while True:
-            more = {"nextToken": token} if token else {}
-            try:
-                page = self._aws.call(
-                    "logs", "filter_log_events",
-                    logGroupName=self._group, startTime=self._since, **more,
-                )  # fmt: skip
-            except AwsError as error:
-                if error.code != MISSING:
-                    raise
-                # Lambda makes the group of a function without one at its first log line.
-                return []
-            fresh += [e for e in page.get("events", ()) if self._key(e) not in self._seen]
-            self._seen.update((self._key(e), int(e["timestamp"])) for e in fresh)
-            token = page.get("nextToken")
-            if not token:
-                break
+        for event in (event for page in pages for event in page["events"]):
+            if self._key(event) not in self._seen:
+                fresh.append(event)
+                self._seen[self._key(event)] = int(event["timestamp"])
         if self._seen:
             self._since = max(self._since, max(self._seen.values()) - OVERLAP_MS)
             self._seen = {key: at for key, at in self._seen.items() if at >= self._since}

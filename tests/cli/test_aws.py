@@ -1,67 +1,63 @@
-"""Calls by the AWS CLI, by a program that records what it was given."""
+"""Where AWS is, and what boto3's errors become."""
 
-import json
 import socket
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.aws import AwsCli, AwsError, connect, parse_endpoint, wait_for_emulator
-
-PROGRAM = """#!{python}
-import json, pathlib, sys
-here = pathlib.Path(__file__).parent
-(here / "arguments").write_text(json.dumps(sys.argv[1:]))
-for argument in sys.argv:
-    if argument.startswith("file://"):
-        (here / "input").write_text(pathlib.Path(argument[7:]).read_text())
-sys.stderr.write({stderr!r})
-print('{{"Account": "123456789012"}}')
-sys.exit({code})
-"""
+from okibi.cli.aws import AwsError, connect, parse_endpoint, wait_for_emulator
+from tests.support.answering_aws import answering_aws
 
 
-def program(folder: Path, stderr: str = "", code: int = 0) -> AwsCli:
-    path = folder / "aws"
-    path.write_text(PROGRAM.format(python=sys.executable, stderr=stderr, code=code))
-    path.chmod(0o755)
-    return AwsCli("eu-central-1", str(path), "http://127.0.0.1:1")
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the region and the credentials of this machine."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def test_parameters_are_in_a_file_and_not_in_the_command(tmp_path: Path) -> None:
-    answer = program(tmp_path).call("s3", "head_object", Bucket="b", Key="hush")
+def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
 
-    arguments = json.loads((tmp_path / "arguments").read_text())
-    assert arguments[:2] == ["s3api", "head-object"]
-    assert arguments[-6:] == [
-        *("--output", "json", "--region", "eu-central-1"),
-        *("--endpoint-url", "http://127.0.0.1:1"),
-    ]
-    assert "hush" not in " ".join(arguments)
-    assert json.loads((tmp_path / "input").read_text()) == {"Bucket": "b", "Key": "hush"}
-    assert answer == {"Account": "123456789012"}
+    with pytest.raises(
+        BadInput, match=r"boto3 is not installed; run: pip install 'okibi\[deploy\]'"
+    ):
+        connect("eu-central-1")
 
 
-def test_a_refusal_has_aws_s_code_and_text(tmp_path: Path) -> None:
-    said = (
-        "\nAn error occurred (ValidationError) when calling the DescribeStacks operation:"
-        " Stack with id visits does not exist\n"
-    )
+def test_a_refusal_has_aws_s_code_and_text() -> None:
+    def refuse(_operation: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        name = parameters["StackName"]
+        raise AwsError("ValidationError", f"Stack with id {name} does not exist")
 
     with pytest.raises(AwsError) as caught:
-        program(tmp_path, said, 254).call("cloudformation", "describe_stacks", StackName="visits")
+        answering_aws(refuse).call("cloudformation", "describe_stacks", StackName="visits")
 
     assert caught.value.code == "ValidationError"
     assert caught.value.message == "Stack with id visits does not exist"
 
 
-def test_missing_credentials_are_told_with_the_cure(tmp_path: Path) -> None:
-    aws = program(tmp_path, "Unable to locate credentials. You can configure credentials", 253)
-
+def test_missing_credentials_are_told_with_the_cure() -> None:
     with pytest.raises(BadInput, match="run `aws configure`"):
-        aws.call("sts", "get_caller_identity")
+        connect("eu-central-1").call("sts", "get_caller_identity")
+
+
+def test_a_missing_region_is_told_with_the_cure() -> None:
+    with pytest.raises(BadInput, match="no AWS region; give --region"):
+        connect(None)
+
+
+def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(BadInput, match=r"profile .*nobody"):
+        connect("eu-central-1")
 
 
 @pytest.mark.parametrize(
@@ -80,13 +76,7 @@ def test_an_address_has_the_port_of_its_scheme() -> None:
     assert parse_endpoint("https://vpce-1.amazonaws.com") == ("vpce-1.amazonaws.com", 443)
 
 
-def test_an_emulator_needs_no_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path)
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-
+def test_an_emulator_needs_no_region() -> None:
     assert connect(None, "http://localhost:4566").region == "us-east-1"
 
 
@@ -120,8 +110,10 @@ def test_aws_itself_is_not_waited_for() -> None:
     wait_for_emulator("https://203.0.113.1", print, limit=0)
 
 
-def test_the_aws_cli_without_an_emulator_says_that_nothing_listens(tmp_path: Path) -> None:
-    said = 'Could not connect to the endpoint URL: "http://127.0.0.1:1/"'
+def test_a_call_to_an_emulator_that_is_not_there_says_that_nothing_listens() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
 
-    with pytest.raises(BadInput, match=r"nothing listens at http://127[.]0[.]0[.]1:1; is"):
-        program(tmp_path, said, 255).call("sts", "get_caller_identity")
+        with pytest.raises(BadInput, match=f"nothing listens at {url}; is the emulator running"):
+            connect(None, url).call("lambda", "list_functions")

@@ -1,18 +1,18 @@
 """Which function on Lambda a name means: one of this project, by its stack, or any by its name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.aws import AwsError
+from okibi.cli.aws import Aws, AwsError
 from okibi.cli.deploy.stacks import MANAGED, PROJECT
 from okibi.cli.project_settings import AliasSettings, ProjectFunction, ProjectSettings
 from okibi.cli.remote_function import find_function
 from okibi.cli.remote_invoke import _invoke  # pyright: ignore[reportPrivateUsage]
 from okibi.cli.remote_logs import find_log_group
+from tests.support.answering_aws import answering_aws
 
 SHOP = ProjectSettings(
     "shop",
@@ -35,32 +35,23 @@ def stack(name: str, tags: Mapping[str, str] = OWN, handler: str = "app.visits")
     }
 
 
-@attrs.define(eq=False)
-class Stacks:
-    """An account with some stacks and without functions."""
+def account(stacks: Sequence[dict[str, Any]]) -> Aws:
+    """An account with some stacks, one a page, and without functions."""
 
-    stacks: list[dict[str, Any]]
-    region: str = "eu-central-1"
-
-    def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-        if service == "lambda":
+    def answer(operation: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        if operation != "describe_stacks":
             raise AwsError("ResourceNotFoundException", "Function not found: arn:aws:...")
-        assert (service, operation) == ("cloudformation", "describe_stacks")
         name = parameters.get("StackName")
         if name is None:
             begin = int(parameters.get("NextToken", 0))
-            more = {"NextToken": str(begin + 1)} if begin + 1 < len(self.stacks) else {}
-            return {"Stacks": self.stacks[begin : begin + 1], **more}
-        found = [each for each in self.stacks if each["StackName"] == name]
+            more = {"NextToken": str(begin + 1)} if begin + 1 < len(stacks) else {}
+            return {"Stacks": stacks[begin : begin + 1], **more}
+        found = [each for each in stacks if each["StackName"] == name]
         if not found:
             raise AwsError("ValidationError", f"Stack with id {name} does not exist")
         return {"Stacks": found}
 
-    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
-        raise NotImplementedError
-
-    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
-        raise AwsError("ResourceNotFoundException", "Function not found: arn:aws:...")
+    return answering_aws(answer)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +66,13 @@ class Stacks:
     ],
 )
 def test_a_name_is_of_the_project_or_of_lambda(asked: str, deployed: str) -> None:
-    aws = Stacks([stack("visits"), stack("fast"), stack("slow")])
+    aws = account([stack("visits"), stack("fast"), stack("slow")])
 
     assert find_function(aws, SHOP, asked) == deployed
 
 
 def test_a_handler_without_a_table_has_the_project_s_stack() -> None:
-    aws = Stacks([stack("shop", handler="other.handler")])
+    aws = account([stack("shop", handler="other.handler")])
 
     assert find_function(aws, SHOP, "other.handler") == "shop"
 
@@ -89,17 +80,17 @@ def test_a_handler_without_a_table_has_the_project_s_stack() -> None:
 def test_without_a_name_the_only_function_is_meant() -> None:
     one = ProjectSettings("shop", functions={"visits": SHOP.functions["visits"]})
 
-    assert find_function(Stacks([stack("visits")]), one, None) == "visits"
+    assert find_function(account([stack("visits")]), one, None) == "visits"
 
 
 def test_a_stack_of_the_project_may_have_another_name() -> None:
-    aws = Stacks([stack("visits"), stack("visits-test")])
+    aws = account([stack("visits"), stack("visits-test")])
 
     assert find_function(aws, SHOP, "visits", "visits-test") == "visits-test"
 
 
 def test_a_stack_of_another_tool_is_used_if_named() -> None:
-    assert find_function(Stacks([stack("visits", {})]), SHOP, "visits", "visits") == "visits"
+    assert find_function(account([stack("visits", {})]), SHOP, "visits", "visits") == "visits"
 
 
 @pytest.mark.parametrize(
@@ -123,22 +114,21 @@ def test_any_other_stack_is_refused_with_the_cure(
     stacks: list[dict[str, Any]], asked: str, named: str | None, said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
-        find_function(Stacks(stacks), SHOP, asked, named)
+        find_function(account(stacks), SHOP, asked, named)
 
 
 def test_without_the_right_to_read_stacks_the_arn_is_the_way() -> None:
-    class Denied(Stacks):
-        def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-            raise AwsError("AccessDenied", "User bob is not authorized")
+    def refuse(_operation: str, _parameters: object) -> Mapping[str, Any]:
+        raise AwsError("AccessDenied", "User bob is not authorized")
 
     with pytest.raises(BadInput, match="cloudformation:DescribeStacks, or give the function's ARN"):
-        find_function(Denied([]), SHOP, "visits")
+        find_function(answering_aws(refuse), SHOP, "visits")
 
 
 def test_a_function_that_lambda_does_not_have_is_told_with_the_cure() -> None:
     said = "function gone does not exist in eu-central-1; run okibi deploy first"
 
     with pytest.raises(BadInput, match=said):
-        find_log_group(Stacks([]), "gone")
+        find_log_group(account([]), "gone")
     with pytest.raises(BadInput, match=said):
-        _invoke(Stacks([]), "gone", b"{}")
+        _invoke(account([]), "gone", b"{}")

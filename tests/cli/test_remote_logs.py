@@ -9,6 +9,7 @@ import pytest
 from okibi.cli.arguments import BadInput
 from okibi.cli.aws import AwsError
 from okibi.cli.remote_logs import LogReader, parse_since
+from tests.support.answering_aws import answering_aws
 
 
 @attrs.define(eq=False)
@@ -16,22 +17,18 @@ class LogsOfAws:
     """Answers filter_log_events with pages of two entries."""
 
     entries: list[dict[str, Any]]
-    region: str = "eu-central-1"
     asked: list[int] = attrs.Factory(list[int])
 
-    def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-        assert (service, operation) == ("logs", "filter_log_events")
+    def reader(self) -> LogReader:
+        return LogReader(answering_aws(self.answer), "group", 0)
+
+    def answer(self, operation: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        assert operation == "filter_log_events"
         self.asked.append(parameters["startTime"])
         entries = [e for e in self.entries if e["timestamp"] >= parameters["startTime"]]
         begin = int(parameters.get("nextToken", 0))
         more = {"nextToken": str(begin + 2)} if len(entries) > begin + 2 else {}
         return {"events": entries[begin : begin + 2], **more}
-
-    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
-        raise NotImplementedError
-
-    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
-        raise NotImplementedError
 
 
 def entry(number: int, at: int, message: str = "") -> dict[str, Any]:
@@ -39,35 +36,34 @@ def entry(number: int, at: int, message: str = "") -> dict[str, Any]:
 
 
 def test_all_pages_are_read_in_order() -> None:
-    aws = LogsOfAws([entry(1, 5_000), entry(2, 7_000), entry(3, 6_000)])
+    logs = LogsOfAws([entry(1, 5_000), entry(2, 7_000), entry(3, 6_000)])
 
-    assert LogReader(aws, "group", 0).read() == ["1", "3", "2"]
+    assert logs.reader().read() == ["1", "3", "2"]
 
 
 def test_an_entry_is_read_once_and_a_late_one_is_not_lost() -> None:
-    aws = LogsOfAws([entry(1, 100_000)])
-    reader = LogReader(aws, "group", 0)
+    logs = LogsOfAws([entry(1, 100_000)])
+    reader = logs.reader()
 
     assert reader.read() == ["1"]
-    aws.entries += [entry(2, 99_000), entry(3, 101_000)]
+    logs.entries += [entry(2, 99_000), entry(3, 101_000)]
     assert reader.read() == ["2", "3"]
     assert reader.read() == []
     # Old entries are not asked for again and again.
-    assert aws.asked[-1] == 101_000 - 30_000
+    assert logs.asked[-1] == 101_000 - 30_000
 
 
 def test_an_error_of_several_lines_is_shown_as_lines() -> None:
-    aws = LogsOfAws([entry(1, 1_000, "[ERROR] Oops\rTraceback\r  File")])
+    logs = LogsOfAws([entry(1, 1_000, "[ERROR] Oops\rTraceback\r  File")])
 
-    assert LogReader(aws, "group", 0).read() == ["[ERROR] Oops\nTraceback\n  File"]
+    assert logs.reader().read() == ["[ERROR] Oops\nTraceback\n  File"]
 
 
 def test_a_log_group_that_does_not_exist_yet_has_no_entries() -> None:
-    class NoGroup(LogsOfAws):
-        def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-            raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
+    def refuse(_operation: str, _parameters: object) -> Mapping[str, Any]:
+        raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
 
-    assert LogReader(NoGroup([]), "group", 0).read() == []
+    assert LogReader(answering_aws(refuse), "group", 0).read() == []
 
 
 def test_since_needs_a_unit() -> None:

@@ -15,7 +15,9 @@ from .stacks import EMPTY, Outcome, has_no_changes, list_reasons, read_outcome
 __all__ = ["ChangeSet", "create_change_set", "describe_stack", "execute", "remove"]
 
 MAX_TEMPLATE = 51_200
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+PAUSE = 0.5
+LONGEST_COMPARISON = 3600.0
+"""Seconds."""
 
 
 @attrs.frozen
@@ -92,7 +94,11 @@ def create_change_set(
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
-    content = _wait_until_compared(aws, stack, name)
+    aws.wait(
+        "cloudformation", "change_set_create_complete", pause=PAUSE, limit=LONGEST_COMPARISON,
+        StackName=stack, ChangeSetName=name,
+    )  # fmt: skip
+    content = _describe(aws, stack, name)
     made = ChangeSet(stack, name, is_first, content)
     if content["Status"] == "FAILED" and not has_no_changes(content):
         # Before the change set is removed, and with it what is asked for.
@@ -118,7 +124,7 @@ def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> O
         StackName=change_set.stack,
         ChangeSetName=change_set.name,
     )
-    pauses, begun = _Pauses(), False
+    begun = False
     while True:
         # Before the status: once there is an event, the status is no longer the one before.
         events = [e for e in _list_events(aws, change_set.stack) if e["EventId"] not in known]
@@ -130,7 +136,7 @@ def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> O
         outcome = read_outcome(stack) if stack else Outcome(True, False, "DELETE_COMPLETE")
         if begun and outcome.ended:
             return outcome
-        pauses.wait()
+        time.sleep(PAUSE)
 
 
 def remove(aws: Aws, change_set: ChangeSet) -> None:
@@ -147,15 +153,6 @@ def remove(aws: Aws, change_set: ChangeSet) -> None:
         StackName=change_set.stack,
         ChangeSetName=change_set.name,
     )
-
-
-def _wait_until_compared(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:
-    pauses = _Pauses()
-    while True:
-        content = _describe(aws, stack, name)
-        if content["Status"] in ("CREATE_COMPLETE", "FAILED"):
-            return content
-        pauses.wait()
 
 
 def _list_validation_errors(aws: Aws, content: Mapping[str, Any]) -> Sequence[str]:
@@ -181,20 +178,9 @@ def _list_validation_errors(aws: Aws, content: Mapping[str, Any]) -> Sequence[st
 
 def _describe(aws: Aws, stack: str, name: str) -> Mapping[str, Any]:
     """Describe a change set with all its changes."""
-    content = dict[str, Any]()
-    changes, token = list[Any](), None
-    while True:
-        more: dict[str, object] = {"NextToken": token} if token else {}
-        content = dict(
-            aws.call(
-                "cloudformation", "describe_change_set",
-                StackName=stack, ChangeSetName=name, **more,
-            )
-        )  # fmt: skip
-        changes += content.get("Changes", ())
-        token = content.get("NextToken")
-        if not token:
-            return {**content, "Changes": changes}
+    pages = aws.pages("cloudformation", "describe_change_set", StackName=stack, ChangeSetName=name)
+    changes = [change for page in pages for change in page.get("Changes", ())]
+    return {**pages[-1], "Changes": changes}
 
 
 def _list_events(aws: Aws, stack: str) -> Sequence[Mapping[str, Any]]:
@@ -206,14 +192,3 @@ def _list_events(aws: Aws, stack: str) -> Sequence[Mapping[str, Any]]:
             return ()
         raise
     return cast("Sequence[Mapping[str, Any]]", answer["StackEvents"])
-
-
-@attrs.define
-class _Pauses:
-    """Pauses between two questions to AWS, each longer than the one before."""
-
-    count: int = 0
-
-    def wait(self) -> None:
-        time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 1.5**self.count))
-        self.count += 1

@@ -119,6 +119,6 @@ def _upload(aws: Aws, bucket: Bucket, key: str, content: bytes) -> bool:
         # Without the right to list the bucket, S3 answers 403 for a missing object.
         if error.code not in ("404", "403", "NoSuchKey", "NotFound", "Forbidden"):
             raise
-        aws.upload(bucket.name, key, content, bucket.owner)
+        aws.call("s3", "put_object", Bucket=bucket.name, Key=key, Body=content, **expected)
         return True
     return False

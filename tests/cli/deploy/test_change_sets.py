@@ -8,7 +8,9 @@ import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
+from okibi.cli.aws import Aws
 from okibi.cli.deploy.change_sets import ChangeSet, create_change_set, execute, remove
+from tests.support.answering_aws import answering_aws
 
 
 @attrs.define(eq=False)
@@ -16,21 +18,17 @@ class Formation:
     """Answers each operation with the next of its answers; the last one comes again."""
 
     answers: dict[str, list[Any]]
-    region: str = "eu-central-1"
-    called: list[str] = attrs.Factory(list[str])
+    called: list[str] = attrs.field(init=False, factory=list[str])
+    aws: Aws = attrs.field(init=False)
 
-    def call(self, service: str, operation: str, **parameters: object) -> Mapping[str, Any]:
-        assert service == "cloudformation"
+    def __attrs_post_init__(self) -> None:
+        self.aws = answering_aws(self.answer)
+
+    def answer(self, operation: str, _parameters: object) -> Mapping[str, Any]:
         self.called.append(operation)
         answers = self.answers.get(operation, [{}])
         answer: Mapping[str, Any] = answers.pop(0) if len(answers) > 1 else answers[0]
         return answer
-
-    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
-        raise NotImplementedError
-
-    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
-        raise NotImplementedError
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +55,7 @@ def events(*pages: list[str]) -> list[Any]:
 
 def test_the_status_before_the_execution_is_not_its_end() -> None:
     old, begun, done = "1:UPDATE_COMPLETE", "2:UPDATE_IN_PROGRESS", "3:UPDATE_COMPLETE"
-    aws = Formation(
+    formation = Formation(
         {
             "describe_stacks": stacks(
                 "UPDATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"
@@ -68,15 +66,15 @@ def test_the_status_before_the_execution_is_not_its_end() -> None:
         }
     )  # fmt: skip
 
-    outcome = execute(aws, ChangeSet("visits", "c", False, {}), print)
+    outcome = execute(formation.aws, ChangeSet("visits", "c", False, {}), print)
 
     assert outcome.good
-    assert aws.called.count("describe_stacks") == 4
+    assert formation.called.count("describe_stacks") == 4
 
 
 def test_a_failure_is_told_once_and_ends_badly() -> None:
     failed = ["3:ROLLBACK_IN_PROGRESS", "2:CREATE_FAILED", "1:CREATE_IN_PROGRESS"]
-    aws = Formation(
+    formation = Formation(
         {
             "describe_stacks": stacks("ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"),
             "describe_stack_events": events([], failed),
@@ -84,7 +82,7 @@ def test_a_failure_is_told_once_and_ends_badly() -> None:
     )
     told = list[str]()
 
-    outcome = execute(aws, ChangeSet("visits", "c", True, {}), told.append)
+    outcome = execute(formation.aws, ChangeSet("visits", "c", True, {}), told.append)
 
     assert (outcome.good, outcome.status) == (False, "ROLLBACK_COMPLETE")
     assert told == ["  failed: Function (): CREATE_FAILED"]
@@ -101,25 +99,25 @@ def test_a_failure_is_told_once_and_ends_badly() -> None:
 def test_only_the_stack_that_was_made_for_it_goes_with_a_change_set(
     before: list[Any], removed: str
 ) -> None:
-    aws = Formation(
+    formation = Formation(
         {
             "describe_stacks": before,
             "describe_change_set": [{"Status": "CREATE_PENDING"}, {"Status": "CREATE_COMPLETE"}],
         }
     )
 
-    made = create_change_set(aws, "visits", "CREATE", {}, parameters={}, tags={})
-    remove(aws, made)
+    made = create_change_set(formation.aws, "visits", "CREATE", {}, parameters={}, tags={})
+    remove(formation.aws, made)
 
-    assert aws.called[-1] == removed
+    assert formation.called[-1] == removed
 
 
 def test_a_stack_that_another_deployment_has_filled_is_not_deleted() -> None:
-    aws = Formation({"describe_stacks": stacks("CREATE_COMPLETE")})
+    formation = Formation({"describe_stacks": stacks("CREATE_COMPLETE")})
 
-    remove(aws, ChangeSet("visits", "c", True, {}))
+    remove(formation.aws, ChangeSet("visits", "c", True, {}))
 
-    assert "delete_stack" not in aws.called
+    assert "delete_stack" not in formation.called
 
 
 def test_a_refused_template_names_the_resources_that_exist_already() -> None:
@@ -132,7 +130,7 @@ def test_a_refused_template_names_the_resources_that_exist_already() -> None:
         "ValidationStatusReason": told,
     }
     failed = {"Status": "FAILED", "StatusReason": reason, "ChangeSetId": "arn:aws:..."}
-    aws = Formation(
+    formation = Formation(
         {
             "describe_stacks": [{"Stacks": []}, *stacks("REVIEW_IN_PROGRESS")],
             "describe_change_set": [failed],
@@ -141,9 +139,9 @@ def test_a_refused_template_names_the_resources_that_exist_already() -> None:
     )
 
     with pytest.raises(BadInput, match=r"Function [(]AWS::Lambda::Function[)]: .* already exists"):
-        create_change_set(aws, "visits", "CREATE", {}, parameters={}, tags={})
+        create_change_set(formation.aws, "visits", "CREATE", {}, parameters={}, tags={})
 
-    assert aws.called[-1] == "delete_stack"
+    assert formation.called[-1] == "delete_stack"
 
 
 def test_all_pages_of_a_change_set_are_read() -> None:
@@ -151,9 +149,11 @@ def test_all_pages_of_a_change_set_are_read() -> None:
         {"Status": "CREATE_COMPLETE", "Changes": [{"n": 1}], "NextToken": "more"},
         {"Status": "CREATE_COMPLETE", "Changes": [{"n": 2}]},
     ]
-    aws = Formation({"describe_stacks": stacks("CREATE_COMPLETE"), "describe_change_set": [*pages]})
+    formation = Formation(
+        {"describe_stacks": stacks("CREATE_COMPLETE"), "describe_change_set": [pages[0], *pages]}
+    )
 
-    made = create_change_set(aws, "visits", "UPDATE", {}, parameters={}, tags={})
+    made = create_change_set(formation.aws, "visits", "UPDATE", {}, parameters={}, tags={})
 
     assert made.content["Changes"] == [{"n": 1}, {"n": 2}]
     assert not made.is_empty

@@ -1,15 +1,15 @@
 """Where packages go: to a bucket of this account, each once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 import pytest
 
 from okibi.cli.arguments import BadInput
-from okibi.cli.aws import AwsError
+from okibi.cli.aws import Aws, AwsError
 from okibi.cli.deploy.package_bucket import Bucket, find_bucket, upload
 from okibi.cli.deploy.stacks import MANAGED, PROJECT
+from tests.support.answering_aws import answering_aws
 
 ACCOUNT = "123456789012"
 OWN = Bucket(f"okibi-{ACCOUNT}-eu-central-1", exists=True, owner=ACCOUNT)
@@ -19,56 +19,49 @@ BOOTSTRAPPED = {
 }
 
 
-@attrs.define(eq=False)
-class Storage:
-    """Has some stacks and objects, and records what is asked of the bucket's owner."""
+def storage(
+    stacks: Sequence[object] = (), refusal: str = "", owners: list[object] | None = None
+) -> Aws:
+    """An account with some stacks and objects, which refuses; `owners` gets the expected ones."""
 
-    stacks: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
-    refusal: str = ""
-    region: str = "eu-central-1"
-    owners: list[object] = attrs.Factory(list[object])
-
-    def call(self, service: str, operation: str, **parameters: object) -> Mapping[str, Any]:
+    def answer(operation: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
         if operation == "describe_stacks":
-            return {"Stacks": self.stacks}
-        self.owners.append(parameters.get("ExpectedBucketOwner"))
-        if self.refusal:
-            raise AwsError(self.refusal, "")
+            return {"Stacks": stacks}
+        if owners is not None:
+            owners.append(parameters.get("ExpectedBucketOwner"))
+        if refusal and (operation, refusal) != ("put_object", "404"):
+            raise AwsError(refusal, "")
         return {}
 
-    def upload(self, bucket: str, key: str, content: bytes, owner: str = "") -> None:
-        self.owners.append(owner)
-
-    def invoke(self, function: str, event: bytes) -> tuple[Mapping[str, Any], bytes]:
-        raise NotImplementedError
+    return answering_aws(answer)
 
 
 def test_the_user_s_bucket_goes_before_okibi_s() -> None:
-    assert find_bucket(Storage(), ACCOUNT, "mine") == Bucket("mine", exists=True)
+    assert find_bucket(storage(), ACCOUNT, "mine") == Bucket("mine", exists=True)
 
 
 def test_okibi_s_bucket_exists_once_its_stack_does() -> None:
-    assert find_bucket(Storage([BOOTSTRAPPED]), ACCOUNT, "") == OWN
-    assert not find_bucket(Storage(), ACCOUNT, "").exists
+    assert find_bucket(storage([BOOTSTRAPPED]), ACCOUNT, "") == OWN
+    assert not find_bucket(storage(), ACCOUNT, "").exists
 
 
 def test_a_package_that_is_there_is_not_uploaded_again() -> None:
-    aws = Storage()
+    owners = list[object]()
 
-    assert not upload(aws, OWN, "key", b"")
-    assert aws.owners == [ACCOUNT]
+    assert not upload(storage(owners=owners), OWN, "key", b"")
+    assert owners == [ACCOUNT]
 
 
 def test_okibi_s_bucket_must_belong_to_the_account() -> None:
-    aws = Storage(refusal="404")
+    owners = list[object]()
 
-    assert upload(aws, OWN, "key", b"")
-    assert aws.owners == [ACCOUNT, ACCOUNT]
+    assert upload(storage(refusal="404", owners=owners), OWN, "key", b"")
+    assert owners == [ACCOUNT, ACCOUNT]
 
 
 def test_another_refusal_ends_the_deployment() -> None:
     with pytest.raises(AwsError, match="SlowDown"):
-        upload(Storage(refusal="SlowDown"), OWN, "key", b"")
+        upload(storage(refusal="SlowDown"), OWN, "key", b"")
 
 
 @pytest.mark.parametrize(
@@ -81,4 +74,4 @@ def test_another_refusal_ends_the_deployment() -> None:
 )
 def test_a_bucket_that_is_not_there_is_named_with_the_cure(bucket: Bucket, cure: str) -> None:
     with pytest.raises(BadInput, match=cure):
-        upload(Storage(refusal="NoSuchBucket"), bucket, "key", b"")
+        upload(storage(refusal="NoSuchBucket"), bucket, "key", b"")
