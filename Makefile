@@ -127,10 +127,12 @@ test-rest: .venv/installed .venv-newest/installed
 	  pytest pytest-trio pytest-xdist hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
 	touch $@
 
-# MiniStack needs an older botocore than the service models of the tests.
+# MiniStack needs an older botocore than the service models of the tests, and SAM's translator for
+# the templates of okibi deploy.
 .venv-ministack/installed: .venv/installed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-ministack
-	$(BIN)/uv pip install --quiet --python .venv-ministack/bin/python ministack==1.5.33 botocore==1.43.106 awscli
+	$(BIN)/uv pip install --quiet --python .venv-ministack/bin/python ministack==1.5.33 botocore==1.43.106 \
+	  'aws-sam-translator==1.115.*' awscli
 	touch $@
 
 test-deploy: .venv-deploy/installed .venv-ministack/installed

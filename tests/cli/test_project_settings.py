@@ -17,8 +17,7 @@ from okibi.cli.project_settings import (
     UrlSettings,
     choose_function,
 )
-from okibi.cli.template.cloudformation import build_template
-from okibi.cli.template.sam import build_sam_template
+from okibi.cli.template.sam import build_template
 
 PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:busy"
 
@@ -244,6 +243,5 @@ def test_routes_may_be_those_of_a_rest_api_or_a_load_balancer() -> None:
 def test_a_template_has_routes_of_an_http_api_only() -> None:
     function = ProjectFunction("visits", "app.function", routes=["GET /"], route_kind="rest-api")
 
-    for build in (build_template, build_sam_template):
-        with pytest.raises(BadInput, match="route_kind = 'rest-api': only okibi dev serves it"):
-            build(function)
+    with pytest.raises(BadInput, match="route_kind = 'rest-api': only okibi dev serves it"):
+        build_template(function)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import attrs
 import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.validate import validate_parameters  # type: ignore[import-untyped]
@@ -17,21 +18,14 @@ from samtranslator.translator.transform import transform
 
 from okibi.cli.deploy.package_bucket import build_bucket_template
 from okibi.cli.project_reader import RUNTIMES
-from okibi.cli.project_settings import ProjectFunction
-from okibi.cli.template.cloudformation import build_template
+from okibi.cli.project_settings import AliasSettings, KeySettings, ProjectFunction, TableSettings
 from okibi.cli.template.command import write_template
-from okibi.cli.template.sam import build_sam_template
-from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
-from tests.cli.template.test_cloudformation import actions_in
+from okibi.cli.template.sam import build_template
+from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
+from tests.cli.template.test_sam import actions_in
 
 REGION = "eu-central-1"
-UNKNOWN_TO_CFN_LINT = {
-    "half an hour": {"E3717"},
-    "customer-managed runtime": {"E3002", "E3030"},
-}
-"""The rules of cfn-lint 1.58 that refuse what is newer than cfn-lint."""
-
-
+CUSTOM = NEWER_THAN_THE_TOOLS["customer-managed runtime"]
 UNKNOWN_TO_SAM = (
     "Resource with id [Function] is invalid. property RuntimeConfig not defined for resource of"
     " type AWS::Serverless::Function"
@@ -54,69 +48,111 @@ def lint(template: Mapping[str, object]) -> list[Any]:
     return lint_text(json.dumps(template))
 
 
-def translate(template: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> Any:
+def translate(template: Mapping[str, object], **parameters: str) -> Any:
+    """Expand a template as CloudFormation does."""
+    # The translator changes what it is given. Its loader would ask IAM for AWS's policies.
+    loader = type("Loader", (), {"load": lambda _self: {}})()
+    return transform(json.loads(json.dumps(template)), parameters, loader)
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    # It changes what it is given, and its loader would ask IAM for AWS's policies.
-    content = json.loads(json.dumps(template))
-    content["Resources"]["Function"]["Properties"].pop("CodeUri", None)
-    if "ImageUri" not in content["Resources"]["Function"]["Properties"]:
-        content["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/function.zip"
-    return transform(content, {}, type("Loader", (), {"load": lambda _self: {}})())
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
-def test_cfn_lint_accepts_a_cloudformation_template(function: ProjectFunction) -> None:
-    assert lint(build_template(function, "hash")) == []
+def test_cfn_lint_accepts_a_template(function: ProjectFunction) -> None:
+    assert lint(build_template(function)) == []
+
+
+def test_cfn_lint_accepts_a_template_for_sam_deploy() -> None:
+    assert lint(build_template(FUNCTIONS["everything"], "function.zip")) == []
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
-def test_sam_translates_a_sam_template_that_cfn_lint_accepts(
-    function: ProjectFunction, monkeypatch: pytest.MonkeyPatch
+def test_sam_translates_a_template_without_a_wildcard_in_an_action(
+    function: ProjectFunction,
 ) -> None:
-    template = build_sam_template(function)
-
-    translated = translate(template, monkeypatch)
+    translated = translate(build_template(function))
 
     assert translated["Resources"]["Function"]["Type"] == "AWS::Lambda::Function"
     assert not [action for action in actions_in(translated) if "*" in action]
-    assert lint(template) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme"), [("routes for tokens", "HttpApiAuthorizer"), ("routes for iam", "AWS_IAM")]
-)
-def test_sam_puts_the_authorizer_before_each_route_but_options(
-    name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    translated = translate(build_sam_template(FUNCTIONS[name]), monkeypatch)
+@pytest.mark.parametrize("name", ["snapstart", "public streaming url", "everything"])
+def test_a_url_is_the_alias_s_where_a_version_serves(name: str) -> None:
+    resources = translate(build_template(FUNCTIONS[name]))["Resources"]
 
-    api = translated["Resources"]["ServerlessHttpApi"]["Properties"]["Body"]
-    methods = [each for path in api["paths"].values() for each in path.items()]
-    assert len(methods) > 1
-    for method, operation in methods:
-        expected: object = None if method == "options" else [{scheme: []}]
-        assert operation.get("security") == expected
-    assert scheme in api["components"]["securitySchemes"]
+    url = resources["FunctionUrl"]["Properties"]
+    permissions = [
+        each["Properties"]["Action"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Lambda::Permission" and each["Properties"]["Principal"] == "*"
+    ]
+    has_alias = name != "public streaming url"
+    assert url["TargetFunctionArn"] == {"Ref": "FunctionAliaslive" if has_alias else "Function"}
+    # Since October 2025 a public URL needs both.
+    public = {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
+    assert {*permissions} == (public if url["AuthType"] == "NONE" else set())
+
+
+def version_of(function: ProjectFunction, key: str = "a") -> str:
+    """The logical id of the version that a package of this key makes."""
+    resources = translate(build_template(function), CodeBucket="b", CodeKey=key)["Resources"]
+    (name,) = [name for name, each in resources.items() if each["Type"] == "AWS::Lambda::Version"]
+    assert resources[name]["DeletionPolicy"] == "Delete"
+    return str(name)
+
+
+def test_another_package_or_setting_publishes_another_version() -> None:
+    function = make(alias=AliasSettings())
+
+    first = version_of(function)
+    assert version_of(function) == first
+    assert version_of(function, "b") != first
+    assert version_of(attrs.evolve(function, memory=256)) != first
+
+
+def test_a_replaced_table_or_capacity_provider_publishes_another_version() -> None:
+    table = make(alias=AliasSettings(), table=TableSettings(KeySettings("id")))
+    busy = FUNCTIONS["managed instances"]
+    assert busy.vpc is not None
+
+    moved = attrs.evolve(busy, vpc=attrs.evolve(busy.vpc, subnets=("subnet-1",)))
+    assert version_of(moved) != version_of(busy)
+    replaced = attrs.evolve(table, table=TableSettings(KeySettings("id", "N")))
+    assert version_of(replaced) != version_of(table)
+    # Lambda publishes no second version of what has not changed.
+    kept = attrs.evolve(table, table=TableSettings(KeySettings("id"), ttl="expires"))
+    assert version_of(kept) == version_of(table)
+
+
+def test_only_the_alarms_on_errors_and_deadlines_stop_a_gradual_deployment() -> None:
+    resources = translate(build_template(FUNCTIONS["everything"]))["Resources"]
+
+    (group,) = [
+        each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::CodeDeploy::DeploymentGroup"
+    ]
+    alarms = [each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]]
+    assert alarms == ["ErrorAlarm", "DeadlineAlarm"]
+    assert "Canary10Percent5Minutes" in json.dumps(group["DeploymentConfigName"])
 
 
 def test_cfn_lint_accepts_the_template_of_the_bucket() -> None:
     assert lint(build_bucket_template()) == []
 
 
-@pytest.mark.parametrize("name", NEWER_THAN_THE_TOOLS)
-def test_cfn_lint_refuses_only_what_is_newer_than_itself(name: str) -> None:
-    found = lint(build_template(NEWER_THAN_THE_TOOLS[name], "hash"))
+def test_cfn_lint_refuses_only_what_is_newer_than_itself() -> None:
+    (found,) = lint(build_template(CUSTOM))
 
-    assert {match.rule.id for match in found} == UNKNOWN_TO_CFN_LINT[name]
-    assert all(match.path[:2] == ["Resources", "Function"] for match in found)
+    assert (found.rule.id, found.path[-1]) == ("E3002", "RuntimeConfig")
 
 
-def test_sam_refuses_only_what_is_newer_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    custom = NEWER_THAN_THE_TOOLS["customer-managed runtime"]
-
-    assert translate(build_sam_template(NEWER_THAN_THE_TOOLS["half an hour"]), monkeypatch)
+def test_sam_refuses_only_what_is_newer_than_itself() -> None:
     with pytest.raises(InvalidDocumentException) as caught:
-        translate(build_sam_template(custom), monkeypatch)
+        translate(build_template(CUSTOM))
 
     assert [cause.message for cause in caught.value.causes] == [UNKNOWN_TO_SAM]
 
@@ -143,8 +179,8 @@ def test_the_model_has_half_an_hour() -> None:
 
 
 def test_the_model_has_customer_managed_runtimes() -> None:
-    properties: Any = build_template(NEWER_THAN_THE_TOOLS["customer-managed runtime"])
-    given = properties["Resources"]["Function"]["Properties"]
+    template: Any = build_template(CUSTOM)
+    given = template["Resources"]["Function"]["Properties"]
     config = member("CreateFunctionRequest", "RuntimeConfig")
 
     assert given["Runtime"] in member("CreateFunctionRequest", "Runtime").enum
@@ -159,11 +195,12 @@ def test_the_model_has_each_runtime() -> None:
     assert {"python3.11", "python3.12", "python3.13", "python3.14"} <= {*enum}
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *NEWER_THAN_THE_TOOLS])
-def test_the_model_accepts_the_properties_of_a_function(name: str) -> None:
-    """CloudFormation passes them to CreateFunction under the same names."""
-    template: Any = build_template({**FUNCTIONS, **NEWER_THAN_THE_TOOLS}[name])
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+def test_the_model_accepts_the_properties_of_a_function(function: ProjectFunction) -> None:
+    """CloudFormation passes them to CreateFunction under the same names, but for the tags."""
+    template = translate(build_template(function))
     properties = resolve(template["Resources"]["Function"]["Properties"])
+    properties["Tags"] = {each["Key"]: each["Value"] for each in properties["Tags"]}
     request = boto3_model().operation_model("CreateFunction").input_shape
 
     validate_parameters(properties, request)

@@ -406,7 +406,7 @@ def test_a_change_of_code_and_settings_is_deployed(project: Project) -> None:
     assert "~ modify" in line
     assert "Code" in line
     assert "Timeout" in line
-    assert "only if Function.Arn changes: " in done.err
+    assert "only if Queue.Arn changes: FunctionRole, QueueMapping" in done.err
     assert "may replace it" not in done.err
     # By the alias: a new version was published, and the alias moved to it.
     answer = project.client("lambda").invoke(FunctionName="visits:live", Payload=b"{}")

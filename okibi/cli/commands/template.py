@@ -18,7 +18,9 @@ Examples:
 
 def template(
     function: DeployedFunction = None,
-    sam: Annotated[bool, typer.Option("--sam", help="SAM in place of CloudFormation.")] = False,
+    sam: Annotated[
+        bool, typer.Option("--sam", help="For sam deploy, which uploads the package itself.")
+    ] = False,
     runtime: Runtime = None,
     package: MadePackage = None,
     output: Annotated[
@@ -28,7 +30,7 @@ def template(
         ),
     ] = None,
 ) -> None:
-    """Write a CloudFormation or SAM template of a function.
+    """Write a CloudFormation template of a function.
 
     The function's table in pyproject.toml says what belongs to it. Without a table it gets good
     defaults. The template goes to stdout, as YAML, or to a file.

@@ -59,7 +59,6 @@ def create_change_set(
     kind: str,
     template: Mapping[str, object],
     *,
-    parameters: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> ChangeSet:
     """Make a change set and wait until CloudFormation has compared.
@@ -68,7 +67,7 @@ def create_change_set(
         aws: the account.
         stack: the name of the stack.
         kind: `CREATE` or `UPDATE`.
-        template, parameters, tags: of the stack.
+        template, tags: of the stack.
 
     Raises:
         BadInput: CloudFormation refuses the template, or it is too long.
@@ -88,9 +87,6 @@ def create_change_set(
         ChangeSetName=name,
         ChangeSetType=kind,
         TemplateBody=body,
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-        ],
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         Capabilities=["CAPABILITY_IAM"],
     )

@@ -24,9 +24,9 @@ from ..project_settings import (
     as_stack_name,
     choose_function,
 )
-from ..template.cloudformation import build_template
 from ..template.command import choose_runtime
 from ..template.exposure import describe_exposure
+from ..template.sam import build_template
 from ..until_signal import run_command
 from .change_sets import ChangeSet, create_change_set, describe_stack, execute, remove
 from .package_bucket import Bucket, create_bucket, find_bucket, upload
@@ -72,12 +72,8 @@ class _Plan:
     options: DeployOptions
 
     @property
-    def package_hash(self) -> str:
-        return hashlib.sha256(self.package.content).hexdigest()
-
-    @property
     def key(self) -> str:
-        return f"{self.stack}/{self.package_hash}.zip"
+        return f"{self.stack}/{hashlib.sha256(self.package.content).hexdigest()}.zip"
 
 
 def deploy(asked: str | None, options: DeployOptions) -> int:
@@ -169,13 +165,13 @@ def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
 
 def _compare(plan: _Plan) -> ChangeSet:
     """Let CloudFormation compare the template with the stack."""
-    code = {"CodeBucket": plan.bucket.name, "CodeKey": plan.key} if plan.package.content else {}
+    # No parameters: SAM publishes a version when it reads another key.
+    code = {"Bucket": plan.bucket.name, "Key": plan.key}
     return create_change_set(
         plan.aws,
         plan.stack,
         plan.kind,
-        build_template(plan.function, plan.package_hash),
-        parameters=code,
+        build_template(plan.function, code),
         tags={MANAGED: "true", PROJECT: plan.project.name},
     )
 

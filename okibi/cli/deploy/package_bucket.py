@@ -82,9 +82,7 @@ def find_bucket(aws: Aws, account: str, asked: str) -> Bucket:
 def create_bucket(aws: Aws, report: Callable[[str], None]) -> bool:
     """Create okibi's bucket by the stack `okibi-bootstrap`; False if that has failed."""
     tags: Mapping[str, str] = {MANAGED: "true", PROJECT: BOOTSTRAP}
-    change_set = create_change_set(
-        aws, BOOTSTRAP, "CREATE", build_bucket_template(), parameters={}, tags=tags
-    )
+    change_set = create_change_set(aws, BOOTSTRAP, "CREATE", build_bucket_template(), tags=tags)
     return execute(aws, change_set, report).good
 
 

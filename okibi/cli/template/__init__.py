@@ -1,1 +1,1 @@
-"""`okibi template`: a CloudFormation or SAM template of a function and of what is around it."""
+"""`okibi template`: a template of a function and of what is around it."""

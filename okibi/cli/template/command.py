@@ -1,10 +1,8 @@
 """`okibi template`: write a template of a function, and nothing else."""
 
-import hashlib
 import importlib
 import json
 import os
-from pathlib import Path
 
 import attrs
 import trio
@@ -14,15 +12,18 @@ from ..output import write_err, write_text
 from ..project_reader import read_project
 from ..project_settings import RuntimeSettings, choose_function
 from ..until_signal import run_command
-from .cloudformation import build_template
 from .exposure import describe_exposure
 from .intrinsics import Resource
-from .sam import build_sam_template
+from .sam import build_template
 
 __all__ = ["choose_runtime", "template", "write_template"]
 
 OUTPUT = "the template"
 PACKAGE = "function.zip"
+PACKAGE_WITHOUT_SAM = (
+    "--package: only a template for sam deploy names the package; add --sam, or leave --package"
+    " out and give the template's parameters CodeBucket and CodeKey when you deploy it"
+)
 YAML_MISSING = (
     "YAML needs PyYAML; run: pip install 'okibi[deploy]', or write JSON, as in -o template.json"
 )
@@ -40,9 +41,9 @@ def template(
 
     Args:
         asked: a function's name or handler; None for the only function of the project.
-        sam: a SAM template in place of a CloudFormation template.
+        sam: whether `sam deploy` uploads the package; otherwise two parameters say where it is.
         runtime: in place of the function's own; see `choose_runtime`.
-        package: the function's package; None for function.zip, if that has been made.
+        package: the package that `sam deploy` uploads; None for function.zip.
         output: a file; its suffix `.json` chooses JSON. None: YAML on stdout.
 
     Returns:
@@ -52,12 +53,11 @@ def template(
     async def write() -> int:
         function = choose_function(read_project(find_current_folder()), asked)
         function = attrs.evolve(function, runtime=choose_runtime(function.runtime, runtime))
+        if package is not None and not sam:
+            raise BadInput(PACKAGE_WITHOUT_SAM)
         if package is not None and not await trio.Path(package).is_file():
             raise BadInput(f"--package {package}: there is no such file; run okibi package first")
-        if sam:
-            content = build_sam_template(function, _find_from_template(package, output))
-        else:
-            content = build_template(function, _hash_of(Path(package or PACKAGE)))
+        content = build_template(function, _find_from_template(package, output) if sam else None)
         text = write_template(content, as_json=(output or "").endswith(".json"))
         if output is None:
             write_text(text, OUTPUT)
@@ -114,14 +114,6 @@ def _find_from_template(package: str | None, output: str | None) -> str:
     if package is None:
         return PACKAGE
     return os.path.relpath(package, os.path.dirname(output or "") or ".")
-
-
-def _hash_of(package: Path) -> str:
-    """Hash a package; empty if it has not been made."""
-    if not package.is_file():
-        return ""
-    with package.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def _write_file(output: str, text: str) -> None:

@@ -7,16 +7,9 @@ from ..project_settings import AuthorizerSettings, ProjectFunction
 from .intrinsics import STACK, Resource, Resources, arn, ref, sub
 from .lambda_function import target_arn
 
-__all__ = [
-    "API_URL",
-    "build_http_api",
-    "build_sam_auth",
-    "build_sam_globals",
-    "check_route_kind",
-    "is_public",
-]
+__all__ = ["API_URL", "build_http_api", "is_public"]
 
-AUTHORIZER, TOKEN = "HttpApiAuthorizer", "$request.header.Authorization"
+AUTHORIZER = "HttpApiAuthorizer"
 API_URL = sub("https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}")
 
 
@@ -24,7 +17,7 @@ def build_http_api(function: ProjectFunction) -> Resources:
     """Build the API, its integration, a route for each `METHOD /path`, and a stage."""
     if not function.routes:
         return {}
-    check_route_kind(function)
+    _check_route_kind(function)
     resources: Resources = {
         "HttpApi": {
             "Type": "AWS::ApiGatewayV2::Api",
@@ -86,34 +79,13 @@ def _build_authorizer(authorizer: AuthorizerSettings | None) -> Resources:
         "ApiId": ref("HttpApi"),
         "Name": "jwt",
         "AuthorizerType": "JWT",
-        "IdentitySource": [TOKEN],
+        "IdentitySource": ["$request.header.Authorization"],
         "JwtConfiguration": {"Issuer": authorizer.issuer, "Audience": [*authorizer.audience]},
     }
     return {AUTHORIZER: {"Type": "AWS::ApiGatewayV2::Authorizer", "Properties": properties}}
 
 
-# -- the same in SAM's short form
-
-
-def build_sam_globals(authorizer: AuthorizerSettings | None) -> Resource:
-    """Build the Globals of a SAM template: the authorizer of the API that SAM makes."""
-    if authorizer is None:
-        return {}
-    auth: Resource = {"EnableIamAuthorizer": True}
-    if authorizer.issuer:
-        jwt = {"issuer": authorizer.issuer, "audience": [*authorizer.audience]}
-        auth = {"Authorizers": {AUTHORIZER: {"IdentitySource": TOKEN, "JwtConfiguration": jwt}}}
-    return {"Globals": {"HttpApi": {"Auth": auth}}}
-
-
-def build_sam_auth(function: ProjectFunction, route: str) -> Resource:
-    """Build the property of a SAM event that names the authorizer of its route."""
-    if function.authorizer is None or is_public(function, route):
-        return {}
-    return {"Auth": {"Authorizer": AUTHORIZER if function.authorizer.issuer else "AWS_IAM"}}
-
-
-def check_route_kind(function: ProjectFunction) -> None:
+def _check_route_kind(function: ProjectFunction) -> None:
     """Check that the routes are those of an HTTP API.
 
     Raises:

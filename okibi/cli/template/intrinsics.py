@@ -21,8 +21,8 @@ __all__ = [
 Resource = dict[str, object]
 Resources = dict[str, Resource]
 
-FUNCTION, ALIAS = "Function", "FunctionAlias"
-"""Logical ids that several modules refer to."""
+FUNCTION, ALIAS = "Function", "Function.Alias"
+"""The function's logical id, and SAM's name of the alias that it makes."""
 
 
 def ref(name: str) -> Resource:

@@ -1,32 +1,23 @@
 """The function itself, its log group, and where triggers reach it: function or alias."""
 
 import hashlib
-import json
 
 from ..project_settings import AliasSettings, CapacityProviderSettings, ProjectFunction, VpcSettings
+from .alarms import list_rollback_alarms
+from .function_url import build_url_config
 from .intrinsics import ALIAS, FUNCTION, STACK, Resource, Resources, get_att, ref, sub
 
 __all__ = [
-    "CODE_PARAMETERS",
     "WRAPPER",
-    "build_environment",
     "build_function",
-    "build_function_properties",
     "build_log_group",
-    "capacity_provider_arn",
     "find_alias",
     "list_security_groups",
-    "name_runtime",
     "target_arn",
 ]
 
 WRAPPER = {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap"}
 """Makes a managed Python start okibi in place of AWS's client."""
-
-CODE_PARAMETERS: Resources = {
-    "CodeBucket": {"Type": "String", "Description": "The S3 bucket with the package."},
-    "CodeKey": {"Type": "String", "Description": "The package in the bucket."},
-}
 
 
 def find_alias(function: ProjectFunction) -> AliasSettings | None:
@@ -44,33 +35,9 @@ def target_arn(function: ProjectFunction) -> Resource:
     return ref(ALIAS) if find_alias(function) else get_att(FUNCTION, "Arn")
 
 
-def name_runtime(function: ProjectFunction) -> str:
-    """The function's Runtime, as Lambda names it."""
-    managed = f"python{function.python}"
-    return managed if function.runtime.kind == "managed" else function.runtime.kind
-
-
-def capacity_provider_arn(settings: CapacityProviderSettings) -> object:
-    """The ARN of the capacity provider: the user's, or that of the template's own."""
-    return settings.arn or get_att("CapacityProvider", "Arn")
-
-
 def list_security_groups(vpc: VpcSettings) -> list[object]:
     """List the function's security groups: the user's, or the template's own."""
     return [*vpc.security_groups] or [get_att("SecurityGroup", "GroupId")]
-
-
-def build_environment(function: ProjectFunction) -> Resource:
-    """Build the variables of the function; the user's own win, also a layer's wrapper."""
-    variables: Resource = {}
-    if function.runtime.kind == "managed" and not function.runtime.image:
-        variables.update(WRAPPER)
-    if function.table:
-        variables["TABLE_NAME"] = ref("Table")
-    if function.vpc and function.vpc.cache:
-        variables["CACHE_HOST"] = get_att("Cache", "Endpoint.Address")
-        variables["CACHE_PORT"] = get_att("Cache", "Endpoint.Port")
-    return {**variables, **function.environment}
 
 
 def build_log_group(function: ProjectFunction) -> Resources:
@@ -88,16 +55,24 @@ def build_log_group(function: ProjectFunction) -> Resources:
     }
 
 
-def build_function_properties(function: ProjectFunction) -> Resource:
-    """Build the properties that CloudFormation and SAM have in common."""
+def build_function(function: ProjectFunction, code: object) -> Resources:
+    """Build the function, with its URL, its versions and its alias.
+
+    Args:
+        function: the function.
+        code: its CodeUri, unless it is an image.
+    """
     runtime, capacity = function.runtime, function.capacity_provider
     properties: Resource = {"FunctionName": STACK}
     if runtime.image:
         properties["PackageType"] = "Image"
+        properties["ImageUri"] = runtime.image
         properties["ImageConfig"] = {"Command": [function.handler]}
     else:
-        properties["Runtime"] = name_runtime(function)
+        managed = f"python{function.python}"
+        properties["Runtime"] = managed if runtime.kind == "managed" else runtime.kind
         properties["Handler"] = function.handler
+        properties["CodeUri"] = code
     if runtime.kind == "custom":
         properties["RuntimeConfig"] = {"RuntimeArn": runtime.arn, "RuntimeAlias": runtime.alias}
     properties |= {
@@ -110,73 +85,75 @@ def build_function_properties(function: ProjectFunction) -> Resource:
             "LogFormat": {"text": "Text", "json": "JSON"}[function.log_format],
         },
     }
-    if variables := build_environment(function):
+    if variables := _build_environment(function):
         properties["Environment"] = {"Variables": variables}
     if function.layers:
         properties["Layers"] = [*function.layers]
-    if function.vpc and not capacity:
+    if function.tracing:
+        properties["Tracing"] = "Active"
+    if capacity:
+        properties["CapacityProviderConfig"] = _build_capacity(capacity)
+    elif function.vpc:
         properties["VpcConfig"] = {
             "SubnetIds": [*function.vpc.subnets],
             "SecurityGroupIds": list_security_groups(function.vpc),
         }
     if function.snapstart:
         properties["SnapStart"] = {"ApplyOn": "PublishedVersions"}
+    if function.url:
+        properties["FunctionUrlConfig"] = build_url_config(function.url)
+    if alias := find_alias(function):
+        properties |= _build_alias(function, alias)
+    return {FUNCTION: {"Type": "AWS::Serverless::Function", "Properties": properties}}
+
+
+def _build_environment(function: ProjectFunction) -> Resource:
+    """Build the variables of the function; the user's own win, also a layer's wrapper."""
+    variables: Resource = {}
+    if function.runtime.kind == "managed" and not function.runtime.image:
+        variables.update(WRAPPER)
+    if function.table:
+        variables["TABLE_NAME"] = ref("Table")
+    if function.vpc and function.vpc.cache:
+        variables["CACHE_HOST"] = get_att("Cache", "Endpoint.Address")
+        variables["CACHE_PORT"] = get_att("Cache", "Endpoint.Port")
+    return {**variables, **function.environment}
+
+
+def _build_capacity(settings: CapacityProviderSettings) -> Resource:
+    return {
+        "Arn": settings.arn or get_att("CapacityProvider", "Arn"),
+        "PerExecutionEnvironmentMaxConcurrency": settings.concurrency,
+        "ExecutionEnvironmentMemoryGiBPerVCpu": settings.memory_gib_per_vcpu,
+    }
+
+
+def _build_alias(function: ProjectFunction, alias: AliasSettings) -> Resource:
+    """Let SAM publish a version for each change, and move the alias to it."""
+    properties: Resource = {
+        "AutoPublishAlias": alias.name,
+        # Else a changed setting with the same package would publish no version.
+        "AutoPublishAliasAllProperties": True,
+        # CloudFormation removes the old version after the alias has moved. A version that stays
+        # keeps its snapshot or its Managed Instances; and after a roll-back, Lambda refuses to
+        # publish the same package again.
+        "VersionDeletionPolicy": "Delete",
+    }
+    if digest := _hash_replaced(function):
+        properties["Description"] = f"{function.handler} on okibi, resources {digest}"
+    if alias.is_gradual:
+        preference: Resource = {"Type": alias.deployment}
+        if alarms := list_rollback_alarms(function):
+            preference["Alarms"] = [ref(name) for name in alarms]
+        properties["DeploymentPreference"] = preference
     return properties
 
 
-def build_function(function: ProjectFunction, code_hash: str = "") -> Resources:
-    """Build the function of a CloudFormation template; with an alias, version and alias too.
+def _hash_replaced(function: ProjectFunction) -> str:
+    """Hash the settings for which CloudFormation replaces the table or the capacity provider.
 
-    Args:
-        function: the function.
-        code_hash: of the package. A version is immutable: another package or another setting
-            makes another version.
-    """
-    properties = build_function_properties(function)
-    if function.runtime.image:
-        properties["Code"] = {"ImageUri": function.runtime.image}
-    else:
-        properties["Code"] = {"S3Bucket": ref("CodeBucket"), "S3Key": ref("CodeKey")}
-    if function.tracing:
-        properties["TracingConfig"] = {"Mode": "Active"}
-    if capacity := function.capacity_provider:
-        properties["CapacityProviderConfig"] = {
-            "LambdaManagedInstancesCapacityProviderConfig": {
-                "CapacityProviderArn": capacity_provider_arn(capacity),
-                "PerExecutionEnvironmentMaxConcurrency": capacity.concurrency,
-                "ExecutionEnvironmentMemoryGiBPerVCpu": capacity.memory_gib_per_vcpu,
-            }
-        }
-    resources: Resources = {
-        FUNCTION: {"Type": "AWS::Lambda::Function", "Properties": properties},
-    }
-    if alias := find_alias(function):
-        version = _version_id(properties, function, code_hash)
-        resources[version] = {
-            "Type": "AWS::Lambda::Version",
-            # CloudFormation removes the old version after the alias has moved. A version that stays
-            # keeps its snapshot or its Managed Instances; and after a roll-back, Lambda refuses to
-            # publish the same package again.
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {"FunctionName": ref(FUNCTION)},
-        }
-        resources[ALIAS] = {
-            "Type": "AWS::Lambda::Alias",
-            "Properties": {
-                "Name": alias.name,
-                "FunctionName": ref(FUNCTION),
-                "FunctionVersion": get_att(version, "Version"),
-            },
-        }
-    return resources
-
-
-def _version_id(properties: Resource, function: ProjectFunction, code_hash: str) -> str:
-    """Make the logical id of a version from everything that the version contains.
-
-    The properties refer to the table and to the capacity provider by their logical ids. The hash
-    includes the settings that make CloudFormation replace them by others.
+    The function's properties name both by their logical ids. SAM publishes a version only if a
+    property changes, and the old version would go on to use what was replaced.
     """
     table, provider, vpc = function.table, function.capacity_provider, function.vpc
     replaced: list[object] = []
@@ -184,5 +161,4 @@ def _version_id(properties: Resource, function: ProjectFunction, code_hash: str)
         replaced += [table.partition_key, table.sort_key]
     if provider is not None and not provider.arn and vpc is not None:
         replaced += [vpc.subnets, vpc.security_groups, provider.instance_types]
-    content = json.dumps([properties, repr(replaced), code_hash], sort_keys=True)
-    return f"Version{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    return hashlib.sha256(repr(replaced).encode()).hexdigest()[:12] if replaced else ""

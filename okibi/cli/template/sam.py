@@ -1,113 +1,80 @@
-"""Build a SAM template: the function, its triggers and its alias in SAM's short form."""
+"""Build a template from the settings of a function.
+
+The function, its URL, its versions, its alias and its gradual deployment are in SAM's short form,
+which CloudFormation expands. All other resources are CloudFormation's own: SAM would make an HTTP
+API of one document, in which `okibi deploy` could not list the changed routes, and which MiniStack
+does not read; and the role that SAM makes for a schedule trusts EventBridge Scheduler for every
+account.
+"""
 
 from ..project_settings import ProjectFunction
-from .alarms import build_alarms, list_rollback_alarms
-from .cloudformation import build_shared_outputs
+from .alarms import build_alarms
 from .dynamodb_table import build_table
-from .function_url import build_cors, name_auth, name_invoke_mode
-from .http_api import build_sam_auth, build_sam_globals, check_route_kind
-from .intrinsics import FUNCTION, Resource, Resources, get_output, ref, sub
-from .lambda_function import (
-    build_function_properties,
-    build_log_group,
-    capacity_provider_arn,
-    find_alias,
-)
+from .http_api import API_URL, build_http_api
+from .intrinsics import ALIAS, FUNCTION, Resource, Resources, get_att, get_output, ref
+from .lambda_function import build_function, build_log_group, find_alias
 from .network import build_capacity_provider, build_network
 from .role import build_role
-from .schedule import build_schedule_event
-from .sqs_queue import build_queue_event, build_queues
+from .schedule import build_schedule
+from .sqs_queue import build_queue_mapping, build_queues
 
-__all__ = ["build_sam_template"]
+__all__ = ["CODE_PARAMETERS", "CODE_URI", "build_template"]
 
-# Logical ids that SAM makes.
-HTTP_API = "ServerlessHttpApi"
-API_URL = sub(f"https://${{{HTTP_API}}}.execute-api.${{AWS::Region}}.${{AWS::URLSuffix}}")
+CODE_PARAMETERS: Resources = {
+    "CodeBucket": {"Type": "String", "Description": "The S3 bucket with the package."},
+    "CodeKey": {"Type": "String", "Description": "The package in the bucket."},
+}
+CODE_URI = {"Bucket": ref("CodeBucket"), "Key": ref("CodeKey")}
 
 
-def build_sam_template(function: ProjectFunction, package: str = "function.zip") -> Resource:
-    """Build a SAM template.
+def build_template(function: ProjectFunction, code: object = None) -> Resource:
+    """Build a template.
 
     Args:
         function: the function.
-        package: the package beside the template, which `sam deploy` uploads.
+        code: where its package is, as SAM's CodeUri; None for two parameters of the template.
     """
-    resources: Resources = {
-        FUNCTION: {
-            "Type": "AWS::Serverless::Function",
-            "Properties": _build_properties(function, package),
-        },
+    template: Resource = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Description": f"{function.handler} on okibi",
+    }
+    if code is None and not function.runtime.image:
+        template["Parameters"] = CODE_PARAMETERS
+    template["Resources"] = {
+        **build_function(function, code or CODE_URI),
         **build_role(function),
         **build_log_group(function),
+        **build_http_api(function),
         **build_queues(function),
+        **build_queue_mapping(function),
+        **build_schedule(function),
         **build_table(function),
         **build_network(function),
         **build_capacity_provider(function),
         **build_alarms(function),
     }
-    outputs = build_shared_outputs(function)
+    template["Outputs"] = _build_outputs(function)
+    return template
+
+
+def _build_outputs(function: ProjectFunction) -> Resources:
+    outputs: Resources = {
+        "FunctionName": get_output("The function.", ref(FUNCTION)),
+        "LogGroup": get_output("Where the function logs.", ref("LogGroup")),
+    }
+    if function.url:
+        address = get_att("FunctionUrl", "FunctionUrl")
+        outputs["Url"] = get_output("The function URL.", address)
     if function.routes:
         outputs["ApiUrl"] = get_output("The HTTP API.", API_URL)
-    if find_alias(function):
-        alias = ref(f"{FUNCTION}.Alias")
-        outputs["FunctionAlias"] = get_output("The alias that triggers invoke.", alias)
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Transform": "AWS::Serverless-2016-10-31",
-        "Description": f"{function.handler} on okibi",
-        **build_sam_globals(function.authorizer),
-        "Resources": resources,
-        "Outputs": outputs,
-    }
-
-
-def _build_properties(function: ProjectFunction, package: str) -> Resource:
-    properties = build_function_properties(function)
-    if function.runtime.image:
-        properties["ImageUri"] = function.runtime.image
-    else:
-        properties["CodeUri"] = package
-    if function.tracing:
-        properties["Tracing"] = "Active"
-    if capacity := function.capacity_provider:
-        properties["CapacityProviderConfig"] = {
-            "Arn": capacity_provider_arn(capacity),
-            "PerExecutionEnvironmentMaxConcurrency": capacity.concurrency,
-            "ExecutionEnvironmentMemoryGiBPerVCpu": capacity.memory_gib_per_vcpu,
-        }
-    if url := function.url:
-        config: Resource = {"AuthType": name_auth(url), "InvokeMode": name_invoke_mode(url)}
-        if url.cors:
-            config["Cors"] = build_cors(url)
-        properties["FunctionUrlConfig"] = config
-    if alias := find_alias(function):
-        properties["AutoPublishAlias"] = alias.name
-        # Else a changed setting with the same package would publish no version.
-        properties["AutoPublishAliasAllProperties"] = True
-        properties["VersionDeletionPolicy"] = "Delete"
-        if alias.is_gradual:
-            preference: Resource = {"Type": alias.deployment}
-            if alarms := list_rollback_alarms(function):
-                preference["Alarms"] = [ref(name) for name in alarms]
-            properties["DeploymentPreference"] = preference
-    if events := _build_events(function):
-        properties["Events"] = events
-    return properties
-
-
-def _build_events(function: ProjectFunction) -> Resource:
-    events: Resource = {}
-    check_route_kind(function)
-    for number, route in enumerate(function.routes, 1):
-        properties = build_sam_auth(function, route)
-        # SAM's event without a path is the route $default.
-        if route != "$default":
-            method, path = route.split(" ", 1)
-            properties |= {"Method": method, "Path": path}
-        event: Resource = {"Type": "HttpApi"}
-        events[f"Route{number}"] = {**event, "Properties": properties} if properties else event
     if function.queue:
-        events["QueueMapping"] = build_queue_event(function)
-    if function.schedule:
-        events["Schedule"] = build_schedule_event(function)
-    return events
+        outputs["QueueUrl"] = get_output("The queue.", ref("Queue"))
+        outputs["DeadLetterQueueUrl"] = get_output(
+            "Messages that failed too often.", ref("DeadLetterQueue")
+        )
+    if function.table:
+        outputs["TableName"] = get_output("The table.", ref("Table"))
+    if find_alias(function):
+        outputs["FunctionAlias"] = get_output("The alias that triggers invoke.", ref(ALIAS))
+    return outputs

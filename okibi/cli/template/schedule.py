@@ -1,10 +1,10 @@
 """A schedule of EventBridge Scheduler that invokes the function."""
 
 from ..project_settings import ProjectFunction
-from .intrinsics import Resource, Resources, get_att, make_role, make_statement
+from .intrinsics import Resources, get_att, make_role, make_statement
 from .lambda_function import target_arn
 
-__all__ = ["build_schedule", "build_schedule_event"]
+__all__ = ["build_schedule"]
 
 
 def build_schedule(function: ProjectFunction) -> Resources:
@@ -30,18 +30,4 @@ def build_schedule(function: ProjectFunction) -> Resources:
         "ScheduleRole": make_role(
             "scheduler", [make_statement(("lambda:InvokeFunction",), target)]
         ),
-    }
-
-
-def build_schedule_event(function: ProjectFunction) -> Resource:
-    """Build the same as an event of a SAM function."""
-    schedule = function.schedule
-    assert schedule is not None
-    return {
-        "Type": "ScheduleV2",
-        "Properties": {
-            "ScheduleExpression": schedule.expression,
-            "ScheduleExpressionTimezone": schedule.timezone,
-            "Input": schedule.input,
-        },
     }

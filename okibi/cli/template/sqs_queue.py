@@ -4,7 +4,7 @@ from ..project_settings import ProjectFunction
 from .intrinsics import Resource, Resources, get_att
 from .lambda_function import target_arn
 
-__all__ = ["build_queue_event", "build_queue_mapping", "build_queues"]
+__all__ = ["build_queue_mapping", "build_queues"]
 
 FOURTEEN_DAYS = 1_209_600
 LONGEST_VISIBILITY = 43_200
@@ -48,30 +48,12 @@ def build_queues(function: ProjectFunction) -> Resources:
 
 def build_queue_mapping(function: ProjectFunction) -> Resources:
     """Build what sends the queue's messages to the function."""
-    if function.queue is None:
-        return {}
-    return {
-        "QueueMapping": {
-            "Type": "AWS::Lambda::EventSourceMapping",
-            "Properties": {
-                "EventSourceArn": get_att("Queue", "Arn"),
-                "FunctionName": target_arn(function),
-                **_build_batching(function),
-            },
-        }
-    }
-
-
-def build_queue_event(function: ProjectFunction) -> Resource:
-    """Build the same as an event of a SAM function."""
-    properties = {"Queue": get_att("Queue", "Arn"), **_build_batching(function)}
-    return {"Type": "SQS", "Properties": properties}
-
-
-def _build_batching(function: ProjectFunction) -> Resource:
     queue = function.queue
-    assert queue is not None
+    if queue is None:
+        return {}
     properties: Resource = {
+        "EventSourceArn": get_att("Queue", "Arn"),
+        "FunctionName": target_arn(function),
         "BatchSize": queue.batch_size,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
@@ -79,4 +61,4 @@ def _build_batching(function: ProjectFunction) -> Resource:
         properties["MaximumBatchingWindowInSeconds"] = queue.batching_window
     if queue.maximum_concurrency:
         properties["ScalingConfig"] = {"MaximumConcurrency": queue.maximum_concurrency}
-    return properties
+    return {"QueueMapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}}

@@ -106,7 +106,7 @@ def test_only_the_stack_that_was_made_for_it_goes_with_a_change_set(
         }
     )
 
-    made = create_change_set(formation.aws, "visits", "CREATE", {}, parameters={}, tags={})
+    made = create_change_set(formation.aws, "visits", "CREATE", {}, tags={})
     remove(formation.aws, made)
 
     assert formation.called[-1] == removed
@@ -139,7 +139,7 @@ def test_a_refused_template_names_the_resources_that_exist_already() -> None:
     )
 
     with pytest.raises(BadInput, match=r"Function [(]AWS::Lambda::Function[)]: .* already exists"):
-        create_change_set(formation.aws, "visits", "CREATE", {}, parameters={}, tags={})
+        create_change_set(formation.aws, "visits", "CREATE", {}, tags={})
 
     assert formation.called[-1] == "delete_stack"
 
@@ -153,7 +153,7 @@ def test_all_pages_of_a_change_set_are_read() -> None:
         {"describe_stacks": stacks("CREATE_COMPLETE"), "describe_change_set": [pages[0], *pages]}
     )
 
-    made = create_change_set(formation.aws, "visits", "UPDATE", {}, parameters={}, tags={})
+    made = create_change_set(formation.aws, "visits", "UPDATE", {}, tags={})
 
     assert made.content["Changes"] == [{"n": 1}, {"n": 2}]
     assert not made.is_empty

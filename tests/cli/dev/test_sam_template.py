@@ -12,9 +12,8 @@ from okibi.cli.arguments import BadInput
 from okibi.cli.dev.project_functions import make_dev_function
 from okibi.cli.dev.template_file import parse_document
 from okibi.cli.dev.template_functions import from_template
-from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
-from okibi.cli.template.sam import build_sam_template
+from okibi.cli.template.sam import build_template
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from okibi.local.dev.scheduler import scheduled_event
 from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
@@ -49,13 +48,12 @@ def function(**properties: object) -> str:
 # -- what okibi template writes
 
 
-@pytest.mark.parametrize("build", [build_sam_template, build_template])
 @pytest.mark.parametrize("feature", SERVED)
 def test_what_okibi_template_writes_is_served_as_from_pyproject(
-    feature: str, build: Any, tmp_path: Path
+    feature: str, tmp_path: Path
 ) -> None:
     project = SERVED[feature]
-    functions, _ = read(tmp_path, write_template(build(project), as_json=False))
+    functions, _ = read(tmp_path, write_template(build_template(project), as_json=False))
 
     found, expected = functions["visits"], make_dev_function(project, tmp_path)
     variables = dict(found.settings.environment)
@@ -412,7 +410,12 @@ CDK = """
 Resources:
   Visits:
     Type: AWS::Lambda::Function
-    Properties: {Handler: app.handler, Runtime: python3.13, Code: {S3Bucket: b, S3Key: k}}
+    Properties:
+      Handler: app.handler
+      Runtime: python3.13
+      Code: {S3Bucket: b, S3Key: k}
+      CapacityProviderConfig:
+        LambdaManagedInstancesCapacityProviderConfig: {PerExecutionEnvironmentMaxConcurrency: 8}
     Metadata: {"aws:asset:path": asset.1, "aws:asset:property": Code}
   Url:
     Type: AWS::Lambda::Url
@@ -600,6 +603,7 @@ def test_a_template_of_the_cdk_is_served(tmp_path: Path) -> None:
 
     found = functions["Visits"]
     assert found.settings.task_root == (tmp_path / "asset.1").resolve()
+    assert found.settings.max_concurrency == 8
     assert found.url == FunctionUrl(cors=Cors(["*"]))
     assert found.maximum_retry_attempts == 0
     assert found.routes == (Route("GET", "/items/{id}", "rest-api"),)

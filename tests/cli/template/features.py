@@ -50,6 +50,7 @@ FUNCTIONS = {
     "arm64": make(architecture="arm64", python="3.14"),
     "provided": make(runtime=RuntimeSettings("provided.al2023")),
     "image": make(runtime=RuntimeSettings(image=IMAGE)),
+    "half an hour": make(timeout=1800),
     "layers": make(layers=("arn:aws:lambda:eu-central-1:123456789012:layer:otel:1",)),
     "private url": make(url=UrlSettings()),
     "public streaming url": make(url=UrlSettings(True, "none", ("*",))),
@@ -76,7 +77,6 @@ FUNCTIONS = {
 }  # fmt: skip
 
 NEWER_THAN_THE_TOOLS = {
-    "half an hour": make(timeout=1800),
     "customer-managed runtime": make(runtime=RuntimeSettings("custom", RUNTIME_ARN, "live")),
 }
 """What cfn-lint and SAM do not know yet."""

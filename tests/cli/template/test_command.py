@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +39,19 @@ def test_the_suffix_of_the_file_chooses_json(folder: Path) -> None:
 
     assert template(None, output="template.json") == 0
 
-    assert "FunctionUrl" in json.loads((folder / "template.json").read_text())["Resources"]
+    written = json.loads((folder / "template.json").read_text())
+    assert "FunctionUrlConfig" in written["Resources"]["Function"]["Properties"]
+
+
+def test_parameters_say_where_the_package_is(capfd: pytest.CaptureFixture[str]) -> None:
+    assert template("app.function") == 0
+
+    written = yaml.safe_load(capfd.readouterr().out)
+    assert [*written["Parameters"]] == ["CodeBucket", "CodeKey"]
+    assert written["Resources"]["Function"]["Properties"]["CodeUri"] == {
+        "Bucket": {"Ref": "CodeBucket"},
+        "Key": {"Ref": "CodeKey"},
+    }
 
 
 def test_a_sam_template_names_the_package_as_seen_from_its_folder(
@@ -56,7 +69,7 @@ def test_a_sam_template_names_the_package_as_seen_from_its_folder(
         text = capfd.readouterr().out or (folder / "infra" / "template.json").read_text()
 
         written = yaml.safe_load(text)
-        assert written["Transform"] == "AWS::Serverless-2016-10-31"
+        assert "Parameters" not in written
         assert written["Resources"]["Function"]["Properties"]["CodeUri"] == uri
 
 
@@ -80,14 +93,15 @@ def test_public_routes_are_named_beside_the_template(
         ({"asked": "app.f", "runtime": "python"}, "--runtime python: must be managed"),
         ({"asked": "app.f", "runtime": "custom"}, "pyproject.toml has no runtime_config"),
         ({"asked": "app.f", "output": "no/folder.json"}, "cannot be written"),
-        ({"asked": "app.f", "package": "nope.zip"}, "--package nope.zip: there is no such file"),
+        ({"asked": "app.f", "package": "nope.zip", "sam": True}, "nope.zip: there is no such file"),
+        ({"asked": "app.f", "package": "app.zip"}, "add --sam, or leave --package out"),
         ({"asked": "app."}, "handler 'app.': must be module.name, as in app.handler"),
     ],
 )
 def test_a_wrong_argument_is_one_line(
-    options: dict[str, str], said: str, capfd: pytest.CaptureFixture[str]
+    options: dict[str, Any], said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert template(options.pop("asked", None), **options) == 2  # type: ignore[arg-type]
+    assert template(options.pop("asked", None), **options) == 2
 
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("okibi: ")

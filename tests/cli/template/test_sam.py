@@ -1,4 +1,4 @@
-"""The templates' rules that no linter knows."""
+"""The template's rules that no linter knows."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,23 +8,20 @@ import attrs
 import pytest
 
 from okibi.cli.project_settings import (
-    AliasSettings,
-    KeySettings,
     PolicySettings,
     ProjectFunction,
-    TableSettings,
-    UrlSettings,
+    QueueSettings,
+    ScheduleSettings,
 )
-from okibi.cli.template.cloudformation import build_template
 from okibi.cli.template.command import write_template
-from okibi.cli.template.sam import build_sam_template
+from okibi.cli.template.sam import build_template
 from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
 
 ALL = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
 
 
-def resources_of(function: ProjectFunction, code_hash: str = "") -> Any:
-    return build_template(function, code_hash)["Resources"]
+def resources_of(function: ProjectFunction) -> Any:
+    return build_template(function)["Resources"]
 
 
 def properties_of(function: ProjectFunction, name: str = "Function") -> Any:
@@ -49,10 +46,9 @@ def actions_in(content: object) -> list[str]:
     return [action for each in found for action in ([each] if isinstance(each, str) else each)]
 
 
-@pytest.mark.parametrize("build", [build_template, build_sam_template])
 @pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
-def test_no_right_has_an_action_with_a_wildcard(function: ProjectFunction, build: Any) -> None:
-    actions = actions_in(build(function))
+def test_no_right_has_an_action_with_a_wildcard(function: ProjectFunction) -> None:
+    actions = actions_in(build_template(function))
 
     assert len(actions) > 2
     assert not [action for action in actions if "*" in action]
@@ -125,48 +121,25 @@ def test_a_right_of_the_users_may_name_the_account() -> None:
 
 @pytest.mark.parametrize("name", ["snapstart", "managed instances", "alias"])
 def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
-    function = attrs.evolve(ALL[name], url=UrlSettings(), routes=("$default",))
+    function = attrs.evolve(
+        ALL[name],
+        routes=("$default",),
+        queue=QueueSettings(),
+        schedule=ScheduleSettings("rate(1 day)"),
+    )
 
     resources = resources_of(function)
 
-    assert resources["FunctionUrl"]["Properties"]["Qualifier"] == "live"
-    integration = resources["HttpApiIntegration"]["Properties"]
-    assert integration["IntegrationUri"] == {"Ref": "FunctionAlias"}
-
-
-def version_of(function: ProjectFunction, code_hash: str = "a") -> str:
-    """The logical id of a function's version."""
-    (name,) = [name for name in resources_of(function, code_hash) if name.startswith("Version")]
-    return str(name)
-
-
-def test_another_package_or_setting_publishes_another_version() -> None:
-    function = make(alias=AliasSettings())
-
-    first = version_of(function)
-    assert version_of(function) == first
-    assert version_of(function, "b") != first
-    assert version_of(attrs.evolve(function, memory=256)) != first
-
-
-def test_a_replaced_table_or_capacity_provider_publishes_another_version() -> None:
-    table = make(alias=AliasSettings(), table=TableSettings(KeySettings("id")))
-    busy = ALL["managed instances"]
-    assert busy.vpc is not None
-
-    moved = attrs.evolve(busy, vpc=attrs.evolve(busy.vpc, subnets=("subnet-1",)))
-    assert version_of(moved) != version_of(busy)
-    replaced = attrs.evolve(table, table=TableSettings(KeySettings("id", "N")))
-    assert version_of(replaced) != version_of(table)
-    # Lambda publishes no second version of what has not changed.
-    kept = attrs.evolve(table, table=TableSettings(KeySettings("id"), ttl="expires"))
-    assert version_of(kept) == version_of(table)
+    alias = {"Ref": "Function.Alias"}
+    assert resources["HttpApiIntegration"]["Properties"]["IntegrationUri"] == alias
+    assert resources["QueueMapping"]["Properties"]["FunctionName"] == alias
+    assert resources["Schedule"]["Properties"]["Target"]["Arn"] == alias
+    assert properties_of(function)["AutoPublishAlias"] == "live"
 
 
 def test_a_version_goes_when_the_alias_has_moved() -> None:
     for name in ("alias", "snapstart", "managed instances"):
-        version = resources_of(ALL[name], "a")[version_of(ALL[name])]
-        assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("Delete", "Delete")
+        assert properties_of(ALL[name])["VersionDeletionPolicy"] == "Delete"
 
 
 def test_a_removed_route_leaves_the_others_as_they_were() -> None:
