@@ -24,7 +24,7 @@ from pathlib import Path
 
 import attrs
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.bench.turns import measure_in_turn
 from okibi.cli.package.bytecode import compile_package
 from okibi.cli.package.project import find_project

@@ -23,7 +23,7 @@ import attrs
 
 import okibi
 from benchmarks.reporting.rows import at_least_one
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.bench.prices import read_prices
 
 from . import checks, packages

@@ -4,11 +4,9 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
-from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
+from .bad_input import BadInput
 
 __all__ = [
-    "BadInput",
-    "check_handler",
     "check_open_files",
     "check_platform",
     "find_current_folder",
@@ -20,10 +18,6 @@ __all__ = [
 
 OPEN_FILES = 10_240
 """Open files of a server: as many as macOS allows at most."""
-
-
-class BadInput(Exception):
-    """An argument or a file of the user is wrong; the message says how to correct the command."""
 
 
 def parse_number(text: str) -> float:
@@ -93,33 +87,15 @@ def find_current_folder() -> Path:
         ) from error
 
 
-def check_handler(text: str, option: str = "handler") -> str:
-    """Return the handler if its text can name a module.
-
-    A handler with a colon is left to the runtime, whose error names the form with a dot.
-
-    Raises:
-        BadInput: the text starts with no module, as `./app.handler`, or contains a backslash.
-    """
-    if text.strip()[:1] in ("", ".", "/"):
-        raise BadInput(
-            f"{option} {text!r} starts with no module; write module.name, as in app.handler or"
-            " folder/app.handler"
-        )
-    if "\\" in text:
-        raise BadInput(
-            f"{option} {text!r} contains a backslash; write module.name, as in app.handler or"
-            " folder/app.handler"
-        )
-    return text
-
-
 def check_platform() -> None:
     """Check that this system can serve functions.
 
     Raises:
         BadInput: the system is Windows.
     """
+    # Not at the top: this import takes longer than all else here, and most options need none.
+    from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
+
     if not is_supported_system():
         raise BadInput(UNSUPPORTED_SYSTEM)
 

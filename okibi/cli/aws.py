@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from .arguments import BadInput
+from .bad_input import BadInput
 
 __all__ = [
     "Aws",

@@ -13,7 +13,8 @@ import attrs
 
 from ..local.limits import MAX_EVENT_SIZE
 from ..runtime.codec.json import find_json_error
-from .arguments import BadInput, parse_integer
+from .arguments import parse_integer
+from .bad_input import BadInput
 from .input_files import read_input, read_stream
 from .output import write_text
 from .until_signal import run_command

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..local import FunctionSettings
-from .arguments import BadInput
+from .bad_input import BadInput
 from .project_settings import ProjectFunction
 
 __all__ = ["function_settings"]

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from .arguments import BadInput
+from .bad_input import BadInput
 
 __all__ = ["MAX_TEXT", "open_input", "read_input", "read_stream", "read_text"]
 

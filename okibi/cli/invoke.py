@@ -10,11 +10,11 @@ from ..actors.safe_repr import CRASH_REPORTS
 from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
 from .arguments import (
-    BadInput,
     check_open_files,
     check_platform,
     parse_integer,
 )
+from .bad_input import BadInput
 from .event import read_event_or_sample
 from .invoked_settings import read_settings
 from .output import write_err, write_out

@@ -3,10 +3,11 @@
 import attrs
 
 from ..local import FunctionSettings
-from .arguments import BadInput, check_handler, find_current_folder, parse_seconds
+from .arguments import find_current_folder, parse_seconds
+from .bad_input import BadInput
 from .function_settings import function_settings
 from .project_reader import read_project
-from .project_settings import find_function
+from .project_settings import check_handler, find_function
 
 __all__ = ["read_settings"]
 

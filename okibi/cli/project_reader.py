@@ -17,7 +17,7 @@ from ..local.limits import (
     MAX_TIMEOUT,
     MIN_MEMORY,
 )
-from .arguments import BadInput, check_handler
+from .bad_input import BadInput
 from .input_files import read_text
 from .project_settings import (
     PolicySettings,
@@ -25,6 +25,7 @@ from .project_settings import (
     ProjectSettings,
     RuntimeSettings,
     as_stack_name,
+    check_handler,
     is_module_and_name,
 )
 from .project_tables import (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ..local.dev.dev_function import RouteKind
-from .arguments import BadInput, check_handler
+from .bad_input import BadInput
 
 __all__ = [
     "AlarmSettings",
@@ -26,6 +26,7 @@ __all__ = [
     "UrlSettings",
     "VpcSettings",
     "as_stack_name",
+    "check_handler",
     "choose_function",
     "choose_functions",
     "find_function",
@@ -330,6 +331,27 @@ def find_function(project: ProjectSettings, asked: str) -> ProjectFunction | Non
     if asked in project.functions:
         return project.functions[asked]
     return next((each for each in project.functions.values() if each.handler == asked), None)
+
+
+def check_handler(text: str, option: str = "handler") -> str:
+    """Return the handler if its text can name a module.
+
+    A handler with a colon is left to the runtime, whose error names the form with a dot.
+
+    Raises:
+        BadInput: the text starts with no module, as `./app.handler`, or contains a backslash.
+    """
+    if text.strip()[:1] in ("", ".", "/"):
+        raise BadInput(
+            f"{option} {text!r} starts with no module; write module.name, as in app.handler or"
+            " folder/app.handler"
+        )
+    if "\\" in text:
+        raise BadInput(
+            f"{option} {text!r} contains a backslash; write module.name, as in app.handler or"
+            " folder/app.handler"
+        )
+    return text
 
 
 def is_module_and_name(handler: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .arguments import BadInput
 from .aws import Aws, AwsError
+from .bad_input import BadInput
 from .deploy.change_sets import describe_stack
 from .deploy.stacks import EMPTY, MANAGED, PROJECT, list_outputs, read_tags
 from .project_settings import ProjectFunction, ProjectSettings, choose_function

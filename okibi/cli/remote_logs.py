@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 
-from .arguments import BadInput, find_current_folder
+from .arguments import find_current_folder
 from .aws import Aws, AwsError, call_in_thread, connect
+from .bad_input import BadInput
 from .output import write_text
 from .project_reader import read_project
 from .remote_function import MISSING, describe_missing, find_function

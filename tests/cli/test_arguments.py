@@ -1,22 +1,10 @@
-"""The arguments of the command line: handlers and folders."""
+"""The arguments of the command line: the current folder."""
 
 from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput, check_handler
 from okibi.cli.invoke import invoke
-
-
-@pytest.mark.parametrize("handler", [r"src\app.handler", r"C:\src\app.handler", r"\app.handler"])
-def test_a_handler_with_backslashes_is_refused(handler: str) -> None:
-    with pytest.raises(BadInput) as refused:
-        check_handler(handler)
-
-    assert str(refused.value) == (
-        f"handler {handler!r} contains a backslash; "
-        "write module.name, as in app.handler or folder/app.handler"
-    )
 
 
 def test_invoke_in_a_removed_folder_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.env_file import read_env_file
 from okibi.cli.input_files import MAX_TEXT, read_text
 from okibi.cli.project_reader import read_project

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.invoke import _to_one_line, invoke, parse_options
 from tests.limits import HANG
 from tests.support.sandbox import is_gone

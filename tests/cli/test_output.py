@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.output import check_stdout, write_err, write_out, write_text
 from okibi.cli.until_signal import run_command
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.project_reader import parse_project, read_project
 from okibi.cli.project_settings import (
     AliasSettings,
@@ -15,6 +15,7 @@ from okibi.cli.project_settings import (
     ProjectSettings,
     QueueSettings,
     UrlSettings,
+    check_handler,
     choose_function,
 )
 from okibi.cli.template.sam import build_template
@@ -171,6 +172,17 @@ def test_a_mistake_names_the_key_and_what_was_expected(body: str, mistake: str) 
 
 def test_a_variable_has_all_its_mistakes_told() -> None:
     assert len(mistakes_in("environment = {A = 1, _B = 2}")) == 4
+
+
+@pytest.mark.parametrize("handler", [r"src\app.handler", r"C:\src\app.handler", r"\app.handler"])
+def test_a_handler_with_backslashes_is_refused(handler: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        check_handler(handler)
+
+    assert str(refused.value) == (
+        f"handler {handler!r} contains a backslash; "
+        "write module.name, as in app.handler or folder/app.handler"
+    )
 
 
 @pytest.mark.parametrize("handler", ["app", "app:function", "app."])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
 from okibi.cli.aws import Aws, AwsError
+from okibi.cli.bad_input import BadInput
 from okibi.cli.deploy.stacks import MANAGED, PROJECT
 from okibi.cli.project_settings import AliasSettings, ProjectFunction, ProjectSettings
 from okibi.cli.remote_function import find_function

@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
 from okibi.cli.aws import AwsError
+from okibi.cli.bad_input import BadInput
 from okibi.cli.remote_logs import LogReader, parse_since
 from tests.support.answering_aws import answering_aws
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.until_signal import until_signal
 from tests.limits import HANG
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.bench.options import parse_options as order_of_bench
 from okibi.cli.invoke import parse_options as order_of_invoke
 from okibi.local import FunctionSettings, open_local_lambda

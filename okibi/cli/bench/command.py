@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..output import write_text
 from ..until_signal import run_command
 from .machine import this_machine

@@ -15,7 +15,7 @@ import trio
 
 from ...local import open_local_lambda
 from ...local.environment import sandbox_environment
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from .crashes import measure_crashes, measure_restart
 from .error_messages import (
     describe_error_answer,

@@ -12,16 +12,16 @@ import attrs
 from ...local import FunctionSettings
 from ...local.limits import MAX_MEMORY, MIN_MEMORY
 from ..arguments import (
-    BadInput,
-    check_handler,
     check_open_files,
     check_platform,
     parse_integer,
     parse_number,
     parse_seconds,
 )
+from ..bad_input import BadInput
 from ..event import read_event
 from ..invoked_settings import read_settings
+from ..project_settings import check_handler
 from .measured_runtime import OFFICIAL_CLIENT
 from .prices import Prices, read_prices, read_rate
 

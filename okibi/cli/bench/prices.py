@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..arguments import BadInput, parse_number
+from ..arguments import parse_number
+from ..bad_input import BadInput
 from ..input_files import MAX_TEXT, read_input
 
 __all__ = ["LambdaPrices", "Prices", "ServerPrice", "read_prices", "read_rate"]

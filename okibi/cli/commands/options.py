@@ -28,7 +28,7 @@ def complete_function(incomplete: str) -> list[str]:
     Args:
         incomplete: what has been typed of a name or handler.
     """
-    from ..arguments import BadInput
+    from ..bad_input import BadInput
     from ..project_reader import read_project
 
     found = dict[str, None]()

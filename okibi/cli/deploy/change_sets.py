@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import attrs
 
-from ..arguments import BadInput
 from ..aws import Aws, AwsError
+from ..bad_input import BadInput
 from .stacks import EMPTY, Outcome, has_no_changes, list_reasons, read_outcome
 
 __all__ = ["ChangeSet", "create_change_set", "describe_stack", "execute", "remove"]

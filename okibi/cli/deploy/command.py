@@ -6,7 +6,7 @@ from typing import TypedDict, cast
 
 import attrs
 
-from ..arguments import BadInput, find_current_folder
+from ..arguments import find_current_folder
 from ..aws import (
     Aws,
     AwsError,
@@ -16,6 +16,7 @@ from ..aws import (
     parse_endpoint,
     wait_for_emulator,
 )
+from ..bad_input import BadInput
 from ..output import write_err, write_text
 from ..project_reader import PYTHONS, read_project
 from ..project_settings import (

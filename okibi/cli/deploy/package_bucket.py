@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from ..arguments import BadInput
 from ..aws import Aws, AwsError
+from ..bad_input import BadInput
 from ..template.intrinsics import Resource, get_output, ref, sub
 from .change_sets import create_change_set, describe_stack, execute
 from .stacks import MANAGED, PROJECT, choose_kind

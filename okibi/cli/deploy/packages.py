@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import read_input
 from ..output import write_err
 from ..package.failed_start import UNLESS_LAYER, UNVERIFIED, WARNING

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 
 __all__ = [
     "EMPTY",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 
 __all__ = ["AwsIdentity", "choose_identity", "describe_identity"]
 

@@ -16,7 +16,8 @@ from ...local.dev.asynchronous.private_files import FolderInUse
 from ...local.dev.dev_server import DevServer, open_dev_server
 from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import FOLDER_LIMIT, watch_sources
-from ..arguments import BadInput, raise_open_files_limit
+from ..arguments import raise_open_files_limit
+from ..bad_input import BadInput
 from ..until_signal import run_command
 from .aws_identity import describe_identity
 from .colours import Colour, Paint, is_coloured

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...local.settings import RESERVED_VARIABLES
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import read_text
 
 __all__ = ["parse_variables", "read_env_file"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 import trio
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..output import write_text
 
 __all__ = ["OUTPUT", "LinePrinter"]

@@ -12,12 +12,12 @@ from ...local.dev.dev_server import DevServerOptions
 from ...local.dev.http.route_table import RouteTable
 from ...local.settings import REGION
 from ..arguments import (
-    BadInput,
     check_platform,
     find_current_folder,
     parse_integer,
     parse_seconds,
 )
+from ..bad_input import BadInput
 from ..project_reader import read_project
 from ..project_settings import ProjectSettings, as_stack_name
 from .aws_identity import AwsIdentity, choose_identity

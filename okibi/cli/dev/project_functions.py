@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, RouteKind, Schedule
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..function_settings import function_settings
 from ..project_settings import ProjectFunction, ProjectSettings, choose_functions
 from .left_out import LeftOut

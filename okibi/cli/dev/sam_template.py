@@ -13,7 +13,8 @@ import attrs
 
 from ...local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from ...local.settings import RESERVED_VARIABLES, FunctionSettings
-from ..arguments import BadInput, check_handler
+from ..bad_input import BadInput
+from ..project_settings import check_handler
 from .left_out import LeftOut
 from .template_code import find_code, has_module
 from .template_cors import read_cors

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import read_text
 
 __all__ = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from ...local.dev.dev_function import DevFunction, Route
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import read_text
 from .left_out import LeftOut
 from .sam_template import TemplateReader, build_functions

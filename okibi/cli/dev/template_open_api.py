@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from ...local.dev.dev_function import Cors
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import read_text
 from .sam_template import TemplateReader
 from .template_file import as_mapping, as_text, parse_document

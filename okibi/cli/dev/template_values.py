@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 
 from ...local.settings import ACCOUNT_ID, arn_of
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import MAX_TEXT
 from .template_file import FUNCTIONS, as_mapping, as_text
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from string import Template
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..output import write_text
 from ..project_settings import as_stack_name
 from ..until_signal import run_command

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from .binaries import Elf, read_elf
 from .targets import Target
 

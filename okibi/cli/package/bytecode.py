@@ -17,7 +17,7 @@ from typing import Literal
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from .resolve import find_uv
 from .targets import Target
 

@@ -10,10 +10,11 @@ from types import MappingProxyType
 import attrs
 import trio
 
-from ..arguments import BadInput, check_handler, find_current_folder
+from ..arguments import find_current_folder
+from ..bad_input import BadInput
 from ..output import write_err, write_text
 from ..project_reader import read_project
-from ..project_settings import ProjectFunction, ProjectSettings, choose_function
+from ..project_settings import ProjectFunction, ProjectSettings, check_handler, choose_function
 from ..until_signal import run_command
 from .archive import list_files, write_zip
 from .bundled_cpython import PROGRAM

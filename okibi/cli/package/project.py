@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..project_reader import read_pyproject
 from .start_files import MANIFEST
 

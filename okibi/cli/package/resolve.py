@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from .project import Requirements
 from .targets import Target
 

@@ -10,7 +10,7 @@ import attrs
 
 import okibi
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from . import contents
 from .archive import list_files
 from .binaries import has_elf_header, read_elf

@@ -24,7 +24,7 @@ import attrs
 
 from ...runtime.startup.attrs_cache import mark_salt
 from ...runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from .failed_start import FailedStart, find_missing
 from .limits import format_mb
 from .project import Project

@@ -2,7 +2,7 @@
 
 import attrs
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..pythons import ARCHITECTURES, PYTHONS
 
 __all__ = ["FORMATS", "Target", "parse_target"]

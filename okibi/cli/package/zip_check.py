@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..input_files import open_input
 from .layouts.layer import place_in_package
 from .refusals import Facts, check_binaries, check_bytecode, gather_facts, upload_note

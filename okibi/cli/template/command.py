@@ -7,7 +7,8 @@ import os
 import attrs
 import trio
 
-from ..arguments import BadInput, find_current_folder
+from ..arguments import find_current_folder
+from ..bad_input import BadInput
 from ..output import write_err, write_text
 from ..project_reader import read_project
 from ..project_settings import RuntimeSettings, choose_function

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ..arguments import BadInput
+from ..bad_input import BadInput
 from ..project_settings import AuthorizerSettings, ProjectFunction
 from .intrinsics import STACK, Resource, Resources, arn, ref, sub
 from .lambda_function import target_arn

@@ -12,7 +12,8 @@ import trio
 
 from ...runtime.errors.user_code import is_okibi_file
 from ...supervisors.snapshots import describe_load, describe_next_start
-from ..arguments import BadInput, parse_integer
+from ..arguments import parse_integer
+from ..bad_input import BadInput
 from ..output import write_err, write_text
 from ..until_signal import run_command
 from .drawing import draw

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.bench import options as module
 from okibi.cli.bench.options import QUICK, RawOptions, parse_options
 from okibi.cli.bench.prices import SHIPPED_PRICES

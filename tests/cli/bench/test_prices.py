@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.bench.prices import SHIPPED_PRICES, LambdaPrices, ServerPrice, read_prices, read_rate
 
 

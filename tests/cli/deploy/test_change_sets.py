@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
 from okibi.cli.aws import Aws
+from okibi.cli.bad_input import BadInput
 from okibi.cli.deploy.change_sets import ChangeSet, create_change_set, execute, remove
 from tests.support.answering_aws import answering_aws
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
 from okibi.cli.aws import Aws, AwsError
+from okibi.cli.bad_input import BadInput
 from okibi.cli.deploy.package_bucket import Bucket, find_bucket, upload
 from okibi.cli.deploy.stacks import MANAGED, PROJECT
 from tests.support.answering_aws import answering_aws

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.deploy.packages import (
     NOT_ANSWERED,
     NOT_LOADED,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.deploy.stacks import (
     MANAGED,
     PROJECT,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.aws_identity import choose_identity, describe_identity
 from okibi.local import FunctionSettings
 from okibi.local.environment import sandbox_environment

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.env_file import MALFORMED, parse_variables, read_env_file
 
 

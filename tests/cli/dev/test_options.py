@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.options import DevOptions, RawDevOptions, add_variables, parse_dev_options
 from okibi.local.dev.dev_function import Cors, FunctionUrl, Route, Schedule
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.project_functions import make_dev_function
 from okibi.cli.dev.template_file import parse_document
 from okibi.cli.dev.template_functions import from_template

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.template_file import parse_document, parse_template
 from okibi.cli.dev.template_values import (
     TemplateValues,

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package import bundled_cpython
 from okibi.cli.package.binaries import Elf, read_elf
 from okibi.cli.package.bundled_cpython import find_cpython, glibc_refusal

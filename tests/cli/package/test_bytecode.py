@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.bytecode import (
     MAGIC_NUMBERS,
     NotCompiled,

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.binaries import read_elf
 from okibi.cli.package.command import RawOptions, package, parse_options
 from okibi.cli.package.resolve import find_uv

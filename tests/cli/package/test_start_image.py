@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.project import PackageSettings, Project, Requirements
 from okibi.cli.package.recording import AttrsText, RecordedModule, Recording
 from okibi.cli.package.staging import Staged

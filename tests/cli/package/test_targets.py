@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.targets import Target, parse_target
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.archive import write_zip
 from okibi.cli.package.bytecode import MAGIC_NUMBERS
 from okibi.cli.package.layouts.layer import arrange_layer

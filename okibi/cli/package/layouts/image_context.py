@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ...arguments import BadInput
+from ...bad_input import BadInput
 from ..project import is_result
 from ..targets import Target
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.archive import list_files
 from okibi.cli.package.layouts.image import write_image
 from okibi.cli.package.layouts.layer import arrange_layer

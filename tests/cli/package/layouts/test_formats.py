@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.arguments import BadInput
+from okibi.cli.bad_input import BadInput
 from okibi.cli.package.command import RawOptions, parse_options
 from okibi.cli.package.start_files import bootstrap_script
 
