@@ -1,16 +1,32 @@
 """[tool.okibi] of a project as values: its functions, and what is around each.
 
-`project_reader` reads them. The keys have the names of SAM and CloudFormation where those have one.
+The keys have the names of SAM and CloudFormation where those have one. The annotations say which
+values a key may have, and `find_mistakes` which keys go together; `project_reader` reads them.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar, get_args
 
 import attrs
+from msgspec import Meta
 
 from ..local.dev.dev_function import RouteKind
+from ..local.limits import (
+    MAX_MANAGED_MEMORY,
+    MAX_MANAGED_TIMEOUT,
+    MAX_MEMORY,
+    MAX_TIMEOUT,
+    MIN_MEMORY,
+)
 from .bad_input import BadInput
+from .pythons import ARCHITECTURES
+from .pythons import PYTHONS as VERSIONS
+from .toml_settings import NO_KEY, integer, list_of, one_of, text
 
 __all__ = [
+    "PYTHONS",
+    "RUNTIMES",
     "AlarmSettings",
     "AliasSettings",
     "AuthorizerSettings",
@@ -33,7 +49,47 @@ __all__ = [
     "is_module_and_name",
 ]
 
-HANDLER_FORM = "must be module.name, as in app.handler"
+PYTHONS = tuple("{}.{}".format(*version) for version in VERSIONS)
+RUNTIMES = ("managed", "provided.al2023", "custom")
+HANDLER_FORM = "module.name, as in 'app.handler'"
+METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|ANY"
+# As CloudWatch Logs allows them.
+RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192),
+    *(2557, 2922, 3288, 3653),
+)
+# AWS CodeDeploy's configurations, as SAM names them.
+DEPLOYMENTS = (
+    "AllAtOnce",
+    *(f"Canary10Percent{minutes}Minutes" for minutes in (5, 10, 15, 30)),
+    *(f"Linear10PercentEvery{number}" for number in ("1Minute", "2Minutes", "3Minutes")),
+    "Linear10PercentEvery10Minutes",
+)
+# Managed Instances allow more, which `ProjectFunction.find_mistakes` knows.
+MEMORY = Meta(
+    ge=MIN_MEMORY,
+    le=MAX_MANAGED_MEMORY,
+    description=f"an integer from {MIN_MEMORY} to {MAX_MEMORY} (MB), or to {MAX_MANAGED_MEMORY}"
+    " with capacity_provider",
+)
+TIMEOUT = Meta(
+    ge=1,
+    le=MAX_MANAGED_TIMEOUT,
+    description=f"an integer from 1 to {MAX_TIMEOUT} (seconds), or to {MAX_MANAGED_TIMEOUT} with"
+    " capacity_provider",
+)
+
+KEY = Meta(description="the name of an attribute, or a table with name and type")
+
+Python = Annotated[str, one_of(PYTHONS)]
+Architecture = Annotated[str, one_of(ARCHITECTURES)]
+Arn = Annotated[str, text("an ARN", r"arn:[a-z-]+:.+")]
+Topic = Annotated[str, text("the ARN of an SNS topic", r"arn:[a-z-]+:.+")]
+Attribute = Annotated[str, text("the name of an attribute")]
+Count = Annotated[int, integer(0, 1_000_000)]
+Text = Annotated[str, text("a text")]
+Origin = Annotated[str, text("an origin", r"\*|https?://\S+")]
+RouteText = Annotated[str, text("a route", rf"({METHODS}) /\S*|\$default")]
 
 
 @attrs.frozen
@@ -47,8 +103,8 @@ class UrlSettings:
     """
 
     streaming: bool = False
-    auth: str = "aws_iam"
-    cors: Sequence[str] = ()
+    auth: Annotated[str, one_of(("aws_iam", "none"))] = "aws_iam"
+    cors: Annotated[Sequence[Origin], list_of("a list of origins, as in 'https://a.example'")] = ()
 
 
 @attrs.frozen
@@ -60,8 +116,14 @@ class AuthorizerSettings:
         audience: the audiences or client ids, of which a token needs one.
     """
 
-    issuer: str = ""
-    audience: Sequence[str] = ()
+    issuer: Annotated[str, text("an address, as in 'https://...'", r"https://\S+")] = ""
+    audience: Annotated[Sequence[Text], list_of("a list of audiences or client ids")] = ()
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield the keys that the table of a token's issuer lacks."""
+        for key, value in (("issuer", self.issuer), ("audience", self.audience)):
+            if not value:
+                yield f"{key}: missing; a token is checked by its issuer and its audience"
 
 
 @attrs.frozen
@@ -74,9 +136,23 @@ class ScheduleSettings:
         input: the event as JSON.
     """
 
-    expression: str
-    timezone: str = "UTC"
-    input: str = "{}"
+    TEXT_KEY: ClassVar = "expression"
+
+    expression: Annotated[
+        str,
+        text(
+            "an expression, as in 'rate(5 minutes)' or 'cron(0 3 * * ? *)'", r"(rate|cron|at)\(.+\)"
+        ),
+    ]
+    timezone: Annotated[str, text("a time zone, as in 'Europe/Berlin'")] = "UTC"
+    input: Annotated[str, text("an event as JSON")] = "{}"
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield that the input is not JSON."""
+        try:
+            json.loads(self.input)
+        except (ValueError, RecursionError):
+            yield f"input = {self.input!r}: must be an event as JSON"
 
 
 @attrs.frozen
@@ -91,19 +167,29 @@ class QueueSettings:
         fifo: messages of one group stay in order.
     """
 
-    batch_size: int = 10
-    batching_window: int = 0
-    max_receive_count: int = 5
-    maximum_concurrency: int = 0
+    batch_size: Annotated[int, integer(1, 10_000)] = 10
+    batching_window: Annotated[int, integer(0, 300, "seconds")] = 0
+    max_receive_count: Annotated[int, integer(1, 1000)] = 5
+    maximum_concurrency: Annotated[int, integer(2, 1000)] = 0
     fifo: bool = False
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield what Lambda refuses: a FIFO queue has no window, and large batches need one."""
+        if self.fifo and self.batching_window:
+            yield "batching_window: a FIFO queue has none; remove it"
+        if self.batch_size > 10 and (self.fifo or not self.batching_window):
+            why = "of a FIFO queue" if self.fifo else "more than 10 need a batching_window"
+            yield f"batch_size = {self.batch_size}: must be an integer from 1 to 10 ({why})"
 
 
 @attrs.frozen
 class KeySettings:
     """A key of a DynamoDB table: name, and type S, N or B."""
 
-    name: str
-    type: str = "S"
+    TEXT_KEY: ClassVar = "name"
+
+    name: Attribute
+    type: Annotated[str, one_of(("S", "N", "B"))] = "S"
 
 
 @attrs.frozen
@@ -116,9 +202,9 @@ class TableSettings:
         recovery: point-in-time recovery.
     """
 
-    partition_key: KeySettings
-    sort_key: KeySettings | None = None
-    ttl: str = ""
+    partition_key: Annotated[KeySettings, KEY]
+    sort_key: Annotated[KeySettings | None, KEY] = None
+    ttl: Attribute = ""
     recovery: bool = True
 
 
@@ -134,10 +220,22 @@ class VpcSettings:
             CACHE_HOST and CACHE_PORT.
     """
 
-    subnets: Sequence[str]
-    security_groups: Sequence[str] = ()
-    id: str = ""
+    subnets: Annotated[
+        Sequence[Annotated[str, text("an id", "subnet-.+")]],
+        list_of("a list of ids, as in ['subnet-1a2b']"),
+    ]
+    security_groups: Annotated[
+        Sequence[Annotated[str, text("an id", "sg-.+")]],
+        list_of("a list of ids, as in ['sg-1a2b']"),
+    ] = ()
+    id: Annotated[str, text("an id, as in 'vpc-1a2b'", "vpc-.+")] = ""
     cache: bool = False
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield that the template makes a security group, and lacks the VPC for it."""
+        if not self.id and (self.cache or not self.security_groups):
+            why = "cache" if self.cache else "a vpc without security_groups"
+            yield f"id: missing; {why} needs a new security group, and that needs the VPC's id"
 
 
 @attrs.frozen
@@ -152,11 +250,14 @@ class CapacityProviderSettings:
         max_vcpus: limit of all instances of the provider together.
     """
 
-    arn: str = ""
-    concurrency: int = 16
-    memory_gib_per_vcpu: int = 2
-    instance_types: Sequence[str] = ()
-    max_vcpus: int = 12
+    arn: Annotated[
+        str,
+        text("the ARN of a capacity provider", r"arn:[a-z-]+:lambda:.+:capacity-provider:.+"),
+    ] = ""
+    concurrency: Annotated[int, integer(1, 1600, "events at once")] = 16
+    memory_gib_per_vcpu: Annotated[int, one_of((2, 4, 8), "2, 4 or 8 (GiB)")] = 2
+    instance_types: Annotated[Sequence[Text], list_of("a list, as in ['m8g.xlarge']")] = ()
+    max_vcpus: Annotated[int, integer(2, 15_000)] = 12
 
 
 @attrs.frozen
@@ -168,8 +269,10 @@ class AliasSettings:
         deployment: how traffic moves to a new version, in SAM's names; `AllAtOnce`: at once.
     """
 
-    name: str = "live"
-    deployment: str = "AllAtOnce"
+    TEXT_KEY: ClassVar = "name"
+
+    name: Annotated[str, text("a name, as in 'live'", r"(?!\d+$)[a-zA-Z0-9_-]{1,128}")] = "live"
+    deployment: Annotated[str, one_of(DEPLOYMENTS)] = "AllAtOnce"
 
     @property
     def is_gradual(self) -> bool:
@@ -190,20 +293,23 @@ class AlarmSettings:
         dead_letters: messages in the dead-letter queue.
     """
 
-    topic: str = ""
-    email: str = ""
-    errors: int = 1
-    deadlines: int = 1
-    throttles: int = 1
-    dead_letters: int = 1
+    topic: Topic = ""
+    email: Annotated[str, text("an e-mail address", r"\S+@\S+")] = ""
+    errors: Count = 1
+    deadlines: Count = 1
+    throttles: Count = 1
+    dead_letters: Count = 1
 
 
 @attrs.frozen
 class PolicySettings:
     """A right of the function: IAM actions on resources."""
 
-    actions: Sequence[str]
-    resources: Sequence[str]
+    actions: Annotated[
+        Sequence[Annotated[str, text("an action", r"[a-z0-9-]+:\w+")]],
+        list_of("a list of IAM actions without a wildcard"),
+    ]
+    resources: Annotated[Sequence[Text], list_of("a list of ARNs")]
 
 
 @attrs.frozen
@@ -244,23 +350,31 @@ class ProjectFunction:
         in_project: whether [tool.okibi.functions] has a table of this name.
     """
 
-    name: str
-    handler: str
-    python: str = "3.13"
-    architecture: str = "x86_64"
+    name: str = attrs.field(metadata=NO_KEY)
+    handler: Annotated[str, text(HANDLER_FORM)]
+    python: Python = "3.13"
+    architecture: Architecture = "x86_64"
     runtime: RuntimeSettings = RuntimeSettings()
-    memory: int = 512
-    timeout: int = 10
+    memory: Annotated[int, MEMORY] = 512
+    timeout: Annotated[int, TIMEOUT] = 10
     environment: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    log_retention: int = 30
-    log_format: str = "text"
+    log_retention: Annotated[
+        int, one_of(RETENTION_DAYS, f"one of {', '.join(map(str, RETENTION_DAYS))} (days)")
+    ] = 30
+    log_format: Annotated[str, one_of(("text", "json"))] = "text"
     tracing: bool = False
-    layers: Sequence[str] = ()
+    layers: Annotated[Sequence[Arn], list_of("a list of ARNs of layer versions")] = ()
     policies: Sequence[PolicySettings] = ()
     url: UrlSettings | None = None
-    routes: Sequence[str] = ()
-    route_kind: RouteKind = "http-api"
-    authorizer: AuthorizerSettings | None = None
+    routes: Annotated[
+        Sequence[RouteText],
+        list_of("a list of routes, as in 'GET /visits/{name}' or '$default'"),
+    ] = ()
+    route_kind: Annotated[RouteKind, one_of(get_args(RouteKind))] = "http-api"
+    authorizer: Annotated[
+        AuthorizerSettings | None,
+        Meta(description="'aws_iam', or a table with the issuer and audience of tokens"),
+    ] = None
     schedule: ScheduleSettings | None = None
     queue: QueueSettings | None = None
     table: TableSettings | None = None
@@ -269,12 +383,50 @@ class ProjectFunction:
     snapstart: bool = False
     alias: AliasSettings | None = None
     alarms: AlarmSettings | None = None
-    in_project: bool = False
+    in_project: bool = attrs.field(default=False, metadata=NO_KEY)
 
     @property
     def package_argument(self) -> str:
         """The argument of `okibi package`: two functions may have the same handler."""
         return self.name if self.in_project else self.handler
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield the mistakes of the name and the handler, and of keys that do not go together."""
+        if self.name != as_stack_name(self.name):
+            yield "a function's name has at most 60 letters, digits and hyphens, a letter first"
+        try:
+            if self.handler and not is_module_and_name(check_handler(self.handler)):
+                yield f"handler = {self.handler!r}: must be {HANDLER_FORM}"
+        except BadInput as error:
+            yield str(error)
+        if self.capacity_provider:
+            yield from self._find_mistakes_of_capacity(self.capacity_provider)
+        else:
+            if self.memory > MAX_MEMORY:
+                yield f"memory = {self.memory}: must be {MEMORY.description}"
+            if self.timeout > MAX_TIMEOUT:
+                yield f"timeout = {self.timeout}: must be {TIMEOUT.description}"
+        if self.authorizer and not self.routes:
+            yield "authorizer: is for routes; url has auth = 'aws_iam'"
+        if self.snapstart and self.runtime.kind != "managed":
+            yield "snapstart: needs a managed Python or an image; remove runtime, or snapstart"
+        if self.snapstart and not self.runtime.image and self.python == "3.11":
+            yield "snapstart: needs Python 3.12 or newer"
+
+    def _find_mistakes_of_capacity(self, capacity: CapacityProviderSettings) -> Iterator[str]:
+        if not capacity.arn and not self.vpc:
+            yield "capacity_provider: needs vpc, with the subnets of its instances"
+        if self.memory < 2048:
+            yield "memory: Managed Instances need at least 2048 MB"
+        if self.memory < 1024 * capacity.memory_gib_per_vcpu:
+            yield (
+                "capacity_provider.memory_gib_per_vcpu: more than the function's memory; an"
+                " instance has at least one vCPU"
+            )
+        if self.log_format != "json":
+            yield "log_format: Managed Instances write JSON logs only; write 'json'"
+        if self.snapstart:
+            yield "snapstart: not with capacity_provider; remove one of them"
 
 
 @attrs.frozen
@@ -289,11 +441,11 @@ class ProjectSettings:
         functions: by name.
     """
 
-    name: str
-    python: str = "3.13"
-    architecture: str = "x86_64"
-    region: str = ""
-    bucket: str = ""
+    name: str = attrs.field(metadata=NO_KEY)
+    python: Python = "3.13"
+    architecture: Architecture = "x86_64"
+    region: Annotated[str, text("a region, as in 'eu-central-1'", r"[a-z]{2,}(-[a-z]+)+-\d")] = ""
+    bucket: Annotated[str, text("a bucket's name", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")] = ""
     functions: Mapping[str, ProjectFunction] = attrs.field(factory=dict[str, ProjectFunction])
 
 
@@ -318,7 +470,7 @@ def choose_function(project: ProjectSettings, asked: str | None) -> ProjectFunct
     if "." in asked:
         handler = check_handler(asked)
         if not is_module_and_name(handler):
-            raise BadInput(f"handler {asked!r}: {HANDLER_FORM}")
+            raise BadInput(f"handler {asked!r}: must be module.name, as in app.handler")
         return ProjectFunction(
             project.name, handler, python=project.python, architecture=project.architecture
         )

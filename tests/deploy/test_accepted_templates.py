@@ -17,8 +17,13 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
 from okibi.cli.deploy.package_bucket import build_bucket_template
-from okibi.cli.project_reader import RUNTIMES
-from okibi.cli.project_settings import AliasSettings, KeySettings, ProjectFunction, TableSettings
+from okibi.cli.project_settings import (
+    RUNTIMES,
+    AliasSettings,
+    KeySettings,
+    ProjectFunction,
+    TableSettings,
+)
 from okibi.cli.template.command import write_template
 from okibi.cli.template.sam import build_template
 from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make

@@ -18,8 +18,9 @@ from ..aws import (
 )
 from ..bad_input import BadInput
 from ..output import write_err, write_text
-from ..project_reader import PYTHONS, read_project
+from ..project_reader import read_project
 from ..project_settings import (
+    PYTHONS,
     ProjectFunction,
     ProjectSettings,
     as_stack_name,

@@ -2,15 +2,16 @@
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Literal
 
 import attrs
 
 from ..bad_input import BadInput
 from ..project_reader import read_pyproject
+from ..toml_settings import find_table, list_of, read_table, refuse_mistakes, text
 from .start_files import MANIFEST
 
 __all__ = [
@@ -53,9 +54,9 @@ class PackageSettings:
         wrapper: the wrapper of a layer that starts okibi, such as "/opt/otel-instrument".
     """
 
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    wrapper: str = ""
+    include: Annotated[Sequence[str], list_of("a list of patterns")] = ()
+    exclude: Annotated[Sequence[str], list_of("a list of patterns")] = ()
+    wrapper: Annotated[str, text("a path in the layer")] = ""
 
 
 @attrs.frozen
@@ -263,7 +264,7 @@ def _read_settings(folder: Path, requirements: Requirements) -> PackageSettings:
     return PackageSettings()
 
 
-def parse_settings(tables: dict[str, Any], file: str) -> PackageSettings:
+def parse_settings(tables: Mapping[str, object], file: str) -> PackageSettings:
     """Parse `[tool.okibi.package]`.
 
     Args:
@@ -271,26 +272,13 @@ def parse_settings(tables: dict[str, Any], file: str) -> PackageSettings:
         file: names the file in errors.
 
     Raises:
-        BadInput: an unknown key, or a value of another type.
+        BadInput: the table has mistakes: one line each.
     """
-    table = tables
-    for key in ("tool", "okibi", "package"):
-        below: object = table.get(key)
-        table = cast("dict[str, Any]", below) if isinstance(below, dict) else {}
-    known = attrs.fields_dict(PackageSettings)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            raise BadInput(f"{file}: {TABLE} has no key {key!r}; it has {', '.join(known)}")
-        expected = "a text" if key == "wrapper" else "a list of patterns"
-        fits = isinstance(value, str) if key == "wrapper" else _is_list_of_texts(value)
-        if not fits:
-            raise BadInput(f"{file}: {key} in {TABLE} must be {expected}, got {value!r}")
-        values[key] = value if isinstance(value, str) else tuple(cast("list[str]", value))
-    return PackageSettings(**values)
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(each, str) for each in cast("list[object]", value)
-    )
+    mistakes = list[str]()
+    tool = find_table("", tables, "tool", mistakes)
+    okibi = find_table("tool", tool, "okibi", mistakes)
+    package = find_table("tool.okibi", okibi, "package", mistakes)
+    settings = read_table(PackageSettings, "tool.okibi.package", package, mistakes)
+    refuse_mistakes(file, mistakes)
+    assert settings is not None, "each key has a default"
+    return settings

@@ -202,9 +202,9 @@ def test_settings_are_read_beside_the_requirements(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("table", "message"),
-    [({"exclud": []}, "has no key 'exclud'; it has include, exclude, wrapper"),
-     ({"exclude": "*.md"}, "exclude in [tool.okibi.package] must be a list of patterns"),
-     ({"wrapper": ["/opt/x"]}, "wrapper in [tool.okibi.package] must be a text")],
+    [({"exclud": []}, "[tool.okibi.package] unknown key 'exclud'; did you mean 'exclude'?"),
+     ({"exclude": ["*.md", 5]}, "[tool.okibi.package] exclude = [5]: must be a list of patterns"),
+     ({"wrapper": ["/opt/x"]}, "wrapper = ['/opt/x']: must be a path in the layer")],
 )  # fmt: skip
 def test_a_wrong_setting_is_named(table: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput) as refused:
