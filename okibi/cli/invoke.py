@@ -1,7 +1,6 @@
 """`okibi invoke`: serve a function of the current folder on a local Lambda and invoke it."""
 
 import os
-from functools import partial
 
 import attrs
 import msgspec
@@ -12,16 +11,13 @@ from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
 from .arguments import (
     check_open_files,
     check_platform,
-    parse_integer,
 )
 from .bad_input import BadInput
-from .event import read_event_or_sample
-from .invoked_settings import read_settings
+from .function_settings import read_settings
 from .output import write_err, write_out
 from .start_errors import ERROR, describe_start_error, find_hang, lines_before_error, read_error
-from .until_signal import run_command
 
-__all__ = ["InvokeOptions", "invoke", "parse_options"]
+__all__ = ["OUTPUT", "choose_settings", "invoke_all"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 HTTP = HTTP_INTEGRATION.decode()
@@ -32,119 +28,69 @@ MAX_HELD = 1 << 20
 OUTPUT = "the answers"
 
 
-@attrs.frozen
-class InvokeOptions:
-    """The parsed arguments of `okibi invoke`.
+def choose_settings(
+    handler: str, timeout: float | None = None, *, snap_start: bool = False
+) -> FunctionSettings:
+    """Choose the settings of the function to invoke.
+
+    Args:
+        handler: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions].
+        timeout: seconds; None: the function's own.
+        snap_start: whether to start from a snapshot, as with SnapStart.
+
+    Raises:
+        BadInput: an argument or pyproject.toml is wrong, or this system cannot serve functions.
+    """
+    check_platform()
+    check_open_files(FILES, "okibi invoke")
+    settings = read_settings(handler, timeout)
+    # On their own machine, users may see the state of their actors in crash reports.
+    reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
+    return attrs.evolve(
+        settings, environment={**reports, **settings.environment}, snap_start=snap_start
+    )
+
+
+async def invoke_all(settings: FunctionSettings, event: bytes, repeat: int) -> int:
+    """Invoke a function, and print its answers and its log.
 
     Args:
         settings: the settings of the function.
         event: the event as JSON.
         repeat: the number of invocations.
-    """
-
-    settings: FunctionSettings
-    event: bytes
-    repeat: int
-
-
-def invoke(
-    handler: str,
-    event: str | None,
-    *,
-    sample: str | None = None,
-    repeat: str = "1",
-    timeout: str | None = None,
-    snap_start: bool = False,
-) -> int:
-    """Invoke a function of the current folder.
-
-    Args:
-        handler: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions].
-        event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
-        sample: the name of a sample event in place of the event.
-        repeat: an integer >= 1.
-        timeout: seconds > 0; None: the function's own.
-        snap_start: whether to start from a snapshot, as with SnapStart.
 
     Returns:
-        The exit code: 0 if all answers are good, 1 after a function error, 2 for bad input, 130
-        after Ctrl-C.
-    """
-    return run_command(
-        OUTPUT,
-        lambda: partial(
-            _serve,
-            parse_options(
-                handler,
-                event,
-                sample=sample,
-                repeat=repeat,
-                timeout=timeout,
-                snap_start=snap_start,
-            ),
-        ),
-    )
-
-
-# -- arguments
-
-
-def parse_options(
-    handler: str,
-    event: str | None,
-    *,
-    sample: str | None = None,
-    repeat: str,
-    timeout: str | None,
-    snap_start: bool = False,
-) -> InvokeOptions:
-    """Parse the arguments of `okibi invoke`.
+        The exit code: 0 if all answers are good, 1 after a function error.
 
     Raises:
-        BadInput: an argument is wrong.
+        BadInput: the function does not start.
     """
-    check_platform()
-    times = parse_integer("--repeat", repeat, 1, example=10)
-    # On their own machine, users may see the state of their actors in crash reports.
-    reports = {CRASH_REPORTS: os.environ.get(CRASH_REPORTS) or "full"}
-    settings = read_settings(handler, timeout)
-    settings = attrs.evolve(
-        settings, environment={**reports, **settings.environment}, snap_start=snap_start
-    )
-    check_open_files(FILES, "okibi invoke")
-    return InvokeOptions(settings, read_event_or_sample(event, sample), times)
-
-
-# -- invocations
-
-
-async def _serve(options: InvokeOptions) -> int:
     log = _HeldLog()
     try:
-        async with open_local_lambda(
-            options.settings, output=log.write, kill_orphans=True
-        ) as function:
-            return await _invoke_all(options, function, log)
+        async with open_local_lambda(settings, output=log.write, kill_orphans=True) as function:
+            code = GOOD
+            for _ in range(repeat):
+                result = await _print_answer(function, event)
+                if not result.handed_out:
+                    raise BadInput(_describe_failed_start(settings, result, log))
+                if result.function_error is not None:
+                    code = FUNCTION_ERROR
+            await function.wait_for_report()
+            return code
     finally:
         log.show()
 
 
-async def _invoke_all(options: InvokeOptions, function: LocalLambda, log: "_HeldLog") -> int:
-    code = GOOD
-    for _ in range(options.repeat):
-        result = await _print_answer(function, options.event)
-        if not result.handed_out:
-            place = log.hang_place()
-            if result.status_code == 200:
-                log.show_before_error(read_error(result.payload).errorType)
-            else:
-                # A restore has failed. The answer has no cause; the log has it.
-                log.show()
-            raise BadInput(describe_start_error(options.settings, result, place))
-        if result.function_error is not None:
-            code = FUNCTION_ERROR
-    await function.wait_for_report()
-    return code
+def _describe_failed_start(
+    settings: FunctionSettings, result: InvokeResult, log: "_HeldLog"
+) -> str:
+    place = log.hang_place()
+    if result.status_code == 200:
+        log.show_before_error(read_error(result.payload).errorType)
+    else:
+        # A restore has failed. The answer has no cause; the log has it.
+        log.show()
+    return describe_start_error(settings, result, place)
 
 
 async def _print_answer(function: LocalLambda, event: bytes) -> InvokeResult:

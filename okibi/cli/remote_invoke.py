@@ -2,7 +2,7 @@
 
 import base64
 
-from .arguments import find_current_folder, parse_integer
+from .arguments import find_current_folder
 from .aws import Aws, AwsError, call_in_thread, connect
 from .event import read_event_or_sample
 from .output import write_err, write_out
@@ -21,7 +21,7 @@ def invoke_remote(
     event: str | None,
     *,
     sample: str | None = None,
-    repeat: str = "1",
+    repeat: int = 1,
     stack: str | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
@@ -32,7 +32,7 @@ def invoke_remote(
         name: of the function in pyproject.toml, its handler, or a function on Lambda.
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
         sample: the name of a sample event in place of the event.
-        repeat: an integer >= 1.
+        repeat: the number of invocations.
         stack: the function's stack; None for that of its name.
         region: None: as the AWS SDKs find it.
         endpoint_url: an emulator's address.
@@ -42,12 +42,11 @@ def invoke_remote(
     """
 
     def run() -> int:
-        times = parse_integer("--repeat", repeat, 1, example=10)
         project = read_project(find_current_folder())
         payload = read_event_or_sample(event, sample)
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)
-        return max(_invoke(aws, function, payload) for _ in range(times))
+        return max(_invoke(aws, function, payload) for _ in range(repeat))
 
     return run_command(OUTPUT, lambda: call_in_thread(run))
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from okibi.cli.bad_input import BadInput
+from okibi.cli.commands.invoke import invoke
 from okibi.cli.event import EventOptions, print_event, read_event, read_event_or_sample
-from okibi.cli.invoke import invoke
 from okibi.local.sample_events import SAMPLES, sample_event
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.bad_input import BadInput
-from okibi.cli.invoke import _to_one_line, invoke, parse_options
+from okibi.cli.commands.invoke import invoke
+from okibi.cli.event import read_event
+from okibi.cli.invoke import _to_one_line, choose_settings
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -129,7 +131,7 @@ def test_a_stream_is_printed_piece_by_piece() -> None:
 def test_answers_go_to_stdout_and_logs_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     Path("event.json").write_text('{"x": 1}')
 
-    code = invoke("app.echo", "event.json", repeat="2")
+    code = invoke("app.echo", "event.json", repeat=2)
 
     out, err = capfd.readouterr()
     assert code == 0
@@ -168,7 +170,7 @@ def test_a_function_error_gives_exit_code_1_and_a_traceback(
 def test_a_time_out_gives_exit_code_1(capfd: pytest.CaptureFixture[str]) -> None:
     Path("event.json").write_text('{"seconds": 60}')
 
-    assert invoke("app.sleep", "event.json", timeout="0.5") == 1
+    assert invoke("app.sleep", "event.json", timeout=0.5) == 1
 
     out, _ = capfd.readouterr()
     assert out.count("\n") == 1
@@ -181,11 +183,11 @@ def test_a_time_out_gives_exit_code_1(capfd: pytest.CaptureFixture[str]) -> None
 def test_the_event_may_come_from_an_open_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[1]")))
 
-    assert parse_options("app.echo", "-", repeat="1", timeout="3").event == b"[1]"
+    assert read_event("-") == b"[1]"
 
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(BadInput) as refused:
-        parse_options("app.echo", "-", repeat="1", timeout="3")
+        read_event("-")
     assert str(refused.value) == "stdin is closed; give JSON, or a JSON file, in place of -"
 
 
@@ -193,7 +195,7 @@ def test_the_event_may_come_from_an_open_stdin(monkeypatch: pytest.MonkeyPatch) 
     "event", ['{"name": "é"}', "[1]", '"text"', "[" + "1," * 3000 + "1]", ' {"n": 2}', "\n[1]\n"]
 )
 def test_the_event_may_be_json_on_the_command_line(event: str) -> None:
-    assert parse_options("app.echo", event, repeat="1", timeout="3").event == event.encode()
+    assert read_event(event) == event.encode()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_a_bad_event_is_reported_with_its_fault(event: str, sentence: str) -> No
     Path("nan.json").write_bytes(b"NaN")
 
     with pytest.raises(BadInput) as error:
-        parse_options("app.echo", event, repeat="1", timeout="3")
+        read_event(event)
 
     assert str(error.value).startswith(sentence)
 
@@ -229,15 +231,7 @@ def test_a_bad_event_is_reported_with_its_fault(event: str, sentence: str) -> No
 def test_unusual_json_is_passed_on_unchanged(event: bytes) -> None:
     Path("event.json").write_bytes(event)
 
-    assert parse_options("app.echo", "event.json", repeat="1", timeout="3").event == event
-
-
-@pytest.mark.parametrize("repeat", ["0", "-1", "1.5", "x", "nan", "inf", ""])
-def test_a_repeat_that_is_no_positive_integer_is_refused(repeat: str) -> None:
-    with pytest.raises(BadInput) as refused:
-        parse_options("app.echo", None, repeat=repeat, timeout="3")
-
-    assert str(refused.value) == (f"--repeat {repeat}: must be an integer >= 1, as in --repeat 10")
+    assert read_event("event.json") == event
 
 
 def test_a_function_of_the_project_has_the_settings_of_its_table(folder: Path) -> None:
@@ -246,19 +240,11 @@ def test_a_function_of_the_project_has_the_settings_of_its_table(folder: Path) -
         'handler = "app.echo"\ntimeout = 20\nmemory = 256\nenvironment = {LEVEL = "info"}\n'
     )
     for asked in ("visits", "app.echo"):
-        settings = parse_options(asked, None, repeat="1", timeout=None).settings
+        settings = choose_settings(asked)
         assert (settings.handler, settings.name) == ("app.echo", "visits")
         assert (settings.timeout, settings.memory) == (20, 256)
         assert settings.environment["LEVEL"] == "info"
-    assert parse_options("visits", None, repeat="1", timeout="3").settings.timeout == 3
-
-
-@pytest.mark.parametrize("timeout", ["0", "-1", "x", "nan", "inf", ""])
-def test_a_timeout_that_is_not_positive_seconds_is_refused(timeout: str) -> None:
-    with pytest.raises(BadInput) as refused:
-        parse_options("app.echo", None, repeat="1", timeout=timeout)
-
-    assert str(refused.value) == f"--timeout {timeout}: must be seconds > 0, as in --timeout 3"
+    assert choose_settings("visits", 3).timeout == 3
 
 
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
@@ -474,6 +460,4 @@ def test_crash_reports_are_full_unless_the_variable_is_set(
 ) -> None:
     monkeypatch.setenv("OKIBI_CRASH_REPORTS", value)
 
-    options = parse_options("app.echo", "{}", repeat="1", timeout="3")
-
-    assert options.settings.environment["OKIBI_CRASH_REPORTS"] == expected
+    assert choose_settings("app.echo").environment["OKIBI_CRASH_REPORTS"] == expected

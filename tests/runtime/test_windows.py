@@ -12,7 +12,7 @@ import pytest
 
 from okibi.cli.bad_input import BadInput
 from okibi.cli.bench.options import parse_options as order_of_bench
-from okibi.cli.invoke import parse_options as order_of_invoke
+from okibi.cli.invoke import choose_settings
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.settings import UNSUPPORTED_SYSTEM, read_settings
@@ -118,7 +118,7 @@ def test_commands_on_windows_fail_with_one_sentence() -> None:
 @pytest.mark.parametrize(
     "read",
     [
-        lambda: order_of_invoke("app.function", None, repeat="1", timeout="3"),
+        lambda: choose_settings("app.function"),
         lambda: order_of_bench("app.function", None, {}),
     ],
 )

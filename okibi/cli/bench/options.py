@@ -20,7 +20,7 @@ from ..arguments import (
 )
 from ..bad_input import BadInput
 from ..event import read_event
-from ..invoked_settings import read_settings
+from ..function_settings import read_settings
 from ..project_settings import check_handler
 from .measured_runtime import OFFICIAL_CLIENT
 from .prices import Prices, read_prices, read_rate
@@ -106,7 +106,7 @@ class RawOptions(TypedDict, total=False):
     rounds: str | None
     duration: str | None
     quick: bool
-    timeout: str | None
+    timeout: float | None
     concurrency: str
     peer: str | None
     peer_handler: str | None

@@ -1,14 +1,16 @@
 """The subcommands of `okibi`, declared for typer: one module each.
 
 A subcommand imports its implementation when it is called: `okibi invoke` does not import
-`okibi bench`. Numbers arrive as text. The subcommands parse them, because click reports a bad
-number in several lines.
+`okibi bench`. It returns its exit code. Options with rules have a parser that raises BadInput:
+typer reports a bad number in several lines.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from ..bad_input import BadInput
 from . import bench, check, deploy, dev, event, invoke, logs, new, package, template, tree
 
 __all__ = ["app"]
@@ -31,9 +33,27 @@ Environment variables of a function:
   OKIBI_PIPELINE            0: wait for the status of each response
   OKIBI_GRACEFUL_SHUTDOWN   0: register no extension, which SIGTERM needs"""
 
+
+class Commands(TyperGroup):
+    """Ends with the exit code of the subcommand; reports bad options in one line."""
+
+    def invoke(self, ctx: Any) -> None:
+        """Run the subcommand of a click context, whose class typer does not export."""
+        try:
+            code = super().invoke(ctx)
+        except BadInput as error:
+            from ..output import write_err
+            from ..until_signal import BAD_INPUT
+
+            write_err(f"okibi: {error}")
+            code = BAD_INPUT
+        raise typer.Exit(code or 0)
+
+
 # A fixed width: the same help on each terminal, in a file, and in the documentation.
 app = typer.Typer(
     name="okibi",
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,

@@ -1,5 +1,6 @@
 """The subcommand `okibi check` and its options."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ Imports = Annotated[
 ]
 
 
-def check(function: CheckedFunction = None, imports: Imports = False) -> None:
+def check(function: CheckedFunction = None, imports: Imports = False) -> int:
     """Load a function, and explain all its mistakes.
 
     The module is imported from the current folder in a process of its own, with the environment
@@ -40,6 +41,8 @@ def check(function: CheckedFunction = None, imports: Imports = False) -> None:
 
     Exit code: 0 if the function loads and has no mistake, 1 if it does not, 2 for bad input.
     """
-    from ..check.command import check
+    from ..check.check_functions import OUTPUT, check_functions
+    from ..function_settings import read_functions
+    from ..until_signal import run_command
 
-    raise typer.Exit(check(function, imports=imports))
+    return run_command(OUTPUT, lambda: partial(check_functions, read_functions(function), imports))

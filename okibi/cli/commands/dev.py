@@ -1,8 +1,15 @@
 """The subcommand `okibi dev` and its options."""
 
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+
+from ..arguments import check_platform, parse_integer, parse_seconds
 
 __all__ = ["EXAMPLES", "dev"]
 
@@ -23,7 +30,7 @@ ServedFunction = Annotated[
     ),
 ]
 Template = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--template",
         "-t",
@@ -36,7 +43,14 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("--parameter", metavar="NAME=VALUE", help="Of the template. Repeat for more."),
 ]
-Port = Annotated[str, typer.Option(metavar="N", help="Port of all calls; 0 picks a free one.")]
+Port = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        parser=lambda text: parse_integer("--port", text, 0, 65_535, example=9001),
+        help="Port of all calls; 0 picks a free one.",
+    ),
+]
 Host = Annotated[
     str, typer.Option(metavar="HOST", help="Address to listen on. Callers are not authenticated.")
 ]
@@ -49,22 +63,32 @@ AllowedHosts = Annotated[
     ),
 ]
 EnvFile = Annotated[
-    str | None,
+    Path | None,
     typer.Option(metavar="FILE", help="Environment variables of all functions, e.g. .env."),
 ]
 Concurrency = Annotated[
-    str, typer.Option(metavar="N", help="Sandboxes of each function at most; more events wait.")
+    int,
+    typer.Option(
+        metavar="N",
+        parser=lambda text: parse_integer("--concurrency", text, 1, 1000, example=8),
+        help="Sandboxes of each function at most; more events wait.",
+    ),
 ]
 ManagedInstances = Annotated[
-    str | None,
+    int | None,
     typer.Option(
-        metavar="N", help="Events at once in one sandbox, as on Lambda Managed Instances."
+        metavar="N",
+        parser=lambda text: parse_integer("--managed-instances", text, 1, 1600, example=16),
+        help="Events at once in one sandbox, as on Lambda Managed Instances.",
     ),
 ]
 TimeoutOfAll = Annotated[
-    str | None,
+    float | None,
     typer.Option(
-        "--timeout", metavar="S", help="Time-out of all functions in seconds. Default: their own."
+        "--timeout",
+        metavar="S",
+        parser=lambda text: parse_seconds("--timeout", text, example="3"),
+        help="Time-out of all functions in seconds. Default: their own.",
     ),
 ]
 Freeze = Annotated[
@@ -87,13 +111,14 @@ Attach = Annotated[
     typer.Option(metavar="NAME", help="Function whose runtime you start under a debugger."),
 ]
 Data = Annotated[
-    str | None,
+    Path | None,
     typer.Option(metavar="FOLDER", help="Keep asynchronous events there. Default: in memory."),
 ]
 RetryDelay = Annotated[
-    str,
+    float,
     typer.Option(
         metavar="S",
+        parser=lambda text: parse_seconds("--retry-delay", text, example="3", zero=True),
         help="Seconds before the first retry of an asynchronous event; Lambda's are 60.",
     ),
 ]
@@ -110,11 +135,11 @@ def dev(
     function: ServedFunction = None,
     template: Template = None,
     parameter: Parameters = None,
-    port: Port = "9000",
+    port: Port = 9000,
     host: Host = "127.0.0.1",
     allow_host: AllowedHosts = None,
     env_file: EnvFile = None,
-    concurrency: Concurrency = "10",
+    concurrency: Concurrency = 10,
     managed_instances: ManagedInstances = None,
     timeout: TimeoutOfAll = None,
     freeze: Freeze = True,
@@ -122,10 +147,10 @@ def dev(
     watch: Watch = None,
     attach: Attach = None,
     data: Data = None,
-    retry_delay: RetryDelay = "1",
+    retry_delay: RetryDelay = 1,
     aws: ShellIdentity = False,
     profile: Profile = None,
-) -> None:
+) -> int:
     """Serve functions on this machine, as Lambda would, until Ctrl-C.
 
     One port serves Lambda's API (boto3, AWS CLI), function URLs and routes. Saved files are
@@ -133,14 +158,31 @@ def dev(
 
     Exit code: 130 after Ctrl-C, 2 for bad input.
     """
-    from ..dev.command import dev
-    from ..dev.options import RawDevOptions
+    from ...local.dev.dev_server import DevServerOptions
+    from ..dev.aws_identity import choose_identity
+    from ..dev.env_file import read_env_file
+    from ..dev.options import DevOptions, change_functions, find_functions
+    from ..dev.serve import OUTPUT, serve
+    from ..until_signal import run_command
 
-    raw = RawDevOptions(
-        function=function, template=template, parameters=parameter or (), port=port, host=host,
-        allow_hosts=allow_host or (), env_file=env_file, concurrency=concurrency,
-        managed_instances=managed_instances, timeout=timeout, freeze=freeze, reload=reload,
-        watch=watch or (), attach=attach, data=data, retry_delay=retry_delay, aws=aws,
-        profile=profile,
-    )  # fmt: skip
-    raise typer.Exit(dev(raw))
+    def prepare(unpacked: Path) -> Callable[[], Awaitable[int]]:
+        check_platform()
+        identity = choose_identity(os.environ, aws=aws, profile=profile)
+        variables = {} if env_file is None else read_env_file(str(env_file))
+        source, functions, left_out = find_functions(function, template, parameter or (), unpacked)
+        functions = change_functions(
+            functions, identity, timeout=timeout, max_concurrency=managed_instances,
+            concurrency=concurrency, freeze=freeze, attach=attach,
+        )  # fmt: skip
+        server = DevServerOptions(
+            port=port, host=host, allowed_hosts=tuple(allow_host or ()), data=data,
+            retry_delay=retry_delay, temporary=unpacked,
+        )  # fmt: skip
+        options = DevOptions(
+            functions=functions, left_out=left_out, server=server, identity=identity,
+            reload=reload, watch=watch or (), env_file=env_file, variables=variables, source=source,
+        )  # fmt: skip
+        return partial(serve, options)
+
+    with TemporaryDirectory(prefix="okibi-dev-") as folder:
+        return run_command(OUTPUT, lambda: prepare(Path(folder)), second_signal_kills=True)

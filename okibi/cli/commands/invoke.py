@@ -1,9 +1,12 @@
 """The subcommand `okibi invoke` and its options."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from ..arguments import parse_integer
 from .event import complete_sample
 from .options import DeployedStack, EndpointUrl, Event, Handler, Region, Timeout
 
@@ -23,6 +26,16 @@ Remote = Annotated[
 ]
 
 
+Repeat = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        parser=lambda text: parse_integer("--repeat", text, 1, example=10),
+        help="Number of invocations, e.g. 10.",
+    ),
+]
+
+
 def invoke(
     handler: Handler,
     event: Event = None,
@@ -34,7 +47,7 @@ def invoke(
             autocompletion=complete_sample,
         ),
     ] = None,
-    repeat: Annotated[str, typer.Option(metavar="N", help="Number of invocations, e.g. 10.")] = "1",
+    repeat: Repeat = 1,
     timeout: Timeout = None,
     remote: Remote = False,
     stack: DeployedStack = None,
@@ -43,7 +56,7 @@ def invoke(
     snap_start: Annotated[
         bool, typer.Option("--snap-start", help="Start from a snapshot, as with SnapStart.")
     ] = False,
-) -> None:
+) -> int:
     """Invoke a function on a local Lambda, or with --remote on AWS.
 
     The module is found in the current folder. Answers go to stdout, one per line. Logs go to
@@ -55,7 +68,7 @@ def invoke(
     if remote:
         from ..remote_invoke import invoke_remote
 
-        code = invoke_remote(
+        return invoke_remote(
             handler,
             event,
             sample=sample,
@@ -64,10 +77,12 @@ def invoke(
             region=region,
             endpoint_url=endpoint_url,
         )
-        raise typer.Exit(code)
-    from ..invoke import invoke
+    from ..event import read_event_or_sample
+    from ..invoke import OUTPUT, choose_settings, invoke_all
+    from ..until_signal import run_command
 
-    code = invoke(
-        handler, event, sample=sample, repeat=repeat, timeout=timeout, snap_start=snap_start
-    )
-    raise typer.Exit(code)
+    def prepare() -> Callable[[], Awaitable[int]]:
+        settings = choose_settings(handler, timeout, snap_start=snap_start)
+        return partial(invoke_all, settings, read_event_or_sample(event, sample), repeat)
+
+    return run_command(OUTPUT, prepare)

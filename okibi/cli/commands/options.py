@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ..arguments import parse_seconds
+
 __all__ = [
     "DeployedFunction",
     "DeployedStack",
@@ -51,9 +53,10 @@ Event = Annotated[
     typer.Argument(metavar="EVENT", help="JSON, a JSON file, or - for stdin. Default: {}."),
 ]
 Timeout = Annotated[
-    str | None,
+    float | None,
     typer.Option(
         metavar="S",
+        parser=lambda text: parse_seconds("--timeout", text, example="3"),
         help="Time-out of each event in seconds, e.g. 0.5. Default: the function's, or 3.",
     ),
 ]

@@ -1,5 +1,8 @@
 """The subcommand `okibi package` and its options."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,7 +40,7 @@ Format = Annotated[
     str, typer.Option(metavar="FORMAT", help="What to build (see above), e.g. image.")
 ]
 PackageFile = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--output",
         "-o",
@@ -47,14 +50,14 @@ PackageFile = Annotated[
     ),
 ]
 Interpreter = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         metavar="PATH",
         help="CPython for --format bundled, e.g. /opt/python3.13/bin/python3.13.",
     ),
 ]
 CheckedZip = Annotated[
-    str | None,
+    Path | None,
     typer.Option(
         "--check", metavar="ZIP", help="Check a zip that exists instead, e.g. function.zip."
     ),
@@ -70,7 +73,7 @@ def package(
     output: PackageFile = None,
     record: Record = True,
     check: CheckedZip = None,
-) -> None:
+) -> int:
     """Build the package of the current folder's function for Lambda.
 
     The requirements come from uv.lock, pyproject.toml or requirements.txt. A table of sizes goes to
@@ -87,10 +90,15 @@ def package(
     Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
     can be built.
     """
-    from ..package.command import RawOptions, package
+    from ..package import build
+    from ..until_signal import run_command
 
-    raw = RawOptions(
-        python=python, architecture=arch, format=format, output=output, record=record, check=check,
-        interpreter=interpreter,
-    )  # fmt: skip
-    raise typer.Exit(package(handler, raw))
+    def prepare() -> Callable[[], Awaitable[int]]:
+        plan = build.plan_package(handler, python, arch, format, interpreter)
+        if check is not None:
+            return partial(build.check_package, check, plan.target)
+        build.check_format(plan)
+        destination = build.choose_output(plan.folder, output, plan.target)
+        return partial(build.build_package, plan, destination, record=record)
+
+    return run_command(build.OUTPUT, prepare)

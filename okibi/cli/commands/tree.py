@@ -1,9 +1,11 @@
 """The subcommand `okibi tree` and its options."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from ..arguments import parse_integer
 from .options import DeployedFunction
 
 __all__ = ["EXAMPLES", "tree"]
@@ -24,15 +26,22 @@ Live = Annotated[
         " messages that wait. Default: those of all its functions.",
     ),
 ]
-Port = Annotated[str, typer.Option(metavar="PORT", help="Port of okibi dev, for --live.")]
+Port = Annotated[
+    int,
+    typer.Option(
+        metavar="PORT",
+        parser=lambda text: parse_integer("--port", text, 1, 65_535, example=9000),
+        help="Port of okibi dev, for --live.",
+    ),
+]
 
 
 def tree(
     function: DeployedFunction = None,
     json: AsJson = False,
     live: Live = False,
-    port: Port = "9000",
-) -> None:
+    port: Port = 9000,
+) -> int:
     """Print the supervision tree of a function.
 
     The tree has your actors and okibi's. The module is imported from the current folder in a
@@ -40,10 +49,14 @@ def tree(
 
     Exit code: 0, 1 if the function does not load or a sandbox does not answer, 2 for bad input.
     """
+    from ..function_settings import read_function
+    from ..tree import live as running
+    from ..tree import static
+    from ..until_signal import run_command
+
     if live:
-        from ..tree.live import print_live
-
-        raise typer.Exit(print_live(function, port=port, json=json))
-    from ..tree.command import tree
-
-    raise typer.Exit(tree(function, json=json))
+        ask = partial(running.print_trees, function, port, json=json)
+        return run_command(running.OUTPUT, lambda: ask)
+    return run_command(
+        static.OUTPUT, lambda: partial(static.print_tree, read_function(function), json=json)
+    )

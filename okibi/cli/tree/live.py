@@ -1,7 +1,7 @@
 """`okibi tree --live`: the trees of the functions that a running `okibi dev` serves."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlencode
@@ -12,13 +12,11 @@ import trio
 
 from ...runtime.errors.user_code import is_okibi_file
 from ...supervisors.snapshots import describe_load, describe_next_start
-from ..arguments import parse_integer
 from ..bad_input import BadInput
 from ..output import write_err, write_text
-from ..until_signal import run_command
 from .drawing import draw
 
-__all__ = ["LiveNode", "LiveSandbox", "describe_live", "print_live"]
+__all__ = ["OUTPUT", "LiveNode", "LiveSandbox", "describe_live", "print_trees"]
 
 OUTPUT = "the trees"
 GOOD, NO_TREE = 0, 1
@@ -60,26 +58,20 @@ class LiveSandbox:
     error: str = ""
 
 
-def print_live(function: str | None, *, port: str, json: bool = False) -> int:
+async def print_trees(function: str | None, port: int, *, json: bool = False) -> int:
     """Print the trees of the functions that a running `okibi dev` serves.
 
     Args:
         function: its name there; None: all functions.
         port: of `okibi dev`.
-        json: JSON in place of text.
+        json: whether to print JSON in place of text.
 
     Returns:
-        The exit code: 0, 1 if a sandbox did not answer, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0, 1 if a sandbox did not answer.
+
+    Raises:
+        BadInput: `okibi dev` does not answer there, or does not serve the function.
     """
-
-    def parse() -> Callable[[], Awaitable[int]]:
-        number = parse_integer("--port", port, 1, 65_535, example=9000)
-        return partial(_print, function, number, json)
-
-    return run_command(OUTPUT, parse)
-
-
-async def _print(function: str | None, port: int, json: bool) -> int:
     body = await _fetch(function, port)
     sandboxes = _decode(body, port)
     if json:

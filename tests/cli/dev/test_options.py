@@ -1,12 +1,15 @@
 """The options of okibi dev: functions of a handler, of pyproject.toml, of a template."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.options import DevOptions, RawDevOptions, add_variables, parse_dev_options
-from okibi.local.dev.dev_function import Cors, FunctionUrl, Route, Schedule
+from okibi.cli.dev.aws_identity import AwsIdentity
+from okibi.cli.dev.options import DevOptions, add_variables, change_functions, find_functions
+from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from okibi.local.dev.dev_server import DevServerOptions
 
 PROJECT = """
 [tool.okibi.functions.visits]
@@ -39,12 +42,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def parse(**options: object) -> DevOptions:
-    return parse_dev_options(RawDevOptions(**options), Path("unpacked"))  # type: ignore[arg-type]
+NONE = AwsIdentity("none", {})
+
+
+def find(
+    asked: str | None = None, template: str | None = None, parameters: Sequence[str] = ()
+) -> list[DevFunction]:
+    path = None if template is None else Path(template)
+    return find_functions(asked, path, parameters, Path("unpacked"))[1]
 
 
 def test_a_handler_needs_no_project(folder: Path) -> None:
-    (served,) = parse(function="app.handler").functions
+    (served,) = find("app.handler")
 
     assert served.settings.handler == "app.handler"
     assert served.settings.task_root == folder
@@ -54,9 +63,9 @@ def test_a_handler_needs_no_project(folder: Path) -> None:
 def test_without_an_argument_all_functions_of_the_project_are_served(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PROJECT)
 
-    options = parse()
+    source, functions, left_out = find_functions(None, None, (), Path("unpacked"))
 
-    visits, many, restored = options.functions
+    visits, many, restored = functions
     assert (visits.settings.timeout, visits.settings.memory) == (20, 1024)
     assert visits.settings.environment == {"LEVEL": "info"}
     assert visits.routes == (
@@ -66,75 +75,72 @@ def test_without_an_argument_all_functions_of_the_project_are_served(folder: Pat
     assert visits.schedules == (Schedule("rate(5 minutes)", "Europe/Berlin", '{"a": 1}'),)
     assert many.settings.max_concurrency == 8
     assert restored.settings.snap_start
-    assert [each.resource for each in options.left_out] == ["visits.queue"]
+    assert [each.resource for each in left_out] == ["visits.queue"]
+    assert source == folder / "pyproject.toml"
 
 
 def test_one_function_of_the_project_is_served_by_its_name(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PROJECT)
 
-    assert [function.name for function in parse(function="many").functions] == ["many"]
+    assert [function.name for function in find("many")] == ["many"]
 
 
 def test_options_apply_to_every_function(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PROJECT.split("[tool.okibi.functions.restored]")[0])
 
-    options = parse(
-        port="0", timeout="0.5", concurrency="2", managed_instances="4", freeze=False, data="kept",
-        retry_delay="0", allow_hosts=["dev.test"], attach="many",
-    )  # fmt: skip
+    visits, many = change_functions(
+        find(), NONE, timeout=0.5, concurrency=2, max_concurrency=4, freeze=False, attach="many"
+    )
 
-    visits, many = options.functions
-    assert [each.settings.timeout for each in options.functions] == [0.5, 0.5]
-    assert [each.settings.max_concurrency for each in options.functions] == [4, 4]
+    assert (visits.settings.timeout, many.settings.timeout) == (0.5, 0.5)
+    assert (visits.settings.max_concurrency, many.settings.max_concurrency) == (4, 4)
     assert (visits.concurrency, visits.freeze) == (2, False)
     assert (visits.attach, many.attach) == (False, True)
-    server = options.server
-    assert (server.port, server.data, server.retry_delay) == (0, Path("kept"), 0.0)
-    assert server.allowed_hosts == ("dev.test",)
 
 
 def test_variables_of_the_env_file_win_and_are_not_in_a_repr(folder: Path) -> None:
     (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / ".env").write_text("LEVEL=hunter2\n")
+    variables = {"LEVEL": "hunter2"}
 
-    options = parse(env_file=".env")
+    served = add_variables(find(), variables)
 
-    served = add_variables(options.functions, options.variables)
     assert [each.settings.environment["LEVEL"] for each in served] == ["hunter2"] * 3
+    options = DevOptions(
+        functions=find(), left_out=(), server=DevServerOptions(), identity=NONE, reload=True,
+        watch=(), env_file=None, variables=variables, source=folder,
+    )  # fmt: skip
     assert "hunter2" not in repr(options)
 
 
-def test_crash_reports_show_values_unless_the_shell_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_crash_reports_show_values_unless_the_shell_says_otherwise() -> None:
     for value, shown in (("", "full"), ("types", "types")):
-        monkeypatch.setenv("OKIBI_CRASH_REPORTS", value)
-        (function,) = parse(function="app.visits").functions
+        shell = AwsIdentity("none", {"OKIBI_CRASH_REPORTS": value})
+        (function,) = change_functions(find("app.visits"), shell)
         inherited = function.settings.inherited
         assert inherited is not None
         assert inherited["OKIBI_CRASH_REPORTS"] == shown
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("asked", "template", "parameters", "reason"),
     [
-        ({}, "which function\\? name its handler, as in app.handler"),
-        ({"function": "visits"}, "no function 'visits': pyproject.toml has no"),
-        ({"function": "app.f", "port": "x"}, "--port x: must be an integer from 0 to 65535"),
-        ({"function": "app.f", "concurrency": "0"}, "--concurrency 0: must be an integer from 1"),
-        ({"function": "app.f", "timeout": "0"}, "--timeout 0: must be seconds > 0"),
-        ({"function": "app.f", "retry_delay": "-1"}, "--retry-delay -1: must be seconds >= 0"),
-        ({"function": "app.f", "managed_instances": "0"}, "--managed-instances 0: must be an"),
-        ({"function": "app.f", "attach": "x"}, "--attach x: no such function; served: "),
-        ({"function": "app.f", "parameters": ["A=1"]}, "--parameter: needs a template"),
-        ({"template": "t.yaml", "parameters": ["secret"]}, "--parameter secret: must be NAME="),
-        ({"template": "gone.yaml"}, "--template gone.yaml: cannot be read"),
-        ({"function": "app.f", "env_file": "gone"}, "--env-file gone: cannot be read"),
+        (None, None, [], "which function\\? name its handler, as in app.handler"),
+        ("visits", None, [], "no function 'visits': pyproject.toml has no"),
+        ("app.f", None, ["A=1"], "--parameter: needs a template"),
+        (None, "t.yaml", ["secret"], "--parameter secret: must be NAME="),
+        (None, "gone.yaml", [], "--template gone.yaml: cannot be read"),
     ],
 )
-def test_a_wrong_option_is_named(options: dict[str, object], reason: str) -> None:
+def test_functions_that_cannot_be_found_are_named(
+    asked: str | None, template: str | None, parameters: list[str], reason: str
+) -> None:
     with pytest.raises(BadInput, match=reason):
-        parse(**options)
+        find(asked, template, parameters)
+
+
+def test_only_a_served_function_can_be_attached() -> None:
+    with pytest.raises(BadInput, match="--attach x: no such function; served: "):
+        change_functions(find("app.f"), NONE, attach="x")
 
 
 TEMPLATE = """
@@ -154,21 +160,21 @@ def test_a_template_in_the_folder_is_found_as_sam_finds_it(
     (folder / name).write_text(TEMPLATE)
     (folder / "pyproject.toml").write_text("[project]\nname = 'shop'\n")
 
-    options = parse(function=asked, parameters=["Limit=9"])
+    source, functions, _ = find_functions(asked, None, ["Limit=9"], Path("unpacked"))
 
-    assert [each.settings.handler for each in options.functions] == ["app.visits"]
-    assert options.functions[0].settings.timeout == 9
-    assert options.source == Path(name)
+    assert [each.settings.handler for each in functions] == ["app.visits"]
+    assert functions[0].settings.timeout == 9
+    assert source == Path(name)
 
 
 def test_functions_of_pyproject_and_a_handler_win_over_a_template(folder: Path) -> None:
     (folder / "template.yaml").write_text(TEMPLATE)
 
-    assert parse(function="app.other").functions[0].settings.handler == "app.other"
+    assert find("app.other")[0].settings.handler == "app.other"
     (folder / "pyproject.toml").write_text(PROJECT)
-    assert [each.name for each in parse().functions] == ["visits", "many", "restored"]
-    for asked in ({"template": "template.yaml"}, {"parameters": ["Limit=9"]}):
-        assert [each.name for each in parse(**asked).functions] == ["Visits"]
+    assert [each.name for each in find()] == ["visits", "many", "restored"]
+    for asked in (find(template="template.yaml"), find(parameters=["Limit=9"])):
+        assert [each.name for each in asked] == ["Visits"]
 
 
 def test_the_same_route_twice_is_named_before_anything_starts(folder: Path) -> None:
@@ -181,7 +187,7 @@ def test_the_same_route_twice_is_named_before_anything_starts(folder: Path) -> N
     with pytest.raises(
         BadInput, match=r"route GET /\{orders\} of orders is the same as GET /\{visits\}"
     ):
-        parse()
+        change_functions(find(), NONE)
 
 
 def test_a_wrong_schedule_is_named_before_anything_starts(folder: Path) -> None:
@@ -190,4 +196,4 @@ def test_a_wrong_schedule_is_named_before_anything_starts(folder: Path) -> None:
     )
 
     with pytest.raises(BadInput, match=r"functions.visits\] cron\(0 3 "):
-        parse()
+        find()

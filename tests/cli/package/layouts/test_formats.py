@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.bad_input import BadInput
-from okibi.cli.package.command import RawOptions, parse_options
+from okibi.cli.commands.package import package
+from okibi.cli.package.build import check_format, choose_output, plan_package
 from okibi.cli.package.start_files import bootstrap_script
+from okibi.cli.package.targets import parse_target
 
 SHOW = """#!/bin/sh
 printf '{"arguments": "%s", "path": "%s", "libraries": "%s"}' "$*" "$PYTHONPATH" "$LD_LIBRARY_PATH"
@@ -25,21 +27,22 @@ NO_INTERPRETER = (
 
 
 @pytest.mark.parametrize(
-    ("handler", "raw", "sentence"),
-    [("app.handler", RawOptions("3.13", format="bundled"), NO_INTERPRETER),
-     ("app.handler", RawOptions(interpreter="/p"),
+    ("handler", "layout", "interpreter", "sentence"),
+    [("app.handler", "bundled", None, NO_INTERPRETER),
+     ("app.handler", "managed", Path("/p"),
       "--interpreter is for --format bundled, and this is managed; leave it out"),
-     (None, RawOptions(format="image"),
-      "--format image needs the handler for the image's CMD; add app.handler"),
-     ("app.handler", RawOptions(format="layer"), NO_FUNCTION.format("layer")),
-     ("app.handler", RawOptions(format="runtime"), NO_FUNCTION.format("runtime"))],
+     (None, "image", None, "--format image needs the handler for the image's CMD; add app.handler"),
+     ("app.handler", "layer", None, NO_FUNCTION.format("layer")),
+     ("app.handler", "runtime", None, NO_FUNCTION.format("runtime"))],
     ids=["no interpreter", "interpreter", "no handler", "layer", "runtime"],
 )  # fmt: skip
 def test_an_option_that_does_not_fit_the_format_is_refused(
-    handler: str | None, raw: RawOptions, sentence: str
+    handler: str | None, layout: str, interpreter: Path | None, sentence: str
 ) -> None:
+    plan = plan_package(handler, "3.13", None, layout, interpreter)
+
     with pytest.raises(BadInput) as refused:
-        parse_options(handler, raw)
+        check_format(plan)
 
     assert str(refused.value) == sentence
 
@@ -50,21 +53,18 @@ def test_an_option_that_does_not_fit_the_format_is_refused(
      ("image", "image"), ("runtime", "okibi-runtime")],
 )  # fmt: skip
 def test_each_format_has_its_output(layout: str, output: str, tmp_path: Path) -> None:
-    handler = None if layout in ("layer", "runtime") else "app.handler"
-    interpreter = f"{tmp_path}/python3.12" if layout == "bundled" else None
+    target = parse_target("3.13", "arm64", layout)
 
-    options = parse_options(handler, RawOptions(format=layout, interpreter=interpreter))
-
-    assert options.output.name == output
+    assert choose_output(tmp_path, None, target) == tmp_path / output
 
 
 def test_a_bundled_cpython_s_name_tells_the_version(tmp_path: Path) -> None:
     (tmp_path / "python3.12").touch()
     (tmp_path / "python3").symlink_to("python3.12")
 
-    raw = RawOptions(format="bundled", interpreter=f"{tmp_path}/python3")
+    plan = plan_package("app.handler", None, None, "bundled", tmp_path / "python3")
 
-    assert parse_options("app.handler", raw).target.python == (3, 12)
+    assert plan.target.python == (3, 12)
 
 
 def test_a_runtime_starts_the_exec_wrapper_of_its_function(tmp_path: Path) -> None:
@@ -115,7 +115,8 @@ def test_the_script_starts_okibi_from_its_place(
     assert told["libraries"] == (f"{lib}" if layout == "bundled" else "")
 
 
-def test_a_zip_with_a_cpython_is_checked_without_naming_the_cpython() -> None:
-    options = parse_options(None, RawOptions(format="bundled", check="function.zip"))
-
-    assert options.check == Path("function.zip")
+def test_a_zip_with_a_cpython_is_checked_without_naming_the_cpython(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert package(format="bundled", check=Path("gone.zip")) == 2
+    assert capsys.readouterr().err.startswith("okibi: gone.zip: cannot be read")

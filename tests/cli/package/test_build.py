@@ -15,12 +15,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from okibi.cli.bad_input import BadInput
+from okibi.cli.commands.package import package
 from okibi.cli.package.binaries import read_elf
-from okibi.cli.package.command import RawOptions, package, parse_options
+from okibi.cli.package.build import plan_package
 from okibi.cli.package.resolve import find_uv
 from okibi.cli.package.targets import parse_target
 from okibi.cli.package.zip_check import check_zip
@@ -496,7 +498,7 @@ def test_bytecode_and_the_image_count_with_what_lambda_limits(
     monkeypatch.setattr("okibi.cli.package.limits.UNZIPPED", sources + 1000)
     monkeypatch.chdir(built)
 
-    code = package("app.function", RawOptions(VERSION, MACHINE, output="larger.zip", record=False))
+    code = package("app.function", VERSION, MACHINE, output=Path("larger.zip"), record=False)
 
     assert code == 2
     assert "unzipped, and Lambda allows" in capsys.readouterr().err
@@ -555,17 +557,17 @@ def test_a_file_that_was_edited_in_uv_s_cache_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("handler", "options", "sentence"),
-    [("./app.handler", RawOptions(), "handler './app.handler' starts with no module"),
-     ("app.handler", RawOptions(output="no/such/folder.zip"), "there is no folder"),
-     ("app.handler", RawOptions(output="."), "is a folder; name a file"),
-     ("app.handler", RawOptions(python="2.7"), "--python 2.7: must be one of"),
-     ("app.handler", RawOptions(), "has no files; run okibi package in the function's folder"),
-     (None, RawOptions(check="x.zip"), "x.zip: cannot be read (No such file or directory)")],
+    [("./app.handler", {}, "handler './app.handler' starts with no module"),
+     ("app.handler", {"output": Path("no/such/folder.zip")}, "there is no folder"),
+     ("app.handler", {"output": Path(".")}, "is a folder; name a file"),
+     ("app.handler", {"python": "2.7"}, "--python 2.7: must be one of"),
+     ("app.handler", {}, "has no files; run okibi package in the function's folder"),
+     (None, {"check": Path("x.zip")}, "x.zip: cannot be read (No such file or directory)")],
     ids=["handler", "output", "folder", "python", "empty", "check"],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_sentence(
     handler: str | None,
-    options: RawOptions,
+    options: dict[str, Any],
     sentence: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -573,7 +575,7 @@ def test_a_wrong_argument_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    code = package(handler, options)
+    code = package(handler, **options)
 
     said = capsys.readouterr()
     assert (code, said.out) == (2, "")
@@ -581,6 +583,7 @@ def test_a_wrong_argument_is_one_sentence(
     assert len(said.err.splitlines()) == 1
 
 
+NO_OPTIONS = (None, None, "managed")
 SHOP = """
 [tool.okibi]
 python = "3.12"
@@ -594,20 +597,20 @@ CART = '[tool.okibi.functions.cart]\nhandler = "shop.cart"\npython = "3.14"\n'
 
 
 @pytest.mark.parametrize(
-    ("tables", "asked", "raw", "expected"),
-    [(SHOP, None, RawOptions(), ("shop.visits", "3.12", "arm64")),
-     (SHOP + CART, "cart", RawOptions(), ("shop.cart", "3.14", "x86_64")),
-     (SHOP + CART, "shop.visits", RawOptions(), ("shop.visits", "3.12", "arm64")),
-     (SHOP + CART, None, RawOptions(), ("", "3.12", "x86_64")),
-     (SHOP, "app.other", RawOptions(), ("app.other", "3.12", "x86_64")),
-     (SHOP, "visits", RawOptions("3.13", "x86_64"), ("shop.visits", "3.13", "x86_64")),
-     (SHOP, None, RawOptions(format="layer"), ("", "3.12", "arm64"))],
+    ("tables", "asked", "options", "expected"),
+    [(SHOP, None, NO_OPTIONS, ("shop.visits", "3.12", "arm64")),
+     (SHOP + CART, "cart", NO_OPTIONS, ("shop.cart", "3.14", "x86_64")),
+     (SHOP + CART, "shop.visits", NO_OPTIONS, ("shop.visits", "3.12", "arm64")),
+     (SHOP + CART, None, NO_OPTIONS, ("", "3.12", "x86_64")),
+     (SHOP, "app.other", NO_OPTIONS, ("app.other", "3.12", "x86_64")),
+     (SHOP, "visits", ("3.13", "x86_64", "managed"), ("shop.visits", "3.13", "x86_64")),
+     (SHOP, None, (None, None, "layer"), ("", "3.12", "arm64"))],
     ids=["only one", "name", "handler", "none of two", "without a table", "options", "layer"],
 )  # fmt: skip
 def test_a_function_s_table_says_what_the_options_do_not(
     tables: str,
     asked: str | None,
-    raw: RawOptions,
+    options: tuple[str | None, str | None, str],
     expected: tuple[str, str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -615,7 +618,7 @@ def test_a_function_s_table_says_what_the_options_do_not(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text(tables)
 
-    made = parse_options(asked, raw)
+    made = plan_package(asked, *options, None)
 
     target = made.target
     assert (made.handler, target.python_version, target.architecture) == expected
@@ -630,7 +633,7 @@ def test_an_unknown_function_is_refused_with_the_names(
     (tmp_path / "pyproject.toml").write_text(SHOP)
 
     with pytest.raises(BadInput, match=r"no function 'visit': pyproject\.toml has visits"):
-        parse_options("visit", RawOptions())
+        plan_package("visit", *NO_OPTIONS, None)
 
 
 def test_the_command_line_passes_its_options_on(tmp_path: Path) -> None:

@@ -1,49 +1,33 @@
-"""`okibi tree`: the supervision tree of a function as text or JSON."""
+"""`okibi tree`: print the supervision tree of a function that does not run."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import attrs
 import msgspec
 
 from ...local import FunctionSettings
-from ..arguments import check_platform, find_current_folder
-from ..function_settings import function_settings
 from ..output import write_err, write_text
 from ..probe.load_function import load_function
 from ..probe.static_tree import TreeNode
-from ..project_reader import read_project
-from ..project_settings import choose_function
 from ..start_errors import describe_load_error
-from ..until_signal import run_command
 from .drawing import draw
 
-__all__ = ["draw_tree", "tree"]
+__all__ = ["OUTPUT", "draw_tree", "print_tree"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 OUTPUT = "the tree"
 
 
-def tree(asked: str | None, *, json: bool = False) -> int:
+async def print_tree(settings: FunctionSettings, *, json: bool = False) -> int:
     """Print the supervision tree of a function.
 
     Args:
-        asked: `module.name`, or a name in [tool.okibi.functions]; None: the only one there.
-        json: JSON in place of text.
+        settings: of the function.
+        json: whether to print JSON in place of text.
 
     Returns:
-        The exit code: 0, 1 if the function does not load, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0, 1 if the function does not load.
     """
-    return run_command(OUTPUT, lambda: partial(_print_tree, _choose(asked), json))
-
-
-def _choose(asked: str | None) -> FunctionSettings:
-    check_platform()
-    folder = find_current_folder()
-    return function_settings(choose_function(read_project(folder), asked), folder)
-
-
-async def _print_tree(settings: FunctionSettings, json: bool) -> int:
     report, _ = await load_function(settings)
     if report.error is not None or report.tree is None:
         assert report.error is not None

@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from okibi.actors import Ref, Server
+from okibi.cli.commands.tree import tree
 from okibi.cli.probe.static_tree import TreeNode, find_nodes
-from okibi.cli.tree.command import draw_tree, tree
+from okibi.cli.tree.static import draw_tree
 from okibi.supervisors import (
     Child,
     PartitionSupervisorSpec,

@@ -15,7 +15,6 @@ from ..bad_input import BadInput
 from ..output import write_err, write_text
 from ..project_reader import read_project
 from ..project_settings import ProjectFunction, ProjectSettings, check_handler, choose_function
-from ..until_signal import run_command
 from .archive import list_files, write_zip
 from .bundled_cpython import PROGRAM
 from .layouts.image import write_image
@@ -33,7 +32,15 @@ from .start_image import add_start_image
 from .targets import Target, parse_target
 from .zip_check import check_zip
 
-__all__ = ["PackageOptions", "RawOptions", "package", "parse_options"]
+__all__ = [
+    "OUTPUT",
+    "PackagePlan",
+    "build_package",
+    "check_format",
+    "check_package",
+    "choose_output",
+    "plan_package",
+]
 
 GOOD, REFUSED = 0, 1
 OUTPUT = "the report"
@@ -46,60 +53,39 @@ BEGINNING = 16_384
 
 
 @attrs.frozen
-class RawOptions:
-    """The options of `okibi package` as typed."""
-
-    python: str | None = None
-    architecture: str | None = None
-    format: str = "managed"
-    output: str | None = None
-    record: bool = True
-    check: str | None = None
-    interpreter: str | None = None
-
-
-@attrs.frozen
-class PackageOptions:
-    """The parsed arguments of `okibi package`.
+class PackagePlan:
+    """What to package, and for which target.
 
     Args:
-        handler: `module.name`; "" if none was given.
         folder: the folder of the function.
+        handler: `module.name`; "" for a package without a handler.
         target: what the package runs on.
-        output: the file to write; the folder, for an image and a runtime.
-        record: whether to run the function's init twice, for the start image.
-        check: a zip to check; None to build one.
         cpython: the program of the CPython to bundle; None for all other formats.
         environment: the function's own environment variables, for the recorded start.
     """
 
-    handler: str
     folder: Path
+    handler: str
     target: Target
-    output: Path
-    record: bool
-    check: Path | None
     cpython: Path | None = None
     environment: Mapping[str, str] = MappingProxyType({})
 
 
-def package(asked: str | None, raw: RawOptions) -> int:
-    """Build the package of the current folder's function, or check a zip.
+def plan_package(
+    asked: str | None,
+    python: str | None,
+    architecture: str | None,
+    layout: str,
+    interpreter: Path | None,
+) -> PackagePlan:
+    """Plan a package of the current folder. The arguments win over [tool.okibi].
 
     Args:
         asked: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions]; None for the
             only function there, or for a package without a handler.
-        raw: the options as typed.
-
-    Returns:
-        The exit code: 0 if the package is good, 1 if a checked zip would not work, 2 if no package
-        can be built, 130 after Ctrl-C.
-    """
-    return run_command(OUTPUT, lambda: partial(_run, parse_options(asked, raw)))
-
-
-def parse_options(asked: str | None, raw: RawOptions) -> PackageOptions:
-    """Parse the arguments of `okibi package`. They win over [tool.okibi] of pyproject.toml.
+        python, architecture: of the target; None: as in pyproject.toml.
+        layout: the format of the package.
+        interpreter: the program of the CPython to bundle.
 
     Raises:
         BadInput: an argument, or pyproject.toml, is wrong.
@@ -108,31 +94,34 @@ def parse_options(asked: str | None, raw: RawOptions) -> PackageOptions:
     project = read_project(folder)
     function = find_function(project, asked)
     of_table = project if function is None else function
-    cpython = None if raw.interpreter is None else Path(raw.interpreter).absolute()
-    python = raw.python or python_in_name(cpython) or of_table.python
-    target = parse_target(python, raw.architecture or of_table.architecture, raw.format)
+    cpython = None if interpreter is None else interpreter.absolute()
+    target = parse_target(
+        python or python_in_name(cpython) or of_table.python,
+        architecture or of_table.architecture,
+        layout,
+    )
     if asked is None and target.format in WITHOUT_FUNCTION:
         function = None
-    handler = None if function is None else function.handler
-    if raw.check is None:
-        check_format(target, handler, cpython)
-    output = folder / (raw.output or DEFAULT_OUTPUTS.get(target.format, DEFAULT_OUTPUT))
-    if not output.parent.is_dir():
-        raise BadInput(f"--output {raw.output}: there is no folder {output.parent}; make it first")
+    if function is None:
+        return PackagePlan(folder, "", target, cpython)
+    handler = check_handler(function.handler)
+    return PackagePlan(folder, handler, target, cpython, make_environment(function))
+
+
+def choose_output(folder: Path, output: Path | None, target: Target) -> Path:
+    """Choose the file to write; the folder, for an image and a runtime.
+
+    Raises:
+        BadInput: nothing can be written there.
+    """
+    chosen = folder / (output or DEFAULT_OUTPUTS.get(target.format, DEFAULT_OUTPUT))
+    if not chosen.parent.is_dir():
+        raise BadInput(f"--output {output}: there is no folder {chosen.parent}; make it first")
     if target.format in FOLDERS:
-        check_context(output)
-    elif output.is_dir():
-        raise BadInput(f"--output {raw.output}: is a folder; name a file, as in -o function.zip")
-    return PackageOptions(
-        handler="" if handler is None else check_handler(handler),
-        folder=folder,
-        target=target,
-        output=output,
-        record=raw.record,
-        check=None if raw.check is None else Path(raw.check),
-        cpython=cpython,
-        environment={} if function is None else make_environment(function),
-    )
+        check_context(chosen)
+    elif chosen.is_dir():
+        raise BadInput(f"--output {output}: is a folder; name a file, as in -o function.zip")
+    return chosen
 
 
 def find_function(project: ProjectSettings, asked: str | None) -> ProjectFunction | None:
@@ -159,12 +148,13 @@ def make_environment(function: ProjectFunction) -> dict[str, str]:
     return {**variables, **function.environment}
 
 
-def check_format(target: Target, handler: str | None, cpython: Path | None) -> None:
+def check_format(plan: PackagePlan) -> None:
     """Check that handler and interpreter are given exactly where the format needs them.
 
     Raises:
         BadInput: one is missing, or of no use.
     """
+    target, handler, cpython = plan.target, plan.handler, plan.cpython
     name = target.format
     if name == "bundled" and cpython is None:
         raise BadInput(
@@ -173,9 +163,9 @@ def check_format(target: Target, handler: str | None, cpython: Path | None) -> N
         )
     if name != "bundled" and cpython is not None:
         raise BadInput(f"--interpreter is for --format bundled, and this is {name}; leave it out")
-    if name == "image" and handler is None:
+    if name == "image" and not handler:
         raise BadInput("--format image needs the handler for the image's CMD; add app.handler")
-    if name in WITHOUT_FUNCTION and handler is not None:
+    if name in WITHOUT_FUNCTION and handler:
         raise BadInput(
             f"--format {name} has no function in it, so leave out {handler}: functions name their"
             " handlers themselves"
@@ -188,13 +178,35 @@ def python_in_name(cpython: Path | None) -> str | None:
     return None if found is None else f"{found[1]}.{found[2]}"
 
 
-async def _run(options: PackageOptions) -> int:
+async def check_package(file: Path, target: Target) -> int:
+    """Check a zip, and print what would not work.
+
+    Returns:
+        The exit code: 0 if the zip would load, 1 if not.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
     # In a thread, so that a signal ends the command at once.
-    if options.check is not None:
-        work = partial(_check, options.check, options.target)
-        return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(_check, file, target, abandon_on_cancel=True)
+
+
+async def build_package(plan: PackagePlan, output: Path, *, record: bool) -> int:
+    """Build a package, and print its sizes.
+
+    Args:
+        plan: what to package.
+        output: the file or folder to write.
+        record: whether to run the function's init twice, for the start image.
+
+    Returns:
+        The exit code 0.
+
+    Raises:
+        BadInput: no package can be built.
+    """
     with tempfile.TemporaryDirectory(prefix="okibi-package-", ignore_cleanup_errors=True) as folder:
-        build = partial(_build, options, Path(folder))
+        build = partial(_build, plan, output, record, Path(folder))
         return await trio.to_thread.run_sync(build, abandon_on_cancel=True)
 
 
@@ -208,27 +220,27 @@ def _check(file: Path, target: Target) -> int:
     return REFUSED if wrong else GOOD
 
 
-def _build(options: PackageOptions, work: Path) -> int:
+def _build(plan: PackagePlan, output: Path, record: bool, work: Path) -> int:
     work = work.resolve()  # macOS has its temporary folder behind a link
-    target = options.target
-    project = find_project(options.folder, options.output)
+    target = plan.target
+    project = find_project(plan.folder, output)
     if target.format in WITHOUT_FUNCTION:
         project = attrs.evolve(project, files=())
     elif not project.files:
-        raise BadInput(f"{options.folder} has no files; run okibi package in the function's folder")
-    made = stage(project, options.handler, target, work, options.cpython)
+        raise BadInput(f"{plan.folder} has no files; run okibi package in the function's folder")
+    made = stage(project, plan.handler, target, work, plan.cpython)
     image = add_start_image(
-        made.staged, record=options.record, project=project, environment=options.environment
+        made.staged, record=record, project=project, environment=plan.environment
     )
     seal_image(made.staged.lib)
     unzipped = measure_files(made.staged.folder, list_files(made.staged.folder))
     if too_large := check_sizes(make_parts(made.owners, unzipped, {}), target):
         raise BadInput(too_large)
-    zipped, size = _write(made.staged, options.output, unzipped)
+    zipped, size = _write(made.staged, output, unzipped)
     parts = make_parts(made.owners, unzipped, zipped, image.import_times)
     write_text(render_table(parts), OUTPUT)
     notes = [
-        f"requirements: {_describe(project.requirements, options.folder)}",
+        f"requirements: {_describe(project.requirements, plan.folder)}",
         f"start image: {image.line}",
         describe_unset(image.unset),
         *made.notes,
@@ -240,7 +252,7 @@ def _build(options: PackageOptions, work: Path) -> int:
         if note:
             write_err(note)
     write_text(
-        f"{options.output.name}: {format_mb(size)}, for Python {target.python_version} on"
+        f"{output.name}: {format_mb(size)}, for Python {target.python_version} on"
         f" {target.architecture}\n",
         OUTPUT,
     )

@@ -1,23 +1,17 @@
 """`okibi check`: explain all mistakes of a function; show what its start imports."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from ...local import FunctionSettings
-from ..arguments import check_platform, find_current_folder
-from ..function_settings import function_settings
 from ..output import write_err, write_text
 from ..probe.load_function import load_function
 from ..probe.load_probe import USER_CODE_BEGINS
-from ..project_reader import read_project
-from ..project_settings import choose_functions
 from ..start_errors import ErrorResponse, describe_load_error, find_user_frames
-from ..until_signal import run_command
 from .import_times import PackageTime, median_times, parse_import_times, sum_by_package
 from .lazy_imports import LazyImport, find_lazy_imports
 
-__all__ = ["check"]
+__all__ = ["LEAST", "OUTPUT", "check_functions", "describe_imports"]
 
 GOOD, FUNCTION_ERROR = 0, 1
 OUTPUT = "the report"
@@ -27,30 +21,16 @@ LEAST = 1.0
 TITLES = ("package", "own ms", "total ms", "modules", "imported by")
 
 
-def check(asked: str | None, *, imports: bool = False) -> int:
-    """Check functions of the current folder.
+async def check_functions(functions: Sequence[FunctionSettings], imports: bool) -> int:
+    """Check functions, and print the report.
 
     Args:
-        asked: `module.name`, or a name in [tool.okibi.functions]; None: all functions there.
+        functions: their settings.
         imports: whether to show the times of the imports, and which could be lazy.
 
     Returns:
-        The exit code: 0 if each function loads and has no mistake, 1 if one does not, 2 for bad
-        input, 130 after Ctrl-C.
+        The exit code: 0 if each function loads and has no mistake, 1 if one does not.
     """
-    return run_command(OUTPUT, lambda: partial(_check_all, _choose(asked), imports))
-
-
-def _choose(asked: str | None) -> list[FunctionSettings]:
-    check_platform()
-    folder = find_current_folder()
-    return [
-        function_settings(function, folder)
-        for function in choose_functions(read_project(folder), asked)
-    ]
-
-
-async def _check_all(functions: Sequence[FunctionSettings], imports: bool) -> int:
     # One after the other, for the times of the imports.
     return max([await _check(settings, imports) for settings in functions])
 

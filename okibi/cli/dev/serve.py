@@ -4,9 +4,7 @@ import errno
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import attrs
 import trio
@@ -18,36 +16,25 @@ from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import FOLDER_LIMIT, watch_sources
 from ..arguments import raise_open_files_limit
 from ..bad_input import BadInput
-from ..until_signal import run_command
 from .aws_identity import describe_identity
 from .colours import Colour, Paint, is_coloured
 from .env_file import read_env_file
 from .event_lines import EventLines, Happening, describe_queued
 from .line_printer import OUTPUT, LinePrinter
-from .options import DevOptions, RawDevOptions, add_variables, parse_dev_options
+from .options import DevOptions, add_variables
 from .start_table import Serving, make_start_table
 
-__all__ = ["dev"]
+__all__ = ["OUTPUT", "serve"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def dev(raw: RawDevOptions) -> int:
-    """Serve functions until a signal.
+async def serve(options: DevOptions) -> int:
+    """Serve functions until cancelled. Then print the events that have not ended.
 
-    Returns:
-        The exit code: 2 for bad input, 130 after Ctrl-C.
+    Raises:
+        BadInput: the port is in use, or the events cannot be kept.
     """
-    with TemporaryDirectory(prefix="okibi-dev-") as unpacked:
-        return run_command(
-            OUTPUT,
-            lambda: partial(_serve, parse_dev_options(raw, Path(unpacked))),
-            second_signal_kills=True,
-        )
-
-
-async def _serve(options: DevOptions) -> int:
-    """Serve until cancelled. Then print the events that have not ended."""
     raise_open_files_limit()
     paint = Paint(is_coloured(sys.stdout))
     printer = LinePrinter()

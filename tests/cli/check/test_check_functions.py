@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.check.command import LEAST, check, describe_imports
+from okibi.cli.check.check_functions import LEAST, describe_imports
 from okibi.cli.check.import_times import parse_import_times, sum_by_package
 from okibi.cli.check.lazy_imports import find_lazy_imports
+from okibi.cli.commands.check import check
 from okibi.cli.probe.load_probe import USER_CODE_BEGINS
 
 APP = """
