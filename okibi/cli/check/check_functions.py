@@ -25,7 +25,7 @@ async def check_functions(functions: Sequence[FunctionSettings], imports: bool) 
     """Check functions, and print the report.
 
     Args:
-        functions: their settings.
+        functions: the settings of the functions.
         imports: whether to show the times of the imports, and which could be lazy.
 
     Returns:

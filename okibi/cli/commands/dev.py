@@ -161,8 +161,8 @@ def dev(
     from ...local.dev.dev_server import DevServerOptions
     from ..dev.aws_identity import choose_identity
     from ..dev.env_file import read_env_file
-    from ..dev.options import DevOptions, change_functions, find_functions
-    from ..dev.serve import OUTPUT, serve
+    from ..dev.serve import OUTPUT, DevOptions, serve
+    from ..dev.served_functions import change_functions, find_functions
     from ..until_signal import run_command
 
     def prepare(unpacked: Path) -> Callable[[], Awaitable[int]]:

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,22 +11,51 @@ import trio
 
 from ...local.dev.asynchronous.event_file import EventFileError
 from ...local.dev.asynchronous.private_files import FolderInUse
-from ...local.dev.dev_server import DevServer, open_dev_server
+from ...local.dev.dev_function import DevFunction
+from ...local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from ...local.dev.scheduler import Scheduler
 from ...local.dev.source_changes import FOLDER_LIMIT, watch_sources
 from ..arguments import raise_open_files_limit
 from ..bad_input import BadInput
-from .aws_identity import describe_identity
+from .aws_identity import AwsIdentity, describe_identity
 from .colours import Colour, Paint, is_coloured
 from .env_file import read_env_file
 from .event_lines import EventLines, Happening, describe_queued
+from .left_out import LeftOut
 from .line_printer import OUTPUT, LinePrinter
-from .options import DevOptions, add_variables
+from .served_functions import add_variables
 from .start_table import Serving, make_start_table
 
-__all__ = ["OUTPUT", "serve"]
+__all__ = ["OUTPUT", "DevOptions", "serve"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@attrs.frozen
+class DevOptions:
+    """The options of `okibi dev`.
+
+    Args:
+        functions: the functions, without the variables of --env-file.
+        left_out: features that `okibi dev` ignores.
+        server: how the functions are served.
+        identity: the AWS identity of the sandboxes.
+        reload: whether saved files are reloaded.
+        watch: patterns of files that are reloaded besides Python's.
+        env_file: the file of --env-file.
+        variables: the content of the file.
+        source: the file that describes the functions: pyproject.toml or the template.
+    """
+
+    functions: Sequence[DevFunction]
+    left_out: Sequence[LeftOut]
+    server: DevServerOptions
+    identity: AwsIdentity
+    reload: bool
+    watch: Sequence[str]
+    env_file: Path | None
+    variables: Mapping[str, str] = attrs.field(repr=False)
+    source: Path
 
 
 async def serve(options: DevOptions) -> int:

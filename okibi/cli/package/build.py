@@ -83,7 +83,7 @@ def plan_package(
     Args:
         asked: `module.name`, as in `_HANDLER`, or a name in [tool.okibi.functions]; None for the
             only function there, or for a package without a handler.
-        python, architecture: of the target; None: as in pyproject.toml.
+        python, architecture: the target; None: as in pyproject.toml.
         layout: the format of the package.
         interpreter: the program of the CPython to bundle.
 

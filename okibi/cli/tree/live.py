@@ -62,8 +62,8 @@ async def print_trees(function: str | None, port: int, *, json: bool = False) ->
     """Print the trees of the functions that a running `okibi dev` serves.
 
     Args:
-        function: its name there; None: all functions.
-        port: of `okibi dev`.
+        function: the name of the function there; None: all functions.
+        port: the port of `okibi dev`.
         json: whether to print JSON in place of text.
 
     Returns:

@@ -22,7 +22,7 @@ async def print_tree(settings: FunctionSettings, *, json: bool = False) -> int:
     """Print the supervision tree of a function.
 
     Args:
-        settings: of the function.
+        settings: the settings of the function.
         json: whether to print JSON in place of text.
 
     Returns:

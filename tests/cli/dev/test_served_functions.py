@@ -1,4 +1,4 @@
-"""The options of okibi dev: functions of a handler, of pyproject.toml, of a template."""
+"""The functions that okibi dev serves: functions of a handler, of pyproject.toml, of a template."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from okibi.cli.bad_input import BadInput
 from okibi.cli.dev.aws_identity import AwsIdentity
-from okibi.cli.dev.options import DevOptions, add_variables, change_functions, find_functions
+from okibi.cli.dev.serve import DevOptions
+from okibi.cli.dev.served_functions import add_variables, change_functions, find_functions
 from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from okibi.local.dev.dev_server import DevServerOptions
 

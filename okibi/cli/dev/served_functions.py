@@ -1,4 +1,4 @@
-"""The functions that `okibi dev` serves, with what its options change."""
+"""Find the functions that `okibi dev` serves, and change them as its options say."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ import attrs
 
 from ...actors.safe_repr import CRASH_REPORTS
 from ...local.dev.dev_function import DevFunction
-from ...local.dev.dev_server import DevServerOptions
 from ...local.dev.http.route_table import RouteTable
 from ...local.settings import REGION
 from ..arguments import find_current_folder
@@ -19,37 +18,10 @@ from .aws_identity import AwsIdentity
 from .left_out import LeftOut
 from .project_functions import from_project
 
-__all__ = ["DevOptions", "add_variables", "change_functions", "find_functions"]
+__all__ = ["add_variables", "change_functions", "find_functions"]
 
 TEMPLATES = ("template.yaml", "template.yml", "template.json")
 """The templates that SAM finds by itself."""
-
-
-@attrs.frozen
-class DevOptions:
-    """The options of `okibi dev`.
-
-    Args:
-        functions: without the variables of --env-file.
-        left_out: what is not done.
-        server: how they are served.
-        identity: of the sandboxes.
-        reload: whether saved files are reloaded.
-        watch: patterns of files that are reloaded besides Python's.
-        env_file: the file of --env-file.
-        variables: its content.
-        source: the file that describes the functions: pyproject.toml or the template.
-    """
-
-    functions: Sequence[DevFunction]
-    left_out: Sequence[LeftOut]
-    server: DevServerOptions
-    identity: AwsIdentity
-    reload: bool
-    watch: Sequence[str]
-    env_file: Path | None
-    variables: Mapping[str, str] = attrs.field(repr=False)
-    source: Path
 
 
 def add_variables(
@@ -70,11 +42,11 @@ def find_functions(
     Args:
         asked: a handler or a function's name; None for all functions.
         template: the file of --template.
-        parameters: of the template, each as NAME=VALUE.
+        parameters: parameters of the template, each as NAME=VALUE.
         unpacked: where folders are made for the inline code and the zips of a template.
 
     Returns:
-        The file that describes the functions, the functions, and what is not done for them.
+        The file that describes the functions, the functions, and the features that are ignored.
 
     Raises:
         BadInput: there is no such function, or pyproject.toml or the template is wrong.
@@ -117,7 +89,7 @@ def change_functions(
 
     Args:
         functions: the functions.
-        identity: of their sandboxes.
+        identity: the AWS identity of their sandboxes.
         timeout: seconds in place of their own.
         max_concurrency: events at once in one sandbox, in place of their own.
         concurrency: sandboxes of each function at most.
