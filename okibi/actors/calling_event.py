@@ -69,9 +69,13 @@ class CallingEvent:
 
     def end(self, reason: ExitReason = NORMAL) -> None:
         """End the event, and notify its monitors. The first reason counts."""
-        self._reason = self.reason or reason
-        watchers, self.watchers = self.watchers, None
+        # Without `self.reason`: each event of a Lambda ends here.
+        if self._reason is None:
+            process = self.process
+            self._reason = reason if process is None else process.reason or reason
+        watchers = self.watchers
         if watchers is not None:
+            self.watchers = None
             if self.process is not None:
                 self.process.unwatch(self)
             for notify in watchers.values():

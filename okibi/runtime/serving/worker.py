@@ -41,7 +41,6 @@ from ..telemetry.invocation_context import (
     Invocation,
     enter_invocation,
     restore_context,
-    set_last_invocation,
 )
 from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
@@ -235,7 +234,9 @@ class Worker(Actor):
         while (event := await receive()) is LOOK:
             pass
         _, delivery = event
-        set_last_invocation(delivery.request_id, delivery.headers)
+        # In a context of its own: `init` runs for the event, and the tasks that `init` starts must
+        # not inherit the event.
+        copy_context().run(enter_invocation, delivery.request_id, delivery.headers)
         return event
 
     async def _serve(self, instance: Instance, event: "Assigned | None") -> None:

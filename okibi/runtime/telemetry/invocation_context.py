@@ -44,9 +44,7 @@ class Invocation(CallingEvent):
     def __init__(
         self, request_id: str, headers: Mapping[bytes, bytes], process: Process | None
     ) -> None:
-        # As the base class, without a call: each event makes one.
-        self.process = process
-        self._reason = self.watchers = None
+        super().__init__(process)
         self.request_id = request_id
         self.headers = headers
 
@@ -57,6 +55,8 @@ class Invocation(CallingEvent):
 
 
 NO_INVOCATION = Invocation("", MappingProxyType({}), None)
+
+_new = object.__new__
 
 # Of the whole process. Module globals are the cheapest to set.
 _last: Invocation = NO_INVOCATION
@@ -78,23 +78,14 @@ def enter_invocation(
     Args:
         request_id, headers, process: as for Invocation.
     """
-    current = set_last_invocation(request_id, headers, process)
-    CALLING_EVENT.set(current)
-    return current
-
-
-def set_last_invocation(
-    request_id: str, headers: Mapping[bytes, bytes], process: Process | None = None
-) -> Invocation:
-    """Mark the process as working for this invocation, if it has one event at a time.
-
-    For code that runs for the event and must not inherit its context: an `init` that starts tasks.
-
-    Args:
-        request_id, headers, process: as for Invocation.
-    """
     global _last
-    _last = current = Invocation(request_id, headers, process)
+    # Without a call of `__init__`: each event makes one.
+    _last = current = _new(Invocation)
+    current.process = process
+    current._reason = current.watchers = None
+    current.request_id = request_id
+    current.headers = headers
+    CALLING_EVENT.set(current)
     if _one_at_a_time:
         # For each event: the function may have changed the variable.
         export_trace(headers.get(TRACE))
