@@ -103,7 +103,7 @@ BAD_CONTEXTS = [
     "%%",
     "e30",
     "é",
-    "e30=" * 900,
+    encoded('{"a":"%s"}' % ("x" * 2700)),
 ]
 
 REFUSED: list[tuple[str, dict[str, str], bytes, tuple[int, str]]] = [
@@ -340,6 +340,7 @@ async def test_a_stream_is_sent_piece_by_piece_with_its_end(error_type: str | No
     assert (response.status, response.content_type) == (200, CONTENT_TYPE)
     assert response.headers == {"X-Amz-Executed-Version": "$LATEST"}
     assert response.stream is not None
+    assert response.request_id == caller.function.started[0].request_id
     response.stream.end()
     await send_stream(response.stream, send)
     result = caller.function.started[0].result()
