@@ -1,14 +1,13 @@
 """An actor that would wait for itself is refused; a task beside its loop is not."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
-# ruff: noqa: PT012
 
 import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from okibi.actors import Actor, CallingSelf, MailboxFull, MailboxPolicy, Server, start, stop
+from okibi.actors import Actor, CallingSelf, MailboxPolicy, Server, start, stop
 
 
 @attrs.define(eq=False)
@@ -105,24 +104,3 @@ async def test_a_background_task_may_wait_for_a_full_mailbox(
     await (await start(nursery, Producer)).wait()
 
     assert got == [0, 1, 2, 3, 4]
-
-
-async def test_an_actor_may_cast_to_itself_below_its_capacity(nursery: trio.Nursery) -> None:
-    clerk = await start(nursery, Clerk)
-    await clerk.call(Clerk.cast_to_myself, 2)
-
-    assert await clerk.call(Clerk.add, 2) == [0, 1, 2]
-    await stop(clerk)
-
-
-async def test_a_cast_to_its_own_full_mailbox_is_refused() -> None:
-    with pytest.raises(BaseExceptionGroup) as caught:
-        async with trio.open_nursery() as nursery:
-            clerk = await start(nursery, Clerk, path="/me")
-            await clerk.cast(Clerk.cast_to_myself, 3)
-
-    [full] = caught.value.exceptions
-    assert isinstance(full, MailboxFull)
-    assert str(full) == (
-        "/me cannot take add(): its mailbox is full, and the actor would wait for itself"
-    )

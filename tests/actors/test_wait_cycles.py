@@ -163,35 +163,8 @@ async def test_a_wait_for_a_result_can_close_a_cycle(peers: None, nursery: trio.
     assert len(said) == 2
 
 
-async def test_a_chain_of_calls_without_a_cycle_returns(peers: None) -> None:
-    assert await name("a").call(Peer.ask, "b", "c") == "/c answers"
-
-
-async def test_all_actors_serve_on_after_a_refused_cycle(peers: None) -> None:
-    await name("a").call(Peer.ask, "b", "c", "a")
-
-    assert [await name(key).call(Peer.ask) for key in "abc"] == [
-        "/a answers",
-        "/b answers",
-        "/c answers",
-    ]
-    assert [name(key).process().waits.callees for key in "abc"] == [{}, {}, {}]
-
-
 async def test_a_task_beside_the_loop_closes_no_cycle(peers: None) -> None:
     assert await name("a").call(Peer.ask_beside, "b", "a") == "/a answers"
-
-
-async def test_a_reply_that_was_put_off_closes_no_cycle(peers: None, nursery: trio.Nursery) -> None:
-    said: list[str] = []
-
-    async def ask() -> None:
-        said.append(await name("a").call(Peer.ask_of, "b"))
-
-    nursery.start_soon(ask)
-    await wait_all_tasks_blocked()
-
-    assert said == ["/c answers"]
 
 
 async def test_a_waiting_actor_accepts_at_most_twice_its_capacity(peers: None) -> None:
@@ -299,24 +272,6 @@ async def test_a_cycle_that_multiplies_casts_is_refused_at_twice_the_capacity(
     assert max(relay.mailbox_statistics.peak for relay in relays) == 2
 
 
-async def test_a_cycle_of_calls_admits_no_other_cast(peers: None, nursery: trio.Nursery) -> None:
-    said: list[str] = []
-    event = trio.Event()
-
-    async def ask() -> None:
-        said.append(await name("a").call(Peer.ask_beside_a_flood, "c", "b", "a"))
-
-    nursery.start_soon(name("c").call, Peer.ask_after, event)
-    await wait_all_tasks_blocked()
-    nursery.start_soon(ask)
-    await wait_all_tasks_blocked()
-
-    assert name("c").process().mailbox.statistics()[:3] == (1, 0, 1)
-    event.set()
-    await wait_all_tasks_blocked()
-    assert said == ["/b calls /a calls /b: ask() would never return"]
-
-
 async def test_a_lane_beyond_its_capacity_admits_no_sender(nursery: trio.Nursery) -> None:
     """Otherwise each cycle would lengthen the lane of an actor under load."""
     mailbox = Mailbox(MailboxPolicy(1))
@@ -336,10 +291,6 @@ async def test_a_lane_beyond_its_capacity_admits_no_sender(nursery: trio.Nursery
 async def test_a_full_actor_that_waits_for_the_sender_accepts_its_cast(peers: None) -> None:
     assert await name("a").call(Peer.be_flooded_by, "b", 2) == "let in"
     assert name("a").process().mailbox.statistics().peak == 2
-
-
-async def test_an_admitted_cast_is_no_wait(peers: None) -> None:
-    assert await name("c").call(Peer.flood, "a") == "let in"
 
 
 # -- long cycles

@@ -6,7 +6,6 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
-    ActorExited,
     CallCycle,
     CallingSelf,
     Exit,
@@ -126,21 +125,6 @@ async def test_an_actor_that_waits_for_its_own_end_is_refused(
     assert trio.current_time() == 0
 
 
-class Cut(Tired):
-    when_stopped = WhenStopped.CUT
-
-
-async def test_an_actor_that_does_not_drain_may_stop_itself(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    cut = await start(nursery, Cut)
-
-    with pytest.raises(ActorExited):
-        await cut.call(Cut.end)
-
-    assert (await cut.wait()).kind == "shutdown"
-
-
 async def test_a_task_beside_the_loop_may_wait_for_its_actor_to_drain(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -196,65 +180,6 @@ async def test_a_sent_call_is_refused_when_its_callee_waits_for_the_caller(
     assert await said.result() == words
     assert await ended.result() == "shutdown"
     assert trio.current_time() == 1
-    nursery.cancel_scope.cancel()
-
-
-async def test_each_of_two_calls_to_the_waiting_actor_is_refused(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    said: list[str] = []
-
-    class Twice(Drains):
-        async def pass_on(self, other: Ref[Clerk], third: Ref[Clerk]) -> str:
-            async def ask() -> None:
-                said.append(await other.call(Clerk.ask, third))
-
-            async with trio.open_nursery() as both:
-                both.start_soon(ask)
-                both.start_soon(ask)
-            return ""
-
-    a, c = [await start(nursery, Drains, path=path, grace=60) for path in "ac"]
-    b = await start(nursery, Twice, path="b", grace=60)
-    ended = await a.request(Clerk.end, b)
-    await wait_all_tasks_blocked()
-    await b.cast(Clerk.pass_on, c, a)
-
-    assert (await ended.result(), trio.current_time()) == ("shutdown", 1)
-    assert said == ["c calls a calls b calls c: answer() would never return"] * 2
-    nursery.cancel_scope.cancel()
-
-
-async def test_a_sent_call_of_a_killed_caller_is_not_refused(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    a, c = [await start(nursery, Drains, path=path) for path in "ac"]
-    b = await start(nursery, Clerk, path="b")
-    ended = await a.request(Clerk.end, b)
-    await wait_all_tasks_blocked()
-    asked = await b.request(Clerk.pass_on, c, a)
-
-    assert await ended.result() == "shutdown"
-    with pytest.raises(ActorExited):
-        await asked.result()
-    assert await c.call(Clerk.ask, a) == "answer"
-    nursery.cancel_scope.cancel()
-
-
-async def test_two_actors_that_wait_for_each_others_end_have_their_grace(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    class Waits(Drains):
-        async def ask(self, other: Ref[Clerk]) -> str:
-            return str(await other.wait())
-
-    a = await start(nursery, Drains, path="a")
-    b = await start(nursery, Waits, path="b", grace=3)
-    ended = await a.request(Clerk.end, b)
-    await wait_all_tasks_blocked()
-    await b.cast(Clerk.ask, a)
-
-    assert (await ended.result(), trio.current_time()) == ("killed", 4)
     nursery.cancel_scope.cancel()
 
 

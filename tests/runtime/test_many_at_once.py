@@ -186,44 +186,6 @@ async def test_stop_iteration_and_system_exit_fail_only_their_event() -> None:
         assert sandbox.function.starts == 1
 
 
-async def test_an_event_past_its_deadline_does_not_affect_others() -> None:
-    async with many("many.on_loop") as sandbox:
-        # This event waits for more events than arrive.
-        async with trio.open_nursery() as nursery:
-            late: list[Any] = []
-
-            async def wait_in_vain() -> None:
-                late.extend(await sandbox.at_once(1, timeout=1.0, of=100))
-
-            nursery.start_soon(wait_in_vain)
-            await trio.sleep(0.3)
-            answers = await sandbox.at_once(LANES - 1, of=2)
-
-        assert [answer["n"] for answer in answers] == list(range(LANES - 1))
-        assert late[0]["errorType"] == "Runtime.DeadlineExceeded"
-        assert sandbox.function.starts == 1
-
-
-async def test_an_event_on_a_blocked_asyncio_loop_times_out() -> None:
-    async with many("loops.here") as sandbox:
-        [answer] = await sandbox.at_once(1, timeout=1.0, do="block")
-
-        assert answer["errorType"] == "Runtime.DeadlineExceeded"
-
-
-@pytest.mark.slow
-async def test_many_handlers_computing_past_their_deadline_do_not_exit() -> None:
-    # Eight turns of 5 ms. With more threads on a shared core, the loop would wait so long for its
-    # turn that the watchdog takes it for blocked.
-    async with many("many.computes") as sandbox:
-        answers = await sandbox.at_once(LANES, timeout=1.0, seconds=0.3)
-        await sandbox.at_once(1)
-
-        late = {"Runtime.DeadlineExceeded", "Sandbox.Timedout", None}
-        assert {answer.get("errorType") for answer in answers} <= late
-        assert sandbox.function.starts == 1
-
-
 @pytest.mark.parametrize(
     ("byte", "lost"),
     [

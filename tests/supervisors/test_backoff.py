@@ -32,39 +32,6 @@ def stage() -> Stage:
     return Stage()
 
 
-async def test_restarts_do_not_wait_without_backoff(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    stage.refused = {"a2", "a3"}
-    top = await supervise(nursery, stage.tree("a"))
-
-    await leave("a")
-
-    assert alive("a") is not None
-    assert trio.current_time() == 0.0
-    await stop(top)
-
-
-async def test_each_restart_waits_longer_up_to_the_maximum(
-    stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    begun: list[float] = []
-
-    async def init() -> None:
-        begun.append(trio.current_time())
-
-    stage.refused = {"a2", "a3", "a4"}
-    spec = SupervisorSpec([stage.child("a", init=init)], intensity=10, backoff=BACKOFF)
-    top = await supervise(nursery, spec)
-
-    await leave("a")
-    await trio.sleep(20)
-
-    assert begun == pytest.approx([0, 1, 3, 7, 11])
-    assert alive("a") is not None
-    await stop(top)
-
-
 async def test_the_delay_resets_after_a_child_has_run_for_a_period(
     stage: Stage, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -4,14 +4,13 @@ A docstring names the matching case of OTP's supervisor_SUITE or of Elixir's tes
 """
 
 import gc
-from typing import Any, assert_type
+from typing import Any
 
-import attrs
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from okibi.actors import Name, Ref, Server, stop
+from okibi.actors import stop
 from okibi.supervisors import (
     Backoff,
     Child,
@@ -22,12 +21,11 @@ from okibi.supervisors import (
     SpecError,
     SupervisorSpec,
     TaskSupervisorSpec,
-    append_arguments,
     snapshot,
     supervise,
 )
 from tests.garbage import no_collector
-from tests.support.child_stage import Boom, Stage, alive, leave
+from tests.support.child_stage import Stage, alive, leave
 from tests.support.dynamic_supervisor import (
     Idle,
     count_children,
@@ -79,19 +77,6 @@ def test_the_error_of_a_wrong_field_names_the_field(fields: dict[str, Any], fiel
 # -- start_child
 
 
-async def test_start_child_returns_the_ref() -> None:
-    """with different returns: {ok, pid}"""
-    async with run_pool() as pool:
-        ref = await pool.call(DynamicSupervisor.start_child, Child(Idle))
-        sub = await pool.call(DynamicSupervisor.start_child, Child(DynamicSupervisorSpec()))
-
-        assert_type(ref, Ref[Idle] | None)
-        assert_type(sub, Ref[DynamicSupervisor] | None)
-        assert ref is not None
-        assert ref.alive
-        assert await count_children(pool) == (2, 2, 1, 1)
-
-
 async def test_a_class_instead_of_a_child_is_refused() -> None:
     """start_child with invalid spec"""
     async with run_pool() as pool:
@@ -124,37 +109,6 @@ async def test_starts_run_one_after_another(stage: Stage, autojump_clock: MockCl
 
 
 # -- extra arguments
-
-
-@attrs.define(eq=False)
-class EchoesArguments(Server):
-    arguments: tuple[object, ...]
-
-    async def leave(self) -> None:
-        raise Boom
-
-    async def get_arguments(self) -> tuple[object, ...]:
-        return self.arguments
-
-
-async def test_extra_arguments_come_first_on_start_and_restart() -> None:
-    """extra_arguments at restart"""
-
-    def make(*args: object) -> EchoesArguments:
-        return EchoesArguments(args)
-
-    name = Name("given", EchoesArguments)
-    async with run_pool(extra_arguments=["one", 2]) as pool:
-        child = Child(append_arguments(make, "own"), name=name)
-        assert (await start_child(pool, child)).path == "/pool/given-1"
-        assert await name.call(EchoesArguments.get_arguments) == ("one", 2, "own")
-
-        await name.cast(EchoesArguments.leave)
-        await wait_all_tasks_blocked()
-
-        assert await name.call(EchoesArguments.get_arguments) == ("one", 2, "own")
-        plain = await start_child(pool, Child(make))
-        assert await plain.call(EchoesArguments.get_arguments) == ("one", 2)
 
 
 async def test_a_supervisor_spec_is_refused_with_extra_arguments() -> None:

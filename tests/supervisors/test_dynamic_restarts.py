@@ -7,13 +7,10 @@ from functools import partial
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from okibi.actors import (
-    SHUTDOWN,
-    ActorExited,
     Name,
-    StartError,
     stop,
 )
 from okibi.actors.names import name_table
@@ -22,44 +19,19 @@ from okibi.supervisors import (
     Child,
     DynamicSupervisor,
     DynamicSupervisorSpec,
-    MaxChildren,
-    Restart,
-    SupervisorGaveUp,
     SupervisorSpec,
     stop_report,
     supervise,
 )
-from tests.conformance.cancellation import every_step
-from tests.support.child_stage import BOOM, Player, Stage, player
+from tests.support.child_stage import Stage
 from tests.support.dynamic_supervisor import Idle, run_pool, start_child
 
 POOL = Name("pool", DynamicSupervisor)
-THREE = partial(trio.sleep, 3)
 
 
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-# -- max_children
-
-
-async def test_start_child_is_refused_at_max_children() -> None:
-    """with max_children"""
-    async with run_pool(max_children=0) as pool:
-        with pytest.raises(MaxChildren) as refused:
-            await start_child(pool, Child(Idle))
-        assert str(refused.value) == (
-            "/pool: cannot start another child, max_children=0 is reached"
-        )
-
-    async with run_pool(max_children=1) as pool:
-        first = await start_child(pool, Child(Idle))
-        with pytest.raises(MaxChildren):
-            await start_child(pool, Child(Idle))
-        await pool.call(DynamicSupervisor.terminate_child, first)
-        await start_child(pool, Child(Idle))
 
 
 # -- the stop
@@ -124,55 +96,3 @@ async def test_stopping_many_children_does_not_block_the_loop() -> None:
 
     assert turns > 2
     assert not any(ref.alive for ref in refs)
-
-
-async def test_children_that_crash_during_the_stop_do_not_hang_it(
-    stage: Stage, autojump_clock: MockClock
-) -> None:
-    """supervisor_SUITE 21: sup_stop_race"""
-    async with run_pool() as pool:
-        for restart in Restart:
-            name = restart.value
-            await start_child(pool, stage.child(name, restart=restart))
-        await start_child(pool, stage.child("slow", cleanup=THREE))
-        for restart in Restart:
-            player(restart.value).cast_nowait(Player.leave, BOOM)
-        pool.stop()
-        assert await pool.wait() is SHUTDOWN
-
-    assert set(stage.starts.values()) == {1}
-
-
-@pytest.mark.parametrize("refused", [set[str](), {"b2"}, {"b2", "b3", "b4", "b5"}])
-def test_cancellation_at_every_step_leaves_no_child(
-    refused: set[str],
-) -> None:
-    """Cancel at each step of: starts, a crash, restarts, terminate_child, the stop."""
-    stages: list[Stage] = []
-
-    async def scenario() -> None:
-        stage = Stage(refused=set(refused))
-        stages.append(stage)
-        try:
-            async with trio.open_nursery() as nursery:
-                pool = await supervise(nursery, DynamicSupervisorSpec(intensity=3))
-                refs = [await start_child(pool, stage.child(name)) for name in "abc"]
-                player("b").cast_nowait(Player.leave, BOOM)
-                await wait_all_tasks_blocked()
-                await pool.call(DynamicSupervisor.terminate_child, refs[2])
-                await stop(pool)
-        except* (SupervisorGaveUp, StartError, ActorExited):
-            pass
-
-    async def check() -> None:
-        assert name_table() == {}
-        up = list[str]()
-        for line in stages[-1].log:
-            what, who, *_ = line.split()
-            if what == "start":
-                up.append(who)
-            elif what == "term":
-                up.remove(who)
-        assert up == [], stages[-1].log
-
-    assert every_step(scenario, check) > 30

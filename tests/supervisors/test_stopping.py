@@ -16,7 +16,6 @@ from okibi.actors import (
     ExitReason,
     Name,
     Server,
-    crashed,
     start,
     stop,
 )
@@ -31,7 +30,7 @@ from okibi.supervisors import (
     supervise,
 )
 from tests.garbage import no_collector
-from tests.support.child_stage import Boom, Stage, alive, leave, player, when_dead
+from tests.support.child_stage import Boom, Stage, leave, player
 
 TOP = Name("top", Supervisor)
 THREE = partial(trio.sleep, 3)
@@ -65,19 +64,6 @@ async def test_a_longer_grace_from_outside_does_not_extend_shutdown(
 
 
 # -- a stop during a start or a restart
-
-
-async def test_a_child_that_ends_while_the_tree_stops_is_not_restarted(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("ab"))
-    stage.said()
-    when_dead("a", top.stop)
-
-    await leave("a")
-
-    assert await top.wait() is SHUTDOWN
-    assert stage.said() == "term a crashed; term b shutdown"
 
 
 async def test_a_stop_during_a_one_for_all_restart_starts_no_more_children(
@@ -166,23 +152,6 @@ async def test_grace_begins_with_the_stop_request_while_giving_up(
 
     assert trio.current_time() - began == pytest.approx(2)
     assert name_table() == {}
-
-
-async def test_a_child_that_crashes_in_terminate_is_not_restarted(
-    stage: Stage, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def crash() -> None:
-        raise ValueError("at the end")
-
-    top = await supervise(nursery, SupervisorSpec([stage.child("a", cleanup=crash)]))
-    ref = alive("a")
-    assert ref is not None
-
-    await stop(top)
-
-    assert ref.reason is not None
-    assert ref.reason == crashed(ref.reason.error or ValueError())
-    assert stage.starts == {"a": 1}
 
 
 # -- requests to a supervisor that ends

@@ -59,45 +59,6 @@ def test_children_that_a_strategy_stops_and_starts(
 
 
 @pytest.mark.parametrize(
-    ("strategy", "stop", "start", "forget"),
-    [(ONE, "", "b", ""), (REST, "dc", "bd", "c"), (ALL, "dca", "bd", "ac")],
-)
-def test_temporary_siblings_are_stopped_and_dropped(
-    strategy: Strategy, stop: str, start: str, forget: str
-) -> None:
-    decision = decide_restart(strategy, family(TMP, P, TMP, P, down="b"), "b", ())
-
-    assert decision == Decision((), tuple(stop), tuple(forget), tuple(start))
-
-
-@pytest.mark.parametrize(("strategy", "start"), [(ONE, "b"), (REST, "bc"), (ALL, "abc")])
-def test_a_transient_sibling_that_was_down_is_started(strategy: Strategy, start: str) -> None:
-    decision = decide_restart(strategy, family(P, P, T, down="bc"), "b", ())
-
-    assert decision.start == tuple(start)
-    assert "c" not in decision.stop
-
-
-def test_a_sibling_that_waits_for_a_retry_is_started_but_not_stopped() -> None:
-    decision = decide_restart(ALL, family(P, P, P, down="a", retrying="b"), "a", ())
-
-    assert (decision.stop, decision.start) == (("c",), ("a", "b", "c"))
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-@pytest.mark.parametrize(("restart", "reason"), [(T, NORMAL), (TMP, CRASH)])
-def test_an_end_without_a_restart_affects_no_sibling_and_does_not_count(
-    strategy: Strategy, restart: Restart, reason: ExitReason
-) -> None:
-    spec = SupervisorSpec(strategy=strategy, intensity=0)
-
-    decision = decide_on_end(spec, family(restart, P, P, down="a"), "a", reason, (), 0.0)
-
-    assert (decision.stop, decision.start) == ((), ())
-    assert not decision.give_up
-
-
-@pytest.mark.parametrize(
     ("restarts", "now", "recent", "give_up"),
     [
         ((), 10.0, (10.0,), False),
@@ -115,13 +76,6 @@ def test_the_window_is_one_period_before_now_inclusive(
     spec = SupervisorSpec(intensity=2, period=5.0)
 
     assert count_restart(spec, restarts, now) == Decision(recent, give_up=give_up)
-
-
-def test_intensity_0_gives_up_at_the_first_crash() -> None:
-    decision = decide_on_end(SupervisorSpec(intensity=0), family(P, down="a"), "a", CRASH, (), 1.0)
-
-    assert decision.give_up
-    assert decision.start == ()
 
 
 # -- against a model

@@ -19,15 +19,12 @@ from okibi.actors.names import name_table
 from okibi.actors.start import spawn
 from okibi.supervisors import (
     Child,
-    Strategy,
     Supervisor,
     SupervisorGaveUp,
     SupervisorSpec,
     supervise,
 )
 from tests.support.child_stage import BOOM, Boom, Player, Stage, alive, leave, player, when_dead
-
-ONE, ALL, REST = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
 
 
 @pytest.fixture
@@ -101,47 +98,6 @@ async def test_a_spec_can_be_started_twice(stage: Stage, nursery: trio.Nursery) 
 
 
 # -- restarts
-
-
-async def test_a_restart_creates_the_next_incarnation(stage: Stage, nursery: trio.Nursery) -> None:
-    top = await supervise(nursery, stage.tree("a"), path="/top")
-
-    await leave("a")
-
-    ref = alive("a")
-    assert ref is not None
-    assert (ref.path, ref.incarnation) == ("/top/a", 2)
-    await stop(top)
-
-
-async def test_two_children_that_crash_together_both_restart(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("abc"))
-    stage.said()
-
-    for name in "ac":
-        player(name).cast_nowait(Player.leave, BOOM)
-    await wait_all_tasks_blocked()
-
-    assert sorted(stage.log) == ["start a", "start c", "term a crashed", "term c crashed"]
-    supervisor = top.process().actor
-    assert isinstance(supervisor, Supervisor)
-    assert len(supervisor.restarts) == 2
-    await stop(top)
-
-
-async def test_two_crashes_together_are_one_restart_under_one_for_all(
-    stage: Stage, nursery: trio.Nursery
-) -> None:
-    top = await supervise(nursery, stage.tree("abc", ALL, intensity=1))
-
-    for name in "ac":
-        player(name).cast_nowait(Player.leave, BOOM)
-    await wait_all_tasks_blocked()
-
-    assert stage.starts == {"a": 2, "b": 2, "c": 2}
-    await stop(top)
 
 
 async def test_a_failed_restart_is_logged_and_tried_again(

@@ -14,8 +14,6 @@ import attrs
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from okibi.runtime.codec.json import (
     LARGE_EVENT,
@@ -334,23 +332,6 @@ def test_a_generator_is_a_stream_for_every_kind_of_handler(
 ) -> None:
     with pytest.raises(ResultIsStream):
         say(make())
-
-
-TEXTS = st.text(st.sampled_from('aé日😀\\"u0\x7f\x1f\n/ \u2028'), max_size=6) | st.text(max_size=4)
-RESULTS = st.recursive(
-    TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=8,
-)
-
-
-@given(st.lists(RESULTS.filter(lambda each: "Infinity" not in json.dumps(each)), min_size=1))
-def test_results_are_encoded_as_by_the_standard_library(
-    results: list[object],
-) -> None:
-    for result in results:
-        for say, escaped in ((encode_official_escaped, True), (encode_official_unescaped, False)):
-            assert say(result).body == json.dumps(result, ensure_ascii=escaped).encode()
 
 
 # -- which library decodes an untyped event

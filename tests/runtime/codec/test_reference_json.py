@@ -174,34 +174,6 @@ def test_any_json_like_result_has_the_official_client_s_bytes(result: object) ->
 
 # Characters of a long text.
 LONG = 1000
-LONG_TEXTS = st.text(min_size=1).map(lambda text: text * (LONG // len(text) + 1))
-
-
-@given(st.dictionaries(KEYS, st.one_of(LONG_TEXTS, SCALARS, st.lists(SCALARS)), max_size=6))
-def test_long_texts_have_the_official_client_s_bytes(result: dict[Any, Any]) -> None:
-    encode = pytest.importorskip(
-        "awslambdaric.lambda_runtime_marshaller",
-        reason="awslambdaric is not installed: `make bench` installs it",
-    ).Encoder()
-    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
-        encode.ensure_ascii = escaped
-        assert say(result).body == encode.encode(result).encode()
-
-
-@pytest.mark.slow
-def test_each_character_is_encoded_alike_in_a_long_text() -> None:
-    filled = "x" * LONG
-    for say in (encode_official_escaped, encode_official_unescaped):
-        for character in map(chr, [*range(0xD800), *range(0xE000, 0x11000)]):
-            short = say({"a": character}).body
-            assert say({"a": character + filled}).body == short[:-2] + filled.encode() + b'"}'
-
-
-@given(st.recursive(SCALARS, _composed, max_leaves=12))
-def test_a_nested_result_has_the_reference_s_bytes(result: object) -> None:
-    for escaped, say in ((True, encode_official_escaped), (False, encode_official_unescaped)):
-        for nested in ([result], {"a": {"b": result}}):
-            assert say(nested).body == reference_json.encode(nested, escaped=escaped)
 
 
 OWN_WAY = [

@@ -1,13 +1,10 @@
 """Odd handlers, and frozen sandboxes, in real processes."""
 
 import json
-import os
-import signal
 
 import pytest
 import trio
 
-from okibi.local import EntryKind, RuntimeApiOptions
 from tests.limits import HANG
 from tests.support.sandbox import process_of, running, until_handed_out
 
@@ -58,14 +55,6 @@ async def test_an_output_whose_flush_raises_loses_no_answer() -> None:
         assert sandbox.pid == pid
 
 
-async def test_a_forked_child_does_not_answer_for_its_parent() -> None:
-    async with running("odd.forks") as sandbox:
-        for do, code in 2 * (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
-            assert await sandbox.ask({"do": do}) == [sandbox.pid, code], do
-        assert sandbox.function.journal.refusals() == []
-        assert sandbox.function.starts == 1
-
-
 async def test_output_without_a_line_end_is_flushed_before_the_answer() -> None:
     async with process_of("odd.unfinished") as (_, api, said):
         await api.invoke(b"{}")
@@ -81,39 +70,7 @@ async def test_a_removed_working_directory_does_not_stop_serving() -> None:
         assert sandbox.function.starts == 1
 
 
-@pytest.mark.slow
-async def test_thousands_of_invocations_leak_nothing() -> None:
-    async with running("odd.counts", api=RuntimeApiOptions(busy_poll=0.0005)) as sandbox:
-        # The interpreter's own memory settles during these.
-        for _ in range(2000):
-            await sandbox.function.invoke(b"{}")
-        before = await sandbox.ask()
-        for _ in range(2000):
-            await sandbox.function.invoke(b"{}")
-        after = await sandbox.ask()
-
-        assert after["fds"] == before["fds"]
-        assert after["threads"] == before["threads"]
-        assert after["pages"] - before["pages"] <= 64
-
-
 # -- frozen between two invocations
-
-
-async def test_a_sandbox_frozen_past_a_deadline_serves_after_the_thaw() -> None:
-    async def frozen(handler: str) -> None:
-        async with running(handler, timeout=1.0) as sandbox:
-            pid = (await sandbox.ask())["pid"]
-            for n in range(2):
-                os.kill(pid, signal.SIGSTOP)
-                await trio.sleep(0.6 + n * 0.6)
-                os.kill(pid, signal.SIGCONT)
-                assert (await sandbox.ask({"n": n}))["pid"] == pid
-            assert sandbox.function.starts == 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(frozen, "app.asynchronous")
-        nursery.start_soon(frozen, "app.plain")
 
 
 async def test_an_answer_near_the_deadline_does_not_reach_the_next_event() -> None:
@@ -131,31 +88,6 @@ async def test_an_answer_near_the_deadline_does_not_reach_the_next_event() -> No
         assert await sandbox.ask({"n": 99, "seconds": 0}) == {"n": 99}
         assert sandbox.function.starts == 1
         assert sandbox.function.journal.refusals() == []
-
-
-@pytest.mark.parametrize(
-    "handler", [pytest.param("app.asynchronous", marks=pytest.mark.slow), "app.plain"]
-)
-async def test_a_time_out_near_the_margin_gives_the_handler_half_of_it(handler: str) -> None:
-    async with running(handler, timeout=0.8) as sandbox:
-        await sandbox.ask()
-        result = await sandbox.invoke({"do": "sleep"})
-
-        assert result.error_type == "Runtime.DeadlineExceeded"
-        assert 390 < result.duration_ms < 800
-        assert (await sandbox.ask())["pid"] == sandbox.pid
-        assert sandbox.function.journal.times(EntryKind.TIMED_OUT) == []
-
-
-async def test_when_every_worker_is_stuck_a_new_process_serves() -> None:
-    async with running("app.asynchronous", timeout=0.6) as sandbox:
-        await sandbox.ask()
-        pid = sandbox.pid
-        for _ in range(6):
-            await sandbox.do("shield")
-            if sandbox.function.starts > 1:
-                break
-        assert (await sandbox.ask())["pid"] != pid
 
 
 # -- odd things on the wire

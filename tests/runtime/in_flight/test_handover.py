@@ -27,19 +27,6 @@ from tests.support.played_api import ACCEPTED, NEXT, event, world
 from tests.support.worker_bench import Player
 
 
-async def test_an_event_is_assigned_within_the_step_that_read_it(
-    nursery: trio.Nursery,
-) -> None:
-    ledger = ledger_of()
-    await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
-    ledger.add_worker(await start(nursery, Inbox))
-    await wait_all_tasks_blocked()
-    made = ledger.lanes[0].delivery = delivery()
-    ledger.dispatch(ledger.lanes[0], made)
-
-    assert made.state is DeliveryState.ASSIGNED
-
-
 @pytest.mark.skipif(CONTEXT is None, reason="okibi does not know this release of trio")
 @pytest.mark.parametrize("seconds", [0, 1])
 async def test_a_handler_begins_within_the_step_that_read_its_event(
@@ -109,16 +96,6 @@ async def test_no_frame_keeps_the_event_or_the_last_response_alive() -> None:
         assert held == []
 
 
-async def test_a_response_is_written_within_the_step_that_settled_it() -> None:
-    async with world() as stage:
-        await stage.say(event())
-        stage.wire.taken()
-        assert stage.delivery.settle(Outcome(b"1"))
-        stage.ledger.respond(stage.lane, at_once=True)
-
-        assert stage.wire.taken().endswith(NEXT)
-
-
 @pytest.mark.parametrize(
     ("length", "sets_off", "at_once"),
     [(20, False, True), (RESPONSE_JOIN_LIMIT + 1, False, True), (20, True, False)],
@@ -153,28 +130,6 @@ async def test_a_worker_writes_its_response_at_once_if_no_task_waits(
 
         assert out == [at_once]
         assert stage.delivery.state is DeliveryState.STAGED
-
-
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("length", [20, RESPONSE_JOIN_LIMIT + 1])
-@pytest.mark.parametrize("end", [b"", ConnectionResetError("reset")])
-async def test_a_broken_connection_is_seen_before_a_response_is_written(
-    end: bytes | OSError, length: int, at_once: bool
-) -> None:
-    for _ in range(20):  # trio picks the order of two ready tasks at random
-        async with world() as stage:
-            await stage.say(event())
-            stage.wire.taken()
-            # In one step, as when a handler has blocked the loop.
-            stage.wire.say(end)
-            assert stage.delivery.settle(Outcome(b"x" * length))
-            stage.ledger.respond(stage.lane, at_once=at_once)
-            await wait_all_tasks_blocked()
-
-            first, second = stage.connections
-            assert first.taken() == b""
-            assert second.taken().startswith(b"POST ")
-            assert not stage.failures
 
 
 async def test_the_next_event_sees_an_actor_restarted_that_was_killed() -> None:

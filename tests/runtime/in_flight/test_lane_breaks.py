@@ -2,9 +2,9 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Expected, Loss
+from okibi.runtime.in_flight.broken_connection import Loss
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
-from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
+from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import ApiResponse
 from tests.support.lanes import (
@@ -20,119 +20,6 @@ from tests.support.lanes import (
     settle_event,
     write,
 )
-
-
-async def test_a_break_with_nothing_expected_keeps_the_delivery() -> None:
-    lane = open_lane()
-    delivery = receive_event(lane)
-    wire = lane.transport
-
-    assert lane.disconnect() is Loss.NOTHING
-
-    assert isinstance(wire, SilentConnection)
-    assert wire.closed
-    assert lane.transport is None
-    assert lane.delivery is delivery
-    assert lane.pipelined
-
-
-async def test_a_break_before_the_first_event_repeats_the_get() -> None:
-    lane = request_next(open_lane())
-
-    assert lane.disconnect() is Loss.MAYBE_EVENT
-
-    assert lane.pipelined
-    assert write(request_next(lane)) == b""
-    assert list(lane.expected) == [Expected.NEXT]
-
-
-async def test_a_break_after_the_status_turns_pipelining_off() -> None:
-    lane = open_lane()
-    send_response(lane)
-    lane.take_status()
-
-    assert lane.disconnect() is Loss.MAYBE_EVENT
-
-    assert not lane.pipelined
-    lane.stage()
-    assert write(lane) == NEXT
-
-
-async def test_an_unwritten_response_is_staged_again_with_the_next_get() -> None:
-    lane = open_lane()
-    delivery = settle_event(lane)
-    lane.stage()
-
-    assert lane.disconnect() is Loss.RESEND
-
-    assert delivery.state is DeliveryState.SETTLED
-    assert lane.pipelined
-    assert not lane.outbox
-    lane.stage()
-    assert write(lane).endswith(b'"yes"' + NEXT)
-
-
-@pytest.mark.parametrize("pipelined", [True, False])
-async def test_a_written_response_is_resent_without_pipelining(
-    pipelined: bool,
-) -> None:
-    lane = open_lane(pipelined=pipelined)
-    delivery = settle_event(lane)
-    lane.stage()
-    first = write(lane)
-
-    assert lane.disconnect() is (Loss.RESEND_MAYBE_EVENT if pipelined else Loss.RESEND)
-
-    assert not lane.pipelined
-    lane.stage()
-    resent = write(lane)
-    assert resent == first.removesuffix(NEXT)
-    assert lane.take_status() is delivery
-
-
-async def test_a_break_within_the_next_get_does_not_cut_the_response() -> None:
-    lane = open_lane()
-    settle_event(lane)
-    lane.stage()
-    write(lane, len(lane.outbox[0]) - 3)
-
-    assert lane.disconnect() is Loss.RESEND
-
-
-async def test_a_second_break_after_a_written_response_is_fatal() -> None:
-    lane = open_lane()
-    settle_event(lane)
-    for expected in (Loss.RESEND_MAYBE_EVENT, Loss.SENT_TWICE):
-        lane.stage()
-        write(lane)
-        assert lane.disconnect() is expected
-
-
-async def test_a_break_before_any_byte_does_not_count_as_a_resend() -> None:
-    lane = open_lane()
-    send_response(lane)
-    lane.disconnect()
-    for _ in range(5):
-        lane.stage()
-        assert lane.disconnect() is Loss.RESEND
-
-    lane.stage()
-    write(lane)
-    assert lane.disconnect() is Loss.SENT_TWICE
-
-
-async def test_each_response_may_be_resent_once() -> None:
-    lane = open_lane()
-    send_response(lane)
-    lane.disconnect()
-    lane.stage()
-    write(lane)
-    lane.take_status()
-
-    send_response(lane)
-
-    assert lane.disconnect() is Loss.RESEND
-    assert not lane.pipelined
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -157,35 +44,6 @@ async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, strea
     assert lane.delivery is None
     lane.stage()
     assert write(lane) == NEXT
-
-
-@pytest.mark.parametrize("size", [10, RESPONSE_JOIN_LIMIT * 2])
-async def test_a_break_anywhere_within_a_response_is_fatal(size: int) -> None:
-    for cut in (1, 50, -1):
-        lane = open_lane(pipelined=False)
-        settle_event(lane, Outcome(b"x" * size))
-        lane.stage()
-        whole = sum(map(len, lane.outbox))
-        write(lane, cut if cut > 0 else whole + cut)
-
-        assert lane.disconnect() is Loss.CUT
-
-
-async def test_a_break_within_the_first_get_loses_nothing() -> None:
-    lane = open_lane()
-    lane.stage()
-    write(lane, 5)
-
-    assert lane.disconnect() is Loss.NOTHING
-
-
-async def test_an_announced_close_loses_nothing_and_ends_pipelining() -> None:
-    lane = open_lane()
-    send_response(lane)
-    lane.take_status()
-
-    assert lane.disconnect(announced=True) is Loss.NOTHING
-    assert not lane.pipelined
 
 
 async def test_http_1_0_turns_pipelining_off_even_if_kept_alive() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from okibi.actors import ExitReason
 from okibi.runtime import Context, Handler
@@ -17,7 +17,7 @@ from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.telemetry.invocation_context import request_id
-from tests.support.played_api import ACCEPTED, NEXT
+from tests.support.played_api import NEXT
 from tests.support.streaming_worker import body, serving, trailer, until
 
 LOG: list[object] = []
@@ -50,20 +50,6 @@ class Endless(Handler[Any]):
         LOG.append("terminate")
 
 
-async def test_at_the_deadline_a_stream_ends_with_an_error_trailer(
-    autojump_clock: MockClock,
-) -> None:
-    async with serving(Endless) as stage:
-        made = await stage.due_in(1.0)
-        await trio.sleep(0.9)
-        assert made.state is DeliveryState.STREAMING
-        await trio.sleep(0.2)
-
-        assert trailer(stage.read())["errorType"] == "Runtime.DeadlineExceeded"
-        assert LOG == ["init", "closed", "terminate", "init"]
-        assert stage.worker in stage.world.ledger.ready
-
-
 @pytest.mark.parametrize("status", [b"413 Too Large", b"403 Forbidden"])
 async def test_after_an_early_status_the_next_event_is_served(
     status: bytes,
@@ -81,86 +67,6 @@ async def test_after_an_early_status_the_next_event_is_served(
         assert stage.read() == b"0\r\n\r\n" + NEXT
         await stage.give()
         assert stage.read().endswith(b"one\r\n")
-
-
-async def test_after_a_refusal_and_a_close_the_lane_reconnects() -> None:
-    async with serving(Endless) as stage:
-        await stage.give()
-
-        await stage.world.say(
-            b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        )
-
-        assert len(stage.world.connections) == 2
-        assert stage.read() == NEXT
-        assert not stage.world.failures
-
-
-async def test_a_break_within_a_stream_ends_a_process_with_one_lane() -> None:
-    async with serving(Endless) as stage:
-        await stage.give()
-
-        await stage.world.say(b"")
-
-        assert "a part of the response had been sent" in stage.world.failures[0]
-        assert "closed" in LOG
-
-
-async def test_with_several_lanes_a_break_costs_the_one_stream() -> None:
-    async with serving(Endless, lanes=2) as stage:
-        await stage.give()
-
-        await stage.world.say(b"")
-
-        assert not stage.world.failures
-        assert len(stage.world.connections) == 2
-        assert LOG == ["init", "closed", "terminate", "init"]
-        made = await stage.give()
-        assert stage.read().endswith(b"one\r\n")
-        stage.worker.stop()
-        await stage.worker.wait()
-        await stage.world.say(ACCEPTED)
-        assert made.state is DeliveryState.ACKED
-        assert stage.lane.delivery is None
-
-
-async def test_a_stopped_worker_ends_its_stream_with_an_error_trailer() -> None:
-    async with serving(Endless) as stage:
-        await stage.give()
-
-        stage.worker.stop()
-        await stage.worker.wait()
-        await wait_all_tasks_blocked()
-
-        assert trailer(stage.read())["errorType"] == "Runtime.Stopped"
-
-
-async def test_a_killed_worker_leaves_its_stream_unsettled() -> None:
-    async with serving(Endless) as stage:
-        made = await stage.give()
-
-        stage.worker.kill()
-        await stage.worker.wait()
-
-        assert made.state is DeliveryState.STREAMING
-        assert made.unsettled
-
-
-async def test_the_next_responder_continues_a_stream_where_it_stopped() -> None:
-    async def handler(event: object, context: Context) -> AsyncIterator[Item]:
-        yield b"x" * 1000
-        yield b"y" * 1000
-
-    async with serving(handler) as stage:
-        stage.world.wire.room = 500
-        await stage.give()
-        stage.world.responders[0].kill()
-        await wait_all_tasks_blocked()
-        stage.world.wire.room = 1 << 30
-
-        await stage.world.responder()
-
-        assert body(stage.read()) == b"x" * 1000 + b"y" * 1000
 
 
 # -- where a generator runs

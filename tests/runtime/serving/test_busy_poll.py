@@ -56,27 +56,6 @@ class SimulatedPoller:
         return self.now >= due
 
 
-async def test_the_first_event_is_not_polled_for() -> None:
-    assert not SimulatedPoller().event(QUICK)
-
-
-async def test_after_a_quick_event_the_next_one_is_polled_for() -> None:
-    poller = SimulatedPoller()
-    poller.event(QUICK)
-
-    assert poller.event(QUICK)
-    assert poller.waits == 1
-
-
-async def test_after_a_late_event_the_next_one_is_not_polled_for() -> None:
-    poller = SimulatedPoller()
-    poller.event(QUICK)
-
-    assert not poller.event(LATE)
-    assert not poller.event(QUICK)
-    assert len(poller.in_vain) == 1
-
-
 async def test_a_poll_does_not_exceed_the_limit() -> None:
     poller = SimulatedPoller()
     poller.event(QUICK)
@@ -97,47 +76,6 @@ async def test_a_second_poll_for_the_same_event_shares_the_limit() -> None:
     assert poller.checks == 1
 
 
-async def test_a_function_with_rare_events_never_polls() -> None:
-    poller = SimulatedPoller()
-    for _ in range(100):
-        poller.event(LATE)
-
-    assert poller.checks == 0
-
-
-async def test_each_vain_poll_requires_more_quick_events() -> None:
-    poller = SimulatedPoller()
-    between: list[int] = []
-    for _ in range(130):
-        quick = 0
-        while not poller.busy_poll.should_poll():
-            poller.event(QUICK)
-            quick += 1
-        poller.event(LATE)
-        between.append(quick)
-
-    assert between[:4] == [1, 1 + PRICE, 1 + 2 * PRICE, 1 + 3 * PRICE]
-    assert between[-1] == MAX_REQUIRED
-
-
-async def test_each_event_found_reduces_the_required_number() -> None:
-    poller = SimulatedPoller()
-    poller.event(QUICK)
-    poller.event(LATE)
-    for _ in range(1 + PRICE):
-        assert not poller.event(QUICK)
-    for _ in range(3):
-        assert poller.event(QUICK)
-    poller.busy_poll.record_event()
-    poller.event(LATE)
-    quick = 0
-    while not poller.busy_poll.should_poll():
-        poller.event(QUICK)
-        quick += 1
-
-    assert quick == 1 + PRICE - 3 + PRICE
-
-
 async def test_a_status_found_does_not_reduce_the_required_number() -> None:
     poller = SimulatedPoller()
     poller.event(QUICK)
@@ -151,15 +89,6 @@ async def test_a_status_found_does_not_reduce_the_required_number() -> None:
     for _ in range(2 * PRICE):
         assert not poller.event(QUICK)
         assert not poller.busy_poll.should_poll()
-
-
-async def test_short_bursts_are_not_polled_for() -> None:
-    poller = SimulatedPoller()
-    for _ in range(100):
-        for gap in (QUICK, QUICK, QUICK, LATE):
-            poller.event(gap)
-
-    assert len(poller.in_vain) == 1
 
 
 async def test_an_event_without_a_start_time_is_not_counted() -> None:

@@ -57,16 +57,6 @@ def world(nursery: trio.Nursery) -> World:
     return World(nursery, ledger_of(2, failures), failures)
 
 
-async def test_a_new_dispatcher_assigns_waiting_events(world: World) -> None:
-    inbox = await world.inbox()
-    place = world.place(delivery())
-
-    await world.dispatcher()
-
-    assert inbox.mail == [place]
-    assert place[1].state is DeliveryState.ASSIGNED
-
-
 async def test_a_new_event_is_assigned(world: World) -> None:
     inbox = await world.inbox()
     await world.dispatcher()
@@ -77,63 +67,6 @@ async def test_a_new_event_is_assigned(world: World) -> None:
 
     assert inbox.mail == [(lane, placed)]
     assert world.watched == ["arm 1e+09"]
-
-
-async def test_a_new_worker_gets_the_waiting_event(world: World) -> None:
-    await world.dispatcher()
-    place = world.place(delivery())
-    await world.wake()
-
-    inbox = await world.inbox()
-    await wait_all_tasks_blocked()
-
-    assert inbox.mail == [place]
-
-
-async def test_a_worker_gets_one_event_at_a_time(world: World) -> None:
-    inbox = await world.inbox()
-    await world.dispatcher()
-    first, second = world.place(delivery(), 0), world.place(delivery(), 1)
-    await world.wake()
-    await world.wake()
-
-    assert inbox.mail == [first]
-    assert second[1].state is DeliveryState.RECEIVED
-
-
-async def test_an_event_that_had_not_begun_goes_to_another_worker(
-    world: World,
-) -> None:
-    first, second = await world.inbox(), await world.inbox()
-    await world.dispatcher()
-    place = world.place(delivery())
-    await world.wake()
-    assert first.mail == [place]
-
-    first.ref.kill()
-    await wait_all_tasks_blocked()
-
-    assert second.mail == [place]
-    assert place[1].begun == 0
-
-
-async def test_an_event_of_a_dead_worker_is_settled_with_an_error(
-    world: World,
-) -> None:
-    first, second = await world.inbox(), await world.inbox()
-    await world.dispatcher()
-    _, placed = world.place(delivery())
-    await world.wake()
-    assert placed.begin(first.ref)
-
-    first.ref.kill()
-    await wait_all_tasks_blocked()
-
-    assert placed.state is DeliveryState.SETTLED
-    assert placed.outcome is not None
-    assert placed.outcome.error_type == "Runtime.WorkerExited"
-    assert second.mail == []
-    assert world.watched == ["settled"]
 
 
 async def test_a_new_worker_is_monitored_while_another_is_not_ready(world: World) -> None:
@@ -224,19 +157,6 @@ async def test_an_event_that_waits_beside_a_serving_worker_ends_nothing(world: W
 
     assert placed.outcome is not None
     assert not world.failures
-
-
-@pytest.mark.parametrize(
-    "state", [DeliveryState.SETTLED, DeliveryState.STAGED, DeliveryState.ACKED]
-)
-async def test_a_settled_delivery_is_left_alone(world: World, state: DeliveryState) -> None:
-    inbox = await world.inbox()
-    _, placed = world.place(brought_to(state, worker(alive=False)))
-
-    await world.dispatcher()
-
-    assert placed.state is state
-    assert inbox.mail == []
 
 
 async def test_a_delivery_claimed_by_the_watchdog_is_left_alone(world: World) -> None:

@@ -3,12 +3,11 @@
 import io
 import itertools
 import json
-import logging
 from typing import cast
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
@@ -184,53 +183,6 @@ async def test_a_500_ends_the_process() -> None:
         assert stage.failures == ["the Runtime API answered /next with 500: bad"]
 
 
-@pytest.mark.parametrize(
-    "trouble", [b"", b"noise\r\n\r\n", ConnectionResetError("reset"), ACCEPTED + ACCEPTED]
-)
-async def test_a_connection_lost_while_a_handler_runs_costs_nothing(
-    trouble: bytes | OSError,
-) -> None:
-    async with world() as stage:
-        await stage.say(event())
-
-        await stage.say(trouble)
-
-        assert len(stage.connections) == 2
-        assert stage.connections[0].closed
-        assert stage.wire.taken() == b""
-        await stage.settle()
-        assert stage.wire.taken().startswith(b"POST ")
-        assert not stage.failures
-
-
-async def test_a_server_that_closes_after_a_response_ends_pipelining(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.WARNING)
-    async with world() as stage:
-        for n in range(3):
-            await stage.say(event(f"id-{n}", head=b"Connection: close\r\n"))
-            await stage.settle()
-            await stage.say(
-                b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b""
-            )
-
-        assert caplog.text.count("no longer sends the next request with a response") == 1
-        assert stage.wire.taken() == NEXT
-
-
-async def test_a_break_within_a_response_ends_the_process() -> None:
-    async with world() as stage:
-        await stage.say(event())
-        stage.wire.room = 20
-        await stage.settle()
-
-        await stage.say(b"")
-
-        (why,) = stage.failures
-        assert why.startswith("the connection broke within a response")
-
-
 async def test_connecting_is_retried(autojump_clock: MockClock) -> None:
     async with world(refusals=5) as stage:
         await trio.sleep(0.4)
@@ -244,21 +196,6 @@ async def test_the_process_ends_if_connecting_keeps_failing(autojump_clock: Mock
         await trio.sleep(5)
 
         assert stage.failures == ["the Runtime API cannot be reached"]
-
-
-async def test_a_new_poller_reads_on_where_the_old_one_stopped() -> None:
-    async with world() as stage:
-        first = event()
-        await stage.say(first[:30])
-
-        stage.pollers[0].kill()
-        await wait_all_tasks_blocked()
-        await stage.poller()
-        await stage.say(first[30:])
-
-        assert stage.delivery.request_id == "id-1"
-        assert len(stage.connections) == 1
-        assert stage.wire.taken() == NEXT
 
 
 # -- edges of the protocol
@@ -276,51 +213,6 @@ async def test_an_announced_close_loses_nothing(caplog: pytest.LogCaptureFixture
         assert "may be lost" not in caplog.text
 
 
-async def test_a_status_counts_even_if_noise_follows() -> None:
-    async with world(pipelined=False) as stage:
-        await stage.say(event())
-        await stage.settle()
-
-        await stage.say(ACCEPTED + b"noise")
-
-        assert len(stage.connections) == 2
-        assert stage.wire.taken() == NEXT
-        assert not stage.failures
-
-
-async def test_a_response_without_a_length_ends_with_the_connection() -> None:
-    async with world() as stage:
-        head = b"HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: old\r\n\r\n"
-        await stage.say(head + b'{"n":', b" 1}", b"")
-
-        assert stage.delivery.request_id == "old"
-        assert stage.delivery.body == b'{"n": 1}'
-        await stage.settle()
-        assert stage.wire.taken().endswith(b"\r\n\r\n1")
-        await stage.say(b"HTTP/1.0 202 Accepted\r\n\r\n", b"")
-        assert stage.wire.taken() == NEXT
-        assert not stage.failures
-
-
-@pytest.mark.parametrize("status", [400, 403, 404])
-async def test_the_repeat_after_a_refused_response_is_not_run(status: int) -> None:
-    async with world() as stage:
-        message = event(head=b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\n")
-        await stage.say(message)
-        await stage.settle()
-        stage.wire.taken()
-
-        await stage.say(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status + message)
-
-        written = stage.wire.taken()
-        assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/error HTTP/1.1\r\n")
-        assert b"Runtime.AnswerRefused" in written
-        assert stage.delivery.begun == 0
-        await stage.say(ACCEPTED + event("id-2"))
-        assert stage.delivery.unsettled
-        assert not stage.failures
-
-
 async def test_two_refusals_after_a_resend_end_the_process() -> None:
     async with world() as stage:
         await stage.say(event())
@@ -336,16 +228,6 @@ async def test_two_refusals_after_a_resend_end_the_process() -> None:
 
         why = "the Runtime API received half of a response and accepts nothing more"
         assert stage.failures == [why]
-
-
-async def test_interim_responses_are_not_counted() -> None:
-    async with world() as stage:
-        await stage.say(b"HTTP/1.1 102 Processing\r\n\r\n" + event())
-        await stage.settle()
-        await stage.say(b"HTTP/1.1 100 Continue\r\n\r\n", ACCEPTED + event("id-2"))
-
-        assert stage.delivery.request_id == "id-2"
-        assert len(stage.connections) == 1
 
 
 async def test_a_refusal_s_body_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

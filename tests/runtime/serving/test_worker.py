@@ -65,24 +65,6 @@ async def test_after_an_error_the_instance_is_replaced_not_the_worker(
     assert await stage.tell("echo") == 2
 
 
-async def test_at_the_deadline_the_event_is_settled_and_the_instance_replaced(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
-    stage = await bench(nursery)
-    made = await stage.give(b'{"do": "sleep"}', due=trio.current_time() + 1.0)
-
-    await trio.sleep(0.89)
-    assert made.state is DeliveryState.RUNNING
-    await trio.sleep(0.02)
-
-    error = answer(made)
-    assert error["errorType"] == "Runtime.DeadlineExceeded"
-    assert error["errorMessage"].endswith(", in handle")
-    assert error["stackTrace"][-1].endswith("    await trio.sleep_forever()\n")
-    assert LOG == ["init 1", "task of 1 ends", "terminate 1 crashed", "init 2"]
-    assert await stage.tell("echo") == 2
-
-
 async def test_a_result_returned_despite_the_cancellation_counts(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -339,18 +321,6 @@ async def test_a_stopped_worker_settles_its_event_and_calls_terminate(
 
     assert answer(made)["errorType"] == "Runtime.Stopped"
     assert LOG == ["init 1", "task of 1 ends", "terminate 1 shutdown"]
-    assert stage.worker not in stage.ledger.ready
-
-
-async def test_a_killed_worker_leaves_its_event_unsettled(nursery: trio.Nursery) -> None:
-    stage = await bench(nursery)
-    made = await stage.give(b'{"do": "sleep"}')
-
-    stage.worker.kill()
-    await stage.worker.wait()
-
-    assert made.state is DeliveryState.RUNNING
-    assert LOG == ["init 1", "task of 1 ends"]
     assert stage.worker not in stage.ledger.ready
 
 
