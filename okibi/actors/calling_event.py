@@ -72,7 +72,7 @@ class CallingEvent:
         # Without `self.reason`: each event of a Lambda ends here.
         if self._reason is None:
             process = self.process
-            self._reason = reason if process is None else process.reason or reason
+            self._reason = reason if process is None else process.life.reason or reason
         watchers = self.watchers
         if watchers is not None:
             self.watchers = None
