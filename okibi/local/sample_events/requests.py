@@ -45,22 +45,20 @@ class RequestSample:
         description: one line for the list of samples.
         host: the host that the request names.
         make_event: makes the event.
-        kind: the kind of the request's route.
-        routed: whether the user may name the route.
+        route_kind: the kind of a route that the user may name; None for a service without routes.
     """
 
     name: str
     description: str
     host: str
     make_event: MakeEvent
-    kind: RouteKind = "http-api"
-    routed: bool = False
+    route_kind: RouteKind | None = None
 
     @property
     def takes(self) -> tuple[str, ...]:
         """The fields of Changes that change the event."""
         url = ("path", "method", "headers", "query", "body")
-        return (*url, "route") if self.routed else url
+        return (*url, "route") if self.route_kind else url
 
     def build(self, changes: Changes) -> dict[str, Any]:
         """Make the event. Its route has the request's method.
@@ -76,9 +74,9 @@ class RequestSample:
             check_path(route)
         except ValueError as error:
             raise SampleError(str(error)) from error
-        if not changes.route:
+        if self.route_kind is None or not changes.route:
             return self.make_event(request, route, {})
-        parameters = compile_path(route, self.kind).match(request.raw_path)
+        parameters = compile_path(route, self.route_kind).match(request.raw_path)
         if parameters is None:
             raise SampleError(f"route: {route} does not take the path {path}")
         return self.make_event(request, route, parameters)
@@ -92,7 +90,7 @@ REQUEST_SAMPLES = (
         lambda request, route, parameters: make_http_api_event(
             request, route_key(request.method, route), parameters
         ),
-        routed=True,
+        "http-api",
     ),
     RequestSample(
         "rest-api",
@@ -100,7 +98,6 @@ REQUEST_SAMPLES = (
         API_HOST,
         make_rest_api_event,
         "rest-api",
-        routed=True,
     ),
     RequestSample(
         "function-url",
@@ -113,7 +110,6 @@ REQUEST_SAMPLES = (
         "a request to a load balancer",
         ALB_HOST,
         lambda request, _route, _parameters: make_load_balancer_event(request),
-        "alb",
     ),
 )
 
