@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar, get_args
 import attrs
 from msgspec import Meta
 
-from ..local.dev.dev_function import RouteKind
 from ..local.limits import (
     MAX_MANAGED_MEMORY,
     MAX_MANAGED_TIMEOUT,
@@ -19,6 +18,7 @@ from ..local.limits import (
     MAX_TIMEOUT,
     MIN_MEMORY,
 )
+from ..local.route_path import RouteKind
 from .bad_input import BadInput
 from .pythons import ARCHITECTURES
 from .pythons import PYTHONS as VERSIONS

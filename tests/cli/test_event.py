@@ -11,7 +11,8 @@ import pytest
 
 from okibi.cli.bad_input import BadInput
 from okibi.cli.commands.invoke import invoke
-from okibi.cli.event import EventOptions, print_event, read_event, read_event_or_sample
+from okibi.cli.event import EventOptions, print_event, read_event_or_sample
+from okibi.cli.event_argument import read_event
 from okibi.local.sample_events import SAMPLES, sample_event
 
 

@@ -19,7 +19,7 @@ from ..arguments import (
     parse_seconds,
 )
 from ..bad_input import BadInput
-from ..event import read_event
+from ..event_argument import read_event
 from ..function_settings import read_settings
 from ..project_settings import check_handler
 from .measured_runtime import OFFICIAL_CLIENT

@@ -160,7 +160,7 @@ def _make_plan(asked: str | None, options: DeployOptions) -> _Plan:
         bucket = attrs.evolve(bucket, exists=True)
     else:
         package = make_package(
-            function, options["package"], emulated=emulated, record=options["record"]
+            function, options["package"], write_err, emulated=emulated, record=options["record"]
         )
     return _Plan(project, function, stack, aws, account, kind, bucket, package, options)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import attrs
 
 from ..bad_input import BadInput
 from ..input_files import read_input
-from ..output import write_err
 from ..package.failed_start import UNLESS_LAYER, UNVERIFIED, WARNING
 from ..package.limits import UNZIPPED
 from ..package.targets import parse_target
@@ -71,13 +70,19 @@ def choose_architecture(function: ProjectFunction, asked: str | None, *, emulate
 
 
 def make_package(
-    function: ProjectFunction, made: str | None, *, emulated: bool, record: bool = True
+    function: ProjectFunction,
+    made: str | None,
+    tell: Callable[[str], object],
+    *,
+    emulated: bool,
+    record: bool = True,
 ) -> Package:
     """Make a package with `okibi package`, or read one.
 
     Args:
         function: the function.
         made: the file of --package; None to make one.
+        tell: writes a line of the report of `okibi package`.
         emulated: AWS is an emulator, which runs `provided.al2023` with this machine's Python.
         record: whether to run the function's init twice, for the start image.
 
@@ -90,7 +95,7 @@ def make_package(
         raise BadInput(NO_PYTHON)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "function.zip"
-        warnings = _run_package(function, output, record)
+        warnings = _run_package(function, output, tell, record)
         return Package(output.read_bytes(), warnings)
 
 
@@ -153,8 +158,10 @@ def _find_misfit(function: ProjectFunction, manifest: Mapping[str, Any], emulate
     return ""
 
 
-def _run_package(function: ProjectFunction, output: Path, record: bool) -> list[str]:
-    """Run `okibi package`; return its warnings. The rest of its report goes to stderr.
+def _run_package(
+    function: ProjectFunction, output: Path, tell: Callable[[str], object], record: bool
+) -> list[str]:
+    """Run `okibi package`; return its warnings. Tell the rest of its report.
 
     A customer-managed runtime brings okibi, and ignores the one in the package.
     """
@@ -173,9 +180,9 @@ def _run_package(function: ProjectFunction, output: Path, record: bool) -> list[
             if line.startswith((WARNING, UNVERIFIED)):
                 warnings.append(line.rstrip("\n"))
             else:
-                write_err(line.rstrip("\n"))
+                tell(line.rstrip("\n"))
     if process.returncode:
         for line in warnings:
-            write_err(line)
+            tell(line)
         raise BadInput("the package could not be made; nothing was deployed")
     return warnings

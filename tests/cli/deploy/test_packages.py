@@ -38,14 +38,14 @@ def write_package(folder: Path, **manifest: str) -> str:
 def test_a_package_for_the_function_is_deployed_as_it_is(tmp_path: Path) -> None:
     path = write_package(tmp_path, python="3.13", architecture="arm64")
 
-    assert make_package(FUNCTION, path, emulated=False).content == Path(path).read_bytes()
+    assert make_package(FUNCTION, path, print, emulated=False).content == Path(path).read_bytes()
 
 
 def test_a_package_for_another_processor_is_refused_with_the_cure(tmp_path: Path) -> None:
     path = write_package(tmp_path, python="3.13", architecture="x86_64")
 
     with pytest.raises(BadInput, match="on x86_64, and the function has"):
-        make_package(FUNCTION, path, emulated=False)
+        make_package(FUNCTION, path, print, emulated=False)
 
 
 def test_each_of_two_functions_with_one_handler_is_packaged_by_its_name(tmp_path: Path) -> None:
@@ -65,19 +65,19 @@ def test_a_bundled_package_has_any_python_and_the_function_s_processor(
     emulated: bool, tmp_path: Path
 ) -> None:
     good = write_package(tmp_path, python="3.11", architecture="arm64", format="bundled")
-    assert make_package(PROVIDED, good, emulated=emulated).content
+    assert make_package(PROVIDED, good, print, emulated=emulated).content
 
     wrong = write_package(tmp_path, python="3.13", architecture="x86_64", format="bundled")
     with pytest.raises(BadInput, match=r"made for x86_64, .* run okibi package again with --arch"):
-        make_package(PROVIDED, wrong, emulated=emulated)
+        make_package(PROVIDED, wrong, print, emulated=emulated)
 
 
 def test_aws_gets_no_package_without_a_python_for_a_runtime_without_one(tmp_path: Path) -> None:
     path = write_package(tmp_path, python="3.13", architecture="arm64", format="managed")
 
-    assert make_package(PROVIDED, path, emulated=True).content
+    assert make_package(PROVIDED, path, print, emulated=True).content
     with pytest.raises(BadInput, match="made without a Python"):
-        make_package(PROVIDED, path, emulated=False)
+        make_package(PROVIDED, path, print, emulated=False)
 
 
 def test_a_missing_package_is_told_with_the_cure(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_warnings_of_the_package_are_kept_for_the_question(
     monkeypatch.setattr("sys.executable", str(program))
 
     function = attrs.evolve(FUNCTION, in_project=True)
-    made = make_package(function, None, emulated=False, record=False)
+    made = make_package(function, None, print, emulated=False, record=False)
 
     assert (made.content, made.warnings) == (b"zip\n", ["warning: app.f does not load"])
     assert sorted(capfd.readouterr().err.splitlines()) == ["start image: none", "table"]
@@ -152,4 +152,4 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
 
 def test_a_runtime_without_python_needs_a_package_that_has_one() -> None:
     with pytest.raises(BadInput, match="okibi package --format bundled"):
-        make_package(PROVIDED, None, emulated=False)
+        make_package(PROVIDED, None, print, emulated=False)
