@@ -82,7 +82,7 @@ def test_aws_gets_no_package_without_a_python_for_a_runtime_without_one(tmp_path
 
 def test_a_missing_package_is_told_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be read .*; give a zip that okibi package has"):
-        make_package(FUNCTION, str(tmp_path / "nope.zip"), emulated=False)
+        make_package(FUNCTION, str(tmp_path / "nope.zip"), print, emulated=False)
 
 
 def test_the_processor_is_the_asked_one_the_emulator_s_or_the_function_s(
@@ -140,14 +140,14 @@ def test_what_does_not_start_is_not_deployed_unasked(
 
 
 def test_a_zip_of_another_tool_is_deployed_as_it_is(tmp_path: Path) -> None:
-    assert make_package(FUNCTION, write_package(tmp_path), emulated=False).content
+    assert make_package(FUNCTION, write_package(tmp_path), print, emulated=False).content
 
 
 def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "function.zip").write_text("hello")
 
     with pytest.raises(BadInput, match="not a package"):
-        make_package(FUNCTION, str(tmp_path / "function.zip"), emulated=False)
+        make_package(FUNCTION, str(tmp_path / "function.zip"), print, emulated=False)
 
 
 def test_a_runtime_without_python_needs_a_package_that_has_one() -> None:
