@@ -35,7 +35,7 @@ from okibi.cli.bench.machine import this_machine
 from okibi.cli.bench.turns import measure_in_turn
 
 from .pool import Echo, Pool, open_pool
-from .reporting.rows import at_least_one
+from .reporting.rows import at_least_one, compare
 
 SIZES = (1_000, 10_000, 100_000)
 PHASES = ("start", "call", "stop")
@@ -187,19 +187,6 @@ def _median(rounds: Rounds, size: int, what: str) -> float:
     return statistics.median(one[size][what] for one in rounds)
 
 
-def _ratios(rounds: Rounds, small: int, large: int, phase: str) -> tuple[list[float], float]:
-    """Return the ratios of a phase with many and with few actors, and their median without
-    collections.
-    """
-    ratios = sorted(one[large][phase] / one[small][phase] for one in rounds)
-    collected = f"{phase}, collector"
-    rest = [
-        (one[large][phase] - one[large][collected]) / (one[small][phase] - one[small][collected])
-        for one in rounds
-    ]
-    return ratios, statistics.median(rest)
-
-
 def report(rounds: Rounds) -> None:
     """Print a row per N, and the ratios of the largest to the smallest."""
     small, *_, large = sizes = sorted(rounds[0])
@@ -213,14 +200,12 @@ def report(rounds: Rounds) -> None:
             row += f"{each:12.1f} ({_median(rounds, size, f'{phase}, collector'):5.1f})"
         print(f"{row}{_median(rounds, size, 'rss'):14,.0f} B")
     for phase in phases:
-        ratios, rest = _ratios(rounds, small, large, phase)
-        median = statistics.median(ratios)
-        print(
-            f"  {phase:5} {large:,} : {small:,} {median:5.2f}"
-            f"  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            f"  bar {BAR:.2f}: {'met' if median <= BAR else 'MISSED'}"
-            f"; less the collector {rest:.2f}"
-        )
+        collected = f"{phase}, collector"
+        whole = [[one[size][phase] for one in rounds] for size in (large, small)]
+        rest = [[one[size][phase] - one[size][collected] for one in rounds]
+                for size in (large, small)]  # fmt: skip
+        print(compare("scale", f"{phase}, {large:,} / {small:,}", whole, "us", (BAR, None)))
+        print(compare("scale", "the same, less the collector", rest, "us"))
 
 
 def main() -> None:

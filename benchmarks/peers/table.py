@@ -187,7 +187,7 @@ def _figure(values: list[float]) -> str:
 
 
 def report(found: dict[PeerProgram, list[PeerRun]], absent: dict[PeerProgram, str]) -> None:
-    """Print the table, then okibi's ratios to the others."""
+    """Print the table, and what was measured."""
     head = ("call, reply", "cast, handled", "start and stop of a child")
     print("  {:12}{:28}{:28}{}".format("us each", *head))
     for peer in PEERS:
@@ -201,24 +201,12 @@ def report(found: dict[PeerProgram, list[PeerRun]], absent: dict[PeerProgram, st
         ]
         print("  {:12}{:28}{:28}{:28}".format(peer.name, *figures).rstrip())
     for peer, runs in found.items():
-        if peer is OKIBI:
-            continue
-        pairs = list(zip(found[OKIBI], runs, strict=True))
-        said = f"  okibi : {peer.name:16}"
-        for column in COLUMNS:
-            if column in runs[0].figures:
-                each = (one.figures[column] / other.figures[column] for one, other in pairs)
-                said += f" {column} {statistics.median(each):6.2f}  "
-            else:
-                said += f"{'':14}"
-        print(said.rstrip())
-    for peer, runs in found.items():
         on_one = f"; faster on one core: {', '.join(runs[0].pinned)}" if runs[0].pinned else ""
         print(f"  {peer.name} is {runs[0].versions}{on_one}")
 
 
 def rows_of(found: dict[PeerProgram, list[PeerRun]]) -> list[RatioRow]:
-    """Build the rows to keep: okibi's ratios to the others."""
+    """Build the rows: okibi's ratios to the others."""
     rows: list[RatioRow] = []
     for peer, runs in found.items():
         if peer is OKIBI:
@@ -240,7 +228,9 @@ def measure_peers(count: int, counts: tuple[int, ...] = (500, 5000, 5000, 1000))
         print("  a Python program has the better figure of all cores and of one core")
     found, absent = rounds(count, counts)
     report(found, absent)
-    return rows_of(found)
+    rows = rows_of(found)
+    print(*rows, sep="\n")
+    return rows
 
 
 def main() -> None:
