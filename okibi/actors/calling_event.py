@@ -27,15 +27,15 @@ class CallingEvent:
         process: the actor that handles the event.
     """
 
-    __slots__ = ("_reason", "process", "watchers")
+    __slots__ = ("_reason", "monitors", "process")
 
     # None until the first monitor: few events have one.
-    watchers: dict[object, Callable[["CallingEvent"], None]] | None
+    monitors: dict[object, Callable[["CallingEvent"], None]] | None
 
     def __init__(self, process: Process | None) -> None:
         self.process = process
         self._reason: ExitReason | None = None
-        self.watchers = None
+        self.monitors = None
 
     @property
     def path(self) -> str:
@@ -58,12 +58,12 @@ class CallingEvent:
         if not self.alive:
             monitor.notify(self)
         elif watcher.life.phase is not Phase.DEAD:
-            if self.watchers is None:
-                self.watchers = {}
+            if self.monitors is None:
+                self.monitors = {}
                 if self.process is not None:
                     # An actor that is killed does not end its event.
                     self.process.watch(self, self._actor_ended)
-            self.watchers[monitor] = monitor.notify
+            self.monitors[monitor] = monitor.notify
             watcher.tie(monitor)
         return monitor
 
@@ -73,12 +73,12 @@ class CallingEvent:
         if self._reason is None:
             process = self.process
             self._reason = reason if process is None else process.life.reason or reason
-        watchers = self.watchers
-        if watchers is not None:
-            self.watchers = None
+        monitors = self.monitors
+        if monitors is not None:
+            self.monitors = None
             if self.process is not None:
                 self.process.unwatch(self)
-            for notify in watchers.values():
+            for notify in monitors.values():
                 notify(self)
 
     def _actor_ended(self, _: Process) -> None:
@@ -99,7 +99,7 @@ class EventMonitor(Monitor):
 
     def demonitor(self) -> None:
         """End the monitoring. A Down that waits in the mailbox is removed."""
-        (self._event.watchers or {}).pop(self, None)
+        (self._event.monitors or {}).pop(self, None)
         self._watcher.unwatch(self)
         super().demonitor()
 

@@ -187,7 +187,7 @@ async def test_a_watcher_that_ends_leaves_no_monitor_in_the_event(
 
     await stop(desk)
 
-    assert worker.event.watchers == {}
+    assert worker.event.monitors == {}
     worker.event.end()
     await stop(ref)
 
@@ -241,7 +241,7 @@ async def test_a_monitor_set_by_an_ended_actor_brings_nothing(
 
     event.add_monitor(process)
 
-    assert event.watchers is None
+    assert event.monitors is None
 
 
 async def test_two_monitors_of_one_event_bring_a_down_each(

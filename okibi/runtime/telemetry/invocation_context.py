@@ -82,7 +82,7 @@ def enter_invocation(
     # Without a call of `__init__`: each event makes one.
     _last = current = _new(Invocation)
     current.process = process
-    current._reason = current.watchers = None
+    current._reason = current.monitors = None
     current.request_id = request_id
     current.headers = headers
     CALLING_EVENT.set(current)
