@@ -6,6 +6,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import (
+    ActorExited,
     CallCycle,
     CallingSelf,
     Exit,
@@ -183,6 +184,65 @@ async def test_a_sent_call_is_refused_when_its_callee_waits_for_the_caller(
     nursery.cancel_scope.cancel()
 
 
+async def test_each_of_two_calls_to_the_waiting_actor_is_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    said: list[str] = []
+
+    class Twice(Drains):
+        async def pass_on(self, other: Ref[Clerk], third: Ref[Clerk]) -> str:
+            async def ask() -> None:
+                said.append(await other.call(Clerk.ask, third))
+
+            async with trio.open_nursery() as both:
+                both.start_soon(ask)
+                both.start_soon(ask)
+            return ""
+
+    a, c = [await start(nursery, Drains, path=path, grace=60) for path in "ac"]
+    b = await start(nursery, Twice, path="b", grace=60)
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    await b.cast(Clerk.pass_on, c, a)
+
+    assert (await ended.result(), trio.current_time()) == ("shutdown", 1)
+    assert said == ["c calls a calls b calls c: answer() would never return"] * 2
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_sent_call_of_a_killed_caller_is_not_refused(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    a, c = [await start(nursery, Drains, path=path) for path in "ac"]
+    b = await start(nursery, Clerk, path="b")
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    asked = await b.request(Clerk.pass_on, c, a)
+
+    assert await ended.result() == "shutdown"
+    with pytest.raises(ActorExited):
+        await asked.result()
+    assert await c.call(Clerk.ask, a) == "answer"
+    nursery.cancel_scope.cancel()
+
+
+async def test_two_actors_that_wait_for_each_others_end_have_their_grace(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    class Waits(Drains):
+        async def ask(self, other: Ref[Clerk]) -> str:
+            return str(await other.wait())
+
+    a = await start(nursery, Drains, path="a")
+    b = await start(nursery, Waits, path="b", grace=3)
+    ended = await a.request(Clerk.end, b)
+    await wait_all_tasks_blocked()
+    await b.cast(Clerk.ask, a)
+
+    assert (await ended.result(), trio.current_time()) == ("killed", 4)
+    nursery.cancel_scope.cancel()
+
+
 # -- a finished wait whose task has not run yet
 
 
@@ -233,24 +293,3 @@ async def test_an_answered_caller_can_be_called_back_in_the_same_step(
     assert await asker.call(Asker.ask) == "answered"
     assert await answerer.call(Answerer.all) == ["here"]
     nursery.cancel_scope.cancel()
-
-
-class Parent(Server):
-    async def start_child(self) -> str:
-        async with trio.open_nursery() as nursery:
-            child = await start(nursery, Child)
-            return f"{await stop(child)}"
-
-    async def here(self) -> str:
-        return "here"
-
-
-PARENT = Name("parent", Parent)
-
-
-class Child(Server):
-    """Calls its starter, which has been woken and has not run yet."""
-
-    async def run(self) -> None:
-        with trio.move_on_after(1):
-            await PARENT.call(Parent.here)

@@ -67,6 +67,7 @@ TARGETS = {
             "tests/runtime/serving/test_poller.py",
             "tests/runtime/serving/test_worker.py",
             "tests/runtime/serving/test_responder.py",
+            "tests/runtime/serving/test_freeze_detector.py",
             "tests/endurance/test_kills.py",
         ),
         share=0.3,

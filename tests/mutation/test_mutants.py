@@ -25,10 +25,10 @@ def test_a_mutant_is_one_small_mistake() -> None:
     ]
 
 
-def test_docstrings_annotations_and_imports_are_not_mutated() -> None:
+def test_docstrings_annotations_imports_and_wordings_are_not_mutated() -> None:
     assert list_mutants(
-        '"""Doc."""\nimport os\n\ndef f(x: "int" = 1) -> "str":\n    """Doc."""\n'
-    ) == ["f: 1 -> 2"]
+        '"""Doc."""\nimport os\n\ndef f(x: "int" = "a b") -> "str":\n    """Doc."""\n    g("a")\n'
+    ) == ["f: g('a') -> nothing", "f: 'a' -> 'ax'"]
 
 
 def test_table_rows_are_removed_one_by_one_and_order_is_reversed() -> None:
@@ -72,4 +72,4 @@ def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
 
 def test_each_target_has_some_sixty_mutants_or_all() -> None:
     for target in TARGETS.values():
-        assert len(choose_mutants(target, seed=1)) >= 50
+        assert len(choose_mutants(target, seed=1)) >= 45

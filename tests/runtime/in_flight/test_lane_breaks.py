@@ -22,6 +22,19 @@ from tests.support.lanes import (
 )
 
 
+async def test_a_break_before_any_byte_does_not_count_as_a_resend() -> None:
+    lane = open_lane()
+    send_response(lane)
+    lane.disconnect()
+    for _ in range(5):
+        lane.stage()
+        assert lane.disconnect() is Loss.RESEND
+
+    lane.stage()
+    write(lane)
+    assert lane.disconnect() is Loss.SENT_TWICE
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("expected", [Loss.CUT, Loss.SENT_TWICE])
 async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, streamed: bool) -> None:
@@ -44,6 +57,23 @@ async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, strea
     assert lane.delivery is None
     lane.stage()
     assert write(lane) == NEXT
+
+
+async def test_an_announced_close_ends_pipelining() -> None:
+    lane = open_lane()
+    receive_event(lane)
+
+    assert lane.disconnect(announced=True) is Loss.NOTHING
+    assert not lane.pipelined
+
+
+async def test_a_connection_that_brings_no_response_counts_as_a_refusal() -> None:
+    lane = request_next(open_lane())
+    assert lane.parse(b"") == []
+
+    lane.disconnect()
+
+    assert lane.refusals == 1
 
 
 async def test_http_1_0_turns_pipelining_off_even_if_kept_alive() -> None:
@@ -84,6 +114,12 @@ async def test_the_repeat_after_a_refused_response_is_settled_at_once(status: in
     assert repeat.state is DeliveryState.SETTLED
     assert repeat.begun == 0
     assert repeat.outcome.error_type == "Runtime.AnswerRefused"
+    lane.stage()
+    write(lane)
+    lane.take_status(202)
+    following = send_event(lane, message)
+    assert following is not None
+    assert following.unsettled
 
 
 async def test_later_repeats_are_dropped_until_another_event() -> None:

@@ -6,7 +6,13 @@ import trio
 from okibi.actors import Actor, Name
 from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
-from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, HANG_SECONDS, STARTS_LIMIT, Ledger
+from okibi.runtime.in_flight.ledger import (
+    ABANDON_LIMIT,
+    HANG_SECONDS,
+    NO_WORKER_READY,
+    STARTS_LIMIT,
+    Ledger,
+)
 from tests.support.doubles import worker
 from tests.support.lanes import SilentConnection
 from tests.support.memory_platform import NoWatchdog
@@ -109,6 +115,18 @@ def test_abandoning_the_only_worker_does_not_end_the_process(
     assert not failures
 
 
+def test_without_a_ready_worker_the_process_ends_unless_it_is_ending() -> None:
+    made, failures = ledger()
+
+    made.lanes[0].closing = True
+    made.check_workers()
+    assert not failures
+    made.lanes[0].closing = False
+    made.check_workers()
+
+    assert failures == [NO_WORKER_READY]
+
+
 # -- unavailable lanes
 
 
@@ -120,7 +138,9 @@ def test_an_unavailable_single_lane_ends_the_process() -> None:
     assert failures == ["no connection"]
 
 
-def test_the_last_of_several_unavailable_lanes_ends_the_process() -> None:
+def test_the_last_of_several_unavailable_lanes_ends_the_process(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     made, failures = ledger(3)
     first, second, third = made.lanes
 
@@ -131,6 +151,7 @@ def test_the_last_of_several_unavailable_lanes_ends_the_process() -> None:
     made.mark_unavailable(third, "three")
 
     assert failures == ["three"]
+    assert [record.name for record in caplog.records] == ["okibi"] * 2
 
 
 def test_a_lane_with_a_new_connection_is_available_again() -> None:

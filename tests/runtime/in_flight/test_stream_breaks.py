@@ -4,6 +4,7 @@ import pytest
 
 from okibi.runtime.in_flight.broken_connection import Expected, Loss
 from okibi.runtime.in_flight.delivery import DeliveryState
+from okibi.runtime.in_flight.lane import JOIN_LIMIT
 from okibi.runtime.protocol.runtime_api import chunk
 from tests.support.lanes import (
     GOOD,
@@ -17,6 +18,28 @@ from tests.support.lanes import (
     request_next,
     write,
 )
+
+
+@pytest.mark.parametrize("size", [5, JOIN_LIMIT * 2])
+@pytest.mark.parametrize("complete", [False, True])
+async def test_an_unwritten_stream_is_sent_on_the_next_connection(
+    size: int, complete: bool
+) -> None:
+    plain, broken = open_lane(), open_lane()
+    delivery = {id(lane): begin_stream(lane, b"x" * size) for lane in (plain, broken)}
+    if complete:
+        for lane in (plain, broken):
+            end_stream(lane, delivery[id(lane)])
+
+    assert broken.disconnect() is Loss.RESEND
+    broken.attach(SilentConnection())
+
+    assert broken.expected == plain.expected
+    if not complete:
+        for lane in (plain, broken):
+            assert lane.append_to_stream(delivery[id(lane)], chunk(b"two"))
+            end_stream(lane, delivery[id(lane)])
+    assert write(broken) == write(plain)
 
 
 @pytest.mark.parametrize("left", [0, 1])
