@@ -58,6 +58,9 @@ def test_a_transition_is_taken_only_if_the_table_allows_it(
 
 def test_the_table_has_these_transitions_and_no_others() -> None:
     assert dict(TRANSITIONS) == ALLOWED
+    # A number given twice would make one transition an alias of the other.
+    assert len(DeliveryTransition) == 8
+    assert len(DeliveryState) == 7
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))
