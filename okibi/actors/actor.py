@@ -202,10 +202,6 @@ class Actor:
         started()
         await require_awaitable(self.run(), self, "run")
 
-    def _has_terminate(self) -> bool:
-        """Whether the class overrides `terminate`."""
-        return type(self).terminate is not Actor.terminate
-
     def _redacts(self) -> bool:
         """Whether the class overrides `format_status`."""
         return getattr(self.format_status, "__func__", None) is not Actor.format_status
@@ -265,13 +261,24 @@ def make_receiver(actor: Actor, runner: "TurnRunner | None" = None) -> Callable[
     return process.mailbox.receiver(runner)
 
 
-def attach(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
-    """Put a newly made actor into its process.
+def make_actor(factory: Callable[[], Any], process: Process, wanted: type[Any] | None) -> Actor:
+    """Make an actor and put it into its process.
 
     Raises:
         TypeError: the factory returned no Actor, an actor of another class than the name's, or an
             actor that was started before.
+        AttributeError: `__init__` used what exists only after `__init__`.
     """
+    try:
+        actor = factory()
+    except AttributeError as error:
+        # Objects of other classes may lack a `_process` too.
+        if error.name != "_process" or not isinstance(error.obj, Actor):
+            raise
+        raise AttributeError(
+            f"{process.path}: `__init__` used the path, the mailbox or a timer, which exist only "
+            f"after `__init__`: move this code to `init`"
+        ) from error
     if not isinstance(actor, Actor):
         raise TypeError(f"{process.path}: the factory must return an Actor, got {shape(actor)}")
     made = type(actor)
@@ -297,6 +304,9 @@ def attach(actor: object, process: Process, wanted: type[Any] | None) -> Actor:
         )
     # Not through the class's own __setattr__: a frozen class refuses.
     object.__setattr__(actor, "_process", process)
+    process.mailbox.policy = actor.mailbox
+    if made.terminate is not Actor.terminate:
+        process.scopes.add_stop()
     if not made._answers_calls:
         process.work.refuse_calls()
         # The name was registered before the actor was made, so calls may wait already.

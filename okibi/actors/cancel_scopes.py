@@ -47,14 +47,9 @@ class CancelScopes:
         """Undo `call_back`."""
         self._on_kill = self._on_grace = None
 
-    def add_stop(self) -> trio.CancelScope:
-        """Make the scope of the body of an actor with `terminate`."""
+    def add_stop(self) -> None:
+        """Make the scope of the body, for an actor with `terminate`."""
         self.stop = trio.CancelScope()
-        return self.stop
-
-    def cancel_body(self) -> None:
-        """Cancel the body, and leave `terminate` alone."""
-        (self.stop or self.kill).cancel()
 
     def cancel_all(self) -> None:
         """Cancel the body and `terminate`."""
@@ -74,6 +69,8 @@ class CancelScopes:
 
     def grace_has_ended(self) -> bool:
         """Whether the end of the grace has cancelled the actor."""
+        kill = self.kill
         # Without `stop`, a stop request cancels `kill` before the deadline.
-        over = self.stop is not None or trio.current_time() >= self.kill.deadline
-        return self.kill.cancel_called and over
+        return kill.cancel_called and (
+            self.stop is not None or trio.current_time() >= kill.deadline
+        )

@@ -61,10 +61,9 @@ from .debug_loop import DebugState, Statistics, serve_debugged, take_system_mess
 from .exits import NO_PROCESS, ActorExited, StartError
 from .frames import runs
 from .mailbox_statistics import MailboxStatistics
-from .process import CURRENT, Process
+from .process import CURRENT, Process, check_same_run
 from .ref import Address
 from .request import Request
-from .run_guard import check_same_run
 from .server import Server
 from .status import Event, Status, fields_of, show
 from .system_messages import SystemMessage

@@ -18,10 +18,9 @@ from .exits import NO_PROCESS, ActorExited, ExitReason
 from .life import Phase
 from .mailbox import MailboxFull
 from .names import check_key_and_class
-from .process import Process, logger
+from .process import Process, check_same_run, logger, outside_run_error
 from .ref import Ref, cast_now
 from .request import message_name
-from .run_guard import check_same_run, outside_run_error
 
 A = TypeVar("A")
 P = ParamSpec("P")

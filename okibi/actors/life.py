@@ -28,6 +28,10 @@ class Phase(enum.Enum):
     DEAD = "dead"
 
 
+# For the code that runs at each start and end: a global is found faster than a member of an enum.
+STARTING, RUNNING, DYING, DEAD = Phase
+
+
 class Life:
     """The phase of one incarnation, the requests to end it, and how it ended.
 
@@ -50,7 +54,7 @@ class Life:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.phase = Phase.STARTING
+        self.phase = STARTING
         self.asked: ExitReason | None = None
         self.killed = self.start_failed = self.reported_elsewhere = False
         self.ending_reason: ExitReason | None = None
@@ -59,20 +63,20 @@ class Life:
 
     def run(self) -> None:
         """Note that `init` has returned."""
-        self.phase = Phase.RUNNING
+        self.phase = RUNNING
 
     def ask(self, reason: ExitReason) -> bool:
         """Request the end. False if it was requested before, or the body has ended."""
         if self.asked is not None or self.reason is not None:
             return False
         self.asked = reason
-        self.refuse_messages(reason)
+        self.ending_reason = self.ending_reason or reason
         return True
 
     def kill(self) -> None:
         """Request the end without `terminate`."""
         self.killed = True
-        self.refuse_messages(KILLED)
+        self.ending_reason = self.ending_reason or KILLED
 
     def refuse_messages(self, reason: ExitReason) -> None:
         """Fail calls and sends from now on. The first reason counts."""
@@ -81,13 +85,13 @@ class Life:
     def begin_to_die(self, reason: ExitReason) -> None:
         """Note that the body has ended, and why."""
         self.reason = self.ending_reason = reason
-        self.phase = Phase.DYING
+        self.phase = DYING
 
     def end(self, reason: ExitReason) -> None:
         """Note the end. `terminate` may have changed the reason."""
-        self.start_failed = self.phase is Phase.STARTING
+        self.start_failed = self.phase is STARTING
         self.reason = self.ending_reason = reason
-        self.phase = Phase.DEAD
+        self.phase = DEAD
 
     def report_elsewhere(self, elsewhere: bool = True) -> None:
         """Leave the report of a crash to another object, or take it back."""

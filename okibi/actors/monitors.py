@@ -11,9 +11,8 @@ import attrs
 
 from .exits import NO_PROCESS, ExitReason, NoProcess
 from .life import Phase
-from .process import Process
+from .process import Process, check_same_run
 from .ref import Address, Ref
-from .run_guard import check_same_run
 from .timers import Notice
 
 if TYPE_CHECKING:

@@ -30,10 +30,9 @@ from trio.lowlevel import RunVar, checkpoint, current_task
 
 from .exits import NOT_STARTED, NoProcess
 from .life import Phase
-from .process import CURRENT, Process
+from .process import CURRENT, Process, outside_run_error
 from .ref import Address, Ref
 from .request import NameWait
-from .run_guard import outside_run_error
 from .safe_repr import describe_value
 from .wait_cycles import find_cycle, refuse_cycle
 

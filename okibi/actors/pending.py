@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import trio
 
-from .process import CURRENT, Process
+from .process import CURRENT, Process, check_same_run
 from .request import PendingRequest
-from .run_guard import check_same_run
 from .wait_cycles import refuse_cycle
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
-from trio.lowlevel import Task, checkpoint_if_cancelled, current_task
+from trio.lowlevel import Task, checkpoint_if_cancelled, current_root_task, current_task
 
 from . import hook_errors, logs
 from .cancel_scopes import CancelScopes
@@ -46,11 +46,11 @@ from .exits import (
     reason_for,
     sigint_raises,
 )
-from .life import Life, Phase
+from .life import DEAD, RUNNING, STARTING, Life
 from .mailbox import Mailbox
 from .request import Request
 from .safe_repr import class_name
-from .waits import Waits
+from .wait_cycles import Waits
 from .work import Work
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
         async def live(self, started: Callable[[], None], /) -> None: ...
         async def terminate(self, reason: ExitReason, /) -> None: ...
-        def _has_terminate(self) -> bool: ...
         def _redacts(self) -> bool: ...
         def _traceback_is_logged_elsewhere(self, crash: BaseException, /) -> bool: ...
 
@@ -124,23 +123,24 @@ class Process:
             TypeError: `reason` is not an ExitReason.
             ValueError: `grace` is less than 0 or not a number.
         """
-        check_reason(reason)
+        if reason is not SHUTDOWN:
+            check_reason(reason)
         if grace is not None:
             check_grace(self.path, grace)
         life, scopes = self.life, self.scopes
-        if life.phase is not Phase.DEAD:
+        if life.phase is not DEAD:
             # First, because it raises in another thread: half a stop would hang.
             scopes.begin_grace(scopes.grace if grace is None else grace)
         if life.ask(reason):
-            if self.work.drains and life.phase is Phase.RUNNING:
+            if self.work.drains and life.phase is RUNNING:
                 self.mailbox.put_last(DRAINED)
             elif self.actor is not None:
-                scopes.cancel_body()
+                (scopes.stop or scopes.kill).cancel()
 
     def kill(self) -> None:
         """End the actor without `terminate` and without grace (OTP: `exit(Pid, kill)`)."""
         life = self.life
-        if life.phase is not Phase.DEAD and not life.killed:
+        if life.phase is not DEAD and not life.killed:
             trio.current_time()  # raises in another thread: half a kill would hang
             life.kill()
             self.scopes.cancel_all()
@@ -156,8 +156,8 @@ class Process:
             StartError: the actor ended before.
         """
         life = self.life
-        while life.phase is Phase.STARTING:
-            await self.waits.next_phase(life, _waits_of_caller())
+        while life.phase is STARTING:
+            await self.waits.next_phase(life, CURRENT.get())
         if life.reason is not None and life.start_failed:
             raise StartError(self.path, life.reason)
 
@@ -173,22 +173,22 @@ class Process:
         if timeout == math.inf:
             await self.wait_started()
             return True
-        life, caller = self.life, _waits_of_caller()
-        await self.waits.next_phase(life, caller, park=False)
-        if life.phase is Phase.STARTING:
+        life, waiter = self.life, CURRENT.get()
+        await self.waits.next_phase(life, waiter, False)
+        if life.phase is STARTING:
             with trio.move_on_at(self.started_at + timeout):
-                await self.waits.next_phase(life, caller)
+                await self.waits.next_phase(life, waiter)
         if life.start_failed and life.reason is not None:
             # Polling is shielded. A cancellation of this task goes before the StartError.
             await checkpoint_if_cancelled()
             raise StartError(self.path, life.reason)
-        return life.phase is not Phase.STARTING
+        return life.phase is not STARTING
 
     async def wait_dead(self) -> ExitReason:
         """Wait for the end; return the exit reason."""
         life = self.life
-        while life.phase is not Phase.DEAD:
-            await self.waits.next_phase(life, _waits_of_caller())
+        while life.phase is not DEAD:
+            await self.waits.next_phase(life, CURRENT.get())
         return life.reason or NORMAL
 
     async def wait_dead_by(self, until: float) -> bool:
@@ -199,12 +199,12 @@ class Process:
         life = self.life
         # Polling is shielded, so it would miss the end of the supervisor's own grace.
         in_time = trio.current_effective_deadline() > trio.current_time()
-        if in_time and until != math.inf and life.phase is not Phase.DEAD:
-            await self.waits.next_phase(life, _waits_of_caller(), park=False)
-        if life.phase is not Phase.DEAD:
+        if in_time and until != math.inf and life.phase is not DEAD:
+            await self.waits.next_phase(life, CURRENT.get(), False)
+        if life.phase is not DEAD:
             with trio.move_on_at(until):
                 await self.wait_dead()
-        return life.phase is Phase.DEAD
+        return life.phase is DEAD
 
     # -- watchers
 
@@ -248,7 +248,7 @@ class Process:
                 # Drop the reference to the factory and to all that its closure holds.
                 del make
                 reason = await body
-                if life.phase is Phase.STARTING:
+                if life.phase is STARTING:
                     reason = IGNORED if is_a(reason.error, Ignore) else reason
                 else:
                     # From here on, calls and sends fail at once.
@@ -278,19 +278,19 @@ class Process:
         try:
             self.actor = make()
             del make
-            stop = scopes.add_stop() if self.actor._has_terminate() else None
             if life.asked is not None:
-                scopes.cancel_body()
-            if stop is None:
+                (scopes.stop or scopes.kill).cancel()
+            if scopes.stop is None:
                 await self.actor.live(self._set_running)
             else:
-                with stop:
+                with scopes.stop:
                     await self.actor.live(self._set_running)
         except BaseException as error:
             # Not stored in a variable of this frame: the traceback holds the frame, and the cycle
             # would wait for the garbage collector.
             self.work.set_last_reply(last_reply_in(error))
-            return reason_for(error, killed=self._was_cut_off(), asked=life.asked)
+            cut_off = life.killed or scopes.grace_has_ended()
+            return reason_for(error, killed=cut_off, asked=life.asked)
         return reason_for(None, killed=life.killed, asked=life.asked)
 
     def _set_running(self) -> None:
@@ -332,7 +332,8 @@ class Process:
             )
             ended = KILLED if life.killed else NORMAL
         except BaseException as error:
-            ended = reason_for(error, killed=self._was_cut_off(), asked=None)
+            cut_off = life.killed or scopes.grace_has_ended()
+            ended = reason_for(error, killed=cut_off, asked=None)
         if ended is NORMAL:
             return reason
         if reason.kind == "crashed":
@@ -343,10 +344,6 @@ class Process:
             self._report(reason, [])
             self._empty_frames(reason)
         return ended
-
-    def _was_cut_off(self) -> bool:
-        """Whether `kill` was called, or the grace ended."""
-        return self.life.killed or self.scopes.grace_has_ended()
 
     def _finish(self, reason: ExitReason, public: ExitReason) -> None:
         """Fail the calls, release the name, notify the monitors, then report a crash.
@@ -379,7 +376,6 @@ class Process:
         self.root = self.actor = None
         work.end()
         self.waits.end_loop()
-        self.scopes.forget_callbacks()
         self._empty_frames(reason)
 
     def _empty_frames(self, reason: ExitReason) -> None:
@@ -435,7 +431,36 @@ CURRENT: ContextVar[Process | None] = ContextVar("actor", default=None)
 ON_BEHALF: ContextVar[Task] = ContextVar("on behalf")
 
 
-def _waits_of_caller() -> Waits | None:
-    """The waits of the actor whose task runs; None outside any actor."""
-    caller = CURRENT.get()
-    return None if caller is None else caller.waits
+# -- use from another thread or another `trio.run`
+
+# trio can wake a task only from its own run. A message from elsewhere would not wake the actor, and
+# the actor could not wake the sender.
+_CURE = "use `okibi.actors.from_thread`, a Portal, or `trio.from_thread.run_sync`"
+
+
+def check_same_run(process: Process, action: str) -> None:
+    """Check that the current task and the actor belong to the same `trio.run`.
+
+    A dead actor belongs to none, and may be used from anywhere.
+
+    Raises:
+        RuntimeError: they do not.
+    """
+    try:
+        here = current_root_task()
+    except RuntimeError as no_run:
+        raise wrong_run_error(process, action) from no_run
+    if process.root is not here and process.root is not None:
+        raise wrong_run_error(process, action)
+
+
+def wrong_run_error(process: Process, action: str) -> RuntimeError:
+    """Build the error for an action in another thread or another run."""
+    return RuntimeError(
+        f"{process.path}: {action} is impossible from another thread or `trio.run`: {_CURE}"
+    )
+
+
+def outside_run_error(action: str) -> RuntimeError:
+    """Build the error for an action in a thread that runs no trio."""
+    return RuntimeError(f"{action} is possible only inside `trio.run`: {_CURE}")

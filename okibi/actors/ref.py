@@ -12,7 +12,7 @@ A caller limits its wait with trio: `with trio.fail_after(1): await ref.call(...
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
 
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
@@ -24,15 +24,13 @@ from trio.lowlevel import (
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
 from .life import Phase
 from .mailbox import NOTHING_DROPPED, MailboxFull, WhenFull
-from .process import CURRENT, Process, logger, protect_methods
+from .process import CURRENT, Process, check_same_run, logger, protect_methods, wrong_run_error
 from .request import PendingRequest, Request, describe, message_name
-from .run_guard import check_same_run, wrong_run_error
 from .safe_repr import class_name
 from .wait_cycles import (
     fail_calls_that_block,
     find_cycle,
     format_chain,
-    may_close,
     refuse_cycle,
     refuse_wait_for_own_end,
 )
@@ -108,20 +106,25 @@ class Address(Generic[A_co]):
             raise _not_a_server_error(process, method)
         caller, task = CURRENT.get(), current_task()
         request = Request(message_name(method), args, kwargs, caller, True, task)
+        reply: R
         if caller is None or not caller.waits.held_by(task):
             request.origin = task
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_space(request)
-            return cast("R", await request.reply())
+            reply = await request.reply()
+            return reply
         waits, callee = caller.waits, process.waits
-        # An actor that is ending refuses the call at once: no cycle.
-        if may_close(waits, callee) and (waits is callee or process.life.ending_reason is None):
+        if waits is callee or (
+            # An actor that is ending refuses the call at once: no cycle.
+            waits.callers and callee.callees and process.life.ending_reason is None
+        ):
             refuse_cycle(waits, callee, task, request)
         waits.begin(task, callee, request)
         try:
             if not _deliver(process, request, "call"):
                 await process.mailbox.wait_for_space(request)
-            return cast("R", await request.reply())
+            reply = await request.reply()
+            return reply
         finally:
             waits.end(task, callee)
 
@@ -384,9 +387,9 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         ActorExited: the actor has ended or is ending.
         MailboxFull: the policy is REJECT.
     """
-    ending_reason = process.life.ending_reason
-    if ending_reason is not None:
-        raise ActorExited(process.path, ending_reason, f"a {verb} of {describe(message)}")
+    life = process.life
+    if life.ending_reason is not None:
+        raise ActorExited(process.path, life.ending_reason, f"a {verb} of {describe(message)}")
     mailbox = process.mailbox
     if mailbox._reader is None:
         # With a waiting reader, trio raises in another run. Without one, nothing else would.

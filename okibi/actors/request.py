@@ -8,7 +8,7 @@ is discarded too.
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import outcome
 from trio import current_time
@@ -153,7 +153,7 @@ class Request:
         """Answer with an error, raised in the caller. Returns as `answer`."""
         return self._settle(outcome.Error(error))
 
-    async def reply(self, *, keep: bool = False) -> object:
+    async def reply(self, *, keep: bool = False) -> Any:
         """Wait for the answer, in the client's task. A checkpoint.
 
         Args:

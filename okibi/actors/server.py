@@ -277,7 +277,8 @@ class Server(Actor):
         process = self._process
         process.waits.record_outer_nurseries()
         mailbox, work, clock = process.mailbox, process.work, current_clock()
-        work.drain(self.when_stopped is WhenStopped.DRAIN)
+        if self.when_stopped is WhenStopped.DRAIN:
+            work.drain(True)
         me: Any = self
         while True:
             if work.continuations:

@@ -9,7 +9,9 @@ frames stay.
 This module is imported with the first error that is logged.
 """
 
+import contextlib
 import os
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from traceback import FrameSummary, StackSummary, TracebackException
@@ -19,7 +21,6 @@ from typing import Any, Final
 from trio.lowlevel import Task
 
 from .frames import frames_of, is_standard_library
-from .library_files import is_library_file
 
 FRAME_LIMIT: Final = 20
 """Frames per traceback. Of a longer one, the first and the last ten are printed."""
@@ -126,3 +127,27 @@ def _without_library(stack: Iterable[FrameSummary]) -> StackSummary:
 
 def _is_shorter(short: StackSummary, whole: StackSummary) -> bool:
     return len(short) < len(whole) or isinstance(short, _CutStack)
+
+
+# -- files of okibi and of its dependencies
+
+# The packages that a message to an actor passes through. A file belongs to one only if it lies in
+# the folder of that package: the user's own package in the same site-packages stays the user's.
+_DEPENDENCIES = ("attr", "attrs", "outcome", "sniffio", "sortedcontainers", "trio")
+# attrs compiles methods from strings. A context manager made by contextlib adds a frame per `with`.
+_ALSO = ("<attrs generated", contextlib.__file__)
+
+
+def _package_folders() -> tuple[str, ...]:
+    okibi = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    loaded = (sys.modules.get(name) for name in _DEPENDENCIES)
+    folders = [okibi, *(folder for module in loaded for folder in getattr(module, "__path__", ()))]
+    return tuple(os.path.join(folder, "") for folder in folders)
+
+
+_LIBRARY = (*_package_folders(), *_ALSO)
+
+
+def is_library_file(filename: str) -> bool:
+    """Whether a frame's file belongs to okibi or to one of its dependencies."""
+    return filename.startswith(_LIBRARY)

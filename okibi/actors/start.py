@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import trio
 from trio.lowlevel import checkpoint_if_cancelled, current_root_task
 
-from .actor import Actor, attach
+from .actor import Actor, make_actor
 from .exits import SHUTDOWN, ExitReason, StartError, check_grace
 from .mailbox import DEFAULT_POLICY, Mailbox, MailboxPolicy
 from .names import Name, name_table, register
@@ -45,9 +45,7 @@ def spawn(
 
     Raises:
         AlreadyRegistered: the name is taken.
-        ValueError: `grace` is negative or NaN.
     """
-    check_grace(path, grace)
     policy = getattr(factory, "mailbox", None)
     if not isinstance(policy, MailboxPolicy):
         policy = DEFAULT_POLICY
@@ -57,7 +55,7 @@ def spawn(
     )  # fmt: skip
     if name is not None:
         register(name, process)
-    make = partial(_make, factory, process, None if name is None else name.actor)
+    make = partial(make_actor, factory, process, None if name is None else name.actor)
     try:
         nursery.start_soon(process.live, make, name=path)
     except BaseException:
@@ -66,22 +64,6 @@ def spawn(
             name_table().release(name.key)
         raise
     return process
-
-
-def _make(factory: Callable[[], Any], process: Process, wanted: type[Any] | None) -> Actor:
-    try:
-        made = factory()
-    except AttributeError as error:
-        # Objects of other classes may lack a `_process` too.
-        if error.name != "_process" or not isinstance(error.obj, Actor):
-            raise
-        raise AttributeError(
-            f"{process.path}: `__init__` used the path, the mailbox or a timer, which exist only "
-            f"after `__init__`: move this code to `init`"
-        ) from error
-    actor = attach(made, process, wanted)
-    process.mailbox.policy = actor.mailbox
-    return actor
 
 
 async def wait_started(process: Process, timeout: float) -> None:
@@ -141,6 +123,7 @@ async def start(
         # Checked before the actor starts: a later error would leave an actor without a Ref to it.
         raise ValueError(f"{where}: timeout must be >= 0 seconds, got {timeout!r}")
     await checkpoint_if_cancelled()
+    check_grace(where, grace)
     process = spawn(nursery, factory, path=where, name=name, grace=grace)
     try:
         await wait_started(process, timeout)

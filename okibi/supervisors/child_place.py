@@ -24,7 +24,7 @@ from ..actors import (
     crashed,
     logs,
 )
-from ..actors.life import Phase
+from ..actors.life import DEAD
 from ..actors.names import (
     ExpectedRestart,
     announce_wait,
@@ -528,4 +528,4 @@ def find_stop_report(process: Process) -> StopReport | None:
 
 
 def _is_dead(process: Process) -> bool:
-    return process.life.phase is Phase.DEAD
+    return process.life.phase is DEAD

@@ -90,6 +90,7 @@ class Parent(Server):
         finally:
             # Break the reference cycle between the tracebacks and this frame.
             errors.clear()
+            self._process.scopes.forget_callbacks()
 
     def _traceback_is_logged_elsewhere(self, crash: BaseException) -> bool:
         # The crash report of the child describes a StartError already. OTP writes no second report
@@ -118,7 +119,9 @@ class Parent(Server):
 
         Otherwise a child whose `terminate` calls the supervisor would wait for itself.
         """
-        self._process.life.refuse_messages(reason_for(error, killed=False, asked=None))
+        life = self._process.life
+        if life.ending_reason is None:
+            life.refuse_messages(reason_for(error, killed=False, asked=None))
 
     async def _stop_all(self) -> None:
         """Stop all children in order; when the supervisor's grace period is over, kill the rest."""

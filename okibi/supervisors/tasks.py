@@ -38,10 +38,9 @@ from outcome import Error, Outcome, Value
 from ..actors import NO_REPLY, SHUTDOWN, Actor, Address, Exit, Pending, Ref, logs
 from ..actors.exits import crash_in, is_a
 from ..actors.life import Phase
-from ..actors.process import CURRENT, Process
+from ..actors.process import CURRENT, Process, check_same_run
 from ..actors.request import PendingRequest, Request
 from ..actors.results import ResultMonitor, monitor_result
-from ..actors.run_guard import check_same_run
 from ..actors.safe_repr import shape
 from ..actors.start import GRACE, factory_name
 from .any_supervisor_spec import AnySupervisorSpec, implements

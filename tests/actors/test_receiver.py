@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import cast
 
+import outcome
 import pytest
 import trio
+from trio.lowlevel import RaiseCancelT, Task, reschedule
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors.mailbox import LOOK, TIMEOUT, Mailbox, MessageOutcome
@@ -76,6 +78,61 @@ async def test_a_cancelled_receiver_loses_no_message() -> None:
 
     assert scope.cancelled_caught
     assert await mailbox.receive() == "kept"
+
+
+async def test_a_taken_reader_is_woken_on_its_return_if_mail_came(nursery: trio.Nursery) -> None:
+    mailbox, taken = Mailbox(), list[object]()
+
+    async def reader() -> None:
+        receive = mailbox.receiver()
+        while True:
+            taken.append(await receive())
+
+    nursery.start_soon(reader)
+    await wait_all_tasks_blocked()
+    for mail in ((), ("mail",)):
+        task = mailbox.take_reader()
+        assert task is not None
+        assert mailbox.take_reader() is None
+        for message in mail:
+            mailbox.offer(message)
+        mailbox.return_reader(task)
+        await wait_all_tasks_blocked()
+        assert taken == [LOOK, "mail"][: 2 * len(mail)]
+
+
+class Postponing:
+    """A runner of turns that postpones each cancellation."""
+
+    cancel: RaiseCancelT | None = None
+
+    def run(self, task: Task, message: object) -> bool:
+        raise NotImplementedError
+
+    def postpone_cancel(self, cancel: RaiseCancelT) -> bool:
+        self.cancel = cancel
+        return True
+
+
+async def test_a_runner_of_turns_may_postpone_a_cancellation(nursery: trio.Nursery) -> None:
+    mailbox, runner, scope = Mailbox(), Postponing(), trio.CancelScope()
+
+    async def reader() -> None:
+        with scope:
+            await mailbox.receiver(runner)()
+
+    nursery.start_soon(reader)
+    await wait_all_tasks_blocked()
+    scope.cancel()
+    await wait_all_tasks_blocked()
+    assert not scope.cancelled_caught
+
+    task = mailbox.take_reader()
+    assert task is not None
+    assert runner.cancel is not None
+    reschedule(task, outcome.capture(runner.cancel))
+    await wait_all_tasks_blocked()
+    assert scope.cancelled_caught
 
 
 async def test_a_message_outcome_behaves_like_an_outcome_value() -> None:

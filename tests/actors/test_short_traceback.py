@@ -23,8 +23,7 @@ import trio
 
 import okibi.runtime.bootstrap
 from okibi.actors import Actor, Server, Status, logs, start
-from okibi.actors.library_files import is_library_file
-from okibi.actors.short_traceback import format_exception
+from okibi.actors.short_traceback import format_exception, is_library_file
 
 APP = """\
 import trio

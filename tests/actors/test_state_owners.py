@@ -5,7 +5,7 @@ import pytest
 from okibi.actors.cancel_scopes import CancelScopes
 from okibi.actors.life import Life
 from okibi.actors.process import Process
-from okibi.actors.waits import Waits
+from okibi.actors.wait_cycles import Waits
 from okibi.actors.work import Work
 from tests.support.attribute_owners import attributes_of, foreign_writes
 

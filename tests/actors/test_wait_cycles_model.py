@@ -15,7 +15,7 @@ from trio.lowlevel import Task
 from okibi.actors import MailboxPolicy, wait_cycles
 from okibi.actors.mailbox import Mailbox
 from okibi.actors.request import Request
-from okibi.actors.waits import Waits
+from okibi.actors.wait_cycles import Waits
 from tests.profiles import examples
 
 
