@@ -29,7 +29,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll
 
 @known
 def test_trios_code_for_a_step_has_not_changed() -> None:
-    """If this fails, read the changed code and decide whether `step` must change too."""
+    """If this fails, read the changed code: must `step` of `runtime.in_flight.turns` change?"""
     core: Any = trio._core
     source = inspect.getsource(core._run.unrolled_run)
     step = source.partition("GLOBAL_RUN_CONTEXT.task = task\n")[2]
