@@ -131,6 +131,15 @@ def test_repeated_202_responses_are_parsed_the_same(stream: list[bytes]) -> None
     assert parsed_later == ApiResponseParser().feed(b"".join(stream))
 
 
+def test_a_repeated_202_is_compared_and_not_parsed_again() -> None:
+    parser = ApiResponseParser()
+
+    [first], [second] = parser.feed(ACCEPTED), parser.feed(ACCEPTED)
+
+    assert first.status == 202
+    assert second is first
+
+
 def test_a_repeated_202_before_noise_is_in_the_error() -> None:
     parser = ApiResponseParser()
     parser.feed(accepted() + EVENT)
