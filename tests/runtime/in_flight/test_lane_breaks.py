@@ -22,6 +22,18 @@ from tests.support.lanes import (
 )
 
 
+async def test_a_break_after_the_status_turns_pipelining_off() -> None:
+    lane = open_lane()
+    send_response(lane)
+    lane.take_status()
+
+    assert lane.disconnect() is Loss.MAYBE_EVENT
+
+    assert not lane.pipelined
+    lane.stage()
+    assert write(lane) == NEXT
+
+
 async def test_a_break_before_any_byte_does_not_count_as_a_resend() -> None:
     lane = open_lane()
     send_response(lane)
@@ -57,6 +69,13 @@ async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, strea
     assert lane.delivery is None
     lane.stage()
     assert write(lane) == NEXT
+    # The next response may be sent again.
+    assert lane.take_event(event()) is not None
+    assert lane.delivery is not None
+    assert lane.delivery.settle(Outcome(b""))
+    lane.stage()
+    write(lane)
+    assert lane.disconnect() in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT)
 
 
 async def test_an_announced_close_ends_pipelining() -> None:
