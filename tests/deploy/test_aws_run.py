@@ -86,7 +86,7 @@ def test_a_run_checks_okibi_reports_what_it_skipped_and_leaves_nothing(
     url: str, tmp_path: Path
 ) -> None:
     with start(url, tmp_path / "report.md") as run:
-        said, _ = run.communicate(timeout=300)
+        said, _ = run.communicate(timeout=900)
 
     assert run.returncode == 0, said
     rows = [line.split(" | ") for line in (tmp_path / "report.md").read_text("utf-8").splitlines()]

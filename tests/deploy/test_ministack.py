@@ -205,7 +205,7 @@ def test_five_commands_pasted_at_once_lead_from_a_clone_to_a_function(
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as shell:  # fmt: skip
         try:
-            out, err = shell.communicate(timeout=300)
+            out, err = shell.communicate(timeout=900)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGTERM)
