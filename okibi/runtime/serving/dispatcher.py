@@ -35,32 +35,27 @@ class DeliveryStatus(NamedTuple):
     late: bool
 
 
-class Assign(NamedTuple):
-    """Assign the delivery to a worker."""
+class Action(NamedTuple):
+    """What to do about one lane's delivery.
 
+    Args:
+        what: one of the four below.
+        lane: number of the lane.
+        worker: gets the delivery; None unless it is assigned.
+    """
+
+    what: str
     lane: int
-    worker: Ref[Any]
+    worker: Ref[Any] | None = None
 
 
-class GiveBack(NamedTuple):
-    """The worker died before it began: the delivery waits for another worker."""
-
-    lane: int
-
-
-class SettleDead(NamedTuple):
-    """The worker died while it ran the handler: respond with an error, never run it again."""
-
-    lane: int
-
-
-class SettleLate(NamedTuple):
-    """The deadline has passed: respond with an error, abandon the worker."""
-
-    lane: int
-
-
-Action = Assign | GiveBack | SettleDead | SettleLate
+ASSIGN = "assign"
+# The worker died before it began: the delivery waits for another worker.
+GIVE_BACK = "give back"
+# The worker died while it ran the handler: respond with an error, never run it again.
+SETTLE_DEAD = "settle for a dead worker"
+# The deadline has passed: respond with an error, abandon the worker.
+SETTLE_LATE = "settle for a late worker"
 
 
 def plan(deliveries: Sequence[DeliveryStatus], idle: Sequence[Ref[Any]]) -> list[Action]:
@@ -74,18 +69,18 @@ def plan(deliveries: Sequence[DeliveryStatus], idle: Sequence[Ref[Any]]) -> list
     free = iter(idle)
     for lane, state, worker_lives, late in deliveries:
         if late:
-            actions.append(SettleLate(lane))
+            actions.append(Action(SETTLE_LATE, lane))
             continue
         if state >= DeliveryState.RUNNING and not worker_lives:
-            actions.append(SettleDead(lane))
+            actions.append(Action(SETTLE_DEAD, lane))
             continue
         waiting = state is DeliveryState.RECEIVED
         if state is DeliveryState.ASSIGNED and not worker_lives:
-            actions.append(GiveBack(lane))
+            actions.append(Action(GIVE_BACK, lane))
             waiting = True
         worker = next(free, None) if waiting else None
         if worker is not None:
-            actions.append(Assign(lane, worker))
+            actions.append(Action(ASSIGN, lane, worker))
     return actions
 
 
@@ -101,14 +96,17 @@ class Dispatcher(Actor):
     watchdog sends one wake-up per late event.
     """
 
-    __slots__ = ("_watched", "ledger")
+    __slots__ = ("_now", "_watched", "ledger")
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._watched = set[Ref[Any]]()
+        self._now: Callable[[], float] = trio.current_time
 
     async def run(self) -> None:
         self.ledger.dispatcher = self.ref
+        # trio's clock, without two calls of trio's around it.
+        self._now = trio.lowlevel.current_clock().current_time
         receive = make_receiver(self, TurnRunner(self._turn))
         self._turn(None)
         while True:
@@ -118,7 +116,7 @@ class Dispatcher(Actor):
     def _turn(self, message: object) -> bool:
         """Handle a message: a new event, a wake-up (None), or the end of a worker (Down)."""
         if isinstance(message, tuple):
-            self._assign_new_event(*cast("tuple[Lane, Delivery]", message))
+            self._assign_new_event(cast("tuple[Lane, Delivery]", message))
             return True
         if message is None:
             # Before the look: each later change sends a wake-up again.
@@ -130,7 +128,7 @@ class Dispatcher(Actor):
         self._perform_plan()
         return True
 
-    def _assign_new_event(self, lane: Lane, delivery: Delivery) -> None:
+    def _assign_new_event(self, message: tuple[Lane, Delivery]) -> None:
         """Assign a new event to an idle worker, or perform the whole plan.
 
         Other lanes are not looked at: with sixty lanes, that would take longer than all the rest.
@@ -138,7 +136,8 @@ class Dispatcher(Actor):
 
         The handler may begin within this call. Nothing may follow it.
         """
-        waits = delivery.worker is None and not delivery.is_overdue(trio.current_time())
+        lane, delivery = message
+        waits = delivery.worker is None and not delivery.is_overdue(self._now())
         worker = self._last_idle() if waits else None
         if worker is None:
             self._perform_plan()
@@ -154,7 +153,7 @@ class Dispatcher(Actor):
                 self.monitor(worker)
 
     def _perform_plan(self) -> None:
-        now = trio.current_time()
+        now = self._now()
         # Only those that may need an action: most have a living worker and time left.
         deliveries: list[DeliveryStatus] = []
         for lane in self.ledger.lanes:
@@ -197,23 +196,23 @@ class Dispatcher(Actor):
         delivery = lane.delivery
         if delivery is None:
             return
-        match action:
-            case Assign():
-                self._assign(lane, delivery, action.worker)
-            case GiveBack():
-                delivery.give_back()
-            case SettleDead():
-                kind, request_id = "Runtime.WorkerExited", delivery.request_id
-                self._settle(lane, delivery, platform_error(kind, WORKER_EXITED, request_id))
-            case SettleLate():
-                if self.ledger.asyncio_stuck():
-                    # The next event would fare no better: the watchdog ends the process.
-                    return
-                self._settle(lane, delivery, deadline_error_from_worker(delivery, self._watched))
-                if delivery.worker is not None:
-                    self._abandon(delivery.worker)
-                else:
-                    self.ledger.check_workers()
+        if action.worker is not None:
+            self._assign(lane, delivery, action.worker)
+        elif action.what == GIVE_BACK:
+            delivery.give_back()
+        elif action.what == SETTLE_DEAD:
+            kind, request_id = "Runtime.WorkerExited", delivery.request_id
+            self._settle(lane, delivery, platform_error(kind, WORKER_EXITED, request_id))
+        elif not self.ledger.asyncio_stuck():
+            # Else the next event would fare no better: the watchdog ends the process.
+            self._settle_late(lane, delivery)
+
+    def _settle_late(self, lane: Lane, delivery: Delivery) -> None:
+        self._settle(lane, delivery, deadline_error_from_worker(delivery, self._watched))
+        if delivery.worker is not None:
+            self._abandon(delivery.worker)
+        else:
+            self.ledger.check_workers()
 
     def _assign(
         self, lane: Lane, delivery: Delivery, worker: Ref[Any], *, now: bool = False

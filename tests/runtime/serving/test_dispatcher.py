@@ -15,7 +15,7 @@ from okibi.runtime.in_flight.handover import wake
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import DISPATCHER, NO_WORKER_READY, Ledger
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.serving.dispatcher import Assign, Dispatcher, SettleLate, plan
+from okibi.runtime.serving.dispatcher import SETTLE_LATE, Action, Dispatcher, plan
 from tests.runtime.serving.test_dispatcher_plan import received
 from tests.support.doubles import Inbox, Watched, brought_to, delivery, ledger_of, worker
 
@@ -200,7 +200,7 @@ async def test_a_new_event_is_assigned_as_the_plan_says(
     actions = plan([received(late=late)], workers)
     world.ledger.dispatch(lane, placed)
 
-    settled = SettleLate(0) in actions
+    settled = Action(SETTLE_LATE, 0) in actions
     assert placed.state is (
         DeliveryState.SETTLED
         if settled
@@ -208,9 +208,7 @@ async def test_a_new_event_is_assigned_as_the_plan_says(
         if actions
         else DeliveryState.RECEIVED
     )
-    assert placed.worker == next(
-        (each.worker for each in actions if isinstance(each, Assign)), None
-    )
+    assert placed.worker == next((each.worker for each in actions if each.worker is not None), None)
 
 
 async def test_a_new_event_does_not_overtake_a_waiting_one(world: World) -> None:

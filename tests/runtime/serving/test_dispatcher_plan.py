@@ -8,12 +8,12 @@ import pytest
 from okibi.actors import Ref
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.serving.dispatcher import (
+    ASSIGN,
+    GIVE_BACK,
+    SETTLE_DEAD,
+    SETTLE_LATE,
     Action,
-    Assign,
     DeliveryStatus,
-    GiveBack,
-    SettleDead,
-    SettleLate,
     plan,
 )
 from tests.support.doubles import worker
@@ -39,33 +39,53 @@ def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Deliv
 
 TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
     ("nothing in flight", [], [W1], []),
-    ("an event and a worker", [received()], [W1, W2], [Assign(0, W1)]),
+    ("an event and a worker", [received()], [W1, W2], [Action(ASSIGN, 0, W1)]),
     ("an event and no worker", [received()], [], []),
-    ("two of both", [received(0), received(2)], [W2, W1], [Assign(0, W2), Assign(2, W1)]),
-    ("two events, one worker", [received(0), received(1)], [W1], [Assign(0, W1)]),
+    (
+        "two of both",
+        [received(0), received(2)],
+        [W2, W1],
+        [Action(ASSIGN, 0, W2), Action(ASSIGN, 2, W1)],
+    ),
+    ("two events, one worker", [received(0), received(1)], [W1], [Action(ASSIGN, 0, W1)]),
     ("assigned already", [assigned()], [W1], []),
-    ("assigned to a dead worker", [assigned(lives=False)], [W1], [GiveBack(0), Assign(0, W1)]),
-    ("assigned to a dead worker, no other idle", [assigned(lives=False)], [], [GiveBack(0)]),
+    (
+        "assigned to a dead worker",
+        [assigned(lives=False)],
+        [W1],
+        [Action(GIVE_BACK, 0), Action(ASSIGN, 0, W1)],
+    ),
+    (
+        "assigned to a dead worker, no other idle",
+        [assigned(lives=False)],
+        [],
+        [Action(GIVE_BACK, 0)],
+    ),
     ("running", [running()], [W1], []),
     ("streaming", [streaming()], [W1], []),
-    ("streaming, its worker died", [streaming(lives=False)], [W1], [SettleDead(0)]),
-    ("streaming, late", [streaming(late=True)], [W1], [SettleLate(0)]),
-    ("running, its worker died", [running(lives=False)], [W1], [SettleDead(0)]),
-    ("received, late", [received(late=True)], [W1], [SettleLate(0)]),
-    ("assigned, late", [assigned(late=True)], [W1], [SettleLate(0)]),
-    ("running, late", [running(late=True)], [W1], [SettleLate(0)]),
-    ("running, late, its worker died", [running(lives=False, late=True)], [W1], [SettleLate(0)]),
+    ("streaming, its worker died", [streaming(lives=False)], [W1], [Action(SETTLE_DEAD, 0)]),
+    ("streaming, late", [streaming(late=True)], [W1], [Action(SETTLE_LATE, 0)]),
+    ("running, its worker died", [running(lives=False)], [W1], [Action(SETTLE_DEAD, 0)]),
+    ("received, late", [received(late=True)], [W1], [Action(SETTLE_LATE, 0)]),
+    ("assigned, late", [assigned(late=True)], [W1], [Action(SETTLE_LATE, 0)]),
+    ("running, late", [running(late=True)], [W1], [Action(SETTLE_LATE, 0)]),
+    (
+        "running, late, its worker died",
+        [running(lives=False, late=True)],
+        [W1],
+        [Action(SETTLE_LATE, 0)],
+    ),
     (
         "a late delivery takes no worker",
         [received(0, late=True), received(1)],
         [W1],
-        [SettleLate(0), Assign(1, W1)],
+        [Action(SETTLE_LATE, 0), Action(ASSIGN, 1, W1)],
     ),
     (
         "a delivery of a dead worker takes no worker",
         [running(0, lives=False), received(1)],
         [W1],
-        [SettleDead(0), Assign(1, W1)],
+        [Action(SETTLE_DEAD, 0), Action(ASSIGN, 1, W1)],
     ),
 ]
 
@@ -84,4 +104,6 @@ def test_waiting_events_are_assigned_in_order(waiting: int, idle: int) -> None:
     """For a single new event the dispatcher does the same without the plan."""
     deliveries, workers = [received(lane) for lane in range(waiting)], [W1, W2, W3][:idle]
 
-    assert plan(deliveries, workers) == list(map(Assign, range(waiting), workers))
+    assert plan(deliveries, workers) == [
+        Action(ASSIGN, lane, worker) for lane, worker in zip(range(waiting), workers, strict=False)
+    ]
