@@ -205,7 +205,7 @@ class FunctionEngine:
             self._note_end_of_root()
         self._serving, self._stopping = False, True
         for lane in self._lanes:
-            lane.closing = True
+            lane.stop_asking()
         self.root.stop()
         with trio.move_on_after(STOP_LIMIT):
             await self.root.wait_dead()
@@ -244,7 +244,7 @@ class FunctionEngine:
         """End after the event in flight. A signal handler may call this."""
         self._exit_reason = why
         for lane in self._lanes:
-            lane.closing = True
+            lane.stop_asking()
         token.run_sync_soon(self._stop_late)
 
     def _stop_late(self) -> None:
@@ -257,7 +257,7 @@ class FunctionEngine:
         self._watching.cancel()
         self._end_with(why, None)
         for lane in self._lanes:
-            lane.closing = True
+            lane.stop_asking()
         self.root.stop()
 
     def _end_with(self, why: str, cause: BaseException | None) -> None:

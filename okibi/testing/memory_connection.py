@@ -61,7 +61,7 @@ class MemoryConnection:
             raise BlockingIOError
         return self._responses.read(limit)
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         taken = self._requests.write(data)
         if data and not taken:
             raise BlockingIOError

@@ -136,7 +136,7 @@ class CutTransport:
             raise ConnectionResetError("reset")
         return b""
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         if self.broken:
             raise BrokenPipeError("broken")
         left, taken = self._left(outward=True), bytes(data)
@@ -249,7 +249,7 @@ class CutWorld:
     def fail(self, why: str) -> None:
         """End the process: no event is requested or waited for any more."""
         self.failures.append(why)
-        self.lane.closing = True
+        self.lane.stop_asking()
         self._ended.set()
 
     def handler(self) -> type[Handler[dict[str, object]]]:

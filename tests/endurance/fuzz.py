@@ -34,7 +34,7 @@ from okibi.runtime.serving.busy_poll import BusyPoll
 from okibi.runtime.serving.poller import Poller
 from tests.endurance.verdict import verdict
 from tests.support.doubles import SETTINGS, ledger_of
-from tests.support.lanes import SilentConnection
+from tests.support.lanes import SilentConnection, write
 
 # Seconds per hundred cases, which take microseconds each: beyond this the run hangs.
 HANGS = 60
@@ -70,6 +70,12 @@ STATUSES = (
     b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\n\r\n",
 )
+# The responses that a lane expects for what it wrote.
+EXPECTED = {
+    (b"GET",): Expected.NEXT,
+    (b"POST",): Expected.STATUS,
+    (b"POST", b"GET"): Expected.STATUS_NEXT,
+}
 NUMBERS = (b"-1", b"0", b"00", b"1e9", b"0x10", b"9" * 25, b"9" * 400, b"9" * 5000, b"1_0", b"")
 WORDS = (
     b"\r\n", b"\n", b"\r", b"\0", b"\r\n\r\n", b": ", b" ", b"\t", b"\xff", b"%0d%0a", b"..#?",
@@ -151,17 +157,33 @@ class LaneResult:
     failures: list[str] = attrs.field(factory=list[str])
 
 
+@attrs.define(eq=False)
+class FedConnection(SilentConnection):
+    """A connection that brings one piece, once. An empty piece is the end of the connection."""
+
+    fed: bytes | None = None
+
+    def receive(self, limit: int) -> bytes:
+        if self.fed is None:
+            raise BlockingIOError
+        taken, rest = self.fed[:limit], self.fed[limit:]
+        self.fed = rest or None
+        return taken
+
+
 def read(pieces: list[bytes]) -> LaneResult:
     """Feed a lane through its poller, answering each event at once."""
     told, connections = LaneResult(), 0
     ledger = ledger_of(1, told.failures)
     lane = ledger.lanes[0]
     poller = Poller(ledger, lane, connect_never, BusyPoll(0.0))
-    _connect(lane)
+    wire = FedConnection()
+    _connect(lane, wire)
     for piece in [*pieces, b""]:
-        before = lane.serial
-        poller._take_data(piece)
-        poller._dispatch_event(before)
+        wire.fed = piece
+        connection = lane.connection
+        assert connection is not None
+        poller._read(connection)
         delivery = lane.delivery
         if delivery is not None and delivery.unsettled:
             told.deliveries += 1
@@ -170,37 +192,32 @@ def read(pieces: list[bytes]) -> LaneResult:
             assert context.aws_request_id
             assert isinstance(context.invoked_function_arn, str)
             assert delivery.settle(Outcome(b"{}"))
-        if lane.transport is not None:
+        if lane.connection is not None:
             _say(lane)
         elif (connections := connections + 1) < CONNECTIONS:
-            _connect(lane)
+            _connect(lane, wire)
         else:
             break
     return told
 
 
-def _connect(lane: Lane) -> None:
-    lane.attach(SilentConnection())
+def _connect(lane: Lane, wire: Transport) -> None:
+    lane.attach(wire)
     _say(lane)
 
 
 def _say(lane: Lane) -> None:
     """Write what is staged, and parse it as a server does."""
     lane.stage()
-    said = b""
-    while lane.outbox:
-        said += lane.outbox[0]
-        lane.mark_written(len(lane.outbox[0]))
+    said = write(lane)
     if not said:
         return
     reader = RequestReader(1 << 20)
     reader.feed(said)
     methods = [request.method for request in reader.requests]
-    assert methods in ([b"GET"], [b"POST"], [b"POST", b"GET"]), said
+    assert tuple(methods) in EXPECTED, said
     assert all(request.complete for request in reader.requests), said
-    assert list(lane.expected) == [
-        Expected.STATUS if m == b"POST" else Expected.NEXT for m in methods
-    ], said
+    assert lane.outbox.expected is EXPECTED[tuple(methods)], said
 
 
 async def connect_never() -> Transport:

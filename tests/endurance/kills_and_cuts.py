@@ -116,7 +116,7 @@ class BreakingTransport(MemoryTransport):
     def receive(self, limit: int) -> bytes:
         return b"" if self.broken and not self._inbox else super().receive(limit)
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         if self.broken:
             raise BrokenPipeError("broken")
         return super().send(data)
@@ -225,21 +225,21 @@ class Breaker(RandomKiller):
         return [*lanes[first:], *lanes[:first]]
 
     def _is_there(self, lane: Lane, where: Where) -> bool:
-        transport = lane.transport
+        transport = lane.connection and lane.connection.transport
         if not isinstance(transport, BreakingTransport) or transport.broken:
             return False
-        expected = lane.expected[0] if lane.expected else None
+        expected = lane.outbox.expected
         if where is Where.HALF:
             transport.piece = min(transport.piece, SMALL)
             return _is_half(lane)
         if where is Where.WHOLE:
-            return expected is Expected.STATUS and not lane.unwritten
-        return where is Where.ANY or (expected is Expected.NEXT and not lane.outbox)
+            return _awaits_status(lane) and not lane.unwritten
+        return where is Where.ANY or (expected is Expected.NEXT and not lane.outbox.pieces)
 
     def _break(self, lane: Lane, where: Where) -> None:
-        transport = lane.transport
+        transport = lane.connection and lane.connection.transport
         assert isinstance(transport, BreakingTransport)
-        answer = lane.delivery if lane.expected and lane.expected[0] is Expected.STATUS else None
+        answer = lane.delivery if _awaits_status(lane) else None
         half, whole = _is_half(lane), answer is not None and not lane.unwritten
         # If it arrived, the status would be read before the end.
         lose = where is Where.WHOLE or bool(self.point.seed % 2)
@@ -250,10 +250,12 @@ class Breaker(RandomKiller):
         self.where[where.value] += 1
 
 
+def _awaits_status(lane: Lane) -> bool:
+    return lane.outbox.expected in (Expected.STATUS, Expected.STATUS_NEXT)
+
+
 def _is_half(lane: Lane) -> bool:
-    if not lane.expected or lane.expected[0] is not Expected.STATUS:
-        return False
-    return 0 < lane.unwritten < lane._response_size
+    return _awaits_status(lane) and 0 < lane.unwritten < lane.outbox.response_size
 
 
 def judge(breaker: Breaker, world: BreakingWorld, ledger: RecordingLedger) -> Result:

@@ -90,7 +90,7 @@ async def _main(
     def fail(why: str) -> None:
         world.failures.append(why)
         for lane in lanes:
-            lane.closing = True
+            lane.stop_asking()
         world.done.set()
 
     ledger = RecordingLedger(lanes, fail, NoWatchdog())

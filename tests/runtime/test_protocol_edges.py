@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from okibi.local.http_requests import RequestReader
-from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT
+from okibi.runtime.in_flight.outbox import RESPONSE_JOIN_LIMIT
 from tests.limits import HANG
 from tests.support.played_api import ACCEPTED, event
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda

@@ -2,8 +2,10 @@
 
 import math
 import time
+from contextlib import suppress
 
 import attrs
+import trio
 
 from okibi.runtime.errors.error_response import platform_error
 from okibi.runtime.in_flight.delivery import Delivery
@@ -30,7 +32,7 @@ class SilentConnection:
     def receive(self, limit: int) -> bytes:
         raise BlockingIOError
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         raise BlockingIOError
 
     def pending(self) -> bool:
@@ -62,12 +64,23 @@ def event(deadline: float = math.nan, **headers: bytes) -> ApiResponse:
 
 def write(lane: Lane, size: int = 1 << 30) -> bytes:
     """Write at most `size` bytes, as a responder does."""
-    written = b""
-    while lane.outbox and size > len(written):
-        piece = bytes(lane.outbox[0][: size - len(written)])
-        lane.mark_written(len(piece))
-        written += piece
-    return written
+    written = bytearray()
+
+    def send(data: bytes | memoryview) -> int:
+        taken = bytes(data[: size - len(written)])
+        if not taken:
+            raise BlockingIOError
+        written.extend(taken)
+        return len(taken)
+
+    with suppress(BlockingIOError):
+        lane.outbox.write(send)
+    return bytes(written)
+
+
+def parse(lane: Lane, data: bytes) -> list[ApiResponse]:
+    assert lane.connection is not None
+    return lane.connection.parser.feed(data)
 
 
 def request_next(lane: Lane) -> Lane:
@@ -76,9 +89,14 @@ def request_next(lane: Lane) -> Lane:
     return lane
 
 
+def take_event(lane: Lane, message: ApiResponse) -> Delivery | None:
+    """Take the response to a request that is out."""
+    return lane.take_event(message, trio.current_time())
+
+
 def receive_event(lane: Lane, message: ApiResponse | None = None) -> Delivery:
     """Request and receive an event."""
-    delivery = request_next(lane).take_event(message or event())
+    delivery = take_event(request_next(lane), message or event())
     assert delivery is not None
     return delivery
 

@@ -74,7 +74,7 @@ class MemoryTransport:
         del self._inbox[:limit]
         return data
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         if self._full:
             raise BlockingIOError
         taken = min(len(data), self.piece)

@@ -77,7 +77,7 @@ class Played:
             raise data
         return data
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         if not self.room:
             raise BlockingIOError
         self.sends += 1
@@ -187,7 +187,8 @@ async def world(
     async with trio.open_nursery() as nursery:
         looks = busy_poll or BusyPoll(0.0)
         made = World(ledger_of(1, failures), failures, nursery, looks, refusals=refusals)
-        made.lane.pipelined = pipelined
+        if not pipelined:
+            made.lane.outbox.end_pipelining()
         await made.responder()
         await made.poller()
         yield made

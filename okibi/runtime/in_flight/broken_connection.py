@@ -35,14 +35,50 @@ full or in part. After a part it also refuses the next GET, which is fatal too.
 """
 
 import enum
-from collections.abc import Sequence
 
 
 class Expected(enum.Enum):
-    """A response that the Runtime API still has to send on this connection."""
+    """The responses that the Runtime API still has to send on this connection, in order."""
 
+    NOTHING = "nothing"
     NEXT = "next"
     STATUS = "status"
+    STATUS_NEXT = "status, then next"
+
+
+# As globals, like the members of `DeliveryState`.
+NOTHING, NEXT, STATUS, STATUS_NEXT = Expected
+
+
+class Resend:
+    """Whether the response is a second copy, after all of the first was written. Pure.
+
+    Attributes:
+        sent: all of the first copy was written, on an earlier connection.
+        refused: the second copy was refused with 403: half of the first may have arrived. The next
+            event clears it.
+    """
+
+    __slots__ = ("refused", "sent")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """The next response will be a first copy."""
+        self.sent = self.refused = False
+
+    def take_break(self, unwritten: int) -> None:
+        """The response must be sent again.
+
+        Args:
+            unwritten: bytes of the last copy that the kernel has not taken.
+        """
+        self.sent = self.sent or unwritten == 0
+
+    def take_status(self, status: int) -> None:
+        """The last copy has a status."""
+        self.sent, self.refused = False, self.sent and status == 403
 
 
 class Loss(enum.Enum):
@@ -57,9 +93,9 @@ class Loss(enum.Enum):
 
 
 def classify_loss(
-    expected: Sequence[Expected],
+    expected: Expected,
     size: int,
-    left: int,
+    unwritten: int,
     *,
     waiting: bool,
     streams: bool,
@@ -69,23 +105,24 @@ def classify_loss(
     """Select the row of the table. Pure.
 
     Args:
-        expected: what the Runtime API still has to send, in order.
+        expected: what the Runtime API still has to send.
         size: bytes of the response, as far as it has been made.
-        left: how many of these bytes have not been written.
+        unwritten: how many of these bytes have not been written.
         waiting: whether the outbox holds anything, of the response or a GET.
         streams: whether the response is a stream whose end is still to come.
-        resent: whether all of this response was written before, on an earlier connection.
+        resent: whether the response is a second copy (`Resend.sent`).
         announced: whether the last response of the server announced the close.
     """
-    if not expected:
+    if expected is NOTHING:
         return Loss.NOTHING
-    if expected[0] is Expected.NEXT:
+    if expected is NEXT:
         return Loss.NOTHING if announced or waiting else Loss.MAYBE_EVENT
-    if 0 < left < size:
+    if 0 < unwritten < size:
         return Loss.CUT
-    if streams and not left:
+    if streams and not unwritten:
         # Between two pieces.
         return Loss.CUT
-    if resent and not left:
+    if resent and not unwritten:
         return Loss.SENT_TWICE
-    return Loss.RESEND if waiting or Expected.NEXT not in expected else Loss.RESEND_MAYBE_EVENT
+    asked = expected is STATUS_NEXT and not waiting
+    return Loss.RESEND_MAYBE_EVENT if asked else Loss.RESEND

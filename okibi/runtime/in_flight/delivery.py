@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from ...actors import Ref
 from ..protocol.outcome import Outcome
+from ..protocol.runtime_api import echo_header, path_segment
 from .stream import Stream
 
 
@@ -42,49 +43,39 @@ class DeliveryState(enum.IntEnum):
     ACKED = 7
 
 
-class DeliveryTransition(enum.IntEnum):
-    """A step from one state to the next, and the actor that takes it."""
-
-    ASSIGN = 1  # dispatcher
-    RETURN = 2  # dispatcher: the worker died before it began
-    BEGIN = 3  # the assigned worker, once
-    STREAM = 4  # the running worker, with the first piece of a streamed response
-    SETTLE = 5  # the running worker; dispatcher or watchdog if the worker is dead or late
-    STAGE = 6  # responder
-    UNSTAGE = 7  # poller: the connection broke, and the response may be sent again
-    ACK = 8  # poller
+# The members as globals, for what each event passes: in Python 3.11 an access by the class takes
+# longer than a call, because the metaclass has a `__getattr__`.
+RECEIVED, ASSIGNED, RUNNING, STREAMING, SETTLED, STAGED, ACKED = DeliveryState
 
 
-TRANSITIONS: Final[Mapping[tuple[DeliveryState, DeliveryTransition], DeliveryState]] = {
-    (DeliveryState.RECEIVED, DeliveryTransition.ASSIGN): DeliveryState.ASSIGNED,
-    (DeliveryState.ASSIGNED, DeliveryTransition.RETURN): DeliveryState.RECEIVED,
-    (DeliveryState.ASSIGNED, DeliveryTransition.BEGIN): DeliveryState.RUNNING,
-    (DeliveryState.RUNNING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.RUNNING, DeliveryTransition.STREAM): DeliveryState.STREAMING,
-    # The end of a stream. An error can only follow the pieces that are out.
-    (DeliveryState.STREAMING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    # Past the deadline, before a handler has begun.
-    (DeliveryState.RECEIVED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.ASSIGNED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.SETTLED, DeliveryTransition.STAGE): DeliveryState.STAGED,
-    (DeliveryState.STAGED, DeliveryTransition.UNSTAGE): DeliveryState.SETTLED,
-    (DeliveryState.STAGED, DeliveryTransition.ACK): DeliveryState.ACKED,
+# Each step, named as its method: from state to state.
+TRANSITIONS: Final[Mapping[str, Mapping[DeliveryState, DeliveryState]]] = {
+    # The dispatcher.
+    "assign": {RECEIVED: ASSIGNED},
+    # The dispatcher: the worker died before it began.
+    "give_back": {ASSIGNED: RECEIVED},
+    # The assigned worker, once.
+    "begin": {ASSIGNED: RUNNING},
+    # The running worker, with the first piece of a streamed response.
+    "open_stream": {RUNNING: STREAMING},
+    # The running worker; dispatcher or watchdog if the worker is dead or late.
+    "settle": {
+        RUNNING: SETTLED,
+        # The end of a stream. An error can only follow the pieces that are out.
+        STREAMING: SETTLED,
+        # Past the deadline, before a handler has begun.
+        RECEIVED: SETTLED,
+        ASSIGNED: SETTLED,
+    },
+    # The responder.
+    "stage": {SETTLED: STAGED},
+    # The poller: the connection broke, and the response may be sent again.
+    "unstage": {STAGED: SETTLED},
+    # The poller.
+    "ack": {STAGED: ACKED},
 }
-
-
-def _states_after(transition: DeliveryTransition) -> dict[DeliveryState, DeliveryState]:
-    """The rows of one transition: from state to state. A lookup then needs no new tuple."""
-    return {before: after for (before, each), after in TRANSITIONS.items() if each is transition}
-
-
-_ASSIGN = _states_after(DeliveryTransition.ASSIGN)
-_RETURN = _states_after(DeliveryTransition.RETURN)
-_BEGIN = _states_after(DeliveryTransition.BEGIN)
-_STREAM = _states_after(DeliveryTransition.STREAM)
-_SETTLE = _states_after(DeliveryTransition.SETTLE)
-_STAGE = _states_after(DeliveryTransition.STAGE)
-_UNSTAGE = _states_after(DeliveryTransition.UNSTAGE)
-_ACK = _states_after(DeliveryTransition.ACK)
+# A row each: a lookup of state and transition together would need a new tuple.
+_ASSIGN, _GIVE_BACK, _BEGIN, _OPEN_STREAM, _SETTLE, _STAGE, _UNSTAGE, _ACK = TRANSITIONS.values()
 
 
 class Delivery:
@@ -114,14 +105,14 @@ class Delivery:
         self.body = body
         self.due = due
         self.limit = limit
-        self.state = DeliveryState.RECEIVED
+        self.state = RECEIVED
         self.worker: Ref[Any] | None = None
         self.outcome: Outcome | None = None
         # Set from STREAMING on, for a streamed response.
         self.stream: Stream | None = None
         # How often a handler has begun: 0 or 1.
         self.begun = 0
-        # The head of a JSON response, up to its length; empty until `Lane.prepare_head`.
+        # The head of a JSON response, up to its length; empty until `prepare_head`.
         self.head = b""
         self._settle_token = [None]
 
@@ -131,7 +122,7 @@ class Delivery:
     @property
     def unsettled(self) -> bool:
         """Whether the outcome is still open."""
-        return self.state <= DeliveryState.STREAMING
+        return self.state <= STREAMING
 
     def is_overdue(self, now: float) -> bool:
         """Whether the dispatcher may settle this delivery in the worker's place.
@@ -153,7 +144,7 @@ class Delivery:
 
     def give_back(self) -> bool:
         """Unassign the event from a worker that died before it began."""
-        if not self._move(_RETURN):
+        if not self._move(_GIVE_BACK):
             return False
         self.worker = None
         return True
@@ -167,7 +158,7 @@ class Delivery:
 
     def open_stream(self, stream: Stream, worker: Ref[Any] | None) -> bool:
         """Begin a streamed response. True once, for the running worker."""
-        if self.worker != worker or not self._move(_STREAM):
+        if self.worker != worker or not self._move(_OPEN_STREAM):
             return False
         self.stream = stream
         return True
@@ -179,7 +170,7 @@ class Delivery:
             outcome: the response; for a stream, how it ended.
             worker: the calling worker; None for the dispatcher, which needs no ownership.
         """
-        begun = self.state is DeliveryState.RUNNING or self.state is DeliveryState.STREAMING
+        begun = self.state is RUNNING or self.state is STREAMING
         may_settle = worker is None or (begun and self._belongs_to(worker))
         if not may_settle or self.state not in _SETTLE or not self.claim():
             return False
@@ -206,11 +197,38 @@ class Delivery:
         """Mark the final status as received."""
         return self._move(_ACK)
 
+    def free(self) -> None:
+        """Free what no actor needs any more: event and outcome have up to 6 MB each.
+
+        The ledger keeps the delivery until its worker gets the next one.
+        """
+        self.outcome = None
+        self.body = b""
+
+    def take_body(self) -> bytes:
+        """Take the undecoded event, which is kept no longer."""
+        body, self.body = self.body, b""
+        return body
+
+    def lose_stream(self, error: Outcome) -> None:
+        """Respond with an error in place of a stream that was written and lost."""
+        self.stream = None
+        self.outcome = error
+
+    def prepare_head(self, template: bytes) -> bytes:
+        """Build the head of a JSON response, up to its length.
+
+        Args:
+            template: from `json_response_head`.
+        """
+        self.head = template % (path_segment(self.request_id), echo_header(self.headers))
+        return self.head
+
     def _belongs_to(self, worker: Ref[Any]) -> bool:
         # Nearly always the same object; Ref.__eq__ is a call.
         return self.worker is worker or self.worker == worker
 
-    def _move(self, moves: dict[DeliveryState, DeliveryState]) -> bool:
+    def _move(self, moves: Mapping[DeliveryState, DeliveryState]) -> bool:
         state = moves.get(self.state)
         if state is None:
             return False

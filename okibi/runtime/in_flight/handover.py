@@ -19,7 +19,16 @@ may say where. Each actor looks at the ledger when it starts; a message to a dea
 One fast path: `wake(..., now=True)` runs the receiver inside the sender's step, and an event then
 passes all four actors in one pass of trio's loop. Dispatcher and responder handle a message without
 waiting, and their turn is called directly. A worker's task is stepped. `turns` explains both. The
-sender must have finished its own step, and must not run on a user's stack.
+sender must have finished its own step, and must not run on a user's stack. The calls of one event,
+nested:
+
+    Poller._dispatch               after `Lane.take_event`
+      Ledger.dispatch              arms the deadline
+        Dispatcher._turn           by `handle_now`: a dispatcher never waits within a message
+          Worker._serve            by `handle_now`: its task continues at `await receive()`
+            Worker._settle         unless the handler waits: then in a later step of the worker
+              Ledger.respond
+                Responder._turn    by `handle_now`: writes what `Lane.stage` puts into the outbox
 """
 
 from typing import Any

@@ -1,26 +1,23 @@
-"""A lane: one keep-alive connection to the Runtime API, and the state of what passes over it.
+"""A lane: one keep-alive connection to the Runtime API, and the event that passes over it.
 
 A lane outlives the actors that use it. A killed poller leaves half-read bytes in the parser and a
-pending `GET /next`; a killed responder leaves the offset of its writing. No actor abandons a
-pending `/next`, because that request would swallow the next event (Runtime API).
+pending `GET /next`; a killed responder leaves the rest of its writing in the outbox. No actor
+abandons a pending `/next`, because that request would swallow the next event (Runtime API).
 
-    sent last          the Runtime API still sends     may be sent now
-    nothing            nothing                         GET /next
-    GET /next          NEXT                            nothing, until the event is settled
-    response + GET     STATUS, NEXT                    nothing
-    response           STATUS                          nothing; after the status, GET /next
+A lane is made of parts. Each part decides, purely; the lane asks them in turn. Only a class's own
+module writes its attributes; a test holds this (`tests/test_state_owners.py`).
+
+    connection    the transport, and the parser with what is half read
+    outbox        what waits to be written, and which responses are expected (`outbox`)
+    delivery      the event, its worker, its outcome (`delivery`)
+    stream        a response in the middle (`stream`)
+    resend        whether the response is a second copy (`broken_connection`)
+    repeats       the event whose response was refused (`failures`)
+    failures      refusals and restarts since the last event (`failures`)
 
 Pipelining: response and next GET leave in one write, and the server answers them in order. An event
 then costs one round trip. A server may not support that: it closes after the first request, speaks
 HTTP/1.0, or sends `Connection: close`. Any of these signs turns pipelining off for the lane's life.
-
-`in_flight.broken_connection` has the table of what a broken connection means; `disconnect` acts
-on it.
-
-A refused response leaves the event unanswered, and the Runtime API sends the same event again at
-once. No handler sees the repeat. The lane settles the first repeat with an error, which tells the
-invoker. It drops later repeats, and the poller asks again after a pause. The retry of an
-asynchronous event has the same request id but another deadline, and is no repeat.
 
 A stream may end early: its status comes before its end (413 or a refusal), or the connection
 breaks. The handler is cancelled and later pieces are dropped. The delivery stays in the lane until
@@ -29,12 +26,8 @@ idle, and its deadline still holds.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
-
-import trio
 
 from ...actors import Actor, Address, Name, Ref
 from ..errors.error_response import platform_error
@@ -45,30 +38,80 @@ from ..protocol.runtime_api import (
     JSON,
     ApiResponse,
     ApiResponseParser,
-    attempt_key,
     echo_header,
     error_head,
     json_response_head,
     last_chunk,
-    next_request,
     path_segment,
     response_head,
     seconds_until,
     stream_head,
 )
 from ..protocol.transport import Transport
-from ..system.allocator import retain_freed_memory
-from .broken_connection import Expected, Loss, classify_loss
-from .delivery import Delivery, DeliveryState
+from .broken_connection import NEXT, Loss, Resend, classify_loss
+from .delivery import SETTLED, STREAMING, Delivery
+from .failures import Failures, Repeats
+from .outbox import Outbox
 from .stream import Stream
 
-# Pieces of a stream up to this size are joined into one write. Above, a copy costs more than a
-# system call, and the allocator asks the kernel for the memory.
-JOIN_LIMIT = 64 * 1024
-# The same for head, body and next GET: separate writes would wake the server up for each.
-RESPONSE_JOIN_LIMIT = 256 * 1024
 STREAM_LOST = "the connection to the Runtime API broke, and the whole stream was lost"
 REFUSED = "the Runtime API refused the response to this invocation; the log has the reason"
+
+
+class Connection:
+    """One connection of a lane.
+
+    Attributes:
+        transport: carries the bytes.
+        parser: makes responses of them, and keeps what is half read.
+        answered: whether the connection has brought any response.
+    """
+
+    __slots__ = ("answered", "parser", "transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.parser = ApiResponseParser()
+        self.answered = False
+
+
+class ResponseHeads:
+    """Builds the heads of a lane's responses.
+
+    Args:
+        host: the Runtime API's address, for the Host header.
+    """
+
+    __slots__ = ("host", "json_template")
+
+    def __init__(self, host: bytes) -> None:
+        self.host = host
+        # The template of nearly every head.
+        self.json_template = json_response_head(host)
+
+    def build(self, delivery: Delivery, outcome: Outcome) -> bytes:
+        """Build the head of a whole response.
+
+        Raises:
+            ValueError: a value would not fit into a header.
+        """
+        size = len(outcome.body)
+        if outcome.error_type is None and outcome.content_type == JSON:
+            return (delivery.head or delivery.prepare_head(self.json_template)) + HEAD_END % size
+        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
+        if outcome.error_type is None:
+            return response_head(self.host, request_id, size, outcome.content_type, echo)
+        path = b"invocation/%s/error" % request_id
+        return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
+
+    def build_for_stream(self, delivery: Delivery, content_type: bytes) -> bytes:
+        """Build the head of a streamed response.
+
+        Raises:
+            ValueError: the content type holds a line break.
+        """
+        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
+        return stream_head(self.host, request_id, content_type, echo)
 
 
 class Lane:
@@ -81,14 +124,20 @@ class Lane:
         margin: seconds before the platform's deadline at which okibi times a handler out. A handler
             with less than twice the margin gets half of its time.
         wall_clock: returns seconds since the epoch; None for `time.time`.
+
+    Attributes:
+        connection: None between a break and the next connection.
+        delivery: the event in the lane; None while the lane waits for one.
+        stream: the streamed response, until its end is in the outbox.
+        repeats: None unless the last response was refused.
+        serial: number of the last delivery, from 1.
+        responder: the responder's address; its own ref once it has started, to save a lookup.
+        on_flushed: called when the outbox has been written: the next event can come.
     """
 
     __slots__ = (
-        "_json_head", "_next_request", "_received_any", "_refused_delivery", "_repeats", "_resent",
-        "_response_left", "_response_size", "closing", "delivery", "expected", "host", "index",
-        "margin", "on_flushed", "outbox", "parser", "pipelined", "refusals", "resend_refused",
-        "responder", "responder_name", "serial", "starts_without_event", "stream", "transport",
-        "unavailable", "wall_clock",
+        "connection", "delivery", "failures", "heads", "index", "margin", "on_flushed", "outbox",
+        "repeats", "resend", "responder", "serial", "stream", "wall_clock",
     )  # fmt: skip
 
     def __init__(
@@ -100,146 +149,104 @@ class Lane:
         wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self.index = index
-        self.host = host
-        self.pipelined = pipelined
         self.margin = margin
         self.wall_clock = wall_clock or time.time
-        self.transport: Transport | None = None
+        self.heads = ResponseHeads(host)
+        self.outbox = Outbox(host, pipelined)
+        self.failures = Failures()
+        self.connection: Connection | None = None
         self.delivery: Delivery | None = None
-        # Bytes to write, in order. The responder writes from the front.
-        self.outbox = deque[memoryview]()
-        # Responses that the Runtime API still has to send, in order.
-        self.expected = deque[Expected]()
-        # Set when the process is to end: an event requested after that would be lost.
-        self.closing = False
-        # Refused requests in a row; the poller pauses longer with each.
-        self.refusals = 0
-        # The lane cannot serve: no connection, or its actors keep failing.
-        self.unavailable = False
-        # Starts of poller and responder since the last event.
-        self.starts_without_event = 0
-        # The streamed response, until its end is in the outbox.
         self.stream: Stream | None = None
-        self.responder_name = Name(f"lambda.responder.{index}", Actor)
-        # The responder's own ref once it has started; saves a lookup by name.
-        self.responder: Address[Actor] = self.responder_name
-        # Called when the outbox has been written: the next event can come.
-        self.on_flushed: Callable[[], None] = lambda: None
-        # Made with each connection.
-        self.parser: ApiResponseParser
-        # Serial of the last delivery.
+        self.resend = Resend()
+        self.repeats: Repeats | None = None
         self.serial = 0
-        # A response was sent again, and the copy was refused: half of it may have arrived
-        # (`in_flight.broken_connection`).
-        self.resend_refused = False
-        self._next_request = next_request(host)
-        self._json_head = json_response_head(host)
-        # Whether this connection has brought any response.
-        self._received_any = False
-        self._response_size = 0
-        self._response_left = 0
-        # Whether all of the response was written before, on an earlier connection.
-        self._resent = False
-        # The delivery whose response was refused, and how often its event has come again.
-        self._refused_delivery: Delivery | None = None
-        self._repeats = 0
+        self.responder: Address[Actor] = self.responder_name
+        self.on_flushed: Callable[[], None] = lambda: None
+
+    # -- its actors
+
+    @property
+    def responder_name(self) -> Name[Actor]:
+        """The name of the lane's responder."""
+        return Name(f"lambda.responder.{self.index}", Actor)
+
+    def register_responder(self, responder: Ref[Any]) -> None:
+        """Set the running responder, which is then woken without a lookup."""
+        self.responder = responder
+
+    def call_when_flushed(self, on_flushed: Callable[[], None]) -> None:
+        """Set what is called when the outbox has been written."""
+        self.on_flushed = on_flushed
+
+    # -- its connection
+
+    def attach(self, transport: Transport) -> None:
+        """Use a new connection."""
+        self.connection = Connection(transport)
+        self.failures.mark_connected()
+
+    def take_first_response(self, connection: Connection) -> None:
+        """Note that the connection works, and what the server supports."""
+        connection.answered = True
+        if connection.parser.speaks_1_0:
+            self.outbox.end_pipelining()
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self.connection is not None:
+            self.connection.transport.close()
+            self.connection = None
+
+    def enter_child(self, replace: Callable[[Transport], Transport]) -> None:
+        """Let go of the parent's connection, in a forked child.
+
+        Args:
+            replace: makes the child's transport of the parent's.
+        """
+        self.outbox.clear()
+        if self.connection is not None:
+            self.connection.transport = replace(self.connection.transport)
+
+    @property
+    def half_read(self) -> bool:
+        """Whether a part of a response, perhaps an event, has been read."""
+        return self.connection is not None and self.connection.parser.half_read
+
+    def stop_asking(self) -> None:
+        """Ask for no more events: the process is to end. A signal handler may call this."""
+        self.outbox.close()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the lane asks for no more events."""
+        return self.outbox.closing
 
     # -- sending
 
     def stage(self) -> None:
         """Put into the outbox what may be sent now: a settled response, or `GET /next`."""
         delivery = self.delivery
-        if delivery is not None:
-            if delivery.state is DeliveryState.SETTLED and delivery.outcome is not None:
+        if delivery is None:
+            self.outbox.put_next()
+        elif delivery.state is SETTLED and delivery.outcome is not None:
+            if delivery.stream is None:
                 self._stage_response(delivery, delivery.outcome)
-        elif not self.expected and not self.closing:
-            self._put([self._next_request], len(self._next_request))
-            self.expected.append(Expected.NEXT)
+            else:
+                self._stage_stream_end(delivery, delivery.stream, delivery.outcome)
 
-    def prepare_head(self, delivery: Delivery) -> bytes:
+    def prepare_head(self, delivery: Delivery) -> None:
         """Build the head of a JSON response ahead of time, while the handler waits."""
-        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
-        delivery.head = self._json_head % (request_id, echo)
-        return delivery.head
-
-    def mark_written(self, size: int) -> None:
-        """Remove `size` written bytes from the outbox."""
-        left = self._response_left - size
-        self._response_left = left if left > 0 else 0
-        outbox = self.outbox
-        first = outbox[0]
-        if size < len(first):
-            outbox[0] = first[size:]
-            return
-        outbox.popleft()
-        if len(outbox) > 1:
-            self._join_small_pieces()
-
-    def _join_small_pieces(self) -> None:
-        """Join the pieces at the front of the outbox, up to JOIN_LIMIT.
-
-        A stream on a blocked connection may have thousands of pieces waiting. They are joined when
-        the piece before them is out, and no byte is copied twice.
-        """
-        size = count = 0
-        for piece in self.outbox:
-            size += len(piece)
-            if size > JOIN_LIMIT:
-                break
-            count += 1
-        if count > 1:
-            try:
-                joined = b"".join(islice(self.outbox, count))
-            except MemoryError:
-                return
-            for _ in range(count):
-                self.outbox.popleft()
-            self.outbox.appendleft(memoryview(joined))
+        delivery.prepare_head(self.heads.json_template)
 
     def _stage_response(self, delivery: Delivery, outcome: Outcome) -> None:
-        if delivery.stream is not None:
-            self._stage_stream_end(delivery, delivery.stream, outcome)
-            return
         try:
-            head = self._head(delivery, outcome)
+            head = self.heads.build(delivery, outcome)
         except ValueError as error:
             # Raised from here, it would crash every responder in turn and end the process.
             outcome = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
-            head = self._head(delivery, outcome)
-        body, following = outcome.body, self._next_request
-        size = len(head) + len(body)
-        if self.pipelined and not self.closing:
-            self._put([head, body, following], size + len(following), RESPONSE_JOIN_LIMIT)
-            self.expected.append(Expected.STATUS)
-            self.expected.append(Expected.NEXT)
-        else:
-            self._put([head, body], size, RESPONSE_JOIN_LIMIT)
-            self.expected.append(Expected.STATUS)
-        # Last: after an error in here, the next responder stages the response again.
-        self._response_size = self._response_left = size
+            head = self.heads.build(delivery, outcome)
+        self.outbox.put_response(head, outcome.body)
         delivery.stage()
-
-    def _head(self, delivery: Delivery, outcome: Outcome) -> bytes:
-        size = len(outcome.body)
-        if outcome.error_type is None and outcome.content_type == JSON:
-            return (delivery.head or self.prepare_head(delivery)) + HEAD_END % size
-        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
-        if outcome.error_type is None:
-            return response_head(self.host, request_id, size, outcome.content_type, echo)
-        path = b"invocation/%s/error" % request_id
-        return error_head(self.host, path, size, outcome.error_type, outcome.cause, echo)
-
-    def _put(self, parts: list[bytes], size: int, limit: int = JOIN_LIMIT) -> None:
-        if size > JOIN_LIMIT:
-            retain_freed_memory()
-        if size > limit:
-            self.outbox.extend([memoryview(part) for part in parts if part])
-        elif size:
-            try:
-                self.outbox.append(memoryview(b"".join(parts)))
-            except MemoryError:
-                # Separate pieces need no further memory.
-                self._put(parts, size, 0)
 
     # -- streamed responses
 
@@ -256,34 +263,25 @@ class Lane:
         Raises:
             ValueError: the content type holds a line break.
         """
-        request_id, echo = path_segment(delivery.request_id), echo_header(delivery.headers)
-        head = stream_head(self.host, request_id, content_type, echo)
+        head = self.heads.build_for_stream(delivery, content_type)
         if delivery is not self.delivery or not delivery.open_stream(stream, worker):
             return False
         self.stream = stream
-        self.expected.append(Expected.STATUS)
-        self._response_size = self._response_left = 0
-        self._append([head, *first])
+        self.outbox.begin_stream([head, *first])
         return True
 
     def append_to_stream(self, delivery: Delivery, parts: list[bytes]) -> bool:
         """Put a piece of a streamed response into the outbox; False if the stream has ended."""
         stream = delivery.stream
-        if stream is None or stream.end_reason or delivery.state is not DeliveryState.STREAMING:
+        if stream is None or stream.end_reason or delivery.state is not STREAMING:
             return False
-        self._append(parts)
+        self.outbox.add(parts)
         return True
 
     @property
     def unwritten(self) -> int:
         """How many bytes of the response are in the outbox."""
-        return self._response_left
-
-    def _append(self, parts: list[bytes], following: bytes = b"") -> None:
-        size = sum(map(len, parts))
-        self._put([*parts, following], size + len(following))
-        self._response_size += size
-        self._response_left += size
+        return self.outbox.unwritten
 
     def _stage_stream_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
         from .stream_trailers import end_of_stream
@@ -295,9 +293,7 @@ class Lane:
             except ValueError as error:
                 wrong = platform_error("Runtime.InvalidHeader", str(error), delivery.request_id)
                 end = end_of_stream(wrong)
-            asks = self.pipelined and not self.closing
-            self._append([end], self._next_request if asks else b"")
-            self.expected += [Expected.NEXT] * asks
+            self.outbox.end_stream(end)
         delivery.stage()
         self.stream = None
         stream.end("the invocation has been answered")
@@ -310,111 +306,72 @@ class Lane:
         self.delivery = None
         if stream.connected:
             # The request must end before the next one can begin.
-            end = last_chunk()
-            self._put([end], len(end))
+            self.outbox.end_request(last_chunk())
         self.stage()
-
-    def _end_stream_early(self, stream: Stream, status: int) -> Delivery | None:
-        stream.end(f"the Runtime API sent status {status} before the end of the stream")
-        if not (200 <= status < 300 or status == 413):
-            self._refused_delivery = self.delivery
-        return self.delivery
-
-    def _break_stream(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
-        stream.connected = False
-        if loss in (Loss.CUT, Loss.SENT_TWICE):
-            stream.end("the connection broke within the stream")
-        elif loss is not Loss.NOTHING:
-            delivery.stream = None
-            error = platform_error("Runtime.StreamLost", STREAM_LOST, delivery.request_id)
-            delivery.outcome = error
 
     # -- receiving
 
-    def attach(self, transport: Transport) -> None:
-        """Use a new connection."""
-        self.transport = transport
-        self.unavailable = False
-        self.parser = ApiResponseParser()
-        self._received_any = False
-
-    def parse(self, data: bytes) -> list[ApiResponse]:
-        """Parse received bytes into the responses that they complete.
+    def take_event(self, response: ApiResponse, now: float) -> Delivery | None:
+        """Take the response to `GET /next`.
 
         Args:
-            data: what was received; empty if the server has closed.
-
-        Raises:
-            WireError: the bytes are no HTTP.
-        """
-        responses = self.parser.feed(data) if data else self.parser.end()
-        if responses and not self._received_any:
-            self._received_any = True
-            self.pipelined = self.pipelined and not self.parser.speaks_1_0
-        return responses
-
-    def take_event(self, response: ApiResponse) -> Delivery | None:
-        """Take the response to `GET /next`.
+            response: the response.
+            now: seconds of trio's clock.
 
         Returns:
             The delivery of the event; None for a refusal. A repeat of a refused response's event
             comes back settled the first time, as None later.
         """
-        self.expected.popleft()
-        request_id = response.headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
+        self.outbox.take_next()
+        headers = response.headers
+        request_id = headers.get(b"lambda-runtime-aws-request-id", b"").decode("latin-1")
         if response.status != 200 or not request_id:
-            self.refusals += 1
+            self.failures.count_refusal()
             return None
-        self.resend_refused = False
-        repeated = self._refused_delivery is not None and self._is_repeat(request_id, response)
-        if repeated and self._repeats > 1:
-            self.refusals += 1
+        if self.resend.refused:
+            self.resend.clear()
+        repeat = 0 if self.repeats is None else self.repeats.count(request_id, headers)
+        if repeat > 1:
+            self.failures.count_refusal()
             return None
-        self.refusals = self.starts_without_event = 0
-        self.unavailable = False
+        if self.failures.count:
+            self.failures.clear()
+        if not repeat:
+            self.repeats = None
         self.serial += 1
-        left = seconds_until(response.headers.get(DEADLINE, b""), self.wall_clock())
-        due = trio.current_time() + left
+        left = seconds_until(headers.get(DEADLINE, b""), self.wall_clock())
+        due = now + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
-        delivery = Delivery(self.serial, request_id, response.headers, response.body, due, limit)
+        delivery = Delivery(self.serial, request_id, headers, response.body, due, limit)
         self.delivery = delivery
-        if repeated:
+        if repeat:
             delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
         return delivery
 
-    def _is_repeat(self, request_id: str, response: ApiResponse) -> bool:
-        """Whether an event is the one whose response was refused."""
-        last = self._refused_delivery
-        if (
-            last is None
-            or last.request_id != request_id
-            or attempt_key(last.headers) != attempt_key(response.headers)
-        ):
-            self._refused_delivery, self._repeats = None, 0
-            return False
-        self._repeats += 1
-        return True
-
     def take_status(self, status: int = 202) -> Delivery | None:
         """Take the final status of a posted response, and return its delivery."""
-        self.expected.popleft()
-        if self.stream is not None:
-            return self._end_stream_early(self.stream, status)
-        delivery, self.delivery = self.delivery, None
-        self.resend_refused = self._resent and status == 403
-        self._resent = False
+        self.outbox.take_status()
+        delivery, stream = self.delivery, self.stream
         # 413: the platform has answered with an error of its own, as the response exceeds 6 MB.
-        if not (200 <= status < 300 or status == 413):
-            self._refused_delivery = delivery
-        elif self._refused_delivery is not None:
-            self._refused_delivery, self._repeats = None, 0
+        if 200 <= status < 300 or status == 413:
+            if stream is None:
+                self.repeats = None
+        elif delivery is not None:
+            self.repeats = self.repeats or Repeats(delivery.request_id, delivery.headers)
+        if stream is not None:
+            # It ends early. The delivery stays until the handler has ended.
+            stream.take_status(status)
+            return delivery
+        self.delivery = None
+        if self.resend.sent:
+            self.resend.take_status(status)
         if delivery is not None:
             delivery.ack()
-            # Up to 6 MB each, and the ledger keeps the delivery until its worker gets the next one.
-            delivery.outcome = None
-            delivery.body = b""
+            delivery.free()
         return delivery
+
+    # -- a broken connection
 
     def disconnect(self, announced: bool = False) -> Loss:
         """Close the broken connection, and prepare what the next one has to send.
@@ -425,36 +382,42 @@ class Lane:
         Returns:
             What is lost.
         """
+        outbox, delivery = self.outbox, self.delivery
         loss = classify_loss(
-            self.expected,
-            self._response_size,
-            self._response_left,
-            waiting=bool(self.outbox),
+            outbox.expected,
+            outbox.response_size,
+            outbox.unwritten,
+            waiting=bool(outbox.pieces),
             streams=self.stream is not None,
-            resent=self._resent,
+            resent=self.resend.sent,
             announced=announced,
         )
-        self.close()
-        if not self._received_any:
+        if self.connection is not None and not self.connection.answered:
             # A server that accepts a connection only to close it refuses, too.
-            self.refusals += 1
-        asked = bool(self.expected) and self.expected[0] is Expected.NEXT
-        if announced or (asked and self.serial):
+            self.failures.count_refusal()
+        self.close()
+        if announced or (outbox.expected is NEXT and self.serial):
             # The server may have closed after the first of two pipelined requests.
-            self.pipelined = False
-        stream = self.delivery.stream if self.delivery is not None else None
-        if self.delivery is not None and stream is not None:
-            if loss is not Loss.NOTHING and self._response_left == self._response_size:
-                # Nothing was written: outbox and expected items stay valid.
+            outbox.end_pipelining()
+        if delivery is not None and delivery.stream is not None:
+            if loss is not Loss.NOTHING and outbox.unwritten == outbox.response_size:
+                # Nothing was written: outbox and expected responses stay valid.
                 return loss
-            self._break_stream(self.delivery, stream, loss)
-        self.outbox.clear()
-        self.expected.clear()
-        if self.delivery is not None and loss in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT):
-            self._resent = self._resent or self._response_left == 0
-            self.pipelined = self.pipelined and not self._resent
-            self.delivery.unstage()
+            self._break_stream(delivery, delivery.stream, loss)
+        outbox.clear()
+        if delivery is not None and loss in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT):
+            self.resend.take_break(outbox.unwritten)
+            if self.resend.sent:
+                outbox.end_pipelining()
+            delivery.unstage()
         return loss
+
+    def _break_stream(self, delivery: Delivery, stream: Stream, loss: Loss) -> None:
+        cut = loss in (Loss.CUT, Loss.SENT_TWICE)
+        stream.disconnect(cut=cut)
+        if not cut and loss is not Loss.NOTHING:
+            error = platform_error("Runtime.StreamLost", STREAM_LOST, delivery.request_id)
+            delivery.lose_stream(error)
 
     def drop_response(self) -> Delivery | None:
         """Give up a lost response, and return its delivery.
@@ -464,11 +427,5 @@ class Lane:
         delivery = self.delivery
         if self.stream is None:
             self.delivery = None
-            self._resent = False
+            self.resend.clear()
         return delivery
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self.transport is not None:
-            self.transport.close()
-            self.transport = None

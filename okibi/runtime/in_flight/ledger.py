@@ -220,16 +220,15 @@ class Ledger:
         More than STARTS_LIMIT starts without an event make the lane unavailable. With a single lane
         the supervisor's restart intensity counts instead.
         """
-        lane.starts_without_event += 1
-        starts = lane.starts_without_event
+        starts = lane.failures.count_start()
         if starts > STARTS_LIMIT and len(self.lanes) > 1:
             why = f"its poller and its responder have started {starts} times without an event"
             self.mark_unavailable(lane, why)
 
     def mark_unavailable(self, lane: Lane, why: str) -> None:
         """Mark a lane as unavailable. It retries; the process ends once all lanes are."""
-        was_unavailable, lane.unavailable = lane.unavailable, True
-        if all(each.unavailable for each in self.lanes):
+        was_available = lane.failures.mark_unavailable()
+        if all(each.failures.unavailable for each in self.lanes):
             self.fail(why)
-        elif not was_unavailable:
+        elif was_available:
             logger.error("lane %d unavailable, retrying: %s", lane.index, why)

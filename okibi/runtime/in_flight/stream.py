@@ -45,6 +45,20 @@ class Stream:
         self.blocked = blocked
         self._writers.unpark_all()
 
+    def take_status(self, status: int) -> None:
+        """End the stream: the Runtime API has sent the status before its end."""
+        self.end(f"the Runtime API sent status {status} before the end of the stream")
+
+    def disconnect(self, *, cut: bool) -> None:
+        """Note that the connection has broken.
+
+        Args:
+            cut: whether a part of the stream was written, so that it ends here.
+        """
+        self.connected = False
+        if cut:
+            self.end("the connection broke within the stream")
+
     def end(self, why: str) -> None:
         """End the stream: cancel the handler and wake the writers. The first call counts."""
         if not self.end_reason:

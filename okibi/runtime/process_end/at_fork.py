@@ -24,7 +24,6 @@ import trio
 
 from ...actors.trio_internals import epoll
 from ..in_flight.lane import Lane
-from ..protocol.transport import SocketTransport
 from ..telemetry import logs
 from .shutdown import SIGNALS
 
@@ -74,9 +73,7 @@ class ForkGuard:
             for each in self.others:
                 each.after_fork_in_child()
             for lane in self._lanes:
-                lane.outbox.clear()
-                if isinstance(lane.transport, SocketTransport):
-                    lane.transport = ForkedTransport(lane.transport.connected)
+                lane.enter_child(ForkedTransport.in_place_of)
             if threading.get_ident() == self._loop_thread and trio.lowlevel.in_trio_task():
                 _replace_epoll()
                 deliveries = [lane.delivery for lane in self._lanes]

@@ -12,7 +12,7 @@ from trio.lowlevel import Task
 
 from ..errors.user_code import is_user_file
 from ..in_flight.delivery import Delivery
-from ..protocol.transport import SocketTransport
+from ..protocol.transport import SocketTransport, Transport
 from ..telemetry.logs import flush
 
 RETURNED_TO_LOOP = (
@@ -34,7 +34,12 @@ class ForkedTransport(SocketTransport):
 
     __slots__ = ()
 
-    def send(self, data: memoryview) -> int:
+    @classmethod
+    def in_place_of(cls, parents: Transport) -> Transport:
+        """Make the child's transport of its parent's."""
+        return cls(parents.connected) if isinstance(parents, SocketTransport) else parents
+
+    def send(self, data: bytes | memoryview) -> int:
         response = bytes(data)
         exit_as_answered(response, b"/error HTTP/1.1\r\n" in response[:512])
 

@@ -127,7 +127,7 @@ class Shutdown:
             self._began = trio.current_time()
         self.code = max(code, self.code or 0)
         for lane in self._lanes:
-            lane.closing = True
+            lane.stop_asking()
         self._requested.set()
 
     def end_after_answer(self, why: str) -> None:
@@ -135,7 +135,7 @@ class Shutdown:
         if self._lanes[0].closing:
             return
         for lane in self._lanes:
-            lane.closing = True
+            lane.stop_asking()
         self._token.run_sync_soon(self.fail, why)
 
     async def run(self) -> None:
@@ -161,7 +161,7 @@ class Shutdown:
             await trio.sleep(DRAIN_POLL)
 
     def _in_flight(self) -> bool:
-        return any(lane.delivery is not None or _is_half_read(lane) for lane in self._lanes)
+        return any(lane.delivery is not None or lane.half_read for lane in self._lanes)
 
     def after_fork_in_child(self) -> None:
         """Restore the previous signal handlers that user code has not replaced since."""
@@ -204,7 +204,7 @@ class Shutdown:
         for lane in self._lanes:
             # Before the loop learns of the signal: a response sent meanwhile must not ask for
             # another event.
-            lane.closing = True
+            lane.stop_asking()
         self._token.run_sync_soon(self._begin_for_signal, number)
         # `begin` sets it again. A handler may hold the loop so that `begin` never runs.
         exit_within(STOP_LIMIT, 1)
@@ -229,11 +229,6 @@ class Shutdown:
                 else:
                     self._interrupt.interrupt_cleanup()
             sleep(INTERRUPT_EVERY)
-
-
-def _is_half_read(lane: Lane) -> bool:
-    """Whether a part of a response, perhaps an event, has been read."""
-    return lane.transport is not None and lane.parser.half_read
 
 
 class RootSupervisor(Supervisor):

@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Read at most `limit` bytes; empty if the other side has closed."""
         ...
 
-    def send(self, data: memoryview, /) -> int:
+    def send(self, data: bytes | memoryview, /) -> int:
         """Write what the kernel takes now, and return the number of bytes."""
         ...
 
@@ -87,7 +87,7 @@ class SocketTransport:
     def receive(self, limit: int) -> bytes:
         return self.connected.recv(limit)
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         return self.connected.send(data)
 
     def pending(self) -> bool:

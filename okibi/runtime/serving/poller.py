@@ -5,16 +5,17 @@ event to the ledger, which has it dispatched.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import checkpoint
 
 from ...actors import Actor, logs
-from ..in_flight.broken_connection import Expected, Loss
+from ..in_flight.broken_connection import NEXT, NOTHING, STATUS_NEXT, Loss
+from ..in_flight.delivery import Delivery
 from ..in_flight.handover import wake
-from ..in_flight.lane import Lane
+from ..in_flight.lane import Connection, Lane
 from ..in_flight.ledger import Ledger
 from ..protocol.runtime_api import ApiResponse, WireError
 from ..protocol.transport import Transport
@@ -54,21 +55,23 @@ class Poller(Actor):
         self.lane = lane
         self.connect = connect
         self.busy_poll = busy_poll
+        self._now: Callable[[], float] = trio.current_time
         # The connection on which this poller is parked.
         self._parked: Transport | None = None
 
     async def run(self) -> None:
         lane = self.lane
+        # trio's clock, without two calls of trio's around it.
+        self._now = trio.lowlevel.current_clock().current_time
         if self.busy_poll.limit:
-            lane.on_flushed = self._poll_if_parked
+            lane.call_when_flushed(self._poll_if_parked)
         # An earlier incarnation may have read an event and crashed before it woke the dispatcher.
         self.ledger.wake_dispatcher()
         while True:
-            if lane.transport is None:
+            if lane.connection is None:
                 await self._connect()
-            if lane.refusals:
-                # A refusal may last as long as an invocation: pause 0.1 s, 0.2 s, 0.4 s, up to 5 s.
-                await trio.sleep(min(0.05 * 2 ** min(lane.refusals, 7), 5.0))
+            if (pause := lane.failures.pause) > 0:
+                await trio.sleep(pause)
             wake(lane.responder)
             await self._read_until_idle()
 
@@ -90,7 +93,8 @@ class Poller(Actor):
     async def _read_until_idle(self) -> None:
         """Read until the connection is gone or the Runtime API has nothing left to send."""
         lane = self.lane
-        while (transport := lane.transport) is not None:
+        while (connection := lane.connection) is not None:
+            transport = connection.transport
             arrived = self._should_poll()
             if arrived:
                 # A pass of the loop: other tasks run while the server works.
@@ -106,7 +110,7 @@ class Poller(Actor):
                 finally:
                     self._parked = None
             try:
-                if not self._read(transport):
+                if not self._read(connection):
                     return
             except BaseException as interruption:
                 if not self.ledger.fail_interrupted_step("reading an event", interruption):
@@ -114,11 +118,12 @@ class Poller(Actor):
                     self._disconnect("what came over it is lost")
                 raise
 
-    def _read(self, transport: Transport) -> bool:
+    def _read(self, connection: Connection) -> bool:
         """Read what has come. False if the connection is gone or nothing more is expected.
 
         Synchronous: what was received is in the ledger before a kill can take effect.
         """
+        lane, transport = self.lane, connection.transport
         for size in READ_SIZES:
             try:
                 data = transport.receive(size)
@@ -127,14 +132,18 @@ class Poller(Actor):
             except OSError as error:
                 self._disconnect(str(error))
                 return False
-            full, serial_before = len(data) == size, self.lane.serial
-            goes_on = not self._take_data(data)
+            full, before = len(data) == size, lane.delivery
+            goes_on = self._take_data(connection, data)
             # Freed before a handler runs: other lanes' buffers would lie behind this one.
             del data
-            dispatched = self._dispatch_event(serial_before)
+            delivery = lane.delivery
+            if delivery is not None and delivery is not before and delivery.unsettled:
+                # After all responses around it are taken: the handler may run within this call.
+                self._dispatch(delivery)
+                full = False
             if not goes_on:
                 return False
-            if dispatched or not full:
+            if not full:
                 break
         return True
 
@@ -148,73 +157,82 @@ class Poller(Actor):
 
     def _should_poll(self) -> bool:
         """Whether the next event can arrive, and polling for it has paid lately."""
-        lane = self.lane
-        # GET /next is expected last and written; while a handler runs, no GET is out.
-        asked = bool(lane.expected) and lane.expected[-1] is Expected.NEXT and not lane.outbox
-        return asked and self.busy_poll.should_poll()
+        outbox = self.lane.outbox
+        expected = outbox.expected
+        # A GET is out, and written; while a handler runs, none is.
+        asked = expected is STATUS_NEXT or expected is NEXT
+        return asked and not outbox.pieces and self.busy_poll.should_poll()
 
-    def _take_data(self, data: bytes) -> bool:
-        """Parse received bytes and take the responses. True if `run` has to act next."""
-        lane, was_pipelined = self.lane, self.lane.pipelined
+    def _take_data(self, connection: Connection, data: bytes) -> bool:
+        """Make responses of received bytes, and take them. False if `run` has to act next.
+
+        Bytes become responses in one place: the parser calls its own `on_` methods for each part of
+        a response, returns the responses that are complete, and keeps the rest. The outbox knows
+        whether a response is a status or an event: the server answers in order.
+        """
+        lane, parser = self.lane, connection.parser
         problem = "" if data else "the server closed it"
+        responses: Sequence[ApiResponse]
         try:
-            responses: Sequence[ApiResponse] = lane.parse(data)
+            responses = parser.feed(data) if data else parser.end()
         except WireError as error:
             # Complete responses before the noise count; one may be a status.
             responses, problem = error.responses, str(error)
-        if was_pipelined and not lane.pipelined:
-            self._warn_sequential()
+        else:
+            if responses and not connection.answered:
+                self._take_first_response(connection)
         for response in responses:
             self._take_response(response)
-            if lane.transport is None:
-                return True
+            if lane.connection is None:
+                return False
             if not response.keep_alive:
                 self._disconnect("the Runtime API does not keep it alive", announced=True)
-                return True
+                return False
         if problem:
             self._disconnect(problem)
-            return True
-        return bool(responses) and not lane.expected and lane.delivery is None
+            return False
+        idle = lane.delivery is None and lane.outbox.expected is NOTHING
+        return not (idle and responses)
+
+    def _take_first_response(self, connection: Connection) -> None:
+        was_pipelined = self.lane.outbox.pipelined
+        self.lane.take_first_response(connection)
+        self._warn_if_sequential(was_pipelined)
 
     def _take_response(self, response: ApiResponse) -> None:
         lane = self.lane
-        if not lane.expected:
+        expected = lane.outbox.expected
+        if expected is NEXT:
+            self._take_next(response)
+        elif expected is NOTHING:
             # Counted, to pause before the next attempt.
-            lane.refusals += 1
+            lane.failures.count_refusal()
             self._disconnect(f"an unexpected response came ({response.status})")
-        elif lane.expected[0] is Expected.STATUS:
-            self._take_status(response)
-        elif (delivery := lane.take_event(response)) is None:
+        else:
+            delivery = lane.take_status(response.status)
+            if not 200 <= response.status < 300 and delivery is not None:
+                self._log_refusal(response, f"the response to {delivery.request_id}")
+
+    def _take_next(self, response: ApiResponse) -> None:
+        """Take the response to `GET /next`. `_read` dispatches its event."""
+        lane = self.lane
+        delivery = lane.take_event(response, self._now())
+        if delivery is None:
             self._log_refusal(response, "/next")
-            if response.status == 403 and lane.resend_refused:
+            if response.status == 403 and lane.resend.refused:
                 why = "the Runtime API received half of a response and accepts nothing more"
                 self.ledger.mark_unavailable(lane, why)
         elif not delivery.unsettled:
             logger.error("ignoring duplicate event %s", delivery.request_id)
             self.ledger.respond(lane)
 
-    def _dispatch_event(self, serial_before: int) -> bool:
-        """Dispatch an event that has come, after all responses around it are taken.
-
-        The handler may begin, and end, within this call.
-
-        Args:
-            serial_before: the lane's serial before the last read.
-        """
-        delivery = self.lane.delivery
-        if delivery is None or delivery.serial == serial_before or not delivery.unsettled:
-            return False
+    def _dispatch(self, delivery: Delivery) -> None:
+        """Have a new event handled. The handler may begin, and end, within this call."""
         self.busy_poll.record_event()
         self.ledger.dispatch(self.lane, delivery)
         if delivery.unsettled:
             # The handler waits. Work done now is not in the way when it ends.
             self.lane.prepare_head(delivery)
-        return True
-
-    def _take_status(self, response: ApiResponse) -> None:
-        delivery = self.lane.take_status(response.status)
-        if not 200 <= response.status < 300 and delivery is not None:
-            self._log_refusal(response, f"the response to {delivery.request_id}")
 
     def _log_refusal(self, response: ApiResponse, what: str) -> None:
         text = response.body[:LOGGED_BODY].decode("utf-8", "replace").strip()
@@ -228,12 +246,11 @@ class Poller(Actor):
             self.ledger.mark_unavailable(self.lane, why)
 
     def _disconnect(self, why: str, announced: bool = False) -> None:
-        lane, was_pipelined = self.lane, self.lane.pipelined
+        lane, was_pipelined = self.lane, self.lane.outbox.pipelined
         loss = lane.disconnect(announced)
         level = logging.INFO if loss is Loss.NOTHING else logging.WARNING
         logger.log(level, "lane %d lost its connection (%s): %s", lane.index, why, loss.value)
-        if was_pipelined and not lane.pipelined:
-            self._warn_sequential()
+        self._warn_if_sequential(was_pipelined)
         if loss in (Loss.CUT, Loss.SENT_TWICE):
             self._lose_response(f"the connection broke within a response ({why}): {loss.value}")
 
@@ -243,6 +260,7 @@ class Poller(Actor):
         elif (delivery := self.lane.drop_response()) is not None:
             logger.error("the response to %s is lost: %s", delivery.request_id, why)
 
-    def _warn_sequential(self) -> None:
-        number = self.lane.index
-        logger.warning("lane %d no longer sends the next request with a response", number)
+    def _warn_if_sequential(self, was_pipelined: bool) -> None:
+        if was_pipelined and not self.lane.outbox.pipelined:
+            number = self.lane.index
+            logger.warning("lane %d no longer sends the next request with a response", number)

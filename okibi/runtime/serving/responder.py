@@ -43,7 +43,7 @@ class Responder(Actor):
 
     async def run(self) -> None:
         lane = self.lane
-        lane.responder = self.ref
+        lane.register_responder(self.ref)
         receive = make_receiver(self, TurnRunner(self._turn))
         while True:
             if self._write():
@@ -73,23 +73,26 @@ class Responder(Actor):
             log_error(outcome.body)
 
     def _turn(self, _: object) -> bool:
-        return not self._has_input() and self._write()
+        connection = self.lane.connection
+        if connection is not None and connection.transport.pending():
+            # As `_has_input`, without a call: each event comes here.
+            return False
+        return self._write()
 
     def _has_input(self) -> bool:
         """Whether something has come that the poller must read first."""
-        transport = self.lane.transport
-        return transport is not None and transport.pending()
+        connection = self.lane.connection
+        return connection is not None and connection.transport.pending()
 
     def _write(self) -> bool:
         """Stage and write. False if the connection takes no more now."""
         lane = self.lane
-        transport = lane.transport
-        if transport is None:
+        connection = lane.connection
+        if connection is None:
             return True
         lane.stage()
         try:
-            while lane.outbox:
-                lane.mark_written(transport.send(lane.outbox[0]))
+            lane.outbox.write(connection.transport.send)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -107,13 +110,13 @@ class Responder(Actor):
             lane.on_flushed()
         finally:
             if lane.stream is not None:
-                lane.stream.mark_written(blocked=bool(lane.outbox))
+                lane.stream.mark_written(blocked=bool(lane.outbox.pieces))
         return True
 
     async def _writable(self) -> None:
-        transport = self.lane.transport
-        assert transport is not None  # it refused a write, and there was no checkpoint since
+        connection = self.lane.connection
+        assert connection is not None  # it refused a write, and there was no checkpoint since
         try:
-            await transport.writable()
+            await connection.transport.writable()
         except trio.ClosedResourceError:
             return

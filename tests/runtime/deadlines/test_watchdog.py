@@ -145,7 +145,7 @@ async def test_the_timer_is_cleared_before_the_last_response_is_sent(
             ticks.append(timer.ticking)
             raise ActorExited("/responder", KILLED)
 
-    ledger.lanes[0].responder = cast("Any", Writer())
+    ledger.lanes[0].register_responder(cast("Any", Writer()))
     with suppress(AttributeError):
         made.settle(Outcome(b"1"))
         ledger.respond(ledger.lanes[0], at_once=True)

@@ -190,7 +190,7 @@ async def test_a_piece_without_a_connection_waits_for_one(mock_clock: MockClock)
         await stage.give(1)
         stage.world.refusals = 1
         await stage.world.say(ConnectionResetError("reset"))
-        assert stage.lane.transport is None
+        assert stage.lane.connection is None
         asked.set()
         await wait_all_tasks_blocked()
         assert not LOG
@@ -246,7 +246,7 @@ async def test_small_waiting_pieces_leave_in_one_write() -> None:
         stage.world.wire.room = 400
         await stage.give()
         begun, stage.world.wire.sends = stage.read(), 0
-        assert len(stage.lane.outbox) > 9000
+        assert len(stage.lane.outbox.pieces) > 9000
         # The responder waits for the connection and needs no message.
         assert len(stage.world.responders[0].process().mailbox.data) <= 1
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Expected, Loss, classify_loss
+from okibi.runtime.in_flight.broken_connection import Expected, Loss, Resend, classify_loss
 
-NEXT, STATUS = Expected.NEXT, Expected.STATUS
+NOTHING, NEXT, STATUS, STATUS_NEXT = Expected
 SIZE = 100
 
 
 def classify(
-    *expected: Expected,
+    expected: Expected,
     left: int = 0,
     waiting: bool = False,
     streams: bool = False,
@@ -30,7 +30,10 @@ def classify(
 @pytest.mark.parametrize("waiting", [False, True])
 @pytest.mark.parametrize("streams", [False, True])
 def test_nothing_is_lost_if_nothing_is_expected(waiting: bool, streams: bool) -> None:
-    assert classify(left=SIZE if waiting else 0, waiting=waiting, streams=streams) is Loss.NOTHING
+    assert (
+        classify(NOTHING, left=SIZE if waiting else 0, waiting=waiting, streams=streams)
+        is Loss.NOTHING
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,12 +52,12 @@ def test_an_event_may_be_lost_only_after_a_written_get(
 
 
 @pytest.mark.parametrize("resent", [False, True])
-@pytest.mark.parametrize("expected", [(STATUS,), (STATUS, NEXT)])
+@pytest.mark.parametrize("expected", [STATUS, STATUS_NEXT])
 @pytest.mark.parametrize("streams", [False, True])
 def test_an_unwritten_response_is_sent_again(
-    expected: tuple[Expected, ...], resent: bool, streams: bool
+    expected: Expected, resent: bool, streams: bool
 ) -> None:
-    loss = classify(*expected, left=SIZE, waiting=True, resent=resent, streams=streams)
+    loss = classify(expected, left=SIZE, waiting=True, resent=resent, streams=streams)
 
     assert loss is Loss.RESEND
 
@@ -62,18 +65,18 @@ def test_an_unwritten_response_is_sent_again(
 @pytest.mark.parametrize(
     ("expected", "waiting", "loss"),
     [
-        ((STATUS,), False, Loss.RESEND),
+        (STATUS, False, Loss.RESEND),
         # The GET after the response was not written in full, and is no request.
-        ((STATUS, NEXT), True, Loss.RESEND),
-        ((STATUS, NEXT), False, Loss.RESEND_MAYBE_EVENT),
+        (STATUS_NEXT, True, Loss.RESEND),
+        (STATUS_NEXT, False, Loss.RESEND_MAYBE_EVENT),
     ],
 )
 @pytest.mark.parametrize("announced", [False, True])
 def test_a_written_response_is_sent_again_but_only_once(
-    expected: tuple[Expected, ...], waiting: bool, loss: Loss, announced: bool
+    expected: Expected, waiting: bool, loss: Loss, announced: bool
 ) -> None:
-    assert classify(*expected, waiting=waiting, announced=announced) is loss
-    assert classify(*expected, waiting=waiting, announced=announced, resent=True) is Loss.SENT_TWICE
+    assert classify(expected, waiting=waiting, announced=announced) is loss
+    assert classify(expected, waiting=waiting, announced=announced, resent=True) is Loss.SENT_TWICE
 
 
 @pytest.mark.parametrize("left", [1, 50, SIZE - 1])
@@ -85,3 +88,42 @@ def test_a_response_written_in_part_is_cut(left: int, resent: bool, streams: boo
 
 def test_an_open_stream_is_cut_between_two_pieces_too() -> None:
     assert classify(STATUS, streams=True) is Loss.CUT
+
+
+# -- the second copy of a response
+
+
+def second_copy() -> Resend:
+    resend = Resend()
+    resend.take_break(0)
+    return resend
+
+
+@pytest.mark.parametrize("left", [1, SIZE])
+def test_a_copy_is_the_second_once_all_of_one_was_written(left: int) -> None:
+    resend = Resend()
+
+    sent = list[bool]()
+    for unwritten in (left, 0, left):
+        resend.take_break(unwritten)
+        sent.append(resend.sent)
+
+    assert sent == [False, True, True]
+
+
+@pytest.mark.parametrize("status", [202, 400, 403])
+def test_only_a_403_to_a_second_copy_is_noted(status: int) -> None:
+    first, second = Resend(), second_copy()
+    for each in (first, second):
+        each.take_status(status)
+
+    assert (first.sent, first.refused) == (False, False)
+    assert (second.sent, second.refused) == (False, status == 403)
+
+
+def test_after_a_clear_the_next_copy_is_the_first() -> None:
+    resend = second_copy()
+    resend.clear()
+    resend.take_status(403)
+
+    assert not resend.refused

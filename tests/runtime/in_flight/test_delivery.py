@@ -9,7 +9,6 @@ from okibi.runtime.in_flight.delivery import (
     TRANSITIONS,
     Delivery,
     DeliveryState,
-    DeliveryTransition,
 )
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
@@ -17,36 +16,36 @@ from tests.support.doubles import brought_to, delivery, worker
 
 WORKER, OTHER_WORKER = worker("/me"), worker("/other")
 
-PERFORM: dict[DeliveryTransition, Callable[[Delivery], bool]] = {
-    DeliveryTransition.ASSIGN: lambda d: d.assign(WORKER),
-    DeliveryTransition.RETURN: Delivery.give_back,
-    DeliveryTransition.BEGIN: lambda d: d.begin(WORKER),
-    DeliveryTransition.STREAM: lambda d: d.open_stream(Stream(print), WORKER),
-    DeliveryTransition.SETTLE: lambda d: d.settle(Outcome(b"late")),
-    DeliveryTransition.STAGE: Delivery.stage,
-    DeliveryTransition.UNSTAGE: Delivery.unstage,
-    DeliveryTransition.ACK: Delivery.ack,
+PERFORM: dict[str, Callable[[Delivery], bool]] = {
+    "assign": lambda d: d.assign(WORKER),
+    "give_back": Delivery.give_back,
+    "begin": lambda d: d.begin(WORKER),
+    "open_stream": lambda d: d.open_stream(Stream(print), WORKER),
+    "settle": lambda d: d.settle(Outcome(b"late")),
+    "stage": Delivery.stage,
+    "unstage": Delivery.unstage,
+    "ack": Delivery.ack,
 }
 
 ALLOWED = {
-    (DeliveryState.RECEIVED, DeliveryTransition.ASSIGN): DeliveryState.ASSIGNED,
-    (DeliveryState.RECEIVED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.ASSIGNED, DeliveryTransition.RETURN): DeliveryState.RECEIVED,
-    (DeliveryState.ASSIGNED, DeliveryTransition.BEGIN): DeliveryState.RUNNING,
-    (DeliveryState.ASSIGNED, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.RUNNING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.RUNNING, DeliveryTransition.STREAM): DeliveryState.STREAMING,
-    (DeliveryState.STREAMING, DeliveryTransition.SETTLE): DeliveryState.SETTLED,
-    (DeliveryState.SETTLED, DeliveryTransition.STAGE): DeliveryState.STAGED,
-    (DeliveryState.STAGED, DeliveryTransition.UNSTAGE): DeliveryState.SETTLED,
-    (DeliveryState.STAGED, DeliveryTransition.ACK): DeliveryState.ACKED,
+    (DeliveryState.RECEIVED, "assign"): DeliveryState.ASSIGNED,
+    (DeliveryState.RECEIVED, "settle"): DeliveryState.SETTLED,
+    (DeliveryState.ASSIGNED, "give_back"): DeliveryState.RECEIVED,
+    (DeliveryState.ASSIGNED, "begin"): DeliveryState.RUNNING,
+    (DeliveryState.ASSIGNED, "settle"): DeliveryState.SETTLED,
+    (DeliveryState.RUNNING, "settle"): DeliveryState.SETTLED,
+    (DeliveryState.RUNNING, "open_stream"): DeliveryState.STREAMING,
+    (DeliveryState.STREAMING, "settle"): DeliveryState.SETTLED,
+    (DeliveryState.SETTLED, "stage"): DeliveryState.STAGED,
+    (DeliveryState.STAGED, "unstage"): DeliveryState.SETTLED,
+    (DeliveryState.STAGED, "ack"): DeliveryState.ACKED,
 }
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))
-@pytest.mark.parametrize("transition", list(DeliveryTransition))
+@pytest.mark.parametrize("transition", TRANSITIONS)
 def test_a_transition_is_taken_only_if_the_table_allows_it(
-    state: DeliveryState, transition: DeliveryTransition
+    state: DeliveryState, transition: str
 ) -> None:
     made = brought_to(state, WORKER)
 
@@ -57,9 +56,9 @@ def test_a_transition_is_taken_only_if_the_table_allows_it(
 
 
 def test_the_table_has_these_transitions_and_no_others() -> None:
-    assert dict(TRANSITIONS) == ALLOWED
-    # A number given twice would make one transition an alias of the other.
-    assert len(DeliveryTransition) == 8
+    found = {(state, name): row[state] for name, row in TRANSITIONS.items() for state in row}
+
+    assert found == ALLOWED
     assert len(DeliveryState) == 7
 
 

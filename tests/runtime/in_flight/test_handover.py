@@ -16,8 +16,9 @@ from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, event_type
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.handover import wake
-from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
+from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import ABANDON_LIMIT, DISPATCHER
+from okibi.runtime.in_flight.outbox import RESPONSE_JOIN_LIMIT
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.worker import Worker
@@ -163,7 +164,7 @@ async def test_a_failing_process_responds_without_a_further_get(
         def fail(why: str) -> None:
             # A process that ends requests no event.
             stage.failures.append(why)
-            stage.lane.closing = True
+            stage.lane.stop_asking()
             assert stage.wire.taken() == b""
 
         stage.ledger.fail = fail

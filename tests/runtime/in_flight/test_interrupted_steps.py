@@ -90,7 +90,7 @@ async def test_an_interrupted_write_ends_the_process_and_closes_the_connection()
     written = bytearray()
 
     class InterruptingWire(SilentConnection):
-        def send(self, data: memoryview) -> int:
+        def send(self, data: bytes | memoryview) -> int:
             written.extend(data)
             raise LeftRunning
 
@@ -108,7 +108,7 @@ async def test_an_interrupted_stream_is_not_completed() -> None:
     class InterruptingWire(SilentConnection):
         taken = 0
 
-        def send(self, data: memoryview) -> int:
+        def send(self, data: bytes | memoryview) -> int:
             if self.taken:
                 raise LeftRunning
             self.taken = 1
@@ -154,7 +154,7 @@ async def test_with_several_lanes_an_interrupted_settle_is_still_responded(
     stage.ledger.fail, stage.ledger.watch = failures.append, InterruptingWatch()
     stage.ledger.lanes.append(open_lane())
     writer = Inbox()
-    stage.lane.responder = await start(nursery, lambda: writer)
+    stage.lane.register_responder(await start(nursery, lambda: writer))
 
     await stage.tell("echo")
     assert failures == []

@@ -7,11 +7,12 @@ import sys
 import pytest
 import trio
 
-from okibi.runtime.in_flight import lane as module
+from okibi.runtime.in_flight import outbox as module
 from okibi.runtime.in_flight import stream_trailers
 from okibi.runtime.in_flight.broken_connection import Expected
 from okibi.runtime.in_flight.delivery import DeliveryState
-from okibi.runtime.in_flight.lane import RESPONSE_JOIN_LIMIT, Lane
+from okibi.runtime.in_flight.lane import Lane
+from okibi.runtime.in_flight.outbox import RESPONSE_JOIN_LIMIT
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import ApiResponse, WireError
 from tests.support.lanes import (
@@ -23,9 +24,11 @@ from tests.support.lanes import (
     end_stream,
     event,
     open_lane,
+    parse,
     receive_event,
     request_next,
     settle_event,
+    take_event,
     write,
 )
 
@@ -33,13 +36,13 @@ from tests.support.lanes import (
 FULL = """
 import resource, trio
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.lanes import open_lane, settle_event, begin_stream, write
+from tests.support.lanes import open_lane, settle_event, begin_stream
 
 async def main():
     whole, begun = open_lane(), open_lane()
     settle_event(whole, Outcome(b"x" * 200_000))
     delivery = begin_stream(begun, b"y" * 1000, *[b"z" * 5000] * 4)
-    held, size = [], 100_000
+    held, size, takes = [], 100_000, iter([len])
     resource.setrlimit(resource.RLIMIT_AS, (1, 1))
     while size > 1000:
         try:
@@ -47,11 +50,14 @@ async def main():
         except MemoryError:
             size //= 2
     whole.stage()
-    before = len(begun.outbox)
-    begun.mark_written(len(begun.outbox[0]))
-    after = len(begun.outbox)
+    before = len(begun.outbox.pieces)
+    try:
+        begun.outbox.write(lambda data: next(takes)(data))
+    except StopIteration:
+        pass
+    after = len(begun.outbox.pieces)
     held.clear()
-    print(len(whole.outbox), before - after)
+    print(len(whole.outbox.pieces), before - after)
 
 trio.run(main)
 """
@@ -65,7 +71,7 @@ async def test_the_first_request_is_get_next() -> None:
     lane.stage()
 
     assert write(lane) == NEXT
-    assert list(lane.expected) == [Expected.NEXT]
+    assert lane.outbox.expected is Expected.NEXT
 
 
 async def test_a_pending_get_next_is_not_repeated() -> None:
@@ -73,8 +79,8 @@ async def test_a_pending_get_next_is_not_repeated() -> None:
 
     lane.stage()
 
-    assert not lane.outbox
-    assert list(lane.expected) == [Expected.NEXT]
+    assert not lane.outbox.pieces
+    assert lane.outbox.expected is Expected.NEXT
 
 
 @pytest.mark.parametrize(
@@ -91,8 +97,8 @@ async def test_nothing_is_sent_while_the_event_is_unsettled(state: DeliveryState
     lane.stage()
 
     assert delivery.state is state
-    assert not lane.outbox
-    assert not lane.expected
+    assert not lane.outbox.pieces
+    assert lane.outbox.expected is Expected.NOTHING
 
 
 async def test_a_pipelined_response_leaves_with_the_next_get() -> None:
@@ -101,11 +107,11 @@ async def test_a_pipelined_response_leaves_with_the_next_get() -> None:
 
     lane.stage()
 
-    assert len(lane.outbox) == 1
+    assert len(lane.outbox.pieces) == 1
     written = write(lane)
     assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
     assert written.endswith(b'\r\n\r\n"yes"' + NEXT)
-    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
+    assert lane.outbox.expected is Expected.STATUS_NEXT
     assert delivery.state is DeliveryState.STAGED
 
 
@@ -116,7 +122,7 @@ async def test_without_pipelining_the_next_get_waits_for_the_status() -> None:
     lane.stage()
     assert write(lane).endswith(b'"yes"')
     lane.stage()
-    assert not lane.outbox
+    assert not lane.outbox.pieces
 
     assert lane.take_status() is delivery
     lane.stage()
@@ -193,7 +199,7 @@ async def test_a_prepared_head_belongs_to_its_own_delivery() -> None:
 
         assert b"\r\nLambda-Runtime-Invocation-Id: %s\r\n" % attempt in write(lane)
         lane.take_status()
-        lane.expected.clear()
+        lane.outbox.take_next()
 
 
 async def test_percent_signs_in_the_host_are_kept() -> None:
@@ -221,8 +227,8 @@ async def test_a_response_of_6_mb_is_not_copied() -> None:
 
     lane.stage()
 
-    assert [len(part) for part in lane.outbox][1:] == [len(body), len(NEXT)]
-    assert lane.outbox[1].obj is body
+    assert [len(part) for part in lane.outbox.pieces][1:] == [len(body), len(NEXT)]
+    assert lane.outbox.pieces[1] is body
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
 
 
@@ -232,7 +238,7 @@ async def test_a_response_of_100_kb_leaves_in_one_write_with_the_next_get() -> N
 
     lane.stage()
 
-    assert len(lane.outbox) == 1
+    assert len(lane.outbox.pieces) == 1
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
 
 
@@ -249,16 +255,13 @@ async def test_after_a_failed_stage_the_next_one_stages_the_response(
         patched.setattr(module, "retain_freed_memory", _fails)
         with pytest.raises(MemoryError):
             lane.stage()
-    assert (delivery.state, list(lane.outbox), list(lane.expected)) == (
-        DeliveryState.SETTLED,
-        [],
-        [],
-    )
+    left = (delivery.state, [*lane.outbox.pieces], lane.outbox.expected)
+    assert left == (DeliveryState.SETTLED, [], Expected.NOTHING)
 
     lane.stage()
 
     assert write(lane).endswith(b"\r\n\r\n" + body + NEXT)
-    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
+    assert lane.outbox.expected is Expected.STATUS_NEXT
 
 
 async def test_after_a_failed_stage_the_next_one_ends_the_stream(
@@ -293,7 +296,7 @@ async def test_a_response_written_in_pieces_is_the_same(size: int, piece: int) -
         lane.stage()
 
     pieces = list[bytes]()
-    while cut.outbox and (len(pieces) < 2000 or piece == 300):
+    while cut.outbox.pieces and (len(pieces) < 2000 or piece == 300):
         pieces.append(write(cut, piece))
     rest = write(cut)
 
@@ -309,7 +312,7 @@ async def test_each_event_is_a_delivery_with_the_next_serial() -> None:
     first = settle_event(lane)
     lane.stage()
     lane.take_status()
-    second = lane.take_event(event())
+    second = take_event(lane, event())
 
     assert second is not None
     assert (first.serial, second.serial) == (1, 2)
@@ -350,28 +353,30 @@ async def test_a_response_without_an_event_counts_as_a_refusal(answer: ApiRespon
     lane = open_lane()
 
     for times in (1, 2):
-        assert request_next(lane).take_event(answer) is None
-        assert lane.refusals == times
-    assert request_next(lane).take_event(event()) is not None
-    assert lane.refusals == 0
+        assert take_event(request_next(lane), answer) is None
+        assert lane.failures.refusals == times
+    assert take_event(request_next(lane), event()) is not None
+    assert lane.failures.refusals == 0
 
 
 async def test_half_a_response_stays_in_the_lane() -> None:
     lane = request_next(open_lane())
 
-    assert lane.parse(b"HTTP/1.1 202 Accepted\r\nConte") == []
-    assert [a.status for a in lane.parse(b"nt-Length: 0\r\n\r\n")] == [202]
+    assert parse(lane, b"HTTP/1.1 202 Accepted\r\nConte") == []
+    assert lane.half_read
+    assert [a.status for a in parse(lane, b"nt-Length: 0\r\n\r\n")] == [202]
+    assert not lane.half_read
 
 
 async def test_noise_is_refused_and_a_new_connection_has_a_new_parser() -> None:
     lane = request_next(open_lane())
     with pytest.raises(WireError):
-        lane.parse(b"noise")
+        parse(lane, b"noise")
 
     lane.disconnect()
     lane.attach(SilentConnection())
 
-    assert len(lane.parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
+    assert len(parse(lane, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")) == 1
 
 
 # -- deadlines

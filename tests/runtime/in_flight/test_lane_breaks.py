@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.runtime.in_flight.broken_connection import Loss
+from okibi.runtime.in_flight.broken_connection import Expected, Loss
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.outcome import Outcome
@@ -14,10 +14,12 @@ from tests.support.lanes import (
     begin_stream,
     event,
     open_lane,
+    parse,
     receive_event,
     request_next,
     send_response,
     settle_event,
+    take_event,
     write,
 )
 
@@ -29,7 +31,7 @@ async def test_a_break_after_the_status_turns_pipelining_off() -> None:
 
     assert lane.disconnect() is Loss.MAYBE_EVENT
 
-    assert not lane.pipelined
+    assert not lane.outbox.pipelined
     lane.stage()
     assert write(lane) == NEXT
 
@@ -70,9 +72,9 @@ async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, strea
     lane.stage()
     assert write(lane) == NEXT
     # The next response may be sent again.
-    assert lane.take_event(event()) is not None
-    assert lane.delivery is not None
-    assert lane.delivery.settle(Outcome(b""))
+    later = take_event(lane, event())
+    assert later is not None
+    assert later.settle(Outcome(b""))
     lane.stage()
     write(lane)
     assert lane.disconnect() in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT)
@@ -83,24 +85,25 @@ async def test_an_announced_close_ends_pipelining() -> None:
     receive_event(lane)
 
     assert lane.disconnect(announced=True) is Loss.NOTHING
-    assert not lane.pipelined
+    assert not lane.outbox.pipelined
 
 
 async def test_a_connection_that_brings_no_response_counts_as_a_refusal() -> None:
     lane = request_next(open_lane())
-    assert lane.parse(b"") == []
 
     lane.disconnect()
 
-    assert lane.refusals == 1
+    assert lane.failures.refusals == 1
 
 
 async def test_http_1_0_turns_pipelining_off_even_if_kept_alive() -> None:
     lane = request_next(open_lane())
 
-    lane.parse(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n")
+    parse(lane, b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n")
+    assert lane.connection is not None
+    lane.take_first_response(lane.connection)
 
-    assert not lane.pipelined
+    assert not lane.outbox.pipelined
 
 
 # -- refused responses
@@ -116,9 +119,9 @@ def respond_and_refuse(lane: Lane, status: int, message: ApiResponse) -> None:
 
 
 def send_event(lane: Lane, message: ApiResponse) -> Delivery | None:
-    if not lane.expected:
+    if lane.outbox.expected is Expected.NOTHING:
         request_next(lane)
-    return lane.take_event(message)
+    return take_event(lane, message)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 431])
@@ -151,7 +154,7 @@ async def test_later_repeats_are_dropped_until_another_event() -> None:
 
     for times in (1, 2, 3):
         assert send_event(lane, message) is None
-        assert lane.refusals == times
+        assert lane.failures.refusals == times
     other = send_event(lane, event(10.0, lambda_runtime_aws_request_id=b"id-2"))
     assert other is not None
     assert other.unsettled
@@ -189,10 +192,10 @@ async def test_a_403_to_a_resent_response_is_noted_until_the_next_event() -> Non
     write(lane)
 
     lane.take_status(403)
-    assert lane.resend_refused
+    noted = lane.resend.refused
 
     assert send_event(lane, event(10.0, lambda_runtime_aws_request_id=b"id-2")) is not None
-    assert not lane.resend_refused
+    assert (noted, lane.resend.refused) == (True, False)
 
 
 # -- values that no header may have

@@ -115,16 +115,21 @@ def test_abandoning_the_only_worker_does_not_end_the_process(
     assert not failures
 
 
-def test_without_a_ready_worker_the_process_ends_unless_it_is_ending() -> None:
+def test_without_a_ready_worker_the_process_ends() -> None:
     made, failures = ledger()
 
-    made.lanes[0].closing = True
-    made.check_workers()
-    assert not failures
-    made.lanes[0].closing = False
     made.check_workers()
 
     assert failures == [NO_WORKER_READY]
+
+
+def test_without_a_ready_worker_an_ending_process_goes_on() -> None:
+    made, failures = ledger()
+    made.lanes[0].stop_asking()
+
+    made.check_workers()
+
+    assert not failures
 
 
 # -- unavailable lanes
@@ -170,9 +175,9 @@ def test_repeated_starts_without_an_event_make_a_lane_unavailable() -> None:
     for lane in made.lanes:
         for _ in range(STARTS_LIMIT):
             made.count_start(lane)
-        assert not lane.unavailable
+        assert not lane.failures.unavailable
         made.count_start(lane)
-        assert lane.unavailable
+        assert lane.failures.unavailable
 
     assert len(failures) == 1
     assert "have started 11 times without an event" in failures[0]

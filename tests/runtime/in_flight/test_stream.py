@@ -1,12 +1,9 @@
 """Streamed responses on a lane without a socket."""
 
-from itertools import pairwise
-
 import pytest
 
 from okibi.runtime.in_flight.broken_connection import Expected, Loss
 from okibi.runtime.in_flight.delivery import DeliveryState
-from okibi.runtime.in_flight.lane import JOIN_LIMIT
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.protocol.runtime_api import chunk, last_chunk
@@ -24,9 +21,9 @@ from tests.support.lanes import (
     receive_event,
     request_next,
     settle_event,
+    take_event,
     write,
 )
-from tests.support.streaming_worker import joined
 
 # -- sending
 
@@ -37,11 +34,11 @@ async def test_the_head_leaves_with_the_first_piece_and_no_get() -> None:
     delivery = begin_stream(lane, b"one")
 
     assert delivery.state is DeliveryState.STREAMING
-    assert len(lane.outbox) == 1
+    assert len(lane.outbox.pieces) == 1
     written = write(lane)
     assert written.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
     assert written.endswith(b"\r\n\r\n3\r\none\r\n")
-    assert list(lane.expected) == [Expected.STATUS]
+    assert lane.outbox.expected is Expected.STATUS
 
 
 async def test_the_attempt_id_of_a_stream_is_echoed() -> None:
@@ -55,48 +52,6 @@ async def test_the_attempt_id_of_a_stream_is_echoed() -> None:
     assert b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in write(lane)
 
 
-async def test_a_piece_of_6_mb_is_not_copied() -> None:
-    lane, piece = open_lane(), b"x" * 6_000_000
-    delivery = begin_stream(lane, b"one")
-    write(lane)
-
-    assert lane.append_to_stream(delivery, chunk(piece))
-
-    assert lane.outbox[1].obj is piece
-
-
-async def test_small_pieces_are_joined_up_to_the_limit() -> None:
-    lane, half, large = open_lane(), JOIN_LIMIT // 2, b"x" * (JOIN_LIMIT * 2)
-    delivery = begin_stream(lane, b"one")
-    for data in (b"1", b"x" * half, b"2", b"x" * half, b"3", large, b"4", b"5"):
-        assert lane.append_to_stream(delivery, chunk(data))
-    before = b"".join(lane.outbox)
-
-    pieces = list[memoryview]()
-    while lane.outbox:
-        pieces.append(lane.outbox[0])
-        lane.mark_written(len(pieces[-1]))
-
-    assert b"".join(pieces) == before
-    behind = pieces[1:]
-    assert sum(piece.obj is large for piece in behind) == 1
-    assert all(len(piece) <= JOIN_LIMIT for piece in behind if piece.obj is not large)
-    assert all(len(one) + len(two) > JOIN_LIMIT for one, two in pairwise(behind))
-
-
-async def test_joined_pieces_are_not_copied_again() -> None:
-    lane = open_lane()
-    delivery = begin_stream(lane, b"one", b"two", b"three")
-    write(lane, len(lane.outbox[0]))
-    once = lane.outbox[0].obj
-    assert joined(bytes(lane.outbox[0])) == b"twothree"
-
-    for _ in range(3):
-        write(lane, 1)
-        assert lane.append_to_stream(delivery, chunk(b"four"))
-        assert lane.outbox[0].obj is once
-
-
 @pytest.mark.parametrize("outcome", [GOOD, LATE])
 async def test_the_end_of_a_stream_leaves_with_the_next_get(outcome: Outcome) -> None:
     lane = open_lane()
@@ -105,10 +60,10 @@ async def test_the_end_of_a_stream_leaves_with_the_next_get(outcome: Outcome) ->
 
     end_stream(lane, delivery, outcome)
 
-    assert len(lane.outbox) == 1
+    assert len(lane.outbox.pieces) == 1
     error = outcome.error_type or ""
     assert write(lane) == last_chunk(error, outcome.body if error else b"") + NEXT
-    assert list(lane.expected) == [Expected.STATUS, Expected.NEXT]
+    assert lane.outbox.expected is Expected.STATUS_NEXT
     assert lane.take_status() is delivery
     assert delivery.state is DeliveryState.ACKED
 
@@ -123,14 +78,14 @@ async def test_without_pipelining_the_next_get_waits_for_the_status() -> None:
     assert write(lane) == last_chunk()
     assert lane.take_status() is delivery
     assert write(request_next(lane)) == b""
-    assert list(lane.expected) == [Expected.NEXT]
+    assert lane.outbox.expected is Expected.NEXT
 
 
 async def test_no_get_follows_the_stream_of_a_closing_lane() -> None:
     lane = open_lane()
     delivery = begin_stream(lane)
     write(lane)
-    lane.closing = True
+    lane.stop_asking()
 
     assert write(end_stream(lane, delivery)) == last_chunk()
 
@@ -171,8 +126,8 @@ async def test_only_the_running_worker_opens_a_stream() -> None:
     assert not lane.open_stream(delivery, worker("/other"), stream, b"a", [])
 
     assert delivery.state is DeliveryState.RUNNING
-    assert not lane.outbox
-    assert not lane.expected
+    assert not lane.outbox.pieces
+    assert lane.outbox.expected is Expected.NOTHING
 
 
 async def test_an_ended_stream_takes_no_more_pieces() -> None:
@@ -183,7 +138,7 @@ async def test_an_ended_stream_takes_no_more_pieces() -> None:
     write(lane)
 
     assert not lane.append_to_stream(delivery, chunk(b"late"))
-    assert not lane.outbox
+    assert not lane.outbox.pieces
 
 
 async def test_a_settled_stream_takes_no_more_pieces() -> None:
@@ -194,7 +149,7 @@ async def test_a_settled_stream_takes_no_more_pieces() -> None:
     assert delivery.settle(LATE)
 
     assert not lane.append_to_stream(delivery, chunk(b"late"))
-    assert not lane.outbox
+    assert not lane.outbox.pieces
 
 
 async def test_a_late_piece_does_not_reach_the_next_response() -> None:
@@ -203,7 +158,7 @@ async def test_a_late_piece_does_not_reach_the_next_response() -> None:
     end_stream(lane, old)
     write(lane)
     lane.take_status()
-    lane.take_event(event(lambda_runtime_aws_request_id=b"id-2"))
+    take_event(lane, event(lambda_runtime_aws_request_id=b"id-2"))
 
     assert not lane.append_to_stream(old, chunk(b"late"))
     assert not lane.open_stream(old, WORKER, Stream(print), b"a", [])
@@ -242,7 +197,7 @@ async def test_after_an_early_status_the_request_ends_before_the_next_get() -> N
     end_stream(lane, delivery, LATE)
 
     assert write(lane) == last_chunk() + NEXT
-    assert list(lane.expected) == [Expected.NEXT]
+    assert lane.outbox.expected is Expected.NEXT
     assert delivery.state is DeliveryState.ACKED
     assert lane.delivery is None
 
@@ -271,7 +226,7 @@ async def test_the_repeat_after_a_refused_stream_is_settled_at_once() -> None:
     lane.take_status(403)
     write(end_stream(lane, delivery, LATE))
 
-    repeat = lane.take_event(message)
+    repeat = take_event(lane, message)
 
     assert repeat is not None
     assert repeat.state is DeliveryState.SETTLED

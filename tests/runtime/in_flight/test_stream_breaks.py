@@ -4,7 +4,7 @@ import pytest
 
 from okibi.runtime.in_flight.broken_connection import Expected, Loss
 from okibi.runtime.in_flight.delivery import DeliveryState
-from okibi.runtime.in_flight.lane import JOIN_LIMIT
+from okibi.runtime.in_flight.outbox import JOIN_LIMIT
 from okibi.runtime.protocol.runtime_api import chunk
 from tests.support.lanes import (
     GOOD,
@@ -34,7 +34,7 @@ async def test_an_unwritten_stream_is_sent_on_the_next_connection(
     assert broken.disconnect() is Loss.RESEND
     broken.attach(SilentConnection())
 
-    assert broken.expected == plain.expected
+    assert broken.outbox.expected is plain.outbox.expected
     if not complete:
         for lane in (plain, broken):
             assert lane.append_to_stream(delivery[id(lane)], chunk(b"two"))
@@ -48,7 +48,7 @@ async def test_a_dropped_open_stream_stays_until_it_is_settled(
 ) -> None:
     lane = open_lane()
     delivery = begin_stream(lane)
-    write(lane, len(lane.outbox[0]) - left)
+    write(lane, len(lane.outbox.pieces[0]) - left)
     assert lane.disconnect() is Loss.CUT
 
     assert lane.drop_response() is delivery
@@ -60,7 +60,7 @@ async def test_a_dropped_open_stream_stays_until_it_is_settled(
     assert not lane.append_to_stream(delivery, chunk(b"two"))
     end_stream(lane, delivery, LATE)
     assert write(lane) == NEXT
-    assert list(lane.expected) == [Expected.NEXT]
+    assert lane.outbox.expected is Expected.NEXT
     assert lane.delivery is None
 
 
@@ -96,5 +96,5 @@ async def test_after_a_written_stream_an_error_is_sent_in_its_place(
     assert b"Runtime.StreamLost" in written
     assert not written.endswith(NEXT)
     lane.take_status(403)
-    assert lane.resend_refused
+    assert lane.resend.refused
     assert delivery.state is DeliveryState.ACKED

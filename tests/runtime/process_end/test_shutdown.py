@@ -194,7 +194,8 @@ async def test_a_half_read_event_may_arrive_completely(
     lane.attach(Played())
     lane.stage()
     if come:
-        lane.parse(event()[:come])
+        assert lane.connection is not None
+        lane.connection.parser.feed(event()[:come])
     root = await start(nursery, Server)
     process = Shutdown([lane], DeadlineInterrupt())
     process.root = root.process()
@@ -282,8 +283,8 @@ async def test_a_plain_handler_on_the_main_thread_is_interrupted(sleep: bool) ->
     [
         ("deadlines.interrupt", "DeadlineInterrupt", "run", True),
         slow("deadlines.interrupt", "DeadlineInterrupt", "run", False),
-        slow("in_flight.lane", "Lane", "parse", True),
-        ("in_flight.lane", "Lane", "parse", False),
+        slow("in_flight.lane", "Lane", "take_event", True),
+        ("in_flight.lane", "Lane", "take_event", False),
     ],
 )
 async def test_a_handler_that_begins_after_the_signal_is_interrupted(

@@ -287,7 +287,7 @@ async def test_there_is_no_poll_while_the_response_is_being_written() -> None:
         await stage.say(event())
         await stage.say(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-        assert stage.lane.outbox
+        assert stage.lane.outbox.pieces
         assert stage.pollers[0].alive
         stage.wire.room = 1 << 30
         stage.wire.drained.set()

@@ -66,7 +66,7 @@ class SameResponse(Played):
 
     answer: bytes = b""
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         taken = super().send(data)
         if bytes(data[:taken]).startswith(b"GET "):
             self.say(self.answer)
@@ -212,7 +212,7 @@ async def test_a_lane_serves_again_after_a_while_of_failures(
 
     assert platform.answered() == {0, 1, 2}
     assert not platform.failures
-    assert not any(lane.unavailable for lane in platform.lanes)
+    assert not any(lane.failures.unavailable for lane in platform.lanes)
 
 
 @pytest.mark.parametrize("trouble", ["refused", CRASH])
@@ -224,7 +224,7 @@ async def test_the_process_ends_when_no_lane_serves(
     await platform.run(120)
 
     assert platform.failures
-    assert all(lane.unavailable for lane in platform.lanes)
+    assert all(lane.failures.unavailable for lane in platform.lanes)
 
 
 @attrs.define(eq=False)
@@ -278,7 +278,7 @@ async def test_a_500_to_one_lane_is_retried_with_pauses(autojump_clock: MockCloc
 
     assert platform.answered() == {0, 2}
     assert not platform.failures
-    assert platform.lanes[1].unavailable
+    assert platform.lanes[1].failures.unavailable
 
 
 @attrs.define(eq=False)

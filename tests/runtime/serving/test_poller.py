@@ -48,9 +48,9 @@ async def test_the_head_is_built_at_the_end_if_the_handler_does_not_wait(
 ) -> None:
     prepared, prepare = list[Delivery](), Lane.prepare_head
 
-    def noted(lane: Lane, delivery: Delivery) -> bytes:
+    def noted(lane: Lane, delivery: Delivery) -> None:
         prepared.append(delivery)
-        return prepare(lane, delivery)
+        prepare(lane, delivery)
 
     monkeypatch.setattr(Lane, "prepare_head", noted)
     async with world() as stage:
@@ -168,7 +168,8 @@ async def test_unexpected_responses_lead_to_pauses(autojump_clock: MockClock) ->
 
 async def test_a_next_refused_for_an_hour_is_still_retried(autojump_clock: MockClock) -> None:
     async with world() as stage:
-        stage.lane.refusals = 5000
+        for _ in range(5000):
+            stage.lane.failures.count_refusal()
         await stage.say(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         stage.wire.taken()
         await trio.sleep(6)

@@ -22,7 +22,7 @@ async def test_the_rest_of_a_response_is_written_when_possible() -> None:
 
 async def test_a_stopped_responder_writes_the_rest_first() -> None:
     async with world() as stage:
-        stage.lane.closing = True
+        stage.lane.stop_asking()
         await stage.say(event())
         stage.wire.taken()
         stage.wire.room = 50
