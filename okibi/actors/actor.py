@@ -298,13 +298,14 @@ def make_actor(factory: Callable[[], Any], process: Process, wanted: type[Any] |
             f"{process.path}: the factory returned an actor that was started before: return a new "
             f"one each time"
         )
-    if not isinstance(cast("object", actor.mailbox), MailboxPolicy):
+    policy = cast("object", actor.mailbox)
+    if not isinstance(policy, MailboxPolicy):
         raise TypeError(
-            f"{process.path}: mailbox must be a MailboxPolicy, got {describe_value(actor.mailbox)}"
+            f"{process.path}: mailbox must be a MailboxPolicy, got {describe_value(policy)}"
         )
     # Not through the class's own __setattr__: a frozen class refuses.
     object.__setattr__(actor, "_process", process)
-    process.mailbox.policy = actor.mailbox
+    process.mailbox.policy = policy
     if made.terminate is not Actor.terminate:
         process.scopes.add_stop()
     if not made._answers_calls:

@@ -336,7 +336,8 @@ def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
     waiting = [error]
     while waiting:
         each = waiting.pop()
-        if is_a(each, kind):
+        # The first check is for Cancelled, whose metaclass makes `issubclass` slow.
+        if type(each) is kind or is_a(each, kind):
             return each
         waiting += reversed(members_of(each))
     return None
