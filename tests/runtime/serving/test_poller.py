@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from okibi.runtime.in_flight.delivery import Delivery
-from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.protocol.transport import Transport
 from okibi.runtime.serving.poller import READ_SIZES, Poller
 from tests.support.played_api import ACCEPTED, NEXT, event, world
@@ -46,13 +45,13 @@ async def test_the_head_is_prepared_once_the_handler_waits() -> None:
 async def test_the_head_is_built_at_the_end_if_the_handler_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    prepared, prepare = list[Delivery](), Lane.prepare_head
+    prepared, prepare = list[Delivery](), Delivery.prepare_head
 
-    def noted(lane: Lane, delivery: Delivery) -> None:
+    def noted(delivery: Delivery, template: bytes) -> bytes:
         prepared.append(delivery)
-        prepare(lane, delivery)
+        return prepare(delivery, template)
 
-    monkeypatch.setattr(Lane, "prepare_head", noted)
+    monkeypatch.setattr(Delivery, "prepare_head", noted)
     async with world() as stage:
 
         async def handler(_: object, __: object) -> int:
