@@ -115,7 +115,7 @@ test-all: .venv/installed .venv-newest/installed
 
 # What `make test-all` runs and `make test` does not. The costly tests of packages run on the newest
 # Python only, where there is one: they install from PyPI, and start packages in other roots.
-OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo --ignore=tests/cli/package)
+OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo --ignore=tests/packaging)
 test-rest: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL) -m 'slow or hypothesis' $(OLDER_REST)
 	$(ON_NEWEST)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
-from okibi.cli.bench.machine import this_machine
+from okibi.bench.machine import this_machine
 from okibi.cli.output import discard_output
 from okibi.cli.until_signal import BY_SIGNAL, SIGPIPE
 from okibi.runtime.codec.json import COMPILED

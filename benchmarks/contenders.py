@@ -15,8 +15,8 @@ from typing import IO
 
 import attrs
 
-from okibi.cli.bench.measured_runtime import OFFICIAL_CLIENT, OKIBI_COMMAND, start_command
-from okibi.local.processes import descendants, tree_memory
+from okibi.bench.measured_runtime import OFFICIAL_CLIENT, OKIBI_COMMAND, start_command
+from okibi.local.sandbox.processes import descendants, tree_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = Path(__file__).parent / "functions"

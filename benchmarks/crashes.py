@@ -10,11 +10,11 @@ import statistics
 
 import trio
 
-from okibi.cli.bench.crashes import measure_crashes
-from okibi.cli.bench.functions import CRASHING, FUNCTIONS
-from okibi.cli.bench.measured_runtime import OFFICIAL_CLIENT, start_command
-from okibi.cli.bench.results import CrashTimes
-from okibi.cli.bench.turns import measure_in_turn
+from okibi.bench.crashes import measure_crashes
+from okibi.bench.functions import CRASHING, FUNCTIONS
+from okibi.bench.measured_runtime import OFFICIAL_CLIENT, start_command
+from okibi.bench.results import CrashTimes
+from okibi.bench.turns import measure_in_turn
 
 from .contenders import Absent
 from .reporting.rows import RatioRow, compare

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import trio
 
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.invocation_events import DevEvent, Reloaded, SandboxEnded
+from okibi.dev.sandbox_pool import SandboxPool, open_sandbox_pool
+from okibi.dev.source_changes import watch_sources
 from okibi.local import FunctionSettings
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.invocation_events import DevEvent, Reloaded, SandboxEnded
-from okibi.local.dev.sandbox_pool import SandboxPool, open_sandbox_pool
-from okibi.local.dev.source_changes import watch_sources
 from okibi.local.local_lambda import open_sandbox
-from okibi.local.sandbox import SandboxOptions
+from okibi.local.sandbox.sandbox import SandboxOptions
 
 LIMIT = 300.0
 """Milliseconds that a save may take beyond a bare start."""

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import trio
 
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from okibi.local import FunctionSettings
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
-from okibi.local.invocation import Invocation
-from okibi.local.processes import cpu_seconds, descendants
+from okibi.local.platform.invocation import Invocation
+from okibi.local.sandbox.processes import cpu_seconds, descendants
 
 from .contenders import FUNCTIONS
 

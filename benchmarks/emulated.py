@@ -13,8 +13,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from okibi.cli.bench.turns import measure_in_turn
-from okibi.local.processes import cpu_seconds, descendants
+from okibi.bench.turns import measure_in_turn
+from okibi.local.sandbox.processes import cpu_seconds, descendants
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.support.emulator import NoEmulatorError, emulating, emulator
 

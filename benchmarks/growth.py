@@ -5,7 +5,7 @@ all processes, and so changes when others start or end. `make soak` runs a milli
 of which fail or time out.
 """
 
-from okibi.cli.bench.turns import measure_in_turn
+from okibi.bench.turns import measure_in_turn
 
 from .contenders import ASYNC, OFFICIAL, Contender, running
 from .overhead import SMALL

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from okibi.cli.check.import_times import parse_import_times
+from okibi.project.probe.import_times import parse_import_times
 
 from .contenders import PLAIN
 from .reporting.rows import at_least_one

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from okibi.cli.bench.measured_runtime import OKIBI_COMMAND
+from okibi.bench.measured_runtime import OKIBI_COMMAND
 
 from .canned import serve
 from .contenders import ROOT

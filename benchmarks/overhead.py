@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import attrs
 
-from okibi.cli.bench.machine import this_machine
+from okibi.bench.machine import this_machine
 
 from .contenders import (
     ASYNC,

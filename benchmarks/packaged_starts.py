@@ -24,15 +24,15 @@ from pathlib import Path
 
 import attrs
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.bench.turns import measure_in_turn
-from okibi.cli.package.bytecode import compile_package
-from okibi.cli.package.project import find_project
-from okibi.cli.package.resolve import find_uv
-from okibi.cli.package.staging import Staged, stage
-from okibi.cli.package.start_image import Parts, add_start_image
-from okibi.cli.package.targets import parse_target
-from okibi.local.processes import tree_memory
+from okibi.bench.turns import measure_in_turn
+from okibi.local.sandbox.processes import tree_memory
+from okibi.packaging.bytecode import compile_package
+from okibi.packaging.project import find_project
+from okibi.packaging.resolve import find_uv
+from okibi.packaging.staging import Staged, stage
+from okibi.packaging.start_image import Parts, add_start_image
+from okibi.packaging.targets import parse_target
+from okibi.project.bad_input import BadInput
 
 from .events import STATUS, event, tail
 from .reporting.rows import RatioRow, at_least_one, compare

@@ -31,8 +31,8 @@ import trio
 import trio.testing
 
 from okibi.actors import Ref
-from okibi.cli.bench.machine import this_machine
-from okibi.cli.bench.turns import measure_in_turn
+from okibi.bench.machine import this_machine
+from okibi.bench.turns import measure_in_turn
 
 from .pool import Echo, Pool, open_pool
 from .reporting.rows import at_least_one, compare

@@ -28,7 +28,7 @@ from typing import Any
 
 import attrs
 
-from okibi.cli.bench.split_cores import start_on_share
+from okibi.bench.split_cores import start_on_share
 
 from .events import REGISTERED, STATUS, EventBytes, event, tail
 from .requests import ConnectionClosed, Requests
@@ -50,7 +50,7 @@ class WrongAnswer(Exception):
 def cpu_seconds(pid: int) -> float:
     """Return the processor seconds of a process and its threads, to the nanosecond.
 
-    `okibi.local.processes` has this too, but imports trio: 0.1 s per run.
+    `okibi.local.sandbox.processes` has this too, but imports trio: 0.1 s per run.
 
     For a process on another core, Linux counts at that core's ticks, mostly every 4 ms. For a
     process that does not sleep during a lap, this error is up to a third. Changing its affinity

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
-from okibi.cli.bench.turns import measure_in_turn
+from okibi.bench.turns import measure_in_turn
 
 from .contenders import FUNCTIONS, OFFICIAL, PLAIN, Absent, Contender
 from .reporting.rows import RatioRow, compare

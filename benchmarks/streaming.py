@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from okibi.cli.bench.measured_runtime import OKIBI_COMMAND
+from okibi.bench.measured_runtime import OKIBI_COMMAND
 from okibi.local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 
 from .contenders import FUNCTIONS

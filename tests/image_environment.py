@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.package.image_compiler import build
-from okibi.cli.package.recording import RECORDER, parse_rows
-from okibi.cli.package.start_image import Parts, list_compiled
+from okibi.packaging.image_compiler import build
+from okibi.packaging.recording import RECORDER, parse_rows
+from okibi.packaging.start_image import Parts, list_compiled
 from okibi.runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]

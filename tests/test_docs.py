@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.cli import project_settings
-from okibi.cli.project_reader import parse_project
 from okibi.local import FunctionSettings, open_local_lambda
+from okibi.project import settings as project_settings
+from okibi.project.reader import parse_project
 from okibi.runtime.settings import read_settings
 
 ROOT = Path(__file__).parent.parent

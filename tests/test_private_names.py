@@ -36,9 +36,9 @@ FALL_BACKS = {
     "_imp": "tests/runtime/startup/test_start_image.py",
     "_fix_co_filename": "tests/runtime/startup/test_library_finder.py",
     # Imported when each Python starts; `importlib.machinery` is not.
-    "_frozen_importlib": "tests/cli/package/test_recording.py",
+    "_frozen_importlib": "tests/packaging/test_recording.py",
     # os.environ's
-    "_data": "tests/runtime/telemetry/test_xray_variable.py",
+    "_data": "tests/runtime/logs/test_xray_variable.py",
 }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Pat
         "okibi/py.typed",
         "okibi/__init__.py",
         "okibi/cli/new/project/tests/test_app.py.template",
-        "okibi/local/sample_events/sqs.json",
+        "okibi/local/services/sample_events/sqs.json",
     } <= names(wheel)
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(clone / "installed")

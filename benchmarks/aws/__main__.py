@@ -23,8 +23,8 @@ import attrs
 
 import okibi
 from benchmarks.reporting.rows import at_least_one
-from okibi.cli.bad_input import BadInput
-from okibi.cli.bench.prices import read_prices
+from okibi.bench.prices import read_prices
+from okibi.project.bad_input import BadInput
 
 from . import checks, packages
 from .cleanup import SHARED, find_stacks, plan_cleanup

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from okibi.cli.aws import EMULATOR_KEYS, AwsError, connect, is_emulator
-from okibi.cli.bad_input import BadInput
-from okibi.cli.deploy.stacks import list_outputs, list_reasons, read_outcome
+from okibi.deployment.aws import EMULATOR_KEYS, AwsError, connect, is_emulator
+from okibi.deployment.stacks import list_outputs, list_reasons, read_outcome
+from okibi.project.bad_input import BadInput
 
 from .parse_report_lines import ReportLine, parse_report_line
 from .templates import as_text, tags

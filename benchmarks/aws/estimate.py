@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from okibi.cli.bench.prices import Prices
+from okibi.bench.prices import Prices
 
 from .routes import DeploymentRoute
 from .templates import Settings

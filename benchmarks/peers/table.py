@@ -24,7 +24,7 @@ import attrs
 
 from benchmarks.contenders import Absent
 from benchmarks.reporting.rows import RatioRow, at_least_one, compare
-from okibi.cli.bench.machine import this_machine
+from okibi.bench.machine import this_machine
 
 HERE = Path(__file__).parent
 NEWEST = HERE.parent.parent / ".venv-newest" / "bin" / "python"

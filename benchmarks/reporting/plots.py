@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from okibi.cli.bench.plots import OTHER
+from okibi.bench.plots import OTHER
 
 from ..crashes import LIMIT, PAST, WAYS
 from .results import KeptResults, KeptRow

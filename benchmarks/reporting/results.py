@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from okibi.cli.bench.machine import Machine
+from okibi.bench.machine import Machine
 
 from .rows import RatioRow, is_met
 

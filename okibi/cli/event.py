@@ -6,9 +6,9 @@ from functools import partial
 
 import attrs
 
-from .arguments import parse_integer
-from .bad_input import BadInput
-from .event_argument import read_event
+from ..project.arguments import parse_integer
+from ..project.bad_input import BadInput
+from ..project.event_argument import read_event
 from .output import write_text
 from .until_signal import run_command
 
@@ -69,8 +69,8 @@ def make_sample(name: str, options: EventOptions) -> bytes:
         BadInput: there is no such sample, or an option does not fit it.
     """
     # okibi invoke without a sample does not import them.
-    from ..local.sample_events import SampleError, sample_event
-    from ..local.sample_events.catalog import MOST_RECORDS
+    from ..local.services.sample_events import SampleError, sample_event
+    from ..local.services.sample_events.catalog import MOST_RECORDS
 
     count = 1
     if options.count is not None:
@@ -109,7 +109,7 @@ def read_event_or_sample(source: str | None, sample: str | None) -> bytes:
 
 
 def _text(name: str | None, options: EventOptions) -> str:
-    from ..local.sample_events import describe_samples
+    from ..local.services.sample_events import describe_samples
 
     if name is not None:
         return make_sample(name, options).decode() + "\n"

@@ -7,15 +7,18 @@ import msgspec
 
 from ..actors.safe_repr import CRASH_REPORTS
 from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
-from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
-from .arguments import (
-    check_open_files,
-    check_platform,
+from ..project.arguments import check_open_files, check_platform
+from ..project.bad_input import BadInput
+from ..project.function_settings import read_settings
+from ..project.start_errors import (
+    ERROR,
+    describe_start_error,
+    find_hang,
+    lines_before_error,
+    read_error,
 )
-from .bad_input import BadInput
-from .function_settings import read_settings
+from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
 from .output import write_err, write_out
-from .start_errors import ERROR, describe_start_error, find_hang, lines_before_error, read_error
 
 __all__ = ["OUTPUT", "choose_settings", "invoke_all"]
 
@@ -155,7 +158,7 @@ class _HeldLog:
 
 
 def _split_error_lines(entry: str) -> str:
-    r"""Split an error report, in which Lambda's log joins lines with `\r` (`telemetry.sinks`).
+    r"""Split an error report, in which Lambda's log joins lines with `\r` (`logs.sinks`).
 
     A terminal would write each of these lines over the previous one.
     """

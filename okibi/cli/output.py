@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TextIO, cast
 
-from .bad_input import BadInput
+from ..project.bad_input import BadInput
 
 __all__ = [
     "check_stdout",

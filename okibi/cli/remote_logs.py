@@ -7,12 +7,12 @@ from typing import Any
 
 import attrs
 
-from .arguments import find_current_folder
-from .aws import Aws, AwsError, call_in_thread, connect
-from .bad_input import BadInput
+from ..deployment.aws import Aws, AwsError, call_in_thread, connect
+from ..deployment.remote_function import MISSING, describe_missing, find_function
+from ..project.arguments import find_current_folder
+from ..project.bad_input import BadInput
+from ..project.reader import read_project
 from .output import write_text
-from .project_reader import read_project
-from .remote_function import MISSING, describe_missing, find_function
 from .until_signal import run_command
 
 __all__ = ["LogReader", "parse_since", "print_logs"]

@@ -7,7 +7,7 @@ from functools import partial
 import trio
 
 from ..local.background_nursery import open_background_nursery
-from .bad_input import BadInput
+from ..project.bad_input import BadInput
 from .output import check_stdout, write_err
 
 __all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "run_command", "until_signal"]

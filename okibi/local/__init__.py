@@ -1,15 +1,15 @@
 """Lambda on your machine, without Docker: the Runtime API and the Invoke API on trio."""
 
-from .faults import Direction, Fault, Faults
-from .hooks import RuntimeApiHooks
-from .invocation import Invocation, InvokeResult
-from .journal import EntryKind, Journal, JournalEntry
 from .local_lambda import LocalLambda, open_local_lambda
-from .runtime_api import RuntimeApi, RuntimeApiOptions
-from .sandbox import ShutdownResult
+from .platform.hooks import RuntimeApiHooks
+from .platform.invocation import Invocation, InvokeResult
+from .platform.journal import EntryKind, Journal, JournalEntry
+from .platform.states import RuntimeState
+from .platform.streaming import ResponseStream
+from .sandbox.sandbox import ShutdownResult
+from .server.faults import Direction, Fault, Faults
+from .server.runtime_api import RuntimeApi, RuntimeApiOptions
 from .settings import FunctionSettings
-from .states import RuntimeState
-from .streaming import ResponseStream
 
 __all__ = [
     "Direction",

@@ -12,7 +12,7 @@ Sources:
     https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
         MaxItems.
 
-The limits of packages are in `okibi.cli.package.limits`.
+The limits of packages are in `okibi.packaging.limits`.
 """
 
 __all__ = [

@@ -9,26 +9,26 @@ import trio
 
 from ..runtime.settings import UNSUPPORTED_SYSTEM, is_supported_system
 from .background_nursery import open_background_nursery
-from .hooks import RuntimeApiHooks
-from .http_responses import encode_response, error_body
-from .invocation import Invocation, InvokeResult, check_headers
-from .invoke_api import InvokeApi
-from .invoke_port import InvokePort
-from .journal import Journal
-from .lambda_operations import invoke_path
-from .listeners import open_listeners
-from .orphan_killer import OrphanKiller
-from .outcomes import InvocationOutcome
-from .output import Output, to_stderr
-from .peer_process import is_connected_from
-from .processes import peak_memory
-from .report_lines import end_lines, init_report_line, restore_report_line, start_line
-from .runtime_api import RuntimeApi, RuntimeApiOptions
-from .sandbox import GRACE, SandboxOptions, SandboxProcess, ShutdownResult
+from .invoke_api.lambda_operations import invoke_path
+from .invoke_api.operations import InvokeApi
+from .invoke_api.port import InvokePort
+from .platform.hooks import RuntimeApiHooks
+from .platform.invocation import Invocation, InvokeResult, check_headers
+from .platform.journal import Journal
+from .platform.outcomes import InvocationOutcome
+from .platform.report_lines import end_lines, init_report_line, restore_report_line, start_line
+from .platform.states import ApiError
+from .platform.streaming import ResponseStream
+from .sandbox.orphan_killer import OrphanKiller
+from .sandbox.output import Output, to_stderr
+from .sandbox.peer_process import is_connected_from
+from .sandbox.processes import peak_memory
+from .sandbox.sandbox import GRACE, SandboxOptions, SandboxProcess, ShutdownResult
+from .server.http_responses import encode_response, error_body
+from .server.listeners import open_listeners
+from .server.runtime_api import RuntimeApi, RuntimeApiOptions
+from .server.socket_stream import linger
 from .settings import FunctionSettings
-from .socket_stream import linger
-from .states import ApiError
-from .streaming import ResponseStream
 
 __all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .handlers.handler import Handler
     from .handlers.http_event import HttpEvent
     from .handlers.response import Prelude, Response, streaming
-    from .telemetry.invocation_context import xray_trace_id
+    from .logs.invocation_context import xray_trace_id
 else:  # hidden from type checkers: they would accept any name
 
     def __getattr__(name: str) -> object:
@@ -57,7 +57,7 @@ _MODULES = {
     "from_asyncio": "handlers.asyncio_loop.from_asyncio",
     "keep_running": "handlers.asyncio_loop.leftover_tasks",
     "streaming": "handlers.response",
-    "xray_trace_id": "telemetry.invocation_context",
+    "xray_trace_id": "logs.invocation_context",
 }
 
 

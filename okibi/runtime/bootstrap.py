@@ -33,6 +33,7 @@ from .handlers.function import Function, find_warnings
 from .in_flight.emergency_report import report_init_error
 from .in_flight.lane import Lane
 from .in_flight.ledger import Ledger
+from .logs.lambda_log import configure, log_error
 from .process_end.at_fork import ForkGuard
 from .process_end.shutdown import STOP_LIMIT, RootSupervisor, Shutdown, exit_within
 from .protocol.registration import send_registration
@@ -43,7 +44,6 @@ from .settings import Settings, read_api_address, read_settings, thread_limit
 from .startup.find_function import load
 from .startup.pause_gc import fewer_collections
 from .system.precise_clock import PreciseClock
-from .telemetry.logs import configure, log_error
 from .tree import ServedFunction, build_tree
 
 logger = logs.logger("okibi")

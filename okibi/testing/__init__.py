@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..local.sample_events import SampleError, sample_event
+    from ..local.services.sample_events import SampleError, sample_event
     from .function_error import FunctionError, FunctionTimedOut
     from .handler_context import context
     from .running_function import RunningFunction, running
@@ -43,11 +43,11 @@ _MODULES = {
     "FunctionError": "function_error",
     "FunctionTimedOut": "function_error",
     "RunningFunction": "running_function",
-    "SampleError": ".local.sample_events",
+    "SampleError": ".local.services.sample_events",
     "Sandbox": "subprocess_sandbox",
     "context": "handler_context",
     "running": "running_function",
-    "sample_event": ".local.sample_events",
+    "sample_event": ".local.services.sample_events",
     "sandbox": "subprocess_sandbox",
     "virtual_time": "virtual_clock",
 }

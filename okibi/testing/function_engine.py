@@ -18,10 +18,10 @@ from ..actors.exits import ExitReason, is_a
 from ..actors.life import Phase
 from ..actors.process import Process
 from ..actors.start import spawn
-from ..local.hooks import RuntimeApiHooks
-from ..local.invocation import Invocation
-from ..local.outcomes import InvocationOutcome
-from ..local.runtime_api import RuntimeApi, RuntimeApiOptions
+from ..local.platform.hooks import RuntimeApiHooks
+from ..local.platform.invocation import Invocation
+from ..local.platform.outcomes import InvocationOutcome
+from ..local.server.runtime_api import RuntimeApi, RuntimeApiOptions
 from ..local.settings import FunctionSettings
 from ..runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
 from ..runtime.errors.error_response import handler_error
@@ -29,14 +29,14 @@ from ..runtime.handlers.function import Function
 from ..runtime.handlers.handler import is_async, is_handler, streams
 from ..runtime.in_flight.lane import Lane
 from ..runtime.in_flight.ledger import Ledger
+from ..runtime.logs.invocation_context import set_lanes
+from ..runtime.logs.lambda_log import replace_error_sink
+from ..runtime.logs.sinks import StandardSink
+from ..runtime.logs.xray_variable import VARIABLE
 from ..runtime.process_end.shutdown import for_each_process
 from ..runtime.protocol.outcome import Outcome
 from ..runtime.protocol.transport import Transport
 from ..runtime.settings import Settings
-from ..runtime.telemetry.invocation_context import set_lanes
-from ..runtime.telemetry.logs import replace_error_sink
-from ..runtime.telemetry.sinks import StandardSink
-from ..runtime.telemetry.xray_variable import VARIABLE
 from ..runtime.tree import ServedFunction, build_tree
 from ..supervisors import Supervisor
 from .actors_in_tree import list_places

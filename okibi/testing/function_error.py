@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ..local.invocation import InvokeResult
+from ..local.platform.invocation import InvokeResult
 
 # Error types of an invocation that ran out of time: okibi's own answer, and the platform's.
 TIMED_OUT = frozenset({"Runtime.DeadlineExceeded", "Sandbox.Timedout"})

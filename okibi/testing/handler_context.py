@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ..local.invocation import Invocation, check_headers, new_request_id, new_trace_id
+from ..local.platform.invocation import Invocation, check_headers, new_request_id, new_trace_id
 from ..local.settings import arn_of
 from ..runtime.handlers.context import Context
 from ..runtime.in_flight.delivery import Delivery

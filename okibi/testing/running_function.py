@@ -13,9 +13,9 @@ from trio.testing import MockClock
 
 from ..actors import Ref
 from ..actors.life import Phase
-from ..local.invocation import Invocation, check_headers, new_request_id
+from ..local.platform.invocation import Invocation, check_headers, new_request_id
+from ..local.platform.streaming import ResponseStream
 from ..local.settings import FunctionSettings
-from ..local.streaming import ResponseStream
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
 from ..supervisors import Snapshot, snapshot
 from .actors_in_tree import ActorInTree, find_actor, find_place

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.repeat import compare
 from benchmarks.reporting.results import KeptResults, read, write
 from benchmarks.reporting.rows import RatioRow
-from okibi.cli.bench.machine import this_machine
+from okibi.bench.machine import this_machine
 
 
 def kept(folder: Path, **medians: float) -> KeptResults:

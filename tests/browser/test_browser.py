@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from okibi.dev.dev_function import Cors, DevFunction, FunctionUrl, Route
 from okibi.local import FunctionSettings
-from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route
 from tests.support.dev_server_thread import serve_in_thread
 
 FUNCTIONS = Path(__file__).parents[1] / "support" / "functions"

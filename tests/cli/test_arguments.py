@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from okibi.cli.arguments import parse_integer, parse_seconds
-from okibi.cli.bad_input import BadInput
 from okibi.cli.commands import app
 from okibi.cli.commands.invoke import invoke
+from okibi.project.arguments import parse_integer, parse_seconds
+from okibi.project.bad_input import BadInput
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "nan", "inf", ""])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.aws import AwsError, connect, parse_endpoint, wait_for_emulator
-from okibi.cli.bad_input import BadInput
+from okibi.deployment.aws import AwsError, connect, parse_endpoint, wait_for_emulator
+from okibi.project.bad_input import BadInput
 from tests.support.answering_aws import answering_aws
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
 from okibi.cli.commands.invoke import invoke
 from okibi.cli.event import EventOptions, print_event, read_event_or_sample
-from okibi.cli.event_argument import read_event
-from okibi.local.sample_events import SAMPLES, sample_event
+from okibi.local.services.sample_events import SAMPLES, sample_event
+from okibi.project.bad_input import BadInput
+from okibi.project.event_argument import read_event
 
 
 def printed(capsysbinary: pytest.CaptureFixture[bytes], name: str, **options: Any) -> Any:

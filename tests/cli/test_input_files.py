@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.env_file import read_env_file
-from okibi.cli.input_files import MAX_TEXT, read_text
-from okibi.cli.project_reader import read_project
+from okibi.dev.env_file import read_env_file
+from okibi.project.bad_input import BadInput
+from okibi.project.input_files import MAX_TEXT, read_text
+from okibi.project.reader import read_project
 
 
 def test_a_text_may_have_one_megabyte_and_no_more(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
 from okibi.cli.commands.invoke import invoke
-from okibi.cli.event_argument import read_event
 from okibi.cli.invoke import _to_one_line, choose_settings
+from okibi.project.bad_input import BadInput
+from okibi.project.event_argument import read_event
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
 from okibi.cli.output import check_stdout, write_err, write_out, write_text
 from okibi.cli.until_signal import run_command
+from okibi.project.bad_input import BadInput
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.project_reader import parse_project, read_project
-from okibi.cli.project_settings import (
+from okibi.deployment.template.sam import build_template
+from okibi.project.bad_input import BadInput
+from okibi.project.reader import parse_project, read_project
+from okibi.project.settings import (
     AliasSettings,
     AuthorizerSettings,
     KeySettings,
@@ -18,7 +19,6 @@ from okibi.cli.project_settings import (
     check_handler,
     choose_function,
 )
-from okibi.cli.template.sam import build_template
 
 PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:busy"
 

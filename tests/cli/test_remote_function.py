@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.aws import Aws, AwsError
-from okibi.cli.bad_input import BadInput
-from okibi.cli.deploy.stacks import MANAGED, PROJECT
-from okibi.cli.project_settings import AliasSettings, ProjectFunction, ProjectSettings
-from okibi.cli.remote_function import find_function
 from okibi.cli.remote_invoke import _invoke  # pyright: ignore[reportPrivateUsage]
 from okibi.cli.remote_logs import find_log_group
+from okibi.deployment.aws import Aws, AwsError
+from okibi.deployment.remote_function import find_function
+from okibi.deployment.stacks import MANAGED, PROJECT
+from okibi.project.bad_input import BadInput
+from okibi.project.settings import AliasSettings, ProjectFunction, ProjectSettings
 from tests.support.answering_aws import answering_aws
 
 SHOP = ProjectSettings(

@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.cli.aws import AwsError
-from okibi.cli.bad_input import BadInput
 from okibi.cli.remote_logs import LogReader, parse_since
+from okibi.deployment.aws import AwsError
+from okibi.project.bad_input import BadInput
 from tests.support.answering_aws import answering_aws
 
 

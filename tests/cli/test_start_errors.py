@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.start_errors import (
+from okibi.project.start_errors import (
     ErrorResponse,
     advise_on_missing_module,
     find_hang,

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from okibi.cli.bad_input import BadInput
 from okibi.cli.until_signal import until_signal
+from okibi.project.bad_input import BadInput
 from tests.limits import HANG
 
 HANGUP = signal.SIGHUP

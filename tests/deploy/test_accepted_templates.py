@@ -16,18 +16,18 @@ from cfnlint.runner import Runner
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
-from okibi.cli.deploy.package_bucket import build_bucket_template
-from okibi.cli.project_settings import (
+from okibi.cli.write_template import write_template
+from okibi.deployment.package_bucket import build_bucket_template
+from okibi.deployment.template.sam import build_template
+from okibi.project.settings import (
     RUNTIMES,
     AliasSettings,
     KeySettings,
     ProjectFunction,
     TableSettings,
 )
-from okibi.cli.template.command import write_template
-from okibi.cli.template.sam import build_template
-from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
-from tests.cli.template.test_sam import actions_in
+from tests.deployment.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
+from tests.deployment.template.test_sam import actions_in
 
 REGION = "eu-central-1"
 CUSTOM = NEWER_THAN_THE_TOOLS["customer-managed runtime"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.package.layouts.runtime import TEMPLATE
+from okibi.packaging.layouts.runtime import TEMPLATE
 
 boto3: Any = pytest.importorskip("boto3")
 yaml: Any = pytest.importorskip("yaml")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import attrs
 
-from okibi.local.processes import cpu_seconds
+from okibi.local.sandbox.processes import cpu_seconds
 from tests.conformance.runtime_api.peer import Peer, request
 from tests.conformance.runtime_api.session import many_refused
 from tests.endurance.managed import ManagedContender, RunningContender, on_emulator, on_local_server

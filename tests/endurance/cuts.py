@@ -28,11 +28,11 @@ import trio
 import trio.testing
 
 from okibi.actors.start import spawn, wait_started
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.hooks import RuntimeApiHooks
-from okibi.local.invocation import Invocation
-from okibi.local.journal import EntryKind, Journal
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.hooks import RuntimeApiHooks
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import EntryKind, Journal
+from okibi.local.server.connection import Connection
 from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.function import Function

@@ -23,7 +23,7 @@ from collections import Counter
 import attrs
 import trio
 
-from okibi.local.http_requests import RequestReader
+from okibi.local.server.http_requests import RequestReader
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.in_flight.broken_connection import Expected
 from okibi.runtime.in_flight.lane import Lane

@@ -28,9 +28,9 @@ import trio
 
 from okibi.actors.life import Phase
 from okibi.actors.process import Process
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.journal import Journal
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.journal import Journal
+from okibi.local.server.connection import Connection
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.handover import wake

@@ -33,13 +33,13 @@ from typing import NamedTuple
 import attrs
 import trio
 
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.hooks import RuntimeApiHooks
-from okibi.local.invocation import Invocation
-from okibi.local.journal import EntryKind
-from okibi.local.multi_concurrency import MultiConcurrencyPlatform
-from okibi.local.platform import Platform
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.hooks import RuntimeApiHooks
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import EntryKind
+from okibi.local.platform.multi_concurrency import MultiConcurrencyPlatform
+from okibi.local.platform.platform import Platform
+from okibi.local.server.connection import Connection
 from okibi.runtime.in_flight.broken_connection import Expected
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import Lane

@@ -20,7 +20,7 @@ import attrs
 import trio
 
 from okibi.local import FunctionSettings, open_local_lambda
-from okibi.local.processes import cpu_seconds, descendants, proportional_memory, tree_memory
+from okibi.local.sandbox.processes import cpu_seconds, descendants, proportional_memory, tree_memory
 from tests.support.emulator import free_ports, wait_for
 from tests.support.sandbox import FUNCTIONS, ROOT, is_gone
 

@@ -4,7 +4,7 @@
 
 Serves many invocations with a real process in its default configuration: `make soak`. One in a
 hundred raises, one in a thousand waits beyond its deadline. The platform is the benchmarks' server
-(`okibi/local/select_loop.py`) in this process, and checks each response. At intervals, between two
+(`okibi/bench/select_loop.py`) in this process, and checks each response. At intervals, between two
 invocations, memory, descriptors and threads are read from the kernel, and an event asks the process
 to count its tasks and objects.
 """
@@ -27,13 +27,13 @@ from typing import IO, Any
 
 import attrs
 
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.hooks import RuntimeApiHooks
-from okibi.local.invocation import Invocation
-from okibi.local.journal import EntryKind, Journal
-from okibi.local.outcomes import InvocationOutcome
-from okibi.local.select_loop import serve_runtime
+from okibi.bench.select_loop import serve_runtime
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.hooks import RuntimeApiHooks
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import EntryKind, Journal
+from okibi.local.platform.outcomes import InvocationOutcome
+from okibi.local.server.connection import Connection
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda
 
 # Maximum ratio of memory to the first sample.

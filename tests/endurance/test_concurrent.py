@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from okibi.local.processes import descendants
+from okibi.local.sandbox.processes import descendants
 from tests.conformance.runtime_api.session import many_refused
 from tests.endurance.concurrent import (
     CONTENDERS,

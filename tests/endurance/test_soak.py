@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from okibi.local.invocation import Invocation
-from okibi.local.outcomes import InvocationOutcome
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.outcomes import InvocationOutcome
 from tests.endurance.soak import LATE, Action, Plan, Sample, fault_of, row, soak
 
 # About three time-outs in 1,000, each of 100 ms.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.local.browser_requests import browser_refusal, host_refusal
+from okibi.local.server.browser_requests import browser_refusal, host_refusal
 
 OWN_HOSTS = [
     "localhost",

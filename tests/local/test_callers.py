@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from okibi.local import EntryKind, LocalLambda
-from okibi.local.peer_process import is_connected_from
+from okibi.local.sandbox.peer_process import is_connected_from
 from tests.support.local_lambda import event, opened
 
 INVOKE = "/2015-03-31/functions/function/invocations"

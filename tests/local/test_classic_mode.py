@@ -2,8 +2,8 @@
 
 import pytest
 
-from okibi.local.invocation import Invocation
-from okibi.local.states import RuntimeState
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.states import RuntimeState
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,

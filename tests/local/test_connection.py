@@ -2,9 +2,9 @@
 
 import pytest
 
-from okibi.local.journal import EntryKind
 from okibi.local.limits import MAX_PAYLOAD_SIZE
-from okibi.local.states import RuntimeState
+from okibi.local.platform.journal import EntryKind
+from okibi.local.platform.states import RuntimeState
 from tests.support.platform_without_io import NEXT, PING, ClassicHarness, error, post, state_refusal
 
 

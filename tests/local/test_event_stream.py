@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from okibi.local.event_stream import completion, payload_chunk
-from okibi.local.invocation import InvokeResult
+from okibi.local.invoke_api.event_stream import completion, payload_chunk
+from okibi.local.platform.invocation import InvokeResult
 
 eventstream = pytest.importorskip("botocore.eventstream")
 

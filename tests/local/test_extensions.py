@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from okibi.local.extensions import TRANSITIONS, ExtensionState, ExtensionTrigger
+from okibi.local.platform.extensions import TRANSITIONS, ExtensionState, ExtensionTrigger
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,

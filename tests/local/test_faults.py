@@ -3,10 +3,10 @@
 import attrs
 import pytest
 
-from okibi.local.connection import Connection
-from okibi.local.faults import Direction, Fault, Faults, FaultyConnection
-from okibi.local.journal import EntryKind
-from okibi.local.states import RuntimeState
+from okibi.local.platform.journal import EntryKind
+from okibi.local.platform.states import RuntimeState
+from okibi.local.server.connection import Connection
+from okibi.local.server.faults import Direction, Fault, Faults, FaultyConnection
 from tests.support.platform_without_io import NEXT, PING, ClassicHarness, post
 
 ANSWER = post("invocation/id-1/response", b'{"x":1}')

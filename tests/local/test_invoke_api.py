@@ -10,11 +10,11 @@ import trio
 import trio.testing
 
 from okibi.local import FunctionSettings, Invocation
-from okibi.local.event_stream import CONTENT_TYPE, completion, payload_chunk
-from okibi.local.invoke_api import InvokeApi, LambdaResponse, error_response, send_stream
-from okibi.local.invoke_errors import InvokeError
-from okibi.local.invoke_request import LambdaRequest
-from okibi.local.outcomes import InvocationOutcome
+from okibi.local.invoke_api.event_stream import CONTENT_TYPE, completion, payload_chunk
+from okibi.local.invoke_api.invoke_errors import InvokeError
+from okibi.local.invoke_api.invoke_request import LambdaRequest
+from okibi.local.invoke_api.operations import InvokeApi, LambdaResponse, error_response, send_stream
+from okibi.local.platform.outcomes import InvocationOutcome
 
 ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"
 STREAM = "/2021-11-15/functions/function/response-streaming-invocations"

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from okibi.local import LocalLambda
-from okibi.local.http_requests import MAX_HEADER_SIZE
+from okibi.local.server.http_requests import MAX_HEADER_SIZE
 from tests.support.local_lambda import event, opened
 
 ARN = "arn:aws:lambda:us-east-1:012345678912:function:function"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.local.lambda_operations import IMPLEMENTED, find_operation, is_lambda_path
+from okibi.local.invoke_api.lambda_operations import IMPLEMENTED, find_operation, is_lambda_path
 
 
 def test_every_operation_of_the_service_model_has_a_path_of_lambda() -> None:

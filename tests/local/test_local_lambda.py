@@ -17,7 +17,7 @@ from okibi.local import (
     LocalLambda,
     open_local_lambda,
 )
-from okibi.local.log_tail import LogTail
+from okibi.local.platform.log_tail import LogTail
 from tests.limits import HANG
 from tests.support.local_lambda import BOOTSTRAP, event, opened, settings
 
@@ -286,7 +286,7 @@ async def test_a_port_in_use_is_named() -> None:
 async def test_a_bootstrap_that_hangs_in_init_is_killed_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.3)
+    monkeypatch.setattr("okibi.local.sandbox.sandbox.INIT_LIMIT", 0.3)
     async with opened("init.hang", timeout=0.4) as (function, lines):
         function._sandbox._init_limit = 0.3  # pyright: ignore[reportPrivateUsage]
         result = await function.invoke(b"{}")

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from okibi.local.log_tail import TAIL_SIZE, LogTail
+from okibi.local.platform.log_tail import TAIL_SIZE, LogTail
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])

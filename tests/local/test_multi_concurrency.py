@@ -2,8 +2,8 @@
 
 import pytest
 
-from okibi.local.journal import EntryKind
-from okibi.local.outcomes import exited
+from okibi.local.platform.journal import EntryKind
+from okibi.local.platform.outcomes import exited
 from tests.support.platform_without_io import (
     ANSWER_OK,
     NEXT,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from okibi.local import FunctionSettings, open_local_lambda
-from okibi.local.output import Output
+from okibi.local.sandbox.output import Output
 from tests.support.local_lambda import event, settings
 
 SAYS = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from okibi.local.processes import (
+from okibi.local.sandbox.processes import (
     cpu_seconds,
     descendants,
     peak_memory,
@@ -112,7 +112,7 @@ def _started(code: str) -> "subprocess.Popen[str]":
 
 KILLED = """
 import os, signal, subprocess
-from okibi.local.orphan_killer import OrphanKiller
+from okibi.local.sandbox.orphan_killer import OrphanKiller
 killer, mark = OrphanKiller(), f"is-killed-{os.urandom(8).hex()}"
 started = [
     subprocess.Popen(["sleep", "60"], start_new_session=True, env=env, stdout=subprocess.DEVNULL)

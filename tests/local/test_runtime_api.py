@@ -214,7 +214,7 @@ async def test_a_runtime_that_never_asks_again_is_ended_at_the_deadline(
 async def test_a_new_runtime_may_start_after_the_sandbox_ended(
     bench: Bench,
 ) -> None:
-    from okibi.local.outcomes import exited
+    from okibi.local.platform.outcomes import exited
 
     runtime = bench.connect()
     bench.start_invoke()

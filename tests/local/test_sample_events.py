@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from okibi.local import Invocation, sample_events
-from okibi.local.invocation import check_headers
-from okibi.local.sample_events import SAMPLES, SampleError, describe_samples, sample_event
+from okibi.local import Invocation
+from okibi.local.platform.invocation import check_headers
+from okibi.local.services import sample_events
+from okibi.local.services.sample_events import SAMPLES, SampleError, describe_samples, sample_event
 
 # Names that a reader may take for real: only samples, and the documentation's addresses.
 DOMAINS = re.compile(

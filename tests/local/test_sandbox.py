@@ -91,7 +91,7 @@ async def test_shut_down_without_a_process_raises() -> None:
 async def test_an_extension_that_never_asks_for_events_blocks_the_init_phase(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("okibi.local.sandbox.INIT_LIMIT", 0.5)
+    monkeypatch.setattr("okibi.local.sandbox.sandbox.INIT_LIMIT", 0.5)
     async with opened("extension.asks_for_nothing", timeout=0.6) as (function, lines):
         function._sandbox._init_limit = 0.5
         result = await function.invoke(b"{}")

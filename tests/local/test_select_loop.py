@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.journal import EntryKind, Journal
-from okibi.local.select_loop import serve_runtime
+from okibi.bench.select_loop import serve_runtime
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.journal import EntryKind, Journal
+from okibi.local.server.connection import Connection
 
 # Asks for an event and exits.
 LEAVES = """

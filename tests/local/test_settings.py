@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from okibi.local import FunctionSettings
-from okibi.local.environment import sandbox_environment
+from okibi.local.sandbox.environment import sandbox_environment
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"handler": " "}, "handler must be module.name, such as app.handler, got ' '"),

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from okibi.local import EntryKind, FunctionSettings, LocalLambda, RuntimeState
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.snap_start import SnapStartPlatform
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.snap_start import SnapStartPlatform
 from tests.support.local_lambda import opened
 from tests.support.platform_without_io import NEXT, ClassicHarness, post, state_refusal
 
@@ -107,7 +107,7 @@ async def test_a_failed_restore_answers_400_and_the_next_invoke_starts_a_process
 
 
 async def test_a_restore_that_takes_too_long_answers_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("okibi.local.runtime_api.RESTORE_LIMIT", 0.1)
+    monkeypatch.setattr("okibi.local.server.runtime_api.RESTORE_LIMIT", 0.1)
     async with opened("restore.hangs", snap_start=True) as (function, lines):
         result = await function.invoke(b"{}")
 

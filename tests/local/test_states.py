@@ -2,7 +2,7 @@
 
 import pytest
 
-from okibi.local.states import ApiError, RuntimeState, RuntimeTrigger, transition
+from okibi.local.platform.states import ApiError, RuntimeState, RuntimeTrigger, transition
 
 ALLOWED = {
     (RuntimeState.STARTED, RuntimeTrigger.NEXT): RuntimeState.READY,

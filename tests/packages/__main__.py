@@ -16,11 +16,11 @@ from typing import Any
 
 import trio
 
-from okibi.cli.package.project import find_project
-from okibi.cli.package.staging import Staged, stage
-from okibi.cli.package.start_image import add_start_image
-from okibi.cli.package.targets import parse_target
 from okibi.local import FunctionSettings, open_local_lambda
+from okibi.packaging.project import find_project
+from okibi.packaging.staging import Staged, stage
+from okibi.packaging.start_image import add_start_image
+from okibi.packaging.targets import parse_target
 from tests.packages.operations import OPERATIONS, Operation
 
 HANDLER = """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from okibi.cli.package.resolve import find_uv
+from okibi.packaging.resolve import find_uv
 from tests.support.sandbox import ROOT, Running, running
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio", "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR"}

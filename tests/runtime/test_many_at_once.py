@@ -19,7 +19,7 @@ from okibi.local import (
     RuntimeApiOptions,
     open_local_lambda,
 )
-from okibi.local.invocation import Invocation
+from okibi.local.platform.invocation import Invocation
 from tests.limits import HANG
 from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, WIDE_MARGIN
 

@@ -43,7 +43,7 @@ from okibi.actors import (
 )
 from okibi.local import RuntimeApi, local_lambda
 from okibi.runtime.errors.error_response import handler_error, init_error
-from okibi.runtime.telemetry.json_format import JsonFormatter
+from okibi.runtime.logs.json_format import JsonFormatter
 from okibi.supervisors import (
     Child,
     Restart,

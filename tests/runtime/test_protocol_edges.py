@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from okibi.local.http_requests import RequestReader
+from okibi.local.server.http_requests import RequestReader
 from okibi.runtime.in_flight.outbox import RESPONSE_JOIN_LIMIT
 from tests.limits import HANG
 from tests.support.played_api import ACCEPTED, event

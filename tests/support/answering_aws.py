@@ -9,7 +9,7 @@ from botocore.awsrequest import AWSResponse  # type: ignore[import-untyped]
 from botocore.loaders import create_loader  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
 
-from okibi.cli.aws import Aws, AwsError
+from okibi.deployment.aws import Aws, AwsError
 
 __all__ = ["REGION", "Answer", "answering_aws"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from okibi.cli.package.image_compiler import build
+from okibi.packaging.image_compiler import build
 from okibi.runtime.startup.start_image import (
     FORMAT,
     IMAGE,

@@ -8,9 +8,9 @@ import attrs
 import httpx
 import trio
 
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
-from okibi.local.dev.invocation_events import LogLine
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.dev_server import DevServer, DevServerOptions, open_dev_server
+from okibi.dev.invocation_events import LogLine
 from tests.limits import HANG
 from tests.support.local_lambda import settings
 

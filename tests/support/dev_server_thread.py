@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import trio
 
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.dev_server import DevServerOptions, open_dev_server
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.dev_server import DevServerOptions, open_dev_server
 from tests.limits import HANG
 
 __all__ = ["serve_in_thread"]

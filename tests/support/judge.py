@@ -17,8 +17,8 @@ from collections import Counter
 
 import attrs
 
-from okibi.local.invocation import Invocation
-from okibi.local.journal import EntryKind
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import EntryKind
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
 from tests.support.killer import Killer
 from tests.support.memory_platform import RecordingLedger, World

@@ -16,12 +16,12 @@ import attrs
 import trio
 
 from okibi.actors import Ref
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.hooks import RuntimeApiHooks
-from okibi.local.invocation import Invocation
-from okibi.local.journal import Journal
-from okibi.local.platform import Platform
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.hooks import RuntimeApiHooks
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import Journal
+from okibi.local.platform.platform import Platform
+from okibi.local.server.connection import Connection
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import Handler
 from okibi.runtime.handlers.response import Item

@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from okibi.local import FunctionSettings, open_local_lambda
-from okibi.local.invocation import Invocation
+from okibi.local.platform.invocation import Invocation
 from tests.limits import HANG
 from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, ROOT
 

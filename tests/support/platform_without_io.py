@@ -4,12 +4,12 @@ from typing import Any
 
 import attrs
 
-from okibi.local.classic_mode import ClassicPlatform
-from okibi.local.connection import Connection
-from okibi.local.hooks import RuntimeApiHooks
-from okibi.local.invocation import Invocation
-from okibi.local.journal import Journal
-from okibi.local.multi_concurrency import MultiConcurrencyPlatform
+from okibi.local.platform.classic_mode import ClassicPlatform
+from okibi.local.platform.hooks import RuntimeApiHooks
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.journal import Journal
+from okibi.local.platform.multi_concurrency import MultiConcurrencyPlatform
+from okibi.local.server.connection import Connection
 
 NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"

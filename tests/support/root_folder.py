@@ -17,9 +17,9 @@ from pathlib import Path
 
 import httpx
 
-from okibi.cli.package.binaries import read_elf
-from okibi.cli.package.bundled_cpython import add_cpython, find_cpython
-from okibi.cli.package.targets import Target
+from okibi.packaging.binaries import read_elf
+from okibi.packaging.bundled_cpython import add_cpython, find_cpython
+from okibi.packaging.targets import Target
 from tests.support.emulator import Emulated, emulating
 
 CHROOT = shutil.which("chroot") or ""

@@ -22,7 +22,7 @@ from okibi.local import (
     RuntimeApiOptions,
     open_local_lambda,
 )
-from okibi.local.sandbox import GRACE
+from okibi.local.sandbox.sandbox import GRACE
 from tests.limits import HANG
 from tests.support.extensions_api import Extensions
 

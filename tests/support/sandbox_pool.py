@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.invocation_events import DevEvent, LogLine
+from okibi.dev.sandbox_pool import SandboxPool, open_sandbox_pool
 from okibi.local import FunctionSettings, Invocation, InvokeResult
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.invocation_events import DevEvent, LogLine
-from okibi.local.dev.sandbox_pool import SandboxPool, open_sandbox_pool
 from tests.limits import HANG
 from tests.support.local_lambda import event, settings
 

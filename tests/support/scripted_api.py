@@ -9,7 +9,7 @@ import sys
 import attrs
 import trio
 
-from okibi.local.http_requests import HttpRequest, RequestReader
+from okibi.local.server.http_requests import HttpRequest, RequestReader
 from tests.limits import HANG
 from tests.support.output_side_by_side import MANAGED
 from tests.support.sandbox import COMMAND, FUNCTIONS, without_lambda

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..bad_input import BadInput
+from ...project.bad_input import BadInput
 from . import bench, check, deploy, dev, event, invoke, logs, new, package, template, tree
 
 __all__ = ["app"]

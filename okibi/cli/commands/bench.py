@@ -97,8 +97,8 @@ def bench(
     except ImportError as error:
         print(RICH_MISSING.format(error.name), file=sys.stderr)
         raise typer.Exit(1) from error
-    from ..bench.command import bench
-    from ..bench.options import RawOptions
+    from ...bench.options import RawOptions
+    from ..run_bench import bench
 
     raw = RawOptions(
         rounds=rounds, duration=duration, quick=quick, timeout=timeout, concurrency=concurrency,

@@ -41,8 +41,8 @@ def check(function: CheckedFunction = None, imports: Imports = False) -> int:
 
     Exit code: 0 if the function loads and has no mistake, 1 if it does not, 2 for bad input.
     """
-    from ..check.check_functions import OUTPUT, check_functions
-    from ..function_settings import read_functions
+    from ...project.function_settings import read_functions
+    from ..check_functions import OUTPUT, check_functions
     from ..until_signal import run_command
 
     return run_command(OUTPUT, lambda: partial(check_functions, read_functions(function), imports))

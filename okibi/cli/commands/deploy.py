@@ -64,7 +64,7 @@ def deploy(
     Exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment failed, the
     function does not start or you said no, 2 for bad input.
     """
-    from ..deploy.command import deploy
+    from ..deploy_function import deploy
 
     code = deploy(
         function,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import check_platform, parse_integer, parse_seconds
+from ...project.arguments import check_platform, parse_integer, parse_seconds
 
 __all__ = ["EXAMPLES", "dev"]
 
@@ -158,11 +158,11 @@ def dev(
 
     Exit code: 130 after Ctrl-C, 2 for bad input.
     """
-    from ...local.dev.dev_server import DevServerOptions
-    from ..dev.aws_identity import choose_identity
-    from ..dev.env_file import read_env_file
-    from ..dev.serve import OUTPUT, DevOptions, serve
-    from ..dev.served_functions import change_functions, find_functions
+    from ...dev.aws_identity import choose_identity
+    from ...dev.dev_server import DevServerOptions
+    from ...dev.env_file import read_env_file
+    from ...dev.served_functions import change_functions, find_functions
+    from ..serve_dev import OUTPUT, DevOptions, serve
     from ..until_signal import run_command
 
     def prepare(unpacked: Path) -> Callable[[], Awaitable[int]]:

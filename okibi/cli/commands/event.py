@@ -21,7 +21,7 @@ def complete_sample(incomplete: str) -> list[str]:
     Args:
         incomplete: what has been typed of the name.
     """
-    from ...local.sample_events import SAMPLES
+    from ...local.services.sample_events import SAMPLES
 
     return [name for name in SAMPLES if name.startswith(incomplete)]
 

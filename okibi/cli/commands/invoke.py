@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import parse_integer
+from ...project.arguments import parse_integer
 from .event import complete_sample
 from .options import DeployedStack, EndpointUrl, Event, Handler, Region, Timeout
 

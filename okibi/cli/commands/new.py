@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..bad_input import BadInput
+from ...project.bad_input import BadInput
 
 __all__ = ["EXAMPLES", "new", "render_project"]
 
@@ -88,7 +88,7 @@ def render_project(name: str) -> dict[str, str]:
         >>> sorted(render_project("my_app"))
         ['.gitignore', 'README.md', 'app.py', 'pyproject.toml', 'tests/test_app.py']
     """
-    from ..project_settings import as_stack_name
+    from ...project.settings import as_stack_name
 
     names = {"name": name, "function": as_stack_name(name)}
     return dict(_render(names))

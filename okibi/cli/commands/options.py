@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import parse_seconds
+from ...project.arguments import parse_seconds
 
 __all__ = [
     "DeployedFunction",
@@ -30,8 +30,8 @@ def complete_function(incomplete: str) -> list[str]:
     Args:
         incomplete: what has been typed of a name or handler.
     """
-    from ..bad_input import BadInput
-    from ..project_reader import read_project
+    from ...project.bad_input import BadInput
+    from ...project.reader import read_project
 
     found = dict[str, None]()
     with suppress(BadInput, OSError):

@@ -90,7 +90,7 @@ def package(
     Exit code: 0 if the package is good, 1 if a zip given to --check would not work, 2 if no package
     can be built.
     """
-    from ..package import build
+    from .. import build_package as build
     from ..until_signal import run_command
 
     def prepare() -> Callable[[], Awaitable[int]]:

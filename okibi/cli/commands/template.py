@@ -37,7 +37,7 @@ def template(
 
     Exit code: 0, or 2 for bad input.
     """
-    from ..template.command import template
+    from ..write_template import template
 
     code = template(function, sam=sam, runtime=runtime, package=package, output=output)
     raise typer.Exit(code)

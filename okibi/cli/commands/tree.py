@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import parse_integer
+from ...project.arguments import parse_integer
 from .options import DeployedFunction
 
 __all__ = ["EXAMPLES", "tree"]
@@ -49,9 +49,9 @@ def tree(
 
     Exit code: 0, 1 if the function does not load or a sandbox does not answer, 2 for bad input.
     """
-    from ..function_settings import read_function
-    from ..tree import live as running
-    from ..tree import static
+    from ...project.function_settings import read_function
+    from .. import live_tree as running
+    from .. import planned_tree as static
     from ..until_signal import run_command
 
     if live:

@@ -21,8 +21,8 @@ import trio
 from ...actors import Actor, logs
 from ...actors.trio_internals import make_step_reader
 from ..errors.user_code import is_user_file, is_written_by_user
+from ..logs.invocation_context import keep_invocation
 from ..system.thread_progress import ThreadProgress
-from ..telemetry.invocation_context import keep_invocation
 from .interrupt import DeadlineInterrupt, is_importing
 from .where_it_stood import frames_in_loop
 

@@ -28,8 +28,8 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
+from ..logs.lambda_log import STDERR, write_raw
 from ..system.signal_timer import SignalTimer
-from ..telemetry.logs import STDERR, write_raw
 
 # Next to the interrupt's signal, and as unlikely to be used; LOOKS is for the comparing timer.
 SIGNAL = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else 0

@@ -10,8 +10,8 @@ import math
 import signal
 from contextlib import suppress
 
+from ..logs.lambda_log import STDERR, write_raw
 from ..system.signal_timer import SignalTimer
-from ..telemetry.logs import STDERR, write_raw
 from .interrupt import SIGNAL, drop_signal
 
 # Seconds; after ten the platform restarts the init.

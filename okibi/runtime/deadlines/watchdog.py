@@ -46,8 +46,8 @@ from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.emergency_report import report_invocation_error
 from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
+from ..logs.lambda_log import STDERR, write_raw
 from ..system.unlisted_thread import start_unlisted_thread
-from ..telemetry.logs import STDERR, write_raw
 from .held_loop import HeldLoop
 from .interrupt import DeadlineInterrupt
 from .kill_timer import LOOKS, SIGNAL, ProcessDeadline

@@ -11,7 +11,7 @@ import trio
 from ...actors import ExitReason
 from ..deadlines.interrupt import DeadlineInterrupt
 from ..in_flight.stream import RESPONSE
-from ..telemetry.invocation_context import request_id
+from ..logs.invocation_context import request_id
 from .context import Context
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ import trio
 
 from ...actors.trio_internals import epoll
 from ..in_flight.lane import Lane
-from ..telemetry import logs
+from ..logs import lambda_log as logs
 from .shutdown import SIGNALS
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from trio.lowlevel import Task
 
 from ..errors.user_code import is_user_file
 from ..in_flight.delivery import Delivery
+from ..logs.lambda_log import flush
 from ..protocol.transport import SocketTransport, Transport
-from ..telemetry.logs import flush
 
 RETURNED_TO_LOOP = (
     "okibi: a child process, forked in {}, returned to the event loop of its parent and exits. Use "

@@ -52,9 +52,9 @@ from ..deadlines.kill_timer import AGAIN, KillTimer
 from ..deadlines.kill_timer import SIGNAL as KILLS
 from ..errors.exceptions import ProcessStopped
 from ..in_flight.lane import Lane
+from ..logs.lambda_log import write_raw
 from ..system.signal_timer import SignalTimer
 from ..system.unlisted_thread import start_unlisted_thread
-from ..telemetry.logs import write_raw
 
 logger = logs.logger("okibi")
 

@@ -18,8 +18,8 @@ from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
 from ..in_flight.turns import TurnRunner
+from ..logs.lambda_log import log_error
 from ..protocol.outcome import Outcome
-from ..telemetry.logs import log_error
 
 logger = logs.logger("okibi")
 

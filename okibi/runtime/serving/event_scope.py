@@ -16,7 +16,7 @@ import trio
 
 from ...actors import trio_internals
 from ...actors.exits import crash_in
-from ..telemetry.invocation_context import restore_context
+from ..logs.invocation_context import restore_context
 
 
 class EventScope:

@@ -11,7 +11,7 @@ from ...actors.actor import make_receiver
 from ..errors.error_response import platform_error
 from ..in_flight.lane import Lane
 from ..in_flight.turns import TurnRunner
-from ..telemetry.logs import log_error
+from ..logs.lambda_log import log_error
 
 logger = logs.logger("okibi")
 

@@ -35,14 +35,10 @@ from ..in_flight.delivery import Delivery
 from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
 from ..in_flight.ledger import Ledger
+from ..logs.invocation_context import Invocation, enter_invocation, restore_context
+from ..logs.lambda_log import flush, log_error
 from ..protocol.outcome import Outcome
 from ..settings import Settings
-from ..telemetry.invocation_context import (
-    Invocation,
-    enter_invocation,
-    restore_context,
-)
-from ..telemetry.logs import flush, log_error
 from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
 

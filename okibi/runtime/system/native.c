@@ -410,7 +410,7 @@ static PyObject *set_timer_slack(PyObject *module, PyObject *value)
 #endif
 }
 
-/* `telemetry.xray_variable`: putenv(3) lets the environment point at this memory, which is written anew for each
+/* `logs.xray_variable`: putenv(3) lets the environment point at this memory, which is written anew for each
    event. */
 static char entry[1024];
 

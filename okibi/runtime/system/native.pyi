@@ -46,7 +46,7 @@ def postpone_kill_timer(until: float, /) -> None:
 def set_timer_slack(nanoseconds: int, /) -> bool:
     """Set this thread's timer slack (prctl(2)); False if the system has none."""
 
-# For `telemetry.xray_variable`.
+# For `logs.xray_variable`.
 
 def export_entry(entry: bytes, is_new: bool, /) -> None:
     """Write the one entry of the environment that okibi owns (putenv(3)).

@@ -6,9 +6,9 @@ from benchmarks.aws.parse_report_lines import (
     parse_init_report_line,
     parse_report_line,
 )
-from okibi.local.invocation import Invocation
-from okibi.local.outcomes import InvocationOutcome
-from okibi.local.report_lines import end_lines, init_report_line
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.outcomes import InvocationOutcome
+from okibi.local.platform.report_lines import end_lines, init_report_line
 
 # As Lambda wrote them, with other numbers.
 COLD = (

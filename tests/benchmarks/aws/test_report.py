@@ -13,7 +13,7 @@ from benchmarks.aws.markdown import RouteResult, RunInfo, render
 from benchmarks.aws.parse_report_lines import ReportLine
 from benchmarks.aws.routes import IMAGE, MANAGED, OFFICIAL, SNAPSTART
 from benchmarks.aws.templates import Settings
-from okibi.cli.bench.prices import read_prices
+from okibi.bench.prices import read_prices
 
 WARM = ReportLine("1", duration_ms=2.0, billed_ms=2, memory_mb=512, peak_mb=60)
 COLD = attrs.evolve(WARM, duration_ms=10.0, billed_ms=110, init_ms=100.0)

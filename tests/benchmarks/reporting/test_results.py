@@ -10,7 +10,7 @@ from benchmarks.reporting.performance_table import PAGE, ROWS, table, written
 from benchmarks.reporting.plots import draw
 from benchmarks.reporting.results import KeptResults, KeptRow, newest, read, write
 from benchmarks.reporting.rows import RatioRow
-from okibi.cli.bench.machine import this_machine
+from okibi.bench.machine import this_machine
 
 KEPT = newest()
 

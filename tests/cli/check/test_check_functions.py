@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.check.check_functions import LEAST, describe_imports
-from okibi.cli.check.import_times import parse_import_times, sum_by_package
-from okibi.cli.check.lazy_imports import find_lazy_imports
+from okibi.cli.check_functions import LEAST, describe_imports
 from okibi.cli.commands.check import check
-from okibi.cli.probe.load_probe import USER_CODE_BEGINS
+from okibi.project.probe.import_times import parse_import_times, sum_by_package
+from okibi.project.probe.lazy_imports import find_lazy_imports
+from okibi.project.probe.load_probe import USER_CODE_BEGINS
 
 APP = """
 import sys
@@ -403,7 +403,9 @@ def test_a_package_that_another_file_needs_at_once_is_not_lazy() -> None:
 
 
 def test_the_probe_imports_as_little_of_trio_as_a_bootstrap() -> None:
-    script = "import okibi.cli.probe.load_probe, sys; print({'ssl', 'trio._ssl'} & {*sys.modules})"
+    script = (
+        "import okibi.project.probe.load_probe, sys; print({'ssl', 'trio._ssl'} & {*sys.modules})"
+    )
 
     done = subprocess.run(
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True

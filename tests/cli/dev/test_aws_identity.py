@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.aws_identity import choose_identity, describe_identity
+from okibi.dev.aws_identity import choose_identity, describe_identity
 from okibi.local import FunctionSettings
-from okibi.local.environment import sandbox_environment
+from okibi.local.sandbox.environment import sandbox_environment
+from okibi.project.bad_input import BadInput
 
 CONFIG = """
 [default]

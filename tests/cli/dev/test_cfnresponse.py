@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from okibi.cli.dev import cfnresponse
+from okibi.dev.templates import cfnresponse
 
 CONTEXT = SimpleNamespace(log_stream_name="2026/12/01/stream")
 REQUEST = {"StackId": "stack", "RequestId": "id", "LogicalResourceId": "Secret"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.env_file import MALFORMED, parse_variables, read_env_file
+from okibi.dev.env_file import MALFORMED, parse_variables, read_env_file
+from okibi.project.bad_input import BadInput
 
 
 @pytest.mark.parametrize(

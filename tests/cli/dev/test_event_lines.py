@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.dev.colours import Paint
-from okibi.cli.dev.event_lines import EventLines, Happening, describe_queued
-from okibi.local.dev.asynchronous.queue_reports import EventDropped, EventRetried
-from okibi.local.dev.asynchronous.retry_rules import Condition
-from okibi.local.dev.http_reports import HttpAnswered, HttpInvoked
-from okibi.local.dev.invocation_events import (
+from okibi.cli.dev_output.colours import Paint
+from okibi.cli.dev_output.event_lines import EventLines, Happening, describe_queued
+from okibi.dev.asynchronous.queue_reports import EventDropped, EventRetried
+from okibi.dev.asynchronous.retry_rules import Condition
+from okibi.dev.http_reports import HttpAnswered, HttpInvoked
+from okibi.dev.invocation_events import (
     FunctionFailure,
     InitFailed,
     InvocationFinished,

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.project_functions import make_dev_function
-from okibi.cli.dev.template_file import parse_document
-from okibi.cli.dev.template_functions import from_template
-from okibi.cli.template.command import write_template
-from okibi.cli.template.sam import build_template
-from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
-from okibi.local.dev.scheduler import scheduled_event
-from tests.cli.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
+from okibi.cli.write_template import write_template
+from okibi.deployment.template.sam import build_template
+from okibi.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from okibi.dev.project_functions import make_dev_function
+from okibi.dev.scheduler import scheduled_event
+from okibi.dev.templates.functions import from_template
+from okibi.dev.templates.template_file import parse_document
+from okibi.project.bad_input import BadInput
+from tests.deployment.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS
 
 SERVED = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
 SERVED.pop("image")

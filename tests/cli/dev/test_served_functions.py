@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.aws_identity import AwsIdentity
-from okibi.cli.dev.serve import DevOptions
-from okibi.cli.dev.served_functions import add_variables, change_functions, find_functions
-from okibi.local.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
-from okibi.local.dev.dev_server import DevServerOptions
+from okibi.cli.serve_dev import DevOptions
+from okibi.dev.aws_identity import AwsIdentity
+from okibi.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
+from okibi.dev.dev_server import DevServerOptions
+from okibi.dev.served_functions import add_variables, change_functions, find_functions
+from okibi.project.bad_input import BadInput
 
 PROJECT = """
 [tool.okibi.functions.visits]

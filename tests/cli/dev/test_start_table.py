@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okibi.cli.dev.colours import Colour, Paint
-from okibi.cli.dev.left_out import LeftOut
-from okibi.cli.dev.start_table import Serving, make_start_table
+from okibi.cli.dev_output.colours import Colour, Paint
+from okibi.cli.dev_output.start_table import Serving, make_start_table
+from okibi.dev.dev_function import DevFunction, FunctionUrl, Route, Schedule
+from okibi.dev.left_out import LeftOut
 from okibi.local import FunctionSettings
-from okibi.local.dev.dev_function import DevFunction, FunctionUrl, Route, Schedule
 
 VISITS = DevFunction(
     FunctionSettings("app.function", name="visits", memory=512, timeout=10),

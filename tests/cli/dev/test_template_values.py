@@ -4,14 +4,9 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
-from okibi.cli.dev.template_file import parse_document, parse_template
-from okibi.cli.dev.template_values import (
-    TemplateValues,
-    TooManySteps,
-    UnknownValue,
-    check_parameters,
-)
+from okibi.dev.templates.template_file import parse_document, parse_template
+from okibi.dev.templates.values import TemplateValues, TooManySteps, UnknownValue, check_parameters
+from okibi.project.bad_input import BadInput
 
 TEMPLATE = """
 Parameters:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from okibi.cli.bad_input import BadInput
 from okibi.cli.commands.new import new, parse_name, render_project
-from okibi.cli.project_reader import read_project
+from okibi.project.bad_input import BadInput
+from okibi.project.reader import read_project
 
 FILES = {".gitignore", "README.md", "app.py", "pyproject.toml", "tests/test_app.py"}
 

@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from okibi.cli.commands.tree import tree as tree_command
-from okibi.cli.tree.live import LiveNode, describe_live
+from okibi.cli.live_tree import LiveNode, describe_live
+from okibi.dev.dev_function import DevFunction
+from okibi.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from okibi.local import FunctionSettings
-from okibi.local.dev.dev_function import DevFunction
-from okibi.local.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from tests.limits import HANG
 
 APP = """

@@ -8,8 +8,8 @@ import trio
 
 from okibi.actors import Ref, Server
 from okibi.cli.commands.tree import tree
-from okibi.cli.probe.static_tree import TreeNode, find_nodes
-from okibi.cli.tree.static import draw_tree
+from okibi.cli.planned_tree import draw_tree
+from okibi.project.probe.static_tree import TreeNode, find_nodes
 from okibi.supervisors import (
     Child,
     PartitionSupervisorSpec,

@@ -27,9 +27,9 @@ from okibi.runtime.deadlines.watchdog import (
     Watchdog,
 )
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
+from okibi.runtime.logs.lambda_log import write_raw
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
-from okibi.runtime.telemetry.logs import write_raw
 from tests.limits import HANG
 from tests.support.doubles import brought_to, delivery, ends_of_threads, ledger_of
 

@@ -20,7 +20,7 @@ from okibi.runtime.handlers.handler import (
     is_awaitable,
     is_handler,
 )
-from okibi.runtime.telemetry.invocation_context import enter_invocation
+from okibi.runtime.logs.invocation_context import enter_invocation
 from tests.limits import HANG
 from tests.support.doubles import SETTINGS, delivery
 

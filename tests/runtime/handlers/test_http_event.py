@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from okibi import HttpEvent
-from okibi.local.dev.http.http_events import (
+from okibi.local.services.http_events import (
     IncomingRequest,
     make_function_url_event,
     make_http_api_event,

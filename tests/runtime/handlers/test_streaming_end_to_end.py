@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from okibi.local import EntryKind, InvokeResult
-from okibi.local.invocation import Invocation
-from okibi.local.streaming import ResponseStream
+from okibi.local.platform.invocation import Invocation
+from okibi.local.platform.streaming import ResponseStream
 from okibi.runtime.protocol.runtime_api import HTTP_INTEGRATION
 from tests.limits import HANG
 from tests.support.sandbox import Running, running

@@ -16,7 +16,7 @@ from okibi.runtime import Context, Handler
 from okibi.runtime.deadlines.interrupt import DeadlineInterrupt
 from okibi.runtime.handlers.response import BUFFER_LIMIT, Item
 from okibi.runtime.in_flight.delivery import DeliveryState
-from okibi.runtime.telemetry.invocation_context import request_id
+from okibi.runtime.logs.invocation_context import request_id
 from tests.support.played_api import NEXT
 from tests.support.streaming_worker import body, serving, trailer, until
 

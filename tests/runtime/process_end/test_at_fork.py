@@ -169,7 +169,7 @@ warnings.simplefilter("ignore")
 reading, writing = os.pipe()
 os.dup2(writing, 1)
 import trio
-from okibi.runtime.telemetry import logs
+from okibi.runtime.logs import lambda_log as logs
 from okibi.runtime.process_end.at_fork import ForkGuard
 
 async def see_to_children():
@@ -220,7 +220,7 @@ import os, sys, threading, warnings
 
 warnings.simplefilter("ignore")
 import trio
-from okibi.runtime.telemetry import logs
+from okibi.runtime.logs import lambda_log as logs
 from okibi.runtime.process_end.at_fork import ForkGuard
 
 async def see_to_children():

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from okibi.local import RuntimeApi
-from okibi.local.extensions import Extensions
+from okibi.local.platform.extensions import Extensions
 from okibi.runtime.serving.snapstart import reseed
 from tests.limits import HANG
 from tests.support.sandbox import COMMAND, Running, running, runtime_api, without_lambda

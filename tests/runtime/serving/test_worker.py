@@ -14,9 +14,9 @@ from okibi.actors import ExitReason, StartError
 from okibi.runtime.handlers.context import Context
 from okibi.runtime.handlers.handler import AsyncHandler, Instance
 from okibi.runtime.in_flight.delivery import DeliveryState
+from okibi.runtime.logs.invocation_context import request_id
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.worker import REPLACED_GRACE, Worker
-from okibi.runtime.telemetry.invocation_context import request_id
 from tests.support.doubles import delivery
 from tests.support.played_api import ACCEPTED, World, event, world
 from tests.support.worker_bench import LOG, Event, Player, answer, bench, fresh

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from okibi.cli.package.image_compiler import compile_patterns
+from okibi.packaging.image_compiler import compile_patterns
 from okibi.runtime.startup.pattern_cache import COMPILER_MODULE, add_patterns
 
 COMPILER: Any = sys.modules[COMPILER_MODULE]

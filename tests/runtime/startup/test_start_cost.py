@@ -30,7 +30,7 @@ LATE = {
     "h11",
     "okibi.local",
     "okibi.runtime.handlers.asyncio_loop",
-    "okibi.runtime.telemetry.json_format",
+    "okibi.runtime.logs.json_format",
     "okibi.runtime.codec.reference_json",
     "okibi.runtime.handlers.response",
     "okibi.runtime.serving.snapstart",
@@ -114,7 +114,7 @@ def test_a_late_module_imports_only_modules_of_okibi() -> None:
 
     assert {
         "okibi.runtime.codec.reference_json",
-        "okibi.runtime.telemetry.json_format",
+        "okibi.runtime.logs.json_format",
         "okibi.supervisors.tasks",
     } <= set(late)
     # `import_if_shadowed` imports what msgspec needs if the user has a file of such a name.

@@ -1,1 +1,0 @@
-"""`okibi check`: load a function, and show what its start imports."""

@@ -1,0 +1,46 @@
+"""What `okibi dev` adds to the settings of a function's sandboxes."""
+
+import os
+from pathlib import Path
+
+import attrs
+
+from ..local.settings import FunctionSettings
+from .dev_function import DevFunction
+
+__all__ = ["ENDPOINT", "sandbox_settings"]
+
+PLAIN = ("-P", "-m", "okibi.runtime")
+"""The arguments of an ordinary start (`FunctionSettings.command`)."""
+
+ENDPOINT = "AWS_ENDPOINT_URL_LAMBDA"
+"""The variable by which AWS SDKs find Lambda's API."""
+
+
+def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> FunctionSettings:
+    """Return the settings of the sandboxes of a function.
+
+    A sandbox answers with its tree. It has the variables of the function's runtime on Lambda
+    ("Defined runtime environment variables"): without AWS_EXECUTION_ENV, AWS's client and okibi
+    escape `é` in a result, and 5 MB of text grow to 15. A function with a command of its own is
+    left as it is.
+
+    Args:
+        function: the function. Its variables win over those added here.
+        folder: for the sockets: a folder of this user only, with a short path.
+        endpoint: where the sandboxes find Lambda's API, unless they inherit an address; "" to leave
+            that to the SDK.
+    """
+    settings = function.settings
+    if tuple(settings.command[1:]) != PLAIN:
+        return settings
+    inherited = os.environ if settings.inherited is None else settings.inherited
+    added = {"LAMBDA_RUNTIME_DIR": "/var/runtime"}
+    if function.runtime.startswith("python"):
+        # Not with provided.al2023, whose functions bring the runtime with them.
+        added["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{function.runtime}"
+    if endpoint and ENDPOINT not in inherited:
+        added[ENDPOINT] = endpoint
+    command = (settings.command[0], "-P", "-m", "okibi.runtime.observed", str(folder))
+    environment = {**added, **settings.environment}
+    return attrs.evolve(settings, command=command, environment=environment)

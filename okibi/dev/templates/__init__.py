@@ -1,0 +1,1 @@
+"""Read the functions of a SAM or CloudFormation template, for `okibi dev`."""

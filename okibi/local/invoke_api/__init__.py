@@ -1,0 +1,1 @@
+"""Lambda's Invoke API: names, requests, refusals, event streams."""

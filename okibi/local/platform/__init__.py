@@ -1,0 +1,1 @@
+"""The platform's rules, without I/O: invocations, modes, extensions, limits, log lines."""

@@ -1,0 +1,138 @@
+"""How an invocation can end: Lambda's payloads and error types for the invoker."""
+
+import re
+import signal
+
+import attrs
+import msgspec
+
+from ..limits import MAX_PAYLOAD_SIZE
+
+__all__ = [
+    "ERROR_WITH_CAUSE",
+    "InvocationOutcome",
+    "exited",
+    "extension_failed",
+    "function_error_type",
+    "platform_error",
+    "restore_failed",
+    "restore_timed_out",
+    "timed_out",
+    "too_large",
+    "unavailable",
+    "without_cause",
+]
+
+ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
+"""Content type of an error with an X-Ray cause. The cause is not for the invoker."""
+
+_VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+
+
+@attrs.frozen
+class InvocationOutcome:
+    """What the invoker gets.
+
+    Args:
+        payload: the bytes of the response.
+        error_type: Lambda's name of the error, or None.
+        content_type: the media type of the payload.
+        status: HTTP status for the invoker; 200 also for an error of the function.
+    """
+
+    payload: bytes
+    error_type: str | None = None
+    content_type: str = "application/json"
+    status: int = 200
+
+
+def timed_out(request_id: str, seconds: float) -> InvocationOutcome:
+    """The invocation timed out, and the sandbox was killed (Lambda Invoke)."""
+    return _platform_error(
+        "Sandbox.Timedout",
+        f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds",
+    )
+
+
+def signal_name(number: int) -> str:
+    """Return Lambda's name of a signal, also of a real-time signal."""
+    return (signal.strsignal(number) or f"signal {number}").lower()
+
+
+def exited(request_id: str, returncode: int) -> InvocationOutcome:
+    """The process exited without a response (Lambda Invoke); below 0, `returncode` is a signal."""
+    if returncode == 0:
+        reason = "Runtime exited without providing a reason"
+    elif returncode > 0:
+        reason = f"Runtime exited with error: exit status {returncode}"
+    else:
+        reason = f"Runtime exited with error: signal: {signal_name(-returncode)}"
+    return _platform_error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
+
+
+def extension_failed(request_id: str, error_type: str) -> InvocationOutcome:
+    """An extension reported an error, and the sandbox ended (Extensions API)."""
+    return _platform_error(error_type, f"RequestId: {request_id} Error: {error_type}")
+
+
+def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
+    """The response was too large. The text is Lambda's."""
+    return _platform_error(
+        "Function.ResponseSizeTooLarge",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
+    )
+
+
+def unavailable() -> InvocationOutcome:
+    """No slot of a multi-concurrency runtime was idle (AWS's emulator)."""
+    return attrs.evolve(platform_error("Runtime.Unavailable"), status=400)
+
+
+def restore_failed() -> InvocationOutcome:
+    """A hook failed after a restore (Lambda Invoke: SnapStartException)."""
+    message = (
+        "The afterRestore() runtime hook encountered an error. For more information, check the "
+        "Amazon CloudWatch logs."
+    )
+    return attrs.evolve(_platform_error("SnapStartException", message), status=400)
+
+
+def restore_timed_out() -> InvocationOutcome:
+    """The restore took too long (Lambda Invoke: SnapStartTimeoutException)."""
+    message = "Lambda couldn't restore the snapshot within the timeout limit."
+    return attrs.evolve(_platform_error("SnapStartTimeoutException", message), status=408)
+
+
+def platform_error(error_type: str) -> InvocationOutcome:
+    """An error of the platform; in multi-concurrency, the payload has only the type."""
+    return InvocationOutcome(msgspec.json.encode({"errorType": error_type}), error_type)
+
+
+def function_error_type(header: str) -> str:
+    """Return the error type for `Lambda-Runtime-Function-Error-Type` (Runtime API).
+
+    As in rapid, the pattern is not anchored.
+    """
+    if _VALID_ERROR_TYPE.search(header):
+        return header
+    return "Function.Unknown" if header.startswith("Function.") else "Runtime.Unknown"
+
+
+def without_cause(body: bytes) -> bytes:
+    """Return an error of type ERROR_WITH_CAUSE without the cause (Runtime API)."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body, type=_ErrorWithCause))
+    except msgspec.DecodeError:
+        return b'"Invalid error body"'
+
+
+class _ErrorWithCause(msgspec.Struct, omit_defaults=True):
+    errorMessage: str = ""  # noqa: N815 - as sent by the runtime
+    errorType: str = ""  # noqa: N815
+    stackTrace: list[str] = []  # noqa: N815
+
+
+def _platform_error(error_type: str, message: str) -> InvocationOutcome:
+    # In the platform's errors the type comes first; in a runtime's, the message.
+    body = msgspec.json.encode({"errorType": error_type, "errorMessage": message})
+    return InvocationOutcome(body, error_type)

@@ -1,0 +1,1 @@
+"""The bootstrap's process: its environment, its output, its end."""

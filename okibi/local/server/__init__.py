@@ -1,0 +1,1 @@
+"""The Runtime API over HTTP/1.1, on trio."""

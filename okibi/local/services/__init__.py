@@ -1,0 +1,1 @@
+"""Events as AWS services send them, and responses as they read them."""

@@ -1,0 +1,1 @@
+"""Supervision trees of running functions, as text and JSON."""

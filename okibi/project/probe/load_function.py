@@ -1,0 +1,79 @@
+"""Load a function in a process of its own, and read what the process has found."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import attrs
+import msgspec
+import trio
+
+from ...local import FunctionSettings
+from ...local.sandbox.environment import sandbox_environment
+from ..start_errors import ErrorResponse
+from .mistakes import Mistake
+from .static_tree import TreeNode
+
+__all__ = ["LoadReport", "load_function"]
+
+# No platform listens there. An import must not need one.
+NO_RUNTIME_API = "127.0.0.1:9"
+
+
+@attrs.frozen
+class LoadReport:
+    """What `load_probe` found out about a function.
+
+    Args:
+        kind: the function in a few words.
+        tree: its supervision tree.
+        mistakes: what would fail its start, or each event.
+        warnings: what would fail when code that has not run yet runs.
+        lines: for each package the first line of the user's that imports it.
+        files: the user's modules.
+        error: the init error, if the function does not load.
+    """
+
+    kind: str = ""
+    tree: TreeNode | None = None
+    mistakes: Sequence[Mistake] = ()
+    warnings: Sequence[Mistake] = ()
+    lines: Mapping[str, str] = {}
+    files: Sequence[str] = ()
+    error: ErrorResponse | None = None
+
+
+async def load_function(
+    settings: FunctionSettings, *, timed: bool = False
+) -> tuple[LoadReport, str]:
+    """Load the function in a new process.
+
+    Args:
+        settings: the settings of the function.
+        timed: whether the process writes the times of its imports to stderr, and nothing else is
+            looked for.
+
+    Returns:
+        The report, and what the process wrote to stderr.
+    """
+    with tempfile.TemporaryDirectory(prefix="okibi-check-") as folder:
+        file = trio.Path(folder, "report.json")
+        python = [sys.executable, "-P", *(["-X", "importtime"] if timed else [])]
+        probe = ["-m", "okibi.project.probe.load_probe", settings.handler, str(file)]
+        done = await trio.run_process(
+            [*python, *probe, *([] if timed else ["all"])],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            capture_stderr=True,
+            cwd=settings.task_root,
+            env=sandbox_environment(settings, NO_RUNTIME_API, os.environ),
+        )
+        written = await file.read_bytes() if await file.exists() else b""
+    if written:
+        report = msgspec.json.decode(written, type=LoadReport)
+    else:
+        message = f"the import ended the process with code {done.returncode}"
+        report = LoadReport(error=ErrorResponse("Runtime.ExitError", message))
+    return report, done.stderr.decode("utf-8", "replace")

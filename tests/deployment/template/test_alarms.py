@@ -1,0 +1,53 @@
+"""The filter of the alarm on deadlines finds okibi's line of a late event, and no other line."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from okibi.deployment.template.alarms import DEADLINE_PATTERNS
+from okibi.local import FunctionSettings, open_local_lambda
+
+LATE = """
+import time
+
+def late(event, context):
+    time.sleep(10)
+
+def failing(event, context):
+    raise ValueError("not late")
+"""
+
+
+def parse_pattern(pattern: str) -> Callable[[str], bool]:
+    """The two forms of CloudWatch's filters that the templates use."""
+    if text := re.fullmatch(r'"([^"]+)"', pattern):
+        return lambda line: text[1] in line
+    field = re.fullmatch(r'\{ \$\.(\w+) = "(.*)" \}', pattern)
+    assert field is not None
+    name, value = field.groups()
+    return lambda line: line.startswith("{") and json.loads(line).get(name) == value
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_a_late_event_is_counted_once_and_another_error_is_not(
+    log_format: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(LATE)
+    is_counted = parse_pattern(DEADLINE_PATTERNS[log_format])
+    counted = list[int]()
+
+    for name in ("late", "failing"):
+        lines = list[str]()
+        settings = FunctionSettings(
+            f"app.{name}", task_root=tmp_path, timeout=2,
+            environment={"AWS_LAMBDA_LOG_FORMAT": {"text": "Text", "json": "JSON"}[log_format]},
+        )  # fmt: skip
+        async with open_local_lambda(settings, output=lines.append) as function:
+            await function.invoke(b"{}")
+            await function.wait_for_report()
+        counted.append(sum(map(is_counted, lines)))
+
+    assert counted == [1, 0]

@@ -1,0 +1,207 @@
+"""The template's rules that no linter knows."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import pytest
+
+from okibi.cli.write_template import write_template
+from okibi.deployment.template.sam import build_template
+from okibi.project.settings import PolicySettings, ProjectFunction, QueueSettings, ScheduleSettings
+from tests.deployment.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
+
+ALL = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
+
+
+def resources_of(function: ProjectFunction) -> Any:
+    return build_template(function)["Resources"]
+
+
+def properties_of(function: ProjectFunction, name: str = "Function") -> Any:
+    return resources_of(function)[name]["Properties"]
+
+
+def statements_in(content: object) -> Iterator[Mapping[str, Any]]:
+    """Every IAM statement of a template."""
+    if isinstance(content, Mapping):
+        if "Effect" in content:
+            yield content
+        for value in content.values():
+            yield from statements_in(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from statements_in(value)
+
+
+def actions_in(content: object) -> list[str]:
+    """Every IAM action of a template."""
+    found = [statement["Action"] for statement in statements_in(content)]
+    return [action for each in found for action in ([each] if isinstance(each, str) else each)]
+
+
+@pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
+def test_no_right_has_an_action_with_a_wildcard(function: ProjectFunction) -> None:
+    actions = actions_in(build_template(function))
+
+    assert len(actions) > 2
+    assert not [action for action in actions if "*" in action]
+
+
+def test_only_actions_without_resources_are_allowed_on_all_resources() -> None:
+    wide = {
+        action
+        for function in ALL.values()
+        for statement in statements_in(build_template(function))
+        if statement.get("Resource") == "*"
+        for action in statement["Action"]
+    }
+
+    assert wide == {
+        *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+        *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
+    }
+
+
+def test_a_plain_function_may_write_its_log_and_nothing_else() -> None:
+    (statement,) = properties_of(make(), "FunctionRole")["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
+
+    assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert statement["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+
+
+def test_a_function_may_use_a_subnet_that_another_account_shares() -> None:
+    (statement,) = [
+        each
+        for each in statements_in(build_template(ALL["vpc with own groups"]))
+        if "ec2:CreateNetworkInterface" in each["Action"]
+    ]
+
+    assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:ec2:${AWS::Region}:*:*/*"}
+
+
+def test_a_managed_python_starts_okibi_as_its_wrapper() -> None:
+    properties = properties_of(make(python="3.14", environment={"LEVEL": "info"}))
+
+    assert properties["Runtime"] == "python3.14"
+    assert properties["Environment"]["Variables"] == {
+        "LEVEL": "info",
+        "AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap",
+    }
+
+
+def test_the_wrapper_of_a_layer_takes_the_place_of_the_package_s() -> None:
+    own = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/okibi-bootstrap"}
+
+    assert properties_of(make(environment=own))["Environment"]["Variables"] == own
+
+
+@pytest.mark.parametrize("name", ["provided", "image", "customer-managed runtime"])
+def test_other_runtimes_need_no_wrapper(name: str) -> None:
+    assert "Environment" not in properties_of(ALL[name])
+
+
+def test_a_right_of_the_users_may_name_the_account() -> None:
+    policy = PolicySettings(("sns:Publish",), ("arn:aws:sns:*:${AWS::AccountId}:t",))
+
+    (*_, statement) = properties_of(make(policies=(policy,)), "FunctionRole")["Policies"][0][
+        "PolicyDocument"
+    ]["Statement"]
+
+    assert statement["Resource"] == [{"Fn::Sub": "arn:aws:sns:*:${AWS::AccountId}:t"}]
+
+
+@pytest.mark.parametrize("name", ["snapstart", "managed instances", "alias"])
+def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
+    function = attrs.evolve(
+        ALL[name],
+        routes=("$default",),
+        queue=QueueSettings(),
+        schedule=ScheduleSettings("rate(1 day)"),
+    )
+
+    resources = resources_of(function)
+
+    alias = {"Ref": "Function.Alias"}
+    assert resources["HttpApiIntegration"]["Properties"]["IntegrationUri"] == alias
+    assert resources["QueueMapping"]["Properties"]["FunctionName"] == alias
+    assert resources["Schedule"]["Properties"]["Target"]["Arn"] == alias
+    assert properties_of(function)["AutoPublishAlias"] == "live"
+
+
+def test_a_version_goes_when_the_alias_has_moved() -> None:
+    for name in ("alias", "snapstart", "managed instances"):
+        assert properties_of(ALL[name])["VersionDeletionPolicy"] == "Delete"
+
+
+def test_a_removed_route_leaves_the_others_as_they_were() -> None:
+    routes = ("GET /a", "GET /b", "$default")
+
+    before, after = resources_of(make(routes=routes)), resources_of(make(routes=routes[1:]))
+
+    removed = before.keys() - after.keys()
+    assert [before[name]["Properties"]["RouteKey"] for name in removed] == ["GET /a"]
+    assert {name: before[name] for name in after} == after
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("routes for tokens", "JWT"), ("routes for iam", "AWS_IAM")]
+)
+def test_an_authorizer_stands_before_each_route_but_options(name: str, kind: str) -> None:
+    resources = resources_of(ALL[name])
+    routes = {
+        each["Properties"]["RouteKey"]: each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+
+    kinds = {key: each.get("AuthorizationType") for key, each in routes.items()}
+
+    assert kinds == {key: None if key.startswith("OPTIONS") else kind for key in routes}
+    assert ("HttpApiAuthorizer" in resources) == (kind == "JWT")
+    assert (routes["$default"].get("AuthorizerId") is not None) == (kind == "JWT")
+
+
+def test_a_queue_hides_a_message_for_six_time_outs() -> None:
+    function = attrs.evolve(ALL["queue"], timeout=30)
+
+    assert properties_of(function, "Queue")["VisibilityTimeout"] == 180
+    mapping = properties_of(function, "QueueMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_alarm_on_deadlines_watches_what_the_filter_counts() -> None:
+    resources = resources_of(ALL["alarms"])
+
+    metric = resources["DeadlineMetric"]["Properties"]
+    assert metric["LogGroupName"] == {"Ref": "LogGroup"}
+    alarm = resources["DeadlineAlarm"]["Properties"]
+    (transformation,) = metric["MetricTransformations"]
+    assert alarm["MetricName"] == transformation["MetricName"]
+    assert alarm["Namespace"] == transformation["MetricNamespace"]
+
+
+def test_a_table_stays_when_its_stack_is_removed() -> None:
+    table = resources_of(ALL["table"])["Table"]
+
+    # Not the empty one of a stack that could not be created.
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
+def test_a_template_fits_into_a_request(function: ProjectFunction) -> None:
+    assert len(json.dumps(build_template(function))) < 25_000
+
+
+def test_yaml_and_json_have_the_same_content() -> None:
+    import yaml
+
+    content = build_template(ALL["everything"])
+
+    text = write_template(content, as_json=False)
+    assert yaml.safe_load(text) == json.loads(write_template(content, as_json=True))
+    assert "&id" not in text
