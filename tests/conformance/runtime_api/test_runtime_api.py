@@ -10,7 +10,7 @@ from tests.conformance.runtime_api.session import emulator_session, local_sessio
 from tests.conformance.runtime_api.suite import ALL
 from tests.support.emulator import NoEmulatorError, emulator
 
-NUMBERS_ELSEWHERE = {14: "freezing is not a request: tests/local/test_sandbox.py"}
+NUMBERS_ELSEWHERE = {14: "freezing is not a request: tests/local/sandbox/test_sandbox.py"}
 
 
 @pytest.fixture(scope="session")

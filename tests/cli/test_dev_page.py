@@ -14,7 +14,7 @@ from okibi.cli.commands import app
 from tests.limits import HANG
 from tests.support.okibi_dev import OkibiDev, run_okibi_dev
 
-PAGE = (Path(__file__).parents[3] / "docs" / "dev.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "dev.md").read_text("utf-8")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
 SERVED = [

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.okibi_dev import run_okibi_dev
 
-PROJECT = Path(__file__).parents[2] / "support" / "functions" / "sam_project"
+PROJECT = Path(__file__).parents[1] / "support" / "functions" / "sam_project"
 
 
 @pytest.mark.slow
