@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from .safe_repr import TEXT_LIMIT, class_name, cut, error_text, is_ctrl_c, traceback_of
 
+# Characters of a printed exception: its frames and the messages of all exceptions in it.
 TRACEBACK_LIMIT: Final = 2 * TEXT_LIMIT
-"""Characters of a printed exception: its frames and the messages of all exceptions in it."""
 
+# The last line of a log record that leaves frames out.
 TRACE_HINT: Final = "OKIBI_TRACE=full shows all frames"
-"""The last line of a log record that leaves frames out."""
 
 
 def write_to_stderr(text: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final, cast
 import trio
 from trio.lowlevel import Task
 
+# The environment variable that makes reports show values: `full`, or `types` (the default).
 CRASH_REPORTS: Final = "OKIBI_CRASH_REPORTS"
-"""The environment variable that makes reports show values: `full`, or `types` (the default)."""
 
 # Characters of an exception's message: inside a sentence, and alone, as in a traceback or in the
 # body of an error response.

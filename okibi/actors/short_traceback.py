@@ -22,8 +22,8 @@ from trio.lowlevel import Task
 
 from .frames import frames_of, is_standard_library
 
+# Frames per traceback. Of a longer one, the first and the last ten are printed.
 FRAME_LIMIT: Final = 20
-"""Frames per traceback. Of a longer one, the first and the last ten are printed."""
 
 
 class _CutStack(StackSummary):

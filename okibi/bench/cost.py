@@ -22,10 +22,8 @@ import attrs
 from ..local.limits import MAX_MEMORY, MIN_MEMORY
 from .prices import Prices, ServerPrice
 
-__all__ = ["Estimate", "MonthlyLoad", "billed_ms", "clamp_memory", "estimate"]
-
+# The mean load of a server's cores.
 LOADED = 0.7
-"""The mean load of a server's cores."""
 
 
 @attrs.frozen

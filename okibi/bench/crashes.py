@@ -15,8 +15,6 @@ from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lamb
 from .functions import CRASHING, FUNCTIONS, RESTARTING
 from .results import LATE, CrashTimes
 
-__all__ = ["measure_crashes", "measure_restart"]
-
 GOOD = b'{"way": "none"}'
 WARM = 20
 # A handler that must time out sleeps for this multiple of its time-out.

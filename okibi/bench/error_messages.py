@@ -8,13 +8,6 @@ from .measured_runtime import MeasuredRuntime
 from .options import PEER, BenchOptions
 from .results import DISK_FULL, LATE
 
-__all__ = [
-    "describe_error_answer",
-    "describe_failed_run",
-    "describe_failed_stand_in",
-    "describe_failed_start",
-]
-
 OTHER_EVENT = "give an event that does not end the process"
 ALONE = "leave out --peer to measure okibi alone"
 FEWER = "give less --concurrency"

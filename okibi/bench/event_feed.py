@@ -29,8 +29,6 @@ from ..local.platform.states import ApiError
 from ..local.server.connection import Connection
 from ..local.settings import arn_of
 
-__all__ = ["EventFeed"]
-
 ARN = arn_of("function")
 TRACE = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"
 

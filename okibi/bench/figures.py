@@ -13,17 +13,6 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = [
-    "Figure",
-    "difference_figure",
-    "distribution",
-    "figure",
-    "percentile",
-    "pluralize",
-    "ratio",
-    "samples_needed",
-]
-
 # The points of a plotted distribution: each percent, and a finer tail.
 SHARES = (*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999)
 

@@ -8,8 +8,6 @@ import attrs
 
 from .figures import pluralize
 
-__all__ = ["Machine", "this_machine"]
-
 
 @attrs.frozen
 class Machine:

@@ -29,8 +29,6 @@ from .options import PEER, BenchOptions
 from .plan import OKIBI, Purpose, Step, make_plan
 from .results import BenchResults, CrashTimes, RunResult, RunSpec
 
-__all__ = ["measure"]
-
 # -P: without it, a file in the current folder could shadow a module of the standard library.
 PROCESS = (sys.executable, "-P", "-m", "okibi.bench.process")
 

@@ -7,8 +7,6 @@ from .cost import MonthlyLoad, clamp_memory
 from .options import BenchOptions
 from .results import BenchResults, RunResult
 
-__all__ = ["function_memory_mb", "make_load", "memory_per_event_mb", "peak_mb"]
-
 
 def function_memory_mb(options: BenchOptions, runs: Sequence[RunResult]) -> int:
     return options.memory_mb or clamp_memory(peak_mb(runs))

@@ -4,8 +4,6 @@ import sys
 
 import attrs
 
-__all__ = ["OFFICIAL_CLIENT", "OKIBI_COMMAND", "MeasuredRuntime", "start_command"]
-
 OFFICIAL_CLIENT = "awslambdaric"
 OKIBI_COMMAND = (sys.executable, "-P", "-m", "okibi.runtime")
 

@@ -10,15 +10,13 @@ from .measured_load import function_memory_mb, make_load, peak_mb
 from .options import BenchOptions
 from .results import BenchResults
 
-__all__ = ["make_notes"]
-
+# A share of a core. Above it, the local Runtime API may limit the throughput.
 BUSY_API = 0.9
-"""A share of a core. Above it, the local Runtime API may limit the throughput."""
+# A share of the local Runtime API's runnable time. Waiting less than this for a core is usual.
 QUIET = 0.1
-"""A share of the local Runtime API's runnable time. Waiting less than this for a core is usual."""
+# A ratio of processor time to duration. Above it, the handler uses several cores. It is above 1
+# because processor time includes the runtime's work between two events.
 SEVERAL_CORES = 1.5
-"""A ratio of processor time to duration. Above it, the handler uses several cores. It is above 1
-because processor time includes the runtime's work between two events."""
 
 ROUNDS = (
     "Each figure is the median of {} ({} for crashes), with minimum and maximum{}. The"

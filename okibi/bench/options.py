@@ -25,10 +25,8 @@ from ..project.settings import check_handler
 from .measured_runtime import OFFICIAL_CLIENT
 from .prices import Prices, read_prices, read_rate
 
-__all__ = ["PEER", "BenchEffort", "BenchOptions", "RawOptions", "parse_options"]
-
+# The official client, the only supported peer.
 PEER = OFFICIAL_CLIENT
-"""The official client, the only supported peer."""
 
 MAX_CONCURRENCY, MAX_PEER_CONCURRENCY = 1024, 64
 # Open files of a runtime's process besides its connections. The peer's parent process has two more

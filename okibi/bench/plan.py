@@ -12,8 +12,6 @@ import attrs
 from .options import BenchOptions
 from .turns import order_of_round
 
-__all__ = ["OKIBI", "Purpose", "Step", "make_plan"]
-
 OKIBI = "okibi"
 
 

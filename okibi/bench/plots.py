@@ -10,12 +10,10 @@ from .plan import OKIBI
 from .report import BenchReport
 from .rows import MEMORY, THROUGHPUT, ReportRow
 
-__all__ = ["draw"]
-
 COLOURS = {OKIBI: "#c8551b"}
 OTHER = "#4a6fa5"
+# Inches.
 SIZE = (7.0, 4.2)
-"""Inches."""
 HEADROOM = 1.1
 
 

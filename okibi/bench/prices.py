@@ -12,8 +12,6 @@ from ..project.arguments import parse_number
 from ..project.bad_input import BadInput
 from ..project.input_files import MAX_TEXT, read_input
 
-__all__ = ["LambdaPrices", "Prices", "ServerPrice", "read_prices", "read_rate"]
-
 SHIPPED_PRICES = Path(__file__).parent / "prices.toml"
 SECONDS = {"s": 1.0, "second": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "day": 86_400.0}
 TIMES = {"k": 1e3, "M": 1e6, "G": 1e9}

@@ -41,18 +41,16 @@ from .results import DISK_FULL, TIMED_OUT, RunResult, RunSpec
 from .select_loop import serve_runtime
 from .split_cores import Shares, split_cores, start_on_share
 
-__all__ = ["main", "measure_run"]
-
 Amount = TypeVar("Amount", int, float)
 
+# An ended process counts if its peak exceeds the largest living process's by this factor.
 NOTABLY_LARGER = 1.25
-"""An ended process counts if its peak exceeds the largest living process's by this factor."""
+# Seconds between SIGTERM and SIGKILL.
 GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
+# Linux, `prctl(2)`: orphaned descendants become children of this process.
 PR_SET_CHILD_SUBREAPER = 36
-"""Linux, `prctl(2)`: orphaned descendants become children of this process."""
+# Written to test for a full disk. Large, because a failed print leaves some bytes free.
 PROBE = bytes(1 << 16)
-"""Written to test for a full disk. Large, because a failed print leaves some bytes free."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -198,8 +196,8 @@ class _ProcessFigures:
     _waited: tuple[float | None, float | None] = (None, None)
     _cpu_of_killed: float = 0.0
     _peak_of_killed: int = 0
+    # The peak memory of the largest process in bytes.
     _largest: int = 0
-    """The peak memory of the largest process in bytes."""
 
     def begin(self) -> None:
         self._cpu = (self._spent(), None)

@@ -16,8 +16,6 @@ from .plan import OKIBI
 from .results import BenchResults
 from .rows import ReportRow, make_rows
 
-__all__ = ["BenchReport", "Cost", "make_report"]
-
 
 @attrs.frozen
 class Cost:

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-__all__ = ["DISK_FULL", "LATE", "TIMED_OUT", "BenchResults", "CrashTimes", "RunResult", "RunSpec"]
-
+# The error type of an event without an answer before its time-out.
 TIMED_OUT = "Sandbox.Timedout"
-"""The error type of an event without an answer before its time-out."""
+# Both error types of a time-out; okibi answers with the first shortly before the time-out.
 LATE = ("Runtime.DeadlineExceeded", TIMED_OUT)
-"""Both error types of a time-out; okibi answers with the first shortly before the time-out."""
+# Why a run has no result.
 DISK_FULL = (
     "the disk of temporary files is full, so the function cannot log; set TMPDIR to a folder on"
     " another disk, or give an event for which the function logs less"
 )
-"""Why a run has no result."""
 
 
 @attrs.frozen

@@ -16,11 +16,9 @@ from .figures import Figure, difference_figure, figure, percentile, ratio
 from .plan import OKIBI
 from .results import BenchResults, CrashTimes, RunResult
 
-__all__ = ["MEMORY", "THROUGHPUT", "ReportRow", "make_rows"]
-
 MB = 2**20
+# Keys of the rows that are plotted by the number of events at once.
 THROUGHPUT, MEMORY = "throughput", "memory"
-"""Keys of the rows that are plotted by the number of events at once."""
 
 Value = float | None
 

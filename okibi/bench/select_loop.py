@@ -15,17 +15,15 @@ from typing import Any, Protocol
 from ..local.platform.outcomes import signal_name
 from ..local.server.connection import Connection
 
-__all__ = ["PATIENCE", "ConnectionFeed", "Deadlines", "RuntimeProcess", "serve_runtime"]
-
+# Seconds without a byte after which the runtime is given up.
 PATIENCE = 60.0
-"""Seconds without a byte after which the runtime is given up."""
 
 
 class ConnectionFeed(Protocol):
     """Serves events to the runtime."""
 
+    # Whether the benchmark is complete.
     done: bool
-    """Whether the benchmark is complete."""
 
     def connection(self, send: Any) -> Connection:
         """Accept a connection of the runtime; `send` writes the pieces of one response."""

@@ -5,10 +5,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Shares", "split_cores", "start_on_share"]
-
+# The cores of the measured process, and those of this process.
 Shares = tuple[set[int], set[int]]
-"""The cores of the measured process, and those of this process."""
 
 
 def split_cores() -> Shares | None:

@@ -11,18 +11,10 @@ from .figures import Figure, pluralize
 from .report import BenchReport
 from .rows import ReportRow
 
-__all__ = [
-    "format_number",
-    "heading",
-    "make_cost_table",
-    "make_figure_table",
-    "render_markdown",
-]
-
 MISSING = "-"
 SPREAD = "low to high"
+# The title of a text column, aligned to the left.
 ESTIMATED_FROM = "estimated from"
-"""The title of a text column, aligned to the left."""
 
 
 def format_number(value: float) -> str:

@@ -13,12 +13,10 @@ from .plan import Step
 from .report import BenchReport
 from .tables import heading, make_cost_table, make_figure_table
 
-__all__ = ["render_table", "show_progress"]
-
+# Columns of the report in a file or pipe.
 WIDTH = 130
-"""Columns of the report in a file or pipe."""
+# Columns needed with a peer: for the spreads of the ratios only, and for all spreads.
 MIN_WIDTH, FULL_WIDTH = 75, 105
-"""Columns needed with a peer: for the spreads of the ratios only, and for all spreads."""
 LEFT_OUT = "The terminal is too narrow for all spreads; --markdown report.md writes all of them."
 
 

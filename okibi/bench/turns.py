@@ -3,8 +3,6 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-__all__ = ["measure_in_turn", "order_of_round"]
-
 T = TypeVar("T")
 Contender = TypeVar("Contender", bound=Hashable)
 Result = TypeVar("Result")

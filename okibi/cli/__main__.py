@@ -2,8 +2,6 @@
 
 import sys
 
-__all__ = ["main"]
-
 PACKAGE_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
 

@@ -32,24 +32,14 @@ from ..project.reader import read_project
 from ..project.settings import ProjectFunction, ProjectSettings, check_handler, choose_function
 from .output import write_err, write_text
 
-__all__ = [
-    "OUTPUT",
-    "PackagePlan",
-    "build_package",
-    "check_format",
-    "check_package",
-    "choose_output",
-    "plan_package",
-]
-
 GOOD, REFUSED = 0, 1
 OUTPUT = "the report"
 DEFAULT_OUTPUT = "function.zip"
 DEFAULT_OUTPUTS = {"layer": "layer.zip", "image": "image", "runtime": "okibi-runtime"}
 FOLDERS = ("image", "runtime")
 WITHOUT_FUNCTION = ("layer", "runtime")
+# The bytes of a file in which a private key is looked for.
 BEGINNING = 16_384
-"""The bytes of a file in which a private key is looked for."""
 
 
 @attrs.frozen

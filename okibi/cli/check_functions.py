@@ -16,8 +16,6 @@ from ..project.probe.load_probe import USER_CODE_BEGINS
 from ..project.start_errors import ErrorResponse, describe_load_error, find_user_frames
 from .output import write_err, write_text
 
-__all__ = ["LEAST", "OUTPUT", "check_functions", "describe_imports"]
-
 GOOD, FUNCTION_ERROR = 0, 1
 OUTPUT = "the report"
 RUNS = 3

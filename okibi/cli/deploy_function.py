@@ -42,12 +42,10 @@ from .output import write_err, write_text
 from .until_signal import run_command
 from .write_template import choose_runtime
 
-__all__ = ["DeployOptions", "deploy"]
-
 OUTPUT = "the outputs"
 GOOD, FAILED = 0, 1
+# Of a function, which has its stack's name.
 LONGEST_NAME = 64
-"""Of a function, which has its stack's name."""
 
 
 class DeployOptions(TypedDict):

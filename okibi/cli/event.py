@@ -12,8 +12,6 @@ from ..project.event_argument import read_event
 from .output import write_text
 from .until_signal import run_command
 
-__all__ = ["EventOptions", "make_sample", "print_event", "read_event_or_sample"]
-
 OUTPUT = "the event"
 
 

@@ -20,14 +20,12 @@ from ..project.start_errors import (
 from ..runtime.protocol.runtime_api import HTTP_INTEGRATION, PRELUDE_END
 from .output import write_err, write_out
 
-__all__ = ["OUTPUT", "choose_settings", "invoke_all"]
-
 GOOD, FUNCTION_ERROR = 0, 1
 HTTP = HTTP_INTEGRATION.decode()
 # An upper bound of the files that the command has open at one time.
 FILES = 24
+# The limit of log characters that are held back.
 MAX_HELD = 1 << 20
-"""The limit of log characters that are held back."""
 OUTPUT = "the answers"
 
 
@@ -130,8 +128,8 @@ class _HeldLog:
     """
 
     _held: list[str] | None = attrs.field(factory=list[str])
+    # The number of characters written.
     _size: int = 0
-    """The number of characters written."""
 
     def write(self, line: str) -> None:
         self._size += len(line)

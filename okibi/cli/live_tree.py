@@ -16,8 +16,6 @@ from ..runtime.errors.user_code import is_okibi_file
 from ..supervisors.snapshots import describe_load, describe_next_start
 from .output import write_err, write_text
 
-__all__ = ["OUTPUT", "LiveNode", "LiveSandbox", "describe_live", "print_trees"]
-
 OUTPUT = "the trees"
 GOOD, NO_TREE = 0, 1
 TIMEOUT = 30.0

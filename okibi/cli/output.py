@@ -11,15 +11,6 @@ from typing import TextIO, cast
 
 from ..project.bad_input import BadInput
 
-__all__ = [
-    "check_stdout",
-    "discard_output",
-    "escape_controls",
-    "write_err",
-    "write_out",
-    "write_text",
-]
-
 COLOUR_OR_CONTROL = re.compile(r"(\x1b\[[0-9;:]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

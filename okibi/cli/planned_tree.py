@@ -12,8 +12,6 @@ from ..project.probe.static_tree import TreeNode
 from ..project.start_errors import describe_load_error
 from .output import write_err, write_text
 
-__all__ = ["OUTPUT", "draw_tree", "print_tree"]
-
 GOOD, FUNCTION_ERROR = 0, 1
 OUTPUT = "the tree"
 

@@ -10,8 +10,6 @@ from .event import read_event_or_sample
 from .output import write_err, write_out
 from .until_signal import run_command
 
-__all__ = ["invoke_remote"]
-
 OUTPUT = "the answers"
 GOOD, FUNCTION_ERROR = 0, 1
 

@@ -15,8 +15,6 @@ from ..project.reader import read_project
 from .output import write_text
 from .until_signal import run_command
 
-__all__ = ["LogReader", "parse_since", "print_logs"]
-
 OUTPUT = "the log"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PAUSE = 1.0

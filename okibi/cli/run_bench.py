@@ -15,8 +15,6 @@ from ..project.bad_input import BadInput
 from .output import write_text
 from .until_signal import run_command
 
-__all__ = ["bench"]
-
 GOOD, FUNCTION_ERROR = 0, 1
 
 

@@ -23,10 +23,8 @@ from ..project.arguments import raise_open_files_limit
 from ..project.bad_input import BadInput
 from .dev_output.colours import Colour, Paint, is_coloured
 from .dev_output.event_lines import EventLines, Happening, describe_queued
-from .dev_output.line_printer import OUTPUT, LinePrinter
+from .dev_output.line_printer import LinePrinter
 from .dev_output.start_table import Serving, make_start_table
-
-__all__ = ["OUTPUT", "DevOptions", "serve"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

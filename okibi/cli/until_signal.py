@@ -10,12 +10,10 @@ from ..local.background_nursery import open_background_nursery
 from ..project.bad_input import BadInput
 from .output import check_stdout, write_err
 
-__all__ = ["BAD_INPUT", "BY_SIGNAL", "SIGPIPE", "run_command", "until_signal"]
-
 BAD_INPUT = 2
 
+# The exit code of a process ended by a signal is this number plus the signal's (shells).
 BY_SIGNAL = 128
-"""The exit code of a process ended by a signal is this number plus the signal's (shells)."""
 
 SIGPIPE = 13  # not in Python's signal module on Windows, where pipes close too
 

@@ -5,8 +5,6 @@ from importlib.metadata import version
 from .output import write_out
 from .until_signal import run_command
 
-__all__ = ["print_version"]
-
 
 def print_version() -> int:
     """Print the version and return the exit code."""

@@ -17,8 +17,6 @@ from ..project.settings import RuntimeSettings, choose_function
 from .output import write_err, write_text
 from .until_signal import run_command
 
-__all__ = ["choose_runtime", "template", "write_template"]
-
 OUTPUT = "the template"
 PACKAGE = "function.zip"
 PACKAGE_WITHOUT_SAM = (

@@ -13,16 +13,6 @@ import trio
 
 from ..project.bad_input import BadInput
 
-__all__ = [
-    "Aws",
-    "AwsError",
-    "call_in_thread",
-    "connect",
-    "is_emulator",
-    "parse_endpoint",
-    "wait_for_emulator",
-]
-
 MISSING = "boto3 is not installed; run: pip install 'okibi[deploy]'"
 NO_REGION = "no AWS region; give --region, as in --region eu-central-1"
 NO_CREDENTIALS = (
@@ -32,10 +22,10 @@ NO_CREDENTIALS = (
 EMULATOR_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 EMULATOR_REGION = "us-east-1"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Seconds; no function runs longer.
 READ_TIMEOUT = 5500
-"""Seconds; no function runs longer."""
+# Seconds in which an emulator begins to listen. `uvx` may have to download it first.
 START_LIMIT = 30.0
-"""Seconds in which an emulator begins to listen. `uvx` may have to download it first."""
 
 
 class AwsError(Exception):

@@ -12,12 +12,10 @@ from ..project.bad_input import BadInput
 from .aws import Aws, AwsError
 from .stacks import EMPTY, Outcome, has_no_changes, list_reasons, read_outcome
 
-__all__ = ["ChangeSet", "create_change_set", "describe_stack", "execute", "remove"]
-
 MAX_TEMPLATE = 51_200
 PAUSE = 0.5
+# Seconds.
 LONGEST_COMPARISON = 3600.0
-"""Seconds."""
 
 
 @attrs.frozen

@@ -10,10 +10,8 @@ from .change_sets import create_change_set, describe_stack, execute
 from .stacks import MANAGED, PROJECT, choose_kind
 from .template.intrinsics import Resource, get_output, ref, sub
 
-__all__ = ["BOOTSTRAP", "Bucket", "build_bucket_template", "create_bucket", "find_bucket", "upload"]
-
+# The stack of the bucket, and the project that it belongs to.
 BOOTSTRAP = "okibi-bootstrap"
-"""The stack of the bucket, and the project that it belongs to."""
 
 
 @attrs.frozen

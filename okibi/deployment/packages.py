@@ -21,8 +21,6 @@ from ..project.bad_input import BadInput
 from ..project.input_files import read_input
 from ..project.settings import ProjectFunction
 
-__all__ = ["Package", "choose_architecture", "explain_stop", "make_package"]
-
 NO_PYTHON = (
     "runtime provided.al2023 has no Python: make a package that has one (okibi package --format"
     " bundled), and give it with --package FILE"

@@ -15,10 +15,8 @@ from .change_sets import describe_stack
 from .stacks import EMPTY, MANAGED, PROJECT, list_outputs, read_tags
 from .template.lambda_function import find_alias
 
-__all__ = ["MISSING", "describe_missing", "find_function"]
-
+# Lambda's code for a function that does not exist.
 MISSING = "ResourceNotFoundException"
-"""Lambda's code for a function that does not exist."""
 DENIED = ("AccessDenied", "AccessDeniedException")
 
 

@@ -7,24 +7,8 @@ import attrs
 
 from ..project.bad_input import BadInput
 
-__all__ = [
-    "EMPTY",
-    "MANAGED",
-    "PROJECT",
-    "Change",
-    "Outcome",
-    "choose_kind",
-    "format_changes",
-    "has_no_changes",
-    "list_outputs",
-    "list_reasons",
-    "read_changes",
-    "read_outcome",
-    "read_tags",
-]
-
+# The tags of a stack that okibi has made, and of the project that it belongs to.
 MANAGED, PROJECT = "okibi:managed", "okibi:project"
-"""The tags of a stack that okibi has made, and of the project that it belongs to."""
 # A change set makes such a stack before it makes anything in it.
 EMPTY = "REVIEW_IN_PROGRESS"
 ACTIONS = {"Add": "+ add", "Modify": "~ modify", "Remove": "- remove", "Import": "+ import"}
@@ -34,8 +18,8 @@ NOT_REPLACED = (
     "  CloudFormation does not replace a function or a cache, because it has a name: the deployment"
     " would fail; deploy a second stack instead, with another --stack"
 )
+# CloudFormation's sources of a change that another resource of the stack causes.
 REFERENCES = ("ResourceAttribute", "ResourceReference")
-"""CloudFormation's sources of a change that another resource of the stack causes."""
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed", "no changes")
 
 

@@ -13,8 +13,6 @@ from ..local.server.browser_requests import SINGLE_HEADERS, browser_refusal, hos
 from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body, send_response
 from .live_trees import TREE_PATH
 
-__all__ = ["DevApplication"]
-
 _logger = logging.getLogger("okibi.dev")
 
 

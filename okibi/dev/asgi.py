@@ -8,30 +8,15 @@ import trio
 
 from ..local.invoke_api.operations import LambdaResponse
 
-__all__ = [
-    "AsgiApplication",
-    "ClientLeft",
-    "Receive",
-    "RequestBody",
-    "Scope",
-    "Send",
-    "read_body",
-    "send_body",
-    "send_head",
-    "send_response",
-    "until_client_leaves",
-]
-
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Bytes beyond the limit of a body that are received and discarded.
+#
+# Many clients read no response before they have sent the whole body.
 DISCARD_LIMIT = 64 * 1024 * 1024
-"""Bytes beyond the limit of a body that are received and discarded.
-
-Many clients read no response before they have sent the whole body.
-"""
 
 
 class ClientLeft(Exception):

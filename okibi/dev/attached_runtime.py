@@ -24,17 +24,13 @@ from .invocation_events import (
 )
 from .pool_rules import JOURNAL_LIMIT, count_places
 
-__all__ = ["ATTACHED_TIMEOUT", "AttachedRuntime"]
-
+# Seconds that an invocation may take under a debugger. Its milliseconds fit in 32 bits, in which
+# some runtimes keep the time that is left.
 ATTACHED_TIMEOUT = 7 * 86_400.0
-"""Seconds that an invocation may take under a debugger. Its milliseconds fit in 32 bits, in which
-some runtimes keep the time that is left.
-"""
 
+# Seconds without a connection after which the runtime counts as ended. A runtime may close a
+# connection and open another.
 GRACE = 1.0
-"""Seconds without a connection after which the runtime counts as ended. A runtime may close a
-connection and open another.
-"""
 
 
 @attrs.define(eq=False)
@@ -58,8 +54,8 @@ class AttachedRuntime:
     current: set[Invocation] = attrs.field(factory=set[Invocation], init=False)
     initialised: bool = attrs.field(default=False, init=False)
     used_at: float = attrs.field(default=math.inf, init=False)
+    # It is the only sandbox of its pool.
     number: int = attrs.field(default=1, init=False)
-    """It is the only sandbox of its pool."""
     retired: trio.Event = attrs.field(factory=trio.Event, init=False)
     _api: RuntimeApi = attrs.field(init=False)
     _connections: int = attrs.field(default=0, init=False)

@@ -9,8 +9,7 @@ import attrs
 
 from ..project.bad_input import BadInput
 
-__all__ = ["AwsIdentity", "choose_identity", "describe_identity"]
-
+# The variables from which an AWS SDK takes an identity.
 CREDENTIALS = frozenset(
     {
         *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
@@ -21,11 +20,11 @@ CREDENTIALS = frozenset(
         *("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"),
     }
 )
-"""The variables from which an AWS SDK takes an identity."""
 
+# Begins the variables with a token for one service, such as AWS_BEARER_TOKEN_BEDROCK.
 BEARER_TOKEN = "AWS_BEARER_TOKEN_"
-"""Begins the variables with a token for one service, such as AWS_BEARER_TOKEN_BEDROCK."""
 
+# The variables that EKS, ECS and CloudShell set.
 MACHINE_ROLES = frozenset(
     {
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -33,10 +32,9 @@ MACHINE_ROLES = frozenset(
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     }
 )
-"""The variables that EKS, ECS and CloudShell set."""
 
+# On Lambda there is no ~/.aws.
 NO_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CONFIG_FILE": "/dev/null"}
-"""On Lambda there is no ~/.aws."""
 
 ACCOUNT = re.compile(r"\d{12}")
 

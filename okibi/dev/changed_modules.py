@@ -10,8 +10,6 @@ from pathlib import Path
 from ..local.settings import FunctionSettings
 from .invocation_events import FunctionFailure
 
-__all__ = ["delete_bytecode", "find_syntax_error"]
-
 
 def delete_bytecode(files: Sequence[Path]) -> None:
     """Delete the cached byte code of changed Python files.

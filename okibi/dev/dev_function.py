@@ -10,24 +10,12 @@ import attrs
 from ..local.invoke_api.invoke_errors import InvokeError
 from ..local.schedules.schedule_expression import parse_schedule
 from ..local.services.route_path import (
-    DEFAULT_PATH,
     RouteKind,
     check_method,
     check_path,
     is_default,
 )
 from ..local.settings import ACCOUNT_ID, FunctionSettings
-
-__all__ = [
-    "DEFAULT_PATH",
-    "Cors",
-    "DevFunction",
-    "FunctionUrl",
-    "Route",
-    "RouteKind",
-    "Schedule",
-    "Throttled",
-]
 
 KINDS = ("http-api", "rest-api", "alb")
 

@@ -26,15 +26,13 @@ from .lambda_api.functions import FunctionList
 from .live_trees import LiveTrees
 from .sandbox_pool import SandboxPool, open_sandbox_pool
 
-__all__ = ["DEFAULT_PORT", "DevServer", "DevServerOptions", "open_dev_server"]
-
 DEFAULT_PORT = 9000
 
+# Where a program on this machine reaches a server that listens on all addresses.
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where a program on this machine reaches a server that listens on all addresses."""
 
+# Connections that may wait to be accepted.
 BACKLOG = 1024
-"""Connections that may wait to be accepted."""
 
 
 @attrs.frozen
@@ -69,12 +67,12 @@ class DevServerOptions:
 class DevServer:
     """Functions served on this machine. Created by `open_dev_server`."""
 
+    # The address of the server, such as `http://127.0.0.1:9000`: boto3's `endpoint_url`.
     url: str
-    """The address of the server, such as `http://127.0.0.1:9000`: boto3's `endpoint_url`."""
+    # The sandboxes of each function, by the function's name.
     pools: Mapping[str, SandboxPool]
-    """The sandboxes of each function, by the function's name."""
+    # The asynchronous events.
     queue: EventQueue
-    """The asynchronous events."""
 
     @property
     def port(self) -> int:

@@ -16,8 +16,6 @@ from ..local.settings import RESERVED_VARIABLES
 from ..project.bad_input import BadInput
 from ..project.input_files import read_text
 
-__all__ = ["parse_variables", "read_env_file"]
-
 # A variable, a comment or an empty line. A quoted value may contain line breaks.
 ENTRY = re.compile(
     r"""

@@ -8,14 +8,12 @@ from ..local.platform.invocation import Invocation, InvokeResult
 from ..local.settings import FunctionSettings
 from .dev_function import DevFunction
 
-__all__ = ["FunctionPool"]
-
 
 class FunctionPool(ABC):
     """Runs the invocations of one function. `SandboxPool` runs them in sandboxes."""
 
+    # The function. A reload may replace it.
     function: DevFunction
-    """The function. A reload may replace it."""
 
     @property
     def settings(self) -> FunctionSettings:

@@ -7,8 +7,6 @@ import attrs
 
 from .asgi import Send
 
-__all__ = ["HttpAnswered", "HttpInvoked", "HttpReport", "ReportedSend"]
-
 
 @attrs.frozen
 class HttpInvoked:

@@ -21,19 +21,16 @@ from anyio.abc import SocketStream
 
 from .asgi import AsgiApplication
 
-__all__ = ["MAX_HEADER_SIZE", "serve_application"]
-
+# Bytes of a request's line and headers.
 MAX_HEADER_SIZE = 64 * 1024
-"""Bytes of a request's line and headers."""
 
+# Seconds for which a connection without a request stays open.
 IDLE_LIMIT = 60.0
-"""Seconds for which a connection without a request stays open."""
 
+# Seconds that requests in progress have at the end of the server.
+#
+# The sandboxes end at the same time, so the events that run have an outcome at once.
 END_LIMIT = 0.3
-"""Seconds that requests in progress have at the end of the server.
-
-The sandboxes end at the same time, so the events that run have an outcome at once.
-"""
 
 _logger = logging.getLogger("okibi.dev")
 

@@ -15,22 +15,6 @@ from ..local.platform.outcomes import InvocationOutcome
 from ..local.platform.report_lines import billed_ms
 from ..local.settings import FunctionSettings
 
-__all__ = [
-    "DevEvent",
-    "FunctionFailure",
-    "InitFailed",
-    "InvocationFinished",
-    "InvocationStatus",
-    "LogLine",
-    "ReloadFailed",
-    "Reloaded",
-    "SandboxEnded",
-    "SandboxStarted",
-    "SourceChanged",
-    "invocation_finished",
-    "read_failure",
-]
-
 # A syntax error's entry has no comma, as the official client writes it.
 _PLACE = re.compile(r'\s*File "(?P<file>[^"]+)",? [Ll]ine (?P<line>\d+)')
 # The platform's errors begin with it; in an init phase there is none.

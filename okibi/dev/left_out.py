@@ -2,8 +2,6 @@
 
 import attrs
 
-__all__ = ["LeftOut"]
-
 
 @attrs.frozen
 class LeftOut:

@@ -22,13 +22,11 @@ from .asgi import Receive, Scope, Send, read_body, send_response
 from .pooled_sandbox import PooledSandbox
 from .sandbox_pool import SandboxPool
 
-__all__ = ["TREE_PATH", "LiveTree", "LiveTrees"]
-
+# The path of `LiveTrees`; the query `function=NAME` chooses a function, also by its handler.
 TREE_PATH = "/okibi/tree"
-"""The path of `LiveTrees`; the query `function=NAME` chooses a function, also by its handler."""
 
+# Seconds for a sandbox to answer.
 ANSWER_LIMIT = 2.0
-"""Seconds for a sandbox to answer."""
 
 
 @attrs.frozen

@@ -7,26 +7,15 @@ from typing import Protocol, TypeVar
 from ..local.platform.invocation import Invocation
 from .dev_function import DevFunction, Throttled
 
-__all__ = [
-    "JOURNAL_LIMIT",
-    "WAITING_LIMIT",
-    "choose_sandbox",
-    "count_places",
-    "expect_next",
-    "may_start_sandbox",
-    "refusal",
-]
-
+# Seconds that a runtime may take from its response to the next /next, before another sandbox starts
+# for an event that waits. Otherwise calls one after the other would start a second sandbox.
 NEXT_LIMIT = 0.05
-"""Seconds that a runtime may take from its response to the next /next, before another sandbox
-starts for an event that waits. Otherwise calls one after the other would start a second sandbox.
-"""
 
+# Events that wait for a sandbox, at most.
 WAITING_LIMIT = 1000
-"""Events that wait for a sandbox, at most."""
 
+# Entries in the journal of a sandbox, which may serve for days.
 JOURNAL_LIMIT = 1000
-"""Entries in the journal of a sandbox, which may serve for days."""
 
 
 class Candidate(Protocol):

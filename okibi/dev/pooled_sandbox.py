@@ -28,10 +28,8 @@ from .invocation_events import (
 )
 from .pool_rules import JOURNAL_LIMIT, count_places, expect_next
 
-__all__ = ["PooledSandbox"]
-
+# The first line of okibi's report of an actor that crashed, as text or JSON.
 _CRASH_REPORT = re.compile(r"(\[[A-Z]+\]\t|\{).*\(incarnation \d+\) ended: ")
-"""The first line of okibi's report of an actor that crashed, as text or JSON."""
 
 
 @attrs.define(eq=False)
@@ -58,19 +56,19 @@ class PooledSandbox:
     replaces: bool = False
     turns: trio.CapacityLimiter | None = None
 
+    # The invocations that the sandbox has; in classic mode, until the runtime is idle again.
     current: set[Invocation] = attrs.field(factory=set[Invocation], init=False)
-    """The invocations that the sandbox has; in classic mode, until the runtime is idle again."""
     initialised: bool = attrs.field(default=False, init=False)
+    # When the sandbox was last idle.
     used_at: float = attrs.field(factory=trio.current_time, init=False)
-    """When the sandbox was last idle."""
+    # Why the last init phase failed.
     failure: FunctionFailure | None = attrs.field(default=None, init=False)
-    """Why the last init phase failed."""
+    # Set when the sandbox has initialised, or has been retired.
     settled: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when the sandbox has initialised, or has been retired."""
+    # Set when the sandbox takes no event any more and ends.
     retired: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when the sandbox takes no event any more and ends."""
+    # The log of the init phase from the first crash report on. An init error says the same.
     _held_lines: list[str] = attrs.field(factory=list[str], init=False)
-    """The log of the init phase from the first crash report on. An init error says the same."""
     _end_reason: str = attrs.field(default="", init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _local: LocalLambda | None = attrs.field(default=None, init=False)

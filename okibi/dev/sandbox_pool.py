@@ -28,10 +28,8 @@ from .pool_rules import choose_sandbox, may_start_sandbox, refusal
 from .pooled_sandbox import PooledSandbox
 from .sandbox_settings import sandbox_settings
 
-__all__ = ["IDLE_TIMEOUT", "SandboxPool", "open_sandbox_pool"]
-
+# Seconds after which an idle sandbox ends. Lambda names no figure; 5 to 15 minutes are common.
 IDLE_TIMEOUT = 600.0
-"""Seconds after which an idle sandbox ends. Lambda names no figure; 5 to 15 minutes are common."""
 
 
 _turns: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("okibi_start_turns")
@@ -69,25 +67,25 @@ class SandboxPool(FunctionPool):
     _orphan_killer: OrphanKiller | None
     _start_ahead: bool
     _idle_timeout: float
+    # The folder of the sockets on which the sandboxes answer with their trees.
     socket_folder: Path
-    """The folder of the sockets on which the sandboxes answer with their trees."""
     _endpoint: str = ""
+    # The sandboxes that serve; those that only finish an event are not among them.
     _sandboxes: list[PooledSandbox | AttachedRuntime] = attrs.field(
         factory=list["PooledSandbox | AttachedRuntime"], init=False
     )
-    """The sandboxes that serve; those that only finish an event are not among them."""
     _waiting: deque[_Waiting] = attrs.field(factory=deque[_Waiting], init=False)
+    # When the last event came, on trio's clock.
     used_at: float = attrs.field(default=-math.inf, init=False)
-    """When the last event came, on trio's clock."""
     _in_flight: int = attrs.field(default=0, init=False)
     _started: int = attrs.field(default=0, init=False)
+    # Sandboxes that have not ended yet.
     _running: int = attrs.field(default=0, init=False)
-    """Sandboxes that have not ended yet."""
     _none_running: trio.Event = attrs.field(factory=trio.Event, init=False)
+    # The sandbox with changed code that starts now. Until it serves or fails, events wait.
     _replacement: PooledSandbox | None = attrs.field(default=None, init=False)
-    """The sandbox with changed code that starts now. Until it serves or fails, events wait."""
+    # Whether the files on disk are known not to start.
     _broken: bool = attrs.field(default=False, init=False)
-    """Whether the files on disk are known not to start."""
     _closing: bool = attrs.field(default=False, init=False)
 
     @property

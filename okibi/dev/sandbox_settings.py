@@ -8,13 +8,11 @@ import attrs
 from ..local.settings import FunctionSettings
 from .dev_function import DevFunction
 
-__all__ = ["ENDPOINT", "sandbox_settings"]
-
+# The arguments of an ordinary start (`FunctionSettings.command`).
 PLAIN = ("-P", "-m", "okibi.runtime")
-"""The arguments of an ordinary start (`FunctionSettings.command`)."""
 
+# The variable by which AWS SDKs find Lambda's API.
 ENDPOINT = "AWS_ENDPOINT_URL_LAMBDA"
-"""The variable by which AWS SDKs find Lambda's API."""
 
 
 def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> FunctionSettings:

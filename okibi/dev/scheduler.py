@@ -13,10 +13,8 @@ from ..local.platform.invocation import Invocation
 from ..local.settings import ACCOUNT_ID, REGION
 from .dev_function import DevFunction, Schedule
 
-__all__ = ["Scheduler", "scheduled_event"]
-
+# Seconds between two looks at the system's clock. While a laptop sleeps, trio's clock stops.
 CHECK = 30.0
-"""Seconds between two looks at the system's clock. While a laptop sleeps, trio's clock stops."""
 
 
 @attrs.define(eq=False)

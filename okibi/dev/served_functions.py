@@ -18,10 +18,8 @@ from .http.route_table import RouteTable
 from .left_out import LeftOut
 from .project_functions import from_project
 
-__all__ = ["add_variables", "change_functions", "find_functions"]
-
+# The templates that SAM finds by itself.
 TEMPLATES = ("template.yaml", "template.yml", "template.json")
-"""The templates that SAM finds by itself."""
 
 
 def add_variables(

@@ -23,21 +23,18 @@ from watchfiles import Change, awatch
 from ..local.background_nursery import open_background_nursery
 from .sandbox_pool import SandboxPool
 
-__all__ = ["FOLDER_LIMIT", "find_folders", "is_source", "watch_sources"]
-
+# Folders that are watched at most. Those nearest to the task root come first.
 FOLDER_LIMIT = 5000
-"""Folders that are watched at most. Those nearest to the task root come first."""
 
+# Milliseconds without a change after which the changes so far count as one save. watchfiles looks
+# for changes this often.
 STEP = 20
-"""Milliseconds without a change after which the changes so far count as one save. watchfiles looks
-for changes this often.
-"""
 
+# Milliseconds at most to collect the changes of one save, as of a `git checkout`.
 DEBOUNCE = 300
-"""Milliseconds at most to collect the changes of one save, as of a `git checkout`."""
 
+# Seconds between two looks for a task root that was deleted.
 RETURN_STEP = 0.2
-"""Seconds between two looks for a task root that was deleted."""
 
 _IGNORED_NAMES = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 _CODE = (".py", ".so")

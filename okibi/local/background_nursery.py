@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 
 import trio
 
-__all__ = ["open_background_nursery"]
-
 
 @asynccontextmanager
 async def open_background_nursery() -> AsyncGenerator[trio.Nursery]:

@@ -15,50 +15,35 @@ Sources:
 The limits of packages are in `okibi.packaging.limits`.
 """
 
-__all__ = [
-    "MAX_ASYNCHRONOUS_EVENT_SIZE",
-    "MAX_CLIENT_CONTEXT_SIZE",
-    "MAX_CONCURRENCY",
-    "MAX_EVENT_SIZE",
-    "MAX_LISTED_FUNCTIONS",
-    "MAX_MANAGED_MEMORY",
-    "MAX_MANAGED_TIMEOUT",
-    "MAX_MEMORY",
-    "MAX_PAYLOAD_SIZE",
-    "MAX_STREAM_SIZE",
-    "MAX_TIMEOUT",
-    "MIN_MEMORY",
-]
-
+# Bytes of the event of a synchronous invocation.
 MAX_EVENT_SIZE = 6 * 1024 * 1024
-"""Bytes of the event of a synchronous invocation."""
 
+# Bytes of the event of an asynchronous invocation.
 MAX_ASYNCHRONOUS_EVENT_SIZE = 1024 * 1024
-"""Bytes of the event of an asynchronous invocation."""
 
+# Bytes of a response. The Runtime API allows 100 bytes beyond 6 MB.
 MAX_PAYLOAD_SIZE = 6 * 1024 * 1024 + 100
-"""Bytes of a response. The Runtime API allows 100 bytes beyond 6 MB."""
 
+# Bytes of a streamed response.
 MAX_STREAM_SIZE = 200 * 1024 * 1024
-"""Bytes of a streamed response."""
 
+# Characters of the client context in Base64.
 MAX_CLIENT_CONTEXT_SIZE = 3583
-"""Characters of the client context in Base64."""
 
+# Seconds of an invocation.
 MAX_TIMEOUT = 1800
-"""Seconds of an invocation."""
 
+# Seconds of an invocation on Managed Instances.
 MAX_MANAGED_TIMEOUT = 5400
-"""Seconds of an invocation on Managed Instances."""
 
+# MB of a function.
 MIN_MEMORY, MAX_MEMORY = 128, 10_240
-"""MB of a function."""
 
+# MB of a function on Managed Instances.
 MAX_MANAGED_MEMORY = 32_768
-"""MB of a function on Managed Instances."""
 
+# Events at once in a new account.
 MAX_CONCURRENCY = 1000
-"""Events at once in a new account."""
 
+# Functions in one answer of ListFunctions.
 MAX_LISTED_FUNCTIONS = 50
-"""Functions in one answer of ListFunctions."""

@@ -30,8 +30,6 @@ from .server.runtime_api import RuntimeApi, RuntimeApiOptions
 from .server.socket_stream import linger
 from .settings import FunctionSettings
 
-__all__ = ["LocalLambda", "open_local_lambda", "open_sandbox"]
-
 NOT_OURS = ApiError(
     403,
     "AccessDenied",
@@ -45,19 +43,19 @@ class LocalLambda:
     """One function in one sandbox, on this machine. Created by `open_local_lambda`."""
 
     settings: FunctionSettings
+    # Host and port of the Runtime API.
     runtime_api: str
-    """Host and port of the Runtime API."""
     _options: SandboxOptions
     _output: Output
     _nursery: trio.Nursery
+    # The URL to POST events to; "" without a listener for invokers.
     invoke_url: str = attrs.field(default="", init=False)
-    """The URL to POST events to; "" without a listener for invokers."""
     _api: RuntimeApi = attrs.field(init=False)
     _sandbox: SandboxProcess = attrs.field(init=False)
+    # The number of the start whose init phase an invocation has reported.
     _billed_start: int = attrs.field(default=0, init=False)
-    """The number of the start whose init phase an invocation has reported."""
+    # Milliseconds of the last restore, until an invocation has reported them.
     _restore_ms: float | None = attrs.field(default=None, init=False)
-    """Milliseconds of the last restore, until an invocation has reported them."""
     _peak: float | None = attrs.field(default=None, init=False)
     _report_written: trio.Event = attrs.field(factory=trio.Event, init=False)
 

@@ -13,14 +13,13 @@ import attrs
 
 from .limits import MAX_MANAGED_MEMORY, MAX_MEMORY, MIN_MEMORY
 
-__all__ = ["ACCOUNT_ID", "REGION", "RESERVED_VARIABLES", "FunctionSettings", "arn_of"]
-
+# The account of every local function, as in AWS's emulator.
 ACCOUNT_ID = "012345678912"
-"""The account of every local function, as in AWS's emulator."""
 
+# The region of every local function.
 REGION = "us-east-1"
-"""The region of every local function."""
 
+# Variables that Lambda sets and a function's configuration must not set.
 RESERVED_VARIABLES = frozenset(
     {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
@@ -35,7 +34,6 @@ RESERVED_VARIABLES = frozenset(
         "_HANDLER",
     }
 )
-"""Variables that Lambda sets and a function's configuration must not set."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

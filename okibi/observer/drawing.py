@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-__all__ = ["draw"]
-
+# The number of children of one supervisor that are shown.
 MAX_SHOWN = 20
-"""The number of children of one supervisor that are shown."""
 
 NodeT = TypeVar("NodeT", bound="Node")
 

@@ -5,8 +5,6 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["list_files", "write_zip"]
-
 DATE = (1980, 1, 1, 0, 0, 0)  # the oldest that a zip can have
 LEVEL = 6
 FILE, PROGRAM = 0o100644, 0o100755

@@ -11,8 +11,6 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["MACHINES", "Elf", "has_elf_header", "read_elf"]
-
 MAGIC = b"\x7fELF"
 MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 LOAD, DYNAMIC, INTERPRETER = 1, 2, 3  # types of program headers

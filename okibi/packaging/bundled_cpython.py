@@ -25,8 +25,6 @@ from ..project.bad_input import BadInput
 from .binaries import Elf, read_elf
 from .targets import Target
 
-__all__ = ["PROGRAM", "Cpython", "add_cpython", "find_cpython", "glibc_refusal"]
-
 # `python3.13`, `python3.13t` (free-threaded), `python3.13d` (debug).
 PROGRAM = re.compile(r"python(\d+)\.(\d+)([td]*)")
 FOLDERS_LEFT_OUT = frozenset(

@@ -21,23 +21,13 @@ from ..project.bad_input import BadInput
 from .resolve import find_uv
 from .targets import Target
 
-__all__ = [
-    "MAGIC_NUMBERS",
-    "NotCompiled",
-    "Pyc",
-    "compile_package",
-    "find_interpreter",
-    "read_pyc",
-    "source_hash",
-]
-
 TASK_ROOT = "/var/task"
+# The number with which the bytecode of each Python begins (`importlib.util.MAGIC_NUMBER`).
 MAGIC_NUMBERS: Mapping[tuple[int, int], int] = MappingProxyType(
     {(3, 11): 3495, (3, 12): 3531, (3, 13): 3571, (3, 14): 3627}
 )
-"""The number with which the bytecode of each Python begins (`importlib.util.MAGIC_NUMBER`)."""
+# A process is started for every so many files, up to the number of processors.
 FEW = 64
-"""A process is started for every so many files, up to the number of processors."""
 
 # Runs in the target's Python. It reads as JSON each file, its name on Lambda, and whether Python is
 # to check its hash. It writes the files that do not compile, each with the error.

@@ -14,21 +14,10 @@ from .binaries import Elf
 from .resolve import normalize
 from .targets import Target
 
-__all__ = [
-    "Installed",
-    "edited_files",
-    "find_collision",
-    "find_installed",
-    "is_needed_of_okibi",
-    "native_fits",
-    "needed_files",
-    "record",
-]
-
+# What an installer writes: a part of it names folders of this machine.
 DIST_INFO_DROPPED = frozenset(
     {"INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"}
 )
-"""What an installer writes: a part of it names folders of this machine."""
 OKIBI_DROPPED = (
     "bench/", "cli/", "deployment/", "dev/", "local/", "observer/", "packaging/", "project/",
     "testing/", "runtime/observed.py",

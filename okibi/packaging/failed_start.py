@@ -6,17 +6,16 @@ import attrs
 
 from .placeholders import PLACEHOLDER
 
-__all__ = ["UNLESS_LAYER", "UNVERIFIED", "WARNING", "FailedStart", "find_missing"]
-
+# Begins the line about an error that the function has on Lambda too.
 WARNING = "warning: "
-"""Begins the line about an error that the function has on Lambda too."""
+# Begins the line about an error that the function may have on Lambda too.
 UNVERIFIED = "not verified: "
-"""Begins the line about an error that the function may have on Lambda too."""
+# Ends the line about a module that is not in the package.
 UNLESS_LAYER = "unless a layer has it"
-"""Ends the line about a module that is not in the package."""
 
 IMPORT_ERROR = "Runtime.ImportModuleError"
 SYNTAX_ERROR = "Runtime.UserCodeSyntaxError"
+# The init errors that do not depend on the machine, each with its cure.
 CURES = {
     IMPORT_ERROR: "correct the import",
     SYNTAX_ERROR: "correct the file",
@@ -25,15 +24,14 @@ CURES = {
     "Runtime.BuiltInModuleConflict": "rename the module",
     "Runtime.MonkeyPatchConflict": "",
 }
-"""The init errors that do not depend on the machine, each with its cure."""
+# The modules that AWS's own Pythons have, each with the requirement that has it.
 OF_AWS = {
     "boto3": "boto3", "botocore": "boto3", "s3transfer": "boto3", "jmespath": "boto3",
     "dateutil": "python-dateutil", "six": "six", "urllib3": "urllib3",
 }  # fmt: skip
-"""The modules that AWS's own Pythons have, each with the requirement that has it."""
 MISSING = re.compile(r"No module named '([^'.]+)")
+# A library of the system that this machine lacks. A layer or an image may have it.
 SYSTEM_LIBRARY = "cannot open shared object file"
-"""A library of the system that this machine lacks. A layer or an image may have it."""
 CURE = (
     "put the variables that the start needs into environment of the function's table in"
     " pyproject.toml, or add --no-record"

@@ -17,8 +17,8 @@ from types import CodeType, SimpleNamespace
 from typing import Any, NamedTuple
 
 COMPILER: Any = importlib.import_module("re._compiler")
+# Bytes of the modules that a start reads together. glibc asks the system for each larger piece.
 GROUP = 96 << 10
-"""Bytes of the modules that a start reads together. glibc asks the system for each larger piece."""
 
 
 class CompiledModule(NamedTuple):

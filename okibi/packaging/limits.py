@@ -12,15 +12,13 @@ The error of an upload names the exact number of an unzipped package: 262144000 
 
 from .targets import Target
 
-__all__ = ["IMAGE", "MB", "UNZIPPED", "UPLOAD", "format_mb", "unzipped_limit"]
-
 MB = 1024 * 1024
+# The largest zip that an API call may carry. A larger one is uploaded to S3 first.
 UPLOAD = 50 * MB
-"""The largest zip that an API call may carry. A larger one is uploaded to S3 first."""
+# The largest content of a zip, together with its layers.
 UNZIPPED = 250 * MB
-"""The largest content of a zip, together with its layers."""
+# The largest container image, uncompressed.
 IMAGE = 10 * 1024 * MB
-"""The largest container image, uncompressed."""
 
 
 def unzipped_limit(target: Target) -> int:

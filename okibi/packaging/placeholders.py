@@ -2,17 +2,15 @@
 
 import re
 
-__all__ = ["PLACEHOLDER", "make_placeholder"]
-
+# The beginning of the placeholder of a variable that is not set.
 PLACEHOLDER = "placeholder"
-"""The beginning of the placeholder of a variable that is not set."""
 
 LETTER = re.compile(r"[^\W\d_]|[^\x00-\x7f]")
 DIGIT = re.compile(r"[0-9]")
 ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 LOOPBACK = "127.0.0.2"
+# By digit, another one: a number stays positive, and a port stays a port.
 OTHER_DIGIT = "1212345678"
-"""By digit, another one: a number stays positive, and a port stays a port."""
 
 
 def make_placeholder(value: str) -> str:

@@ -14,32 +14,19 @@ from ..project.reader import read_pyproject
 from ..project.toml_settings import find_table, list_of, read_table, refuse_mistakes, text
 from .start_files import MANIFEST
 
-__all__ = [
-    "RESULT",
-    "PackageSettings",
-    "Project",
-    "Requirements",
-    "find_project",
-    "find_requirements",
-    "is_included",
-    "is_result",
-    "parse_settings",
-]
-
+# Folders that no pattern brings back.
 NEVER = frozenset({"__pycache__", "node_modules", ".git"})
-"""Folders that no pattern brings back."""
+# Patterns for names of files and folders that are left out at any depth.
+#
+# Terraform writes secrets into its state.
 LEFT_OUT = (
     ".*", "tests", "build", "dist", "*.egg-info", "*.pyc",
     "pyproject.toml", "uv.lock", "requirements*.txt", "cdk.out", "*.tfstate", "*.tfstate.*",
 )  # fmt: skip
-"""Patterns for names of files and folders that are left out at any depth.
-
-Terraform writes secrets into its state.
-"""
+# The same, for files directly in the folder: results of earlier builds.
 LEFT_OUT_OF_TOP = ("*.zip", "*.whl")
-"""The same, for files directly in the folder: results of earlier builds."""
+# The first line of the Dockerfile in a folder for `docker build`.
 RESULT = "# Made by okibi package, which replaces all of this folder."
-"""The first line of the Dockerfile in a folder for `docker build`."""
 TABLE = "[tool.okibi.package]"
 
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 LOAD = "_load_unlocked"
 ATTRS_MODULE = "attr._make"
 COMPILER_MODULE = "re._compiler"
+# The flag with which `re` prints a program.
 DEBUG = 128
-"""The flag with which `re` prints a program."""
+# Functions that change a module once it is imported. Arguments: the file OUT, the module.
 RECORDERS: "dict[str, Any]" = {}
-"""Functions that change a module once it is imported. Arguments: the file OUT, the module."""
+# The `from __future__` flags of a code object. `compile` takes those of its caller.
 FUTURE_FLAGS = 0x1FE0000
-"""The `from __future__` flags of a code object. `compile` takes those of its caller."""
 
 
 def main() -> None:

@@ -33,24 +33,14 @@ from .placeholders import PLACEHOLDER, make_placeholder
 from .staging import Staged
 from .start_files import ENTRY
 
-__all__ = [
-    "AttrsText",
-    "Place",
-    "RecordedModule",
-    "Recording",
-    "in_environment",
-    "in_package",
-    "record_start",
-]
-
+# Seconds for a start. Lambda allows 10.
 LIMIT = 30.0
-"""Seconds for a start. Lambda allows 10."""
 RECORDER = Path(__file__).with_name("recorder.py")
 PLAIN_ENTRY = "from okibi.runtime.__main__ import start\nstart()\n"
+# Beginnings of variables that configure Python and okibi. Both starts have their values.
 SETTINGS = ("AWS_LAMBDA_", "OKIBI_", "PYTHON")
-"""Beginnings of variables that configure Python and okibi. Both starts have their values."""
+# Folders above Python that tell nothing of this machine.
 PLAIN_PREFIXES = (Path("/"), Path("/usr"), Path("/usr/local"))
-"""Folders above Python that tell nothing of this machine."""
 
 
 @attrs.frozen

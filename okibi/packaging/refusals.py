@@ -15,16 +15,6 @@ from .bytecode import MAGIC_NUMBERS, Pyc, read_pyc, source_hash
 from .limits import UPLOAD, format_mb
 from .targets import Target
 
-__all__ = [
-    "Binary",
-    "Bytecode",
-    "Facts",
-    "check_binaries",
-    "check_bytecode",
-    "gather_facts",
-    "upload_note",
-]
-
 # `_x.cpython-313-x86_64-linux-gnu.so`
 TAG = re.compile(r"\.cpython-(\d)(\d+)(t?)-[\w-]+\.so$")
 CACHED = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+)\.cpython-(?P<tag>\d+)\.pyc$")

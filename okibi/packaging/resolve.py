@@ -19,26 +19,13 @@ from ..project.bad_input import BadInput
 from .project import Requirements
 from .targets import Target
 
-__all__ = [
-    "Pinned",
-    "Resolution",
-    "explain_failure",
-    "find_uv",
-    "install",
-    "normalize",
-    "parse_resolution",
-    "python_platform",
-    "resolve",
-    "runtime_requirements",
-]
-
+# The versions of glibc for which uv has a platform (`uv pip compile --help`).
 MANYLINUX = ((2, 17), (2, 28), *((2, minor) for minor in range(31, 41)))
-"""The versions of glibc for which uv has a platform (`uv pip compile --help`)."""
 UV_MISSING = "okibi package needs uv; run: pip install uv"
 UV_OLD = "okibi package needs uv 0.10 or newer; run: pip install --upgrade uv"
 OKIBIS = "okibi.txt"
+# Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it.
 NOT_NEEDED = frozenset({"httpx"})
-"""Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it."""
 VIA = re.compile(r"\s+# via ")
 NAME = re.compile(r"\w[\w.-]*")
 

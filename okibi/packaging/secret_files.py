@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-__all__ = ["find_secrets", "secrets_note"]
-
 NAMES = (
     "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "credentials", "credentials.*", "secrets.*",
     "*.env", ".env", ".env.*",

@@ -9,14 +9,12 @@ from .limits import MB, format_mb, unzipped_limit
 from .start_files import IMAGE
 from .targets import Target
 
-__all__ = ["Part", "check_sizes", "make_parts", "render_table"]
-
 COLUMNS = ("", "MB unzipped", "MB in the zip", "ms to import")
 START_IMAGE = "start image"
+# Parts beyond this number are one row.
 SHOWN = 24
-"""Parts beyond this number are one row."""
+# Parts that are named when the package is too large.
 NAMED = 4
-"""Parts that are named when the package is too large."""
 
 
 @attrs.frozen

@@ -24,8 +24,6 @@ from .size_report import check_sizes, make_parts
 from .start_files import ENTRY, MANIFEST, bootstrap_script, entry_source, hash_package, manifest
 from .targets import Target
 
-__all__ = ["Staged", "StagedPackage", "find_conflict", "find_replaced", "measure_files", "stage"]
-
 USERS = "your files"
 RUN_FIRST = ("sitecustomize", "usercustomize")
 OKIBIS = ("okibi", "okibi_start", "okibi-package")

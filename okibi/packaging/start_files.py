@@ -8,18 +8,6 @@ from pathlib import Path
 from .archive import list_files
 from .targets import Target
 
-__all__ = [
-    "ENTRY",
-    "IMAGE",
-    "MANIFEST",
-    "bootstrap_script",
-    "entry_source",
-    "hash_files",
-    "hash_package",
-    "manifest",
-    "seal_image",
-]
-
 ENTRY, IMAGE, MANIFEST = "okibi_start.py", "okibi.image", "okibi-package.json"
 
 # No -P: the script's folder is on PYTHONPATH anyway, and a Python before 3.11 knows no such option.

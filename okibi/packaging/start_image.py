@@ -31,18 +31,16 @@ from .project import Project
 from .recording import RecordedModule, Recording, in_environment, in_package, record_start
 from .staging import Staged
 
-__all__ = ["ImageReport", "Parts", "add_start_image"]
-
 COMPILER = Path(__file__).with_name("image_compiler.py")
 COMPILE_LIMIT = 300.0
 TASK_ROOT = "/var/task"
 EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
+# Classes that load a source: Python's, and okibi's for the standard library.
 LOADERS = ("SourceFileLoader", "LibraryLoader")
-"""Classes that load a source: Python's, and okibi's for the standard library."""
+# Beginnings of the names of variables that Lambda sets.
 OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
-"""Beginnings of the names of variables that Lambda sets."""
+# The formats that run on AWS's own Python, which has boto3.
 AWS_FORMATS = ("managed", "image")
-"""The formats that run on AWS's own Python, which has boto3."""
 
 
 @attrs.frozen

@@ -5,10 +5,8 @@ import attrs
 from ..project.bad_input import BadInput
 from ..project.pythons import ARCHITECTURES, PYTHONS
 
-__all__ = ["FORMATS", "Target", "parse_target"]
-
+# The glibc of `provided.al2023`.
 PROVIDED_GLIBC = (2, 34)
-"""The glibc of `provided.al2023`."""
 FORMATS = ("managed", "bundled", "layer", "image", "runtime")
 OTHER_NAMES = {"amd64": "x86_64", "x86-64": "x86_64", "aarch64": "arm64"}
 

@@ -24,14 +24,12 @@ from .size_report import check_sizes, make_parts
 from .start_files import IMAGE, MANIFEST, hash_files
 from .targets import Target
 
-__all__ = ["NOT_A_ZIP", "check_zip", "read_manifest"]
-
+# What `zipfile` raises for a file that is damaged, encrypted, or no zip.
 NOT_A_ZIP = (
     zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError,
 )  # fmt: skip
-"""What `zipfile` raises for a file that is damaged, encrypted, or no zip."""
+# Where a function and a layer have the manifest.
 MANIFESTS = (f"lib/{MANIFEST}", f"okibi/lib/{MANIFEST}")
-"""Where a function and a layer have the manifest."""
 MOST_OF_MANIFEST = 64 * 1024
 LINK = "is a link, which this check does not follow: put the file itself into the zip"
 OUTSIDE = "has a name that leads out of the package: rename it"

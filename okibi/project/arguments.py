@@ -6,18 +6,8 @@ from pathlib import Path
 
 from .bad_input import BadInput
 
-__all__ = [
-    "check_open_files",
-    "check_platform",
-    "find_current_folder",
-    "parse_integer",
-    "parse_number",
-    "parse_seconds",
-    "raise_open_files_limit",
-]
-
+# Open files of a server: as many as macOS allows at most.
 OPEN_FILES = 10_240
-"""Open files of a server: as many as macOS allows at most."""
 
 
 def parse_number(text: str) -> float:

@@ -1,7 +1,5 @@
 """The error of the commands: something that the user gave is wrong."""
 
-__all__ = ["BadInput"]
-
 
 class BadInput(Exception):
     """An argument or a file of the user is wrong; the message says how to correct the command."""

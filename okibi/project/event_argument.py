@@ -12,10 +12,8 @@ from ..runtime.codec.json import find_json_error
 from .bad_input import BadInput
 from .input_files import read_input, read_stream
 
-__all__ = ["read_event"]
-
+# Bytes of the largest event in UTF-32.
 MOST_BYTES = 4 * MAX_EVENT_SIZE
-"""Bytes of the largest event in UTF-32."""
 
 
 def read_event(source: str | None) -> bytes:

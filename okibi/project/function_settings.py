@@ -16,8 +16,6 @@ from .settings import (
     find_function,
 )
 
-__all__ = ["function_settings", "read_function", "read_functions", "read_settings"]
-
 
 def function_settings(function: ProjectFunction, folder: Path) -> FunctionSettings:
     """Return the settings of a sandbox of a project's function.

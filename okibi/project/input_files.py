@@ -6,11 +6,9 @@ from typing import BinaryIO
 
 from .bad_input import BadInput
 
-__all__ = ["MAX_TEXT", "open_input", "read_input", "read_stream", "read_text"]
-
 MB = 1024 * 1024
+# Bytes of a text. CloudFormation takes templates of this size.
 MAX_TEXT = MB
-"""Bytes of a text. CloudFormation takes templates of this size."""
 
 
 def read_text(path: Path, name: str, *, pipe: bool = False) -> str:

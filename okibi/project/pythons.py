@@ -4,14 +4,12 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["ARCHITECTURES", "PYTHONS", "default_python"]
-
+# Lambda's Pythons, each with the glibc of its system: Amazon Linux 2, then Amazon Linux 2023.
 PYTHONS: Mapping[tuple[int, int], tuple[int, int]] = MappingProxyType(
     {(3, 11): (2, 26), (3, 12): (2, 34), (3, 13): (2, 34), (3, 14): (2, 34)}
 )
-"""Lambda's Pythons, each with the glibc of its system: Amazon Linux 2, then Amazon Linux 2023."""
+# The Python of a package if neither the user nor this machine says another.
 PREFERRED = (3, 13)
-"""The Python of a package if neither the user nor this machine says another."""
 ARCHITECTURES = ("x86_64", "arm64")
 
 

@@ -33,8 +33,6 @@ from .toml_settings import (
     text,
 )
 
-__all__ = ["parse_project", "read_project", "read_pyproject"]
-
 TABLE = "tool.okibi"
 VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 RUNTIME_KEYS = ("runtime", "image", "runtime_config")

@@ -24,31 +24,6 @@ from .pythons import ARCHITECTURES
 from .pythons import PYTHONS as VERSIONS
 from .toml_settings import NO_KEY, integer, list_of, one_of, text
 
-__all__ = [
-    "PYTHONS",
-    "RUNTIMES",
-    "AlarmSettings",
-    "AliasSettings",
-    "AuthorizerSettings",
-    "CapacityProviderSettings",
-    "KeySettings",
-    "PolicySettings",
-    "ProjectFunction",
-    "ProjectSettings",
-    "QueueSettings",
-    "RuntimeSettings",
-    "ScheduleSettings",
-    "TableSettings",
-    "UrlSettings",
-    "VpcSettings",
-    "as_stack_name",
-    "check_handler",
-    "choose_function",
-    "choose_functions",
-    "find_function",
-    "is_module_and_name",
-]
-
 PYTHONS = tuple("{}.{}".format(*version) for version in VERSIONS)
 RUNTIMES = ("managed", "provided.al2023", "custom")
 HANDLER_FORM = "module.name, as in 'app.handler'"

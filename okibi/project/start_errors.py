@@ -12,22 +12,8 @@ import msgspec
 from ..local import FunctionSettings, InvokeResult
 from ..runtime.errors.user_code import is_okibi_file, is_written_by_user
 
-__all__ = [
-    "ERROR",
-    "ErrorResponse",
-    "advise_on_missing_module",
-    "describe_load_error",
-    "describe_start_error",
-    "find_hang",
-    "find_last_line",
-    "find_user_frames",
-    "lines_before_error",
-    "read_error",
-    "summarize_stacks",
-]
-
+# The first word of an error report in a text log.
 ERROR = "[ERROR] "
-"""The first word of an error report in a text log."""
 # The first line of a dump by faulthandler: by its timer, and of a single thread.
 TIMER, STACK = r"Timeout \(.*\)!$", r"Stack \(most recent call first\):$"
 # okibi's log line about a slow import; stacks follow.
@@ -38,8 +24,8 @@ DUMP = re.compile(rf"{TIMER}|{STACK}|{IMPORT}")
 OWN = re.compile(
     rf"INIT_REPORT |{DUMP.pattern}|(\[[A-Z]+\]\t|\{{).*\(incarnation \d+\)|\{{.*\"errorType\""
 )
+# The limit of characters quoted from one log line.
 MAX_LINE = 1000
-"""The limit of characters quoted from one log line."""
 PLACE = re.compile(r' +(File "(.*)", line \d+ in .*)')
 # The first line of a frame of a traceback.
 FRAME = re.compile(r' *File "(.*)", line \d+, in .*')
@@ -47,10 +33,10 @@ FRAME = re.compile(r' *File "(.*)", line \d+, in .*')
 STACKS = re.compile(rf"({TIMER})|{IMPORT}|.*(the loop does not answer at the deadline); all stacks")
 OF_STACKS = re.compile(rf"{PLACE.pattern}|{STACK}|(Current t|T)hread 0x[0-9a-f]+ .*")
 
+# The error of a module that is missing: the handler's own, or one that its code imports.
 IMPORTED = re.compile(
     r"(?:Unable to import module '(?P<module>.*?)': )?No module named '(?P<name>.*?)'"
 )
-"""The error of a module that is missing: the handler's own, or one that its code imports."""
 WITH_LAMBDA = frozenset({"boto3", "botocore"})
 
 

@@ -16,24 +16,10 @@ from msgspec import Meta
 
 from .bad_input import BadInput
 
-__all__ = [
-    "NO_KEY",
-    "Ruled",
-    "add_broken_rules",
-    "find_table",
-    "integer",
-    "list_of",
-    "one_of",
-    "read_keys",
-    "read_table",
-    "refuse_mistakes",
-    "text",
-]
-
 T = TypeVar("T")
 
+# The metadata of a field that is no key of the table.
 NO_KEY = MappingProxyType({"no_key": True})
-"""The metadata of a field that is no key of the table."""
 
 
 @runtime_checkable

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..actors.process import Process
     from ..supervisors import Snapshot
 
-__all__ = ["serve_snapshots"]
 
 # Seconds for the event loop to answer, and for the client to read.
 LOOP_LIMIT = 0.2

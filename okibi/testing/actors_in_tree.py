@@ -8,8 +8,8 @@ from ..actors.process import Process
 from ..supervisors.child_place import Place
 from ..supervisors.parent import Parent
 
+# A Name, a Ref, or a path: `/function/children/visits`, or its last parts: `visits`.
 ActorInTree = Address[Any] | str
-"""A Name, a Ref, or a path: `/function/children/visits`, or its last parts: `visits`."""
 
 
 class TreePlace(NamedTuple):

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# Environment variables: the user's handler; the file with the pieces of the answer; not empty if
+# the runtime supports plain handlers only.
 HANDLER, ANSWER, PLAIN = "OKIBI_BENCH_HANDLER", "OKIBI_BENCH_ANSWER", "OKIBI_BENCH_PLAIN"
-"""Environment variables: the user's handler; the file with the pieces of the answer; not empty if
-the runtime supports plain handlers only."""
 
 
 def _read(path: str) -> list[bytes]:

@@ -7,8 +7,6 @@ import typer
 
 from .options import Event, Handler, Timeout
 
-__all__ = ["EXAMPLES", "bench"]
-
 RICH_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
 # A paragraph that starts with \b keeps its lines (click).

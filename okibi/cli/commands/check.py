@@ -7,8 +7,6 @@ import typer
 
 from .options import complete_function
 
-__all__ = ["EXAMPLES", "check"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

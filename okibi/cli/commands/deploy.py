@@ -14,8 +14,6 @@ from .options import (
     TargetPython,
 )
 
-__all__ = ["EXAMPLES", "deploy"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

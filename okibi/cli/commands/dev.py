@@ -11,8 +11,6 @@ import typer
 
 from ...project.arguments import check_platform, parse_integer, parse_seconds
 
-__all__ = ["EXAMPLES", "dev"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:
@@ -162,7 +160,8 @@ def dev(
     from ...dev.dev_server import DevServerOptions
     from ...dev.env_file import read_env_file
     from ...dev.served_functions import change_functions, find_functions
-    from ..serve_dev import OUTPUT, DevOptions, serve
+    from ..dev_output.line_printer import OUTPUT
+    from ..serve_dev import DevOptions, serve
     from ..until_signal import run_command
 
     def prepare(unpacked: Path) -> Callable[[], Awaitable[int]]:

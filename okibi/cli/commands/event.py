@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["EXAMPLES", "complete_sample", "event"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

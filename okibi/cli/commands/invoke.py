@@ -10,8 +10,6 @@ from ...project.arguments import parse_integer
 from .event import complete_sample
 from .options import DeployedStack, EndpointUrl, Event, Handler, Region, Timeout
 
-__all__ = ["EXAMPLES", "invoke"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

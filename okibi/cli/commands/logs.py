@@ -6,8 +6,6 @@ import typer
 
 from .options import DeployedFunction, DeployedStack, EndpointUrl, Region
 
-__all__ = ["EXAMPLES", "logs"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

@@ -10,8 +10,6 @@ import typer
 
 from ...project.bad_input import BadInput
 
-__all__ = ["EXAMPLES", "new", "render_project"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:
@@ -19,8 +17,8 @@ Examples:
 
 OUTPUT = "the next steps"
 PROJECT = Path(__file__).parent.parent / "new" / "project"
+# The files are no Python files before they are rendered: pytest would collect their tests.
 SUFFIX = ".template"
-"""The files are no Python files before they are rendered: pytest would collect their tests."""
 
 NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]{0,58}[A-Za-z0-9])?")
 NEXT_STEPS = """\

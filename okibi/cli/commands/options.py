@@ -8,21 +8,6 @@ import typer
 
 from ...project.arguments import parse_seconds
 
-__all__ = [
-    "DeployedFunction",
-    "DeployedStack",
-    "EndpointUrl",
-    "Event",
-    "Handler",
-    "MadePackage",
-    "Record",
-    "Region",
-    "Runtime",
-    "TargetPython",
-    "Timeout",
-    "complete_function",
-]
-
 
 def complete_function(incomplete: str) -> list[str]:
     """Return the functions of pyproject.toml that begin as typed, for the shell's completion.

@@ -9,8 +9,6 @@ import typer
 
 from .options import Record, TargetPython, complete_function
 
-__all__ = ["EXAMPLES", "package"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

@@ -6,8 +6,6 @@ import typer
 
 from .options import DeployedFunction, MadePackage, Runtime
 
-__all__ = ["EXAMPLES", "template"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

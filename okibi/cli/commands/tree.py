@@ -8,8 +8,6 @@ import typer
 from ...project.arguments import parse_integer
 from .options import DeployedFunction
 
-__all__ = ["EXAMPLES", "tree"]
-
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:

@@ -7,8 +7,6 @@ from typing import TextIO
 
 import attrs
 
-__all__ = ["Colour", "Paint", "is_coloured"]
-
 
 class Colour(Enum):
     """A colour or weight; the value is the ANSI code."""

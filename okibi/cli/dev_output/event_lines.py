@@ -26,8 +26,6 @@ from ...dev.invocation_events import (
 from ...project.start_errors import advise_on_missing_module
 from .colours import Colour, Paint
 
-__all__ = ["EventLines", "Happening", "describe_queued", "short_path"]
-
 Happening: TypeAlias = DevEvent | QueueReport | HttpReport
 
 # Lines of Lambda and of the runtime whose content the line of the invocation has too.
@@ -56,23 +54,23 @@ class EventLines:
 
     functions: Mapping[str, Path]
     paint: Paint
+    # By request id, until the line is printed.
     _requests: dict[str, HttpInvoked | HttpAnswered] = attrs.field(
         init=False, factory=dict[str, HttpInvoked | HttpAnswered]
     )
-    """By request id, until the line is printed."""
+    # Invocations that wait for the end of their HTTP request.
     _finished: dict[str, InvocationFinished] = attrs.field(
         init=False, factory=dict[str, InvocationFinished]
     )
-    """Invocations that wait for the end of their HTTP request."""
+    # The changed files of each function that reloads.
     _changed: dict[str, tuple[Path, ...]] = attrs.field(
         init=False, factory=dict[str, tuple[Path, ...]]
     )
-    """The changed files of each function that reloads."""
     _reloaded: dict[tuple[Path, ...], list[Reloaded]] = attrs.field(
         init=False, factory=dict[tuple[Path, ...], list[Reloaded]]
     )
+    # Why the last reload failed, for functions with the same files.
     _last_failure: FunctionFailure | None = attrs.field(init=False, default=None)
-    """Why the last reload failed, for functions with the same files."""
 
     def lines(self, happening: Happening) -> list[str]:
         """Return the lines to print now."""

@@ -8,8 +8,6 @@ import trio
 from ...project.bad_input import BadInput
 from ..output import write_text
 
-__all__ = ["OUTPUT", "LinePrinter"]
-
 OUTPUT = "the log"
 
 
@@ -22,8 +20,8 @@ class LinePrinter:
 
     _pending: list[str] = attrs.field(init=False, factory=list[str])
     _some: trio.Event = attrs.field(init=False, factory=trio.Event)
+    # Why nothing can be written any more.
     _failure: Exception | None = attrs.field(init=False, default=None)
-    """Why nothing can be written any more."""
 
     def write(self, lines: Sequence[str]) -> None:
         """Write lines soon."""

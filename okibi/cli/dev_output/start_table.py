@@ -8,12 +8,11 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from ...dev.dev_function import DEFAULT_PATH, DevFunction, Route, Schedule
+from ...dev.dev_function import DevFunction, Route, Schedule
 from ...dev.left_out import LeftOut
+from ...local.services.route_path import DEFAULT_PATH
 from .colours import Colour, Paint
 from .event_lines import short_path
-
-__all__ = ["Serving", "make_start_table"]
 
 WIDTH = 80
 LABEL = 13

@@ -7,8 +7,6 @@ metric filter counts these answers in the log, so late events and other errors c
 from ...project.settings import ProjectFunction
 from .intrinsics import FUNCTION, Resource, Resources, get_att, ref, sub
 
-__all__ = ["build_alarms", "list_rollback_alarms"]
-
 # By log format: okibi's own line, and not Lambda's report of the same invocation.
 DEADLINE_PATTERNS = {
     "text": '"[ERROR] Runtime.DeadlineExceeded"',

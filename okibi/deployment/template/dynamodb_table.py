@@ -3,8 +3,6 @@
 from ...project.settings import ProjectFunction
 from .intrinsics import Resource, Resources
 
-__all__ = ["build_table"]
-
 
 def build_table(function: ProjectFunction) -> Resources:
     """Build the table. It stays when the stack is removed: it holds data.

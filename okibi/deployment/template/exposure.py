@@ -6,8 +6,6 @@ from ...actors.secret import is_secret_name
 from ...project.settings import ProjectFunction
 from .http_api import is_public
 
-__all__ = ["describe_exposure"]
-
 # Such a variable names a secret, an address or a file, and does not hold a secret.
 REFERENCE = re.compile(r"_(arn|id|name|parameter|path|ur[il])$", re.IGNORECASE)
 

@@ -3,8 +3,6 @@
 from ...project.settings import UrlSettings
 from .intrinsics import Resource
 
-__all__ = ["build_url_config"]
-
 
 def build_url_config(url: UrlSettings) -> Resource:
     """Build the FunctionUrlConfig. Browsers may call from `cors`, with any method and header.

@@ -7,8 +7,6 @@ from ...project.settings import AuthorizerSettings, ProjectFunction
 from .intrinsics import STACK, Resource, Resources, arn, ref, sub
 from .lambda_function import target_arn
 
-__all__ = ["API_URL", "build_http_api", "is_public"]
-
 AUTHORIZER = "HttpApiAuthorizer"
 API_URL = sub("https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}")
 

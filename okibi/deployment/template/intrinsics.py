@@ -2,27 +2,11 @@
 
 from collections.abc import Sequence
 
-__all__ = [
-    "ACCOUNT",
-    "ALIAS",
-    "FUNCTION",
-    "STACK",
-    "Resource",
-    "Resources",
-    "arn",
-    "get_att",
-    "get_output",
-    "make_role",
-    "make_statement",
-    "ref",
-    "sub",
-]
-
 Resource = dict[str, object]
 Resources = dict[str, Resource]
 
+# The function's logical id, and SAM's name of the alias that it makes.
 FUNCTION, ALIAS = "Function", "Function.Alias"
-"""The function's logical id, and SAM's name of the alias that it makes."""
 
 
 def ref(name: str) -> Resource:

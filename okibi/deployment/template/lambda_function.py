@@ -12,17 +12,8 @@ from .alarms import list_rollback_alarms
 from .function_url import build_url_config
 from .intrinsics import ALIAS, FUNCTION, STACK, Resource, Resources, get_att, ref, sub
 
-__all__ = [
-    "WRAPPER",
-    "build_function",
-    "build_log_group",
-    "find_alias",
-    "list_security_groups",
-    "target_arn",
-]
-
+# Makes a managed Python start okibi in place of AWS's client.
 WRAPPER = {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/bootstrap"}
-"""Makes a managed Python start okibi in place of AWS's client."""
 
 
 def find_alias(function: ProjectFunction) -> AliasSettings | None:

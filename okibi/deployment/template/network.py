@@ -4,8 +4,6 @@ from ...project.settings import ProjectFunction
 from .intrinsics import Resource, Resources, get_att, make_role, sub
 from .lambda_function import list_security_groups
 
-__all__ = ["build_capacity_provider", "build_network"]
-
 CACHE_PORTS = (6379, 6380)
 # A name has at most 40 characters; 9 are the stack's.
 LONGEST_CACHE_NAME = 31

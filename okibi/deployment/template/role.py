@@ -6,8 +6,6 @@ No action has a wildcard. A resource is `*` only for actions for which AWS accep
 from ...project.settings import ProjectFunction
 from .intrinsics import Resource, Resources, get_att, make_role, make_statement, sub
 
-__all__ = ["build_role"]
-
 READ_AND_WRITE_ITEMS = (
     *("dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem"),
     *("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"),

@@ -18,8 +18,6 @@ from .role import build_role
 from .schedule import build_schedule
 from .sqs_queue import build_queue_mapping, build_queues
 
-__all__ = ["CODE_PARAMETERS", "CODE_URI", "build_template"]
-
 CODE_PARAMETERS: Resources = {
     "CodeBucket": {"Type": "String", "Description": "The S3 bucket with the package."},
     "CodeKey": {"Type": "String", "Description": "The package in the bucket."},

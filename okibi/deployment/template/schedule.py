@@ -4,8 +4,6 @@ from ...project.settings import ProjectFunction
 from .intrinsics import Resources, get_att, make_role, make_statement
 from .lambda_function import target_arn
 
-__all__ = ["build_schedule"]
-
 
 def build_schedule(function: ProjectFunction) -> Resources:
     """Build the schedule, and the role with which it invokes the function."""

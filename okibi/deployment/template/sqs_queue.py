@@ -4,8 +4,6 @@ from ...project.settings import ProjectFunction
 from .intrinsics import Resource, Resources, get_att
 from .lambda_function import target_arn
 
-__all__ = ["build_queue_mapping", "build_queues"]
-
 FOURTEEN_DAYS = 1_209_600
 LONGEST_VISIBILITY = 43_200
 

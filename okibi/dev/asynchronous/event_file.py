@@ -15,8 +15,6 @@ import msgspec
 from .private_files import PrivateFile, replace_file
 from .retry_rules import QueuedEvent
 
-__all__ = ["EventFile", "EventFileError", "open_event_file", "read_events"]
-
 
 class EventFileError(OSError):
     """A file of queued events cannot be read. The message says which, where, and what to do."""

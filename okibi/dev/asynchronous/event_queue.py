@@ -21,20 +21,18 @@ from .private_files import lock_folder, make_private_folder
 from .queue_reports import QueueReport
 from .retry_rules import QueuedEvent
 
-__all__ = ["DEFAULT_RETRY_DELAY", "EventQueue", "open_event_queue"]
-
+# Seconds before the first retry in `okibi dev`; Lambda waits 60.
 DEFAULT_RETRY_DELAY = 1.0
-"""Seconds before the first retry in `okibi dev`; Lambda waits 60."""
 
 
 @attrs.define(eq=False)
 class EventQueue:
     """The queued events of all functions. Created by `open_event_queue`."""
 
+    # The folder of the on-failure files: one file per function, NAME.jsonl.
     failure_folder: Path
-    """The folder of the on-failure files: one file per function, NAME.jsonl."""
+    # How many events of functions that are not served are kept in the data folder, by name.
     unserved: Mapping[str, int]
-    """How many events of functions that are not served are kept in the data folder, by name."""
     _queues: Mapping[str, FunctionQueue]
     _now: Callable[[], float]
 

@@ -6,10 +6,8 @@ import attrs
 
 from .private_files import PrivateFile, make_private_folder, replace_file
 
-__all__ = ["FailureFile", "failure_folder"]
-
+# Where on-failure files go without `--data`: in the current folder.
 OWN_FOLDER = Path(".okibi")
-"""Where on-failure files go without `--data`: in the current folder."""
 
 
 def failure_folder(data: Path | None) -> Path:

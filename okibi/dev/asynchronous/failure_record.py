@@ -7,8 +7,6 @@ from typing import Any
 from ...local.platform.invocation import InvokeResult
 from .retry_rules import DropEvent
 
-__all__ = ["encode_record", "failure_record"]
-
 LATEST = "$LATEST"
 
 

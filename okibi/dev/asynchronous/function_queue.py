@@ -27,8 +27,6 @@ from .retry_rules import (
     before_attempt,
 )
 
-__all__ = ["FunctionQueue"]
-
 
 @attrs.define(eq=False)
 class FunctionQueue:
@@ -50,14 +48,14 @@ class FunctionQueue:
     _now: Callable[[], float]
     _fail: Callable[[OSError], None]
     _due: deque[QueuedEvent] = attrs.field(factory=deque[QueuedEvent], init=False)
+    # A heap of events, by the time of their next attempt on trio's clock.
     _delayed: list[tuple[float, int, QueuedEvent]] = attrs.field(
         factory=list[tuple[float, int, QueuedEvent]], init=False
     )
-    """A heap of events, by the time of their next attempt on trio's clock."""
     _order: "itertools.count[int]" = attrs.field(factory=itertools.count, init=False)
     _in_flight: int = attrs.field(default=0, init=False)
+    # How many events have not ended.
     size: int = attrs.field(default=0, init=False)
-    """How many events have not ended."""
     _file: EventFile | None = attrs.field(default=None, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 

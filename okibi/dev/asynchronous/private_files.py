@@ -7,8 +7,6 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["FolderInUse", "PrivateFile", "lock_folder", "make_private_folder", "replace_file"]
-
 MODE = 0o600
 
 

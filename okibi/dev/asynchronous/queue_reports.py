@@ -7,8 +7,6 @@ import attrs
 
 from .retry_rules import Condition
 
-__all__ = ["EventDropped", "EventRetried", "QueueReport"]
-
 
 @attrs.frozen
 class EventRetried:

@@ -18,24 +18,12 @@ import attrs
 from ...local.platform.invocation import Invocation
 from ..dev_function import DevFunction
 
-__all__ = [
-    "LAMBDA_RETRY_DELAY",
-    "Condition",
-    "DropEvent",
-    "QueuedEvent",
-    "RetryPolicy",
-    "RunAgain",
-    "after_failure",
-    "after_throttle",
-    "before_attempt",
-]
-
+# Seconds before the first retry on Lambda.
 LAMBDA_RETRY_DELAY = 60.0
-"""Seconds before the first retry on Lambda."""
 
 FIRST_THROTTLE_PAUSE = 1 / LAMBDA_RETRY_DELAY
+# Pauses after a throttle, as factors of the retry delay: 1 s and 5 minutes on Lambda.
 LONGEST_THROTTLE_PAUSE = 300 / LAMBDA_RETRY_DELAY
-"""Pauses after a throttle, as factors of the retry delay: 1 s and 5 minutes on Lambda."""
 
 
 class Condition(StrEnum):

@@ -12,8 +12,6 @@ from ...local.services.http_events import IncomingRequest
 from ...local.services.http_results import OutgoingResponse
 from ..dev_function import Cors
 
-__all__ = ["add_cors_headers", "answer_preflight", "is_preflight", "requested_method"]
-
 _PREFIX = "access-control-"
 
 

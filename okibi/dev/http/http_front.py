@@ -14,11 +14,11 @@ from ...local.platform.streaming import ResponseStream
 from ...local.services.http_events import IncomingRequest
 from ...local.services.http_results import (
     HTTP_INTEGRATION,
-    MalformedResult,
     OutgoingResponse,
     PreludeReader,
     stream_without_prelude,
 )
+from ...local.services.result_fields import MalformedResult
 from ..asgi import Receive, Scope, Send, read_body, send_body, until_client_leaves
 from ..dev_function import Cors, DevFunction, Route, Throttled
 from ..function_pool import FunctionPool
@@ -35,10 +35,8 @@ from .http_service import (
 )
 from .route_table import RouteMatch, RouteTable
 
-__all__ = ["URL_PREFIX", "HttpFront", "read_request"]
-
+# The path of function URLs: `/lambda-url/NAME/…`.
 URL_PREFIX = "/lambda-url/"
-"""The path of function URLs: `/lambda-url/NAME/…`."""
 
 
 @attrs.frozen
@@ -50,8 +48,8 @@ class _Endpoint:
     match: RouteMatch
     kind: str
     cors: Cors | None
+    # The path that the function sees.
     path: str
-    """The path that the function sees."""
     streaming: bool = False
 
 
@@ -78,8 +76,8 @@ class HttpFront:
 
     pools: Mapping[str, FunctionPool]
     report: Callable[[HttpReport | LogLine], None] = ignore
+    # The functions whose routes are in the table.
     _described: tuple[DevFunction, ...] = attrs.field(init=False, default=())
-    """The functions whose routes are in the table."""
     _table: RouteTable = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

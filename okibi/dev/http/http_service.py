@@ -30,19 +30,6 @@ from ...local.services.route_path import route_key
 from ..dev_function import Route
 from .route_table import RouteMatch
 
-__all__ = [
-    "FUNCTION_URL",
-    "HTTP_API",
-    "LOAD_BALANCER",
-    "MISSING_ROUTE",
-    "MULTI_VALUE_LOAD_BALANCER",
-    "NOT_FOUND",
-    "HttpService",
-    "json_answer",
-    "rest_api",
-    "service_of",
-]
-
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
 
@@ -136,8 +123,8 @@ FUNCTION_URL = HttpService(
 _API_FAILED = json_answer(500, '{"message":"Internal Server Error"}')
 _UNAVAILABLE = json_answer(503, '{"message":"Service Unavailable"}')
 
+# The answer of an HTTP API to a request without a route.
 NOT_FOUND = json_answer(404, '{"message":"Not Found"}')
-"""The answer of an HTTP API to a request without a route."""
 
 
 HTTP_API = HttpService(
@@ -160,15 +147,14 @@ HTTP_API = HttpService(
 
 _INTERNAL = _error_type("InternalServerErrorException")
 
+# The answer of a REST API to a request without a route.
+#
+# AWS's text is the same without any authentication.
 MISSING_ROUTE = json_answer(
     403,
     '{"message":"Missing Authentication Token"}',
     _error_type("MissingAuthenticationTokenException"),
 )
-"""The answer of a REST API to a request without a route.
-
-AWS's text is the same without any authentication.
-"""
 
 
 def rest_api(binary_media_types: Collection[str] = ()) -> HttpService:

@@ -11,8 +11,6 @@ import attrs
 from ...local.services.route_path import RoutePath, compile_path
 from ..dev_function import DevFunction, Route
 
-__all__ = ["RouteMatch", "RouteTable"]
-
 
 @attrs.frozen
 class RouteMatch:

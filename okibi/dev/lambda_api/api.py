@@ -21,8 +21,6 @@ from ..asgi import (
 )
 from .functions import FunctionList
 
-__all__ = ["LambdaApi"]
-
 
 @attrs.frozen
 class LambdaApi:

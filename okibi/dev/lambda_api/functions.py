@@ -18,12 +18,10 @@ from ...local.limits import MAX_CONCURRENCY, MAX_LISTED_FUNCTIONS
 from ..dev_function import Cors, DevFunction
 from ..function_pool import FunctionPool
 
-__all__ = ["HIDDEN", "FunctionList"]
-
 Json: TypeAlias = dict[str, Any]
 
+# What stands for the value of an environment variable.
 HIDDEN = "***"
-"""What stands for the value of an environment variable."""
 
 
 @attrs.frozen

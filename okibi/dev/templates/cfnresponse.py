@@ -8,8 +8,6 @@ import json
 import urllib.request
 from typing import Any
 
-__all__ = ["FAILED", "SUCCESS", "send"]
-
 SUCCESS = "SUCCESS"
 FAILED = "FAILED"
 

@@ -5,8 +5,6 @@ from typing import Any
 from ..dev_function import Cors
 from .template_file import as_mapping, as_text
 
-__all__ = ["read_cors"]
-
 
 def read_cors(value: object) -> Cors | None:
     """Read a CORS configuration.

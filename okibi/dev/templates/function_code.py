@@ -8,8 +8,6 @@ from typing import Any
 
 from .template_file import as_mapping
 
-__all__ = ["find_code", "has_module"]
-
 CFN_RESPONSE = Path(__file__).with_name("cfnresponse.py")
 
 

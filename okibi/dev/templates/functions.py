@@ -16,10 +16,8 @@ from .template_file import read_template
 from .triggers import read_triggers
 from .values import TemplateValues, TooManySteps, check_parameters
 
-__all__ = ["from_template"]
-
+# The begin of a variable in a path; its name does not matter to a route table.
 VARIABLE = re.compile(r"\{[^+}]+")
-"""The begin of a variable in a path; its name does not matter to a route table."""
 
 
 def from_template(

@@ -7,8 +7,6 @@ from .routes import NO_AUTHORIZER, ApiSettings, add_route, find_function, find_r
 from .sam_template import TemplateFunction, TemplateReader
 from .template_file import as_mapping, as_text
 
-__all__ = ["read_listener", "read_listener_rule"]
-
 PATH, METHOD, HOST = "path-pattern", "http-request-method", "host-header"
 MULTI_VALUE = "lambda.multi_value_headers.enabled"
 

@@ -14,8 +14,6 @@ from .sam_template import TemplateReader
 from .template_file import as_mapping, as_text, parse_document
 from .values import UnknownValue
 
-__all__ = ["read_definition"]
-
 METHODS = frozenset({"delete", "get", "head", "options", "patch", "post", "put"})
 ANY = "x-amazon-apigateway-any-method"
 

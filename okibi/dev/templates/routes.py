@@ -6,25 +6,16 @@ from typing import Any
 
 import attrs
 
-from ..dev_function import Cors, Route, RouteKind
+from ...local.services.route_path import RouteKind
+from ..dev_function import Cors, Route
 from .sam_template import TemplateFunction, TemplateReader
 from .template_file import as_mapping, as_text
 from .values import UnknownValue
 
-__all__ = [
-    "FORMAT_2",
-    "NO_AUTHORIZER",
-    "ApiSettings",
-    "add_route",
-    "find_function",
-    "find_resource",
-    "read_preflight",
-]
-
 # The name of a function in its ARN, also inside the URI of an integration.
 FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
+# SAM's other names of the method ANY.
 ANY = ("*", "$default", "x-amazon-apigateway-any-method")
-"""SAM's other names of the method ANY."""
 NO_AUTHORIZER = "every caller is let in"
 FORMAT_2 = "events have format 2.0"
 

@@ -21,8 +21,6 @@ from .function_code import find_code, has_module
 from .template_file import FUNCTIONS, as_mapping, as_text
 from .values import TemplateValues, UnknownValue
 
-__all__ = ["TemplateFunction", "TemplateReader", "build_functions"]
-
 SAM = "AWS::Serverless::Function"
 READ = frozenset(
     {
@@ -32,6 +30,7 @@ READ = frozenset(
         *("CapacityProviderConfig", "ImageUri", "ImageConfig", "Layers"),
     }
 )
+# Properties that change nothing that a function sees on this machine.
 WITHOUT_EFFECT = frozenset(
     {
         *("Role", "RolePath", "Policies", "PermissionsBoundary", "AssumeRolePolicyDocument"),
@@ -43,7 +42,6 @@ WITHOUT_EFFECT = frozenset(
         *("PublishToLatestPublished",),
     }
 )
-"""Properties that change nothing that a function sees on this machine."""
 REASONS: Mapping[str, str] = {
     "DeadLetterQueue": "no queue; failed events go to the on-failure file",
     "DeadLetterConfig": "no queue; failed events go to the on-failure file",
@@ -53,8 +51,8 @@ INSTALL = "install its packages where okibi runs"
 LAYERS = ("AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion")
 LAYER_ARN = re.compile(r":layer:([A-Za-z0-9_-]+)")
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+# Events at once in one execution environment of Managed Instances, as Python's default is.
 MANAGED_CONCURRENCY = 16
-"""Events at once in one execution environment of Managed Instances, as Python's default is."""
 
 
 @attrs.define(eq=False)
@@ -95,12 +93,12 @@ class TemplateReader:
     unpacked: Path
     left_out: list[LeftOut] = attrs.field(init=False, factory=list[LeftOut])
     mistakes: list[str] = attrs.field(init=False, factory=list[str])
+    # By logical id.
     functions: dict[str, TemplateFunction] = attrs.field(
         init=False, factory=dict[str, TemplateFunction]
     )
-    """By logical id."""
+    # The CORS configurations of paths whose OPTIONS method a REST API answers itself.
     preflights: dict[str, Cors | None] = attrs.field(init=False, factory=dict[str, Cors | None])
-    """The CORS configurations of paths whose OPTIONS method a REST API answers itself."""
 
     def leave_out(self, resource: str, reason: str) -> None:
         """Add something that `okibi dev` does not do."""

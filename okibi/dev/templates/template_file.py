@@ -15,23 +15,14 @@ import yaml
 from ...project.bad_input import BadInput
 from ...project.input_files import read_text
 
-__all__ = [
-    "FUNCTIONS",
-    "as_mapping",
-    "as_text",
-    "parse_document",
-    "parse_template",
-    "read_template",
-]
-
+# The types of resources that okibi dev serves.
 FUNCTIONS = frozenset({"AWS::Serverless::Function", "AWS::Lambda::Function"})
-"""The types of resources that okibi dev serves."""
 WITHOUT_PREFIX = ("Ref", "Condition")
+# Levels of nested mappings and lists. Python's own stack ends at some 300 of them.
 MAX_DEPTH = 100
-"""Levels of nested mappings and lists. Python's own stack ends at some 300 of them."""
 TOO_DEEP = f"has over {MAX_DEPTH} levels of mappings and lists; make it flatter"
+# Values of a YAML template, those behind its aliases included. 1 MB of text has about half.
 MAX_VALUES = 100_000
-"""Values of a YAML template, those behind its aliases included. 1 MB of text has about half."""
 
 
 class _TemplateLoader(yaml.SafeLoader):

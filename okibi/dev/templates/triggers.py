@@ -24,8 +24,6 @@ from .routes import (
 from .sam_template import TemplateFunction, TemplateReader, merge_globals
 from .template_file import FUNCTIONS, as_mapping, as_text
 
-__all__ = ["read_triggers"]
-
 NO_SOURCE = "nothing polls or sends here; try okibi event, or okibi invoke --sample"
 WEBSOCKET = "a WebSocket API; try okibi event websocket-message"
 # Resources whose content a function on this machine does not see, or that others read.
@@ -47,13 +45,13 @@ NOT_DONE: Mapping[str, str] = {
 }
 
 STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment")
+# Properties of an API of SAM that change what a client or a function sees.
 API_REASONS: Mapping[str, str] = {
     "Auth": NO_AUTHORIZER,
     "Variables": "events have no stage variables",
     "StageVariables": "events have no stage variables",
     "GatewayResponses": "errors have API Gateway's own text",
 }
-"""Properties of an API of SAM that change what a client or a function sees."""
 
 
 def read_triggers(reader: TemplateReader) -> None:

@@ -12,17 +12,15 @@ from ...project.bad_input import BadInput
 from ...project.input_files import MAX_TEXT
 from .template_file import FUNCTIONS, as_mapping, as_text
 
-__all__ = ["TemplateValues", "TooManySteps", "UnknownValue", "check_parameters"]
-
 VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 DYNAMIC = re.compile(r"\{\{resolve:([a-z-]+):")
 STACK_ID = "arn:aws:cloudformation:{}:{}:stack/{}/0"
+# Characters of a function's name.
 MAX_NAME = 64
-"""Characters of a function's name."""
+# Nested functions and references; a circle of references ends there.
 MAX_DEPTH = 50
-"""Nested functions and references; a circle of references ends there."""
+# Values that are resolved for one template. The values of a large template are some 50,000.
 MAX_STEPS = 200_000
-"""Values that are resolved for one template. The values of a large template are some 50,000."""
 
 
 class UnknownValue(Exception):
@@ -33,8 +31,8 @@ class TooManySteps(Exception):
     """The values of a template refer to each other too often."""
 
 
+# The value of `AWS::NoValue`: the property is left out.
 NO_VALUE = object()
-"""The value of `AWS::NoValue`: the property is left out."""
 
 # The property with the name of a resource, what Ref gives, and the attributes of Fn::GetAtt, where
 # {0} is the name, {1} the region and {2} the account.
@@ -104,10 +102,10 @@ class TemplateValues:
     parameters: Mapping[str, str]
     stack_name: str
     region: str
+    # The resources without a function that a value refers to, each with its name here.
     stand_ins: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
-    """The resources without a function that a value refers to, each with its name here."""
+    # The resources that the template leaves out, each with its condition.
     conditions_not_met: dict[str, str] = attrs.field(init=False, factory=dict[str, str])
-    """The resources that the template leaves out, each with its condition."""
     _resources: dict[str, dict[str, Any]] | None = attrs.field(init=False, default=None)
     _depth: int = attrs.field(init=False, default=0)
     _steps: int = attrs.field(init=False, default=0)

@@ -13,11 +13,9 @@ import msgspec
 
 from ..platform.invocation import InvokeResult
 
-__all__ = ["CONTENT_TYPE", "completion", "message", "payload_chunk"]
-
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
+# The type number of a string header.
 _TEXT = 7
-"""The type number of a string header."""
 
 
 def payload_chunk(piece: bytes) -> bytes:

@@ -7,8 +7,6 @@ import re
 
 import attrs
 
-__all__ = ["InvokeTarget", "is_served", "parse_function_name"]
-
 _PREFIX = (
     r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:)?(?:(?P<region>[a-z]+(?:-[a-z]+)+-\d):)?"
     r"(?:(?P<account>\d{12}):)?(?:function:)?"

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["InvokeError"]
-
 # The service model spells this member of most errors `message`.
 _CAPITAL_MESSAGE = frozenset({"ResourceNotFoundException", "ServiceException"})
 

@@ -14,14 +14,6 @@ from ..platform.log_tail import LogTail
 from .function_names import InvokeTarget, is_served, parse_function_name
 from .invoke_errors import InvokeError
 
-__all__ = [
-    "LambdaRequest",
-    "find_target",
-    "read_choice",
-    "read_invocation",
-    "read_qualifier",
-]
-
 _TENANT = re.compile(r"[a-zA-Z0-9._:/=+@ -]{1,256}")
 
 

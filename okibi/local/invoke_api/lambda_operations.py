@@ -4,8 +4,6 @@ import re
 
 import attrs
 
-__all__ = ["IMPLEMENTED", "Operation", "find_operation", "invoke_path", "is_lambda_path"]
-
 _LAMBDA_PATH = re.compile(
     r"/20\d\d-\d\d-\d\d/(?:account-settings|capacity-providers|code-signing-configs"
     r"|durable-execution-callbacks|durable-executions|event-source-mappings|extension|functions"
@@ -35,8 +33,8 @@ _OPERATIONS = [
     )
 ]
 
+# The names of the implemented operations. Only `okibi dev` has those that describe functions.
 IMPLEMENTED = tuple(name for name, _, _ in _OPERATIONS)
-"""The names of the implemented operations. Only `okibi dev` has those that describe functions."""
 
 
 @attrs.frozen

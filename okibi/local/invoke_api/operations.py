@@ -20,12 +20,9 @@ from .invoke_errors import InvokeError
 from .invoke_request import LambdaRequest, find_target, read_choice, read_invocation, read_qualifier
 from .lambda_operations import find_operation
 
-__all__ = ["InvokeApi", "InvokedFunction", "LambdaResponse", "error_response", "send_stream"]
-
+# Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
+# written when its process is dead.
 LAST_LINES = 1.0
-"""Seconds to wait, beyond the deadline, for END and REPORT of a timed-out invocation. They are
-written when its process is dead.
-"""
 
 EXECUTED_VERSION = {"X-Amz-Executed-Version": "$LATEST"}
 

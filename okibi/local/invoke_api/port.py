@@ -17,8 +17,6 @@ from .invoke_request import LambdaRequest
 from .lambda_operations import find_operation, invoke_path
 from .operations import InvokeApi, LambdaResponse, error_response, send_stream
 
-__all__ = ["InvokePort"]
-
 
 @attrs.frozen
 class InvokePort:

@@ -25,18 +25,16 @@ from .platform import (
 )
 from .states import ApiError, RuntimeState, RuntimeTrigger, transition
 
-__all__ = ["ClassicPlatform"]
-
 
 @attrs.define(eq=False)
 class ClassicPlatform(Platform):
     """The platform of a runtime that handles one event at a time (see `Platform`)."""
 
     state: RuntimeState = attrs.field(default=RuntimeState.STARTED, init=False)
+    # The invocation that was handed out, until the runtime calls /next again.
     current: Invocation | None = attrs.field(default=None, init=False)
-    """The invocation that was handed out, until the runtime calls /next again."""
+    # The invocation that waits for a /next.
     offered: Invocation | None = attrs.field(default=None, init=False)
-    """The invocation that waits for a /next."""
     _waiters: deque[PendingNext] = attrs.field(factory=deque[PendingNext], init=False)
 
     # -- the platform's side

@@ -31,10 +31,8 @@ from .hooks import ignore
 from .invocation import Invocation
 from .states import ApiError
 
-__all__ = ["TRANSITIONS", "ExtensionState", "ExtensionTrigger", "Extensions", "RegisteredExtension"]
-
+# Extensions of one sandbox at most.
 LIMIT = 10
-"""Extensions of one sandbox at most."""
 
 
 class ExtensionState(Enum):
@@ -110,10 +108,10 @@ class RegisteredExtension:
     events: frozenset[str]
     identifier: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     state: ExtensionState = ExtensionState.REGISTERED
+    # Answers the pending event/next.
     deliver: Callable[[bytes], None] | None = None
-    """Answers the pending event/next."""
+    # A restore has cut the connection of the pending event/next, which may be sent again.
     request_lost: bool = False
-    """A restore has cut the connection of the pending event/next, which may be sent again."""
 
 
 @attrs.define(eq=False)

@@ -7,8 +7,6 @@ import attrs
 from .invocation import Invocation
 from .outcomes import InvocationOutcome
 
-__all__ = ["RuntimeApiHooks", "SandboxHooks", "ignore"]
-
 
 def ignore(*_: object) -> None:
     """Do nothing."""

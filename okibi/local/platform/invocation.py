@@ -12,15 +12,6 @@ import attrs
 from .log_tail import LogTail
 from .outcomes import InvocationOutcome
 
-__all__ = [
-    "Invocation",
-    "InvokeResult",
-    "ResponseSink",
-    "check_headers",
-    "new_request_id",
-    "new_trace_id",
-]
-
 # Control characters except tab and line breaks (those are sent as spaces), and lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 
@@ -119,19 +110,19 @@ class Invocation:
     sink: ResponseSink | None = None
     log: LogTail | None = None
 
+    # When the event was handed out.
     begun_at: float = attrs.field(default=math.nan, init=False)
-    """When the event was handed out."""
+    # When the outcome was known.
     answered_at: float = attrs.field(default=math.nan, init=False)
-    """When the outcome was known."""
+    # When the runtime asked for the next event, or its process died.
     ended_at: float = attrs.field(default=math.nan, init=False)
-    """When the runtime asked for the next event, or its process died."""
+    # Milliseconds since the epoch; 0 until the event is handed out.
     deadline_ms: int = attrs.field(default=0, init=False)
-    """Milliseconds since the epoch; 0 until the event is handed out."""
     outcome: InvocationOutcome | None = attrs.field(default=None, init=False)
+    # Milliseconds of the init phase, for the first invocation of a sandbox.
     init_ms: float | None = attrs.field(default=None, init=False)
-    """Milliseconds of the init phase, for the first invocation of a sandbox."""
+    # Milliseconds of the restore phase, for the first invocation after it.
     restore_ms: float | None = attrs.field(default=None, init=False)
-    """Milliseconds of the restore phase, for the first invocation after it."""
 
     def result(self) -> InvokeResult:
         """Return the result for the invoker.

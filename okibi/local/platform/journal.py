@@ -7,42 +7,40 @@ from typing import NamedTuple
 
 import attrs
 
-__all__ = ["EntryKind", "Journal", "JournalEntry"]
-
 
 class EntryKind(Enum):
     """What a journal entry records."""
 
+    # An event was written to an open /next.
     DELIVERED = "delivered"
-    """An event was written to an open /next."""
+    # An event went to a /next with a broken connection: lost.
     SWALLOWED = "swallowed"
-    """An event went to a /next with a broken connection: lost."""
+    # A /response or an /error was accepted.
     ANSWERED = "answered"
-    """A /response or an /error was accepted."""
+    # A call was answered with 4xx; `detail` is the error type.
     REFUSED = "refused"
-    """A call was answered with 4xx; `detail` is the error type."""
+    # The connection of a pending /next broke.
     ABANDONED = "abandoned"
-    """The connection of a pending /next broke."""
+    # A connection broke within a /response or an /error.
     TRUNCATED = "truncated"
-    """A connection broke within a /response or an /error."""
+    # An /init/error was accepted.
     INIT_ERROR = "init error"
-    """An /init/error was accepted."""
+    # A /restore/next was answered (SnapStart).
     RESTORED = "restored"
-    """A /restore/next was answered (SnapStart)."""
+    # A /restore/error was accepted; `detail` is the error type.
     RESTORE_ERROR = "restore error"
-    """A /restore/error was accepted; `detail` is the error type."""
+    # An invocation timed out.
     TIMED_OUT = "timed out"
-    """An invocation timed out."""
+    # An invoke found no idle slot (multi-concurrency).
     UNAVAILABLE = "unavailable"
-    """An invoke found no idle slot (multi-concurrency)."""
+    # The idle sandbox was stopped.
     FROZEN = "frozen"
-    """The idle sandbox was stopped."""
+    # The sandbox was continued.
     THAWED = "thawed"
-    """The sandbox was continued."""
+    # A connection was dropped on demand; `detail` is the fault.
     DROPPED = "dropped"
-    """A connection was dropped on demand; `detail` is the fault."""
+    # The runtime has ended; later entries belong to a new runtime.
     SANDBOX_ENDED = "sandbox ended"
-    """The runtime has ended; later entries belong to a new runtime."""
 
     __hash__ = object.__hash__
 

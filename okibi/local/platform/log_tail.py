@@ -5,18 +5,16 @@ import base64
 import attrs
 import trio
 
-__all__ = ["TAIL_SIZE", "LogTail"]
-
+# Bytes of the log at most.
 TAIL_SIZE = 4096
-"""Bytes of the log at most."""
 
 
 @attrs.define(eq=False)
 class LogTail:
     """Keeps the last TAIL_SIZE bytes of a log."""
 
+    # Set when the last line of the invocation has been added.
     complete: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when the last line of the invocation has been added."""
     _log: bytes = attrs.field(default=b"", init=False)
 
     def add(self, line: str) -> None:

@@ -32,8 +32,6 @@ from .platform import (
 )
 from .states import ApiError
 
-__all__ = ["MultiConcurrencyPlatform"]
-
 
 @attrs.define(eq=False)
 class MultiConcurrencyPlatform(Platform):

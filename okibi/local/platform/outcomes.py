@@ -8,23 +8,8 @@ import msgspec
 
 from ..limits import MAX_PAYLOAD_SIZE
 
-__all__ = [
-    "ERROR_WITH_CAUSE",
-    "InvocationOutcome",
-    "exited",
-    "extension_failed",
-    "function_error_type",
-    "platform_error",
-    "restore_failed",
-    "restore_timed_out",
-    "timed_out",
-    "too_large",
-    "unavailable",
-    "without_cause",
-]
-
+# Content type of an error with an X-Ray cause. The cause is not for the invoker.
 ERROR_WITH_CAUSE = "application/vnd.aws.lambda.error.cause+json"
-"""Content type of an error with an X-Ray cause. The cause is not for the invoker."""
 
 _VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 

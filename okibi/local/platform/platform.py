@@ -25,17 +25,6 @@ from .outcomes import (
 )
 from .states import ApiError
 
-__all__ = [
-    "ERROR_TYPE",
-    "INVALID_REQUEST_ID",
-    "INVALID_RESPONSE_MODE",
-    "INVOKE_TIMEOUT",
-    "REQUEST_ENTITY_TOO_LARGE",
-    "STREAMING",
-    "PendingNext",
-    "Platform",
-]
-
 INVALID_REQUEST_ID = ApiError(400, "InvalidRequestID", "Invalid request ID")
 INVALID_RESPONSE_MODE = ApiError(
     400, "InvalidFunctionResponseMode", "Invalid function response mode"
@@ -47,8 +36,8 @@ REQUEST_ENTITY_TOO_LARGE = ApiError(
     f"Exceeded maximum allowed payload size ({MAX_PAYLOAD_SIZE} bytes).",
 )
 
+# The only valid value of `Lambda-Runtime-Function-Response-Mode`.
 STREAMING = "streaming"
-"""The only valid value of `Lambda-Runtime-Function-Response-Mode`."""
 
 ERROR_TYPE = b"lambda-runtime-function-error-type"
 ERROR_BODY = b"lambda-runtime-function-error-body"
@@ -96,12 +85,12 @@ class Platform(ABC):
         default=attrs.Factory(lambda self: Extensions(on_ready=self.hand_out), takes_self=True)
     )
 
+    # Answers the next invoke, even if the sandbox has ended.
     init_error: InvocationOutcome | None = attrs.field(default=None, init=False)
-    """Answers the next invoke, even if the sandbox has ended."""
+    # Whether the init phase of this sandbox is over.
     initialised: bool = attrs.field(default=False, init=False)
-    """Whether the init phase of this sandbox is over."""
+    # The sandbox is about to end: no event is handed out.
     closing: bool = attrs.field(default=False, init=False)
-    """The sandbox is about to end: no event is handed out."""
 
     # -- the platform's side
 

@@ -6,8 +6,6 @@ import time
 from .invocation import Invocation
 from .outcomes import InvocationOutcome
 
-__all__ = ["billed_ms", "end_lines", "init_report_line", "restore_report_line", "start_line"]
-
 
 def start_line(invocation: Invocation) -> str:
     """Return the line for an event that is handed out."""

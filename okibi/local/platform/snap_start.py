@@ -26,18 +26,16 @@ from .outcomes import InvocationOutcome, function_error_type, restore_failed, re
 from .platform import PendingNext
 from .states import ApiError, RuntimeState, RuntimeTrigger, transition
 
-__all__ = ["RESTORE_LIMIT", "SnapStartPlatform"]
-
+# Seconds from the answer to /restore/next until the runtime asks for an event.
 RESTORE_LIMIT = 10.0
-"""Seconds from the answer to /restore/next until the runtime asks for an event."""
 
 
 @attrs.define(eq=False)
 class SnapStartPlatform(ClassicPlatform):
     """A classic platform that takes a snapshot after the init phase (see `Platform`)."""
 
+    # When the restore phase began; NaN outside of it.
     restore_began_at: float = attrs.field(default=math.nan, init=False)
-    """When the restore phase began; NaN outside of it."""
     _answer_restore: Callable[[], None] = attrs.field(default=ignore, init=False)
 
     @property

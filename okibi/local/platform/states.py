@@ -35,8 +35,6 @@ from types import MappingProxyType
 
 import attrs
 
-__all__ = ["TRANSITIONS", "ApiError", "RuntimeState", "RuntimeTrigger", "transition"]
-
 
 class RuntimeState(Enum):
     """The state of the runtime. The value is the name in an error message."""

@@ -7,10 +7,8 @@ import trio
 
 from .invocation import Invocation, InvokeResult
 
-__all__ = ["ResponseStream"]
-
+# Unread bytes from which on the runtime's connection is no longer read.
 BACKLOG = 1 << 20
-"""Unread bytes from which on the runtime's connection is no longer read."""
 
 
 @attrs.define(eq=False)
@@ -28,8 +26,8 @@ class ResponseStream:
 
     invocation: Invocation
     backlog: int = BACKLOG
+    # The media type of the response; "" until the response begins.
     content_type: str = attrs.field(default="", init=False)
-    """The media type of the response; "" until the response begins."""
     _pieces: deque[bytes] = attrs.field(factory=deque[bytes], init=False)
     _size: int = attrs.field(default=0, init=False)
     _left: bool = attrs.field(default=False, init=False)

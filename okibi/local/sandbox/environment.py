@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from ..settings import REGION, RESERVED_VARIABLES, FunctionSettings
 
-__all__ = ["process_mark", "sandbox_environment"]
-
 DEFAULTS = {
     "AWS_REGION": REGION,
     "LANG": "en_US.UTF-8",

@@ -13,13 +13,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["KILL_LIMIT", "OrphanKiller", "kill_marked"]
-
+# Seconds at most to kill processes outside the sandbox's process group. Usually there are none.
 KILL_LIMIT = 1.0
-"""Seconds at most to kill processes outside the sandbox's process group. Usually there are none."""
 
+# Begins the helper's lines about folders. The other lines begin with a number.
 _FOLDER = "folder"
-"""Begins the helper's lines about folders. The other lines begin with a number."""
 
 
 def kill_marked(marks: Collection[str], seconds: float) -> None:

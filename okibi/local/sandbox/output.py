@@ -15,13 +15,11 @@ import trio
 
 from ..platform.log_tail import LogTail
 
-__all__ = ["LINE_LIMIT", "Output", "to_stderr"]
-
+# Bytes of a line at most. A longer line is passed on in pieces, as CloudWatch Logs does.
 LINE_LIMIT = 256 * 1024
-"""Bytes of a line at most. A longer line is passed on in pieces, as CloudWatch Logs does."""
 
+# Bytes of a pipe at most, unless root has changed the limit (pipe(7)).
 _PIPE_SIZE = 1 << 20
-"""Bytes of a pipe at most, unless root has changed the limit (pipe(7))."""
 
 
 def to_stderr(line: str) -> None:
@@ -42,13 +40,13 @@ class Output:
     # As on Lambda. Otherwise the encoding of the terminal would apply.
     environment: ClassVar[Mapping[str, str]] = MappingProxyType({"PYTHONIOENCODING": "utf-8"})
     descriptor: int = attrs.field(init=False)
+    # The end of everything written so far.
     recent: LogTail = attrs.field(factory=LogTail, init=False)
-    """The end of everything written so far."""
+    # Each of these gets every line.
     tails: list[LogTail] = attrs.field(factory=list[LogTail], init=False)
-    """Each of these gets every line."""
     _reading_end: int = attrs.field(init=False)
+    # The line without end so far; at most LINE_LIMIT bytes between two calls.
     _unfinished: bytearray = attrs.field(factory=bytearray, init=False)
-    """The line without end so far; at most LINE_LIMIT bytes between two calls."""
 
     def __attrs_post_init__(self) -> None:
         self._reading_end, self.descriptor = os.pipe()

@@ -14,8 +14,6 @@ from contextlib import suppress
 
 from .processes import descendants
 
-__all__ = ["Address", "is_connected_from"]
-
 _SOCK_DIAG_BY_FAMILY = 20
 _NETLINK_SOCK_DIAG = 4
 _REQUEST = 1
@@ -25,8 +23,8 @@ _ANY = 0xFFFFFFFF
 _HEADER = struct.Struct("=IHHII")
 _FILTER = struct.Struct("=BBxxI")
 _SOCKET = struct.Struct("!HH4s12x4s12x")
+# Offset in a reply: after four bytes, the socket, two queue lengths, a timer and a user id.
 _INODE_AT = _HEADER.size + 68
-"""Offset in a reply: after four bytes, the socket, two queue lengths, a timer and a user id."""
 
 Address = tuple[str, int]
 

@@ -5,15 +5,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = [
-    "core_wait_seconds",
-    "cpu_seconds",
-    "descendants",
-    "peak_memory",
-    "proportional_memory",
-    "tree_memory",
-]
-
 
 def descendants(pid: int) -> list[int]:
     """Return the processes that a process has started, and theirs."""

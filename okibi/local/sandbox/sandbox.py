@@ -25,22 +25,18 @@ from .environment import process_mark, sandbox_environment
 from .orphan_killer import KILL_LIMIT, OrphanKiller, kill_marked
 from .output import Output, to_stderr
 
-__all__ = ["GRACE", "INIT_LIMIT", "SandboxOptions", "SandboxProcess", "ShutdownResult"]
-
+# Seconds for the init phase. After them Lambda repeats the init phase once, within the time-out.
 INIT_LIMIT = 10.0
-"""Seconds for the init phase. After them Lambda repeats the init phase once, within the time-out.
-"""
 
+# Seconds between SIGTERM and SIGKILL for a sandbox with an extension: the runtime's share of the
+# shutdown phase. Without an extension there is no grace.
 GRACE = 0.3
-"""Seconds between SIGTERM and SIGKILL for a sandbox with an extension: the runtime's share of the
-shutdown phase. Without an extension there is no grace.
-"""
 
+# Seconds for the init phase before a snapshot, if the function's time-out is not longer.
 SNAPSHOT_INIT_LIMIT = 130.0
-"""Seconds for the init phase before a snapshot, if the function's time-out is not longer."""
 
+# Seconds at most to read what a dead process left in its sockets. Usually this takes no time.
 LAST_BYTES = 1.0
-"""Seconds at most to read what a dead process left in its sockets. Usually this takes no time."""
 
 
 @attrs.frozen
@@ -120,28 +116,28 @@ class SandboxProcess:
     output: Output
     options: SandboxOptions
 
+    # How many processes have been started.
     starts: int = attrs.field(default=0, init=False)
-    """How many processes have been started."""
+    # The running process, which leads its process group; or None.
     pid: int | None = attrs.field(default=None, init=False)
-    """The running process, which leads its process group; or None."""
+    # When the process was started, on trio's clock.
     started_at: float = attrs.field(default=0.0, init=False)
-    """When the process was started, on trio's clock."""
+    # Set while a process runs; replaced for each process.
     started: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set while a process runs; replaced for each process."""
+    # Set when no process runs and none will be started.
     finished: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when no process runs and none will be started."""
     _process_requested: trio.Event = attrs.field(factory=trio.Event, init=False)
+    # How the last process that was shut down ended.
     last_shutdown: ShutdownResult | None = attrs.field(default=None, init=False)
-    """How the last process that was shut down ended."""
+    # Whether the process is stopped.
     frozen: bool = attrs.field(default=False, init=False)
-    """Whether the process is stopped."""
     _killed: bool = attrs.field(default=False, init=False)
     _end_requested: trio.Event = attrs.field(factory=trio.Event, init=False)
     _end_requested_at: float = attrs.field(default=0.0, init=False)
     _sigterm_sent: bool = attrs.field(default=False, init=False)
     _dead: trio.Event = attrs.field(factory=trio.Event, init=False)
+    # The marks of all processes so far. Their descendants may have left the process group.
     _marks: list[str] = attrs.field(factory=list[str], init=False)
-    """The marks of all processes so far. Their descendants may have left the process group."""
     _init_limit: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -14,8 +14,6 @@ import attrs
 
 from .schedule_error import ScheduleError
 
-__all__ = ["CronExpression", "parse_cron"]
-
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -165,8 +163,8 @@ class _Field:
     most: int
     names: Sequence[str] = ()
     hint: str = ""
+    # Whether a range may go on after the highest value, as 20-2 does for hours.
     wraps: bool = True
-    """Whether a range may go on after the highest value, as 20-2 does for hours."""
 
     def parse(self, text: str) -> list[int]:
         """Return the numbers of a field, in order."""

@@ -7,15 +7,13 @@ import attrs
 
 from .schedule_error import ScheduleError
 
-__all__ = ["RateExpression", "parse_rate"]
-
 UNITS = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
 }
+# An upper bound of the period. It keeps the times within Python's.
 MOST_DAYS = 365_000
-"""An upper bound of the period. It keeps the times within Python's."""
 
 
 @attrs.frozen

@@ -1,7 +1,5 @@
 """An expression that EventBridge would refuse."""
 
-__all__ = ["ScheduleError"]
-
 
 class ScheduleError(ValueError):
     """An expression is wrong. The message says which field and what to write."""

@@ -11,10 +11,8 @@ from .cron_expression import CronExpression, parse_cron
 from .rate_expression import parse_rate
 from .schedule_error import ScheduleError
 
-__all__ = ["NextTime", "parse_schedule"]
-
+# Returns the first time later than another, both in UTC; None if there is none.
 NextTime: TypeAlias = Callable[[datetime], datetime | None]
-"""Returns the first time later than another, both in UTC; None if there is none."""
 
 
 def parse_schedule(expression: str, timezone: str, start: datetime) -> NextTime:

@@ -14,12 +14,9 @@ import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-__all__ = ["SINGLE_HEADERS", "browser_refusal", "host_refusal"]
-
+# The headers that reveal a web page. A request that has one of them twice is refused: the check
+# would see one value, and a proxy or the function the other.
 SINGLE_HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
-"""The headers that reveal a web page. A request that has one of them twice is refused: the check
-would see one value, and a proxy or the function the other.
-"""
 
 _HOST = re.compile(r"(?:\[([^]]*)]|([^:]*))(?::\d*)?")
 

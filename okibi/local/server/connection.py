@@ -29,8 +29,6 @@ from .http_responses import (
     method_not_allowed,
 )
 
-__all__ = ["Connection"]
-
 PREFIX = b"/2018-06-01"
 NEXT = PREFIX + b"/runtime/invocation/next"
 INVOCATION = PREFIX + b"/runtime/invocation/"
@@ -42,12 +40,12 @@ PING = PREFIX + b"/ping"
 RESPONSE_MODE = b"lambda-runtime-function-response-mode"
 INVOCATION_ID = b"lambda-runtime-invocation-id"
 
+# Bytes of an unwanted body that Go's server reads and discards to keep the connection open.
 DISCARD_LIMIT = 256 * 1024
-"""Bytes of an unwanted body that Go's server reads and discards to keep the connection open."""
 
 
+# Handles a request with a complete body. None means that the reply comes later, or never.
 BodyHandler = Callable[[HttpRequest], HttpResponse | None]
-"""Handles a request with a complete body. None means that the reply comes later, or never."""
 
 
 @attrs.define(eq=False)
@@ -71,23 +69,23 @@ class Connection:
     empty_headers: bool = False
     allowed_hosts: Collection[str] | None = None
 
+    # Nothing is sent after the bytes already sent: flush them and close.
     closing: bool = attrs.field(default=False, init=False)
-    """Nothing is sent after the bytes already sent: flush them and close."""
     _reader: RequestReader = attrs.field(
         factory=lambda: RequestReader(MAX_PAYLOAD_SIZE), init=False
     )
     _pending_next: PendingNext | None = attrs.field(default=None, init=False)
+    # An extension's event/next is pending on this connection.
     _extension_waits: bool = attrs.field(default=False, init=False)
-    """An extension's event/next is pending on this connection."""
+    # A /restore/next is pending on this connection.
     awaits_restore: bool = attrs.field(default=False, init=False)
-    """A /restore/next is pending on this connection."""
+    # Handles the body of the oldest request.
     _handle_body: BodyHandler = attrs.field(default=lambda _: None, init=False)
-    """Handles the body of the oldest request."""
     _body_limit: int = attrs.field(default=0, init=False)
+    # The invocation that the oldest request answers.
     _answered: Invocation | None = attrs.field(default=None, init=False)
-    """The invocation that the oldest request answers."""
+    # Whether the body is forwarded to the invoker piece by piece.
     _forwards_body: bool = attrs.field(default=False, init=False)
-    """Whether the body is forwarded to the invoker piece by piece."""
 
     @property
     def blocked_sink(self) -> ResponseSink | None:

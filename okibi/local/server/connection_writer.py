@@ -12,8 +12,6 @@ import trio
 
 from .socket_stream import FastSocketStream
 
-__all__ = ["ConnectionWriter"]
-
 
 @attrs.define(eq=False)
 class ConnectionWriter:

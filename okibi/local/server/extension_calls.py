@@ -8,8 +8,6 @@ from . import http_responses
 from .http_requests import HttpRequest
 from .http_responses import ACCEPTED, NOT_FOUND, HttpResponse, error_response, method_not_allowed
 
-__all__ = ["EXTENSION", "extension_call", "extension_event"]
-
 EXTENSION = b"/2020-01-01/extension/"
 NEXT = EXTENSION + b"event/next"
 

@@ -14,16 +14,14 @@ from . import http_responses
 from .connection import Connection
 from .http_requests import HeadersTooLarge, MalformedRequest, RequestReader
 
-__all__ = ["Direction", "Fault", "Faults", "FaultyConnection"]
-
 
 class Direction(Enum):
     """The direction of a message."""
 
+    # Requests of the runtime.
     FROM_RUNTIME = "request"
-    """Requests of the runtime."""
+    # Responses to the runtime, without 100 Continue.
     TO_RUNTIME = "answer"
-    """Responses to the runtime, without 100 Continue."""
 
 
 @attrs.frozen
@@ -53,8 +51,8 @@ class Faults:
     """
 
     plan: Sequence[Fault] = ()
+    # The faults that have triggered, in order.
     triggered: list[Fault] = attrs.field(factory=list[Fault], init=False)
-    """The faults that have triggered, in order."""
     _counts: dict[Direction, int] = attrs.field(factory=dict[Direction, int], init=False)
 
     def begin(self, direction: Direction) -> Fault | None:
@@ -79,13 +77,13 @@ class FaultyConnection:
     faults: Faults
     send_on: Callable[[list[bytes]], None]
     dropped: Callable[[Fault], None]
+    # The fault that has triggered here.
     fault: Fault | None = attrs.field(default=None, init=False)
-    """The fault that has triggered here."""
     _connection: Connection | None = attrs.field(default=None, init=False)
     _parser: RequestReader | None = attrs.field(default=None, init=False)
     _planned: Fault | None = attrs.field(default=None, init=False)
+    # Received bytes of the current request.
     _request_bytes: int = attrs.field(default=0, init=False)
-    """Received bytes of the current request."""
 
     def wrap(self, connection: Connection) -> None:
         """Set the connection to drop. Call this once, before any byte."""

@@ -12,10 +12,8 @@ import httptools
 
 from .browser_requests import SINGLE_HEADERS
 
-__all__ = ["MAX_HEADER_SIZE", "HeadersTooLarge", "HttpRequest", "MalformedRequest", "RequestReader"]
-
+# Bytes of request line and headers at most: Go's DefaultMaxHeaderBytes and its slack.
 MAX_HEADER_SIZE = (1 << 20) + 4096
-"""Bytes of request line and headers at most: Go's DefaultMaxHeaderBytes and its slack."""
 
 
 class MalformedRequest(Exception):
@@ -39,14 +37,14 @@ class HttpRequest:
     headers: dict[bytes, bytes]
     version: str
     keep_alive: bool
+    # Bytes of the body to keep.
     limit: int
-    """Bytes of the body to keep."""
     trailers: dict[bytes, bytes] = attrs.field(factory=dict[bytes, bytes])
+    # Received bytes of the body, kept or discarded.
     size: int = 0
-    """Received bytes of the body, kept or discarded."""
     complete: bool = False
+    # Whether the server has handled the headers.
     headers_handled: bool = False
-    """Whether the server has handled the headers."""
     _chunks: list[bytes] = attrs.field(factory=list[bytes])
 
     def header(self, name: bytes) -> str:

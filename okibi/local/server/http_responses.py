@@ -9,28 +9,8 @@ import msgspec
 from ..platform.invocation import Invocation
 from ..platform.states import ApiError
 
-__all__ = [
-    "ACCEPTED",
-    "CHUNKED_ABOVE",
-    "CONTINUE",
-    "JSON",
-    "NOT_FOUND",
-    "PONG",
-    "TOO_LARGE_STATUS",
-    "HttpResponse",
-    "chunk",
-    "chunked_head",
-    "encode_response",
-    "error_body",
-    "error_response",
-    "event_headers",
-    "json_string",
-    "method_not_allowed",
-    "plain_error",
-]
-
+# Bytes of a body that Go's server buffers; a longer body is sent in chunks.
 CHUNKED_ABOVE = 2048
-"""Bytes of a body that Go's server buffers; a longer body is sent in chunks."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TOO_LARGE_STATUS = "431 Request Header Fields Too Large"

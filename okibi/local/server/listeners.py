@@ -4,8 +4,6 @@ import errno
 
 import trio
 
-__all__ = ["LOOPBACK", "open_listeners"]
-
 LOOPBACK = "127.0.0.1"
 
 

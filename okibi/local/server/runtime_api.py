@@ -23,8 +23,6 @@ from .connection_writer import ConnectionWriter
 from .faults import Fault, Faults, FaultyConnection
 from .socket_stream import FastSocketStream, fast_stream, linger
 
-__all__ = ["RuntimeApi", "RuntimeApiOptions"]
-
 
 @attrs.define(eq=False)
 class _Invoker:
@@ -100,15 +98,15 @@ class RuntimeApi:
     hooks: RuntimeApiHooks = attrs.field(factory=RuntimeApiHooks)
     allowed_hosts: Collection[str] | None = None
 
+    # What has happened between platform and runtime.
     journal: Journal = attrs.field(init=False)
-    """What has happened between platform and runtime."""
     _platform: ClassicPlatform | MultiConcurrencyPlatform = attrs.field(init=False)
     _queue: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock, init=False)
     _invoker: _Invoker | None = attrs.field(default=None, init=False)
+    # All waiting invokers, in multi-concurrency.
     _invokers: dict[Invocation, _Invoker] = attrs.field(
         factory=dict[Invocation, _Invoker], init=False
     )
-    """All waiting invokers, in multi-concurrency."""
     _connections: set[_OpenConnection] = attrs.field(factory=set[_OpenConnection], init=False)
     _initialised: trio.Event = attrs.field(factory=trio.Event, init=False)
     _initialised_at: float = attrs.field(default=math.nan, init=False)

@@ -6,12 +6,9 @@ import time
 
 import trio
 
-__all__ = ["FastSocketStream", "fast_stream", "linger"]
-
+# Seconds to keep reading after the last response, as in Go. Otherwise a reset may overtake the
+# response.
 LINGER = 0.5
-"""Seconds to keep reading after the last response, as in Go. Otherwise a reset may overtake the
-response.
-"""
 
 _SMALL_READ = 1 << 16
 _LARGE_READ = 1 << 20

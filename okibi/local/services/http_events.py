@@ -20,16 +20,6 @@ import attrs
 from ..platform.invocation import new_request_id, new_trace_id
 from ..settings import ACCOUNT_ID, REGION
 
-__all__ = [
-    "IncomingRequest",
-    "is_binary",
-    "make_function_url_event",
-    "make_http_api_event",
-    "make_load_balancer_event",
-    "make_rest_api_event",
-    "short_request_id",
-]
-
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
 _TEXT_TYPES = ("application/json", "application/xml", "application/javascript")

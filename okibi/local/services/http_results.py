@@ -26,24 +26,11 @@ from .result_fields import (
     read_status,
 )
 
-__all__ = [
-    "HTTP_INTEGRATION",
-    "LOAD_BALANCER_LIMIT",
-    "MalformedResult",
-    "OutgoingResponse",
-    "PreludeReader",
-    "read_function_url_result",
-    "read_http_api_result",
-    "read_load_balancer_result",
-    "read_rest_api_result",
-    "stream_without_prelude",
-]
-
+# The media type of a streamed response that begins with a prelude (Lambda: response streaming).
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
-"""The media type of a streamed response that begins with a prelude (Lambda: response streaming)."""
 
+# Bytes of a request's body, and of the function's result, at most (Elastic Load Balancing).
 LOAD_BALANCER_LIMIT = 1024 * 1024
-"""Bytes of a request's body, and of the function's result, at most (Elastic Load Balancing)."""
 
 _REST_API_FIELDS = frozenset(
     ("statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded")

@@ -8,27 +8,11 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = [
-    "PRELUDE_END",
-    "PRELUDE_LIMIT",
-    "MalformedResult",
-    "add_content_type",
-    "check_header",
-    "describe_json",
-    "drop_headers",
-    "has_prelude",
-    "parse_result",
-    "read_body",
-    "read_list",
-    "read_object",
-    "read_status",
-]
-
+# The bytes between the prelude of a streamed response and its body (Lambda).
 PRELUDE_END = b"\0" * 8
-"""The bytes between the prelude of a streamed response and its body (Lambda)."""
 
+# Bytes of a prelude at most.
 PRELUDE_LIMIT = 16 * 1024
-"""Bytes of a prelude at most."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")

@@ -9,27 +9,15 @@ from urllib.parse import unquote
 
 import attrs
 
-__all__ = [
-    "DEFAULT_PATH",
-    "RouteKind",
-    "RoutePath",
-    "check_method",
-    "check_path",
-    "compile_path",
-    "is_default",
-    "route_key",
-]
-
+# The AWS service that a route stands for: API Gateway's HTTP API (payload format 2.0), its REST
+# API, or an Application Load Balancer.
 RouteKind: TypeAlias = Literal["http-api", "rest-api", "alb"]
-"""The AWS service that a route stands for: API Gateway's HTTP API (payload format 2.0), its REST
-API, or an Application Load Balancer.
-"""
 
+# The path of the HTTP API's route for all requests that no other route matches.
 DEFAULT_PATH = "$default"
-"""The path of the HTTP API's route for all requests that no other route matches."""
 
+# The methods of a route (API Gateway). ANY stands for all.
 METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-"""The methods of a route (API Gateway). ANY stands for all."""
 
 _VARIABLE = re.compile(r"\{[A-Za-z0-9._:-]+\+?\}")
 

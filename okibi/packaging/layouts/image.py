@@ -16,8 +16,6 @@ from ..project import RESULT
 from ..staging import Staged
 from .image_context import base_image, close_context, move_into, open_context
 
-__all__ = ["ENTRYPOINT", "write_image"]
-
 ENTRYPOINT = "/var/task/bootstrap"
 DOCKERFILE = """\
 {made_by}

@@ -8,8 +8,6 @@ from ...project.bad_input import BadInput
 from ..project import is_result
 from ..targets import Target
 
-__all__ = ["base_image", "check_context", "close_context", "move_into", "open_context"]
-
 DATE = 315532800  # 1980-01-01, as in a zip
 
 

@@ -10,8 +10,6 @@ what okibi brings.
 
 from ..staging import Staged
 
-__all__ = ["WRAPPER", "arrange_layer", "place_in_layer", "place_in_package"]
-
 WRAPPER = "okibi-bootstrap"
 
 

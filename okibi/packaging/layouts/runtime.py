@@ -20,8 +20,6 @@ from ..project import RESULT
 from ..staging import Staged
 from .image_context import base_image, close_context, move_into, open_context
 
-__all__ = ["TEMPLATE", "write_runtime"]
-
 DOCKERFILE = """\
 {made_by}
 # In this folder:

@@ -6,8 +6,6 @@ from statistics import median
 
 import attrs
 
-__all__ = ["PackageTime", "median_times", "parse_import_times", "sum_by_package"]
-
 # A module's own time, its time with the modules that it imports, its depth, its name. Python writes
 # a line when an import has ended, so the modules that it imports stand above it.
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| ( *)(\S+)$", re.MULTILINE)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-__all__ = ["LazyImport", "find_lazy_imports"]
-
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Import = ast.Import | ast.ImportFrom
 

@@ -16,8 +16,6 @@ from ..start_errors import ErrorResponse
 from .mistakes import Mistake
 from .static_tree import TreeNode
 
-__all__ = ["LoadReport", "load_function"]
-
 # No platform listens there. An import must not need one.
 NO_RUNTIME_API = "127.0.0.1:9"
 

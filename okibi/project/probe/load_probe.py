@@ -27,10 +27,8 @@ from ...runtime.handlers.function import Function, find_warnings
 from ...runtime.handlers.handler import is_async, is_handler, streams, yields
 from ...runtime.startup.find_function import load
 
-__all__ = ["USER_CODE_BEGINS", "describe_function"]
-
+# The line on stderr between the imports of okibi and those of the user's code.
 USER_CODE_BEGINS = "okibi check: the user's code begins"
-"""The line on stderr between the imports of okibi and those of the user's code."""
 
 
 class ImportLines:

@@ -23,8 +23,6 @@ from ...runtime.handlers.handler import event_type, is_async, is_handler
 from ...supervisors import AnySupervisorSpec, Child, PartitionedName, SupervisorSpec
 from .static_tree import ROOT, walk
 
-__all__ = ["Mistake", "find_mistakes", "find_unused_names"]
-
 USERS = f"{ROOT}/children/"
 JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 

@@ -27,10 +27,8 @@ from ...supervisors import (
 )
 from ...supervisors.application import Application, start_order
 
-__all__ = ["ROOT", "TreeNode", "build_function_tree", "find_nodes", "walk"]
-
+# The path of the root supervisor (`runtime.bootstrap`).
 ROOT = "/function"
-"""The path of the root supervisor (`runtime.bootstrap`)."""
 
 
 @attrs.frozen

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+# What msgspec imports, and msgspec itself.
 NEEDED = frozenset({"datetime", "decimal", "enum", "msgspec", "numbers", "platform", "uuid"})
-"""What msgspec imports, and msgspec itself."""
 
 
 def import_if_shadowed(folders: Iterable[str]) -> None:

@@ -14,10 +14,9 @@ from .json import UNTYPED, Decoder, UnmarshalError, encode_bytes, encode_slowly
 import_msgspec()
 import msgspec  # noqa: E402
 
+# What `requestContext` has in events of HTTP: of a function URL or an HTTP API, of a REST API, and
+# of a load balancer.
 HTTP_CONTEXTS = frozenset({"http", "httpMethod", "elb"})
-"""What `requestContext` has in events of HTTP: of a function URL or an HTTP API, of a REST API, and
-of a load balancer.
-"""
 
 
 def decoder_for(event: Any) -> Decoder:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .response import Item
 
 Event = TypeVar("Event")
+# Called with the name of an abandoned thread and a function: whether the thread still runs.
 Abandon = Callable[[str, Callable[[], bool]], None]
-"""Called with the name of an abandoned thread and a function: whether the thread still runs."""
 _NEVER_AWAITABLE = frozenset({dict, list, str, bytes, int, float, bool, type(None)})
 
 

@@ -13,8 +13,6 @@ import msgspec  # noqa: E402
 
 from ..codec.typed_json import decode_json  # noqa: E402
 
-__all__ = ["HttpEvent"]
-
 T = TypeVar("T")
 _NAMES = {
     "request_context": "requestContext",

@@ -93,10 +93,10 @@ class Prelude:
 
 _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
+# A piece of a streamed response.
 Piece = bytes | bytearray | memoryview | str
-"""A piece of a streamed response."""
+# A value that a streaming handler may yield or write.
 Item = Piece | Prelude
-"""A value that a streaming handler may yield or write."""
 
 
 class Response:

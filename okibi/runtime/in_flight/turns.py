@@ -44,9 +44,9 @@ from trio.lowlevel import RaiseCancelT, Task, reschedule
 from ...actors import trio_internals
 from ...actors.mailbox import LOOK, Mailbox, MessageOutcome
 
+# Handles a message without waiting. Returns whether the actor then waits for the next message; if
+# not, its task is woken to wait for something else.
 Turn = Callable[[Any], bool]
-"""Handles a message without waiting. Returns whether the actor then waits for the next message; if
-not, its task is woken to wait for something else."""
 
 _LOOK = MessageOutcome(LOOK)
 

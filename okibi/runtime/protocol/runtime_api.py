@@ -35,8 +35,8 @@ _RESPONSE = (
     b"POST %s/runtime/invocation/%s/response HTTP/1.1\r\nHost: %s\r\n"
     b"Content-Type: %s\r\n%sContent-Length: "
 )
+# The end of a head: a template of the body's length in bytes.
 HEAD_END = b"%d\r\n\r\n"
-"""The end of a head: a template of the body's length in bytes."""
 
 
 class ApiResponse(NamedTuple):

@@ -16,11 +16,11 @@ from types import CodeType
 from typing import Any
 
 ATTRS_MODULE = "attr._make"
+# The `from __future__` flags of a code object. `compile` takes those of its caller.
 FUTURE_FLAGS = 0x1FE0000
-"""The `from __future__` flags of a code object. `compile` takes those of its caller."""
 SALT_BEGINS = "hash((\n"
+# Stands for the salt of a class in the image. A hash of Python has at most 64 bits.
 SALT_MARK = 1 << 64
-"""Stands for the salt of a class in the image. A hash of Python has at most 64 bits."""
 
 
 def mark_salt(source: str) -> tuple[str, int | None]:

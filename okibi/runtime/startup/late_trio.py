@@ -16,15 +16,15 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+# Submodules of trio. One that a release does not have changes nothing.
 LATE = (
     "_channel", "_dtls", "_file_io", "_highlevel_open_tcp_listeners",
     "_highlevel_open_tcp_stream", "_highlevel_open_unix_stream", "_highlevel_serve_listeners",
     "_highlevel_socket", "_highlevel_ssl_helpers", "_path", "_signals", "_socket", "_ssl",
     "_subprocess", "_subprocess_platform", "_unix_pipes", "socket",
 )  # fmt: skip
-"""Submodules of trio. One that a release does not have changes nothing."""
+# Modules that only collect names. Code elsewhere in trio uses the names it imports.
 REEXPORTING = ("trio", "trio.lowlevel")
-"""Modules that only collect names. Code elsewhere in trio uses the names it imports."""
 
 
 class LateName:

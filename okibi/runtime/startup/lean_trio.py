@@ -41,8 +41,8 @@ UNUSED_AT_START = (
     "ast", "hmac", "idna", "locale", "platform", "shutil", "ssl", "subprocess", "tempfile",
     *LATE_MODULES,
 )  # fmt: skip
+# Values of modules, by module and name, that need no import.
 KNOWN: dict[str, dict[str, object]] = {LATE_MODULES[0]: {"instance_of": LateInstanceOf}}
-"""Values of modules, by module and name, that need no import."""
 if sys.implementation.name == "cpython":
     # attrs asks for it when it is imported.
     KNOWN["platform"] = {"python_implementation": lambda: "CPython"}

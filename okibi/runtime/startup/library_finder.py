@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+# CPython's own function, which gives code another file.
 rename_file: "Any" = getattr(_imp, "_fix_co_filename", None)
-"""CPython's own function, which gives code another file."""
 LOADERS = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
     (SourceFileLoader, SOURCE_SUFFIXES),
     (SourcelessFileLoader, BYTECODE_SUFFIXES),
 )
+# The first 8 bytes of bytecode that is compared with the time and size of its source.
 HEADER = MAGIC_NUMBER + bytes(4)
-"""The first 8 bytes of bytecode that is compared with the time and size of its source."""
 CACHE_TAG = sys.implementation.cache_tag
+# The folder of the standard library.
 LIBRARY = (getattr(os, "__file__", None) or "").rpartition("/")[0]
-"""The folder of the standard library."""
 NOT_OF_LIBRARY = ("/site-packages", "/dist-packages", "/lib-dynload")
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 COMPILER_MODULE = "re._compiler"
+# The flags, the number of groups, the groups by name, the names by group, the program's words.
 Program = tuple[int, int, dict[str, int], tuple[str | None, ...], bytes]
-"""The flags, the number of groups, the groups by name, the names by group, the program's words."""
 
 
 def add_patterns(

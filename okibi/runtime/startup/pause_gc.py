@@ -8,8 +8,8 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
+# New objects after which Python looks for garbage: at most some 10 MB of garbage wait for it.
 IMPORT_THRESHOLD = 100_000
-"""New objects after which Python looks for garbage: at most some 10 MB of garbage wait for it."""
 
 
 @contextmanager

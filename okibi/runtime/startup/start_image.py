@@ -42,15 +42,15 @@ from .pattern_cache import add_patterns
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
 FORMAT = "okibi-image-4"
 LENGTH_BYTES = 8
+# Bytes of the first read; most indexes are smaller.
 FIRST_READ = 1 << 19
-"""Bytes of the first read; most indexes are smaller."""
 
+# A module: whether it is a package, the place, length and checksum of its group, the checksum of
+# its source, its place in the group. The checksum of the source is empty for modules of installed
+# packages.
 Entry = tuple[bool, int, int, bytes, bytes, int]
-"""A module: whether it is a package, the place, length and checksum of its group, the checksum of
-its source, its place in the group. The checksum of the source is empty for modules of installed
-packages."""
+# The modules by folder and last part of the name. A folder is relative to the package.
 Folders = Mapping[str, Mapping[str, Entry]]
-"""The modules by folder and last part of the name. A folder is relative to the package."""
 
 
 class NotUsed(Exception):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from okibi.dev.dev_function import DevFunction, Route, RouteKind
+from okibi.dev.dev_function import DevFunction, Route
 from okibi.dev.http.route_table import RouteTable
 from okibi.local import FunctionSettings
+from okibi.local.services.route_path import RouteKind
 
 
 def table(*routes: str, kind: RouteKind = "http-api") -> RouteTable:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from okibi.local.services.http_results import (
-    MalformedResult,
     OutgoingResponse,
     PreludeReader,
     read_function_url_result,
@@ -14,6 +13,7 @@ from okibi.local.services.http_results import (
     read_rest_api_result,
     stream_without_prelude,
 )
+from okibi.local.services.result_fields import MalformedResult
 
 
 def url_response(result: object) -> OutgoingResponse:

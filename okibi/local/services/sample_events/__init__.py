@@ -6,6 +6,7 @@ Example:
     ['{"order": 1}', '{"order": 1}']
 """
 
-from .catalog import SAMPLES, SampleError, describe_samples, sample_event
+from .catalog import SAMPLES, describe_samples, sample_event
+from .content import SampleError
 
 __all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]

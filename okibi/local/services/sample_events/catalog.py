@@ -15,15 +15,13 @@ from .content import SampleError
 from .requests import REQUEST_SAMPLES, RequestSample
 from .sample import Changes, SampleEvent
 
-__all__ = ["SAMPLES", "SampleError", "describe_samples", "sample_event"]
-
+# Names, and the value or values of each.
 Texts: TypeAlias = Mapping[str, str | Sequence[str]]
-"""Names, and the value or values of each."""
 
 NO_TEXTS: Texts = MappingProxyType({})
 
+# Records in an event at most (Lambda: batch size).
 MOST_RECORDS = 10_000
-"""Records in an event at most (Lambda: batch size)."""
 
 _SAMPLES: Sequence[SampleEvent | RequestSample] = (
     *REQUEST_SAMPLES,
@@ -148,8 +146,8 @@ _SAMPLES: Sequence[SampleEvent | RequestSample] = (
     SampleEvent("secrets-rotation", "a secret's rotation"),
 )
 
+# The samples by name, in the order of a list.
 SAMPLES: Mapping[str, SampleEvent | RequestSample] = {sample.name: sample for sample in _SAMPLES}
-"""The samples by name, in the order of a list."""
 
 
 def sample_event(

@@ -12,25 +12,6 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote_plus
 
-__all__ = [
-    "SampleError",
-    "add_header_lists",
-    "add_headers",
-    "as_base64",
-    "as_item",
-    "as_item_key",
-    "as_item_size",
-    "as_key",
-    "as_last_values",
-    "as_md5",
-    "as_object",
-    "as_properties",
-    "as_text",
-    "as_value_lists",
-    "attribute_value",
-    "pack",
-]
-
 Body: TypeAlias = str | bytes
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 

@@ -22,10 +22,8 @@ from ..route_path import RouteKind, check_method, check_path, compile_path, rout
 from .content import SampleError
 from .sample import Changes
 
-__all__ = ["REQUEST_SAMPLES", "RequestSample"]
-
+# Makes the event of a request, of the path of its route, and of the variables in the path.
 MakeEvent: TypeAlias = Callable[[IncomingRequest, str, Mapping[str, str]], dict[str, Any]]
-"""Makes the event of a request, of the path of its route, and of the variables in the path."""
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 TRACE_ID = "Root=1-00000000-000000000000000000000001"

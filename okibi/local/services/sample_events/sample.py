@@ -11,11 +11,8 @@ import attrs
 
 from .content import pack
 
-__all__ = ["Changes", "SampleEvent"]
-
-
+# JSON paths, and what makes the new value there of what the user gives and of the file's value.
 Fields: TypeAlias = Mapping[str, Callable[[Any, Any], Any]]
-"""JSON paths, and what makes the new value there of what the user gives and of the file's value."""
 
 FOLDER = Path(__file__).parent
 
