@@ -5,18 +5,14 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TypedDict
 
 import attrs
 
 from ..local import FunctionSettings
-from ..local.limits import MAX_MEMORY, MIN_MEMORY
 from ..project.arguments import (
     check_open_files,
     check_platform,
-    parse_integer,
     parse_number,
-    parse_seconds,
 )
 from ..project.bad_input import BadInput
 from ..project.event_argument import read_event
@@ -32,8 +28,6 @@ MAX_CONCURRENCY, MAX_PEER_CONCURRENCY = 1024, 64
 # Open files of a runtime's process besides its connections. The peer's parent process has two more
 # for each of its child processes.
 OTHER_FILES, PEER_FILES = 32, 2
-# The cycles of all rounds stay in memory until the report.
-MAX_ROUNDS = 1000
 
 
 @attrs.frozen
@@ -98,69 +92,65 @@ class BenchOptions:
     plots: Path | None
 
 
-class RawOptions(TypedDict, total=False):
-    """The options as typed by the user; see `okibi bench --help`."""
-
-    rounds: str | None
-    duration: str | None
-    quick: bool
-    timeout: float | None
-    concurrency: str
-    peer: str | None
-    peer_handler: str | None
-    allow_errors: bool
-    rate: str
-    memory_size: str | None
-    prices: str | None
-    json: str | None
-    markdown: str | None
-    plots: str | None
-
-
-def parse_options(handler: str, event: str | None, raw: RawOptions) -> BenchOptions:
-    """Parse the arguments of `okibi bench`.
+def parse_options(
+    handler: str,
+    event: str | None,
+    *,
+    rounds: int | None = None,
+    duration: float | None = None,
+    quick: bool = False,
+    timeout: float | None = None,
+    concurrency: str = "1",
+    peer: str | None = None,
+    peer_handler: str | None = None,
+    allow_errors: bool = False,
+    rate: str = "1M/month",
+    memory_size: int | None = None,
+    prices: Path | None = None,
+    json: Path | None = None,
+    markdown: Path | None = None,
+    plots: str | None = None,
+) -> BenchOptions:
+    """Parse the arguments of `okibi bench`; its `--help` explains each.
 
     Raises:
         BadInput: an argument is wrong.
     """
     check_platform()
-    memory = _memory(raw.get("memory_size"))
-    settings = read_settings(handler, raw.get("timeout"), memory)
+    settings = read_settings(handler, timeout, memory_size)
     handler = settings.handler
-    prices = read_prices(_path(raw.get("prices")))
-    json, markdown = _file("--json", raw.get("json")), _file("--markdown", raw.get("markdown"))
+    price_list = read_prices(prices)
+    _check_file("--json", json)
+    _check_file("--markdown", markdown)
     if json is not None and markdown is not None and json.resolve() == markdown.resolve():
         raise BadInput(f"--json {json}: --markdown has the same file; give different files")
-    peer = _peer(raw.get("peer"), raw.get("peer_handler"), handler)
+    peer = _peer(peer, peer_handler, handler)
     modules = [file for each in filter(None, (handler, peer)) for file in _module_files(each)]
-    inputs = [event, raw.get("prices"), *modules]
-    _refuse_to_overwrite(inputs, {"--json": json, "--markdown": markdown})
+    _refuse_to_overwrite([event, prices, *modules], {"--json": json, "--markdown": markdown})
     return BenchOptions(
         settings=settings,
-        effort=_effort(raw),
-        concurrency=_concurrency(raw.get("concurrency", "1"), peer),
+        effort=_effort(rounds, duration, quick=quick),
+        concurrency=_concurrency(concurrency, peer),
         peer=peer,
-        allow_errors=raw.get("allow_errors", False),
-        rate=read_rate(raw.get("rate", "1M/month"), prices.hours_a_month),
-        memory_mb=memory,
-        prices=prices,
+        allow_errors=allow_errors,
+        rate=read_rate(rate, price_list.hours_a_month),
+        memory_mb=memory_size,
+        prices=price_list,
         json=json,
         markdown=markdown,
-        plots=_plots(raw.get("plots")),
+        plots=_plots(plots),
         # Last: with `-` the user types the event, which a wrong option would waste.
         event=read_event(event),
     )
 
 
-def _effort(raw: RawOptions) -> BenchEffort:
-    effort = QUICK if raw.get("quick") else BenchEffort()
-    if (text := raw.get("rounds")) is not None:
-        rounds = parse_integer("--rounds", text, 1, MAX_ROUNDS, example=10)
-        effort = attrs.evolve(effort, rounds=rounds)
-    if (text := raw.get("duration")) is not None:
-        seconds = parse_seconds("--duration", text, example="0.5")
-        effort = attrs.evolve(effort, seconds=seconds)
-    return effort
+def _effort(rounds: int | None, duration: float | None, *, quick: bool) -> BenchEffort:
+    effort = QUICK if quick else BenchEffort()
+    return attrs.evolve(
+        effort,
+        rounds=effort.rounds if rounds is None else rounds,
+        seconds=effort.seconds if duration is None else duration,
+    )
 
 
 def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
@@ -181,12 +171,6 @@ def _concurrency(text: str, peer: str | None) -> tuple[int, ...]:
     return tuple(sorted({int(number) for number in numbers} - {1}))
 
 
-def _memory(text: str | None) -> int | None:
-    if text is None:
-        return None
-    return parse_integer("--memory-size", text, MIN_MEMORY, MAX_MEMORY, example=512, unit="MB")
-
-
 def _peer(name: str | None, peer_handler: str | None, handler: str) -> str | None:
     if name is None:
         if peer_handler is not None:
@@ -204,27 +188,23 @@ def peer_version() -> str:
     return metadata.version(PEER)
 
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
-def _file(option: str, text: str | None) -> Path | None:
+def _check_file(option: str, path: Path | None) -> None:
     """Check that a file can be written, before minutes of measuring."""
-    if text is None:
-        return None
-    path = Path(text)
-    if text == "-":
+    if path is None:
+        return
+    if str(path) == "-":
         file = "report.json" if option == "--json" else "report.md"
         raise BadInput(
             f"{option} -: stdout has the report as text; give a file, as in {option} {file}"
         )
     existing = path if path.exists() else path.parent
     if path.is_dir() or not os.access(existing, os.W_OK) or not path.parent.is_dir():
-        raise BadInput(f"{option} {text}: cannot be written; give a file in an existing folder")
-    return path
+        raise BadInput(f"{option} {path}: cannot be written; give a file in an existing folder")
 
 
-def _refuse_to_overwrite(inputs: Sequence[str | None], outputs: Mapping[str, Path | None]) -> None:
+def _refuse_to_overwrite(
+    inputs: Sequence[str | Path | None], outputs: Mapping[str, Path | None]
+) -> None:
     existing = [source for source in inputs if source is not None and os.path.exists(source)]
     for option, path in outputs.items():
         if path is not None and path.exists() and any(map(path.samefile, existing)):

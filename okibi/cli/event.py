@@ -6,7 +6,6 @@ from functools import partial
 
 import attrs
 
-from ..project.arguments import parse_integer
 from ..project.bad_input import BadInput
 from ..project.event_argument import read_event
 from .output import write_text
@@ -17,7 +16,7 @@ OUTPUT = "the event"
 
 @attrs.frozen
 class EventOptions:
-    """The arguments of `okibi event` as text; None or () for those not given.
+    """The arguments of `okibi event`; None, () or 1 for those not given.
 
     Args:
         body: the content of the event.
@@ -35,7 +34,7 @@ class EventOptions:
     headers: Sequence[str] = ()
     query: Sequence[str] = ()
     route: str | None = None
-    count: str | None = None
+    count: int = 1
 
 
 def print_event(name: str | None, options: EventOptions) -> int:
@@ -68,11 +67,7 @@ def make_sample(name: str, options: EventOptions) -> bytes:
     """
     # okibi invoke without a sample does not import them.
     from ..local.services.sample_events import SampleError, sample_event
-    from ..local.services.sample_events.catalog import MOST_RECORDS
 
-    count = 1
-    if options.count is not None:
-        count = parse_integer("--count", options.count, 1, MOST_RECORDS, example=3)
     try:
         event = sample_event(
             name,
@@ -82,7 +77,7 @@ def make_sample(name: str, options: EventOptions) -> bytes:
             headers=_parse_pairs("--header", options.headers),
             query=_parse_pairs("--query", options.query),
             route=options.route or "",
-            count=count,
+            count=options.count,
         )
     except SampleError as error:
         raise BadInput(_name_options(str(error))) from error

@@ -1,5 +1,6 @@
 """`okibi bench`: measure a function of the current folder, print and write the report."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import msgspec
 
 from ..bench.machine import this_machine
 from ..bench.measure import measure
-from ..bench.options import BenchOptions, RawOptions, parse_options
+from ..bench.options import BenchOptions
 from ..bench.report import BenchReport, make_report
 from ..bench.tables import render_markdown
 from ..bench.terminal import render_table, show_progress
@@ -18,19 +19,17 @@ from .until_signal import run_command
 GOOD, FUNCTION_ERROR = 0, 1
 
 
-def bench(handler: str, event: str | None, raw: RawOptions) -> int:
+def bench(parse: Callable[[], BenchOptions]) -> int:
     """Measure a function of the current folder.
 
     Args:
-        handler: `module.name`, as in `_HANDLER`.
-        event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
-        raw: the options as typed.
+        parse: parses the options.
 
     Returns:
         The exit code: 0 if all answers are good, 1 after a function error (0 with allow_errors), 2
         if the function cannot be measured, 130 after Ctrl-C.
     """
-    return run_command("the report", lambda: partial(_bench, parse_options(handler, event, raw)))
+    return run_command("the report", lambda: partial(_bench, parse()))
 
 
 async def _bench(options: BenchOptions) -> int:

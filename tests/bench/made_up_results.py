@@ -1,6 +1,7 @@
 """Made-up results of a benchmark."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,14 @@ import attrs
 import pytest
 
 from okibi.bench.machine import Machine
-from okibi.bench.options import BenchOptions, RawOptions, parse_options
+from okibi.bench.options import BenchOptions, parse_options
 from okibi.bench.results import BenchResults, CrashTimes, RunResult
-from okibi.cli.run_bench import bench
+from okibi.cli import run_bench
 from tests.support.sandbox import PYTHON
 
 PEER = "awslambdaric"
 MACHINE = Machine("CPython 3.13.0", "Linux 6.1 x86_64", "a processor", 2, 0.5)
-SMALL: RawOptions = {"quick": True, "rounds": "1", "duration": "0.05"}
+SMALL = {"quick": True, "rounds": 1, "duration": 0.05}
 
 
 def with_app(folder: Path, monkeypatch: pytest.MonkeyPatch, app: str) -> None:
@@ -26,10 +27,14 @@ def with_app(folder: Path, monkeypatch: pytest.MonkeyPatch, app: str) -> None:
         monkeypatch.setenv(name, value)
 
 
+def bench(handler: str, event: str | None, **given: Any) -> int:
+    """Run a benchmark, and return its exit code."""
+    return run_bench.bench(partial(parse_options, handler, event, **given))
+
+
 def refused(capfd: pytest.CaptureFixture[str], handler: str, **given: Any) -> str:
     """Run a benchmark that is refused, and return the message."""
-    options: RawOptions = {"quick": True, "rounds": "1", **given}  # type: ignore[typeddict-item]
-    assert bench(handler, None, options) == 2
+    assert bench(handler, None, quick=True, rounds=1, **given) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -86,6 +91,4 @@ def results(
 def options(folder: Path, **given: Any) -> BenchOptions:
     """The options of a benchmark in a folder with an event."""
     (folder / "event.json").write_text('{"x": 1}')
-    options: RawOptions = {"rounds": "3"}
-    options.update(given)  # type: ignore[typeddict-item]
-    return parse_options("app.handler", str(folder / "event.json"), options)
+    return parse_options("app.handler", str(folder / "event.json"), **{"rounds": 3, **given})

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from okibi.bench.options import BenchEffort, RawOptions
+from okibi.bench.options import BenchEffort
 from okibi.bench.results import BenchResults
 from okibi.cli import run_bench as command
 from okibi.cli.__main__ import main
-from okibi.cli.run_bench import bench
 from okibi.local.sandbox.processes import descendants
-from tests.bench.made_up_results import PEER, SMALL, refused, results, run, with_app
+from tests.bench.made_up_results import PEER, SMALL, bench, refused, results, run, with_app
 from tests.limits import HANG
 from tests.support.sandbox import is_gone
 
@@ -135,8 +134,7 @@ def test_a_failing_function_is_one_line_and_exit_code_2(capfd: pytest.CaptureFix
 @pytest.mark.slow
 @pytest.mark.parametrize(("handler", "size"), [("app.large", 7_000_000), ("app.broken", None)])
 def test_a_large_stream_and_allowed_errors_are_measured(handler: str, size: int | None) -> None:
-    options: RawOptions = {**SMALL, "allow_errors": True, "json": "report.json"}
-    assert bench(handler, None, options) == 0
+    assert bench(handler, None, **SMALL, allow_errors=True, json=Path("report.json")) == 0
 
     report = json.loads(Path("report.json").read_text())
     assert report["answer_bytes"] == size or report["answer_bytes"] > 40
@@ -161,7 +159,7 @@ def with_results(made: BenchResults, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("made")
 def test_the_report_is_written_as_json_and_markdown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert bench("app.echo", None, {"json": "report.json", "markdown": "report.md"}) == 0
+    assert bench("app.echo", None, json=Path("report.json"), markdown=Path("report.md")) == 0
 
     out, err = capfd.readouterr()
     assert out.startswith("app.echo on okibi ")
@@ -175,7 +173,7 @@ def test_the_report_is_written_as_json_and_markdown(capfd: pytest.CaptureFixture
 def test_a_file_that_cannot_be_written_does_not_stop_the_others(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert bench("app.echo", None, {"json": "/dev/full", "markdown": "report.md"}) == 2
+    assert bench("app.echo", None, json=Path("/dev/full"), markdown=Path("report.md")) == 2
 
     out, err = capfd.readouterr()
     assert out.startswith("app.echo on okibi ")
@@ -192,24 +190,24 @@ def test_the_files_are_written_after_a_closed_pipe(
 
     monkeypatch.setattr(command, "write_text", leave)
 
-    assert bench("app.echo", None, {"json": "report.json"}) == 141
+    assert bench("app.echo", None, json=Path("report.json")) == 141
     assert Path("report.json").exists()
 
 
 @pytest.mark.parametrize(("given", "code"), [({}, 1), ({"allow_errors": True}, 0)])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_errors_give_exit_code_1_unless_allowed(
-    given: RawOptions, code: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, bool], code: int, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, good = run(100, errors={"Function.KeyError": 1}), run(100)
     many = {4: {"okibi": [failing]}} if at_once else {}
     with_results(results([good if at_once else failing], [run(90)], many=many), monkeypatch)
 
-    assert bench("app.echo", None, given) == code
+    assert bench("app.echo", None, **given) == code
 
 
 def test_a_bad_event_is_one_line_and_exit_code_2(capfd: pytest.CaptureFixture[str]) -> None:
-    assert bench("app.echo", "no.json", {}) == 2
+    assert bench("app.echo", "no.json") == 2
 
     out, err = capfd.readouterr()
     assert out == ""

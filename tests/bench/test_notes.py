@@ -27,9 +27,7 @@ def found(folder: Path, made: BenchResults, cores: int = 2, **given: Any) -> lis
 
 
 def test_every_report_describes_its_method(tmp_path: Path) -> None:
-    rounds, busy_wait, costs = make_notes(
-        options(tmp_path, rounds="1"), of_okibi(run(100)), MACHINE
-    )
+    rounds, busy_wait, costs = make_notes(options(tmp_path, rounds=1), of_okibi(run(100)), MACHINE)
 
     assert rounds.startswith(
         "Each figure is the median of 1 round (3 for crashes), with minimum and maximum. The page"
@@ -53,13 +51,13 @@ SLOW = run(20_000, cpu_us=60_000)
         (of_okibi(run(100), run(100, first_next_ms=12_345.0)), {},
          "On okibi the start took 12.3 s to the first GET /next. Lambda stops an init after 10 s"),
         (of_okibi(run(100, first_next_ms=9_999.0)), {}, ""),
-        (of_okibi(run(100, peak=200 << 20)), {"memory_size": "128"},
+        (of_okibi(run(100, peak=200 << 20)), {"memory_size": 128},
          "On okibi the function needed 200 MB, more than --memory-size 128; "),
         (of_okibi(run(100, peak=200 << 20)), {}, ""),
-        (of_okibi(run(100, peak=100 << 20)), {"memory_size": "128"}, ""),
+        (of_okibi(run(100, peak=100 << 20)), {"memory_size": 128}, ""),
         (of_okibi(SLOW), {}, "On okibi an event computes for 3.0 times its duration, on several"),
         # Five cores and more.
-        (of_okibi(SLOW), {"memory_size": "10240"}, ""),
+        (of_okibi(SLOW), {"memory_size": 10240}, ""),
         (of_okibi(run(20_000, cpu_us=25_000)), {}, ""),
         (of_okibi(run(100, peak=None, memory=None)), {},
          "The system does not provide all memory and processor times. "),

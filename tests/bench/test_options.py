@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from okibi.bench import options as module
-from okibi.bench.options import QUICK, RawOptions, parse_options
+from okibi.bench.options import QUICK, parse_options
 from okibi.bench.prices import SHIPPED_PRICES
 from okibi.project.bad_input import BadInput
 
 
 def read(**given: Any) -> module.BenchOptions:
-    options: RawOptions = {}
-    options.update(given)  # type: ignore[typeddict-item]
-    return parse_options("app.handler", None, options)
+    for name in ("prices", "json", "markdown"):
+        if name in given:
+            given[name] = Path(given[name])
+    return parse_options("app.handler", None, **given)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_default_size_takes_a_few_seconds() -> None:
 
 def test_rounds_and_duration_override_quick() -> None:
     assert read(quick=True).effort == QUICK
-    made = read(quick=True, rounds="7", duration="0.5").effort
+    made = read(quick=True, rounds=7, duration=0.5).effort
     assert (made.rounds, made.seconds, made.crash_rounds) == (7, 0.5, QUICK.crash_rounds)
 
 
@@ -51,24 +52,11 @@ def test_the_peer_serves_the_same_handler_by_default() -> None:
     ("given", "message"),
     [
         (
-            {"rounds": "0"},
-            "--rounds 0: must be an integer from 1 to 1000, as in --rounds 10",
-        ),
-        ({"rounds": "x"}, "--rounds x: must be an integer from 1 to 1000"),
-        ({"rounds": "1e9"}, "--rounds 1e9: must be an integer from 1 to 1000"),
-        ({"duration": "0"}, "--duration 0: must be seconds > 0, as in --duration 0.5"),
-        ({"duration": "inf"}, "--duration inf: must be seconds > 0"),
-        (
             {"concurrency": "4,x"},
             "--concurrency 4,x: must be integers from 1 to 1024, as in --concurrency 1,4,16",
         ),
         ({"concurrency": "0"}, "--concurrency 0: must be integers from 1 to 1024"),
         ({"concurrency": ""}, "--concurrency : must be integers from 1 to 1024"),
-        (
-            {"memory_size": "100"},
-            "--memory-size 100: must be an integer from 128 to 10240 (MB), as in --memory-size 512",
-        ),
-        ({"memory_size": "x"}, "--memory-size x: must be an integer from 128 to 10240 (MB)"),
         (
             {"rate": "10"},
             "--rate 10: must be requests per time, as in --rate 10/s, 20k/day or 3M/month",
@@ -119,7 +107,7 @@ def test_a_bad_option_is_reported_with_its_cure(
 def test_a_handler_that_starts_with_no_module_is_refused(handler: str) -> None:
     message = f" '{handler}' starts with no module; write module.name"
     with pytest.raises(BadInput, match=f"^handler{message}"):
-        parse_options(handler, None, {})
+        parse_options(handler, None)
     with pytest.raises(BadInput, match=f"^--peer-handler{message}"):
         read(peer="awslambdaric", peer_handler=handler)
 
@@ -135,13 +123,15 @@ def test_a_report_must_not_overwrite_the_function(
 
     for handler in ("folder/app.handler", "folder.app.handler"):
         with pytest.raises(BadInput, match=r"--json folder/app.py: would overwrite an input"):
-            parse_options(handler, None, {"json": "folder/app.py"})
+            parse_options(handler, None, json=Path("folder/app.py"))
     with pytest.raises(BadInput, match=r"--json folder/__init__.py: would overwrite an input"):
-        parse_options("folder.handler", None, {"json": "folder/__init__.py"})
-    peer: RawOptions = {"peer": "awslambdaric", "peer_handler": "plain.handler"}
+        parse_options("folder.handler", None, json=Path("folder/__init__.py"))
     with pytest.raises(BadInput, match=r"--markdown plain.py: would overwrite an input"):
-        parse_options("folder/app.handler", None, {**peer, "markdown": "plain.py"})
-    assert parse_options("folder/app.handler", None, {"json": "other.py"}).json == Path("other.py")
+        parse_options(
+            "folder/app.handler", None, peer="awslambdaric", peer_handler="plain.handler",
+            markdown=Path("plain.py"),
+        )  # fmt: skip
+    assert parse_options("folder/app.handler", None, json=Path("other.py")).json == Path("other.py")
 
 
 def test_more_events_at_once_than_open_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +213,11 @@ def test_the_peers_concurrency_is_limited_to_64() -> None:
 def test_an_event_above_lambdas_limit_is_refused(tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     event.write_text(f'"{"x" * (6 * 2**20 - 2)}"')
-    assert len(parse_options("app.handler", str(event), {}).event) == 6 * 2**20
+    assert len(parse_options("app.handler", str(event)).event) == 6 * 2**20
 
     event.write_text(f'"{"x" * (6 * 2**20 - 1)}"')
     with pytest.raises(BadInput) as refused:
-        parse_options("app.handler", str(event), {})
+        parse_options("app.handler", str(event))
     assert str(refused.value) == (
         f"{event}: 6,291,457 bytes exceed Lambda's limit of 6 MB for an event; give a smaller one"
     )

@@ -9,7 +9,7 @@ FUNCTION, STAND_IN = Purpose.FUNCTION, Purpose.STAND_IN
 
 
 def test_runtimes_alternate_in_going_first(tmp_path: Path) -> None:
-    steps = make_plan(options(tmp_path, rounds="2"), "peer")
+    steps = make_plan(options(tmp_path, rounds=2), "peer")
 
     assert [(step.runtime, step.purpose) for step in steps[:8]] == [
         ("okibi", FUNCTION),
@@ -29,7 +29,7 @@ def test_runtimes_alternate_in_going_first(tmp_path: Path) -> None:
 
 
 def test_many_at_once_come_last_in_ascending_order(tmp_path: Path) -> None:
-    steps = make_plan(options(tmp_path, rounds="1", concurrency="16,1,4,16"), "peer")
+    steps = make_plan(options(tmp_path, rounds=1, concurrency="16,1,4,16"), "peer")
 
     assert steps[-4:] == tuple(
         Step(runtime, Purpose.MANY, slots) for slots in (4, 16) for runtime in ("okibi", "peer")

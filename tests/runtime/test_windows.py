@@ -119,7 +119,7 @@ def test_commands_on_windows_fail_with_one_sentence() -> None:
     "read",
     [
         lambda: choose_settings("app.function"),
-        lambda: order_of_bench("app.function", None, {}),
+        lambda: order_of_bench("app.function", None),
     ],
 )
 def test_invoke_and_bench_are_refused_on_windows(

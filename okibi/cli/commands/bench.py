@@ -1,11 +1,18 @@
 """The subcommand `okibi bench` and its options."""
 
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ...local.limits import MAX_MEMORY, MIN_MEMORY
+from ...project.arguments import parse_integer, parse_seconds
 from .options import Event, Handler, Timeout
+
+# The cycles of all rounds stay in memory until the report.
+MAX_ROUNDS = 1000
 
 RICH_MISSING = "okibi: {} is not installed; run: pip install 'okibi[cli]'"
 
@@ -17,13 +24,19 @@ Examples:
   okibi bench app.handler event.json --rate 20k/day --markdown report.md"""
 
 Rounds = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Number of rounds, e.g. 10. Default: 5, or 2 with --quick."),
+    int | None,
+    typer.Option(
+        metavar="N",
+        parser=lambda text: parse_integer("--rounds", text, 1, MAX_ROUNDS, example=10),
+        help="Number of rounds, e.g. 10. Default: 5, or 2 with --quick.",
+    ),
 ]
 Duration = Annotated[
-    str | None,
+    float | None,
     typer.Option(
-        metavar="S", help="Seconds of each round, e.g. 0.5. Default: 1, or 0.2 with --quick."
+        metavar="S",
+        parser=lambda text: parse_seconds("--duration", text, example="0.5"),
+        help="Seconds of each round, e.g. 0.5. Default: 1, or 0.2 with --quick.",
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Measure roughly, in a few seconds.")]
@@ -47,18 +60,24 @@ Rate = Annotated[
     typer.Option(metavar="RATE", help="Rate of the cost estimate, e.g. 10/s, 20k/day, 3M/month."),
 ]
 MemorySize = Annotated[
-    str | None,
-    typer.Option(metavar="MB", help="Memory of the cost estimate, e.g. 512. Default: as measured."),
+    int | None,
+    typer.Option(
+        metavar="MB",
+        parser=lambda text: parse_integer(
+            "--memory-size", text, MIN_MEMORY, MAX_MEMORY, example=512, unit="MB"
+        ),
+        help="Memory of the cost estimate, e.g. 512. Default: as measured.",
+    ),
 ]
 PriceFile = Annotated[
-    str | None,
+    Path | None,
     typer.Option(metavar="FILE", help="Price list, e.g. prices.toml. Default: okibi's own."),
 ]
 JsonFile = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write the report as JSON, e.g. report.json.")
+    Path | None, typer.Option(metavar="FILE", help="Write the report as JSON, e.g. report.json.")
 ]
 MarkdownFile = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write the report as Markdown, e.g. report.md.")
+    Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown, e.g. report.md.")
 ]
 PlotFolder = Annotated[
     str | None, typer.Option(metavar="FOLDER", help="Draw plots as SVG and PNG, e.g. in plots.")
@@ -95,12 +114,13 @@ def bench(
     except ImportError as error:
         print(RICH_MISSING.format(error.name), file=sys.stderr)
         raise typer.Exit(1) from error
-    from ...bench.options import RawOptions
+    from ...bench.options import parse_options
     from ..run_bench import bench
 
-    raw = RawOptions(
-        rounds=rounds, duration=duration, quick=quick, timeout=timeout, concurrency=concurrency,
-        peer=peer, peer_handler=peer_handler, allow_errors=allow_errors, rate=rate,
-        memory_size=memory_size, prices=prices, json=json, markdown=markdown, plots=plots,
+    parse = partial(
+        parse_options, handler, event, rounds=rounds, duration=duration, quick=quick,
+        timeout=timeout, concurrency=concurrency, peer=peer, peer_handler=peer_handler,
+        allow_errors=allow_errors, rate=rate, memory_size=memory_size, prices=prices, json=json,
+        markdown=markdown, plots=plots,
     )  # fmt: skip
-    raise typer.Exit(bench(handler, event, raw))
+    raise typer.Exit(bench(parse))

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from ...project.arguments import parse_integer
+
 # A paragraph that starts with \b keeps its lines (click).
 EXAMPLES = """\b
 Examples:
@@ -58,8 +60,14 @@ def event(
         typer.Option(metavar="ROUTE", help="Route that takes the path, e.g. '/visits/{name}'."),
     ] = None,
     count: Annotated[
-        str | None, typer.Option(metavar="N", help="Number of records, e.g. 3. Default: 1.")
-    ] = None,
+        int,
+        typer.Option(
+            metavar="N",
+            parser=lambda text: parse_integer("--count", text, 1, example=3),
+            help="Number of records, e.g. 3. Default: 1.",
+            show_default=False,
+        ),
+    ] = 1,
 ) -> None:
     """Print a sample event of an AWS service as JSON.
 
