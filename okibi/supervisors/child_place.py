@@ -65,7 +65,8 @@ class Place:
         retry: the message that brings the next attempt to start; set in RESTARTING only.
         delay: the last delay of the row of crashes. None without back-off, and after a run of
             longer than a period, which ends the row.
-        began: when the process started, as a time of trio's clock, if `delay` is not None.
+        began: when the child had started, as a time of trio's clock, if `delay` is not None; infinity
+            until the child has started.
         crash: the last crash, if the supervisor has a back-off.
         reason: the last exit reason as text, redacted, if the supervisor has a back-off.
         repeats: whether the last crash repeats the crash before. If so, the log has one line of it.
@@ -84,7 +85,7 @@ class Place:
         self.starts = 0
         self.retry: Retry | None = None
         self.delay: RestartDelay | None = None
-        self.began = 0.0
+        self.began = math.inf
         self.crash: Crash | None = None
         self.reason = ""
         self.repeats = False
@@ -322,6 +323,8 @@ class Children:
         spec = place.spec
         place.move(ChildEvent.START)
         place.starts += 1
+        # A child may end before the supervisor notices the start.
+        place.began = math.inf
         path = f"{self._owner.path}/{place.id}"
         try:
             process = spawn(

@@ -93,6 +93,26 @@ async def test_a_slow_successful_start_is_no_running_time(
     await stop(top)
 
 
+async def test_a_child_that_ends_in_its_first_step_keeps_the_longest_delay(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    begun: list[float] = []
+
+    class Short(Server):
+        async def run(self) -> None:
+            begun.append(trio.current_time())
+            raise OSError("no database")
+
+    # The longest delay is longer than the period of 5 s.
+    spec = SupervisorSpec([Child(Short)], intensity=INFINITY, backoff=Backoff(2.0, 8.0))
+    top = await supervise(nursery, spec)
+
+    await trio.sleep(40)
+
+    assert begun == pytest.approx([0, 2, 6, 14, 22, 30, 38])
+    await stop(top)
+
+
 @pytest.mark.parametrize(
     ("strategy", "at_once", "later"),
     [

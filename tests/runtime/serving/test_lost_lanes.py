@@ -53,7 +53,13 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 @attrs.define(eq=False)
 class Crashing(MemoryTransport):
-    """A connection whose reader crashes with an unforeseen error."""
+    """A connection that takes what is written, and whose reader crashes with an unforeseen error."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        return len(data)
+
+    def close(self) -> None:
+        """Do nothing: no server holds the other end."""
 
     async def readable(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -134,8 +140,14 @@ class Platform:
         return {json.loads(each)["own"] for each in payloads if b'"own":' in each}
 
     async def run(self, seconds: float) -> None:
-        """Serve for some seconds."""
-        ledger = Ledger(self.lanes, self.failures.append, NoWatchdog())
+        """Serve for some seconds, or until the process would end."""
+        time_limit = trio.CancelScope(deadline=trio.current_time() + seconds)
+
+        def fail(why: str) -> None:
+            self.failures.append(why)
+            time_limit.cancel()
+
+        ledger = Ledger(self.lanes, fail, NoWatchdog())
         settings = Settings("api:80", "app.handler", ".")
         spec = build_tree(
             ServedFunction(Function(self.handler), settings, ledger, DeadlineInterrupt()),
@@ -146,7 +158,7 @@ class Platform:
             root = spawn(nursery, top, path="/function", grace=math.inf, supervised=True)
             await wait_started(root, math.inf)
             try:
-                with trio.move_on_after(seconds):
+                with time_limit:
                     reason = await root.wait_dead()
                     self.failures.append(f"the tree ended: {reason}")
             finally:
