@@ -92,8 +92,10 @@ def test_other_loggers_stay_plain_loggers() -> None:
     assert type(logging.getLogger("tests.actors.another")) is logging.Logger
 
 
-def test_dictconfig_does_not_disable_a_safe_logger() -> None:
+def test_dictconfig_does_not_disable_a_safe_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logs.logger(NAME)
+    # Other loggers would stay disabled after this test.
+    monkeypatch.setattr(logging.root.manager, "loggerDict", {NAME: logger})
 
     logging.config.dictConfig({"version": 1})
 

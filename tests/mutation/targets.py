@@ -73,10 +73,12 @@ TARGETS = {
         share=0.3,
     ),
     "lane": Target(
-        ("okibi.runtime.in_flight.lane",),
+        tuple(f"okibi.runtime.in_flight.{each}" for each in ("lane", "outbox", "failures")),
         (
             "tests/runtime/in_flight/test_lane.py",
             "tests/runtime/in_flight/test_lane_breaks.py",
+            "tests/runtime/in_flight/test_outbox.py",
+            "tests/runtime/in_flight/test_failures.py",
             "tests/runtime/in_flight/test_stream.py",
             "tests/runtime/in_flight/test_stream_breaks.py",
         ),
