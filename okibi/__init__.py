@@ -131,5 +131,5 @@ _LAYER_OF = {
 
 
 def __dir__() -> list[str]:
-    """What a shell completes: also what has not been imported yet."""
+    """Return the names for completion in a shell, those not yet imported included."""
     return sorted({*globals(), *__all__, "__version__"})

@@ -65,7 +65,7 @@ PATIENCE = 1.0
 
 
 class Freshness(enum.Enum):
-    """What a reader gets; this module's docstring has the table."""
+    """The answer of `judge`; the table in this module's docstring says what a reader gets."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -308,11 +308,12 @@ class _State(Generic[T]):
 
     Attributes:
         clocks: reads trio's clock and the wall clock.
-        began: when the fetch of the value began; None without a value.
+        began: the clocks at the start of the fetch of the value; None without a value.
         fetch: the fetch that runs, if one does.
-        paused_until: when the next fetch may begin while the old value is served, by trio's clock.
-        failing_since: when the first fetch of an outage failed, by trio's clock; None if fetches
-            succeed. The log has the first failure only.
+        paused_until: the earliest start of the next fetch while the old value is served, by trio's
+            clock.
+        failing_since: the time of the first failed fetch of an outage, by trio's clock; None if
+            fetches succeed. The log has the first failure only.
         frozen: whether a freeze fell into the last attempt to fetch.
         value: the value; unset before the first.
     """
@@ -330,7 +331,7 @@ class _State(Generic[T]):
         self.frozen = False
 
     def age(self) -> float | None:
-        """The age of the value in seconds; None without a value."""
+        """Return the age of the value in seconds; None without a value."""
         if self.began is None:
             return None
         now = self.clocks.read_clocks()
@@ -344,7 +345,7 @@ class _Fetch(Generic[T]):
         readers: the number of readers that wait for the fetch.
         scope: cancelled when the last of the readers has left.
         done: set at the end of the fetch.
-        began: when the last attempt began.
+        began: the clocks at the start of the last attempt.
         watch: notices a freeze during the last attempt.
         outcome: the value or the error of the last attempt; None before, and if it was cancelled.
     """

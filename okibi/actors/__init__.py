@@ -150,5 +150,5 @@ _LAZY = {
 
 
 def __dir__() -> list[str]:
-    """All public names, for completion in a shell, those not yet imported included."""
+    """Return all public names, those not yet imported included, for completion in a shell."""
     return sorted({*globals(), *__all__})

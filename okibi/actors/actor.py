@@ -48,7 +48,7 @@ class Actor:
     `__init__` runs before the actor has a path, a mailbox or timers; `init` runs after.
 
     Attributes:
-        mailbox: how many messages may wait for an actor of this class, and what happens to more.
+        mailbox: the capacity of the mailbox of an actor, and the rule for a full mailbox.
     """
 
     __slots__ = ("__weakref__", "_process")
@@ -95,8 +95,9 @@ class Actor:
                 that an attrs class declares with `repr=False`.
 
         Returns:
-            What okibi may show. okibi shows the type and the length of each value, or the value
-            itself with `OKIBI_CRASH_REPORTS=full`. A text that replaces another value is shown.
+            The status that okibi may show. okibi shows the type and the length of each value, or
+            the value itself with `OKIBI_CRASH_REPORTS=full`. A text that replaces another value is
+            shown.
         """
         return status
 
@@ -135,7 +136,7 @@ class Actor:
         """Receive a message when something happens elsewhere (OTP: `monitor/2`, `pg:monitor/2`).
 
         Args:
-            watched: what to monitor.
+            watched: the actor, group, reply or task to monitor.
                 An address or a CallingTask brings one `Down` when the actor or task ends.
                 A Group brings a `Joined` or `Left` at each change; the monitor has the `members`
                 of now. A Pending or a Task brings one `Result`.
@@ -161,8 +162,8 @@ class Actor:
         """Send a message to this actor after a delay (OTP: `erlang:send_after`).
 
         Args:
-            seconds: the delay.
-            message: what `handle_info` or `receive` is given.
+            seconds: the delay in seconds.
+            message: the message that `handle_info` or `receive` gets.
 
         Raises:
             ValueError: `seconds` is NaN.
@@ -181,8 +182,8 @@ class Actor:
         comes, then the schedule goes on. The timer ends with `cancel`, or with the actor.
 
         Args:
-            seconds: the interval.
-            message: what `handle_info` or `receive` is given each time.
+            seconds: the interval in seconds.
+            message: the message that `handle_info` or `receive` gets each time.
 
         Raises:
             ValueError: `seconds` is not a finite number above 0.
@@ -203,11 +204,11 @@ class Actor:
         await require_awaitable(self.run(), self, "run")
 
     def _redacts(self) -> bool:
-        """Whether the class overrides `format_status`."""
+        """Return whether the class overrides `format_status`."""
         return getattr(self.format_status, "__func__", None) is not Actor.format_status
 
     def _traceback_is_logged_elsewhere(self, crash: BaseException) -> bool:
-        """Whether the crash report of another actor has the origin of this crash."""
+        """Return whether the crash report of another actor has the origin of this crash."""
         return False
 
     def __repr__(self) -> str:
@@ -217,7 +218,7 @@ class Actor:
 
 
 def private_names(kind: type[Actor]) -> frozenset[str]:
-    """The private names that a class of okibi's defines for itself."""
+    """Return the private names that a class of okibi's defines for itself."""
     return frozenset(name for name in vars(kind) if name[0] == "_" and name[:2] != "__")
 
 
@@ -230,7 +231,7 @@ def refuse_private_names(cls: type[Actor], owner: str, names: frozenset[str]) ->
     Args:
         cls: the subclass.
         owner: the class of okibi's that uses the names.
-        names: the names.
+        names: the private names that the owner uses.
 
     Raises:
         TypeError: the subclass, or a class that it inherits from, defines one of the names.

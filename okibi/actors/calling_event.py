@@ -44,7 +44,7 @@ class CallingEvent:
 
     @property
     def reason(self) -> ExitReason | None:
-        """Why the event has ended; None before. An actor that is killed does not call `end`."""
+        """The reason for the end of the event; None before. A killed actor does not call `end`."""
         return self._reason or (None if self.process is None else self.process.life.reason)
 
     @property

@@ -68,7 +68,7 @@ class CancelScopes:
             self._on_grace()
 
     def grace_has_ended(self) -> bool:
-        """Whether the end of the grace has cancelled the actor."""
+        """Return whether the end of the grace has cancelled the actor."""
         kill = self.kill
         # Without `stop`, a stop request cancels `kill` before the deadline.
         return kill.cancel_called and (

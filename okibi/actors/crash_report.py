@@ -36,7 +36,7 @@ class EndedProcess(Protocol):
 
 @attrs.frozen
 class CrashReport:
-    """How one incarnation of an actor ended. `format_status` of the actor has redacted it.
+    """The end of one incarnation of an actor, redacted by the `format_status` of the actor.
 
     Logged as `record.report` by the logger `okibi.actors`. OTP: the crash report of `proc_lib`.
 
@@ -52,12 +52,12 @@ class CrashReport:
         message: the message that was being handled; empty if none.
         caller: path of the actor that sent `message`; empty if unknown.
         state: the actor's public fields as texts.
-        traceback: of the crash, with the user's frames only; without the exception's message if
-            the actor redacts its reason.
+        traceback: the traceback of the crash, with the user's frames only; without the
+            exception's message if the actor redacts its reason.
         client: stack of the task that waited for the reply to `message`; empty if none waited.
         client_name: name of that task: an actor's path, or a function.
-        callers: how many other callers waited for a reply.
-        unread: how many messages were left in the mailbox.
+        callers: the number of other callers that waited for a reply.
+        unread: the number of messages left in the mailbox.
         log: the last events, if `debug.log` was on.
     """
 
@@ -75,7 +75,7 @@ class CrashReport:
     log: tuple[Event, ...] = ()
 
     def __str__(self) -> str:
-        """The report without `traceback`, which logging prints below it."""
+        """Return the report without `traceback`, which logging prints below it."""
         return "\n".join([self._headline(), *self._details()])
 
     def _headline(self) -> str:
@@ -139,7 +139,7 @@ def log_crash(
 def _make_report(
     process: EndedProcess, reason: ExitReason, unanswered: Sequence[object]
 ) -> tuple[CrashReport, bool, bool]:
-    """The report, whether the reason in it is unredacted, and whether frames were left out."""
+    """Make the report; tell whether its reason is unredacted, and whether frames were left out."""
     message, debug = process.work.message, process.work.debug
     events = () if debug is None else debug.events
     shown = show(process.actor, message, reason=reason, log=events)

@@ -94,12 +94,12 @@ class ServerStatus:
     Attributes:
         path: the server's path.
         incarnation: the number of the start, from 1.
-        actor: the name of its class.
+        actor: the name of the server's class.
         suspended: whether the server is suspended.
         tracing: whether a trace is on.
         age: seconds since the start.
-        state: its public fields as short texts.
-        mailbox: the counts of its mailbox.
+        state: the public fields of the server as short texts.
+        mailbox: the counts of the mailbox.
         statistics: the counts of `statistics`; None if off.
         log: the last events, if a log is on.
     """
@@ -204,8 +204,8 @@ async def log(address: Address[Any], most: int | None = None) -> tuple[Event, ..
 
     Args:
         address: a Ref or a Name.
-        most: how many events to keep from now on; 0 ends the log, None (the default) changes
-            nothing.
+        most: the number of events to keep from now on; 0 ends the log, None (the default)
+            changes nothing.
 
     Returns:
         The events kept so far, oldest first; empty if no log was on.

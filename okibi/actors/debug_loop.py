@@ -35,7 +35,7 @@ class Statistics:
     """Counts of a server since `debug.statistics(server, on=True)` (OTP: `sys:statistics`).
 
     Attributes:
-        since: when counting began, in seconds of trio's clock.
+        since: the time at which counting began, in seconds of trio's clock.
         messages_in: messages received, without system messages.
         replies_out: calls answered, refusals included. Replies that were put off (`reply_later`)
             do not count, because any task may send them, outside the loop (OTP: the same).

@@ -32,7 +32,7 @@ Kind = Literal["normal", "shutdown", "killed", "crashed", "noproc"]
 
 @attrs.frozen(repr=False)
 class ExitReason:
-    """Why an actor ended. Build one with `shutdown(detail)` or `crashed(error)`.
+    """The reason for the end of an actor. Build one with `shutdown(detail)` or `crashed(error)`.
 
     NORMAL, SHUTDOWN, KILLED, NO_PROCESS and IGNORED are the constant reasons.
 
@@ -113,7 +113,7 @@ def check_reason(reason: object) -> ExitReason:
     """Check that a reason is an ExitReason, and return it.
 
     Raises:
-        TypeError: it is not.
+        TypeError: `reason` is no ExitReason.
     """
     if not isinstance(reason, ExitReason):
         raise TypeError(
@@ -126,7 +126,7 @@ def check_grace(path: str, grace: float) -> None:
     """Check that a grace is a number of seconds.
 
     Raises:
-        ValueError: it is negative or NaN.
+        ValueError: `grace` is negative or NaN.
     """
     if not grace >= 0:
         raise ValueError(f"{path}: grace must be >= 0 seconds, got {grace!r}")
@@ -138,9 +138,9 @@ class Exit(Exception):
         raise Exit(shutdown("no more work"), reply=total)
 
     Args:
-        reason: what monitors, callers and the supervisor get. Default: NORMAL.
-        reply: what the current caller gets, after `terminate` has run (OTP: `{stop, Reason, Reply,
-            State}`). Without it, the caller gets ActorExited.
+        reason: the exit reason for monitors, callers and the supervisor. Default: NORMAL.
+        reply: the reply to the current caller, sent after `terminate` has run (OTP: `{stop, Reason,
+            Reply, State}`). Without a reply, the caller gets ActorExited.
 
     Raises:
         TypeError: `reason` is not an ExitReason.
@@ -237,7 +237,8 @@ class CallCycle(RuntimeError):
     of an actor that drains or is shielded.
 
     Attributes:
-        paths: who calls whom; the first and the last path are the actor that made this call.
+        paths: the path of each actor, in the order of the calls; the first and the last path are
+            the actor that made this call.
     """
 
     def __init__(self, sentence: str, paths: tuple[str, ...]) -> None:
@@ -276,7 +277,8 @@ def reason_for(
     crashed.
 
     Args:
-        error: what the body raised. Cancelled, alone or in a group, is no crash.
+        error: the exception that the body raised, or None. Cancelled, alone or in a group, is no
+            crash.
         killed: whether the actor was killed.
         asked: the reason that a stop was asked with; None if no stop was asked.
     """
@@ -291,7 +293,7 @@ def reason_for(
 
 
 def last_reply_in(error: BaseException) -> object:
-    """The `reply` of an Exit in an error; NOTHING if there is none."""
+    """Return the `reply` of an Exit in an error; NOTHING if there is none."""
     crash = crash_in(error)
     try:
         return crash.reply if is_a(crash, Exit) else NOTHING
@@ -300,7 +302,7 @@ def last_reply_in(error: BaseException) -> object:
 
 
 def reason_of_exit(error: Exit) -> ExitReason:
-    """The reason of an Exit. A subclass of a user's without a valid one counts as a crash."""
+    """Return the reason of an Exit. A user's subclass without a valid one counts as a crash."""
     try:
         return check_reason(error.reason)
     except BaseException:
@@ -308,12 +310,12 @@ def reason_of_exit(error: Exit) -> ExitReason:
 
 
 def has_keyboard_interrupt(error: BaseException | None) -> bool:
-    """Whether an error is a KeyboardInterrupt, or a group with one."""
+    """Return whether an error is a KeyboardInterrupt, or a group with one."""
     return error is not None and leaf_in(error, KeyboardInterrupt) is not None
 
 
 def sigint_raises() -> bool:
-    """Whether SIGINT may raise KeyboardInterrupt in this thread, by Python's or trio's handler."""
+    """Return whether Python's or trio's handler of SIGINT may raise in this thread."""
     handler = signal.getsignal(signal.SIGINT)
     module = str(getattr(handler, "__module__", None)).partition(".")[0]
     main = threading.current_thread() is threading.main_thread()
@@ -329,7 +331,7 @@ def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
 
 
 def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
-    """The first exception of a kind in an error or group; None if there is none.
+    """Return the first exception of a kind in an error or group; None if there is none.
 
     Does not use the group's own methods, which a user's class may override.
     """
@@ -344,7 +346,7 @@ def leaf_in(error: BaseException, kind: type[Leaf]) -> Leaf | None:
 
 
 def crash_in(error: BaseException) -> BaseException | None:
-    """An error without Cancelled; None if nothing is left. A group of one is its member."""
+    """Return an error without Cancelled; None if nothing is left. A group of one is its member."""
     return _split_cancelled(error)[1]
 
 
@@ -355,7 +357,7 @@ def _split_cancelled(error: BaseException) -> tuple[bool, BaseException | None]:
 
 
 def without_cancelled(error: BaseException) -> BaseException | None:
-    """An error without the Cancelled in it: itself if it has none, None if nothing is left."""
+    """Return an error without its Cancelled; itself if there is none, None if nothing is left."""
     if leaf_in(error, trio.Cancelled) is None:
         return error
     if not issubclass(type(error), BaseExceptionGroup):
@@ -373,14 +375,14 @@ def without_cancelled(error: BaseException) -> BaseException | None:
 
 
 def _unwrap_single(error: BaseException) -> BaseException:
-    """The exception in a group of one, as a nursery raises it."""
+    """Return the exception in a group of one, as a nursery raises it."""
     while len(members := members_of(error)) == 1:
         error = members[0]
     return error
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """The exceptions in a group; empty if `error` is no group."""
+    """Return the exceptions in a group; empty if `error` is no group."""
     members: tuple[BaseException, ...] = ()
     if is_a(error, BaseExceptionGroup):
         members = _EXCEPTIONS.__get__(error)

@@ -24,7 +24,7 @@ Frames = list[tuple[FrameType, int]]
 
 
 def frames_of(task: Task | None) -> Frames:
-    """The frames of a task with their lines, outermost first; empty for a task that has ended.
+    """Return the frames of a task with lines, outermost first; empty for a task that has ended.
 
     For a task that waits for its nursery, the frames of the nursery's first child follow.
     """
@@ -40,7 +40,7 @@ def frames_of(task: Task | None) -> Frames:
 
 
 def line_of(task: Task | None, *also: str) -> str:
-    """The line of a task as `file:line`; empty while the task waits for its next message.
+    """Return the line of a task as `file:line`; empty while the task waits for its next message.
 
     Args:
         task: the task; empty for None, and for a task that has ended.
@@ -55,7 +55,7 @@ def line_of(task: Task | None, *also: str) -> str:
 
 
 def runs(task: Task | None, function: object) -> bool:
-    """Whether a coroutine function is on the stack of a task or of a task in its nurseries."""
+    """Return whether a coroutine function is on the stack of a task or of one in its nurseries."""
     code = getattr(function, "__code__", None)
     if task is None:
         return False
@@ -73,13 +73,13 @@ def _is_users(frame: FrameType, also: tuple[str, ...] = ()) -> bool:
 
 
 def is_standard_library(filename: str) -> bool:
-    """Whether a file belongs to Python itself."""
+    """Return whether a file belongs to Python itself."""
     # site-packages lies inside the standard library's folder, and may hold the user's package.
     return filename.startswith((_STANDARD, "<frozen ")) and "site-packages" not in filename
 
 
 def running_from(outermost: FrameType | None) -> Frames:
-    """The frames of a running task, outermost first. A running coroutine has no await frames.
+    """Return a running task's frames, outermost first. A running coroutine has no await frames.
 
     The running task is the caller, or a task that blocks the loop, seen from another thread. Frames
     of a task that it steps by a handoff (`okibi.runtime.in_flight.turns`) are left out.

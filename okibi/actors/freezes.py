@@ -99,7 +99,7 @@ class ClockReadings(NamedTuple):
 
 
 def frozen_seconds(last: ClockReadings, now: ClockReadings, planned: float, blocked: bool) -> float:
-    """How long the process was frozen between two readings; 0 if less than SHORTEST_FREEZE.
+    """Return the seconds of a freeze between two readings; 0 if less than SHORTEST_FREEZE.
 
     Args:
         last: the earlier reading.
@@ -170,7 +170,7 @@ _monitors_of_run: RunVar[FreezeMonitors] = RunVar("freeze monitors")
 
 
 def current_monitors() -> FreezeMonitors:
-    """The monitors of this run of trio."""
+    """Return the monitors of this run of trio."""
     try:
         return _monitors_of_run.get()
     except LookupError:
@@ -180,7 +180,7 @@ def current_monitors() -> FreezeMonitors:
 
 
 def _is_virtual() -> bool:
-    """Whether this run of trio uses a MockClock. trio.testing is not imported for the answer."""
+    """Return whether this run of trio uses a MockClock, without an import of trio.testing."""
     testing = sys.modules.get("trio.testing")
     return testing is not None and isinstance(trio.lowlevel.current_clock(), testing.MockClock)
 

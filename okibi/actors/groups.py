@@ -105,7 +105,7 @@ class Group(Generic[A]):
         return _group_table().leave(self.key, ref.process())
 
     def members(self) -> list[Ref[A]]:
-        """The members now, in the order of joining; each as often as it has joined."""
+        """Return the members of now, in the order of joining; each as often as it has joined."""
         return [Ref(process) for process in _group_table().processes(self.key)]
 
     async def dispatch(
@@ -123,7 +123,7 @@ class Group(Generic[A]):
         After each 250 members other tasks run; who joins meanwhile gets no cast.
 
         Args:
-            method: as for `Ref.cast`.
+            method: a public async method of the members' class, written `Class.method`.
             *args: positional arguments of the method.
             **kwargs: keyword arguments of the method.
 
@@ -231,9 +231,9 @@ class GroupTable:
     Each membership has a number, so leaving a large group needs no search.
 
     Attributes:
-        members: by group key, the members by number.
-        joins: by member, the numbers of its memberships by group key.
-        monitors: by group key, the monitors.
+        members: the members by number, for each group key.
+        joins: the numbers of the memberships, for each member and group key.
+        monitors: the monitors, for each group key.
     """
 
     __slots__ = ("_numbers", "joins", "members", "monitors")
@@ -245,7 +245,7 @@ class GroupTable:
         self.monitors: dict[Hashable, dict[GroupMonitor[Any], None]] = {}
 
     def processes(self, key: Hashable) -> list[Process]:
-        """The members of a group, in the order of joining."""
+        """Return the members of a group, in the order of joining."""
         return list(self.members.get(key, {}).values())
 
     def join(self, key: Hashable, process: Process) -> None:

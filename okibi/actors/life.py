@@ -41,7 +41,7 @@ class Life:
         killed: whether a kill was requested.
         ending_reason: set as soon as the end is requested or certain. Each send and call checks
             it, and fails with it.
-        reason: how the actor ended, redacted; None until `init` has failed or the body has ended.
+        reason: the exit reason, redacted; None until `init` has failed or the body has ended.
         start_failed: whether the actor ended before it ran. Only the starter learns of such an end.
         reported_elsewhere: whether another object reports a crash. A task's crash is raised to its
             awaiter.

@@ -145,7 +145,7 @@ def _short_traceback_text(error: BaseException) -> str:
 
 
 def _plain_text(error: BaseException, trace: TracebackType | None) -> str:
-    """The frames and the message alone, for an exception whose attributes raise."""
+    """Return the frames and the message alone, for an exception whose attributes raise."""
     last = f"{class_name(type(error))}: {error_text(error, TEXT_LIMIT)}\n"
     return "".join([*traceback.format_tb(trace), last])
 

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class WhenFull(enum.Enum):
-    """What a full data lane does with a new message.
+    """The rule for a new message when the data lane is full.
 
     Attributes:
         BLOCK: the sender waits for space.
@@ -75,7 +75,7 @@ class MailboxFull(Exception):
 
 @attrs.frozen
 class MailboxPolicy:
-    """How many messages may wait for an actor, and what happens to more.
+    """The capacity of an actor's mailbox, and the rule for a full mailbox.
 
     Set as the class attribute `mailbox` of an Actor. OTP's mailboxes have no bound.
 
@@ -85,7 +85,7 @@ class MailboxPolicy:
     Args:
         capacity: messages that may wait, an integer >= 1; the default is 1000. Actors that would
             otherwise wait for each other for ever may exceed it, up to twice the capacity.
-        when_full: what happens to a message for a full lane; the default is BLOCK.
+        when_full: the rule for a message to a full lane; the default is BLOCK.
 
     Raises:
         ValueError: `capacity` is not an integer >= 1.
@@ -375,11 +375,11 @@ class Mailbox:
         return self._reader is not None
 
     def blocks(self, task: Task) -> bool:
-        """Whether a task waits for space on the data lane."""
+        """Return whether a task waits for space on the data lane."""
         return task in (self.blocked_senders or ())
 
     def statistics(self) -> "MailboxStatistics":
-        """The counts of this moment."""
+        """Return the counts of this moment."""
         from .mailbox_statistics import MailboxStatistics
 
         return MailboxStatistics(
@@ -544,5 +544,5 @@ def _is_notice(message: object) -> TypeGuard[Notice]:
 
 
 def _monitor_of(notice: Notice) -> object:
-    """The monitor that a Down or a Result comes from; None for a Tick."""
+    """Return the monitor that a Down or a Result comes from; None for a Tick."""
     return getattr(notice, "monitor", None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     M_co = TypeVar("M_co", covariant=True)
 
     class Monitorable(Protocol[M_co]):
-        """What `Actor.monitor` accepts besides an address: Group, Pending, Task, CallingTask."""
+        """A value for `Actor.monitor` that is no address: Group, Pending, Task, CallingTask."""
 
         def add_monitor(self, watcher: Process, /) -> M_co:
             """Send `watcher` messages from now on."""

@@ -52,10 +52,10 @@ class ExpectedRestart(NamedTuple):
 
     Attributes:
         supervisor: restarts the actor.
-        at: when the start is due, as a time of trio's clock; -inf without a delay.
+        at: the time at which the start is due, on trio's clock; -inf without a delay.
         path: the path of the actor that caused the delay: the actor itself, or a sibling that the
             strategy restarts along.
-        why: why the start is delayed.
+        why: the reason for the delay.
     """
 
     supervisor: Process
@@ -133,7 +133,7 @@ class NameTable(dict[Any, Process]):
 
         Args:
             key: the name's key.
-            waited: how many seconds the caller has waited; None if it did not wait.
+            waited: the seconds that the caller has waited; None if it did not wait.
         """
         holder, restart = self.get(key), self.restarters.get(key)
         within = "" if waited is None else f" within {waited:g} s"
@@ -216,7 +216,7 @@ class Name(Address[A], Generic[A]):
         return process
 
     def whereis(self) -> Ref[A] | None:
-        """The Ref of the actor that has the name now; None if there is none (OTP: `whereis/1`)."""
+        """Return the Ref of the actor that has the name now, or None (OTP: `whereis/1`)."""
         process = name_table().get(self.key)
         return None if process is None else Ref(process)
 
@@ -239,7 +239,7 @@ class Name(Address[A], Generic[A]):
         return Ref(await _wait_for_actor(name_table(), self.key))
 
     def waiting(self, seconds: float) -> "WaitingAddress[A]":
-        """The same address; its `call`, `cast`, `request` and `send` wait for the name first.
+        """Return the same address; its `call`, `cast`, `request` and `send` wait for the name.
 
             await VISITS.waiting(5).call(Visits.visit, "bob")
 
@@ -247,9 +247,9 @@ class Name(Address[A], Generic[A]):
         `waiting` limits only the wait for the name; to limit the reply too, use `trio.fail_after`.
 
         Args:
-            seconds: how long to wait for an actor that has the name and has started, by trio's
-                clock; time in which the sandbox is frozen counts. Then the send raises NoProcess;
-                also at once when the supervisor gives up the restart, or delays it for longer.
+            seconds: the longest wait, in seconds, for an actor that has the name and has started.
+                trio's clock counts, frozen time included. Then the send raises NoProcess; also at
+                once when the supervisor gives up the restart, or delays it for longer.
 
         Raises:
             ValueError: `seconds` is negative or NaN.
@@ -287,7 +287,7 @@ class Name(Address[A], Generic[A]):
     def select(
         actor: type[B], where: "Callable[[Registered[B]], bool] | None" = None
     ) -> "list[Registered[B]]":
-        """All registered actors of a class (Elixir: `Registry.select/2`).
+        """Return all registered actors of a class (Elixir: `Registry.select/2`).
 
         >>> from functools import partial
         >>> import attrs, trio
@@ -413,7 +413,7 @@ def check_key_and_class(kind: str, key: object, actor: object) -> None:
 
 
 def name_table() -> NameTable:
-    """The table of names of this run.
+    """Return the table of names of this run.
 
     Raises:
         RuntimeError: this thread does not run trio.
@@ -479,7 +479,7 @@ def expect_no_restart(keys: Iterable[Hashable], restarter: Process) -> None:
 
 
 def awaited_name(process: Process) -> Hashable | None:
-    """The key of a name without an actor that a task of this actor waits for; None for none."""
+    """Return the key of the unregistered name that a task of this actor awaits; None for none."""
     waiting = name_table().waiting.items()
     return next((key for key, waits in waiting if any(w.caller is process for w in waits)), None)
 
@@ -514,12 +514,12 @@ async def _wait_for_actor(table: NameTable, key: Hashable, until: float = math.i
     """Wait until an actor has the name and has started.
 
     Args:
-        table: the names.
+        table: the table of names.
         key: the name's key.
-        until: how long the caller waits, as a time of trio's clock.
+        until: the end of the wait, as a time of trio's clock.
 
     Raises:
-        NoProcess: the supervisor that was about to restart the actor does not, or not in time.
+        NoProcess: the supervisor does not restart the actor as expected, or not in time.
     """
     me, task = CURRENT.get(), current_task()
     expected: ExpectedRestart | None = None

@@ -77,7 +77,7 @@ class Portal:
             thread that trio did not start, so only the timeout ends a call back to that actor.
 
     Raises:
-        RuntimeError: not inside trio.
+        RuntimeError: this thread does not run trio.
         ValueError: `timeout` is not > 0.
     """
 
@@ -113,7 +113,8 @@ class Portal:
             *args, **kwargs: arguments of the method.
 
         Raises:
-            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, Refusal: as `Address.call`.
+            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, Refusal: the call failed
+                (`Address.call` lists the reasons).
             PortalClosed: the run has ended.
             trio.TooSlowError: the timeout of the Portal is over.
             trio.Cancelled: the task that waits for this thread was cancelled (`from_thread`,
@@ -141,10 +142,11 @@ class Portal:
             *args, **kwargs: arguments of the method.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull, TypeError: as `Address.cast`. In the loop's own
-                thread, and in a thread for which the receiver waits, a full mailbox raises
-                MailboxFull at once.
-            PortalClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: as `call`.
+            ActorExited, NoProcess, MailboxFull, TypeError: the cast failed (see `Address.cast`). In
+                the loop's own thread, and in a thread for which the receiver waits, a full mailbox
+                raises MailboxFull at once.
+            PortalClosed, trio.TooSlowError, trio.Cancelled, RuntimeError: the portal could not send
+                the message (see `call`).
         """
         if self._is_loop_thread():
             return cast_now(address, method, args, kwargs)
@@ -159,7 +161,8 @@ class Portal:
             message: any value.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull, PortalClosed: as `cast`.
+            ActorExited, NoProcess, MailboxFull, PortalClosed: the message could not be sent (see
+                `cast`).
         """
         if self._is_loop_thread():
             return address.send_nowait(message)
@@ -168,7 +171,7 @@ class Portal:
         )
 
     def _is_loop_thread(self) -> bool:
-        """Whether this is the thread of the loop that the portal leads to."""
+        """Return whether this is the thread of the loop that the portal leads to."""
         return in_trio_run() and (self._token is None or self._token is current_trio_token())
 
     def _run_in_trio(self, act: Callable[[], Awaitable[R]], verb: str, message: object) -> R:
@@ -296,7 +299,7 @@ async def _send(host: Task | None, address: Address[object], message: object) ->
 
 
 def _find_cycle(host: Task | None, address: Address[object]) -> tuple[str, ...] | None:
-    """The cycle that a wait of `host` for `address` would close; None if there is none.
+    """Return the cycle that a wait of `host` for `address` would close; None if there is none.
 
     An address checks the current task. Behind a Portal, and for a thread that may be abandoned,
     `host`, the task that waits for the thread, is another task. A cycle that the callee closes

@@ -87,8 +87,8 @@ class Process:
         root: trio's root task, which identifies the run; None after the end.
 
     Attributes:
-        actor: None before the factory has made the actor, and after the end.
-        watchers: what to call when the actor ends, by key.
+        actor: the actor; None before the factory has made the actor, and after the end.
+        watchers: the functions to call when the actor ends, by key.
     """
 
     __slots__ = (
@@ -146,7 +146,7 @@ class Process:
             self.scopes.cancel_all()
 
     def deadline(self) -> float:
-        """The end of the grace in seconds of trio's clock; -inf after a kill."""
+        """Return the end of the grace in seconds of trio's clock; -inf after a kill."""
         return -math.inf if self.life.killed else self.scopes.kill.deadline
 
     async def wait_started(self) -> None:
@@ -212,13 +212,13 @@ class Process:
         """Call a function when the actor ends, after the functions of earlier calls.
 
         Args:
-            key: for `unwatch`.
+            key: the key for `unwatch`.
             notify: called with this process. It must not raise.
         """
         self.watchers[key] = notify
 
     def watch_first(self, key: object, notify: "Callable[[Process], None]") -> None:
-        """As `watch`, but before all other functions."""
+        """Like `watch`, but call the function before all others."""
         self.watchers = {key: notify, **self.watchers}
 
     def unwatch(self, key: object) -> None:
@@ -298,7 +298,7 @@ class Process:
         self.waits.wake_phase_waiters()
 
     def _redact(self, reason: ExitReason) -> ExitReason:
-        """The reason as callers, monitors and the supervisor get it: after `format_status`."""
+        """Return the reason for callers, monitors and the supervisor: after `format_status`."""
         actor = self.actor
         if reason.detail is None or actor is None or not actor._redacts():
             return reason
@@ -307,7 +307,7 @@ class Process:
         return redact_reason(actor, self.work.message, reason)
 
     def _error_to_raise(self, crash: ExitReason, public: ExitReason) -> BaseException | None:
-        """The exception for the nursery of a linked actor.
+        """Return the exception for the nursery of a linked actor.
 
         A KeyboardInterrupt is sent to the main task instead.
         """
@@ -353,7 +353,7 @@ class Process:
 
         Args:
             reason: the exit reason.
-            public: the same as callers and monitors get it.
+            public: the exit reason that callers and monitors get.
         """
         life, work = self.life, self.work
         # An actor that is still STARTING here never started.
@@ -408,7 +408,7 @@ class Process:
 
 
 def _is_ctrl_c(reason: ExitReason) -> bool:
-    """Whether Ctrl-C has ended the actor: the main task gets the KeyboardInterrupt."""
+    """Return whether Ctrl-C has ended the actor: the main task gets the KeyboardInterrupt."""
     return has_keyboard_interrupt(reason.error) and sigint_raises()
 
 
@@ -445,7 +445,7 @@ def check_same_run(process: Process, action: str) -> None:
     A dead actor belongs to none, and may be used from anywhere.
 
     Raises:
-        RuntimeError: they do not.
+        RuntimeError: the task and the actor belong to different runs.
     """
     try:
         here = current_root_task()

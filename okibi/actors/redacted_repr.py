@@ -89,7 +89,7 @@ def _hides(key: Any) -> bool:
 
 
 def _text(key: object) -> str:
-    """The text of a key in lower case; empty for a key that is no text."""
+    """Return the text of a key in lower case; empty for a key that is no text."""
     if type(key) is bytes:
         return key.decode("latin-1").lower()
     # A subclass may override the methods of `str`.
@@ -97,12 +97,12 @@ def _text(key: object) -> str:
 
 
 def _is_named_secret(x: Mapping[Any, Any]) -> bool:
-    """Whether a mapping is the name and the value of a secret, as a header or a tag is."""
+    """Return whether a mapping is the name and the value of a secret, as a header or a tag is."""
     return any(_hides(x.get(label)) for label in ("name", "Name", "key", "Key"))
 
 
 def _shown_fields(kind: Any) -> list[str] | None:
-    """The public fields that the class shows in its own `repr`; None for a class without fields."""
+    """Return the public fields in the class's own `repr`; None for a class without fields."""
     names: list[str]
     if hasattr(kind, "__attrs_attrs__"):
         names = [each.name for each in kind.__attrs_attrs__ if each.repr is not False]
@@ -121,5 +121,5 @@ _redacted = _RedactedRepr(100)
 
 
 def redacted_repr(value: object) -> str:
-    """A short repr of a value, with `***` in place of secrets."""
+    """Return a short repr of a value, with `***` in place of secrets."""
     return cut(_redacted.repr(value), INLINE_LIMIT)

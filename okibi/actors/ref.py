@@ -61,7 +61,7 @@ class Address(Generic[A_co]):
             raise AttributeError(f"{kind!r} object has no attribute {name!r}{how}")
 
     def process(self) -> Process:
-        """The process that the address leads to now.
+        """Return the process that the address leads to now.
 
         Raises:
             NoProcess: no actor has the name.
@@ -88,7 +88,7 @@ class Address(Generic[A_co]):
             **kwargs: keyword arguments of the method.
 
         Returns:
-            What the method returned.
+            The value that the method returned.
 
         Raises:
             ActorExited: the actor has ended, is ending, or ends before it replies.
@@ -144,13 +144,13 @@ class Address(Generic[A_co]):
         Pending.
 
         Args:
-            method: as for `call`.
+            method: a public async method of the receiver's class, written `Class.method`.
             *args: positional arguments of the method.
             **kwargs: keyword arguments of the method.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull: as `cast`. If the actor ends later, `result`
-                raises ActorExited.
+            ActorExited, NoProcess, MailboxFull: the message could not be sent (see `cast`). If the
+                actor ends later, `result` raises ActorExited.
             TypeError: `method` is no message, or the receiver is no Server.
         """
         process = self.process()
@@ -179,7 +179,7 @@ class Address(Generic[A_co]):
         Waits only if the mailbox is full. The method's result is discarded.
 
         Args:
-            method: as for `call`.
+            method: a public async method of the receiver's class, written `Class.method`.
             *args: positional arguments of the method.
             **kwargs: keyword arguments of the method.
 
@@ -218,7 +218,7 @@ class Address(Generic[A_co]):
         runs.
 
         Raises:
-            ActorExited, NoProcess, TypeError: as `cast`.
+            ActorExited, NoProcess, TypeError: the cast failed (see `cast`).
             MailboxFull: the mailbox is full, and its policy is not DROP_OLDEST.
             RuntimeError: this thread does not run trio; use `from_thread` or a `Portal`.
         """
@@ -238,7 +238,7 @@ class Address(Generic[A_co]):
             message: any value.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull: as `cast`.
+            ActorExited, NoProcess, MailboxFull: the message could not be sent (see `cast`).
         """
         await _send(self.process(), message, "send")
 
@@ -246,7 +246,8 @@ class Address(Generic[A_co]):
         """Like `send`, but never waits. Not for `__del__`, as `cast_nowait`.
 
         Raises:
-            ActorExited, NoProcess, MailboxFull, RuntimeError: as `cast_nowait`.
+            ActorExited, NoProcess, MailboxFull, RuntimeError: the message could not be sent (see
+                `cast_nowait`).
         """
         process = self.process()
         if not _deliver(process, message, "send"):
@@ -290,7 +291,7 @@ class Ref(Address[A_co]):
 
     @property
     def incarnation(self) -> int:
-        """How many times the actor at this path was started, this start included; from 1."""
+        """The number of starts of the actor at this path, up to this start; from 1."""
         return self._process.incarnation
 
     @property
@@ -302,7 +303,7 @@ class Ref(Address[A_co]):
 
     @property
     def reason(self) -> ExitReason | None:
-        """Why the actor ended or is ending; None until `init` has failed or `run` has ended."""
+        """The reason for the end of the actor; None until `init` has failed or `run` has ended."""
         return self._process.life.reason
 
     def stop(self, reason: ExitReason = SHUTDOWN, *, grace: float | None = None) -> None:
@@ -312,7 +313,7 @@ class Ref(Address[A_co]):
         reason (OTP: `exit/2` with `normal` is ignored). A second stop keeps the first reason.
 
         Args:
-            reason: what `terminate`, the monitors and the supervisor are given.
+            reason: the exit reason for `terminate`, the monitors and the supervisor.
             grace: seconds until the actor is killed. Default: the actor's own grace. Of several
                 stops, the supervisor's included, the earliest end of a grace counts.
 
@@ -339,7 +340,7 @@ class Ref(Address[A_co]):
         """End the actor at its next checkpoint, without `terminate` (OTP: `exit(Pid, kill)`).
 
         Raises:
-            RuntimeError: as `stop`.
+            RuntimeError: this thread runs no trio, or another `trio.run` (see `stop`).
         """
         check_same_run(self._process, "kill")
         self._process.kill()
@@ -351,7 +352,7 @@ class Ref(Address[A_co]):
 
         Raises:
             CallingSelf: an actor would wait for its own end.
-            RuntimeError: as `stop`.
+            RuntimeError: this thread runs no trio, or another `trio.run` (see `stop`).
         """
         process, caller = self._process, CURRENT.get()
         check_same_run(process, "wait")

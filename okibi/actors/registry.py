@@ -21,7 +21,7 @@ class Registered(Generic[A]):
     Attributes:
         key: the key of the name.
         ref: the incarnation that is registered.
-        value: what the actor has set with `Name.update_value`; None if nothing.
+        value: the value that the actor has set with `Name.update_value`; None if it set none.
     """
 
     key: Hashable
@@ -32,7 +32,7 @@ class Registered(Generic[A]):
 def select(
     names: Mapping[Hashable, Process], values: Mapping[Hashable, object], actor: type[A]
 ) -> list[Registered[A]]:
-    """The registered actors of a class, in the order of registration."""
+    """Return the registered actors of a class, in the order of registration."""
     kind = get_origin(actor) or actor
     return [
         Registered(key, Ref(process), values.get(key))

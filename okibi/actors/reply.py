@@ -60,7 +60,7 @@ class Reply(Generic[R]):
         """Send the reply.
 
         Args:
-            value: what `call` returns.
+            value: the value that `call` returns.
 
         Returns:
             False if the caller has a reply or has stopped waiting.
@@ -73,7 +73,7 @@ class Reply(Generic[R]):
         """Raise an exception in the caller, instead of a reply.
 
         Args:
-            error: what `call` raises.
+            error: the exception that `call` raises.
 
         Returns:
             False if the caller has a reply or has stopped waiting.

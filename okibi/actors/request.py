@@ -54,12 +54,12 @@ _RAISED: "outcome.Outcome[object]" = outcome.Value(None)
 if TYPE_CHECKING:
 
     class Caller(Protocol):
-        """What a request needs to know of the actor that sent it."""
+        """The part of the sending actor that a request uses."""
 
         path: str
 
     class Event(Protocol):
-        """What a request needs to know of the event that it is sent for."""
+        """The part of an event that the requests sent for the event use."""
 
         @property
         def process(self) -> Caller | None: ...
@@ -150,7 +150,7 @@ class Request:
         return self._settle(outcome.Value(value))
 
     def fail(self, error: BaseException) -> bool:
-        """Answer with an error, raised in the caller. Returns as `answer`."""
+        """Answer with an error, raised in the caller. Returns False when `answer` does."""
         return self._settle(outcome.Error(error))
 
     async def reply(self, *, keep: bool = False) -> Any:
@@ -174,7 +174,7 @@ class Request:
             raise
 
     def result(self) -> object:
-        """The answer of a settled request. May be called repeatedly.
+        """Return the answer of a settled request. May be called repeatedly.
 
         Raises:
             BaseException: the error that the request was answered with.
@@ -287,7 +287,7 @@ def describe(message: object) -> str:
 
 
 def message_name(method: object) -> str:
-    """The name of a method, as a request carries it.
+    """Return the name of a method, as a request carries it.
 
     Raises:
         TypeError: the method is private or a hook, is bound to an instance, or is no function.
@@ -305,7 +305,7 @@ def message_name(method: object) -> str:
 
 
 def _name_of_other(method: object) -> str:
-    """The name of a method that is no plain function: a decorator's object, a classmethod."""
+    """Return the name of a method of another kind: a decorator's object, a classmethod."""
     name = getattr(method, "__name__", None)
     if isinstance(method, MethodType) and not isinstance(method.__self__, type):
         kind = type(method.__self__).__name__

@@ -76,8 +76,8 @@ class Result(Notice):
     Attributes:
         source: the Pending or Task. Its `result()` returns the same value, typed, without waiting.
         value: the reply, or what the task's function returned; None if there is an error.
-        error: what `source.result()` raises: ActorExited if the actor or task has ended, a
-            Refusal, or the exception of the task's function. None if there is a value.
+        error: the exception that `source.result()` raises: ActorExited if the actor or task has
+            ended, a Refusal, or the exception of the task's function. None if there is a value.
         monitor: the monitor that `Actor.monitor` returned.
     """
 
@@ -127,7 +127,7 @@ def monitor_result(
     """Send `watcher` one Result when a request is answered.
 
     Args:
-        watcher: the actor.
+        watcher: the actor that gets the Result.
         request: the request.
         source: the `source` of the Result.
         on_notify: called when the Result is posted.

@@ -32,7 +32,7 @@ _PLAIN_NAME: Final = r"(?:[\w./ -]|<locals>|<lambda>)+"
 
 
 def class_name(kind: type[Any]) -> str:
-    """The name of a class, cut after 200 characters. No code of a metaclass runs."""
+    """Return the name of a class, cut after 200 characters. No code of a metaclass runs."""
     name: str = _NAME.__get__(kind)
     return cut(name, _CLASS_NAME_LIMIT)
 
@@ -42,7 +42,7 @@ _SIZED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def shape(value: object) -> str:
-    """The type and length of a value, never the value: `str[11]`."""
+    """Return the type and length of a value, never the value: `str[11]`."""
     kind = type(value)
     if value is None:
         return "None"
@@ -80,7 +80,7 @@ def task_name(task: Task, known: str = "") -> str:
 
 
 def error_text(error: BaseException, limit: int = INLINE_LIMIT) -> str:
-    """The message of an exception, cut after `limit` characters."""
+    """Return the message of an exception, cut after `limit` characters."""
     try:
         text = str(error)
     except BaseException as broken:
@@ -91,20 +91,20 @@ def error_text(error: BaseException, limit: int = INLINE_LIMIT) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """A text, cut after `limit` characters."""
+    """Return a text, cut after `limit` characters."""
     # `__str__` may return a subclass of `str`, whose methods are user code.
     short = str.__getitem__(text, slice(limit))
     return short if str.__len__(text) <= limit else f"{short} [cut]"
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:
-    """The traceback of an exception. No code of its class runs."""
+    """Return the traceback of an exception. No code of its class runs."""
     trace: TracebackType | None = _TRACEBACK.__get__(error)
     return trace
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Whether an exception may be a Ctrl-C, which must not be discarded.
+    """Return whether an exception may be a Ctrl-C, which must not be discarded.
 
     Actors are protected from Ctrl-C: user code raised a KeyboardInterrupt inside an actor.
     """

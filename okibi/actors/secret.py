@@ -66,7 +66,7 @@ class Parameters(NamedTuple):
     others: str | None = None
 
     def hides(self, name: str) -> bool:
-        """Whether the argument of a parameter or keyword is secret."""
+        """Return whether the argument of a parameter or keyword is secret."""
         # `names` lacks keyword-only parameters: a secret `**kwargs` hides them too.
         owner = name if name in (*self.names, self.rest) else self.others
         return self._hides(name) or (owner is not None and self._hides(owner))
@@ -76,14 +76,14 @@ class Parameters(NamedTuple):
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a name suggests a secret."""
+    """Return whether a name suggests a secret."""
     lower = _HARMLESS.sub(" ", name.lower())
     return any(each in lower for each in NAMES)
 
 
 @lru_cache(256)
 def secret_fields(kind: Any) -> frozenset[str]:
-    """The names of the marked fields of a class."""
+    """Return the names of the marked fields of a class."""
     attributes: Iterable[Any] = getattr(kind, "__attrs_attrs__", ())
     # A field has a `repr` function to show less.
     marked = {e.name for e in attributes if e.metadata.get("secret") or callable(e.repr)}
@@ -94,7 +94,7 @@ def secret_fields(kind: Any) -> frozenset[str]:
 
 @lru_cache(256)
 def parameters_of(kind: Any, method: str) -> Parameters | None:
-    """The parameters of a method; None if the class has no plain method of this name."""
+    """Return the parameters of a method; None if the class has no plain method of this name."""
     own = (vars(each)[method] for each in inspect.getmro(kind) if method in vars(each))
     function = next(own, None)
     if not isinstance(function, FunctionType):

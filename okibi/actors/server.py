@@ -41,7 +41,7 @@ _NO_REPLY: object = NO_REPLY
 
 
 class WhenStopped(enum.Enum):
-    """What a stopped server does with the messages that wait in its mailbox.
+    """The rule for the messages that wait in the mailbox of a stopped server.
 
     CUT cancels the server at its next checkpoint; the calls that wait raise ActorExited. DRAIN
     handles the messages first.
@@ -105,9 +105,9 @@ class Server(Actor):
     suspends and traces a running server (OTP: `sys`).
 
     Attributes:
-        mailbox: how many messages may wait, and what happens to more. Default: 1,000; then senders
-            wait.
-        when_stopped: what `stop` does with the messages that wait. CUT, the default, cancels the
+        mailbox: the capacity of the mailbox, and the rule for a full mailbox. Default: 1,000
+            messages; then senders wait.
+        when_stopped: the rule for messages that wait at a stop. CUT, the default, cancels the
             server at its next checkpoint and then runs `terminate`: a Lambda sandbox has little
             time to end. (OTP runs no `terminate` then.) DRAIN handles the messages first (OTP:
             `trap_exit`). Either way the server is killed when its grace is over.
@@ -162,7 +162,7 @@ class Server(Actor):
         and `handle_continue` does the rest before the first message.
 
         Args:
-            continuation: what `handle_continue` is given.
+            continuation: the argument of `handle_continue`.
         """
         process = self._process
         process.work.add_continuation(continuation)
@@ -412,7 +412,7 @@ def _refuse_plain_methods(cls: type[Server]) -> None:
 
 
 def _is_of_a_field(cls: type[Server], method: FunctionType) -> bool:
-    """Whether a field of attrs holds the method: `@x.validator`, `@x.default`.
+    """Return whether a field of attrs holds the method: `@x.validator`, `@x.default`.
 
     An attrs class with slots is made twice: first its body holds the fields, then a tuple of them.
     """
@@ -432,7 +432,7 @@ def _is_of_a_field(cls: type[Server], method: FunctionType) -> bool:
 def _accepts(
     method: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> bool:
-    """Whether a method accepts these arguments. Asked only after a TypeError."""
+    """Return whether a method accepts these arguments. Asked only after a TypeError."""
     try:
         bind(method, *args, **kwargs)
     except TypeError:

@@ -115,7 +115,7 @@ def _has_user_frame(stack: Iterable[FrameSummary]) -> bool:
 
 
 def _is_below_user(filename: str) -> bool:
-    """Whether a file is a library's or Python's, whose frames alone say nothing about the user."""
+    """Return whether a file is a library's or Python's: its frames say nothing about the user."""
     return is_library_file(filename) or is_standard_library(filename)
 
 
@@ -149,5 +149,5 @@ _LIBRARY = (*_package_folders(), *_ALSO)
 
 
 def is_library_file(filename: str) -> bool:
-    """Whether a frame's file belongs to okibi or to one of its dependencies."""
+    """Return whether a frame's file belongs to okibi or to one of its dependencies."""
     return filename.startswith(_LIBRARY)

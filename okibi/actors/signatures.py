@@ -1,4 +1,4 @@
-"""Which arguments a callable accepts, by its signature.
+"""Check which arguments a callable accepts, by its signature.
 
 Since Python 3.14, annotations are evaluated when `inspect` reads them. An annotation may name an
 import under `if TYPE_CHECKING`, and then raises NameError. This module reads annotations as text,
@@ -19,16 +19,17 @@ def bind(function: Callable[..., object], /, *args: object, **kwargs: object) ->
     """Check that a function accepts these arguments.
 
     Raises:
-        TypeError: it does not; the message names the missing or surplus argument.
+        TypeError: the function does not accept them; the message names the missing or surplus
+            argument.
     """
     signature(function).bind(*args, **kwargs)
 
 
 def signature(function: Callable[..., object]) -> inspect.Signature:
-    """The signature of a function, without evaluating annotations."""
+    """Return the signature of a function, without evaluating annotations."""
     return inspect.signature(function, **_AS_TEXT)
 
 
 def annotations_as_text(holder: Any) -> Mapping[str, Any]:
-    """The annotations of a function or class itself; as text where they are not yet evaluated."""
+    """Return a function's or class's own annotations; as text where not yet evaluated."""
     return inspect.get_annotations(holder, **_TEXT)

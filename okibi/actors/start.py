@@ -104,7 +104,7 @@ async def start(
         factory: makes the actor: its class, or a callable without arguments that returns an
             instance.
         name: registers the actor, so that others find it, also after a restart.
-        path: its name in logs. Default: the name's key, or the name of the factory.
+        path: the actor's name in logs. Default: the name's key, or the name of the factory.
         grace: seconds from a stop until the actor is killed. Default: 5.
         timeout: seconds that `init` may take. Default: 60.
 
@@ -159,13 +159,13 @@ async def stop(
     """Stop an actor and wait until it has ended (OTP: `gen_server:stop`).
 
     Args:
-        ref: the actor.
-        reason: what `terminate`, the monitors and the supervisor are given. Default: SHUTDOWN.
+        ref: the address of the actor.
+        reason: the exit reason for `terminate`, the monitors and the supervisor. Default: SHUTDOWN.
         grace: seconds until the actor is killed. Default: the actor's own grace. To stop waiting
             without killing the actor, use `trio.move_on_after`.
 
     Returns:
-        Why the actor ended.
+        The reason for the end of the actor.
 
     Raises:
         CallingSelf: an actor would wait for its own end; use `raise Exit(reason)`.
@@ -177,6 +177,6 @@ async def stop(
 
 
 def factory_name(factory: Callable[..., object]) -> str:
-    """The name of a factory; of a partial, the name of the wrapped callable."""
+    """Return the name of a factory; of a partial, the name of the wrapped callable."""
     inner = getattr(factory, "func", factory)
     return getattr(inner, "__name__", type(inner).__name__)

@@ -141,7 +141,7 @@ class StatusTexts(TypedDict):
 
 
 def fields_of(actor: object) -> dict[str, object]:
-    """The public fields of an actor by name, in slots or in `__dict__`."""
+    """Return the public fields of an actor by name, in slots or in `__dict__`."""
     names = [field.name for field in _attributes(actor)]
     found = {name: getattr(actor, name) for name in names if hasattr(actor, name)}
     for cls in reversed(type(actor).__mro__):
@@ -187,7 +187,7 @@ def show(
 
 
 def redact_reason(actor: object, message: object, reason: ExitReason) -> ExitReason:
-    """The exit reason for callers, monitors and the supervisor, after `format_status`.
+    """Return the exit reason for callers, monitors and the supervisor, after `format_status`.
 
     The kind never changes, because supervisors decide by it.
 
@@ -310,7 +310,7 @@ class _StatusFormatter:
         return field in self._marked or is_secret_name(str(field))
 
     def _arguments(self, request: Request) -> Iterator[tuple[str, object, bool]]:
-        """Each argument: its name if passed by keyword, its value, whether it is secret."""
+        """Yield each argument: its name, empty if positional; its value; whether it is secret."""
         parameters = parameters_of(self._kind, request.method) or Parameters((), None, frozenset())
         names, rest = parameters.names[: len(request.args)], parameters.rest
         for value, name in zip_longest(request.args, names, fillvalue=rest):
@@ -321,7 +321,7 @@ class _StatusFormatter:
 
 
 def _types_only(failure: BaseException, message: object, reason: object) -> StatusTexts:
-    """The texts for a failed redaction."""
+    """Return the texts for a failed redaction."""
     return StatusTexts(
         state={"": f"not shown: format_status or a field raised {class_name(type(failure))}"},
         message="" if message is None else _type_of(message),

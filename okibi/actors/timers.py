@@ -35,9 +35,9 @@ class Timer:
     """A timer that was set by `send_after` or `send_every`.
 
     Attributes:
-        due: when it fires, in seconds of trio's clock.
-        message: what `handle_info` or `receive` is given.
-        cancelled: whether it was cancelled, or its actor has taken its last message.
+        due: the time at which the timer fires, in seconds of trio's clock.
+        message: the message that `handle_info` or `receive` gets.
+        cancelled: whether the timer was cancelled, or its actor has taken its last message.
     """
 
     __slots__ = ("_rank", "cancelled", "due", "message")
@@ -88,7 +88,7 @@ class Interval(Timer):
     Args:
         now: the start of the schedule, in seconds of trio's clock.
         seconds: the interval; above 0.
-        message: as for Timer.
+        message: the message that `handle_info` or `receive` gets at each tick.
     """
 
     __slots__ = ("_count", "_since", "handled", "seconds")

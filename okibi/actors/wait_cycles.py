@@ -116,7 +116,7 @@ class Waits:
         self._outer_nurseries = task.child_nurseries or ()
 
     def held_by(self, task: Task) -> bool:
-        """Whether the actor cannot read its mailbox before `task` has ended."""
+        """Return whether the actor cannot read its mailbox before `task` has ended."""
         while task is not self.task:
             nursery = task.parent_nursery
             if nursery is None or nursery in self._outer_nurseries:
@@ -148,7 +148,7 @@ class Waits:
             caller.end(task, self)
 
     def is_awaited_without_request_by(self, task: Task) -> bool:
-        """Whether a task waits for the start, the end, or space in the mailbox."""
+        """Return whether a task waits for the start, the end, or space in the mailbox."""
         return task in (self._phase_waiters or ()) or self.mailbox.blocks(task)
 
     # -- waiting for the next phase
@@ -214,7 +214,7 @@ def _stop_waiting(waiting: dict[Task, bool | NameWait], task: Task, _: RaiseCanc
 
 
 def find_cycle(caller: Waits, callee: Waits, task: Task) -> tuple[str, ...] | None:
-    """The paths of the cycle that would close if `task` of `caller` waited for `callee`.
+    """Return the paths of the cycle that would close if `task` of `caller` waited for `callee`.
 
     None if the wait can end. Blocked casts on the cycle are admitted to their mailboxes first.
     """
@@ -258,7 +258,7 @@ def format_chain(paths: tuple[str, ...], verb: str) -> str:
 
 
 def _may_close(caller: Waits, callee: Waits) -> bool:
-    """Whether a search is needed before the caller waits for the callee."""
+    """Return whether a search is needed before the caller waits for the callee."""
     return callee is caller or bool(caller.callers and callee.callees)
 
 
@@ -309,7 +309,7 @@ def refuse_wait_for_own_end(actor: Waits, task: Task) -> None:
 
 
 def _find_path(start: Waits, end: Waits) -> tuple[str, ...] | None:
-    """The paths from `start` to `end` along the waits; None if `end` is not reachable."""
+    """Return the paths from `start` to `end` along the waits; None if `end` is not reachable."""
     if start is end:
         return (start.path,)
     ahead, behind = {start: start}, {end: end}
@@ -386,7 +386,7 @@ def _search_callers(found: dict[Waits, Waits]) -> Iterator[Waits]:
 
 
 def _trace(actor: Waits, links: dict[Waits, Waits]) -> list[str]:
-    """The paths from a actor along the links, up to the actor that links to itself."""
+    """Return the paths from a actor along the links, up to the actor that links to itself."""
     paths = [actor.path]
     while links[actor] is not actor:
         actor = links[actor]
@@ -395,7 +395,7 @@ def _trace(actor: Waits, links: dict[Waits, Waits]) -> list[str]:
 
 
 def _is_edge(caller: Waits, task: Task) -> bool:
-    """Whether a wait still holds the caller's loop, and still needs the callee's loop."""
+    """Return whether a wait still holds the caller's loop, and still needs the callee's loop."""
     callee, request = caller.callees[task]
     needed = callee.is_awaited_without_request_by(task) if request is None else request.waited_for
     # `nursery.start` may have moved the task to a nursery around the loop meanwhile.

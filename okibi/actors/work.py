@@ -1,4 +1,4 @@
-"""What the loop of an actor has in hand: its message, and what it has promised."""
+"""The work of an actor's loop: the message in hand, and the replies that are put off."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ class Work:
 
     Attributes:
         message: the message being handled; None between two messages.
-        since: when its handling began, in seconds of trio's clock.
+        since: the time at which its handling began, in seconds of trio's clock.
         last_reply: the reply that an Exit gave to the current call; sent after `terminate`.
         continuations: values for `handle_continue`, which go before the next message.
         deferred_calls: calls whose reply was put off (`reply_later`).

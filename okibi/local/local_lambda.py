@@ -78,7 +78,7 @@ class LocalLambda:
 
     @property
     def starts(self) -> int:
-        """How many times the bootstrap has been started."""
+        """The number of times the bootstrap has been started."""
         return self._sandbox.starts
 
     @property
@@ -88,7 +88,7 @@ class LocalLambda:
 
     @property
     def journal(self) -> Journal:
-        """What has happened between platform and runtime."""
+        """The journal of what has happened between platform and runtime."""
         return self._api.journal
 
     async def invoke(self, payload: bytes, *, client_context: str | None = None) -> InvokeResult:
@@ -150,7 +150,7 @@ class LocalLambda:
 
     @property
     def free_slots(self) -> int:
-        """In multi-concurrency, how many events the runtime takes at once."""
+        """In multi-concurrency, the number of events that the runtime takes at once."""
         return self._api.free_slots
 
     def thaw(self) -> None:
@@ -315,13 +315,13 @@ async def open_local_lambda(
     answer an invoker. Other systems do not tell who calls.
 
     Args:
-        settings: the function.
+        settings: the settings of the function.
         runtime_port: port of the Runtime API; 0 picks a free one.
         invoke_port: port for invokers; 0 picks a free one.
         output: called with each line that the function's process writes to stdout and stderr, and
             with Lambda's lines (START, END, REPORT). The default prints to stderr. A line longer
             than 256 KB comes in pieces, as in CloudWatch Logs.
-        api: how the Runtime API behaves, if not as Lambda's.
+        api: the options of the Runtime API. Default: the behaviour of Lambda.
         freeze: stop the function's processes while they are idle, as Lambda does. Not with
             `max_concurrency`, where Lambda does not.
         grace: seconds between SIGTERM and SIGKILL for a sandbox with an extension.
@@ -382,8 +382,8 @@ async def open_sandbox(
     The bootstrap starts with `LocalLambda.start`, or with the first invocation.
 
     Args:
-        settings: the function.
-        options: how the sandbox is run.
+        settings: the settings of the function.
+        options: the options of the sandbox.
 
     Raises:
         OSError: the port is in use, or this system is not supported.

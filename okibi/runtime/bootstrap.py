@@ -67,8 +67,8 @@ def main(
     Args:
         arguments: the handler, if `_HANDLER` is not set.
         enable_gc: whether to enable the garbage collector before the user's code is imported.
-        registration: what `send_registration` returned. None: send it now, if the settings ask for
-            it.
+        registration: the result of `send_registration`. None sends the registration now, if the
+            settings ask for it.
         end_imports: called after the user's code is imported.
         observe: called with the root of the tree, before any other actor starts.
 
@@ -141,7 +141,7 @@ async def serve(
 
     Args:
         function: the function to serve.
-        settings: the environment.
+        settings: the settings from the environment.
         watchdog: holds the deadlines when trio's loop cannot.
         extension: the extension's connection; None for no extension.
         observe: called with the root of the tree, before any other actor starts.
@@ -226,7 +226,7 @@ async def _start_error(root: Process) -> StartError | None:
 
 
 def _init_error(error: StartError) -> InitError:
-    """The init error of the innermost actor that did not start."""
+    """Return the init error of the innermost actor that did not start."""
     while is_a(error.reason.error, StartError):
         error = error.reason.error
     cause = error.reason.error

@@ -14,7 +14,7 @@ UNSUPPORTED_SYSTEM = "functions run on Linux and macOS; on Windows, use WSL (wsl
 
 
 def is_supported_system() -> bool:
-    """Whether this system has the signals and process groups that a sandbox needs."""
+    """Return whether this system has the signals and process groups that a sandbox needs."""
     return sys.platform != "win32"
 
 
@@ -25,7 +25,7 @@ class Settings(NamedTuple):
         api: `host:port` of the Runtime API.
         handler: the handler, as `module.name`.
         task_root: the absolute path of the folder of the user's code.
-        lanes: number of lanes: how many events may be in flight at once.
+        lanes: number of lanes, the number of events that may be in flight at once.
         pipelined: whether the next GET leaves with the response.
         margin: seconds before the platform's deadline at which okibi times a handler out.
         busy_wait: seconds to poll for the next event before waiting; 0 turns polling off.
@@ -36,7 +36,8 @@ class Settings(NamedTuple):
         log_level: level of the root logger; empty to leave it.
         log_json: whether to log JSON, one object per line.
         loop: loop of async handlers, `trio` or `asyncio`; a Function may override it.
-        function_name, function_version, memory, log_group, log_stream: for the context object.
+        function_name, function_version, memory, log_group, log_stream: values of the context
+            object.
         wall_clock: returns seconds since the epoch, for the context object; None for `time.time`.
             No variable sets it.
     """
@@ -73,7 +74,7 @@ _MAX_THREADS = 512
 
 
 def thread_limit(lanes: int, alone: int) -> int:
-    """The size of a thread pool that all lanes share, each with as many threads as a single one.
+    """Return the size of a thread pool for all lanes, each with as many threads as a single one.
 
     Args:
         lanes: number of lanes.
@@ -146,7 +147,7 @@ def read_api_address(environment: Mapping[str, str]) -> str:
 
 
 def _is_ascii_only(execution_environment: str) -> bool:
-    """Whether AWS's own runtime would escape non-ASCII characters in JSON.
+    """Return whether AWS's own runtime would escape non-ASCII characters in JSON.
 
     Its runtimes escape up to Python 3.11. Images and custom runtimes escape always; they do not set
     AWS_EXECUTION_ENV. (The official client's rule.)

@@ -82,7 +82,7 @@ class ServedFunction:
 
     Args:
         function: the function to serve.
-        settings: the environment.
+        settings: the settings from the environment.
         ledger: the lanes and the ready workers.
         interrupt: times out a plain `def` handler on the main thread.
         error_outcome: makes the outcome of a handler's exception from a request id.
@@ -155,7 +155,7 @@ class ServedFunction:
         return lambda: PlainHandler(target, interrupt, abandon)
 
     def worker_count(self) -> int:
-        """The number of workers: the function's `count`, by default one per lane and a spare.
+        """Return the number of workers: the function's `count`, or one per lane and a spare.
 
         At least one per lane: the platform sends an event to each lane, and an event without a
         worker would wait until its deadline.
@@ -170,7 +170,7 @@ def build_tree(
     """Build the spec of the root supervisor.
 
     Args:
-        served: the function.
+        served: the function to serve.
         connect: opens a connection to the Runtime API.
         extension: the extension's connection; None for no extension.
     """
@@ -243,7 +243,7 @@ def _extension(connection: ExtensionConnection | None) -> list[Child[Any]]:
 def _snapstart(
     served: ServedFunction, connect: "Connect", extension: ExtensionConnection | None
 ) -> list[Child[Any]]:
-    """The actor that takes the tree through a snapshot, before the first GET /next."""
+    """Return the actor that takes the tree through a snapshot, before the first GET /next."""
     if not served.settings.snap_start:
         return []
     from .serving.snapstart import SnapStart
@@ -277,7 +277,7 @@ def _poller(served: ServedFunction, lane: Lane, connect: "Connect") -> Poller:
 
 
 def _per_lane(name: str, children: list[Child[Any]]) -> list[Child[Any]]:
-    """A single child as it is; several children under a supervisor."""
+    """Return a single child as it is; several children under a supervisor."""
     return children if len(children) == 1 else [Child(_with_backoff(children), id=name)]
 
 
@@ -290,5 +290,5 @@ def lane_backoff() -> "Backoff":
 
 
 def _with_backoff(children: list[Child[Any]], period: float = PERIOD) -> SupervisorSpec:
-    """A supervisor whose children restart with backoff, and that never gives up."""
+    """Return a supervisor whose children restart with backoff, and that never gives up."""
     return SupervisorSpec(children, intensity=INFINITY, period=period, backoff=lane_backoff())

@@ -126,7 +126,7 @@ def find_place(places: Mapping[str, Place], child: str, request: str, path: str)
 
     Args:
         places: the supervisor's places by id.
-        child: the id.
+        child: the id of the child.
         request: the name of the request, for instance "restart_child".
         path: the path of the supervisor.
 

@@ -107,7 +107,7 @@ def check_intensity(intensity: object, period: object, delayed: bool) -> None:
 
     Args:
         intensity: the number of restarts.
-        period: seconds.
+        period: the period in seconds.
         delayed: whether a Backoff delays the restarts. If not, INFINITY would never pause.
 
     Raises:

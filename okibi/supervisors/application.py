@@ -51,7 +51,7 @@ Hook: TypeAlias = Callable[[], Awaitable[object]]
 
 
 class ApplicationKind(enum.Enum):
-    """Which exits of an application stop all applications (OTP: `restart_type()`).
+    """The rule for the exits of an application that stop all applications (OTP: `restart_type()`).
 
     PERMANENT: every exit. TRANSIENT: a crash or a kill. TEMPORARY: none.
     """
@@ -196,7 +196,7 @@ def refuse_namesake(known: Application, application: Application) -> None:
 
 
 def ends_all(kind: ApplicationKind, reason: ExitReason) -> bool:
-    """Whether the exit of an application stops all applications: the table above."""
+    """Return whether the exit of an application stops all applications: the table above."""
     if kind is ApplicationKind.TRANSIENT:
         return not reason.quiet
     return kind is ApplicationKind.PERMANENT

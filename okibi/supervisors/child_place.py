@@ -65,8 +65,8 @@ class Place:
         retry: the message that brings the next attempt to start; set in RESTARTING only.
         delay: the last delay of the row of crashes. None without back-off, and after a run of
             longer than a period, which ends the row.
-        began: when the child had started, as a time of trio's clock, if `delay` is not None; infinity
-            until the child has started.
+        began: the end of the child's start, as a time of trio's clock, if `delay` is not None;
+            infinity until then.
         crash: the last crash, if the supervisor has a back-off.
         reason: the last exit reason as text, redacted, if the supervisor has a back-off.
         repeats: whether the last crash repeats the crash before. If so, the log has one line of it.
@@ -161,7 +161,7 @@ def describe_row(delay: RestartDelay) -> str:
 
 
 class Crash(NamedTuple):
-    """What makes two crashes equal.
+    """The fields that make two crashes equal.
 
     Attributes:
         kind: the class of the exception.
@@ -211,7 +211,7 @@ class Recovered:
     Attributes:
         place: the place of the child.
         starts: the number of starts then. If the number has changed, the child has ended.
-        since: when the row of crashes began, as a time of trio's clock.
+        since: the start of the row of crashes, as a time of trio's clock.
     """
 
     __slots__ = ("place", "since", "starts")

@@ -259,7 +259,7 @@ class PartitionSupervisor(Supervisor):
         return before
 
     async def start_child(self, spec: Child[A]) -> Ref[A] | None:
-        """Refused: use `resize`.
+        """Refuse the request: use `resize`.
 
         Raises:
             FixedChildren: always.
@@ -270,7 +270,7 @@ class PartitionSupervisor(Supervisor):
         )
 
     async def delete_child(self, child: str) -> None:
-        """Refused: use `resize`.
+        """Refuse the request: use `resize`.
 
         Raises:
             FixedChildren: always.

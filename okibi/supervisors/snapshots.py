@@ -59,7 +59,7 @@ class Snapshot:
         suspended: whether `okibi.actors.debug.suspend` has suspended the server.
         peak: the largest number of data messages that have waited in the mailbox.
         callers: the number of callers that wait for a reply of the actor.
-        recent_restarts: for a supervisor, the restarts that count against its intensity now.
+        recent_restarts: the number of restarts that count against a supervisor's intensity now.
         next_start: seconds until the next start of a child that waits for it; nan from another
             thread, else 0.
         age: seconds since the start; nan from another thread.

@@ -55,7 +55,7 @@ class Restart(enum.Enum):
 
 
 class Strategy(enum.Enum):
-    """Which siblings restart together with a child (OTP: restart strategy).
+    """The rule for the siblings that restart together with a child (OTP: restart strategy).
 
     ONE_FOR_ONE: none. REST_FOR_ONE: the siblings that started after the child. ONE_FOR_ALL: all.
     """

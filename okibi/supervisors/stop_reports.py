@@ -12,16 +12,16 @@ from ..actors import ExitReason
 
 
 class Stopped(NamedTuple):
-    """How one child stopped.
+    """The stop of one child.
 
     Attributes:
         path: the path of the child.
-        seconds: from the stop request to the end, or to now while the child has not ended.
+        seconds: the time from the stop request to the end, or to now while the child has not ended.
         reason: the exit reason; None while the child has not ended.
         forced: True if the child was killed because its grace period, or its supervisor's, was
             over. False for a child with BRUTAL_KILL, and if the supervisor itself was killed.
-        line: where the child was 0.1 s after it had been killed, as `file:line`; empty if the
-            child had ended by then.
+        line: the line of code, as `file:line`, where the child was 0.1 s after it had been killed;
+            empty if the child had ended by then.
         inner: the report of the child, if the child is a supervisor.
     """
 
@@ -51,7 +51,7 @@ class Stopped(NamedTuple):
 
 
 class StopReport(NamedTuple):
-    """How a supervisor stopped its children. `str(report)` is one line for a log.
+    """The stop of a supervisor's children. `str(report)` is one line for a log.
 
     Attributes:
         path: the path of the supervisor.

@@ -72,7 +72,7 @@ class ChildView(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What the supervisor does next, in the order of the fields.
+    """The next actions of the supervisor, in the order of the fields.
 
     Attributes:
         restarts: the times of the restarts that still count, the newest last.
@@ -97,8 +97,8 @@ class RestartDelay(NamedTuple):
     Attributes:
         seconds: the length of the delay; 0 for a restart at once.
         until: the end of the delay, as a time of trio's clock.
-        crashes: how often the child has ended in a row.
-        since: when the row began, as a time of trio's clock.
+        crashes: the number of times the child has ended in a row.
+        since: the start of the row, as a time of trio's clock.
     """
 
     seconds: float

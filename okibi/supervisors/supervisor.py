@@ -180,7 +180,7 @@ class Supervisor(Restarter):
         intensity, affects no sibling, and causes no automatic shutdown.
 
         Args:
-            child: the id.
+            child: the id of the child.
 
         Raises:
             NotFound: no child has the id.
@@ -201,7 +201,7 @@ class Supervisor(Restarter):
         The start does not count against the intensity. A failed start keeps the spec.
 
         Args:
-            child: the id.
+            child: the id of the child.
 
         Returns:
             The new incarnation; None if its `init` raised Ignore.
@@ -225,7 +225,7 @@ class Supervisor(Restarter):
         """Drop the spec of a child that is down (OTP: `delete_child/2`).
 
         Args:
-            child: the id.
+            child: the id of the child.
 
         Raises:
             NotFound: no child has the id.
@@ -244,7 +244,7 @@ class Supervisor(Restarter):
         """Return one child (OTP: `which_child/2`).
 
         Args:
-            child: the id.
+            child: the id of the child.
 
         Raises:
             NotFound: no child has the id.
@@ -263,7 +263,7 @@ class Supervisor(Restarter):
         """Return the spec of a child (OTP: `get_childspec/2`).
 
         Args:
-            child: the id.
+            child: the id of the child.
 
         Raises:
             NotFound: no child has the id.
@@ -331,7 +331,7 @@ class Supervisor(Restarter):
         """Carry out a decision.
 
         Args:
-            decision: what to stop, to forget and to start.
+            decision: the children to stop, to forget and to start.
             delayed: the child whose restart waits for the back-off; None for a restart at once.
             delay: seconds until that restart.
         """

@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 
 class OnTimeout(enum.Enum):
-    """What a TaskStream does when an item exceeds `timeout` (Elixir: `:on_timeout`).
+    """The rule for an item of a TaskStream that exceeds `timeout` (Elixir: `:on_timeout`).
 
     EXIT ends the stream with TimeoutError. KILL_TASK stops the item's task, returns a TimeoutError
     as the item's outcome, and continues.
@@ -265,7 +265,7 @@ class TaskStream(Generic[T, R]):
         raise StopAsyncIteration
 
     def _next_done(self) -> _Item[T, R] | None:
-        """The item whose outcome is the next to return, if its task is done."""
+        """Return the item whose outcome is the next to return, if its task is done."""
         if not self._ordered:
             return self._ended.popleft() if self._ended else None
         first, task = next(iter(self._unreturned.items()))

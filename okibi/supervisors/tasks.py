@@ -84,11 +84,11 @@ class TaskSupervisorSpec(AnySupervisorSpec["TaskSupervisor"]):
         self.as_child()
 
     def as_dynamic(self) -> DynamicSupervisorSpec:
-        """The equivalent DynamicSupervisorSpec; tasks are never restarted."""
+        """Return the equivalent DynamicSupervisorSpec; tasks are never restarted."""
         return DynamicSupervisorSpec(max_children=self.max_children, intensity=0)
 
     def as_child(self) -> "Child[TaskActor]":
-        """The spec shared by all tasks of one supervisor."""
+        """Return the spec shared by all tasks of one supervisor."""
         start = cast("Callable[[], TaskActor]", TaskActor)
         return Child(start, id="task", restart=Restart.TEMPORARY, shutdown=self.shutdown)
 
@@ -190,7 +190,8 @@ class Task(Generic[R_co]):
         """Wait for the outcome as a value: `outcome.Value` or `outcome.Error`.
 
         Raises:
-            CallCycle, trio.BusyResourceError: see `result`.
+            CallCycle: the task waits for the actor that calls `outcome`.
+            trio.BusyResourceError: another trio task is waiting for the outcome.
         """
         try:
             value = await self._pending.result()
@@ -235,10 +236,10 @@ class Task(Generic[R_co]):
         """Cancel the task without waiting; kill it if it is still running after the grace.
 
         Args:
-            grace: seconds >= 0; default: the supervisor's `shutdown`.
+            grace: seconds until the task is killed, >= 0; default: the supervisor's `shutdown`.
 
         Raises:
-            RuntimeError: see `Ref.stop`.
+            RuntimeError: this thread runs no trio, or another `trio.run` (see `Ref.stop`).
         """
         self.ref.stop(grace=grace)
         self._end_requested = True
@@ -252,7 +253,7 @@ class Task(Generic[R_co]):
         """Stop the task and wait for its exit (Elixir: `Task.shutdown/2`).
 
         Args:
-            grace: see `stop`.
+            grace: seconds until the task is killed, >= 0; default: the supervisor's `shutdown`.
 
         Returns:
             None if this stop ended the task. Otherwise the outcome: the function returned or

@@ -54,5 +54,5 @@ _MODULES = {
 
 
 def __dir__() -> list[str]:
-    """What a shell completes: also what has not been imported yet."""
+    """Return the names for completion in a shell, those not yet imported included."""
     return sorted({*globals(), *__all__})

@@ -20,7 +20,7 @@ class TreePlace(NamedTuple):
 
     @property
     def restarts(self) -> int:
-        """How many times the child was restarted."""
+        """The number of times the child was restarted."""
         return max(self.place.starts - 1, 0)
 
 

@@ -55,7 +55,7 @@ class DeadlineWatch:
         return min(overdue, default=math.inf)
 
     def arm(self, delivery: Delivery) -> None:
-        """An event has arrived."""
+        """Watch the deadline of an event that has arrived."""
         self._armed.set()
         if self._runs_inline and delivery.due < math.inf:
             self.settled()
@@ -66,7 +66,7 @@ class DeadlineWatch:
             thread.start()
 
     def settled(self) -> None:
-        """An event is settled."""
+        """End the watch for an event that is settled."""
         self._settled.set()
 
     def _interrupt_late(self, settled: threading.Event, seconds: float) -> None:

@@ -57,8 +57,8 @@ class FunctionEngine:
     """Serves one function. `run_invocation` serves an event.
 
     Args:
-        function: the function.
-        settings: its configuration.
+        function: the function to serve.
+        settings: the configuration of the function.
 
     Attributes:
         root: the root of the tree, once it has been started.
@@ -189,7 +189,7 @@ class FunctionEngine:
         self._serving = True
 
     def _starting_path(self) -> str:
-        """The path of the child whose init the start waits for."""
+        """Return the path of the child whose init the start waits for."""
         places = list_places(self.root)
         starting = [
             path

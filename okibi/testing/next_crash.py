@@ -16,7 +16,7 @@ class NextCrash:
     """A crash that waits for its call.
 
     Args:
-        error: what the call raises.
+        error: the exception that the call raises.
         method: the method of the call; None for any.
         path: the path of the server; None for any server with the method.
     """
@@ -26,7 +26,7 @@ class NextCrash:
     path: str | None
 
     def is_for(self, server: Server, request: Request) -> bool:
-        """Whether a server's request is the awaited one."""
+        """Return whether a server's request is the awaited one."""
         if self.path is not None and server.path != self.path:
             return False
         return self.method is None or getattr(type(server), request.method, None) is self.method

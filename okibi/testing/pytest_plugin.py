@@ -28,7 +28,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, None
 
 @pytest.fixture
 def lambda_context() -> "Context":
-    """The context object of an invocation, to call a handler directly."""
+    """Return the context object of an invocation, to call a handler directly."""
     from . import context
 
     return context()

@@ -97,11 +97,11 @@ class RunningFunction:
             assert (await response.result()).error_type is None
 
         Args:
-            event, timeout, client_context, tenant_id, request_id: as for `invoke`.
+            event, timeout, client_context, tenant_id, request_id: the arguments of `invoke`.
 
         Raises:
             FunctionError: the function has ended.
-            TypeError, ValueError: as `invoke`.
+            TypeError, ValueError: an argument is invalid (see `invoke`).
         """
         invocation = self._prepare(event, timeout, client_context, tenant_id, request_id)
         response = ResponseStream(invocation)
@@ -145,7 +145,7 @@ class RunningFunction:
         return snapshot(Ref(find_actor(self._engine.root, "/function/children")))
 
     def restarts(self, actor: ActorInTree) -> int:
-        """How many times a child was restarted since its supervisor started.
+        """Return the number of times a child was restarted since its supervisor started.
 
         Args:
             actor: the child's Name, its Ref, or its path: `visits`, `children/visits`.
@@ -161,7 +161,7 @@ class RunningFunction:
         """Wait until a child has been restarted and has started.
 
         Args:
-            actor: as for `restarts`.
+            actor: the child's Name, its Ref, or its path: `visits`, `children/visits`.
             times: the number of restarts to wait for, since the child's supervisor started.
             within: seconds to wait.
 
@@ -191,7 +191,7 @@ class RunningFunction:
         Its supervisor then restarts it: wait with `wait_restarted`, or call `NAME.waiting(5)`.
 
         Args:
-            actor: its Name, its Ref, or its path: `visits`, `children/visits`.
+            actor: the actor's Name, its Ref, or its path: `visits`, `children/visits`.
 
         Raises:
             LookupError: the tree has no such actor, or it does not run now.
@@ -208,8 +208,8 @@ class RunningFunction:
         Args:
             actor: a method, for its next call at any server; or a server's Name, Ref or path, for
                 the next call of any method there.
-            error: what the method raises. A Refusal reaches the caller and leaves the server
-                running; any other error crashes the server.
+            error: the exception that the method raises. A Refusal reaches the caller and leaves
+                the server running; any other error crashes the server.
 
         Raises:
             LookupError: the tree has no such server.
@@ -231,7 +231,7 @@ class RunningFunction:
         Returns when all of them wait again.
 
         Args:
-            seconds: how long the sandbox is frozen.
+            seconds: the length of the freeze in seconds.
 
         Raises:
             RuntimeError: an event is in flight, or the clock is real.
@@ -273,7 +273,7 @@ async def running(
     Args:
         function: a Function, a Handler class, or any callable that is a handler.
         timeout: seconds that an invocation may take. okibi answers 0.1 s earlier.
-        concurrency: how many events may be in flight at once, as on Lambda Managed Instances.
+        concurrency: the maximum number of events in flight, as on Lambda Managed Instances.
         name: the name of the function.
         memory: the memory of the function in MB, for the context object.
 

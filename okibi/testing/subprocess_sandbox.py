@@ -69,7 +69,7 @@ class Sandbox:
 
     @property
     def starts(self) -> int:
-        """How many times the process has been started."""
+        """The number of times the process has been started."""
         return self._opened.result().starts
 
     @property
@@ -170,7 +170,7 @@ def sandbox(
         task_root: the folder of the function's code. Default: the working directory; for an object,
             the folder from which its module was imported.
         timeout: seconds that an invocation may take.
-        concurrency: how many events may be in flight at once, as on Lambda Managed Instances; None
+        concurrency: the maximum number of events in flight, as on Lambda Managed Instances; None
             for one at a time.
         memory: the memory of the function in MB, for the context object.
         environment: additional environment variables.

@@ -53,7 +53,7 @@ def parse_function_name(text: str, own_arn: str) -> InvokeTarget | None:
 
 
 def is_served(qualifier: str) -> bool:
-    """Whether a qualifier leads to the served code: `$LATEST` or any alias.
+    """Return whether a qualifier leads to the served code: `$LATEST` or any alias.
 
     An alias points at a version, and here all versions are the same code. A number names a
     published version, and nothing is published here.

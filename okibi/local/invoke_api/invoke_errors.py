@@ -12,9 +12,9 @@ class InvokeError(Exception):
     """The call is refused before the function sees an event (Lambda Invoke, Errors).
 
     Args:
-        status: HTTP status.
+        status: the HTTP status.
         error_type: Lambda's name of the error.
-        message: one sentence.
+        message: a sentence for the caller.
         reason: why the call was throttled (`ThrottleReason`), or "".
         headers: further headers of the response.
 

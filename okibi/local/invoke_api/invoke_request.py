@@ -1,4 +1,4 @@
-"""What an invoker asks: the target, the event and the options (Lambda Invoke)."""
+"""The request of an invoker: the target, the event and the options (Lambda Invoke)."""
 
 import base64
 import re

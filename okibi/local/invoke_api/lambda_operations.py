@@ -1,4 +1,4 @@
-"""Which operation of Lambda's API a request asks for."""
+"""Find the operation of Lambda's API that a request asks for."""
 
 import re
 
@@ -61,7 +61,7 @@ def invoke_path(name: str) -> str:
 
 
 def is_lambda_path(path: str) -> bool:
-    """Whether a path belongs to Lambda's API, and not to a function's routes.
+    """Return whether a path belongs to Lambda's API, and not to a function's routes.
 
     Args:
         path: the path of a request, URL-decoded.

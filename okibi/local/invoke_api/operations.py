@@ -28,7 +28,7 @@ EXECUTED_VERSION = {"X-Amz-Executed-Version": "$LATEST"}
 
 
 class InvokedFunction(Protocol):
-    """What the Invoke API needs of a function."""
+    """A function, as the Invoke API uses it."""
 
     @property
     def settings(self) -> FunctionSettings:
@@ -48,7 +48,7 @@ class LambdaResponse:
     """A response of Lambda's API.
 
     Args:
-        status: HTTP status.
+        status: the HTTP status.
         body: the whole body; b"" if there is a stream.
         headers: further headers.
         content_type: the media type of the body.

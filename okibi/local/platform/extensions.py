@@ -46,7 +46,7 @@ class ExtensionState(Enum):
 
 
 class ExtensionTrigger(Enum):
-    """What changes the state. The value is the name of the new state in an error message."""
+    """A trigger of a new state. The value is the name of that state in an error message."""
 
     NEXT = "Ready"
     INIT_ERROR = "InitError"
@@ -168,7 +168,7 @@ class Extensions:
                 deliver(msgspec.json.encode(event))
 
     def lose_requests(self) -> None:
-        """The connections are cut by a restore. The extensions still count as waiting."""
+        """Forget the requests that a restore cuts. The extensions still count as waiting."""
         for extension in self._all.values():
             extension.deliver, extension.request_lost = None, True
 

@@ -9,7 +9,7 @@ import attrs
 
 
 class EntryKind(Enum):
-    """What a journal entry records."""
+    """The kind of a journal entry."""
 
     # An event was written to an open /next.
     DELIVERED = "delivered"
@@ -50,7 +50,7 @@ class JournalEntry(NamedTuple):
 
     Args:
         time: seconds on trio's clock.
-        kind: what happened.
+        kind: the kind of the entry.
         request_id: the invocation, or "".
         detail: the endpoint of a response ("response", "error"), the error type of a refusal, or
             "".
@@ -67,7 +67,7 @@ class Journal:
     """The latest entries.
 
     Args:
-        limit: how many entries to keep; the oldest are dropped first.
+        limit: the number of entries to keep; the oldest are dropped first.
     """
 
     limit: int = 100_000

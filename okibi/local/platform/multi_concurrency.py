@@ -46,7 +46,7 @@ class MultiConcurrencyPlatform(Platform):
 
     @property
     def free_slots(self) -> int:
-        """How many events the runtime takes at once; 0 during the init phase."""
+        """The number of events that the runtime takes at once; 0 during the init phase."""
         if not self.initialised or not self._may_hand_out():
             return 0
         return sum(not waiter.abandoned for waiter in self._idle)

@@ -1,4 +1,4 @@
-"""How an invocation can end: Lambda's payloads and error types for the invoker."""
+"""The outcomes of an invocation: Lambda's payloads and error types for the invoker."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ _VALID_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 @attrs.frozen
 class InvocationOutcome:
-    """What the invoker gets.
+    """The outcome of an invocation, for the invoker.
 
     Args:
         payload: the bytes of the response.
@@ -32,7 +32,7 @@ class InvocationOutcome:
 
 
 def timed_out(request_id: str, seconds: float) -> InvocationOutcome:
-    """The invocation timed out, and the sandbox was killed (Lambda Invoke)."""
+    """Return the outcome after a time-out; the sandbox was killed (Lambda Invoke)."""
     return _platform_error(
         "Sandbox.Timedout",
         f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds",
@@ -45,7 +45,12 @@ def signal_name(number: int) -> str:
 
 
 def exited(request_id: str, returncode: int) -> InvocationOutcome:
-    """The process exited without a response (Lambda Invoke); below 0, `returncode` is a signal."""
+    """Return the outcome after an exit without a response (Lambda Invoke).
+
+    Args:
+        request_id: the request id of the invocation.
+        returncode: the exit code of the process; below 0, a signal.
+    """
     if returncode == 0:
         reason = "Runtime exited without providing a reason"
     elif returncode > 0:
@@ -56,12 +61,12 @@ def exited(request_id: str, returncode: int) -> InvocationOutcome:
 
 
 def extension_failed(request_id: str, error_type: str) -> InvocationOutcome:
-    """An extension reported an error, and the sandbox ended (Extensions API)."""
+    """Return the outcome after an extension's error has ended the sandbox (Extensions API)."""
     return _platform_error(error_type, f"RequestId: {request_id} Error: {error_type}")
 
 
 def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
-    """The response was too large. The text is Lambda's."""
+    """Return the outcome of a response that was too large. The text is Lambda's."""
     return _platform_error(
         "Function.ResponseSizeTooLarge",
         f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
@@ -69,12 +74,12 @@ def too_large(limit: int = MAX_PAYLOAD_SIZE) -> InvocationOutcome:
 
 
 def unavailable() -> InvocationOutcome:
-    """No slot of a multi-concurrency runtime was idle (AWS's emulator)."""
+    """Return the outcome if no slot of a multi-concurrency runtime was idle (AWS's emulator)."""
     return attrs.evolve(platform_error("Runtime.Unavailable"), status=400)
 
 
 def restore_failed() -> InvocationOutcome:
-    """A hook failed after a restore (Lambda Invoke: SnapStartException)."""
+    """Return the outcome of a hook that failed after a restore (Lambda: SnapStartException)."""
     message = (
         "The afterRestore() runtime hook encountered an error. For more information, check the "
         "Amazon CloudWatch logs."
@@ -83,13 +88,13 @@ def restore_failed() -> InvocationOutcome:
 
 
 def restore_timed_out() -> InvocationOutcome:
-    """The restore took too long (Lambda Invoke: SnapStartTimeoutException)."""
+    """Return the outcome of a restore that took too long (Lambda: SnapStartTimeoutException)."""
     message = "Lambda couldn't restore the snapshot within the timeout limit."
     return attrs.evolve(_platform_error("SnapStartTimeoutException", message), status=408)
 
 
 def platform_error(error_type: str) -> InvocationOutcome:
-    """An error of the platform; in multi-concurrency, the payload has only the type."""
+    """Return an error of the platform; in multi-concurrency, the payload has only the type."""
     return InvocationOutcome(msgspec.json.encode({"errorType": error_type}), error_type)
 
 

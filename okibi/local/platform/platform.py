@@ -1,4 +1,4 @@
-"""What both modes of the platform share.
+"""The part of the platform that both modes share.
 
 Everything here is synchronous and does no I/O. `classic_mode.py` handles one event at a time,
 `multi_concurrency.py` many. `connection.py` uses only the methods of this class.
@@ -121,17 +121,17 @@ class Platform(ABC):
 
     @abstractmethod
     def begin_response(self, request_id: str, attempt: str, mode: str) -> ApiError | Invocation:
-        """Headers of a /response: return the invocation, or an error.
+        """Take the headers of a /response; return the invocation, or an error.
 
         Args:
-            request_id: from the path.
+            request_id: the request id in the path.
             attempt: `Lambda-Runtime-Invocation-Id`, or "".
             mode: `Lambda-Runtime-Function-Response-Mode`, or "".
         """
 
     @abstractmethod
     def begin_error(self, request_id: str, attempt: str) -> ApiError | Invocation:
-        """Headers of an /error; like `begin_response`."""
+        """Take the headers of an /error, like `begin_response`."""
 
     def finish_response(
         self,
@@ -141,7 +141,7 @@ class Platform(ABC):
         content_type: str,
         trailers: Mapping[bytes, bytes],
     ) -> ApiError | None:
-        """Body of a /response.
+        """Take the body of a /response.
 
         Args:
             invocation: the result of `begin_response`.
@@ -170,7 +170,7 @@ class Platform(ABC):
     def finish_error(
         self, invocation: Invocation, body: bytes, error_type: str, content_type: str = ""
     ) -> ApiError | None:
-        """Body of an /error; `error_type` is `Lambda-Runtime-Function-Error-Type` or ""."""
+        """Take the body of an /error. `error_type`: `Lambda-Runtime-Function-Error-Type` or ""."""
         if content_type == ERROR_WITH_CAUSE:
             body = without_cause(body)
         return self.answer(
@@ -179,17 +179,17 @@ class Platform(ABC):
 
     @abstractmethod
     def accept_init_error(self, body: bytes, error_type: str) -> ApiError | None:
-        """POST /init/error: the error answers the first invoke."""
+        """Take the error of POST /init/error: it answers the first invoke."""
 
     # -- the runtime's side: what its connections do
 
     @abstractmethod
     def abandon(self, waiter: PendingNext) -> None:
-        """The connection of a pending /next broke."""
+        """Note that the connection of a pending /next broke."""
 
     @abstractmethod
     def truncate(self, invocation: Invocation | None) -> None:
-        """The connection broke within a /response or an /error."""
+        """Note that the connection broke within a /response or an /error."""
 
     # -- internals
 
@@ -238,7 +238,7 @@ class Platform(ABC):
 
 
 def names_other_attempt(invocation: Invocation, attempt: str) -> bool:
-    """Whether a response names another attempt. A response without an attempt passes."""
+    """Return whether a response names another attempt. A response without an attempt passes."""
     return bool(attempt) and bool(invocation.invocation_id) and attempt != invocation.invocation_id
 
 

@@ -68,7 +68,7 @@ class SnapStartPlatform(ClassicPlatform):
         return None
 
     def expire_restore(self) -> None:
-        """The restore phase has lasted too long."""
+        """Fail the restore: the phase has lasted too long."""
         self._fail_restore(restore_timed_out())
 
     def hand_out(self) -> None:

@@ -55,7 +55,7 @@ class RuntimeState(Enum):
 
 
 class RuntimeTrigger(Enum):
-    """What changes the state. The value is the name of the new state in an error message."""
+    """A trigger of a new state. The value is the name of that state in an error message."""
 
     NEXT = "Ready"
     INIT_ERROR = "InitError"

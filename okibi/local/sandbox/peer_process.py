@@ -30,7 +30,7 @@ Address = tuple[str, int]
 
 
 def is_connected_from(leader: int, ours: Address, theirs: Address) -> bool:
-    """Whether a connection comes from a process, from its session or from a descendant.
+    """Return whether a connection comes from a process, from its session or from a descendant.
 
     True also if the system cannot tell: on other systems, without /proc, without socket
     diagnostics, or if the descriptors of the process are hidden. This keeps other programs away. It
@@ -93,7 +93,7 @@ def _session_and_descendants(leader: int) -> Iterator[int]:
 
 
 def _holds(pid: int, inode: int) -> bool:
-    """Whether a process has a socket open.
+    """Return whether a process has a socket open.
 
     Raises:
         FileNotFoundError: the process does not exist.

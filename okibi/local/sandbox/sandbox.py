@@ -41,7 +41,7 @@ LAST_BYTES = 1.0
 
 @attrs.frozen
 class SandboxOptions:
-    """How a sandbox is run.
+    """The options of a sandbox.
 
     Args:
         output: called with each line of the log; the default prints to stderr.
@@ -53,8 +53,8 @@ class SandboxOptions:
         allowed_hosts: host names that requests to the Runtime API may use, besides `localhost` and
             its addresses.
         orphan_killer: kills the function's processes if this process is killed.
-        hooks: called at what happens to the sandbox.
-        api: how the Runtime API behaves.
+        hooks: the functions that the sandbox calls.
+        api: the options of the Runtime API.
     """
 
     output: Callable[[str], None] = to_stderr
@@ -70,11 +70,11 @@ class SandboxOptions:
 
 @attrs.frozen
 class ShutdownResult:
-    """How a process ended that was shut down.
+    """The end of a process that was shut down.
 
     Args:
         sigterm_sent: whether the process got SIGTERM first.
-        seconds: from the request to the death of the process.
+        seconds: the time from the request to the death of the process.
         returncode: the exit code; negative for a signal.
     """
 
@@ -102,7 +102,7 @@ class SandboxProcess:
     """Runs the bootstrap.
 
     Args:
-        settings: the function.
+        settings: the settings of the function.
         api: the Runtime API for the bootstrap.
         address: host and port of the Runtime API.
         output: receives what the process writes.

@@ -33,7 +33,7 @@ class RateExpression:
 
         Args:
             after: a time in UTC.
-            start: when the schedule began, in UTC: the times are whole periods later.
+            start: the start of the schedule, in UTC: the times are whole periods later.
 
         Example:
             >>> from datetime import UTC

@@ -24,7 +24,7 @@ def parse_schedule(expression: str, timezone: str, start: datetime) -> NextTime:
     Args:
         expression: `rate(…)`, `cron(…)` or `at(yyyy-mm-ddThh:mm:ss)`.
         timezone: a name of the IANA database, such as `Europe/Berlin`, for `cron` and `at`.
-        start: when the schedule begins, in UTC. The first time of a rate is one period later.
+        start: the start of the schedule, in UTC. The first time of a rate is one period later.
 
     Raises:
         ScheduleError: the expression or the time zone is wrong.

@@ -51,8 +51,8 @@ def browser_refusal(
 
     Args:
         headers: the request's headers, names in lower case.
-        allowed_hosts: as for `host_refusal`.
-        any_address: as for `host_refusal`.
+        allowed_hosts: host names to allow besides those of this machine (see `host_refusal`).
+        any_address: also allow every IP address (see `host_refusal`).
     """
     if why := host_refusal(headers, allowed_hosts, any_address=any_address):
         return why

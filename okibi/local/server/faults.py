@@ -29,10 +29,10 @@ class Fault:
     """Drops a connection at one place, once.
 
     Args:
-        direction: which messages are counted.
+        direction: the direction of the messages that are counted.
         message: the number of the message, from 0.
-        byte: how many bytes of the message pass. With the length of the message or more, the
-            connection is dropped after the message; a request is handled then.
+        byte: the number of bytes of the message that pass. With the length of the message or more,
+            the connection is dropped after the message; a request is handled then.
         reset: close the connection with a reset (RST) instead of an orderly end (FIN).
     """
 
@@ -69,7 +69,7 @@ class FaultyConnection:
     """Wraps a `Connection` and drops it as planned.
 
     Args:
-        faults: the plan.
+        faults: the planned faults.
         send_on: writes the pieces of a response to the runtime.
         dropped: called with the fault; must close the connection.
     """
@@ -130,7 +130,7 @@ class FaultyConnection:
             self._drop(self._planned)
 
     def _safe_step(self) -> int:
-        """How many bytes certainly belong to the current request."""
+        """Return the number of bytes that certainly belong to the current request."""
         if self._parser is not None and self._parser.requests:
             request = self._parser.requests[0]
             length = request.headers.get(b"content-length", b"")

@@ -64,7 +64,7 @@ def encode_response(
     """Encode a response as pieces to write.
 
     Args:
-        status: HTTP status.
+        status: the HTTP status.
         body: the whole body; sent in chunks if longer than CHUNKED_ABOVE.
         headers: header lines, each with CRLF.
         version: the HTTP version of the request; HTTP/1.0 never gets chunks.

@@ -44,19 +44,19 @@ class _OpenConnection:
 
 @attrs.frozen
 class RuntimeApiOptions:
-    """How a Runtime API behaves. The defaults are Lambda's; tests and benchmarks change them.
+    """The options of a Runtime API. The defaults are Lambda's; tests and benchmarks change them.
 
     Args:
         wall_clock: seconds since the epoch, for `Lambda-Runtime-Deadline-Ms`. Everything else uses
             trio's clock. A test with MockClock passes a matching clock.
-        journal_limit: how many entries the journal keeps.
+        journal_limit: the number of entries that the journal keeps.
         swallow_abandoned: give an event to a /next with a broken connection, as Lambda does.
         keep_alive: False closes each connection after one response, unlike Lambda, to test a
             runtime against servers without pipelining.
         empty_headers: send an empty header for an absent context, as multi-concurrency does.
         invocation_ids: send `Lambda-Runtime-Invocation-Id`, as Lambda does since 2026. A response
             with another id is refused (410); one without an id is accepted.
-        faults: where to break connections.
+        faults: the places at which to break connections.
         busy_poll: seconds to poll for bytes before sleeping. For a benchmark's server on its own
             core, to keep wake-up costs out of the figures.
     """
@@ -86,9 +86,9 @@ class RuntimeApi:
     the restore comes with the first event. It cuts all other connections.
 
     Args:
-        settings: the function.
-        options: how the server behaves.
-        hooks: called at what happens.
+        settings: the settings of the function.
+        options: the options of the server.
+        hooks: the functions that the Runtime API calls.
         allowed_hosts: host names that requests may use, besides `localhost` and its addresses;
             requests of web pages are refused. None allows every request, as over streams in memory.
     """
@@ -163,7 +163,7 @@ class RuntimeApi:
 
     @property
     def free_slots(self) -> int:
-        """In multi-concurrency, how many events the runtime takes at once."""
+        """In multi-concurrency, the number of events that the runtime takes at once."""
         platform = self._platform
         return platform.free_slots if isinstance(platform, MultiConcurrencyPlatform) else 0
 
@@ -198,13 +198,13 @@ class RuntimeApi:
 
         Args:
             payload: the event.
-            client_context: JSON text.
-            cognito_identity: JSON text.
+            client_context: the client context, as JSON text.
+            cognito_identity: the Cognito identity, as JSON text.
             tenant_id: the tenant of a tenant-isolated function.
             trace_id: the X-Ray header. None generates one, "" omits the header.
             content_type: the media type of the event.
-            request_id: None generates one.
-            timeout: seconds; None takes the function's.
+            request_id: the request id. None generates one.
+            timeout: the time-out in seconds; None takes the function's.
         """
         invocation = Invocation(
             payload,
@@ -332,7 +332,7 @@ class RuntimeApi:
     # -- for the owner of the process
 
     def sandbox_ended(self, outcome: Callable[[str], InvocationOutcome] | None) -> None:
-        """The process is dead: close its connections and let a new runtime start.
+        """Close the connections of the dead process, and let a new runtime start.
 
         Args:
             outcome: returns the outcome for the request id of an unanswered invocation. With None,

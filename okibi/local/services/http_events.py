@@ -56,7 +56,7 @@ class IncomingRequest:
         body: the whole body.
         source_ip: the address of the peer.
         port: the port of this server, for `x-forwarded-port`.
-        protocol: such as `HTTP/1.1`.
+        protocol: the protocol, such as `HTTP/1.1`.
         received_at: seconds since the epoch.
         request_id: the id of the request and of its invocation.
         trace_id: the X-Ray header of the invocation.
@@ -144,7 +144,7 @@ def make_http_api_event(
 
     Args:
         request: the request.
-        route_key: such as `GET /visits/{name}`, or `$default`.
+        route_key: the key of the route, such as `GET /visits/{name}`, or `$default`.
         path_parameters: the variables of the path, decoded.
     """
     return _payload_2_event(
@@ -174,7 +174,7 @@ def _payload_2_event(
 
     Args:
         request: the request.
-        path: `rawPath`.
+        path: the value of `rawPath`.
         context: the fields of `requestContext` that differ between the services.
         route_key: the key of the route.
         path_parameters: the variables of the path, decoded.
@@ -352,7 +352,7 @@ def short_request_id(request_id: str) -> str:
 
 
 def is_binary(media_types: str, binary_media_types: Collection[str]) -> bool:
-    """Whether the first media type of a header is one of a REST API's binary ones.
+    """Return whether the first media type of a header is one of a REST API's binary ones.
 
     Args:
         media_types: the value of `Content-Type` or `Accept`.

@@ -42,7 +42,7 @@ class OutgoingResponse:
     """One HTTP response.
 
     Args:
-        status: HTTP status.
+        status: the HTTP status.
         headers: names and values; `Content-Length` is left to the front.
         body: the whole body.
         remark: one line for the console about a response that the function did not intend, or "".
@@ -102,7 +102,7 @@ def _read_payload_2(payload: bytes, *, content_type: str, remap: bool) -> Outgoi
     Args:
         payload: the result, as JSON.
         content_type: the media type of a response that names none.
-        remap: see drop_headers.
+        remap: keep some headers as `x-amzn-remapped-…` (see `drop_headers`).
     """
     result = parse_result(payload)
     if not isinstance(result, dict) or "statusCode" not in result:

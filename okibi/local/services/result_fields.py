@@ -131,7 +131,7 @@ def parse_result(payload: bytes) -> Any:
 
 
 def has_prelude(payload: bytes) -> bool:
-    """Whether the payload is a streamed response that begins with a prelude."""
+    """Return whether the payload is a streamed response that begins with a prelude."""
     return PRELUDE_END in payload[:PRELUDE_LIMIT]
 
 
@@ -140,7 +140,7 @@ def read_object(value: Any, what: str) -> dict[str, Any]:
 
     Args:
         value: any value.
-        what: what the value is, for the error.
+        what: the name of the value in the error.
 
     Raises:
         MalformedResult: the value is no object.
@@ -155,7 +155,7 @@ def read_list(value: Any, what: str) -> Sequence[Any]:
 
     Args:
         value: any value.
-        what: what the value is, for the error.
+        what: the name of the value in the error.
 
     Raises:
         MalformedResult: the value is no list.

@@ -52,7 +52,7 @@ def check_path(value: Any) -> None:
 
 
 def is_default(path: str) -> bool:
-    """Whether the route of a path takes all requests that no other route matches."""
+    """Return whether the route of a path takes all requests that no other route matches."""
     return path.strip("/") == DEFAULT_PATH
 
 

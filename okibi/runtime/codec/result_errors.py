@@ -33,7 +33,7 @@ def describe(error: Exception, result: object, path: list[object]) -> str:
     awaited.
 
     Args:
-        error: what the encoder raised.
+        error: the exception that the encoder raised.
         result: the handler's result.
         path: the keys that lead to the refused value, the innermost first.
     """

@@ -80,7 +80,7 @@ class HeldLoop:
 
 
 def _title(method: FrameType) -> str:
-    """The method's class and name; for a method of an actor, after the actor's path."""
+    """Return the method's class and name; for a method of an actor, after the actor's path."""
     title = method.f_code.co_qualname.rpartition("<locals>.")[2]
     actor = method.f_locals.get("self")
     # By type(): isinstance would ask a proxy for its class, which is user code, in this thread. An

@@ -76,10 +76,10 @@ class DeadlineInterrupt:
     """Handles the signal while entered. Raises only while `run` runs a plain handler.
 
     Attributes:
-        run_count: how many handlers have run, the current one included.
+        run_count: the number of handlers that have run, the current one included.
         target_run: the run to interrupt; None for any. A sender may lose the core between its look
             at an event and its signal, and the next event may have begun.
-        error_type: what is raised.
+        error_type: the class of the exception to raise.
         request_exit: called on the main thread with the reason why the process must serve no other
             event.
     """
@@ -235,8 +235,9 @@ def drop_signal(number: int = SIGNAL) -> None:
 
 
 def _is_cleaning_up() -> bool:
-    """Whether the interrupted code handles a DeadlineExceeded, or a Cancelled of the worker's scope
-    (a `def` that yields).
+    """Return whether the interrupted code handles a DeadlineExceeded or a Cancelled.
+
+    A `def` that yields is interrupted by a Cancelled of the worker's scope.
     """
     error = sys.exception()
     # Bounded: user code can make the chain circular.
@@ -248,7 +249,7 @@ def _is_cleaning_up() -> bool:
 
 
 def is_importing(frame: FrameType | None) -> bool:
-    """Whether a frame, or one that called it, executes a module."""
+    """Return whether a frame, or one that called it, executes a module."""
     while frame is not None:
         if frame.f_code.co_name == _IMPORT_FUNCTION and frame.f_code.co_filename == _IMPORT_FILE:
             return True
@@ -257,7 +258,7 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def _running_asyncio_loop() -> Any:
-    """The asyncio loop that runs in this thread, if any."""
+    """Return the asyncio loop that runs in this thread, if any."""
     events = sys.modules.get("asyncio.events")
     try:
         return None if events is None else events.get_running_loop()

@@ -93,7 +93,7 @@ class SignalSafeEvent:
             self._lock.release()
 
     def is_set(self) -> bool:
-        """Whether the next `wait` returns at once."""
+        """Return whether the next `wait` returns at once."""
         return not self._lock.locked()
 
     def clear(self) -> None:
@@ -173,7 +173,7 @@ class Watchdog:
         self._deadline.create(self._native_id)
 
     def arm(self, delivery: Delivery) -> None:
-        """An event has arrived."""
+        """Set the timer for an event that has arrived."""
         due, limit = delivery.due, delivery.limit
         self._deadline.set(due - (due - limit) / 8 + self._offset)
         if limit < self._next_look:
@@ -227,7 +227,7 @@ class Watchdog:
                 self._sleep(now, delivery)
 
     def _earliest(self) -> Delivery | None:
-        """The unsettled delivery that is due first; None if none has a deadline."""
+        """Return the unsettled delivery that is due first; None if none has a deadline."""
         lanes = self._ledger.lanes if self._ledger is not None else []
         deliveries = [lane.delivery for lane in lanes]
         unsettled = [d for d in deliveries if d is not None and d.unsettled and d.due < math.inf]
@@ -285,7 +285,7 @@ class Watchdog:
             self._wake_up.wait(SIGNAL_EVERY)
 
     def _is_held(self, waited: float) -> bool:
-        """Whether the loop, which was asked so many seconds ago, counts as held."""
+        """Return whether the loop, which was asked so many seconds ago, counts as held."""
         # The platform ends the sandbox at the deadline, whatever keeps the loop from answering.
         return waited >= PATIENCE
 
@@ -384,7 +384,7 @@ def _aim(interrupt: DeadlineInterrupt, delivery: Delivery) -> bool:
 
 
 def _clock_offset() -> float:
-    """How many seconds the monotonic clock is ahead of trio's.
+    """Return the seconds by which the monotonic clock is ahead of trio's.
 
     Another thread may run between two readings, so the fastest of five pairs counts.
     """

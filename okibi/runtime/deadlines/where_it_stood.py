@@ -51,7 +51,7 @@ class FrameSource:
     __slots__ = ()
 
     def frames(self) -> Frames:
-        """The handler's frames with their lines, outermost first."""
+        """Return the handler's frames with their lines, outermost first."""
         raise NotImplementedError
 
 
@@ -83,20 +83,20 @@ class ThreadFrameSource(FrameSource):
 
 
 def deadline_error_from_exception(error: BaseException, request_id: str) -> Outcome:
-    """The error response for a handler that an exception ended at its deadline.
+    """Return the error response for a handler that an exception ended at its deadline.
 
     Args:
         error: DeadlineExceeded, or Cancelled from the worker's scope.
-        request_id: the event's.
+        request_id: the request id of the event.
     """
     return _located_error("the handler was", frames_of_error(error), request_id)
 
 
 def deadline_error_from_worker(delivery: Delivery, workers: Iterable[Ref[Any]] = ()) -> Outcome:
-    """The error response for a delivery past its deadline, by what its worker is doing.
+    """Return the error response for a delivery past its deadline, by what its worker is doing.
 
     Args:
-        delivery: unsettled.
+        delivery: an unsettled delivery.
         workers: the workers that could have taken it.
     """
     worker = delivery.worker
@@ -115,7 +115,7 @@ def deadline_error_from_worker(delivery: Delivery, workers: Iterable[Ref[Any]] =
 
 
 def deadline_error_from_loop(delivery: Delivery) -> Outcome:
-    """The error response when the loop is held. Call it outside the loop's thread."""
+    """Return the error response when the loop is held. Call it outside the loop's thread."""
     try:
         held = frames_in_loop()
         task = _frames_of_worker(delivery.worker) if delivery.worker is not None else []
@@ -129,7 +129,7 @@ def deadline_error_from_loop(delivery: Delivery) -> Outcome:
 
 
 def _located_error(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:
-    """The error response with a place after the words, if the place is known.
+    """Return the error response with a place after the words, if the place is known.
 
     Args:
         must: whether the words need a place.
@@ -151,7 +151,7 @@ def _error(words: str, frames: Sequence[traceback.FrameSummary], request_id: str
 
 
 def _user_summaries(frames: Frames) -> list[traceback.FrameSummary]:
-    """The frames from the user's outermost to the user's innermost; none without user code.
+    """Return the frames from the user's outermost to the user's innermost; none without user code.
 
     trio's and okibi's between them are left out. The standard library's show what the code waits
     for.
@@ -163,7 +163,7 @@ def _user_summaries(frames: Frames) -> list[traceback.FrameSummary]:
 
 
 def _awaited_reply(frames: Frames) -> str:
-    """The actor whose reply the handler awaits, and the line that the actor is at, in words."""
+    """Name the actor whose reply the handler awaits, and the line that the actor is at."""
     for frame, _ in reversed(frames):
         if is_user_file(frame.f_code.co_filename):
             break
@@ -193,14 +193,14 @@ def _is_alive(worker: Ref[Any]) -> bool:
 
 
 def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
-    """The frames that an exception has passed through, outermost first.
+    """Return the frames that an exception has passed through, outermost first.
 
     If a Cancelled was raised in the clean-up after another Cancelled, the first one counts: it says
     where the handler was. Of a group the first member counts.
 
     Args:
         error: the exception with its traceback so far.
-        further: how many contexts and groups to follow; user code can make them circular.
+        further: the number of contexts and groups to follow; user code can make them circular.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     if isinstance(error, DeadlineExceeded):
@@ -216,7 +216,7 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
 
 
 def frames_of_coroutine(coroutine: Any) -> Frames:
-    """The frames of a suspended coroutine and of what it awaits, outermost first."""
+    """Return the frames of a suspended coroutine and of what it awaits, outermost first."""
     frames: Frames = []
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
@@ -229,7 +229,7 @@ def frames_of_coroutine(coroutine: Any) -> Frames:
 
 
 def frames_of_asyncio_task(frame: FrameType | None) -> Frames:
-    """The frames of the task that a frame runs an asyncio loop for.
+    """Return the frames of the task that a frame runs an asyncio loop for.
 
     None if the frame is user code, which names the place itself, or if the loop runs for no task.
     """
@@ -243,7 +243,7 @@ def frames_of_asyncio_task(frame: FrameType | None) -> Frames:
 
 
 def _append_task_frames(frames: Frames, task: Frames) -> Frames:
-    """A thread's frames down to the user's innermost, then those of the task that it runs."""
+    """Return a thread's frames down to the user's innermost, then those of the task it runs."""
     while task and frames and not is_user_file(frames[-1][0].f_code.co_filename):
         frames = frames[:-1]
     return frames + task
@@ -258,7 +258,7 @@ def _frames_of_thread(ident: int) -> Frames:
 
 
 def frames_in_loop() -> Frames:
-    """The main thread's frames from the loop inwards. The callers of the loop do not matter."""
+    """Return the main thread's frames from the loop inwards, without the loop's callers."""
     frames = _frames_of_thread(threading.main_thread().ident or 0)
     names = [frame.f_code.co_filename for frame, _ in frames]
     is_loop = [is_framework_file(name) and not is_okibi_file(name) for name in names]

@@ -94,8 +94,8 @@ def platform_error(kind: str, message: str, request_id: str, x_ray_kind: str = "
 
     Args:
         kind: the errorType, for example `Runtime.MarshalError`.
-        message: what was wrong.
-        request_id: the event's.
+        message: the text of the error.
+        request_id: the request id of the event.
         x_ray_kind: the type in the X-Ray cause; empty for `kind`.
     """
     cause = x_ray_cause([(x_ray_kind or kind, message, ())])
@@ -148,7 +148,7 @@ def frames_written_by_user(error: BaseException) -> tuple[str, ...]:
 
 
 def _stack(error: BaseException, related: Sequence[Related]) -> tuple[str, ...]:
-    """The entries of the error's own stack, then those of the related errors."""
+    """Return the entries of the error's own stack, then those of the related errors."""
     rest: list[str] = []
     for relation, other in related:
         rest.append(f"  {relation}{class_name(type(other))}: {cut(_message(other), FRAME_LIMIT)}\n")
@@ -223,7 +223,7 @@ def _message(error: BaseException) -> str:
 
 
 def _needs_asyncio(error: BaseException, text: str) -> bool:
-    """Whether code for asyncio ran on trio."""
+    """Return whether code for asyncio ran on trio."""
     if is_a(error, RuntimeError):
         found = "no running event loop" in text or f"no current event loop {_MAIN_THREAD}" in text
     else:
@@ -235,7 +235,7 @@ def _needs_asyncio(error: BaseException, text: str) -> bool:
 
 
 def _needs_trio(error: BaseException, text: str) -> bool:
-    """Whether code for trio ran on okibi's asyncio loop."""
+    """Return whether code for trio ran on okibi's asyncio loop."""
     found = "must be called from async context", "Task got bad yield: <class 'trio."
     if not is_a(error, RuntimeError) or not text.startswith(found):
         return False

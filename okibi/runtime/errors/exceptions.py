@@ -9,14 +9,14 @@ class InitError(Exception):
 
     Args:
         kind: the errorType, for example `Runtime.ImportModuleError`.
-        message: what was wrong, where, and what to do.
+        message: a text that says what was wrong, where, and what to do.
         stack: lines as `traceback.format_list` gives them.
         logged: the part of the stack that is logged, if a crash report has the whole stack; None
             logs all.
 
     Attributes:
         header: the `Lambda-Runtime-Function-Error-Type`; empty for the errorType.
-        path: where the error is reported, below `/runtime/`.
+        path: the path that the error is reported to, below `/runtime/`.
         code: the exit code of the process.
     """
 

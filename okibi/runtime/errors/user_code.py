@@ -24,24 +24,24 @@ _INSTALLED = tuple(os.path.join(_STANDARD, name, "") for name in PACKAGES)
 
 
 def is_user_file(filename: str) -> bool:
-    """Whether a file belongs neither to okibi, nor to trio, nor to the standard library."""
+    """Return whether a file belongs neither to okibi, nor to trio, nor to the standard library."""
     if filename.startswith("<") or is_framework_file(filename):
         return False
     return not filename.startswith(_STANDARD) or filename.startswith(_INSTALLED)
 
 
 def is_written_by_user(filename: str) -> bool:
-    """Whether a file is the user's and not installed."""
+    """Return whether a file is the user's and not installed."""
     return is_user_file(filename) and not is_installed(filename)
 
 
 def is_framework_file(filename: str) -> bool:
-    """Whether a file belongs to okibi or trio, which call the handler."""
+    """Return whether a file belongs to okibi or trio, which call the handler."""
     return is_okibi_file(filename) or any(_belongs_to(filename, name) for name in _FRAMEWORK)
 
 
 def is_okibi_file(filename: str) -> bool:
-    """Whether a file belongs to okibi."""
+    """Return whether a file belongs to okibi."""
     return filename.startswith(OKIBI)
 
 
@@ -52,7 +52,7 @@ def _belongs_to(filename: str, package: str) -> bool:
 
 
 def is_installed(filename: str) -> bool:
-    """Whether pip or a similar tool installed a file.
+    """Return whether pip or a similar tool installed a file.
 
     Args:
         filename: a frame's file name; a compiled module's is relative, often to its build folder.

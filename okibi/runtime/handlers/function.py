@@ -96,7 +96,7 @@ def _fault(handler: Any) -> str | None:
 
 
 def _describe_decorator(method: Any) -> str:
-    """A hint for an `async def` that a decorator has replaced by a plain `def`; else empty."""
+    """Return a hint for an `async def` that a decorator has made a plain `def`; else empty."""
     if not is_async(getattr(method, "__wrapped__", None)):
         return ""
     # Not `__module__`, which `functools.wraps` copies from the user's function.

@@ -43,7 +43,8 @@ class Handler(Generic[Event]):
     and creates a new instance.
 
     Attributes:
-        nursery: for background tasks, which may run between invocations and end with the instance.
+        nursery: the nursery for background tasks. They may run between invocations, and end with
+            the instance.
     """
 
     __slots__ = ("__weakref__", "nursery")
@@ -159,19 +160,19 @@ class AsyncHandler(Handler[Any]):
 
 
 def is_awaitable(result: object) -> TypeGuard[Awaitable[object]]:
-    """Whether a handler's result has to be awaited."""
+    """Return whether a handler's result has to be awaited."""
     # The type decides most cases; `inspect.isawaitable` asks an abstract base class.
     kind = type(result)
     return kind is CoroutineType or (kind not in _NEVER_AWAITABLE and inspect.isawaitable(result))
 
 
 def is_async(target: object) -> bool:
-    """Whether a callable is a coroutine function, as far as known without a call."""
+    """Return whether a callable is a coroutine function, as far as known without a call."""
     return _is(target, inspect.iscoroutinefunction)
 
 
 def yields(target: object) -> bool:
-    """Whether a callable is a generator function."""
+    """Return whether a callable is a generator function."""
     return _is(target, inspect.isgeneratorfunction)
 
 
@@ -181,7 +182,7 @@ def _is(target: object, kind: Callable[[object], bool]) -> bool:
 
 
 def streams(target: Any) -> bool:
-    """Whether a handler streams its response, as far as known without a call.
+    """Return whether a handler streams its response, as far as known without a call.
 
     A plain generator function is called as any plain `def`; its result is a generator.
     """
@@ -190,7 +191,7 @@ def streams(target: Any) -> bool:
 
 
 def takes_response(target: Any) -> bool:
-    """Whether a callable, or the function of a partial, is marked with `@streaming`."""
+    """Return whether a callable, or the function of a partial, is marked with `@streaming`."""
     while isinstance(target, partial):
         target = target.func
     # A mock or proxy has every attribute, so compare with True.
@@ -224,7 +225,7 @@ def _argument(cls: type[Any], known: dict[Any, Any]) -> Any:
 
 
 def is_handler(cls: Any) -> bool:
-    """Whether a value is a subclass of Handler."""
+    """Return whether a value is a subclass of Handler."""
     return isinstance(cls, type) and issubclass(cls, Handler)
 
 

@@ -203,7 +203,7 @@ def _offer_loop() -> bool:
 
 
 def _has_loop() -> bool:
-    """Whether an asyncio loop was set in this thread; before Python 3.14, asking may create one."""
+    """Return whether a loop is set in this thread; before Python 3.14, asking may create one."""
     asyncio: Any = sys.modules.get("asyncio")
     if sys.version_info >= (3, 14) and hasattr(asyncio, "get_event_loop"):
         # A policy of the user may raise anything.

@@ -55,14 +55,14 @@ def find_misfits(handler: object) -> list[Misfit]:
 
 
 def _is_layer(function: object) -> TypeGuard[FunctionType]:
-    """Whether a function is a wrapper of Powertools, and no `async def`, which would await."""
+    """Return whether a function is a Powertools wrapper and no `async def`, which would await."""
     if not isinstance(function, FunctionType) or is_async(function):
         return False
     return _module(function).partition(".")[0] == PACKAGE
 
 
 def _module(function: FunctionType) -> str:
-    """The module of a function's code; `exec` may leave it out."""
+    """Return the module of a function's code; `exec` may leave it out."""
     return str(function.__globals__.get("__name__"))
 
 

@@ -180,7 +180,7 @@ class Response:
 
     @property
     def over(self) -> str:
-        """Why the Runtime API takes no more pieces; empty while it does."""
+        """The reason why the Runtime API takes no more pieces; empty while it takes them."""
         return self._stream.end_reason if self._stream is not None else ""
 
     @property

@@ -70,7 +70,7 @@ def instance_factory(
 
     Args:
         target: a Handler class, or any callable.
-        abandon: as in PlainHandler.
+        abandon: called for each abandoned thread (see PlainHandler).
         loop: the asyncio loop, if handlers run on asyncio.
     """
     if not is_handler(target):

@@ -52,7 +52,7 @@ def _is_wsgi(handler: Any) -> bool:
 
 
 def _required(handler: Any) -> tuple[str, ...] | None:
-    """The names of the positional parameters without a default; None if `*args` hides them."""
+    """Return the names of positional parameters without a default; None if `*args` hides them."""
     try:
         parameters = signature(handler).parameters.values()
     except Exception:

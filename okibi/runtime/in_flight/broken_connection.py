@@ -65,11 +65,11 @@ class Resend:
         self.clear()
 
     def clear(self) -> None:
-        """The next response will be a first copy."""
+        """Forget the copies: the next response will be a first copy."""
         self.sent = self.refused = False
 
     def take_break(self, unwritten: int) -> None:
-        """The response must be sent again.
+        """Note that the response must be sent again.
 
         Args:
             unwritten: bytes of the last copy that the kernel has not taken.
@@ -77,12 +77,12 @@ class Resend:
         self.sent = self.sent or unwritten == 0
 
     def take_status(self, status: int) -> None:
-        """The last copy has a status."""
+        """Note the status of the last copy."""
         self.sent, self.refused = False, self.sent and status == 403
 
 
 class Loss(enum.Enum):
-    """What a broken connection costs the lane. The values are log texts."""
+    """The loss of a lane by a broken connection. The values are log texts."""
 
     NOTHING = "nothing is lost"
     MAYBE_EVENT = "an event on its way may be lost"
@@ -105,9 +105,9 @@ def classify_loss(
     """Select the row of the table. Pure.
 
     Args:
-        expected: what the Runtime API still has to send.
+        expected: the responses that the Runtime API still has to send.
         size: bytes of the response, as far as it has been made.
-        unwritten: how many of these bytes have not been written.
+        unwritten: the number of these bytes that have not been written.
         waiting: whether the outbox holds anything, of the response or a GET.
         streams: whether the response is a stream whose end is still to come.
         resent: whether the response is a second copy (`Resend.sent`).

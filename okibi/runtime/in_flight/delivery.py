@@ -32,7 +32,7 @@ from .stream import Stream
 
 
 class DeliveryState(enum.IntEnum):
-    """How far a delivery has come. An IntEnum, because each event hashes it a dozen times."""
+    """The progress of a delivery. An IntEnum, because each event hashes the state a dozen times."""
 
     RECEIVED = 1
     ASSIGNED = 2
@@ -87,7 +87,7 @@ class Delivery:
         headers: headers of the event, names in lower case.
         body: the event, undecoded; cleared after decoding.
         due: the platform's deadline, in seconds of trio's clock.
-        limit: when okibi times the handler out, a margin before `due`.
+        limit: the time at which okibi times the handler out, a margin before `due`.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Delivery:
         return self.state <= STREAMING
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the dispatcher may settle this delivery in the worker's place.
+        """Return whether the dispatcher may settle this delivery in the worker's place.
 
         True from halfway between `limit` and `due`, because the worker's own cancel scope, at
         `limit`, goes first.
@@ -219,7 +219,7 @@ class Delivery:
         """Build the head of a JSON response, up to its length.
 
         Args:
-            template: from `json_response_head`.
+            template: the result of `json_response_head`.
         """
         self.head = template % (path_segment(self.request_id), echo_header(self.headers))
         return self.head

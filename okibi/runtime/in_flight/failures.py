@@ -1,4 +1,4 @@
-"""What went wrong on a lane since its last event, and the event whose response was refused. Pure.
+"""The failures of a lane since its last event, and the event whose response was refused. Pure.
 
 A refused response leaves the event unanswered, and the Runtime API sends the same event again at
 once. No handler sees the repeat. The lane settles the first repeat with an error, which tells the

@@ -42,7 +42,7 @@ def wake(address: Address[Any], message: object = None, *, now: bool = False) ->
 
     Args:
         address: the actor.
-        message: where to look; None for everywhere.
+        message: the place to look at; None for every place.
         now: whether the actor may act before this call returns.
 
     Returns:

@@ -186,7 +186,7 @@ class Lane:
         self.failures.mark_connected()
 
     def take_first_response(self, connection: Connection) -> None:
-        """Note that the connection works, and what the server supports."""
+        """Note that the connection works, and the features that the server supports."""
         connection.answered = True
         if connection.parser.speaks_1_0:
             self.outbox.end_pipelining()
@@ -201,7 +201,7 @@ class Lane:
         """Let go of the parent's connection, in a forked child.
 
         Args:
-            replace: makes the child's transport of the parent's.
+            replace: makes the child's transport from the parent's.
         """
         self.outbox.clear()
         if self.connection is not None:
@@ -280,7 +280,7 @@ class Lane:
 
     @property
     def unwritten(self) -> int:
-        """How many bytes of the response are in the outbox."""
+        """The number of bytes of the response in the outbox."""
         return self.outbox.unwritten
 
     def _stage_stream_end(self, delivery: Delivery, stream: Stream, outcome: Outcome) -> None:
@@ -380,7 +380,7 @@ class Lane:
             announced: whether the last response announced the close.
 
         Returns:
-            What is lost.
+            The loss of the lane.
         """
         outbox, delivery = self.outbox, self.delivery
         loss = classify_loss(

@@ -112,7 +112,7 @@ class Ledger:
         wake(lane.responder, now=at_once)
 
     def in_flight(self) -> bool:
-        """Whether any delivery is unsettled."""
+        """Return whether any delivery is unsettled."""
         return any(lane.delivery is not None and lane.delivery.unsettled for lane in self.lanes)
 
     # -- workers
@@ -151,8 +151,8 @@ class Ledger:
         """Count a thread or worker that runs on past its deadline and cannot be ended.
 
         Args:
-            what: its name in the log.
-            goes_on: whether it still runs; if not, it counts no more.
+            what: the name of the thread or worker in the log.
+            goes_on: returns whether the thread or worker still runs; if not, it counts no more.
         """
         self._abandoned = [each for each in (*self._abandoned, goes_on) if each()]
         count, limit = len(self._abandoned), ABANDON_LIMIT * len(self.lanes)
@@ -202,7 +202,7 @@ class Ledger:
         The caller then repairs its own lane.
 
         Args:
-            step: what was interrupted, as in "while reading an event".
+            step: the interrupted step, as in "while reading an event".
             error: the exception that interrupted it.
 
         Returns:

@@ -35,10 +35,11 @@ class Outbox:
     Attributes:
         pieces: the bytes; the responder writes from the front.
         expected: the responses that the Runtime API still has to send.
-        pipelined: see above; off for good once a server does not support it.
+        pipelined: whether the next GET leaves with the response; False as soon as a server does not
+            support pipelining.
         closing: whether the process is to end: an event requested after that would be lost.
         response_size: bytes of the response, as far as it has been put.
-        unwritten: how many of these bytes have not been written.
+        unwritten: the number of these bytes that have not been written.
     """
 
     __slots__ = (

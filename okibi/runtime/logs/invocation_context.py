@@ -114,7 +114,7 @@ async def restore_context(before: Context) -> None:
 
 
 def invocation() -> Invocation:
-    """The current invocation; without request id and headers for none."""
+    """Return the current invocation; without request id and headers for none."""
     found = CALLING_EVENT.get(None)
     if not isinstance(found, Invocation):
         return _last if _one_at_a_time else NO_INVOCATION
@@ -127,17 +127,17 @@ def keep_invocation() -> None:
 
 
 def request_id() -> str:
-    """The request id of the current invocation; empty for none."""
+    """Return the request id of the current invocation; empty for none."""
     return invocation().request_id
 
 
 def tenant_id() -> str | None:
-    """The tenant of the current invocation, or None."""
+    """Return the tenant of the current invocation, or None."""
     return header_text(invocation().headers, TENANT)
 
 
 def xray_trace_id() -> str | None:
-    """The X-Ray trace header of the current invocation, or None.
+    """Return the X-Ray trace header of the current invocation, or None.
 
     Tracers read the header from `_X_AMZN_TRACE_ID` in the environment. With many events in flight
     that variable does not exist; this function works in every task and every `trio.to_thread` of

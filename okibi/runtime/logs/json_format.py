@@ -91,12 +91,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """An object as a line of JSON, without the values that are None."""
+    """Return an object as a line of JSON, without the values that are None."""
     return _encode({name: value for name, value in fields.items() if value is not None}) + "\n"
 
 
 def _stack_trace(logger: str, trace: TracebackType | None) -> list[str]:
-    """The frames of an exception; okibi's own loggers leave out frames that are not the user's."""
+    """Return the frames of an exception; okibi's own loggers show only the user's frames."""
     if logger.partition(".")[0] != "okibi":
         return traceback.format_tb(trace)
     # Imported here: only an error needs the module.

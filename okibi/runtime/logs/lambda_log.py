@@ -52,7 +52,7 @@ _poll = getattr(select, "poll", None)
 
 
 class _LogTarget:
-    """Where the process's log goes, and in which format."""
+    """The target and the format of the process's log."""
 
     sink: "LogSink" = StandardSink()
     as_json = False
@@ -69,7 +69,7 @@ def configure(
         level: a level's name, from `AWS_LAMBDA_LOG_LEVEL`; empty for none.
         environment: names the sink; the descriptor's variable is removed.
         as_json: write one JSON object a line.
-        lanes: how many events may be in flight.
+        lanes: the number of events that may be in flight.
     """
     invocation_context.set_lanes(lanes)
     _LogTarget.sink, fault = sink_from(environment)
@@ -104,7 +104,7 @@ class LambdaHandler(logging.Handler):
     """Formats records for the sink.
 
     Args:
-        sink: where entries go.
+        sink: the sink of the entries.
         levels: whether frames carry a level.
     """
 
@@ -185,7 +185,7 @@ def _log_error(error: dict[str, Any]) -> None:
 
 
 def error_lines(kind: str, message: str, stack: list[str]) -> list[str]:
-    """The lines of an error in the text format.
+    """Return the lines of an error in the text format.
 
     >>> error_lines("ValueError", "no", ['  File "app.py", line 1, in f\\n    g()\\n'])[1:]
     ['Traceback (most recent call last):', '\\xa0\\xa0File "app.py", line 1, in f', \
@@ -219,7 +219,7 @@ def write_raw(words: str, request_id: str = "") -> None:
 
 
 def _is_writable(until: float) -> bool:
-    """Whether standard error takes more bytes before this time."""
+    """Return whether standard error takes more bytes before this time."""
     if _poll is None:
         return True
     poll = _poll()
@@ -275,7 +275,7 @@ class _Stream(TextIOWrapper):
 
     @property
     def mode(self) -> str:
-        """As the wrapped stream. Only streams made by `open` have this attribute."""
+        """The mode of the wrapped stream. Only streams made by `open` have this attribute."""
         return "w"
 
 

@@ -1,4 +1,4 @@
-"""Where log entries go: standard output, or the descriptor from which the platform reads frames.
+"""The sinks of log entries: standard output, or the descriptor that the platform reads frames from.
 
 On the descriptor (Runtime API: framed telemetry) each entry keeps its bounds and level. On standard
 output an entry is one or more lines, so a missing line end is added. `\\r` joins the lines of an
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def frame_type(base: int, level: int) -> bytes:
-    """The type of an entry's frame, by format and log level.
+    """Return the type of an entry's frame, by format and log level.
 
     >>> frame_type(TEXT, 20).hex(), frame_type(JSON, 40).hex(), frame_type(TEXT, 0).hex()
     ('a55a000f', 'a55a0016', 'a55a0003')
@@ -95,7 +95,7 @@ class FramedSink:
 
 
 def sink_from(environment: MutableMapping[str, str]) -> "tuple[LogSink, str]":
-    """The sink that the environment asks for, and what is wrong with it, or an empty string.
+    """Return the sink that the environment asks for, and what is wrong with it, or an empty string.
 
     Removes the descriptor's variable: child processes must not write there.
     """

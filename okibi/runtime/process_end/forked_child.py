@@ -1,4 +1,4 @@
-"""How a forked child exits. Connection and response belong to the parent."""
+"""The exit of a forked child. Connection and response belong to the parent."""
 
 import os
 import re
@@ -49,7 +49,7 @@ class ExitAfterStep(Instrument):
 
     Args:
         deliveries: the unsettled deliveries; the step may settle one.
-        forked_in: where the child was forked.
+        forked_in: the line that forked the child, from `fork_location`.
     """
 
     def __init__(self, deliveries: Sequence[Delivery], forked_in: str) -> None:
@@ -69,7 +69,7 @@ class ExitAfterStep(Instrument):
 
 
 def fork_location() -> str:
-    """The line of user code that forks, in words."""
+    """Return the line of user code that forks, in words."""
     frame = sys._getframe()
     while frame.f_back is not None and not is_user_file(frame.f_code.co_filename):
         frame = frame.f_back
@@ -80,7 +80,7 @@ def exit_on_loop(forked_in: str) -> NoReturn:
     """Exit a child that returned to the parent's loop, and say why.
 
     Args:
-        forked_in: where the child was forked.
+        forked_in: the line that forked the child, from `fork_location`.
     """
     try:
         print(RETURNED_TO_LOOP.format(forked_in), file=sys.stderr, flush=True)
@@ -94,7 +94,7 @@ def exit_child(error: BaseException | None) -> NoReturn:
     The exit code is that of a Python program with the same end. `atexit` functions do not run.
 
     Args:
-        error: what the handler raised; None if it returned.
+        error: the exception that the handler raised; None if it returned.
     """
     code: object = 1
     try:
@@ -114,7 +114,7 @@ def exit_as_answered(response: bytes, failed: bool) -> NoReturn:
 
     Args:
         response: bytes that contain the response's body.
-        failed: whether it is an error response.
+        failed: whether the response is an error response.
     """
     flush()
     exited = re.search(_EXIT_CODE, response)

@@ -1,4 +1,4 @@
-"""How the process ends.
+"""The end of the process.
 
 The platform leaves 300 ms between SIGTERM and SIGKILL. In seconds since the signal:
 
@@ -86,7 +86,7 @@ class Shutdown:
     """Ends the process: on a signal, after a failure, or with the tree. Handles signals if entered.
 
     Args:
-        lanes: the lanes.
+        lanes: the lanes of the process.
         interrupt: interrupts a plain handler on the main thread.
         run_in_thread: runs a function in a thread that exists already.
 
@@ -170,7 +170,7 @@ class Shutdown:
                 signal.signal(number, before)
 
     def users_sigterm_handler(self) -> Callable[[], object] | None:
-        """The SIGTERM handler that user code had set, to be called last.
+        """Return the SIGTERM handler that user code had set, to be called last.
 
         None if SIGTERM did not arrive or had no handler. SIGINT is left out: its handler may be
         trio's.
@@ -235,7 +235,7 @@ class RootSupervisor(Supervisor):
     """The root of the tree. Its failure ends the process.
 
     Args:
-        flags: the tree.
+        flags: the spec of the tree.
         shutdown: begun when the root fails.
     """
 
@@ -262,7 +262,7 @@ def exit_within(seconds: float, code: int) -> None:
     later. Without such a timer, as on macOS, a thread waits instead, and C code can hold the end.
 
     Args:
-        seconds: the limit.
+        seconds: the limit in seconds.
         code: the exit code.
     """
     first = not _code

@@ -52,7 +52,7 @@ class WireError(Exception):
     """The Runtime API sent bytes that are no HTTP.
 
     Args:
-        message: what is wrong.
+        message: a text that says what is wrong.
         responses: responses that were complete before these bytes; they are valid.
     """
 
@@ -87,7 +87,7 @@ def _one_line(value: bytes) -> bytes:
 
 
 def _ends_header(value: bytes) -> bool:
-    """Whether a value holds bytes that would end a header, or that servers refuse."""
+    """Return whether a value holds bytes that would end a header, or that servers refuse."""
     return b"\n" in value or b"\r" in value or b"\0" in value
 
 
@@ -101,7 +101,7 @@ def path_segment(value: str) -> bytes:
 
 
 def echo_header(headers: dict[bytes, bytes]) -> bytes:
-    """The header that names a response's attempt; empty if the event named none."""
+    """Return the header that names a response's attempt; empty if the event named none."""
     attempt = headers.get(ATTEMPT, b"")
     if not attempt or _ends_header(attempt):
         return b""
@@ -109,12 +109,12 @@ def echo_header(headers: dict[bytes, bytes]) -> bytes:
 
 
 def attempt_key(headers: Mapping[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
-    """What distinguishes attempts with the same request id."""
+    """Return the values that distinguish attempts with the same request id."""
     return headers.get(DEADLINE), headers.get(ATTEMPT)
 
 
 def header_text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    """A header's value as text; None if absent or empty (Runtime API: some modes send it empty)."""
+    """Return a header's value as text; None if absent or empty (Runtime API: some modes)."""
     value = headers.get(name)
     return value.decode("utf-8", "replace") if value else None
 
@@ -130,11 +130,11 @@ def response_head(
     """Build the head of `POST /runtime/invocation/{id}/response`.
 
     Args:
-        host: for the Host header.
-        request_id: from `path_segment`.
+        host: the Runtime API's address, for the Host header.
+        request_id: the request id, escaped by `path_segment`.
         length: bytes of the body.
         content_type: content type of the body.
-        echo: from `echo_header`.
+        echo: the header of `echo_header`; empty for none.
 
     Raises:
         ValueError: the content type holds a line break.
@@ -154,12 +154,12 @@ def error_head(
     """Build the head of an error's POST: of an invocation, of init or of restore.
 
     Args:
-        host: for the Host header.
-        path: below `/runtime/`: `invocation/{id}/error`, `init/error` or `restore/error`.
+        host: the Runtime API's address, for the Host header.
+        path: the path below `/runtime/`: `invocation/{id}/error`, `init/error` or `restore/error`.
         length: bytes of the body.
         error_type: the `Lambda-Runtime-Function-Error-Type`.
         cause: the X-Ray cause as one line; empty for none.
-        echo: from `echo_header`.
+        echo: the header of `echo_header`; empty for none.
 
     Raises:
         ValueError: the type or the cause holds a line break.
@@ -179,10 +179,10 @@ def stream_head(host: bytes, request_id: bytes, content_type: bytes, echo: bytes
     The head declares the trailers. A response has them only if the handler fails within the stream.
 
     Args:
-        host: for the Host header.
-        request_id: from `path_segment`.
+        host: the Runtime API's address, for the Host header.
+        request_id: the request id, escaped by `path_segment`.
         content_type: content type of the body.
-        echo: from `echo_header`.
+        echo: the header of `echo_header`; empty for none.
 
     Raises:
         ValueError: the content type holds a line break.
@@ -247,7 +247,7 @@ def extension_event_request(host: bytes, identifier: bytes) -> bytes:
 
 
 def seconds_until(deadline_ms: bytes, now: float) -> float:
-    """Seconds until a deadline; infinity if the header has none.
+    """Return the seconds until a deadline; infinity if the header has none.
 
     Args:
         deadline_ms: the header, in milliseconds since the epoch.

@@ -42,7 +42,7 @@ class Transport(Protocol):
         ...
 
     def pending(self) -> bool:
-        """Whether `receive` would return now: there is data, or the connection has ended."""
+        """Return whether `receive` would return now: there is data, or the connection has ended."""
         ...
 
     # An implementation may make these two `async def`.

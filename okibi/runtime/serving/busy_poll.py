@@ -60,7 +60,7 @@ class BusyPoll:
         return self._clock()
 
     def should_poll(self) -> bool:
-        """Whether to poll. The first call after an event also starts the clock."""
+        """Return whether to poll. The first call after an event also starts the clock."""
         if self._since is None and self.limit:
             self._since = self._clock()
         return self._quick_in_a_row >= self._required and not tasks_are_runnable()

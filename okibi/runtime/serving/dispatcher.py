@@ -173,7 +173,7 @@ class Dispatcher(Actor):
         self.ledger.idle = self._idle_workers()[::-1]
 
     def _last_idle(self) -> Ref[Any] | None:
-        """The worker that became idle last, without a look at all workers."""
+        """Return the worker that became idle last, without a look at all workers."""
         idle = self.ledger.idle
         while idle:
             if self._is_idle(worker := idle.pop()):

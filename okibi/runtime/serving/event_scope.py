@@ -53,8 +53,8 @@ class EventScope:
             deadline: seconds of trio's clock.
 
         Raises:
-            RuntimeError: at the end of the block, if a scope entered in it was not left. An async
-                generator with a scope around its `yield` does that when it is not exhausted.
+            RuntimeError: a scope entered in the block was not left; raised at the end of the block.
+                An async generator with a scope around its `yield` causes this when not exhausted.
         """
         if self.context_before is None:
             self.context_before = copy_context()
@@ -110,7 +110,7 @@ class EventScope:
 
 
 def _is_reusable(scope: Any) -> bool:
-    """Whether the next block can use the scope: it is not cancelled, and no scope is open in it."""
+    """Return whether the next block can use the scope: not cancelled, and without open scopes."""
     context = trio_internals.CONTEXT
     return (
         context is not None

@@ -23,7 +23,7 @@ _PAUSE = "waiting to create the next instance, because a background task crashed
 
 
 def pause_after(unused: int) -> float:
-    """Seconds to wait after `unused` instances in a row that ended before their first event."""
+    """Return the seconds to wait after `unused` instances in a row that served no event."""
     return PAUSES[min(unused, len(PAUSES)) - 1] if unused else 0.0
 
 
@@ -35,7 +35,7 @@ class InstanceLifecycle:
 
     Attributes:
         instance: the current instance; None while there is none.
-        doing: what the worker does instead of serving, for messages; empty while it serves.
+        doing: the activity that keeps the worker from serving, for messages; empty while it serves.
     """
 
     __slots__ = ("_unused_in_a_row", "create", "doing", "instance")
@@ -71,7 +71,7 @@ class InstanceLifecycle:
         """Record that the instance serves no more.
 
         Args:
-            unused: whether it received no event.
+            unused: whether the instance received no event.
         """
         self.doing = _TERMINATE
         self._unused_in_a_row = self._unused_in_a_row + 1 if unused else 0

@@ -156,7 +156,7 @@ class Poller(Actor):
             self._parked.interrupt()
 
     def _should_poll(self) -> bool:
-        """Whether the next event can arrive, and polling for it has paid lately."""
+        """Return whether the next event can arrive, and polling for it has paid lately."""
         outbox = self.lane.outbox
         expected = outbox.expected
         # A GET is out, and written; while a handler runs, none is.

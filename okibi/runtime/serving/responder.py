@@ -80,7 +80,7 @@ class Responder(Actor):
         return self._write()
 
     def _has_input(self) -> bool:
-        """Whether something has come that the poller must read first."""
+        """Return whether something has come that the poller must read first."""
         connection = self.lane.connection
         return connection is not None and connection.transport.pending()
 

@@ -162,7 +162,7 @@ async def _run_or_raise(kind: type[InitError], run_hooks: Callable[[], Awaitable
 
 
 def _descendants(process: Process) -> Iterator[Process]:
-    """A process and all processes below it, in start order."""
+    """Yield a process and all processes below, in start order."""
     yield process
     if isinstance(process.actor, Parent):
         for place in process.actor.places:
@@ -183,7 +183,7 @@ async def _call_hook(process: Process, hook: str) -> None:
 
 
 def _registered(getter: str) -> list[Callable[[], Awaitable[None]]]:
-    """The functions registered with AWS's package; none if the user's code has not imported it."""
+    """Return the functions registered with AWS's package; none if no user code has imported it."""
     package: Any = sys.modules.get("snapshot_restore_py")
     if package is None:
         return []

@@ -77,7 +77,7 @@ class Worker(Actor):
 
     Args:
         ledger: holds the lanes and the ready workers.
-        settings: for the context object.
+        settings: the settings, for the context object.
         create: creates an instance.
         decoder: decodes the handler's event type.
         stateful: whether to replace an instance that has failed.
@@ -121,7 +121,7 @@ class Worker(Actor):
 
     @property
     def doing(self) -> str:
-        """What keeps the worker from taking an event, for messages; empty if nothing does."""
+        """The activity that keeps the worker from taking an event, for messages; empty for none."""
         return "at another event" if self._running is not None else self._lifecycle.doing
 
     def abandon_task(self) -> Callable[[], bool]:
@@ -360,7 +360,7 @@ def _current_crash() -> BaseException:
 def _outcome_of(
     error: BaseException, request_id: str, error_outcome: Callable[[BaseException, str], Outcome]
 ) -> Outcome | None:
-    """The outcome of a handler that raised; None if the worker itself was cancelled."""
+    """Return the outcome of a handler that raised; None if the worker itself was cancelled."""
     crash = crash_in(error)
     if crash is None:
         return None
@@ -378,7 +378,7 @@ def _outcome_of(
 
 
 def _failed(error_type: str) -> ExitReason:
-    """The reason of an event that was answered with an error."""
+    """Return the reason of an event that was answered with an error."""
     return ExitReason("crashed", error_type)
 
 

@@ -55,7 +55,8 @@ def load(handler: str, task_root: str) -> Function:
             folders. If neither has the module, the working directory is searched too.
 
     Raises:
-        InitError: with the official client's type and text, where that client has one.
+        InitError: the function cannot be loaded. Type and text are the official client's, where
+            that client has them.
     """
     parts = handler.rsplit(".", 1)
     if len(parts) != 2:
@@ -208,7 +209,7 @@ def _import(name: str, folders: Sequence[str]) -> object:
 
 
 def _dot_form(handler: str) -> str:
-    """A hint for a handler with a colon, as in `app:function` or `app.py:function`; else empty."""
+    """Return a hint for a handler with a colon, `app:function` or `app.py:function`; else empty."""
     module, _, name = handler.rpartition(":")
     if not module or not name:
         return ""
@@ -216,7 +217,7 @@ def _dot_form(handler: str) -> str:
 
 
 def _list_handlers(module: object) -> str:
-    """A hint that lists the handlers defined in a module, at most 8; empty if there are none."""
+    """Return a hint that lists at most 8 handlers defined in a module; empty if there are none."""
     # A module's objects are the user's. The hint must not replace the error that it belongs to.
     with suppress(Exception):
         found = {
@@ -233,7 +234,7 @@ def _list_handlers(module: object) -> str:
 
 
 def _is_handler(value: object, module_name: str) -> bool:
-    """Whether a module's attribute can be a handler and is not imported from another module."""
+    """Return whether an attribute can be a handler that is not imported from another module."""
     # By type(), because isinstance would ask a proxy for its class.
     kind = type(value)
     if issubclass(kind, type):
@@ -252,7 +253,7 @@ def _count_arguments(value: object) -> int:
 
 
 def _patched() -> Any:
-    """The module `official_client_names`, if a library has imported it."""
+    """Return the module `official_client_names`, if a library has imported it."""
     return sys.modules.get(f"{__package__}.official_client_names")
 
 

@@ -107,7 +107,7 @@ class LateNames:
 
     Args:
         module: the module.
-        late: its names, and where each comes from. A name without a name is a submodule.
+        late: the names, each with its place. A LateName with an empty name is a submodule.
         fix: gives objects the module of their public name, as trio does when it is imported.
     """
 

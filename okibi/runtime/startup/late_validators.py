@@ -32,7 +32,7 @@ class LateInstanceOf:
         """Check a value.
 
         Raises:
-            TypeError: it is of another class; with attrs' own message.
+            TypeError: the value is of another class; the message is attrs' own.
         """
         if not isinstance(value, self._accepted):
             self._real()(instance, attribute, value)

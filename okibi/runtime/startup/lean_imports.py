@@ -77,14 +77,14 @@ def load(spec: ModuleSpec, package: str) -> ModuleType:
     """Execute a module, as Python does for a new spec of a source.
 
     Args:
-        spec: its spec.
-        package: the name of its package.
+        spec: the spec of the module.
+        package: the name of the module's package.
 
     Returns:
-        What `sys.modules` has then: a module may replace itself.
+        The module that `sys.modules` has then: a module may replace itself.
 
     Raises:
-        BaseException: what the module raises. `sys.modules` has no such module then.
+        BaseException: the exception that the module raises. `sys.modules` has no such module then.
     """
     name, path = spec.name, spec.submodule_search_locations
     loader: Any = spec.loader

@@ -175,9 +175,9 @@ class LibraryLoader(SourceFileLoader):
     """Reads the bytecode of a module; all else is done by the base class.
 
     Args:
-        name: the module.
-        path: its source.
-        cached: its bytecode.
+        name: the name of the module.
+        path: the path of the source.
+        cached: the path of the bytecode.
     """
 
     def __init__(self, name: str, path: str, cached: str) -> None:
@@ -195,7 +195,7 @@ def read_bytecode(cached: str, path: str) -> "CodeType | None":
 
     Args:
         cached: the file of bytecode.
-        path: the source.
+        path: the path of the source.
     """
     try:
         file = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)

@@ -201,7 +201,7 @@ def with_file(code: CodeType, path: str) -> CodeType:
 
     Args:
         code: the code of a module; CPython's own function changes it in place.
-        path: the file.
+        path: the path of the other file.
     """
     if rename_file is not None:
         rename_file(code, path)
@@ -243,7 +243,7 @@ def explain_mismatch(line: str, manifest: bytes) -> str:
     """Compare the first line of an image with this process; return "" if they fit.
 
     Args:
-        line: the line.
+        line: the first line of the image.
         manifest: the package's manifest.
     """
     words = line.split(" ")
@@ -319,7 +319,7 @@ class ImageFinder(FolderFinder):
         self._cached = f"{self.path}/__pycache__/" if sys.pycache_prefix is None else ""
 
     def has(self, fullname: str) -> bool:
-        """Whether the image has a module of this folder."""
+        """Return whether the image has a module of this folder."""
         return fullname.rpartition(".")[2] in self._modules
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:

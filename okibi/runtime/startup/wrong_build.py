@@ -30,7 +30,8 @@ def end_if_wrong_build(error: Exception) -> None:
         error: the error of an import in okibi.
 
     Raises:
-        SystemExit: with code 1, after the error is in the log and reported to the Runtime API.
+        SystemExit: okibi was built for another Python or processor. The code is 1, and the error is
+            in the log and reported to the Runtime API.
     """
     here = ".".join(map(str, sys.version_info[:2]))
     message = explain_wrong_build(error)

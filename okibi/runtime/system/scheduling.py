@@ -1,4 +1,4 @@
-"""How Linux wakes the thread of a plain handler: on time, and without preempting the loop.
+"""Let Linux wake the thread of a plain handler on time, and without preempting the loop.
 
     timer slack    How much later than requested sleeps and time-outs may end: 50 us, so that one
                    interrupt serves several (prctl(2), PR_SET_TIMERSLACK). The loop's timerfd has no

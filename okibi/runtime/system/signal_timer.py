@@ -93,7 +93,7 @@ def _parts(seconds: float) -> tuple[int, int]:
 
 @cache
 def _library() -> Any:
-    """The library with the timers: the C library, or librt beside an old one, or None."""
+    """Return the library with the timers: the C library, or librt beside an old one, or None."""
     import ctypes
 
     for name in (None, "librt.so.1"):

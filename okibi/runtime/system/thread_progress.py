@@ -38,8 +38,8 @@ class ThreadProgress:
         """Look at the thread.
 
         Args:
-            step: what the thread is doing now; equal at each look while it does not go on. None if
-                the thread does nothing.
+            step: the step that the thread is at; equal at each look while the thread does not go
+                on. None if the thread does nothing.
             in_doubt: the answer for a thread that sleeps often and briefly, or waits for the
                 interpreter; and on a system that tells nothing of a thread, such as macOS.
         """
@@ -57,7 +57,7 @@ class ThreadProgress:
         return in_doubt if asleep is None else asleep and (in_doubt or had == last)
 
     def _is_asleep(self) -> bool | None:
-        """Whether the thread neither runs nor waits for a core; None if the system does not say."""
+        """Return whether the thread neither runs nor waits for a core; None if unknown."""
         try:
             with open(f"/proc/self/task/{self._native_id}/stat", "rb") as stat:
                 # After the thread's name in brackets: S for a sleep, D for one that no signal ends.

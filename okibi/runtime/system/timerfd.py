@@ -13,13 +13,15 @@ Timerfd = tuple[Callable[[], int], Callable[[int, float], None]]
 
 
 def timerfd() -> Timerfd:
-    """Two functions: `create()` returns a timer, `settime(timer, seconds)` sets it to expire once.
+    """Return two functions: `create()` makes a timer, `settime(timer, seconds)` sets the timer.
 
-    A timer is a non-blocking descriptor that the caller owns. Executed programs do not inherit it.
+    A timer expires once. It is a non-blocking descriptor that the caller owns. Executed programs
+    do not inherit it.
 
     Raises:
-        OSError: from either function.
-        AttributeError: from this function or `create`: not Linux, or not in the C library.
+        OSError: the kernel refused a call of either function.
+        AttributeError: the system is not Linux, or the C library lacks a function. `create` may
+            raise it, too.
     """
     if sys.platform != "linux":
         raise AttributeError("only Linux has timerfd")

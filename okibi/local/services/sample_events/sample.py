@@ -47,7 +47,7 @@ class SampleEvent:
     Args:
         name: the name, such as `sqs`.
         description: one line for the list of samples.
-        content: for each field of Changes that the event takes, the fields that it fills.
+        content: the fields to fill, for each field of Changes that the event takes.
         records: JSON path of a list with one record, which `count` repeats; "" for none.
         numbered: JSON paths within a record. The numbers there, or at the end of a text there,
             differ between records.

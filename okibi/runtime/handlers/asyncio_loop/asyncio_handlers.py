@@ -35,7 +35,7 @@ def instance_factory(
 
     Args:
         target: a Handler class, or any callable.
-        interrupt, abandon: as in PlainHandler.
+        interrupt, abandon: the arguments of PlainHandler.
         loop: the asyncio loop.
     """
     if is_handler(target):

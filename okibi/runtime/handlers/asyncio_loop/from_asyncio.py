@@ -53,7 +53,8 @@ class FromAsyncio:
             *args, **kwargs: the method's arguments.
 
         Raises:
-            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: as `Ref.call`.
+            ActorExited, NoProcess, CallCycle, MailboxFull, TypeError, any Refusal: the call failed
+                (`Ref.call` lists the reasons).
             PortalClosed: the tree has ended.
             RuntimeError: the caller does not run on okibi's asyncio loop.
         """
@@ -70,10 +71,11 @@ class FromAsyncio:
         """Have an actor run one of its methods later; wait only while the mailbox is full.
 
         Args:
-            address, method, *args, **kwargs: as in `call`.
+            address, method, *args, **kwargs: the arguments of `call`.
 
         Raises:
-            NoProcess, MailboxFull, TypeError, PortalClosed, RuntimeError: as `call`.
+            NoProcess, MailboxFull, TypeError, PortalClosed, RuntimeError: the message could not be
+                sent (see `call`).
         """
         await run_on_trio(partial(address.cast, method, *args, **kwargs))
 
@@ -85,7 +87,8 @@ class FromAsyncio:
             message: any value.
 
         Raises:
-            NoProcess, MailboxFull, PortalClosed, RuntimeError: as `call`.
+            NoProcess, MailboxFull, PortalClosed, RuntimeError: the message could not be sent (see
+                `call`).
         """
         await run_on_trio(partial(address.send, message))
 
@@ -94,11 +97,12 @@ class FromAsyncio:
 
         Args:
             function: an async function.
-            *args: its arguments.
+            *args: the arguments of the function.
 
         Raises:
-            PortalClosed, RuntimeError: as `call`.
-            BaseException: whatever the function raises.
+            PortalClosed: the tree has ended.
+            RuntimeError: the caller does not run on okibi's asyncio loop.
+            BaseException: the exception that the function raises.
         """
         return await run_on_trio(partial(function, *args))
 

@@ -114,7 +114,7 @@ class Job(FrameSource):
             trio.lowlevel.reschedule(waiting, result)
 
     def frames(self) -> Frames:
-        """The frames of the job when it was cancelled, or now."""
+        """Return the frames of the job when it was cancelled, or now."""
         if self._stopped_by is not None:
             return frames_of_error(self._stopped_by)
         coroutine: Any = self.running.get_coro() if self.running is not None else None
@@ -144,7 +144,7 @@ async def _captured(act: Callable[[], Awaitable[Any]]) -> outcome.Outcome[Any]:
 
 
 def _outcome_of(task: "asyncio.Task[outcome.Outcome[Any]]") -> outcome.Outcome[Any]:
-    """The result of a job; a job that was cancelled before its start captured nothing."""
+    """Return the result of a job; a job that was cancelled before its start captured nothing."""
     return outcome.Error(asyncio.CancelledError()) if task.cancelled() else task.result()
 
 
@@ -156,8 +156,8 @@ class AsyncioLoop:
     """The asyncio loop of a function; any trio task of the run may use the loop.
 
     Args:
-        lanes: how many events may be in flight. The loop's default executor has a full set of
-            threads for each (`asyncio.to_thread`, name resolution).
+        lanes: the number of events that may be in flight. The loop's default executor has a full
+            set of threads for each (`asyncio.to_thread`, name resolution).
 
     >>> import asyncio, trio
     >>> from okibi.runtime.handlers.asyncio_loop.loop import AsyncioLoop
@@ -199,7 +199,7 @@ class AsyncioLoop:
         return self.alive and self._cancels_sent != self._cancels_taken
 
     def look(self) -> bool:
-        """Whether a handler holds a stuck loop, by this look and the one before."""
+        """Return whether a handler holds a stuck loop, by this look and the one before."""
         return self.stuck and self._progress.is_stuck(self._cancels_taken)
 
     async def start(self) -> None:
