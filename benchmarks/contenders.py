@@ -135,7 +135,7 @@ def check_installed(module: str, cure: str) -> None:
     """Check that the package of a contender is installed.
 
     Raises:
-        Absent: it is not.
+        Absent: the package is not installed.
     """
     if importlib.util.find_spec(module) is None:
         raise Absent(f"{module} is not installed: {cure}")

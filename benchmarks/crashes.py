@@ -31,7 +31,7 @@ def crashes(rounds: int) -> list[RatioRow]:
     """Measure both runtimes in turn.
 
     Raises:
-        Absent: one of them does not serve.
+        Absent: a runtime does not serve.
     """
     path = os.pathsep.join(filter(None, [str(FUNCTIONS), os.environ.get("PYTHONPATH")]))
 

@@ -51,7 +51,7 @@ async def measure(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
 
     Args:
         folder: an empty folder for the function.
-        rounds: how many of each to measure.
+        rounds: the number of reloads, and of bare starts.
     """
     code = folder / "app.py"
     code.write_text(HANDLER.format(round=0))

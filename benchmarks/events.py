@@ -39,7 +39,7 @@ def event(number: int, size: int) -> EventBytes:
     """Build an event with its own id and trace. Events of the same millisecond share a deadline.
 
     Args:
-        number: from 0.
+        number: the event's number, from 0.
         size: bytes of the payload.
     """
     request_id = b"8476a536-e9f4-11e8-9739-%012x" % number

@@ -22,7 +22,7 @@ def growth(rounds: int) -> list[RatioRow]:
     """Measure okibi and the official client in turn, in a new process each round.
 
     Raises:
-        Absent: one of them does not serve.
+        Absent: a contender does not serve.
     """
     found = measure_in_turn((ASYNC, OFFICIAL), rounds, lambda each: grown(each, FIRST, LAST))
     print(f"\nmemory after {LAST:,} invocations, against after {FIRST:,}")

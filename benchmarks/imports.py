@@ -52,8 +52,8 @@ def table(rounds: Sequence[dict[str, float]], rows: int) -> str:
     """Build the table: the median per package, and the slowest modules.
 
     Args:
-        rounds: the figures, of at least one round.
-        rows: how many modules.
+        rounds: the milliseconds of each module, for one or more rounds.
+        rows: the number of slowest modules in the table.
     """
     taken = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
     packages: defaultdict[str, list[float]] = defaultdict(list)

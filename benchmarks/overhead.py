@@ -45,9 +45,9 @@ class EventSize:
     """Events of one size.
 
     Args:
-        name: printed in tables.
+        name: the name in tables.
         payload: the event.
-        share: of the number of small events per run.
+        share: the number of events per run, as a share of the number of small events.
         bars: bar and goal for a cycle's ratio to the official client's.
     """
 

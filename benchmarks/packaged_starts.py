@@ -84,9 +84,9 @@ class Function:
     """A function to start.
 
     Args:
-        name: printed in the table.
+        name: the name in the table.
         ours, theirs: the source of `app.py` for okibi and for the official client.
-        requirements: what the source imports.
+        requirements: the packages that the source imports.
         payload: the event.
         bars: the greatest ratio of processor time, with and without the page cache; 0 for none.
     """
@@ -132,7 +132,7 @@ class Package:
     """An unpacked package and how to start it.
 
     Args:
-        name: printed in the table.
+        name: the name in the table.
         command: starts the runtime.
         variables: environment variables.
         payload: the event.

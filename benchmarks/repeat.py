@@ -26,8 +26,8 @@ class Repeated:
     """One ratio of several runs.
 
     Args:
-        group, name: as in `RatioRow`.
-        medians: one per run.
+        group, name: the group of rows, and the compared operation.
+        medians: the median of each run.
         least, most: the smallest and largest round of all runs.
     """
 
@@ -39,7 +39,7 @@ class Repeated:
 
     @property
     def apart(self) -> float:
-        """How much larger the largest median is than the smallest, as a share of the smallest."""
+        """The spread of the medians, largest minus smallest, as a share of the smallest."""
         return max(self.medians) / min(self.medians) - 1 if min(self.medians) > 0 else float("inf")
 
     @property

@@ -28,7 +28,7 @@ class Requests:
         room: bytes of the largest body.
 
     Attributes:
-        begun: when the first byte of the last streamed body arrived, in seconds of `clock`.
+        begun: the arrival of the last streamed body's first byte, in seconds of `clock`.
     """
 
     __slots__ = ("_after", "_body", "_buffer", "_connection", "_end", "_start", "_streamed",

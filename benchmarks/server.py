@@ -69,7 +69,7 @@ class RuntimeListener:
     Args:
         listener: the listening socket.
         process: the runtime.
-        began: when the runtime was started, in seconds of `time.perf_counter`.
+        began: the start of the runtime, in seconds of `time.perf_counter`.
     """
 
     listener: socket.socket
@@ -108,8 +108,8 @@ def start_runtime(
     """Start a runtime on the first core, and move this process to the last, until the block ends.
 
     Args:
-        command: starts the runtime.
-        environment: its variables, except the address of the Runtime API.
+        command: the command that starts the runtime.
+        environment: the runtime's variables, except the address of the Runtime API.
         options: the other arguments of `subprocess.Popen`.
     """
     cores = sorted(os.sched_getaffinity(0))
@@ -154,7 +154,7 @@ class EventFeed:
     """Feeds a runtime with events, and times those after the warm-up.
 
     Args:
-        payload: of each event.
+        payload: the payload of each event.
         pid: the runtime's process, once started.
     """
 

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: all, or a quarter in the profile `quick`."""
+"""The number of examples that Hypothesis tries: all, or a quarter in the profile `quick`."""
 
 from hypothesis import HealthCheck, settings
 

@@ -467,7 +467,7 @@ async def test_a_thread_reads_through_trio() -> None:
 
 @attrs.frozen
 class Step:
-    """What happens next."""
+    """One step of a history."""
 
     kind: str
     seconds: float = 0.0

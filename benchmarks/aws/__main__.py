@@ -47,12 +47,12 @@ def say(text: str) -> None:
 
 @attrs.define
 class Run:
-    """One run: what it was asked for, and what it has found.
+    """One run: its arguments and its results.
 
     Args:
         cloud: the account.
-        settings: what all functions share.
-        rounds: how much to measure.
+        settings: the settings that all functions share.
+        rounds: the numbers of cold starts and warm invocations to measure.
         interpreter: the Python for a zip with its own Python, or "".
         folder: a folder for packages.
     """

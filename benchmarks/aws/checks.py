@@ -57,7 +57,7 @@ def check_log(cloud: Cloud, run: str, route: DeploymentRoute, *, end: float) -> 
         cloud: the account.
         run: the name of the run.
         route: the route.
-        end: until when to wait for the end of the replaced sandbox (`time.monotonic`).
+        end: the latest time to wait for the end of the replaced sandbox (`time.monotonic`).
     """
     name, emulated = function_name(run, route, "check.function"), bool(cloud.endpoint)
     while True:

@@ -151,7 +151,7 @@ class Cloud:
         """Wait until a stack is gone.
 
         Raises:
-            RunError: it cannot be deleted.
+            RunError: the stack cannot be deleted.
         """
         self._wait("cloudformation", "stack_delete_complete", StackName=name)
         found = self._call_unless_gone("cloudformation", "describe_stacks", StackName=name)
@@ -176,7 +176,7 @@ class Cloud:
         """Wait until a function, or one of its versions, can be invoked.
 
         Raises:
-            RunError: it failed.
+            RunError: the function failed to become active.
         """
         qualifier = {"Qualifier": version} if version else {}
         of_function = ("function_active_v2", "function_updated_v2")

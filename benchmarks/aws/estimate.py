@@ -1,4 +1,4 @@
-"""What a run will make and cost. Nothing here reads or writes."""
+"""The resources and the cost of a run. Nothing here reads or writes."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ IMAGES = 0.10 / 730
 
 @attrs.frozen
 class Rounds:
-    """How much to measure.
+    """The size of a measurement.
 
     Args:
         cold: cold starts of each route.

@@ -30,12 +30,12 @@ class Verdict(enum.Enum):
 
 @attrs.frozen
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Args:
         check: the rule that was checked.
         verdict: the result.
-        detail: what was seen, or why it was skipped.
+        detail: the observation, or the reason for the skip.
     """
 
     check: str
@@ -61,7 +61,7 @@ def judge_failure(what: str, failed: Answer, before: int, after: Answer) -> Find
     """Judge a failure: an answer with its type, and the same process serves on.
 
     Args:
-        what: one of FAILURES.
+        what: the kind of failure, a key of FAILURES.
         failed: the answer of the event that failed.
         before: the process before the failure.
         after: the answer of the next event.
@@ -83,7 +83,7 @@ def judge_stream(times: Sequence[float], text: str, *, buffered: bool) -> Findin
     """Judge a streamed answer of five pieces, 0.3 s apart.
 
     Args:
-        times: when each piece arrived.
+        times: the arrival time of each piece in seconds.
         text: all pieces.
         buffered: whether the endpoint is known to hold a stream back.
     """

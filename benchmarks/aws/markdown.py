@@ -18,11 +18,11 @@ FIGURES = (
 
 @attrs.frozen
 class RouteResult:
-    """What was seen of one route.
+    """The results of one route.
 
     Args:
         route: the route.
-        problem: why it could not be deployed, or "".
+        problem: the reason for a failed deployment, or "".
         findings: the checks.
         samples: the figures.
     """
@@ -35,7 +35,7 @@ class RouteResult:
 
 @attrs.frozen
 class RunInfo:
-    """Where and when a run was.
+    """The place and date of a run.
 
     Args:
         day: the date, YYYY-MM-DD.

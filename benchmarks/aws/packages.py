@@ -34,7 +34,7 @@ def write_project(folder: Path) -> None:
 
 @attrs.frozen
 class Artifacts:
-    """What is built for a route on this machine.
+    """The files that this machine builds for a route.
 
     Args:
         zips: the zip of each handler.
@@ -96,7 +96,7 @@ def push_image(context: Path, uri: str, settings: Settings, password: str) -> No
         context: the folder with the Dockerfile.
         uri: repository and tag.
         settings: the architecture.
-        password: of the registry.
+        password: the registry's password.
 
     Raises:
         RunError: Docker fails.

@@ -7,11 +7,11 @@ __all__ = ["InitReportLine", "ReportLine", "parse_init_report_line", "parse_repo
 
 @attrs.frozen
 class ReportLine:
-    """What a REPORT line says about an invocation.
+    """A REPORT line: the figures of one invocation.
 
     Args:
         request_id: the invocation.
-        duration_ms, billed_ms: milliseconds of the invocation, and those that are billed.
+        duration_ms, billed_ms: milliseconds of the invocation, and billed milliseconds.
         memory_mb: the function's memory.
         peak_mb: the most memory used; None if unknown.
         init_ms: milliseconds of the init phase; None for a warm start.
@@ -33,7 +33,7 @@ class ReportLine:
 
 @attrs.frozen
 class InitReportLine:
-    """What an INIT_REPORT line says about an init phase.
+    """An INIT_REPORT line: the figures of one init phase.
 
     Args:
         init_ms: milliseconds of the init phase.

@@ -11,12 +11,12 @@ class DeploymentRoute:
 
     Args:
         name: a word for names of stacks and functions.
-        title: what the report calls it.
+        title: the route's name in the report.
         format: `okibi package --format`; empty for AWS's own client.
         runtime: Lambda's runtime, with {python} for the version; empty for an image.
         wrapper: AWS_LAMBDA_EXEC_WRAPPER, or empty.
         snapstart: whether versions are made from a snapshot.
-        needs: what the route needs: "docker", "interpreter".
+        needs: the tools that the route needs: "docker", "interpreter".
     """
 
     name: str
@@ -73,7 +73,7 @@ EMULATED = DeploymentRoute(
 
 @attrs.frozen
 class Conditions:
-    """What this machine and the endpoint offer.
+    """The tools of this machine, and the endpoint.
 
     Args:
         docker: whether a Docker daemon answers.
@@ -110,7 +110,7 @@ def choose_routes(
 
     Args:
         names: the routes that the user wants; empty for all.
-        conditions: what is there.
+        conditions: the tools of this machine, and the endpoint.
     """
     known = (*ROUTES, EMULATED) if conditions.endpoint else ROUTES
     wanted = [route for route in known if not names or route.name in names]

@@ -19,7 +19,7 @@ RUNTIME_ALIAS = "live"
 
 @attrs.frozen
 class Settings:
-    """What all functions of a run share.
+    """The settings that all functions of a run share.
 
     Args:
         run: the name of the run: the prefix of all its names.
@@ -36,7 +36,7 @@ class Settings:
 
 @attrs.frozen
 class Built:
-    """What was built and uploaded for a route.
+    """The uploaded zips and images of a route.
 
     Args:
         keys: the key of each handler's zip in the run's bucket.
@@ -133,9 +133,9 @@ def route_template(
     """Return the template of one route.
 
     Args:
-        settings: what all functions share.
+        settings: the settings that all functions share.
         route: the route.
-        built: what its functions are made of.
+        built: the uploaded zips and images of the route.
         role: the ARN of the role.
         bucket: the bucket of the zips.
     """

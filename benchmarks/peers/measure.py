@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class OperationCounts(NamedTuple):
-    """How often to do each operation; `warmup` times before, unmeasured."""
+    """The number of each operation; `warmup` operations run before, unmeasured."""
 
     warmup: int
     calls: int

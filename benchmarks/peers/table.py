@@ -93,8 +93,8 @@ def run(peer: PeerProgram, counts: tuple[int, ...], *, pinned: bool = False) -> 
 
     Args:
         peer: the contender.
-        counts: how often to do each operation.
-        pinned: whether it has one core.
+        counts: the number of each operation.
+        pinned: whether the contender has one core.
 
     Raises:
         Absent: the contender is not installed, failed, or did not end.

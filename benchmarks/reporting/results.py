@@ -22,11 +22,11 @@ class KeptRow:
     """A row as kept in a file.
 
     Args:
-        group, name: as in `RatioRow`.
-        median, least, most: of the rounds; 0 without rounds.
-        rounds: how many rounds have a ratio.
+        group, name: the group of rows, and the compared operation.
+        median, least, most: the ratios of the rounds; 0 without rounds.
+        rounds: the number of rounds with a ratio.
         wide: whether the row claims no more than its spread.
-        bar, goal: as in `RatioRow`.
+        bar, goal: the limit of the median, and the aim for the future; None for none.
         of: the medians of both sides, as text.
         at_least: whether the bar is a minimum.
     """
@@ -68,7 +68,7 @@ class KeptResults:
     Args:
         date: the date of the run.
         machine: the machine, as text.
-        rows: by group and name.
+        rows: the rows, by group and name.
     """
 
     date: str

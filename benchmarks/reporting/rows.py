@@ -22,8 +22,8 @@ class RatioRow:
 
     Args:
         group: the group of rows.
-        name: what is compared.
-        ratios: one per round; the median counts. Empty if only `told` is meaningful.
+        name: the compared operation.
+        ratios: the ratio of each round; the median counts. Empty if only `told` is meaningful.
         bar: the maximum of the median, or None.
         goal: the aim for the future, or None.
         told: the medians of both sides, as text.
@@ -101,13 +101,13 @@ def compare(
     """Build the row that compares two figures.
 
     Args:
-        group, name: as in `RatioRow`.
+        group, name: the group of rows, and the compared operation.
         pair: the values of both sides, one per round or lap.
         unit: the unit of the values.
         bars: the bar and the goal.
         laps: whether there is a value per lap; then the median lap of each round counts.
         digits: decimal places of the printed medians.
-        at_least: as in `RatioRow`.
+        at_least: whether the bar is a minimum.
     """
     ours, theirs = pair
     told = f"{statistics.median(ours):.{digits}f} of {statistics.median(theirs):.{digits}f} {unit}"

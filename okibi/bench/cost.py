@@ -116,7 +116,7 @@ def _estimate_server(
 
     Args:
         load: the load of a month.
-        prices: has the hours of a month.
+        prices: the price list, with the hours of a month.
         server: the machine.
         event: the lowest cost of an event on Lambda.
     """

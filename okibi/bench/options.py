@@ -32,7 +32,7 @@ OTHER_FILES, PEER_FILES = 32, 2
 
 @attrs.frozen
 class BenchEffort:
-    """How much a benchmark measures.
+    """The size of a benchmark.
 
     Args:
         rounds: starts and measurements of each process.
@@ -67,7 +67,7 @@ class BenchOptions:
     Args:
         settings: the settings of the function.
         event: the event as JSON.
-        effort: how much to measure.
+        effort: the size of the benchmark.
         concurrency: numbers of events at once, besides 1; ascending and unique.
         peer: the handler of the peer; None without a peer.
         allow_errors: whether to measure answers that are errors.

@@ -22,7 +22,7 @@ class Cost:
     """The cost of a month for both runtimes.
 
     Args:
-        where: see `Estimate`.
+        where: Lambda and the architecture, or the type of the machines.
         okibi, peer: US dollars; None if impossible, or without a peer.
         how, peer_how: the numbers behind the estimates.
     """
@@ -50,7 +50,7 @@ class BenchReport:
         memory_mb: memory of the function in the cost estimate.
         prices: region and month of the prices.
         costs: the cost on Lambda and on each server.
-        distribution: for each runtime, shares of the cycles and their percentiles in us.
+        distribution: shares of the cycles and their percentiles in us, by runtime.
         notes: sentences about the measurement.
     """
 

@@ -44,16 +44,16 @@ class RunResult:
     """The result of one run. Values that the system does not provide are None.
 
     Args:
-        first_next_ms, first_answer_ms: from the start of the process to the first GET /next, and
-            to the first answer.
+        first_next_ms, first_answer_ms: milliseconds from the start of the process to the first GET
+            /next, and to the first answer.
         served: events answered, warm-up included.
         errors: counts of error answers, by error type.
         count: events that ended in the measured time.
         seconds: the measured time.
-        cycles_us: for each event that began in the measured time, from its hand-out to the next
-            hand-out; empty with many slots.
-        answers_us: for each of these events, from hand-out to answer.
-        busy_ms: for each of these events, from hand-out until the runtime asks for the next event.
+        cycles_us: times from each hand-out to the next, for the events that began in the measured
+            time; empty with many slots.
+        answers_us: times from hand-out to answer of these events.
+        busy_ms: times from hand-out of these events until the runtime asks for the next event.
         cpu_us: processor time per event of all processes of the runtime.
         api_share: processor time of the local Runtime API as a share of the measured time.
         memory: bytes of all processes at the end, as if alone on the machine: pages shared among

@@ -44,12 +44,12 @@ BEGINNING = 16_384
 
 @attrs.frozen
 class PackagePlan:
-    """What to package, and for which target.
+    """The function to package, and the target.
 
     Args:
         folder: the folder of the function.
         handler: `module.name`; "" for a package without a handler.
-        target: what the package runs on.
+        target: the Lambda runtime that the package is for.
         cpython: the program of the CPython to bundle; None for all other formats.
         environment: the function's own environment variables, for the recorded start.
     """
@@ -142,7 +142,7 @@ def check_format(plan: PackagePlan) -> None:
     """Check that handler and interpreter are given exactly where the format needs them.
 
     Raises:
-        BadInput: one is missing, or of no use.
+        BadInput: the handler or the interpreter is missing, or is of no use.
     """
     target, handler, cpython = plan.target, plan.handler, plan.cpython
     name = target.format
@@ -185,7 +185,7 @@ async def build_package(plan: PackagePlan, output: Path, *, record: bool) -> int
     """Build a package, and print its sizes.
 
     Args:
-        plan: what to package.
+        plan: the function and the target.
         output: the file or folder to write.
         record: whether to run the function's init twice, for the start image.
 

@@ -78,7 +78,7 @@ def describe_imports(logs: Sequence[str], lines: Mapping[str, str]) -> list[str]
 
     Args:
         logs: the logs of `-X importtime`, one per run.
-        lines: for each package the line of the user's that imports it.
+        lines: the user's line that imports each package, by package.
     """
     before = [parse_import_times(log.rpartition(USER_CODE_BEGINS)[0]) for log in logs]
     okibi = median_times(

@@ -66,7 +66,7 @@ class DeployOptions(TypedDict):
 
 @attrs.frozen
 class _Plan:
-    """What is to be deployed, and where."""
+    """The function to deploy, its package, and the stack, bucket and account."""
 
     project: ProjectSettings
     function: ProjectFunction
@@ -88,7 +88,7 @@ def deploy(asked: str | None, options: DeployOptions) -> int:
 
     Args:
         asked: a function's name or handler; None for the only function of the project.
-        options: see `okibi deploy --help`.
+        options: the options of `okibi deploy`, explained by --help.
 
     Returns:
         The exit code: 0 if the function is deployed or nothing has changed, 1 if the deployment

@@ -42,7 +42,7 @@ def print_event(name: str | None, options: EventOptions) -> int:
 
     Args:
         name: the sample's name; None for the list.
-        options: what the event is to contain.
+        options: the content that the event must have.
 
     Returns:
         The exit code: 0, or 2 for bad input.
@@ -60,7 +60,7 @@ def make_sample(name: str, options: EventOptions) -> bytes:
 
     Args:
         name: the sample's name.
-        options: what the event is to contain.
+        options: the content that the event must have.
 
     Raises:
         BadInput: there is no such sample, or an option does not fit it.
@@ -88,11 +88,11 @@ def read_event_or_sample(source: str | None, sample: str | None) -> bytes:
     """Read the event of `okibi invoke`.
 
     Args:
-        source: as in `read_event`.
+        source: JSON, the path of a JSON file, "-" for stdin, or None for `{}` (`read_event`).
         sample: the name of a sample event, or None.
 
     Raises:
-        BadInput: both are given, or one is wrong.
+        BadInput: source and sample are both given, or the given one is wrong.
     """
     if sample is None:
         return read_event(source)

@@ -46,7 +46,7 @@ class LiveNode:
 
 @attrs.frozen
 class LiveSandbox:
-    """What `okibi.dev.live_trees` says of one sandbox."""
+    """The fields of a `LiveTree` of `okibi dev`, decoded from JSON."""
 
     function: str
     sandbox: int
@@ -89,7 +89,7 @@ async def _fetch(function: str | None, port: int) -> bytes:
     """Ask `okibi dev`.
 
     Raises:
-        BadInput: it does not run there, or does not serve the function.
+        BadInput: `okibi dev` does not run there, or does not serve the function.
     """
     query = "" if function is None else f"?{urlencode({'function': function})}"
     try:

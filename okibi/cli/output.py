@@ -27,7 +27,7 @@ def check_stdout(content: str) -> None:
     """Check that stdout is open, before any work is done.
 
     Args:
-        content: names the output in the error, such as "the answers".
+        content: the output's name in the error, such as "the answers".
 
     Raises:
         BadInput: stdout is closed.
@@ -45,7 +45,7 @@ def write_out(data: bytes, content: str) -> None:
 
     Args:
         data: the bytes.
-        content: names the output in the error, such as "the answers".
+        content: the output's name in the error, such as "the answers".
 
     Raises:
         BrokenPipeError: the reader has exited.

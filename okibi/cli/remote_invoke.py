@@ -27,12 +27,12 @@ def invoke_remote(
     """Invoke a deployed function. Answers go to stdout, the end of its log to stderr.
 
     Args:
-        name: of the function in pyproject.toml, its handler, or a function on Lambda.
+        name: a function of pyproject.toml, its handler, or a function on Lambda.
         event: JSON, path of a JSON file, "-" for stdin, or None for `{}`.
         sample: the name of a sample event in place of the event.
         repeat: the number of invocations.
-        stack: the function's stack; None for that of its name.
-        region: None: as the AWS SDKs find it.
+        stack: the function's stack; None for the stack of the function's name.
+        region: the AWS region; None for the choice of the AWS SDK.
         endpoint_url: an emulator's address.
 
     Returns:

@@ -34,12 +34,12 @@ def print_logs(
     """Print the log of a deployed function.
 
     Args:
-        name: of the function in pyproject.toml, its handler, or a function on Lambda; None for the
-            only function of the project.
+        name: a function of pyproject.toml, its handler, or a function on Lambda; None for the only
+            function of the project.
         follow: wait for new lines until Ctrl-C.
-        since: how far back to begin, such as `10m` or `2h`.
-        stack: the function's stack; None for that of its name.
-        region: None: as the AWS SDKs find it.
+        since: the age of the first lines, such as `10m` or `2h`.
+        stack: the function's stack; None for the stack of the function's name.
+        region: the AWS region; None for the choice of the AWS SDK.
         endpoint_url: an emulator's address.
 
     Returns:

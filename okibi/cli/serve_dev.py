@@ -36,7 +36,7 @@ class DevOptions:
     Args:
         functions: the functions, without the variables of --env-file.
         left_out: features that `okibi dev` ignores.
-        server: how the functions are served.
+        server: the options of the server.
         identity: the AWS identity of the sandboxes.
         reload: whether saved files are reloaded.
         watch: patterns of files that are reloaded besides Python's.
@@ -157,11 +157,11 @@ async def _reload(
     """Reload functions when their files change.
 
     Args:
-        options: of the command.
-        server: has the functions.
-        printer: prints what can only be said here.
+        options: the options of the command.
+        server: the server, with the pools of the functions.
+        printer: prints errors and hints about reloads.
         paint: colours.
-        on_start: called when changes are seen from now on, or never will be.
+        on_start: called when the watch has begun, or has failed.
     """
     pools = [*server.pools.values()]
 

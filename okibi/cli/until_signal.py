@@ -27,9 +27,9 @@ def run_command(
     """Run a command, and report bad input in one line on stderr.
 
     Args:
-        output: names the content of stdout in errors, such as "the answers".
+        output: the name of stdout's content in errors, such as "the answers".
         parse: parses the arguments and returns the work.
-        second_signal_kills: as in `until_signal`.
+        second_signal_kills: whether a second signal ends this process at once.
 
     Returns:
         The work's exit code; 2 for bad input; 128 plus the number of a signal.
@@ -56,7 +56,7 @@ async def until_signal(
 
     Args:
         work: the work.
-        second_signal_kills: a second signal ends this process at once.
+        second_signal_kills: whether a second signal ends this process at once.
 
     Returns:
         The work's exit code, or 128 plus the signal's number.

@@ -40,10 +40,10 @@ def template(
 
     Args:
         asked: a function's name or handler; None for the only function of the project.
-        sam: whether `sam deploy` uploads the package; otherwise two parameters say where it is.
-        runtime: in place of the function's own; see `choose_runtime`.
+        sam: whether `sam deploy` uploads the package; otherwise two parameters name the package.
+        runtime: `managed`, `provided.al2023` or `custom`; None for the function's own.
         package: the package that `sam deploy` uploads; None for function.zip.
-        output: a file; its suffix `.json` chooses JSON. None: YAML on stdout.
+        output: the file to write, in JSON if its suffix is `.json`; None for YAML on stdout.
 
     Returns:
         The exit code: 0, or 2 for bad input.

@@ -160,11 +160,11 @@ class Aws:
         """Wait until a waiter of boto3 has succeeded or failed; the caller then reads the state.
 
         Args:
-            service: such as `cloudformation`.
-            waiter: such as `stack_create_complete`.
+            service: a service of boto3, such as `cloudformation`.
+            waiter: a waiter of the service, such as `stack_create_complete`.
             pause: seconds between two questions.
             limit: seconds after which the waiter has failed.
-            parameters: of the waiter. Raises as `call`.
+            parameters: the parameters of the waiter. Errors are raised as by `call`.
         """
         errors = importlib.import_module("botocore.exceptions")
         config = {"Delay": pause, "MaxAttempts": round(limit / pause)}
@@ -214,7 +214,7 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
     """Choose the region and the credentials.
 
     Args:
-        region: None: as the AWS SDKs find it.
+        region: the AWS region; None for the choice of the AWS SDK.
         endpoint_url: an emulator's address in place of AWS's.
 
     Raises:

@@ -24,9 +24,9 @@ class ChangeSet:
 
     Args:
         stack: the name of the stack.
-        name: of the change set.
-        is_first: the stack did not exist; CloudFormation has made an empty one.
-        content: as `describe_change_set` describes it.
+        name: the name of the change set.
+        is_first: whether the stack is new; CloudFormation has made an empty one.
+        content: the answer of `describe_change_set`.
     """
 
     stack: str

@@ -19,7 +19,7 @@ class Bucket:
     """A bucket.
 
     Args:
-        name: of the bucket.
+        name: the bucket's name.
         exists: False if okibi has to make it first.
         owner: the account that must own it; empty for any.
     """
@@ -64,7 +64,7 @@ def find_bucket(aws: Aws, account: str, asked: str) -> Bucket:
 
     Args:
         aws: the account.
-        account: its number.
+        account: the account's number.
         asked: the user's bucket; empty for okibi's own.
 
     Raises:

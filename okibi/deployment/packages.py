@@ -53,8 +53,8 @@ def choose_architecture(function: ProjectFunction, asked: str | None, *, emulate
 
     Args:
         function: the function.
-        asked: of --arch; None for the function's own.
-        emulated: AWS is an emulator.
+        asked: the value of --arch; None for the function's own processor.
+        emulated: whether AWS is an emulator.
 
     Raises:
         BadInput: Lambda has no such processor.

@@ -30,10 +30,10 @@ class Change:
     Args:
         action: `Add`, `Modify`, `Remove` or another of CloudFormation's.
         resource: the logical id.
-        type: such as `AWS::Lambda::Function`.
+        type: the resource's type, such as `AWS::Lambda::Function`.
         replacement: `True`, `False`, `Conditional`, or empty.
         properties: the names of changed properties, never their values.
-        is_kept: the stack gives the resource up, and the account keeps it.
+        is_kept: whether the stack gives the resource up, and the account keeps it.
         follows: the attributes of other resources, such as `Function.Arn`, that are the only causes
             of the change. CloudFormation does not yet know whether they change.
         replaced_if: attributes of other resources that replace this one if they change.
@@ -51,12 +51,12 @@ class Change:
 
 @attrs.frozen
 class Outcome:
-    """What has become of an operation on a stack.
+    """The state of an operation on a stack.
 
     Args:
-        ended: the operation has ended.
-        good: it has succeeded.
-        status: of the stack, as CloudFormation names it.
+        ended: whether the operation has ended.
+        good: whether the operation has succeeded.
+        status: CloudFormation's status of the stack.
     """
 
     ended: bool
@@ -73,8 +73,8 @@ def choose_kind(name: str, stack: Mapping[str, Any] | None, project: str) -> str
     """Choose the kind of change set: CREATE for a new stack, UPDATE for one of this project's.
 
     Args:
-        name: of the stack.
-        stack: as `describe_stacks` describes it; None if there is none.
+        name: the name of the stack.
+        stack: the stack in the answer of `describe_stacks`; None if there is none.
         project: the project's name.
 
     Raises:
@@ -228,7 +228,7 @@ def list_reasons(events: Sequence[Mapping[str, Any]]) -> list[str]:
     """List the failures among a stack's events, oldest first.
 
     Args:
-        events: as CloudFormation lists them, newest first.
+        events: CloudFormation's events of the stack, newest first.
     """
     failed = [event for event in events if str(event.get("ResourceStatus")).endswith("_FAILED")]
     return [

@@ -96,7 +96,7 @@ async def until_client_leaves(work: Callable[[], Awaitable[None]], receive: Rece
     """Run `work`; cancel it when the client leaves.
 
     Args:
-        work: what to run.
+        work: the async function to run.
         receive: ASGI's receive, after the whole body.
 
     Raises:

@@ -85,7 +85,7 @@ class AttachedRuntime:
 
     @property
     def places(self) -> int:
-        """How many events the runtime takes now. They wait for it if it has not come yet."""
+        """The number of events that the runtime takes now. Events wait for a runtime to connect."""
         return count_places(
             self.current,
             self.function.settings.max_concurrency,

@@ -41,10 +41,10 @@ ACCOUNT = re.compile(r"\d{12}")
 
 @attrs.frozen
 class AwsIdentity:
-    """What the sandboxes inherit.
+    """The AWS variables that the sandboxes inherit.
 
     Args:
-        description: names the identity without a secret.
+        description: a name of the identity without a secret.
         variables: the variables that the sandboxes inherit.
     """
 
@@ -93,8 +93,8 @@ def describe_identity(identity: AwsIdentity, variables: Mapping[str, str]) -> st
     """Name the identity that the sandboxes have, without a secret.
 
     Args:
-        identity: what they inherit.
-        variables: those of --env-file; they win.
+        identity: the identity that the sandboxes inherit.
+        variables: the variables of --env-file, which override the identity.
     """
     if key := variables.get("AWS_ACCESS_KEY_ID"):
         # As in an AWS SDK, keys in the environment win over a profile.

@@ -263,10 +263,10 @@ class DevFunction:
         attach: serve the Runtime API and start no process: a runtime under a debugger connects. It
             is the only sandbox, and no invocation times out.
         attach_port: port of that Runtime API, on loopback; 0 picks a free one.
-        description: as in ListFunctions and GetFunction.
-        runtime: as in ListFunctions and GetFunction.
-        architecture: as in ListFunctions and GetFunction.
-        role: as in ListFunctions and GetFunction.
+        description: the description in answers of ListFunctions and GetFunction.
+        runtime: Lambda's runtime in these answers, such as `python3.13`.
+        architecture: the processor in these answers, such as `x86_64`.
+        role: the ARN of the execution role in these answers.
 
     Raises:
         TypeError: settings is no FunctionSettings.

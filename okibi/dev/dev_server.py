@@ -37,7 +37,7 @@ BACKLOG = 1024
 
 @attrs.frozen
 class DevServerOptions:
-    """How functions are served.
+    """The options of the server of `okibi dev`.
 
     Args:
         port: the port; 0 picks a free one.
@@ -46,8 +46,8 @@ class DevServerOptions:
             loopback addresses. Beyond loopback, every IP address is allowed too.
         data: the folder that keeps asynchronous events; None keeps them in memory.
         retry_delay: seconds before the first retry of an asynchronous event.
-        report: called with what happens to the functions, to queued events and to HTTP requests,
-            log lines included.
+        report: called with each report about the functions, queued events and HTTP requests, log
+            lines included.
         temporary: a folder to remove if this process is killed; None for none.
 
     Example:
@@ -101,7 +101,7 @@ async def open_dev_server(
 
     Args:
         functions: the functions, each with a name of its own.
-        options: how they are served.
+        options: the options of the server.
 
     Raises:
         OSError: the port is in use, or `host` is no address of this machine.

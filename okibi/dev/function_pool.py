@@ -1,4 +1,4 @@
-"""What callers need of a function's sandboxes."""
+"""The interface by which callers use the sandboxes of a function."""
 
 from abc import ABC, abstractmethod
 

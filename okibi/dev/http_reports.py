@@ -13,9 +13,9 @@ class HttpInvoked:
     """An HTTP request has invoked a function.
 
     Args:
-        request_id: of the invocation.
-        method: of the request.
-        path: of the request, as the client sent it, without the query.
+        request_id: the request id of the invocation.
+        method: the HTTP method.
+        path: the path as the client sent it, without the query.
     """
 
     request_id: str
@@ -28,10 +28,10 @@ class HttpAnswered:
     """An HTTP request has ended.
 
     Args:
-        request_id: of the invocation; "" if the request invoked no function.
-        method: of the request.
-        path: of the request, as the client sent it, without the query.
-        status: of the response; None if the client left before it began.
+        request_id: the request id of the invocation; "" if the request invoked no function.
+        method: the HTTP method.
+        path: the path as the client sent it, without the query.
+        status: the status of the response; None if the client left before the response began.
     """
 
     request_id: str
@@ -49,8 +49,8 @@ class ReportedSend:
 
     Args:
         send: ASGI's send.
-        method: of the request.
-        path: of the request, as the client sent it, without the query.
+        method: the HTTP method.
+        path: the path as the client sent it, without the query.
         report: receives the reports.
     """
 

@@ -48,7 +48,7 @@ async def serve_application(
 
     Args:
         application: an ASGI 3 application. It gets no lifespan messages.
-        listeners: where clients connect.
+        listeners: the listeners to which clients connect.
 
     Example:
         nursery.start_soon(serve_application, application, listeners)

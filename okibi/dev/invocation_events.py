@@ -1,4 +1,4 @@
-"""What happens to the served functions, as frozen values for the lines that `okibi dev` prints."""
+"""Events of the served functions: frozen values for the lines that `okibi dev` prints."""
 
 import math
 import re
@@ -23,7 +23,7 @@ _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 class InvocationStatus(Enum):
-    """How an invocation ended. The value is a word for a person."""
+    """The status of an invocation that has ended. Each value is a word for a person."""
 
     OK = "ok"
     FUNCTION_ERROR = "error"
@@ -42,7 +42,7 @@ class FunctionFailure:
         frames: the entries of the stack trace that are in the user's files, innermost last. Each
             entry is as Python prints it: `  File "app.py", line 3, in handler`, and the code.
         file: the file of the innermost of these frames; "" if unknown.
-        line: its line; 0 if unknown.
+        line: the line of this frame; 0 if unknown.
     """
 
     error_type: str
@@ -123,7 +123,7 @@ class InvocationFinished:
         function: the function's name.
         sandbox: the number of the sandbox, from 1.
         request_id: the request id.
-        status: how the invocation ended.
+        status: the status of the invocation.
         failure: the error; None for status OK.
         duration_ms: milliseconds from the event to the next call of /next.
         billed_ms: milliseconds that Lambda would bill.
@@ -164,7 +164,7 @@ class Reloaded:
     Args:
         function: the function's name.
         sandbox: the number of the new sandbox.
-        milliseconds: from the change of the files to the sandbox's /next.
+        milliseconds: the time from the change of the files to the sandbox's /next.
     """
 
     function: str

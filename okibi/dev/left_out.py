@@ -1,4 +1,4 @@
-"""What `okibi dev` does not do."""
+"""The features of a template or project that `okibi dev` ignores."""
 
 import attrs
 
@@ -9,7 +9,7 @@ class LeftOut:
 
     Args:
         resource: the logical id, and the property if there is one, as in `Visits.Layers`.
-        reason: one clause.
+        reason: the reason or the cure, in one clause.
     """
 
     resource: str

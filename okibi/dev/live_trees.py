@@ -36,10 +36,10 @@ class LiveTree:
     Args:
         function: the function's name.
         sandbox: the number of the sandbox.
-        pid: its process id.
-        frozen: whether it was frozen.
+        pid: the process id of the sandbox.
+        frozen: whether the sandbox was frozen.
         tree: the fields of its `Snapshot`; None if the sandbox did not answer.
-        error: why it did not answer, else empty.
+        error: the reason why the sandbox did not answer, else empty.
     """
 
     function: str

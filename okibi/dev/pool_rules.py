@@ -23,17 +23,17 @@ class Candidate(Protocol):
 
     @property
     def places(self) -> int:
-        """How many events it takes now."""
+        """The number of events that the sandbox takes now."""
         ...
 
     @property
     def initialised(self) -> bool:
-        """Whether its init phase is over."""
+        """Whether the init phase is over."""
         ...
 
     @property
     def used_at(self) -> float:
-        """When it was last used."""
+        """The time of the last use."""
         ...
 
 
@@ -46,7 +46,7 @@ def refusal(function: DevFunction, *, in_flight: int, waiting: int) -> Throttled
     Args:
         function: the function.
         in_flight: events that run or wait.
-        waiting: those that wait.
+        waiting: events that wait.
     """
     reserved = function.reserved_concurrency
     if reserved is not None and in_flight >= reserved:
@@ -71,7 +71,7 @@ def may_start_sandbox(function: DevFunction, *, live: int, broken: bool) -> bool
 
     Args:
         function: the function.
-        live: how many sandboxes there are.
+        live: the number of living sandboxes.
         broken: whether the files on disk are known not to start. The last good version serves alone
             then, if there is one.
     """

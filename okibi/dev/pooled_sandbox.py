@@ -90,7 +90,7 @@ class PooledSandbox:
 
     @property
     def places(self) -> int:
-        """How many events the sandbox takes now."""
+        """The number of events that the sandbox takes now."""
         if self._draining or self.retired.is_set():
             return 0
         return count_places(
@@ -116,7 +116,7 @@ class PooledSandbox:
         """End the sandbox now.
 
         Args:
-            reason: as in `SandboxEnded`.
+            reason: the word for the report, such as "idle" (`SandboxEnded`).
         """
         if not self.retired.is_set():
             self._end_reason = reason

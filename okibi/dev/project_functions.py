@@ -50,7 +50,7 @@ def make_dev_function(function: ProjectFunction, folder: Path) -> DevFunction:
     """Make a function from its table in pyproject.toml.
 
     Raises:
-        BadInput: it cannot be served.
+        BadInput: the function cannot be served.
     """
     settings = function_settings(function, folder)
     try:

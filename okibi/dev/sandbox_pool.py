@@ -100,12 +100,12 @@ class SandboxPool(FunctionPool):
 
     @property
     def in_flight(self) -> int:
-        """How many events run or wait."""
+        """The number of events that run or wait."""
         return self._in_flight
 
     @property
     def waiting(self) -> int:
-        """How many events wait for a sandbox."""
+        """The number of events that wait for a sandbox."""
         return len(self._waiting)
 
     # -- invocations

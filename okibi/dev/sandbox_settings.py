@@ -1,4 +1,4 @@
-"""What `okibi dev` adds to the settings of a function's sandboxes."""
+"""Add the variables and the command of `okibi dev` to the settings of sandboxes."""
 
 import os
 from pathlib import Path
@@ -25,9 +25,9 @@ def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> Func
 
     Args:
         function: the function. Its variables win over those added here.
-        folder: for the sockets: a folder of this user only, with a short path.
-        endpoint: where the sandboxes find Lambda's API, unless they inherit an address; "" to leave
-            that to the SDK.
+        folder: the folder for the sockets, of this user only and with a short path.
+        endpoint: the URL of Lambda's API for sandboxes that inherit none; "" to leave the choice to
+            the SDK.
     """
     settings = function.settings
     if tuple(settings.command[1:]) != PLAIN:

@@ -41,7 +41,7 @@ def find_functions(
         asked: a handler or a function's name; None for all functions.
         template: the file of --template.
         parameters: parameters of the template, each as NAME=VALUE.
-        unpacked: where folders are made for the inline code and the zips of a template.
+        unpacked: the parent folder of a template's unpacked inline code and zips.
 
     Returns:
         The file that describes the functions, the functions, and the features that are ignored.

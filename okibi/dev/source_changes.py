@@ -48,7 +48,7 @@ def is_source(path: Path, root: Path, patterns: Collection[str] = ()) -> bool:
     Args:
         path: the file.
         root: the folder of the function.
-        patterns: of further files, from the root (`fnmatch`, whose `*` also matches a slash).
+        patterns: patterns of further files, from the root (`fnmatch`: `*` also matches a slash).
 
     >>> root = Path("/code")
     >>> is_source(root / "in/app.py", root), is_source(root / "out.json", root)
@@ -112,10 +112,10 @@ async def watch_sources(
 
     Args:
         pools: the pools.
-        patterns: of files that count besides Python's (`is_source`).
-        extra: further files, and what to call when they change: an env file, which may lie outside
+        patterns: patterns of files that count besides Python's (`is_source`).
+        extra: callbacks for changes of further files, such as an env file, which may lie outside
             every task root.
-        on_start: called once, when changes are seen from now on.
+        on_start: called once, when the watch has begun.
         on_limit: called once if there are FOLDER_LIMIT folders or more.
 
     Raises:

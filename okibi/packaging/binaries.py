@@ -20,7 +20,7 @@ GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 
 @attrs.frozen
 class Elf:
-    """What an ELF file needs.
+    """The requirements of an ELF file.
 
     Args:
         bits: 64 or 32.

@@ -54,8 +54,8 @@ class Cpython:
     Args:
         program: the interpreter itself.
         library: the folder of the standard library.
-        files: names in the package, each with its file on this machine.
-        elves: what the compiled ones of these files need, by name.
+        files: the files on this machine, by their names in the package.
+        elves: the requirements of the compiled files, by name.
     """
 
     program: Path
@@ -92,11 +92,11 @@ def find_cpython(interpreter: Path, target: Target) -> Cpython:
     """Find the files of a CPython.
 
     Args:
-        interpreter: its program. Links are followed.
-        target: what the package runs on.
+        interpreter: the CPython's program. Links are followed.
+        target: the Lambda runtime that the package is for.
 
     Raises:
-        BadInput: it is no CPython, it does not fit the target, or files of it are missing.
+        BadInput: the program is no CPython or does not fit the target, or files are missing.
     """
     program = interpreter.resolve()
     elf = _read(program, interpreter)
@@ -136,9 +136,9 @@ def glibc_refusal(interpreter: Path, elves: Mapping[str, Elf], target: Target) -
     """Describe why the target's glibc is too old for a CPython; empty if it is not.
 
     Args:
-        interpreter: names the CPython in the text.
-        elves: what its files need, by name.
-        target: what the package runs on.
+        interpreter: the CPython's program, for the text.
+        elves: the requirements of the CPython's compiled files, by name.
+        target: the Lambda runtime that the package is for.
     """
     newest = max((elf.glibc for elf in elves.values()), default=(0, 0))
     if newest <= target.glibc:

@@ -108,7 +108,7 @@ def compile_package(
         folder: the package's folder; becomes /var/task.
         files: paths below the folder.
         interpreter: a Python of the target's version.
-        processes: how many processes may run.
+        processes: the number of processes that may run at once.
         checked: the files of which Python checks the source when it loads the bytecode.
 
     Returns:
@@ -163,7 +163,7 @@ class Pyc:
 
     Args:
         magic: the number of the Python that can load the file.
-        kind: how Python checks that the file belongs to its source.
+        kind: the check by which Python compares the file with its source.
         key: the hash of the source; or its modification time and size, for "timestamp".
     """
 

@@ -36,9 +36,9 @@ class Installed:
 
     Args:
         name: the normalized name.
-        version: its version.
-        info: the name of its `.dist-info` folder.
-        files: its files, relative to the folder of installation.
+        version: the version.
+        info: the name of the `.dist-info` folder.
+        files: the package's files, relative to the folder of installation.
         hashes: the SHA-256 of files, as the wheel's RECORD has it.
     """
 
@@ -73,7 +73,7 @@ def edited_files(package: Installed, files: Iterable[str], folder: Path) -> list
 
     Args:
         package: the package.
-        files: those of its files that are needed.
+        files: the needed files of the package.
         folder: the folder of installation.
     """
     return [

@@ -46,7 +46,7 @@ def find_missing(problem: str) -> str:
 
 @attrs.frozen
 class FailedStart:
-    """What is known about a start that failed.
+    """The facts about a start that failed.
 
     Args:
         handler: the handler that was started.

@@ -25,10 +25,10 @@ class CompiledModule(NamedTuple):
     """A module for the image.
 
     Args:
-        folder, name: where the module is found.
-        is_package: whether it is a package.
-        source_checksum: of the source, if the source is compared at each start; else b"".
-        code: its code (`marshal`).
+        folder, name: the folder in which the module is found, and the last part of its name.
+        is_package: whether the module is a package.
+        source_checksum: the source's checksum, if each start compares the source; else b"".
+        code: the module's code (`marshal`).
         is_grouped: whether a start reads it together with others.
     """
 
@@ -73,7 +73,7 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     start.
 
     Args:
-        patterns: text, whether the text is of bytes, flags.
+        patterns: the text of each pattern, whether the text is of bytes, and the flags.
     """
     matcher: Any = COMPILER._sre
     found, programs = list[Any](), dict[Any, Any]()

@@ -48,7 +48,7 @@ class PackageSettings:
 
 @attrs.frozen
 class Requirements:
-    """Where the function's requirements are listed.
+    """The list of the function's requirements.
 
     Args:
         kind: "lock" for a uv.lock, "pyproject", "requirements" for a requirements.txt, or "none".
@@ -66,7 +66,7 @@ class Project:
     Args:
         folder: the folder of the handler's module.
         files: the user's files, relative to the folder, sorted.
-        requirements: where the requirements are listed.
+        requirements: the list of requirements.
         settings: the settings of the package.
         unmatched: patterns of `exclude` that match none of the user's files.
     """
@@ -256,7 +256,7 @@ def parse_settings(tables: Mapping[str, object], file: str) -> PackageSettings:
 
     Args:
         tables: the content of pyproject.toml.
-        file: names the file in errors.
+        file: the file's name in errors.
 
     Raises:
         BadInput: the table has mistakes: one line each.

@@ -101,7 +101,7 @@ def add_placeholders(file: int, os: "Any", beginning: str, number: int) -> None:
     find only variables that are set.
 
     Args:
-        file: where the name is written.
+        file: the descriptor of the file to write the name to.
         os: the module.
         beginning: the first word of each placeholder.
         number: the end of each placeholder.

@@ -48,10 +48,10 @@ class RecordedModule:
     """An imported module.
 
     Args:
-        name: the module.
-        file: its file; "" if it has none.
-        is_package: whether it is a package.
-        loader: the class of its loader.
+        name: the module's name.
+        file: the module's file; "" if the module has none.
+        is_package: whether the module is a package.
+        loader: the class of the loader.
         own_ms: milliseconds of its import, without the imports inside it.
     """
 
@@ -79,17 +79,17 @@ class AttrsText:
 
 @attrs.frozen
 class Recording:
-    """What a start did, up to its first `GET /next` or its failure.
+    """The record of a start, up to its first `GET /next` or its failure.
 
     Args:
-        modules: in the order in which their imports ended.
-        attrs_texts: in the order of compilation.
-        problem: why the start did not reach `GET /next`; "" if it did.
+        modules: the imported modules, in the order in which their imports ended.
+        attrs_texts: the texts that attrs compiled, in the order of compilation.
+        problem: the reason why the start did not reach `GET /next`; "" after a complete start.
         namedtuples: the texts of constructors that `namedtuple` evaluated.
         patterns: the patterns that `re` compiled, with their flags.
-        early_end: why texts, namedtuples and patterns end before the modules do: the problem of the
-            start with placeholders; "" if they are complete.
-        unset: the variables that the start subscripted, and that were not set.
+        early_end: the problem of the start with placeholders, if texts, namedtuples and patterns
+            end before the modules do; "" if they are complete.
+        unset: the variables that the start subscripted although they were not set.
     """
 
     modules: tuple[RecordedModule, ...] = ()
@@ -284,7 +284,7 @@ def parse_rows(data: bytes, problem: str) -> Recording:
 
     Args:
         data: the rows. The last one may be incomplete.
-        problem: why the start failed.
+        problem: the reason for the failed start.
     """
     rows = [*_rows(data)]
     return Recording(

@@ -27,7 +27,7 @@ class Binary:
 
     Args:
         file: the path in the package.
-        elf: what the file needs; None for a damaged file.
+        elf: the requirements of the file; None for a damaged file.
         is_module: whether Python can import the file.
     """
 
@@ -57,12 +57,12 @@ class Bytecode:
 
 @attrs.frozen
 class Facts:
-    """What the rules need to know of a package.
+    """The facts about a package that the rules check.
 
     Args:
-        binaries: its compiled files.
-        bytecode: its files of bytecode.
-        sources: its Python sources.
+        binaries: the compiled files.
+        bytecode: the files of bytecode.
+        sources: the Python sources.
         size: the bytes of all files.
     """
 

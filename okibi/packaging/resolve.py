@@ -105,10 +105,10 @@ def runtime_requirements(requires: Sequence[str]) -> tuple[list[str], list[str]]
     """Split the requirements of the installed okibi.
 
     Args:
-        requires: its `Requires-Dist`.
+        requires: the `Requires-Dist` of the installed okibi.
 
     Returns:
-        What a package needs, and what is only a constraint for the function's own requirements.
+        The requirements to install, and those that only constrain the function's own.
     """
     needed = [text for text in requires if not re.search(r";.*\bextra\b", text)]
     found = {text: NAME.match(text) for text in needed}
@@ -125,9 +125,9 @@ def resolve(
     """Choose a version of each package, for okibi and the function together.
 
     Args:
-        requirements: where the function's requirements are.
+        requirements: the list of the function's requirements.
         requires: the `Requires-Dist` of the installed okibi.
-        target: what the package runs on.
+        target: the Lambda runtime that the package is for.
         folder: the function's folder; uv reads its own settings there.
         work: an empty folder for uv's input files.
 
@@ -330,8 +330,8 @@ def explain_failure(said: str, target: Target, version: str = "") -> str:
     """Describe a failure of uv in one sentence, with uv's own text below.
 
     Args:
-        said: what uv wrote to stderr.
-        target: what the package was for.
+        said: uv's text on stderr.
+        target: the Lambda runtime that the package was for.
         version: the version of a package without a wheel that has one; "" if none has.
     """
     return f"{_sentence(_one_line(said), target, version)}\n{said.rstrip()}"
@@ -341,7 +341,7 @@ def find_without_wheel(said: str) -> str:
     """Return the name of the package that has no wheel for the target; "" if all have.
 
     Args:
-        said: what uv wrote to stderr.
+        said: uv's text on stderr.
     """
     searches = (pattern.search(_one_line(said)) for pattern in NO_WHEEL)
     return next((found[1] for found in searches if found), "")

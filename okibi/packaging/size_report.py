@@ -79,8 +79,8 @@ def check_sizes(parts: Sequence[Part], target: Target) -> str:
     """Say that a package is larger than Lambda allows, with its largest parts; empty if it is not.
 
     Args:
-        parts: of the package, the largest first.
-        target: what the package is for.
+        parts: the parts of the package, the largest first.
+        target: the Lambda runtime that the package is for.
     """
     unzipped, limit = sum(part.unzipped for part in parts), unzipped_limit(target)
     if unzipped <= limit:

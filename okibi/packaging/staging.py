@@ -34,10 +34,10 @@ class Staged:
     """A package that is complete except for its start image.
 
     Args:
-        folder: becomes /var/task.
+        folder: the folder that becomes /var/task.
         lib: `folder / "lib"`: okibi and what okibi needs.
         handler: `module.name`; "" if none was given.
-        target: what the package runs on.
+        target: the Lambda runtime that the package is for.
         interpreter: a Python of the target's version on this machine. It compiles the bytecode.
             None if this machine has none.
     """
@@ -72,7 +72,7 @@ def stage(
     Args:
         project: the user's files and requirements.
         handler: `module.name`; "" if none was given.
-        target: what the package runs on.
+        target: the Lambda runtime that the package is for.
         work: an empty folder.
         cpython: the program of a CPython to bundle; None to bundle none.
 

@@ -49,9 +49,9 @@ class Parts:
 
     Args:
         modules: whether the image has the code of modules.
-        attrs: whether it has the code of texts that attrs writes.
-        patterns: whether it has the programs of patterns and the constructors of namedtuples.
-        others: whether it has modules of packages that okibi does not need.
+        attrs: whether the image has the code of texts that attrs writes.
+        patterns: whether the image has the programs of patterns and constructors of namedtuples.
+        others: whether the image has modules of packages that okibi does not need.
     """
 
     modules: bool = True
@@ -65,7 +65,7 @@ class ImageReport:
     """The lines about a start image in the report.
 
     Args:
-        line: the size of the image, or why there is no image.
+        line: the size of the image, or the reason for a package without one.
         import_times: milliseconds by top-level module; None if the function was not started.
         warning: an error that the function has on Lambda too, in one line; "" without one.
         unset: the variables that the start needs, and that neither Lambda nor the project sets.
@@ -82,7 +82,7 @@ class ImageModule:
     """A module for the image.
 
     Args:
-        file: relative to the package.
+        file: the path in the package.
         is_checked: whether the source is compared at each start.
         is_grouped: whether a start reads it together with others.
     """
@@ -175,7 +175,7 @@ def describe_failure(
 
     Args:
         staged: the package.
-        problem: why the start failed.
+        problem: the reason for the failed start.
         project: the user's files and requirements.
         is_elsewhere: whether the start was not recorded from the package.
     """

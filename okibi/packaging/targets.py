@@ -13,12 +13,12 @@ OTHER_NAMES = {"amd64": "x86_64", "x86-64": "x86_64", "aarch64": "arm64"}
 
 @attrs.frozen
 class Target:
-    """What a package runs on.
+    """The Lambda runtime that a package is for.
 
     Args:
         python: the minor version, such as (3, 13).
         architecture: "x86_64" or "arm64", as Lambda writes them.
-        format: one of FORMATS.
+        format: the package's format, one of FORMATS.
         glibc: the newest version of glibc that the target has.
     """
 
@@ -44,7 +44,7 @@ def parse_target(python: str, architecture: str, format: str) -> Target:  # noqa
     Args:
         python: a minor version, such as "3.13".
         architecture: "x86_64" or "arm64"; "amd64" and "aarch64" are understood.
-        format: one of FORMATS.
+        format: the package's format, one of FORMATS.
 
     Returns:
         The target.

@@ -46,10 +46,10 @@ def check_zip(file: Path, target: Target) -> tuple[list[str], list[str]]:
 
     Args:
         file: the zip.
-        target: what it is for.
+        target: the Lambda runtime that the zip is for.
 
     Returns:
-        What would not work, and what is only slow or unusual; one sentence each.
+        The faults, and the properties that are only slow or unusual; one sentence each.
 
     Raises:
         BadInput: the file cannot be read, or is not a zip.
@@ -176,8 +176,8 @@ def check_changes(
     This finds damage and later changes. Who changes the manifest too is not found.
 
     Args:
-        manifest: of the package.
-        place: where the zip has the manifest.
+        manifest: the manifest of the package.
+        place: the path of the manifest in the zip.
         names: all files of the zip.
         read: returns a file's content.
     """
@@ -212,7 +212,7 @@ def target_note(manifest: Mapping[str, object], target: Target) -> str:
     """Say that okibi has built a package for another target; empty if not.
 
     Args:
-        manifest: of the package.
+        manifest: the manifest of the package.
         target: the target of the check.
     """
     python, architecture = manifest.get("python"), manifest.get("architecture")

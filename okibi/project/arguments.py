@@ -29,7 +29,7 @@ def parse_integer(
         least: the least value.
         most: the largest value; None for no limit.
         example: a value for the error.
-        unit: of the value, for the error.
+        unit: the unit of the value, for the error.
 
     Raises:
         BadInput: the text is no integer in these limits.
@@ -96,7 +96,7 @@ def check_open_files(number: int, argument: str, alternative: str = "") -> None:
     Args:
         number: the number of files.
         argument: the command or option that needs them.
-        alternative: what to do instead of raising the limit.
+        alternative: the end of the error: another cure than a higher limit.
 
     Raises:
         BadInput: the limit of the process is lower.

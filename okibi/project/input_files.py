@@ -16,7 +16,7 @@ def read_text(path: Path, name: str, *, pipe: bool = False) -> str:
 
     Args:
         path: the file.
-        name: names the file in errors, such as "--template template.yaml".
+        name: the file's name in errors, such as "--template template.yaml".
         pipe: whether a pipe or a device will do too, as in `--env-file <(command)`.
 
     Raises:

@@ -71,9 +71,9 @@ def parse_project(
     """Parse the content of pyproject.toml.
 
     Args:
-        content: as `tomllib` reads it.
-        folder: the name of a project without one.
-        python: of functions that name none.
+        content: the content, read by `tomllib`.
+        folder: the folder's name, for a project without a name.
+        python: the Python version of functions that name none.
 
     Returns:
         The settings, and a sentence for each mistake.

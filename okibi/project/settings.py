@@ -84,11 +84,11 @@ class UrlSettings:
 
 @attrs.frozen
 class AuthorizerSettings:
-    """Who may call the routes: callers with IAM credentials, or with a token (JWT).
+    """The callers that the routes accept: with IAM credentials, or with a token (JWT).
 
     Args:
-        issuer: of the tokens, such as a Cognito user pool's; empty for IAM.
-        audience: the audiences or client ids, of which a token needs one.
+        issuer: the issuer of the tokens, such as a Cognito user pool; empty for IAM.
+        audience: the audiences or client ids. A token needs one of them.
     """
 
     issuer: Annotated[str, text("an address, as in 'https://...'", r"https://\S+")] = ""
@@ -107,7 +107,7 @@ class ScheduleSettings:
 
     Args:
         expression: `rate(...)`, `cron(...)` or `at(...)`.
-        timezone: of the expression.
+        timezone: the time zone of the expression.
         input: the event as JSON.
     """
 
@@ -240,8 +240,8 @@ class AliasSettings:
     """An alias that all triggers invoke.
 
     Args:
-        name: of the alias.
-        deployment: how traffic moves to a new version, in SAM's names; `AllAtOnce`: at once.
+        name: the alias's name.
+        deployment: SAM's name for the move of traffic to a new version, such as `AllAtOnce`.
     """
 
     TEXT_KEY: ClassVar = "name"
@@ -289,7 +289,7 @@ class PolicySettings:
 
 @attrs.frozen
 class RuntimeSettings:
-    """What starts the function.
+    """The runtime that starts the function.
 
     Args:
         kind: `managed` (python3.x with okibi as exec wrapper), `provided.al2023`, or `custom` (a
@@ -309,9 +309,9 @@ class ProjectFunction:
     """A function as `okibi template` and `okibi deploy` see it; one stack each.
 
     Args:
-        name: of the table, and of the stack unless --stack names another.
+        name: the name of the table, and of the stack unless --stack names another.
         handler: `module.name`.
-        python, architecture: of the function on Lambda.
+        python, architecture: the function's Python version and processor on Lambda.
         memory: MB.
         timeout: seconds.
         environment: variables of the function.
@@ -319,9 +319,9 @@ class ProjectFunction:
         log_format: `text` or `json`.
         tracing: AWS X-Ray.
         layers: ARNs of layers.
-        routes: of an HTTP API, such as `GET /visits/{name}`.
+        routes: the routes of an HTTP API, such as `GET /visits/{name}`.
         route_kind: `http-api`; for `okibi dev` also `rest-api` or `alb`.
-        authorizer: of the routes; None: everyone may call them.
+        authorizer: the routes' authorizer; None: everyone may call the routes.
         in_project: whether [tool.okibi.functions] has a table of this name.
     """
 
@@ -409,11 +409,11 @@ class ProjectSettings:
     """[tool.okibi] of a project.
 
     Args:
-        name: of the project; of its folder if pyproject.toml has none.
+        name: the project's name; the folder's name if pyproject.toml has none.
         region: the AWS region to deploy to; empty: as the AWS SDK finds it.
         bucket: the S3 bucket for packages; empty: okibi's own.
-        python, architecture: of functions without a table.
-        functions: by name.
+        python, architecture: the Python version and processor of functions without a table.
+        functions: the functions, by name.
     """
 
     name: str = attrs.field(metadata=NO_KEY)
@@ -508,7 +508,7 @@ def choose_functions(project: ProjectSettings, asked: str | None) -> list[Projec
 
     Args:
         project: the project.
-        asked: as in `choose_function`; None: all functions of pyproject.toml.
+        asked: a name or a handler (`choose_function`); None for all functions of pyproject.toml.
 
     Raises:
         BadInput: there is no such function.

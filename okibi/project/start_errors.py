@@ -93,8 +93,8 @@ def advise_on_missing_module(message: str, folder: Path) -> str:
     """Return what to do about a module that cannot be imported; "" if the error is another one.
 
     Args:
-        message: of the error.
-        folder: with the code of the function.
+        message: the message of the error.
+        folder: the folder with the function's code.
     """
     found = IMPORTED.match(message)
     if found is None:

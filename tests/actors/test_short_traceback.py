@@ -1,4 +1,4 @@
-"""What the log prints of a crash: the user's frames only, all frames with OKIBI_TRACE=full."""
+"""The log of a crash: the user's frames only, all frames with OKIBI_TRACE=full."""
 
 # A crash is raised by the nursery itself, so its whole block is what raises.
 # ruff: noqa: PT012
@@ -89,7 +89,7 @@ async def log_of(
     *args: object,
     kind: Callable[[], Any] | None = None,
 ) -> str:
-    """What a plain formatter prints of the crash, with `app.py` for the path of the file."""
+    """Return the crash as a plain formatter prints it, with `app.py` for the path of the file."""
     with pytest.raises(BaseExceptionGroup):
         async with trio.open_nursery() as nursery:
             vase = await start(nursery, kind or app.Vase, path="/vase")

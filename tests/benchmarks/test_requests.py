@@ -1,4 +1,4 @@
-"""How the benchmarks' server reads requests."""
+"""Reading of requests by the benchmarks' server."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which function on Lambda a name means: one of this project, by its stack, or any by its name."""
+"""Find a function on Lambda: one of this project by its stack, or any by its name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -79,7 +79,7 @@ def test_one_for_all_escalation() -> None:
 
 
 def test_one_for_all_other_child_fails_restart() -> None:
-    """What was restarted before a sibling failed is stopped again."""
+    """Children that restarted before a sibling failed stop again."""
     check_recorded("one_for_all_other_child_fails_restart")
 
 

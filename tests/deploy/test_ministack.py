@@ -92,9 +92,9 @@ class Project:
     """A folder with a project, a virtual environment with okibi, and MiniStack.
 
     Args:
-        folder: of the project.
-        bin: of the virtual environment.
-        url: of MiniStack.
+        folder: the folder of the project.
+        bin: the folder of the virtual environment's programs.
+        url: the URL of MiniStack.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Where AWS is, and what boto3's errors become."""
+"""The address of AWS, and the translation of boto3's errors."""
 
 import socket
 import sys

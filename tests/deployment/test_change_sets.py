@@ -1,4 +1,4 @@
-"""How a change set is followed to its end, with answers that CloudFormation gives in this order."""
+"""Follow a change set to its end, with answers in CloudFormation's order."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where packages go: to a bucket of this account, each once."""
+"""Packages are uploaded to a bucket of this account, each once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What may be done to a stack, and what its changes and events say."""
+"""The allowed operations on a stack, and the text of its changes and events."""
 
 from typing import Any
 

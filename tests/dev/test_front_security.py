@@ -1,4 +1,4 @@
-"""Who may call the server of `okibi dev`."""
+"""The clients that the server of `okibi dev` accepts."""
 
 import socket
 import sys

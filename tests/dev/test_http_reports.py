@@ -1,4 +1,4 @@
-"""Which HTTP request invoked which function, and how it was answered."""
+"""Reports of HTTP requests: the invocation and the answer."""
 
 from collections.abc import MutableMapping
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What the pool reports: failures with the user's frames."""
+"""The pool's reports of failures, with the user's frames."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Which events a pool takes, and where they run."""
+"""The events that a pool takes, and the choice of a sandbox."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What okibi dev adds to the settings of a sandbox."""
+"""The variables that okibi dev adds to the settings of a sandbox."""
 
 from pathlib import Path
 from typing import Any

@@ -54,9 +54,9 @@ class Figures:
     Args:
         asked: the number of invocations.
         wrong: the wrong responses.
-        cpu, server_cpu, client_cpu: per invocation: all processes of the runtime, the server, and
-            the clients.
-        memory, memory_alone: of the runtime, as PSS and as if alone; 0 if not measured.
+        cpu, server_cpu, client_cpu: seconds per invocation of all processes of the runtime, of the
+            server, and of the clients.
+        memory, memory_alone: the runtime's memory as PSS and as if alone; 0 if not measured.
     """
 
     asked: int = 0
@@ -78,7 +78,7 @@ class Figures:
 
     @property
     def fault(self) -> str:
-        """What is wrong with the responses, or ""."""
+        """A description of the wrong and missing responses, or ""."""
         answered, wrong = len(self.latencies), len(self.wrong)
         if answered == self.asked and not wrong:
             return ""

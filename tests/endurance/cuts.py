@@ -78,13 +78,13 @@ class Shape:
 
 @attrs.frozen
 class Cut:
-    """Where and how the connection breaks.
+    """The place and the kind of a break of the connection.
 
     Args:
-        outward: count bytes written by the runtime, otherwise bytes read by it.
-        byte: how many of these bytes arrive.
-        blind: the kernel accepts bytes that no longer arrive.
-        reset: the connection ends with a reset, otherwise with a close.
+        outward: whether to count the bytes that the runtime writes, otherwise those that it reads.
+        byte: the number of these bytes that arrive.
+        blind: whether the kernel accepts bytes that no longer arrive.
+        reset: whether the connection ends with a reset, otherwise with a close.
     """
 
     outward: bool

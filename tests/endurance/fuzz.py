@@ -151,7 +151,7 @@ def parse(pieces: list[bytes]) -> str:
 
 @attrs.define(eq=False)
 class LaneResult:
-    """What a lane did with a case."""
+    """The deliveries and failures of a lane in one case."""
 
     deliveries: int = 0
     failures: list[str] = attrs.field(factory=list[str])

@@ -69,7 +69,7 @@ REQUEST_ID = re.compile(rb"(?i)aws-request-id: ([0-9a-f-]+)")
 
 
 class Where(enum.Enum):
-    """Where a connection breaks."""
+    """The place at which a connection breaks."""
 
     NEXT = "in a waiting /next"
     HALF = "inside a response"

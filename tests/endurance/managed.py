@@ -32,8 +32,8 @@ class ManagedContender:
     """A runtime with a handler.
 
     Args:
-        name: printed in tables.
-        arguments: for the interpreter; the handler follows.
+        name: the name in tables.
+        arguments: the interpreter's arguments; the handler follows.
         handler: `module.name`, in `functions/`.
     """
 
@@ -47,7 +47,7 @@ class RunningContender:
     """A running contender.
 
     Attributes:
-        address: where to POST events.
+        address: the address for POSTs of events.
         pid: the server's process, whose descendants are the runtime.
     """
 

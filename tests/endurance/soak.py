@@ -59,7 +59,7 @@ LATE = "Runtime.DeadlineExceeded"
 
 
 class Action(Enum):
-    """What an event asks of the handler; see `functions/soaked.py`."""
+    """The action that an event asks of the handler (`functions/soaked.py`)."""
 
     ECHO = "echo"
     RAISE = "raise"
@@ -107,9 +107,9 @@ class Sample:
         served: invocations so far.
         rss, pss, private: memory in KiB: resident; with shared pages divided; private.
         descriptors: open descriptors.
-        threads: by the kernel's count.
-        tasks, objects: by the process's count: trio's tasks, and the objects known to the
-            collector.
+        threads: the threads by the kernel's count.
+        tasks, objects: trio's tasks, and the objects known to the collector, by the process's
+            count.
     """
 
     served: int
@@ -321,8 +321,8 @@ def soak(
     """Run one soak, to the end.
 
     Args:
-        handler: in `functions/`.
-        plan: how long, and with which events.
+        handler: a handler in `functions/`.
+        plan: the length of the soak, and the kinds of events.
         on_sample: called with all samples after each new one.
 
     Raises:

@@ -41,7 +41,7 @@ class Mutant:
         before: the original code.
         after: the changed code.
         tree: the module without the mistake.
-        place: where the mistake is.
+        place: the place of the mistake in the module.
         changed: the node with the mistake; None for `pass`.
     """
 

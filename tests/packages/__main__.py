@@ -90,7 +90,7 @@ def main() -> None:
     """Build the package and run each operation.
 
     Raises:
-        SystemExit: with 1 if one of them failed.
+        SystemExit: 0, or 1 if an operation failed.
     """
     parser = argparse.ArgumentParser(prog="tests.packages", description=__doc__)
     parser.add_argument("--python", default="{}.{}".format(*sys.version_info[:2]))

@@ -11,9 +11,9 @@ class Operation:
     """An operation.
 
     Args:
-        requirement: what to install.
+        requirement: the package to install.
         source: a module with `run`.
-        result: what `run` returns.
+        result: the expected result of `run`.
     """
 
     requirement: str

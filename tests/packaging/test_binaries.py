@@ -15,7 +15,7 @@ HEADER = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
 
 
 def objdump(file: Path) -> tuple[set[str], list[str]]:
-    """What binutils reads: the versions of glibc, and the needed libraries."""
+    """Return the versions of glibc, and the needed libraries, as binutils reads them."""
     done = subprocess.run(["objdump", "-p", file], capture_output=True, text=True, check=True)
     words = [line.split() for line in done.stdout.splitlines()]
     versions = {each[-1] for each in words if each and each[-1].startswith("GLIBC_2.")}

@@ -1,4 +1,4 @@
-"""Which files of packages and of okibi a package needs."""
+"""The files of libraries and of okibi that a package needs."""
 
 from collections.abc import Mapping
 from pathlib import Path

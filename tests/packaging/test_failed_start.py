@@ -1,4 +1,4 @@
-"""Which failed starts fail on Lambda too, and what the user can do."""
+"""Failed starts that fail on Lambda too, and their cures."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which files are the user's, and where the requirements are listed."""
+"""The user's files, and the list of requirements."""
 
 import os
 import subprocess

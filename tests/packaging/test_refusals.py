@@ -1,4 +1,4 @@
-"""What would not load on Lambda is refused in a sentence."""
+"""Files that would not load on Lambda are refused in a sentence."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""What a command reads has an end, and a limit."""
+"""The input of a command has an end, and a limit."""
 
 import os
 import subprocess

@@ -120,7 +120,7 @@ def check_reproducible(first: Mapping[str, str], second: Mapping[str, str]) -> N
     """Compare two builds.
 
     Raises:
-        ReleaseError: they differ.
+        ReleaseError: the builds differ.
     """
     differing = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
     if differing:

@@ -1,4 +1,4 @@
-"""What a release consists of, and the rules for its files. Nothing here reads or writes."""
+"""The files of a release, and the rules for them. Nothing here reads or writes."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What a release consists of."""
+"""The files of a release."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How tasks end: shutdown, kill, crash without an awaiter (Elixir: task/supervisor_test).
+"""The end of tasks: shutdown, kill, crash without an awaiter (Elixir: task/supervisor_test).
 
 A docstring names the matching case of Elixir's test or documentation.
 """

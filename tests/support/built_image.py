@@ -65,11 +65,11 @@ class BuiltPackage:
 
         Args:
             names: the files.
-            checked: those of which the source is compared.
-            grouped: those that are read together.
+            checked: the files of which the source is compared.
+            grouped: the files that are read together.
             texts: marked texts of attrs, with their file names.
             namedtuples: texts of constructors.
-            patterns: text, whether it is of bytes, flags.
+            patterns: the text of each pattern, whether the text is of bytes, and the flags.
             library: files of the standard library.
             machine: the processor; "" for this one.
         """

@@ -1,4 +1,4 @@
-"""What happens to an event and its process, as the tests of docs/compatibility.md compare it."""
+"""The fate of an event and its process, which the tests of docs/compatibility.md compare."""
 
 from typing import Any, NamedTuple
 

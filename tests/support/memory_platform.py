@@ -182,7 +182,7 @@ class World:
     """The platform of one run: a Runtime API per lane, with its invoker.
 
     Attributes:
-        offered: when each invocation was offered, by request id.
+        offered: the time of each invocation's offer, by request id.
         failures: the reasons for which the process was ended.
         done: set when all events are answered and the next ones asked for, or the process ends.
         rest: seconds of the run after `done`, in which the last killed actor is restarted and the

@@ -31,7 +31,7 @@ DEPTH = re.compile(r"repeated [0-9]+ more")
 
 @attrs.frozen
 class Said:
-    """What a client wrote and answered, without what differs between runs."""
+    """The output and the responses of a client, without parts that differ between runs."""
 
     output: str
     bodies: list[str]

@@ -41,7 +41,7 @@ SYSTEM_PYTHON = _system_pythons()
 
 
 def why_no_chroot() -> str:
-    """Why no program can be started in a root; empty if one can."""
+    """Return the reason why no program can start in a root; empty if one can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "only root on Linux can start a program in another root folder"
     if not CHROOT or shutil.which("ldd") is None:

@@ -1,4 +1,4 @@
-"""A pool of sandboxes with the tests' own bootstrap, and what it reports."""
+"""A pool of sandboxes with the tests' own bootstrap, and its reports."""
 
 import json
 import os
@@ -22,7 +22,7 @@ EventT = TypeVar("EventT", bound=DevEvent)
 
 @attrs.define(eq=False)
 class Reported:
-    """What a pool has reported."""
+    """The reports of a pool."""
 
     events: list[DevEvent] = attrs.field(factory=list[DevEvent])
     _changed: trio.Event = attrs.field(factory=trio.Event)

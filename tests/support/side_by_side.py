@@ -49,7 +49,7 @@ async def beside(
     Args:
         handler: `module.name`.
         task_root: the folder of the module.
-        environment: for both.
+        environment: the variables of both.
         max_concurrency: events at once in okibi.
 
     Raises:
@@ -88,8 +88,8 @@ async def both(
         handler: `module.name` in `functions/`.
         scenario: runs with a sandbox and returns a result.
         own: okibi's handler, if another one.
-        timeout: of the function, in seconds.
-        environment: for both, in addition to that of Lambda's managed runtimes.
+        timeout: the function's time-out in seconds.
+        environment: the variables of both, besides those of Lambda's managed runtimes.
         max_concurrency: events at once.
         api: creates the options of the Runtime API of each.
 

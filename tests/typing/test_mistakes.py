@@ -1,4 +1,4 @@
-"""What users' own type checkers see: planted mistakes reported, a correct twin not at all."""
+"""Users' type checkers report planted mistakes, and no error in a correct twin."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PLANTED = {
 
 
 def mypy(scratch: Path) -> set[tuple[str, int]]:
-    """Where `mypy --strict` reports an error, as file and line."""
+    """Return the places of errors that `mypy --strict` reports, as file and line."""
     # With no settings of the project's: as a user's own mypy runs. What okibi imports is kept from
     # one run to the next.
     cache = f"--cache-dir={ROOT / '.mypy_cache' / 'mistakes'}"
@@ -31,7 +31,7 @@ def mypy(scratch: Path) -> set[tuple[str, int]]:
 
 
 def pyright(scratch: Path) -> set[tuple[str, int]]:
-    """Where pyright, strict, reports an error or a warning, as file and line."""
+    """Return the places of errors and warnings that strict pyright reports, as file and line."""
     (scratch / "pyrightconfig.json").write_text(
         json.dumps(
             {

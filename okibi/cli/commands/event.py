@@ -19,7 +19,7 @@ def complete_sample(incomplete: str) -> list[str]:
     """Return the samples whose names begin as typed, for the shell's completion.
 
     Args:
-        incomplete: what has been typed of the name.
+        incomplete: the typed part of the name.
     """
     from ...local.services.sample_events import SAMPLES
 

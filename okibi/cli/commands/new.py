@@ -80,7 +80,7 @@ def render_project(name: str) -> dict[str, str]:
     """Return the files of a new project: each path with its content.
 
     Args:
-        name: of the project.
+        name: the project's name.
 
     Example:
         >>> sorted(render_project("my_app"))

@@ -13,7 +13,7 @@ def complete_function(incomplete: str) -> list[str]:
     """Return the functions of pyproject.toml that begin as typed, for the shell's completion.
 
     Args:
-        incomplete: what has been typed of a name or handler.
+        incomplete: the typed part of a name or handler.
     """
     from ...project.bad_input import BadInput
     from ...project.reader import read_project

@@ -1,4 +1,4 @@
-"""What `okibi dev` prints at its start: what is served where, and what is not."""
+"""Print the start of `okibi dev`: the URL of each function, and the features that are ignored."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -21,16 +21,16 @@ KINDS = {"http-api": "HTTP API", "rest-api": "REST API", "alb": "load balancer"}
 
 @attrs.frozen
 class Serving:
-    """What is served.
+    """The functions that are served, with the server and its options.
 
     Args:
-        url: of the server.
+        url: the server's URL.
         functions: the functions.
-        identity: names the AWS identity of the sandboxes.
+        identity: the name of the sandboxes' AWS identity.
         reload: the folders whose Python files are reloaded when they are saved.
         watch: patterns of files that are reloaded besides Python's.
         failures: the folder of the on-failure files.
-        left_out: what `okibi dev` does not do.
+        left_out: the features that `okibi dev` ignores.
         now: the time, in UTC.
     """
 

@@ -87,7 +87,7 @@ def _check_route_kind(function: ProjectFunction) -> None:
     """Check that the routes are those of an HTTP API.
 
     Raises:
-        BadInput: they are not.
+        BadInput: the routes are those of a REST API or a load balancer.
     """
     if function.routes and function.route_kind != "http-api":
         raise BadInput(

@@ -47,7 +47,7 @@ def make_role(
     """Make a role that an AWS service assumes for this account.
 
     Args:
-        service: such as `lambda`.
+        service: the service's name, such as `lambda`.
         statements: the rights.
         managed: ARNs of AWS's own policies.
     """

@@ -56,7 +56,7 @@ def build_function(function: ProjectFunction, code: object) -> Resources:
 
     Args:
         function: the function.
-        code: its CodeUri, unless it is an image.
+        code: the CodeUri; unused if the function is an image.
     """
     runtime, capacity = function.runtime, function.capacity_provider
     properties: Resource = {"FunctionName": STACK}

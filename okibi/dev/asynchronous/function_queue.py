@@ -104,7 +104,7 @@ class FunctionQueue:
             self._due.append(heapq.heappop(self._delayed)[2])
 
     def _places(self) -> int:
-        """How many events may be in flight at once."""
+        """The number of events that may be in flight at once."""
         function = self._pool.function
         places = function.concurrency * (function.settings.max_concurrency or 1)
         # With a reserved concurrency of 0, events are dropped. That takes a place too.

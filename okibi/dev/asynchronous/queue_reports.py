@@ -1,4 +1,4 @@
-"""What happens to queued events, as frozen values for the lines that `okibi dev` prints."""
+"""Reports about queued events: frozen values for the lines that `okibi dev` prints."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -15,8 +15,8 @@ class EventRetried:
     Args:
         function: the function's name.
         request_id: the request id of all attempts.
-        attempts: how many attempts have failed.
-        delay: seconds until the next one.
+        attempts: the number of failed attempts.
+        delay: seconds until the next attempt.
     """
 
     function: str
@@ -32,8 +32,8 @@ class EventDropped:
     Args:
         function: the function's name.
         request_id: the request id of all attempts.
-        attempts: how many attempts have failed.
-        condition: why it was dropped.
+        attempts: the number of failed attempts.
+        condition: the reason for the drop.
         file: the on-failure file.
     """
 

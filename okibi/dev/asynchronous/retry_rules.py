@@ -27,7 +27,7 @@ LONGEST_THROTTLE_PAUSE = 300 / LAMBDA_RETRY_DELAY
 
 
 class Condition(StrEnum):
-    """Why an event was dropped, as in the record of an on-failure destination (Lambda)."""
+    """The reason for a drop, as in the record of an on-failure destination (Lambda)."""
 
     RETRIES_EXHAUSTED = "RetriesExhausted"
     EVENT_AGE_EXCEEDED = "EventAgeExceeded"
@@ -41,10 +41,10 @@ class QueuedEvent:
     Args:
         request_id: the request id of every attempt.
         payload: the event as JSON.
-        accepted_at: when the event was accepted, in seconds since the epoch.
-        attempts: how many attempts have ended with an error of the function.
-        throttles: how many attempts in a row have been throttled.
-        client_context: as in Invocation, like the following.
+        accepted_at: the time of acceptance, in seconds since the epoch.
+        attempts: the number of attempts that ended with an error of the function.
+        throttles: the number of throttled attempts in a row.
+        client_context: JSON text, or "".
         cognito_identity: JSON text, or "".
         tenant_id: the tenant, or "".
         trace_id: the X-Ray header, or "".
@@ -108,7 +108,7 @@ class QueuedEvent:
 
 @attrs.frozen
 class RetryPolicy:
-    """How the events of a function are retried (Lambda PutFunctionEventInvokeConfig).
+    """The retry rules of a function (Lambda PutFunctionEventInvokeConfig).
 
     Args:
         maximum_retry_attempts: retries after an error of the function.
@@ -152,7 +152,7 @@ class DropEvent:
 
     Args:
         event: the event, with its new counts.
-        condition: why.
+        condition: the reason for the drop.
     """
 
     event: QueuedEvent

@@ -63,7 +63,7 @@ class HttpFront:
     As on AWS, a function goes on when its client leaves.
 
     Args:
-        pools: what runs the invocations of each function, by the function's name.
+        pools: the pools that run the invocations, by the function's name.
         report: receives each request that invokes a function, each answer, and a log line for each
             response that the function did not intend.
 

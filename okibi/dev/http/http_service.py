@@ -39,7 +39,7 @@ def _no_remark(_: IncomingRequest) -> str:
 
 @attrs.frozen
 class HttpService:
-    """How one of AWS's services turns requests into events, and results into responses.
+    """The rules by which an AWS service makes events of requests, and responses of results.
 
     Args:
         title: the name for the console.

@@ -30,7 +30,7 @@ class FunctionList:
 
     Args:
         pools: the served functions by name. A reload may change a function.
-        started_at: when the server started, with its time zone.
+        started_at: the start of the server, with a time zone.
     """
 
     pools: Mapping[str, FunctionPool]

@@ -25,12 +25,12 @@ def send(
 
     Args:
         event: the request.
-        context: of the invocation.
+        context: the context of the invocation.
         responseStatus: SUCCESS or FAILED.
         responseData: the attributes of the resource, by name.
         physicalResourceId: names the resource; None for the log stream.
         noEcho: whether CloudFormation hides the attributes.
-        reason: why the request failed; None names the log stream.
+        reason: the reason for a failure; None names the log stream.
     """
     answer = {
         "Status": responseStatus,

@@ -19,10 +19,10 @@ def find_code(
     Args:
         base: the template's folder; paths are relative to it.
         code: CodeUri (SAM) or Code (CloudFormation), resolved; inline code as `{"ZipFile": text}`.
-        metadata: of the resource. The CDK writes the path of the code there.
-        handler: as in `app.handler`. A package in a bucket or a zip is served from the template's
+        metadata: the resource's metadata. The CDK writes the path of the code there.
+        handler: `module.name`. A package in a bucket or a zip is served from the template's
             folder, if the handler's module is there: a saved file is live then.
-        unpacked: the folder to make for inline code, or for what is in a zip.
+        unpacked: the folder to make for inline code, or for the content of a zip.
 
     Returns:
         The folder, and a note if it is not the one that the template names; else an empty text.

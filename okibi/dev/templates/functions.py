@@ -34,11 +34,11 @@ def from_template(
         path: the template.
         parameters: the values of --parameter.
         asked: a function's name or logical id; None for all.
-        stack_name, region: of `AWS::StackName` and `AWS::Region`.
-        unpacked: where folders are made for inline code and zips.
+        stack_name, region: the values of `AWS::StackName` and `AWS::Region`.
+        unpacked: the parent folder of unpacked inline code and zips.
 
     Returns:
-        The functions, and what `okibi dev` does not do.
+        The functions, and the features that `okibi dev` ignores.
 
     Raises:
         BadInput: the template is wrong, or no function in it can be served.
@@ -101,7 +101,7 @@ def _drop_taken_routes(
 
 
 def _unique(reader: TemplateReader, functions: Sequence[DevFunction]) -> list[LeftOut]:
-    """What is left out, each once; also another Python."""
+    """Return each ignored feature once, with each Python version that okibi does not run."""
     ours = "python{}.{}".format(*platform.python_version_tuple())
     others = {f.runtime for f in functions if f.runtime.startswith("python")} - {ours}
     for runtime in sorted(others):

@@ -24,9 +24,9 @@ def read_definition(
     """Read the routes of a definition.
 
     Args:
-        where: names the definition in a mistake.
+        where: the definition's name in a mistake.
         definition: a mapping, an `AWS::Include` of a file, or the path of a file.
-        api: of the API; what the definition says itself wins.
+        api: the settings of the API. Settings in the definition override these.
     """
     content = _load(reader, where, definition)
     if "x-amazon-apigateway-cors" in content:

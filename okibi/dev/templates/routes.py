@@ -22,7 +22,7 @@ FORMAT_2 = "events have format 2.0"
 
 @attrs.frozen
 class ApiSettings:
-    """What the routes of one API have in common: the fields of Route."""
+    """The fields of Route that all routes of one API share."""
 
     kind: RouteKind
     cors: Cors | None = None
@@ -66,9 +66,9 @@ def add_route(
     """Add a route, unless the function has it already.
 
     Args:
-        where: names the route in a mistake.
-        method, path: of the route, as a template writes them.
-        api: of the route.
+        where: the route's name in a mistake.
+        method, path: the route's method and path, as a template writes them.
+        api: the settings of the route's API.
     """
     # SAM writes ~1 for the slash of a media type.
     binary = [as_text(media_type).replace("~1", "/") for media_type in api.binary_media_types]

@@ -60,10 +60,10 @@ class TemplateFunction:
     """A function of a template, while the template is read.
 
     Args:
-        logical_id: of the resource.
+        logical_id: the logical id of the resource.
         settings: the function itself.
         kind: the type of the resource.
-        properties: with those of Globals.
+        properties: the properties, with those of Globals.
     """
 
     logical_id: str
@@ -85,7 +85,7 @@ class TemplateReader:
     Args:
         folder: the template's folder.
         values: resolves expressions.
-        unpacked: where folders are made for inline code and zips.
+        unpacked: the parent folder of unpacked inline code and zips.
     """
 
     folder: Path

@@ -65,7 +65,7 @@ def check_parameters(template: Mapping[str, Any], given: Mapping[str, str]) -> N
     """Check that each --parameter names a parameter of the template, and has an allowed value.
 
     Raises:
-        BadInput: one does not.
+        BadInput: a parameter is unknown, or its value is not allowed.
     """
     known = as_mapping(template.get("Parameters"))
     for name, value in given.items():

@@ -24,7 +24,7 @@ def check_context(output: Path) -> None:
     """Check that a folder can be written: it is new, empty, or the result of an earlier build.
 
     Raises:
-        BadInput: it is not.
+        BadInput: the folder has other content, or cannot be read.
     """
     try:
         if not output.exists() or (output.is_dir() and not any(output.iterdir())):

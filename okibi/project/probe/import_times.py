@@ -18,8 +18,8 @@ class ModuleTime:
     Args:
         name: the module.
         depth: the number of imports that it is part of, times two.
-        own: without the modules that it imports.
-        total: with them.
+        own: the time of the module itself, without its imports.
+        total: the time with its imports.
     """
 
     name: str
@@ -34,8 +34,8 @@ class PackageTime:
 
     Args:
         name: the package.
-        own: without other packages.
-        total: with the packages that it imports first.
+        own: the time of the package itself, without other packages.
+        total: the time with the packages that it imports first.
         modules: number of modules of the package.
     """
 

@@ -19,10 +19,10 @@ class LazyImport:
     """An import statement that could move into the functions that use it.
 
     Args:
-        package: the top-level package that it imports.
+        package: the top-level package that the statement imports.
         file: the file.
         line: the line.
-        statement: its source.
+        statement: the source of the statement.
     """
 
     package: str

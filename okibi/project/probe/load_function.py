@@ -22,14 +22,14 @@ NO_RUNTIME_API = "127.0.0.1:9"
 
 @attrs.frozen
 class LoadReport:
-    """What `load_probe` found out about a function.
+    """The facts about a function that `load_probe` has found.
 
     Args:
         kind: the function in a few words.
-        tree: its supervision tree.
-        mistakes: what would fail its start, or each event.
-        warnings: what would fail when code that has not run yet runs.
-        lines: for each package the first line of the user's that imports it.
+        tree: the function's supervision tree.
+        mistakes: mistakes that fail the start, or each event.
+        warnings: mistakes that fail when code that has not run yet runs.
+        lines: the user's first line that imports each package, by package.
         files: the user's modules.
         error: the init error, if the function does not load.
     """

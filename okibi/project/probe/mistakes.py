@@ -32,7 +32,7 @@ class Mistake:
     """A mistake of the user's code.
 
     Args:
-        sentence: what is wrong, and what to do.
+        sentence: the mistake and its cure.
         place: `file:line`; empty if no line is known.
     """
 
@@ -44,12 +44,12 @@ class Mistake:
 
 
 def find_mistakes(function: Function, tree: SupervisorSpec, folder: str) -> list[Mistake]:
-    """Find what would fail the start of a function, or each of its events.
+    """Find the mistakes that would fail the start of a function, or each of its events.
 
     Args:
         function: the function.
-        tree: its whole tree, of `build_function_tree`.
-        folder: the files of places are relative to it.
+        tree: the function's whole tree, made by `build_function_tree`.
+        folder: the folder to which files of places are relative.
     """
     children = [*walk(tree)]
     factories = [

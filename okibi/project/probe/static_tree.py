@@ -42,12 +42,12 @@ class TreeNode:
         name: the key of the registered name; empty for none.
         restart: permanent, transient or temporary; empty for the root.
         shutdown: seconds to stop in, `infinity` or `brutal_kill`; empty for the root.
-        strategy: of a supervisor: one_for_one, one_for_all or rest_for_one; `dynamic` if children
-            start while it runs; empty for a worker.
-        intensity, period: of a supervisor: restarts allowed within seconds; None: no limit of its
-            own.
+        strategy: a supervisor's strategy: one_for_one, one_for_all or rest_for_one; `dynamic` if
+            children start while it runs; empty for a worker.
+        intensity, period: the restarts that a supervisor allows within seconds; None for no limit
+            of its own.
         backoff: the delays before restarts; None for none.
-        children: of a supervisor, in start order.
+        children: a supervisor's children, in start order.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What `make aws-clean` removes."""
+"""The resources that `make aws-clean` removes."""
 
 from typing import Any, cast
 

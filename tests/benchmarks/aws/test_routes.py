@@ -1,4 +1,4 @@
-"""Which routes `make aws` tries."""
+"""The routes that `make aws` tries."""
 
 from benchmarks.aws.routes import (
     BUNDLED,

@@ -1,4 +1,4 @@
-"""What a row of ratios claims."""
+"""Rows of ratios: medians, bars and spreads."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where AWS's emulator differs from the specification and from okibi's local server, as data.
+"""Differences of AWS's emulator from the specification and from okibi's local server, as data.
 
 Every difference must be listed, and every listed difference must occur.
 """
@@ -16,7 +16,7 @@ class Difference:
         case: name of the case's function.
         label: label of the observation.
         emulator: status and body of the emulator's answer.
-        reason: why the local server differs.
+        reason: the reason for the local server's difference.
     """
 
     case: str

@@ -1,4 +1,4 @@
-"""What a deployment opens to everyone is said before it happens."""
+"""Warnings before a deployment about addresses that it opens to everyone."""
 
 import pytest
 

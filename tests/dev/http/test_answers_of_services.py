@@ -1,4 +1,4 @@
-"""What clients and the console get when a function is busy, late or wrong, in virtual time."""
+"""Answers and console lines for a function that is busy, late or wrong, in virtual time."""
 
 import json
 from collections.abc import MutableMapping

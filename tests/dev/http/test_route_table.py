@@ -1,4 +1,4 @@
-"""Which route a request takes (API Gateway: HTTP API routes)."""
+"""The route of a request (API Gateway: HTTP API routes)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who may call the local servers: no web page, and only the sandbox may call the Runtime API."""
+"""Callers of the local servers: no web page, and only the sandbox calls the Runtime API."""
 
 import json
 import os

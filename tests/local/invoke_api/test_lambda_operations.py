@@ -1,4 +1,4 @@
-"""Which operation of Lambda's API a request asks for."""
+"""The operation of Lambda's API that a request asks for."""
 
 import pytest
 

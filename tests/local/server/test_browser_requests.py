@@ -1,4 +1,4 @@
-"""Which requests are refused as a web page's."""
+"""Requests of web pages are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What counts as a failure of a lane, and how long it pauses; without a lane."""
+"""The failures of a lane, and the pauses after them; without a lane."""
 
 import pytest
 

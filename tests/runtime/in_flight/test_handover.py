@@ -1,4 +1,4 @@
-"""How actors hand an event over: at once within one step, or by a message."""
+"""Actors hand an event over: at once within one step, or by a message."""
 
 import sys
 import time

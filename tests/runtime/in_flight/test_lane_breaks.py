@@ -1,4 +1,4 @@
-"""What a lane does after a broken connection and after a refused response."""
+"""A lane after a broken connection and after a refused response."""
 
 import pytest
 

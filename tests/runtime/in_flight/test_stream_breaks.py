@@ -1,4 +1,4 @@
-"""What a lane does when the connection breaks within a streamed response."""
+"""A lane whose connection breaks within a streamed response."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a handler knows about its invocation."""
+"""A handler that returns the facts about its invocation."""
 
 
 def told(event, context):

@@ -1,4 +1,4 @@
-"""What functions for AWS's Python runtime do at module level and in a def."""
+"""Handlers as written for AWS's Python runtime, with work at module level and in a def."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the handlers of docs/compatibility.md do. Nothing here imports okibi."""
+"""The actions of the handlers of docs/compatibility.md. Nothing here imports okibi."""
 
 import asyncio
 import atexit
