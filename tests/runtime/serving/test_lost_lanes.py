@@ -53,7 +53,7 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 @attrs.define(eq=False)
 class Crashing(MemoryTransport):
-    """A connection that takes what is written, and whose reader crashes with an unforeseen error."""
+    """A connection that takes what is written. Its reader crashes with an unforeseen error."""
 
     def send(self, data: bytes | memoryview) -> int:
         return len(data)
