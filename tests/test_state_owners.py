@@ -22,7 +22,7 @@ from okibi.actors.work import Work
 from okibi.runtime.in_flight.broken_connection import Resend
 from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.failures import Failures, Repeats
-from okibi.runtime.in_flight.lane import Connection, Lane, ResponseHeads
+from okibi.runtime.in_flight.lane import Lane, LaneConnection, ResponseHeads
 from okibi.runtime.in_flight.outbox import Outbox
 from okibi.runtime.in_flight.stream import Stream
 
@@ -32,7 +32,7 @@ PROCESS_FOLDERS = ("actors", "supervisors", "runtime", "testing")
 LANE_FOLDERS = ("runtime", "testing", "cli")
 PROCESS = (Process, Life, Work, Waits, CancelScopes)
 LANE = (
-    Lane, Connection, ResponseHeads, Outbox, Resend, Failures, Repeats, Stream, Delivery,
+    Lane, LaneConnection, ResponseHeads, Outbox, Resend, Failures, Repeats, Stream, Delivery,
 )  # fmt: skip
 STATE = [
     *((kind, PROCESS_FOLDERS) for kind in PROCESS),

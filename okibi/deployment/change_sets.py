@@ -10,7 +10,7 @@ import attrs
 
 from ..project.bad_input import BadInput
 from .aws import Aws, AwsError
-from .stacks import EMPTY, Outcome, has_no_changes, list_reasons, read_outcome
+from .stacks import EMPTY, StackOutcome, has_no_changes, list_reasons, read_outcome
 
 MAX_TEMPLATE = 51_200
 PAUSE = 0.5
@@ -103,7 +103,7 @@ def create_change_set(
     return made
 
 
-def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> Outcome:
+def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> StackOutcome:
     """Execute a change set, and report failed events as they come.
 
     Args:
@@ -127,7 +127,7 @@ def execute(aws: Aws, change_set: ChangeSet, report: Callable[[str], None]) -> O
             report(f"  failed: {reason}")
         begun = begun or bool(events)
         stack = describe_stack(aws, change_set.stack)
-        outcome = read_outcome(stack) if stack else Outcome(True, False, "DELETE_COMPLETE")
+        outcome = read_outcome(stack) if stack else StackOutcome(True, False, "DELETE_COMPLETE")
         if begun and outcome.ended:
             return outcome
         time.sleep(PAUSE)

@@ -50,7 +50,7 @@ class Change:
 
 
 @attrs.frozen
-class Outcome:
+class StackOutcome:
     """The state of an operation on a stack.
 
     Args:
@@ -217,11 +217,11 @@ def _describe_replacement(change: Change) -> str:
     return REPLACEMENTS.get(change.replacement, "")
 
 
-def read_outcome(stack: Mapping[str, Any]) -> Outcome:
+def read_outcome(stack: Mapping[str, Any]) -> StackOutcome:
     """Read whether an operation on a stack has ended, and how."""
     status = str(stack["StackStatus"])
     ended = not status.endswith("_IN_PROGRESS")
-    return Outcome(ended, status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), status)
+    return StackOutcome(ended, status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), status)
 
 
 def list_reasons(events: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,6 @@ import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
 import attrs
@@ -18,6 +17,7 @@ import trio
 
 from ..local.invoke_api.invoke_errors import InvokeError
 from ..local.invoke_api.operations import LambdaResponse
+from ..observer.live_trees import LiveTree, encode_trees
 from .asgi import Receive, Scope, Send, read_body, send_response
 from .pooled_sandbox import PooledSandbox
 from .sandbox_pool import SandboxPool
@@ -27,27 +27,6 @@ TREE_PATH = "/okibi/tree"
 
 # Seconds for a sandbox to answer.
 ANSWER_LIMIT = 2.0
-
-
-@attrs.frozen
-class LiveTree:
-    """The tree of one sandbox.
-
-    Args:
-        function: the function's name.
-        sandbox: the number of the sandbox.
-        pid: the process id of the sandbox.
-        frozen: whether the sandbox was frozen.
-        tree: the fields of its `Snapshot`; None if the sandbox did not answer.
-        error: the reason why the sandbox did not answer, else empty.
-    """
-
-    function: str
-    sandbox: int
-    pid: int | None
-    frozen: bool
-    tree: Mapping[str, Any] | None = None
-    error: str = ""
 
 
 @attrs.frozen
@@ -71,8 +50,7 @@ class LiveTrees:
             raise InvokeError(405, "MethodNotAllowedException", f"{TREE_PATH} takes GET only")
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("function", [])
         trees = [tree for name in self._find(*asked) for tree in await self.read(name)]
-        body = msgspec.json.encode([attrs.asdict(each) for each in trees])
-        await send_response(send, LambdaResponse(200, body))
+        await send_response(send, LambdaResponse(200, encode_trees(trees)))
 
     def _find(self, asked: str = "", *_: str) -> list[str]:
         """Return the names of the functions that a request asks for."""
@@ -108,7 +86,7 @@ async def _read_tree(name: str, sandbox: PooledSandbox, folder: Path) -> LiveTre
         return attrs.evolve(found, error="the process has no tree that can be looked at now")
     except trio.TooSlowError:
         return attrs.evolve(found, error=f"no answer within {ANSWER_LIMIT:g} s")
-    return attrs.evolve(found, tree=msgspec.json.decode(answer))
+    return attrs.evolve(found, tree=msgspec.Raw(answer))
 
 
 @asynccontextmanager

@@ -109,7 +109,7 @@ class Recording:
 
 
 def record_start(
-    place: "Place",
+    place: "StartEnvironment",
     handler: str,
     *,
     environment: Mapping[str, str] = MappingProxyType({}),
@@ -142,7 +142,11 @@ def record_start(
 
 
 def _record_once(
-    place: "Place", handler: str, environment: Mapping[str, str], number: int, limit: float
+    place: "StartEnvironment",
+    handler: str,
+    environment: Mapping[str, str],
+    number: int,
+    limit: float,
 ) -> Recording:
     """Start a function and record the start. The number is the end of each placeholder."""
     with tempfile.TemporaryDirectory(prefix="okibi-record-") as scratch, _Api() as api:
@@ -173,7 +177,11 @@ def _record_once(
 
 
 def make_variables(
-    place: "Place", handler: str, environment: Mapping[str, str], runtime_api: str, home: str
+    place: "StartEnvironment",
+    handler: str,
+    environment: Mapping[str, str],
+    runtime_api: str,
+    home: str,
 ) -> dict[str, str]:
     """Return all environment variables of a recorded start: Lambda's, and the function's own.
 
@@ -249,7 +257,7 @@ def find_prefixes(python: str) -> list[Path]:
 
 
 @attrs.frozen
-class Place:
+class StartEnvironment:
     """The interpreter and the folders with which a start is recorded.
 
     Args:
@@ -265,18 +273,18 @@ class Place:
     entry: Path | None = None
 
 
-def in_package(staged: Staged) -> Place:
+def in_package(staged: Staged) -> StartEnvironment:
     """Return the place of a start from a package, as on Lambda."""
     bundled = staged.folder / "bin" / "python3"
     interpreter = bundled if bundled.is_file() else staged.interpreter
     # -S: this machine's site-packages are not on Lambda.
     python = (str(interpreter), "-S", "-P")
-    return Place(python, staged.folder, (staged.lib,), staged.lib / ENTRY)
+    return StartEnvironment(python, staged.folder, (staged.lib,), staged.lib / ENTRY)
 
 
-def in_environment(folder: Path) -> Place:
+def in_environment(folder: Path) -> StartEnvironment:
     """Return the place of a start in this environment, from the function's own folder."""
-    return Place((sys.executable, "-P"), folder)
+    return StartEnvironment((sys.executable, "-P"), folder)
 
 
 def parse_rows(data: bytes, problem: str) -> Recording:

@@ -13,7 +13,6 @@ import pytest
 import trio
 
 from okibi.cli.commands.tree import tree as tree_command
-from okibi.cli.live_tree import LiveNode, describe_live
 from okibi.dev.dev_function import DevFunction
 from okibi.dev.dev_server import DevServer, DevServerOptions, open_dev_server
 from okibi.local import FunctionSettings
@@ -102,22 +101,3 @@ def test_a_port_without_okibi_dev_is_bad_input(capfd: pytest.CaptureFixture[str]
 
     assert tree_command(live=True, port=port) == 2
     assert f"okibi dev does not answer on port {port} (" in capfd.readouterr().err
-
-
-def test_an_actor_is_described_by_its_age_its_restarts_and_its_messages() -> None:
-    node = LiveNode(
-        path="/function/children/visits", actor="Visits", phase="running", incarnation=3,
-        waiting=4, peak=9, callers=2, recent_restarts=0, age=3_700.0, message="visit(str[3])",
-        message_age=61.0, line=f"{Path.cwd()}/app.py:12", suspended=True,
-    )  # fmt: skip
-
-    assert [*describe_live(node)] == [
-        "visits (Visits)",
-        "running for 1 h 1 min",
-        "suspended",
-        "restarted 2 x",
-        "4 waiting (at most 9)",
-        "2 callers",
-        "handling visit(str[3]) for 1 min 1 s",
-        "at app.py:12",
-    ]

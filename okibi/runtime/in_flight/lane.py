@@ -58,7 +58,7 @@ STREAM_LOST = "the connection to the Runtime API broke, and the whole stream was
 REFUSED = "the Runtime API refused the response to this invocation; the log has the reason"
 
 
-class Connection:
+class LaneConnection:
     """One connection of a lane.
 
     Attributes:
@@ -154,7 +154,7 @@ class Lane:
         self.heads = ResponseHeads(host)
         self.outbox = Outbox(host, pipelined)
         self.failures = Failures()
-        self.connection: Connection | None = None
+        self.connection: LaneConnection | None = None
         self.delivery: Delivery | None = None
         self.stream: Stream | None = None
         self.resend = Resend()
@@ -182,10 +182,10 @@ class Lane:
 
     def attach(self, transport: Transport) -> None:
         """Use a new connection."""
-        self.connection = Connection(transport)
+        self.connection = LaneConnection(transport)
         self.failures.mark_connected()
 
-    def take_first_response(self, connection: Connection) -> None:
+    def take_first_response(self, connection: LaneConnection) -> None:
         """Note that the connection works, and the features that the server supports."""
         connection.answered = True
         if connection.parser.speaks_1_0:

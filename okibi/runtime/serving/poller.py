@@ -15,7 +15,7 @@ from ...actors import Actor, logs
 from ..in_flight.broken_connection import NEXT, NOTHING, STATUS_NEXT, Loss
 from ..in_flight.delivery import Delivery
 from ..in_flight.handover import wake
-from ..in_flight.lane import Connection, Lane
+from ..in_flight.lane import Lane, LaneConnection
 from ..in_flight.ledger import Ledger
 from ..protocol.runtime_api import ApiResponse, WireError
 from ..protocol.transport import Transport
@@ -118,7 +118,7 @@ class Poller(Actor):
                     self._disconnect("what came over it is lost")
                 raise
 
-    def _read(self, connection: Connection) -> bool:
+    def _read(self, connection: LaneConnection) -> bool:
         """Read what has come. False if the connection is gone or nothing more is expected.
 
         Synchronous: what was received is in the ledger before a kill can take effect.
@@ -163,7 +163,7 @@ class Poller(Actor):
         asked = expected is STATUS_NEXT or expected is NEXT
         return asked and not outbox.pieces and self.busy_poll.should_poll()
 
-    def _take_data(self, connection: Connection, data: bytes) -> bool:
+    def _take_data(self, connection: LaneConnection, data: bytes) -> bool:
         """Make responses of received bytes, and take them. False if `run` has to act next.
 
         Bytes become responses in one place: the parser calls its own `on_` methods for each part of
@@ -194,7 +194,7 @@ class Poller(Actor):
         idle = lane.delivery is None and lane.outbox.expected is NOTHING
         return not (idle and responses)
 
-    def _take_first_response(self, connection: Connection) -> None:
+    def _take_first_response(self, connection: LaneConnection) -> None:
         was_pipelined = self.lane.outbox.pipelined
         self.lane.take_first_response(connection)
         self._warn_if_sequential(was_pipelined)
