@@ -16,7 +16,7 @@ from ..project.arguments import (
 )
 from ..project.bad_input import BadInput
 from ..project.event_argument import read_event
-from ..project.function_settings import read_settings
+from ..project.local_settings import read_settings
 from ..project.settings import check_handler
 from .measured_runtime import OFFICIAL_CLIENT
 from .prices import Prices, read_prices, read_rate

@@ -16,10 +16,10 @@ from ..packaging.layouts.image import write_image
 from ..packaging.layouts.image_context import check_context
 from ..packaging.layouts.layer import arrange_layer, place_in_layer
 from ..packaging.layouts.runtime import write_runtime
-from ..packaging.limits import format_mb
 from ..packaging.project import Project, Requirements, find_project
 from ..packaging.refusals import upload_note
 from ..packaging.secret_files import find_secrets, secrets_note
+from ..packaging.size_limits import format_mb
 from ..packaging.size_report import check_sizes, make_parts, render_table
 from ..packaging.staging import Staged, measure_files, stage
 from ..packaging.start_files import seal_image

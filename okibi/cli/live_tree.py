@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import msgspec
 import trio
 
-from ..observer.live_trees import decode_trees, describe_tree
+from ..observer.live_trees import decode_trees
+from ..observer.tree_text import describe_tree
 from ..project.bad_input import BadInput
 from .output import write_err, write_text
 

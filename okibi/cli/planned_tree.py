@@ -6,7 +6,7 @@ import attrs
 import msgspec
 
 from ..local import FunctionSettings
-from ..observer.drawing import draw
+from ..observer.tree_text import draw
 from ..project.probe.load_function import load_function
 from ..project.probe.static_tree import TreeNode
 from ..project.start_errors import describe_load_error

@@ -6,8 +6,8 @@ from ..deployment.aws import Aws, AwsError, call_in_thread, connect
 from ..deployment.remote_function import MISSING, describe_missing, find_function
 from ..project.arguments import find_current_folder
 from ..project.reader import read_project
-from .event import read_event_or_sample
 from .output import write_err, write_out
+from .print_event import read_event_or_sample
 from .until_signal import run_command
 
 OUTPUT = "the answers"

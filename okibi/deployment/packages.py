@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from ..packaging.failed_start import UNLESS_LAYER, UNVERIFIED, WARNING
-from ..packaging.limits import UNZIPPED
+from ..packaging.size_limits import UNZIPPED
 from ..packaging.targets import parse_target
 from ..packaging.zip_check import NOT_A_ZIP, read_manifest
 from ..project.bad_input import BadInput

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..local.services.route_path import RouteKind
 from ..project.bad_input import BadInput
-from ..project.function_settings import function_settings
+from ..project.local_settings import function_settings
 from ..project.settings import ProjectFunction, ProjectSettings, choose_functions
 from .dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from .left_out import LeftOut

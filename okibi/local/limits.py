@@ -12,7 +12,7 @@ Sources:
     https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
         MaxItems.
 
-The limits of packages are in `okibi.packaging.limits`.
+The limits of packages are in `okibi.packaging.size_limits`.
 """
 
 # Bytes of the event of a synchronous invocation.

@@ -11,7 +11,7 @@ import attrs
 
 from ..project.bad_input import BadInput
 from ..project.reader import read_pyproject
-from ..project.toml_settings import find_table, list_of, read_table, refuse_mistakes, text
+from ..project.toml_tables import find_table, list_of, read_table, refuse_mistakes, text
 from .start_files import MANIFEST
 
 # Folders that no pattern brings back.

@@ -12,7 +12,7 @@ import attrs
 from . import start_files
 from .binaries import Elf, has_elf_header, read_elf
 from .bytecode import MAGIC_NUMBERS, Pyc, read_pyc, source_hash
-from .limits import UPLOAD, format_mb
+from .size_limits import UPLOAD, format_mb
 from .targets import Target
 
 # `_x.cpython-313-x86_64-linux-gnu.so`

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from .limits import IMAGE as IMAGE_LIMIT
-from .limits import MB, format_mb, unzipped_limit
+from .size_limits import IMAGE as IMAGE_LIMIT
+from .size_limits import MB, format_mb, unzipped_limit
 from .start_files import IMAGE
 from .targets import Target
 

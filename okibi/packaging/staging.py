@@ -16,10 +16,10 @@ from .archive import list_files
 from .binaries import has_elf_header, read_elf
 from .bundled_cpython import add_cpython, find_cpython
 from .bytecode import compile_package, find_interpreter
-from .limits import format_mb, unzipped_limit
 from .project import Project, matches
 from .refusals import check_binaries, gather_facts
 from .resolve import install, resolve
+from .size_limits import format_mb, unzipped_limit
 from .size_report import check_sizes, make_parts
 from .start_files import ENTRY, MANIFEST, bootstrap_script, entry_source, hash_package, manifest
 from .targets import Target

@@ -26,9 +26,9 @@ from ..project.bad_input import BadInput
 from ..runtime.startup.attrs_cache import mark_salt
 from ..runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from .failed_start import FailedStart, find_missing
-from .limits import format_mb
 from .project import Project
 from .recording import RecordedModule, Recording, in_environment, in_package, record_start
+from .size_limits import format_mb
 from .staging import Staged
 
 COMPILER = Path(__file__).with_name("image_compiler.py")

@@ -23,7 +23,7 @@ from .settings import (
     RuntimeSettings,
     as_stack_name,
 )
-from .toml_settings import (
+from .toml_tables import (
     add_broken_rules,
     find_table,
     one_of,

@@ -22,7 +22,7 @@ from ..local.services.route_path import RouteKind
 from .bad_input import BadInput
 from .pythons import ARCHITECTURES
 from .pythons import PYTHONS as VERSIONS
-from .toml_settings import NO_KEY, integer, list_of, one_of, text
+from .toml_tables import NO_KEY, integer, list_of, one_of, text
 
 PYTHONS = tuple("{}.{}".format(*version) for version in VERSIONS)
 RUNTIMES = ("managed", "provided.al2023", "custom")

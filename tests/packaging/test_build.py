@@ -495,7 +495,7 @@ def test_bytecode_and_the_image_count_with_what_lambda_limits(
     with zipfile.ZipFile(built / "function.zip") as opened:
         sizes = {entry.filename: entry.file_size for entry in opened.infolist()}
     sources = sum(size for name, size in sizes.items() if not name.endswith((".pyc", ".image")))
-    monkeypatch.setattr("okibi.packaging.limits.UNZIPPED", sources + 1000)
+    monkeypatch.setattr("okibi.packaging.size_limits.UNZIPPED", sources + 1000)
     monkeypatch.chdir(built)
 
     code = package("app.function", VERSION, MACHINE, output=Path("larger.zip"), record=False)

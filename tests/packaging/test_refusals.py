@@ -5,8 +5,8 @@ import pytest
 
 from okibi.packaging.binaries import Elf
 from okibi.packaging.bytecode import Pyc
-from okibi.packaging.limits import UPLOAD
 from okibi.packaging.refusals import Binary, Bytecode, check_binaries, check_bytecode, upload_note
+from okibi.packaging.size_limits import UPLOAD
 from okibi.packaging.targets import parse_target
 
 TARGET = parse_target("3.13", "x86_64", "managed")

@@ -1,6 +1,6 @@
 """The table of sizes: each package, the user's files, and the sum."""
 
-from okibi.packaging.limits import IMAGE, UNZIPPED
+from okibi.packaging.size_limits import IMAGE, UNZIPPED
 from okibi.packaging.size_report import Part, check_sizes, make_parts, render_table
 from okibi.packaging.targets import parse_target
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from okibi.bench.options import parse_options as order_of_bench
-from okibi.cli.invoke import choose_settings
+from okibi.cli.invoke_function import choose_settings
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.project.bad_input import BadInput
 from okibi.runtime.errors.exceptions import InitError

@@ -39,7 +39,7 @@ def check(function: CheckedFunction = None, imports: Imports = False) -> int:
 
     Exit code: 0 if the function loads and has no mistake, 1 if it does not, 2 for bad input.
     """
-    from ...project.function_settings import read_functions
+    from ...project.local_settings import read_functions
     from ..check_functions import OUTPUT, check_functions
     from ..until_signal import run_command
 

@@ -73,7 +73,7 @@ def event(
 
     Exit code: 0, 2 for bad input.
     """
-    from ..event import EventOptions, print_event
+    from ..print_event import EventOptions, print_event
 
     options = EventOptions(body, path, method, header or (), query or (), route, count)
     raise typer.Exit(print_event(name, options))

@@ -75,8 +75,8 @@ def invoke(
             region=region,
             endpoint_url=endpoint_url,
         )
-    from ..event import read_event_or_sample
-    from ..invoke import OUTPUT, choose_settings, invoke_all
+    from ..invoke_function import OUTPUT, choose_settings, invoke_all
+    from ..print_event import read_event_or_sample
     from ..until_signal import run_command
 
     def prepare() -> Callable[[], Awaitable[int]]:

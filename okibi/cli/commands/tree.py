@@ -47,7 +47,7 @@ def tree(
 
     Exit code: 0, 1 if the function does not load or a sandbox does not answer, 2 for bad input.
     """
-    from ...project.function_settings import read_function
+    from ...project.local_settings import read_function
     from .. import live_tree as running
     from .. import planned_tree as static
     from ..until_signal import run_command

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from .http_events import is_binary
-from .result_fields import (
+from .http_result_fields import (
     PRELUDE_END,
     PRELUDE_LIMIT,
     MalformedResult,

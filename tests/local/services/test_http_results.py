@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from okibi.local.services.http_result_fields import MalformedResult
 from okibi.local.services.http_results import (
     OutgoingResponse,
     PreludeReader,
@@ -13,7 +14,6 @@ from okibi.local.services.http_results import (
     read_rest_api_result,
     stream_without_prelude,
 )
-from okibi.local.services.result_fields import MalformedResult
 
 
 def url_response(result: object) -> OutgoingResponse:

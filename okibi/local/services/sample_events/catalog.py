@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from . import content
 from .content import SampleError
-from .requests import REQUEST_SAMPLES, RequestSample
+from .http_samples import REQUEST_SAMPLES, RequestSample
 from .sample import Changes, SampleEvent
 
 # Names, and the value or values of each.

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from okibi.observer.live_trees import LiveNode, describe_live
+from okibi.observer.live_trees import LiveNode
+from okibi.observer.tree_text import describe_live
 
 
 def test_an_actor_is_described_by_its_age_its_restarts_and_its_messages() -> None:

@@ -9,7 +9,7 @@ from ..actors.safe_repr import CRASH_REPORTS
 from ..local import FunctionSettings, InvokeResult, LocalLambda, open_local_lambda
 from ..project.arguments import check_open_files, check_platform
 from ..project.bad_input import BadInput
-from ..project.function_settings import read_settings
+from ..project.local_settings import read_settings
 from ..project.start_errors import (
     ERROR,
     describe_start_error,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from okibi.cli.commands.invoke import invoke
-from okibi.cli.invoke import _to_one_line, choose_settings
+from okibi.cli.invoke_function import _to_one_line, choose_settings
 from okibi.project.bad_input import BadInput
 from okibi.project.event_argument import read_event
 from tests.limits import HANG

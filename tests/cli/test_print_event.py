@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from okibi.cli.commands.invoke import invoke
-from okibi.cli.event import EventOptions, print_event, read_event_or_sample
+from okibi.cli.print_event import EventOptions, print_event, read_event_or_sample
 from okibi.local.services.sample_events import SAMPLES, sample_event
 from okibi.project.bad_input import BadInput
 from okibi.project.event_argument import read_event
