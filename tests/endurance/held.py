@@ -17,15 +17,13 @@ import time
 import trio
 
 from okibi.local import EntryKind
-from tests.support.sandbox import process_of
+from tests.support.sandbox import PLATFORM, process_of
 
 CODES = ("a regular expression", "a power", "a ctypes.PyDLL call")
 HANDLERS = ("plain", "asynchronous", "streamed")
 SLOTS = (1, 8)
 # The time-out of an event in seconds, and the seconds allowed from its deadline to the end.
 TIMEOUT, ALLOWED = 1.0, 0.2
-# Seconds that the played platform waits for a response.
-PLATFORM = 30.0
 
 
 async def held(handler: str, code: str, slots: int = 1, module: str = "holds") -> tuple[float, str]:

@@ -56,8 +56,12 @@ async def told_to_end(
     members: int = 20,
     command: tuple[str, ...] = COMMAND,
     lanes: int = 1,
+    response: bool = True,
 ) -> AsyncIterator[tuple[Ended, trio.Process]]:
-    """Send a signal while the process has the event; the block runs while the process ends."""
+    """Send a signal while the process has the event; the block runs while the process ends.
+
+    Without `response`, none is expected for the event.
+    """
     ended = Ended()
     async with process_of(
         handler, command=command, MEMBERS=str(members), AWS_LAMBDA_MAX_CONCURRENCY=str(lanes)
@@ -76,7 +80,7 @@ async def told_to_end(
             yield ended, process
             ended.code = await process.wait()
             ended.seconds = time.perf_counter() - began
-            with trio.move_on_after(1):
+            with trio.move_on_after(1 if response else 0.05):
                 while ended.result is None:  # noqa: ASYNC110, the server may still be reading
                     await trio.sleep(0.001)
             nursery.cancel_scope.cancel()

@@ -93,6 +93,7 @@ async def test_a_keyboard_interrupt_in_a_handler() -> None:
     assert okibi == Fate("KeyboardInterrupt", warm=True)
 
 
+@pytest.mark.slow
 async def test_an_answer_over_6_mb() -> None:
     official, okibi = await fates("huge")
 
@@ -149,6 +150,7 @@ async def test_a_process_that_aborts() -> None:
     assert official == okibi == EXITED
 
 
+@pytest.mark.slow
 async def test_a_connection_that_breaks_under_an_event() -> None:
     def breaking() -> RuntimeApiOptions:
         # The first response never arrives.

@@ -34,9 +34,13 @@ async def refusal(handler: str) -> str:
     return str(told["errorMessage"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "event"), [("logged", "dict"), ("parsed", "Order"), ("sourced", "SQSEvent")]
+    ("name", "event"),
+    [
+        ("logged", "dict"),
+        pytest.param("parsed", "Order", marks=pytest.mark.slow),
+        pytest.param("sourced", "SQSEvent", marks=pytest.mark.slow),
+    ],
 )
 async def test_powertools_logger_parser_and_event_source(name: str, event: str) -> None:
     async with served(name) as sandbox:
@@ -47,6 +51,7 @@ async def test_powertools_logger_parser_and_event_source(name: str, event: str) 
     assert ("function_request_id" in line) is (name == "logged")
 
 
+@pytest.mark.slow
 async def test_powertools_tracer() -> None:
     async with served("traced") as traced, served("traced_as_method") as as_method:
         assert (await traced.ask())["segment"] is None
@@ -92,6 +97,7 @@ async def test_powertools_middleware() -> None:
         assert await warnings(awaits) == []
 
 
+@pytest.mark.slow
 async def test_powertools_validator() -> None:
     assert "call validate(event=result, schema=...)" in await refusal(
         "with_powertools.checked_after"

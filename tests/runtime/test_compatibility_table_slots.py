@@ -27,6 +27,7 @@ async def slots(scenario: Callable[[Running], Awaitable[T]], **options: Any) -> 
     return await both("table.handler", ready, max_concurrency=SLOTS, **options)
 
 
+@pytest.mark.slow
 async def test_sys_exit_in_one_of_n_slots() -> None:
     async def scenario(sandbox: Running) -> tuple[str | None, int]:
         error = error_in(await taken(sandbox, {"do": "exit"}))

@@ -308,9 +308,8 @@ async def test_each_result_is_sent_byte_for_byte_in_a_managed_runtime(
 @pytest.mark.parametrize(
     ("runtime", "loop"),
     [
-        ("", "trio"), ("AWS_Lambda_python3.11", "asyncio"), slow("", "asyncio"),
-        slow("AWS_Lambda_python3.11", "trio"), slow("AWS_Lambda_python3.13", "trio"),
-        slow("AWS_Lambda_python3.13", "asyncio"),
+        slow("", "trio"), ("AWS_Lambda_python3.11", "asyncio"),
+        slow("AWS_Lambda_python3.11", "trio"), slow("AWS_Lambda_python3.13", "asyncio"),
     ],
 )  # fmt: skip
 async def test_an_async_def_s_result_is_utf_8_in_every_runtime(
@@ -323,7 +322,8 @@ async def test_an_async_def_s_result_is_utf_8_in_every_runtime(
         assert long == b'"%s"' % ("é" * 2_500_000).encode()
 
 
-@pytest.mark.parametrize("handler", ["app.made", slow("os.path.join")])
+@pytest.mark.slow
+@pytest.mark.parametrize("handler", ["app.made", "os.path.join"])
 async def test_the_stack_of_a_handler_outside_any_file_begins_with_it(
     handler: str, root: Path
 ) -> None:
@@ -355,9 +355,8 @@ async def test_a_handler_with_too_few_parameters_has_no_okibi_frames(
         ("called.takes_one_async", {}),
         slow("called.takes_one_async", {"OKIBI_LOOP": "asyncio"}),
         slow("called.takes_one_streamed", {}),
-        ("called.takes_one_streamed", {"OKIBI_LOOP": "asyncio"}),
-        ("called.in_thread", {}),
-        slow("called.in_thread", {"OKIBI_LOOP": "asyncio"}),
+        slow("called.takes_one_streamed", {"OKIBI_LOOP": "asyncio"}),
+        slow("called.in_thread", {}),
         # A C function has no frame.
         slow("called.dist", {}),
     ],
@@ -398,6 +397,7 @@ async def test_with_two_events_at_once_a_forked_child_ends_by_sigterm(
         await a_forked_child_ends_by_sigterm(ours, theirs)
 
 
+@pytest.mark.slow
 async def test_an_async_def_on_trio_can_join_every_listed_thread(root: Path) -> None:
     async with running("app.list_threads", task_root=root) as sandbox:
         assert await sandbox.ask() == ["MainThread"]
@@ -416,6 +416,7 @@ async def test_a_def_in_a_thread_lists_the_main_and_handler_threads(
     assert len(names) == 2
 
 
+@pytest.mark.slow
 async def test_threading_does_not_list_the_watchdog_after_a_time_out(root: Path) -> None:
     async with running("app.join_all_threads", task_root=root, timeout=1) as sandbox:
         late = await sandbox.ask({"late": True})

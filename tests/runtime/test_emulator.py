@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulator import NoEmulatorError, emulated, emulator
+from tests.support.sandbox import WIDE_MARGIN
 
 FUNCTIONS = Path(__file__).parents[1] / "support" / "functions"
 PAYLOADS = (
@@ -34,7 +35,7 @@ def executable() -> Path:
 def test_one_process_serves_200_invocations_and_three_failures(
     executable: Path, handler: str, tmp_path: Path
 ) -> None:
-    limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "3"}
+    limit = {"AWS_LAMBDA_FUNCTION_TIMEOUT": "2", **WIDE_MARGIN}
     with emulated(executable, handler, FUNCTIONS, tmp_path / "log", limit) as function:
         pids = set[int]()
         for payload in PAYLOADS:
@@ -60,6 +61,7 @@ def test_one_process_serves_200_invocations_and_three_failures(
     assert "no longer sends the next request with a response" not in function.log.read_text()
 
 
+@pytest.mark.slow
 def test_the_client_context_reaches_the_handler(executable: Path, tmp_path: Path) -> None:
     context = "eyJjdXN0b20iOiB7ImNvbG91ciI6ICJyZWQifX0="
     with emulated(executable, "context.told", FUNCTIONS, tmp_path / "log", {}) as function:
@@ -105,6 +107,7 @@ def test_an_init_error_is_the_response_to_the_first_event(executable: Path, tmp_
 
 
 # The emulator passes a stream to the invoker in one piece and ignores trailers.
+@pytest.mark.slow
 def test_one_process_serves_streams_that_succeed_fail_or_are_too_long(
     executable: Path, tmp_path: Path
 ) -> None:

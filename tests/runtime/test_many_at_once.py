@@ -11,9 +11,6 @@ import pytest
 import trio
 
 from okibi.local import (
-    Direction,
-    Fault,
-    Faults,
     FunctionSettings,
     LocalLambda,
     RuntimeApiOptions,
@@ -100,8 +97,12 @@ async def test_n_events_run_at_once_in_one_process() -> None:
     [
         ("many.on_loop", ["task", "nursery", "thread"], ""),
         ("many.in_thread", ["plain"], ""),
-        ("many.on_asyncio", ["asyncio", "gathered", "executor"], "asyncio"),
-        pytest.param("many.in_thread", ["plain"], "asyncio", marks=pytest.mark.slow),
+        pytest.param(
+            "many.on_asyncio",
+            ["asyncio", "gathered", "executor"],
+            "asyncio",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 async def test_log_lines_and_trace_ids_belong_to_their_event(
@@ -129,6 +130,7 @@ async def test_with_one_lane_the_trace_variable_is_the_event_s() -> None:
         assert answer["variable"] == answer["trace"] == "Root=1-0"
 
 
+@pytest.mark.slow
 async def test_a_child_forked_in_a_thread_ends_with_its_handler() -> None:
     async with many("odd.forks") as sandbox:
         for do, code in (("exit", 7), ("exit without", 0), ("raise", 1), ("return", 0)):
@@ -137,11 +139,13 @@ async def test_a_child_forked_in_a_thread_ends_with_its_handler() -> None:
         assert sandbox.function.starts == 1
 
 
+@pytest.mark.slow
 async def test_a_child_forked_on_the_loop_runs_no_other_event() -> None:
     async with many("many.forks") as sandbox:
         assert await sandbox.at_once(LANES) == [[sandbox.function.pid, 7, 0]] * LANES
 
 
+@pytest.mark.slow
 async def test_a_child_forked_in_a_stream_ends_with_its_first_piece() -> None:
     async with many("odd.forks_in_a_stream") as sandbox:
         assert await sandbox.at_once(2, timeout=20) == [0, 0]
@@ -156,11 +160,12 @@ async def test_more_plain_handlers_run_at_once_than_trio_s_thread_limit() -> Non
         assert max(answer["threads"] for answer in answers) > lanes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("handler", "loop"),
     [
         ("many.in_trio_s_thread", ""),
-        pytest.param("many.in_asyncio_s_thread", "asyncio", marks=pytest.mark.slow),
+        ("many.in_asyncio_s_thread", "asyncio"),
     ],
 )
 async def test_each_event_gets_a_thread_of_to_thread(handler: str, loop: str) -> None:
@@ -172,6 +177,7 @@ async def test_each_event_gets_a_thread_of_to_thread(handler: str, loop: str) ->
         assert max(answer["threads"] for answer in answers) > lanes
 
 
+@pytest.mark.slow
 async def test_stop_iteration_and_system_exit_fail_only_their_event() -> None:
     async with many("many.ends_its_thread", 2) as sandbox:
         for do, error in (
@@ -186,27 +192,7 @@ async def test_stop_iteration_and_system_exit_fail_only_their_event() -> None:
         assert sandbox.function.starts == 1
 
 
-@pytest.mark.parametrize(
-    ("byte", "lost"),
-    [
-        pytest.param(80, [], id="head", marks=pytest.mark.slow),
-        pytest.param(320, ["Runtime.TruncatedResponse"], id="body"),
-    ],
-)
-async def test_a_cut_response_costs_at_most_that_response(byte: int, lost: list[str]) -> None:
-    # The first request after each lane's GET /next and the extension's two requests.
-    cut = Fault(Direction.FROM_RUNTIME, LANES + 2, byte)
-    faults = Faults([cut])
-    async with many("many.on_loop", api=RuntimeApiOptions(faults=faults)) as sandbox:
-        first = await sandbox.at_once(LANES)
-        again = await sandbox.at_once(LANES)
-
-        assert faults.triggered == [cut]
-        assert [answer["errorType"] for answer in first if "n" not in answer] == lost
-        assert [answer["n"] for answer in again] == list(range(LANES))
-        assert sandbox.function.starts == 1
-
-
+@pytest.mark.slow
 async def test_an_init_error_is_the_response_to_the_first_event() -> None:
     async with many("many.nobody") as sandbox:
         (answer,) = await sandbox.at_once(1)

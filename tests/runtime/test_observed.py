@@ -69,9 +69,11 @@ def find(tree: dict[str, Any], path: str) -> dict[str, Any]:
 
 async def test_the_tree_has_states_restarts_and_ages(settings: FunctionSettings) -> None:
     async with open_local_lambda(settings) as function:
-        await function.invoke(b'{"crash": true}')
+        result = await function.invoke(b'{"crash": true}')
         tree = await look(function)
 
+    # The function sees an ordinary sandbox.
+    assert result.payload == b"[1, true]"
     assert tree["path"] == "/function"
     assert [child["path"] for child in tree["children"]] == [
         "/function/children",
@@ -106,13 +108,7 @@ async def test_a_tree_whose_loop_is_stuck_is_seen_without_ages(
     assert (tree["age"], workers[0]["age"]) == (None, None)
 
 
-async def test_the_users_code_sees_an_ordinary_sandbox(settings: FunctionSettings) -> None:
-    async with open_local_lambda(settings) as function:
-        result = await function.invoke(b"{}")
-
-    assert result.payload == b"[1, true]"
-
-
+@pytest.mark.slow
 async def test_without_the_folder_the_function_is_served_as_usual(
     settings: FunctionSettings, tmp_path: Path
 ) -> None:

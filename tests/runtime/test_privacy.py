@@ -601,7 +601,8 @@ async def test_no_secret_leaves_a_real_process(recording: None, log_format: str)
         assert text.lower() in told.lower()
 
 
-@pytest.mark.parametrize("log_format", ["Text", pytest.param("JSON", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("log_format", ["Text", "JSON"])
 async def test_no_secret_leaves_a_process_with_a_failed_start(
     recording: None, log_format: str
 ) -> None:

@@ -149,16 +149,10 @@ def breaks_after_the_event(how: Callable[[Peer], None], size: int = 0) -> Script
     ("how", "size", "handler"),
     [
         (Peer.close, 0, "app.plain"),
-        (Peer.reset, 0, "waits_on_loop.handler"),
-        (Peer.close_half, RESPONSE_JOIN_LIMIT, "app.plain"),
-        slow(Peer.close, 0, "waits_on_loop.handler"),
-        slow(Peer.close_half, 0, "app.plain"),
-        slow(Peer.close_half, 0, "waits_on_loop.handler"),
-        slow(Peer.reset, 0, "app.plain"),
+        slow(Peer.reset, 0, "waits_on_loop.handler"),
         # Not with a reset: it discards what the kernel has not sent.
-        slow(Peer.close, RESPONSE_JOIN_LIMIT, "app.plain"),
+        slow(Peer.close_half, RESPONSE_JOIN_LIMIT, "app.plain"),
         slow(Peer.close, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
-        slow(Peer.close_half, RESPONSE_JOIN_LIMIT, "waits_on_loop.handler"),
     ],
 )
 def test_an_event_is_answered_over_a_new_connection_after_a_break(
@@ -171,15 +165,13 @@ def test_an_event_is_answered_over_a_new_connection_after_a_break(
     assert "may be lost" not in said
 
 
-@pytest.mark.parametrize("how", [slow(Peer.close), Peer.close_half])
-def test_a_forked_child_sends_no_response(
-    how: Callable[[Peer], None],
-) -> None:
+@pytest.mark.slow
+def test_a_forked_child_sends_no_response() -> None:
     def script(peer: Peer) -> None:
         peer.read()
         with peer.at_once():
             peer.say(event("a", b'{"do": ""}'))
-            how(peer)
+            peer.close_half()
         peer.accept()
         peer.read()
         assert b"child" not in peer.body
@@ -197,12 +189,8 @@ def test_a_forked_child_sends_no_response(
     ("how", "status"),
     [
         (Peer.close, ACCEPTED),
-        (Peer.reset, REFUSED),
-        slow(Peer.close_half, ACCEPTED),
-        slow(Peer.reset, ACCEPTED),
-        slow(Peer.close, REFUSED),
-        slow(Peer.close_half, REFUSED),
-        *(slow(how, INVALID) for how in (Peer.close, Peer.close_half, Peer.reset)),
+        slow(Peer.reset, REFUSED),
+        slow(Peer.close_half, INVALID),
     ],
 )
 def test_a_response_without_a_status_is_sent_again(
@@ -231,6 +219,7 @@ def test_a_response_without_a_status_is_sent_again(
     assert said.count("no longer sends the next request with a response") == 1
 
 
+@pytest.mark.slow
 def test_noise_after_a_status_does_not_repeat_the_response() -> None:
     def script(peer: Peer) -> None:
         peer.read()
@@ -247,23 +236,6 @@ def test_noise_after_a_status_does_not_repeat_the_response() -> None:
     requests, _, _ = play(script)
 
     assert requests.count("POST a/response") == requests.count("POST b/response") == 1
-
-
-def test_responses_in_single_bytes_are_parsed() -> None:
-    def script(peer: Peer) -> None:
-        peer.read()
-        peer.say(event("a", b'"' + b"x" * 300 + b'"'), piece=1)
-        peer.read()
-        peer.read()
-        peer.say(b"HTTP/1.1 100 Continue\r\n\r\n" + ACCEPTED + event("b"), piece=1)
-        peer.read()
-        peer.say(ACCEPTED)
-        peer.end()
-
-    requests, code, _ = play(script)
-
-    assert requests[-3:] == ["GET next", "POST b/response", "GET next"]
-    assert code == 1
 
 
 def test_an_http_1_0_server_without_lengths_is_supported() -> None:

@@ -64,11 +64,7 @@ async def test_a_server_keeps_its_state_when_a_handler_crashes() -> None:
         assert sandbox.function.starts == 1
 
 
-async def test_with_children_a_plain_def_runs_in_a_thread() -> None:
-    async with running("tree.plain") as sandbox:
-        assert await sandbox.ask() == {"pid": sandbox.pid, "main": False}
-
-
+@pytest.mark.slow
 async def test_a_function_that_closes_okibi_s_socket_does_not_hang() -> None:
     async with running("closes.handler", timeout=60) as sandbox:
         before = await sandbox.ask({})
@@ -100,6 +96,7 @@ def handler(event, context):
 """
 
 
+@pytest.mark.slow
 async def test_a_handler_that_uses_up_all_descriptors_is_served(
     tmp_path: Path,
 ) -> None:
@@ -145,6 +142,7 @@ async def test_a_server_that_closes_after_each_response_ends_pipelining() -> Non
         assert sandbox.function.starts == 1
 
 
+@pytest.mark.slow
 async def test_empty_headers_count_as_absent() -> None:
     async with running("context.told", api=RuntimeApiOptions(empty_headers=True)) as sandbox:
         answer = await sandbox.ask()
@@ -176,6 +174,7 @@ async def test_user_modules_may_shadow_the_standard_library(
         assert sandbox.function.starts == 1
 
 
+@pytest.mark.slow
 async def test_user_modules_may_have_the_names_of_okibi_s_packages(
     tmp_path: Path,
 ) -> None:
@@ -189,6 +188,7 @@ async def test_user_modules_may_have_the_names_of_okibi_s_packages(
         assert await sandbox.ask() == ["actors", "supervisors", "runtime"]
 
 
+@pytest.mark.slow
 async def test_okibi_in_the_task_root_is_used(tmp_path: Path) -> None:
     os.symlink(ROOT / "okibi", tmp_path / "okibi")
     (tmp_path / "app.py").write_text(

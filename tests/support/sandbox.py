@@ -41,6 +41,8 @@ PYTHON = {
 # both for a while, and the margin costs no time.
 WIDE_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": "60000"}
 DEFAULT_MARGIN = {"OKIBI_DEADLINE_MARGIN_MS": ""}
+# Seconds that the platform waits for a response.
+PLATFORM = 30.0
 
 
 @attrs.define(eq=False)
@@ -78,7 +80,7 @@ async def running(
     handler: str,
     *,
     task_root: Path = FUNCTIONS,
-    timeout: float = 30.0,
+    timeout: float = PLATFORM,
     environment: Mapping[str, str] = MappingProxyType({}),
     command: tuple[str, ...] = COMMAND,
     api: RuntimeApiOptions | None = None,
@@ -104,8 +106,16 @@ async def running(
             yield Running(function, lines)
 
 
+def deadline_after(seconds: float) -> RuntimeApiOptions:
+    """Give events a deadline after some seconds, although the platform waits PLATFORM seconds.
+
+    However busy the machine is, no time-out of the platform passes.
+    """
+    return RuntimeApiOptions(wall_clock=lambda: time.time() - PLATFORM + seconds)
+
+
 def runtime_api(
-    timeout: float = 30.0,
+    timeout: float = PLATFORM,
     max_concurrency: int | None = None,
     wall_clock: Callable[[], float] = time.time,
 ) -> RuntimeApi:

@@ -20,6 +20,7 @@ from okibi.runtime.codec.json import (
 from okibi.runtime.codec.result_errors import PATH_LIMIT
 from okibi.runtime.codec.typed_json import encode_handler_result
 from okibi.runtime.protocol.outcome import Outcome
+from tests.garbage import no_collector
 
 Encode = Callable[[Any], Outcome]
 # Whose messages okibi chooses, and whose are the official client's.
@@ -135,7 +136,7 @@ def no_warning() -> Any:
 CURE = f'is a coroutine: write `await` before fetch(...), defined in File "{__file__}", line {LINE}'
 
 
-@pytest.mark.usefixtures("no_warning")
+@pytest.mark.usefixtures(no_collector.__name__, "no_warning")
 @pytest.mark.parametrize("encode", OWN)
 @pytest.mark.parametrize(
     ("wrap", "place"),
@@ -155,7 +156,7 @@ def test_a_coroutine_in_a_result_is_answered_with_await_and_the_function(
     assert refusal(encode, wrap(fetch("a"))) == f"Unable to marshal response: {place} {CURE}"
 
 
-@pytest.mark.usefixtures("no_warning")
+@pytest.mark.usefixtures(no_collector.__name__, "no_warning")
 @pytest.mark.parametrize("encode", OFFICIAL)
 def test_a_plain_def_s_log_names_await_and_its_error_is_official(
     encode: Encode, caplog: pytest.LogCaptureFixture

@@ -36,14 +36,10 @@ re.match("(a+)+$", "a" * 40 + "b")
 )
 # If a cleared time ended the process, it would do so before the next line is printed.
 SPARES = {
-    "let go": """
+    "moved, and put off": """
 deadline.set(time.monotonic() + 0.2)
-deadline.clear()
-time.sleep(0.3)
-""",
-    "moved": """
-deadline.set(time.monotonic() + 0.2)
-deadline.set(time.monotonic() + 60)
+deadline.set(time.monotonic() + 40)
+deadline.postpone(time.monotonic() + 60)
 time.sleep(0.3)
 """,
     "let go, and held again": """
@@ -52,11 +48,6 @@ deadline.clear()
 deadline.set(time.monotonic() + 20)
 time.sleep(0.3)
 deadline.clear()
-""",
-    "put off": """
-deadline.set(time.monotonic() + 0.2)
-deadline.postpone(time.monotonic() + 60)
-time.sleep(0.3)
 """,
     "put off, and let go": """
 deadline.set(time.monotonic() + 0.2)
@@ -88,7 +79,7 @@ deadline.set(time.monotonic() + 0.3)
 print("held", flush=True)
 if sys.stdin.readline() == "answer\\n":
     deadline.clear()
-time.sleep(0.5)
+time.sleep(0.3)
 """
 )
 # The timer of an event answered long ago fires beside many short events.
@@ -122,10 +113,10 @@ timer = KillTimer()
 timer.set(60)
 ended = "import signal; print(signal.getsignal({0}), {0} in signal.pthread_sigmask(0, []))"
 program = subprocess.run([sys.executable, "-c", ended.format(SIGNAL)])
-timer.set(1.0)
+timer.set(0.5)
 child = os.fork()
 if child == 0:
-    time.sleep(1.2)
+    time.sleep(0.7)
     os._exit(7)
 timer.cancel()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -137,7 +128,7 @@ compiled = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("compiled", [COMPILED, False])
+@compiled
 def test_c_code_is_ended_and_its_stack_is_logged(compiled: bool) -> None:
     code = HOLDS.format(compiled=compiled)
     # Writing the stacks has 25 ms, too few on a very busy machine.
@@ -151,6 +142,7 @@ def test_c_code_is_ended_and_its_stack_is_logged(compiled: bool) -> None:
     pytest.fail(done.stderr)
 
 
+@pytest.mark.slow
 @compiled
 def test_an_unread_log_does_not_delay_the_kill(compiled: bool) -> None:
     reader, writer = os.pipe()
@@ -190,6 +182,7 @@ def test_a_time_in_the_past_leaves_a_tenth_of_a_second(compiled: bool) -> None:
     assert (done.returncode, done.stdout) == (-SIGNAL, "made\ntold\n")
 
 
+@pytest.mark.slow
 @compiled
 def test_an_idle_process_survives_a_freeze(compiled: bool) -> None:
     code = FROZEN.format(compiled=compiled)
@@ -207,7 +200,9 @@ def test_an_idle_process_survives_a_freeze(compiled: bool) -> None:
 
 
 @pytest.mark.skipif(not COMPILED, reason="only the compiled part tells late from held")
-@pytest.mark.parametrize(("does", "code"), [("answer", 0), ("go on", -SIGNAL)])
+@pytest.mark.parametrize(
+    ("does", "code"), [("answer", 0), pytest.param("go on", -SIGNAL, marks=pytest.mark.slow)]
+)
 def test_a_process_stopped_past_a_deadline_has_time_to_answer(does: str, code: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STOPPED.format(compiled=True)],
@@ -219,7 +214,7 @@ def test_a_process_stopped_past_a_deadline_has_time_to_answer(does: str, code: i
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["made\n", "held\n"]
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.6)
+        time.sleep(0.45)
         process.stdin.write(f"{does}\n")
         process.stdin.flush()
         process.send_signal(signal.SIGCONT)

@@ -289,7 +289,7 @@ async def test_the_report_of_an_ending_process_has_a_time_limit(
 async def test_an_event_that_arrives_during_a_look_causes_another_look(
     timer: RecordingDeadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = delivery(due=trio.current_time() + 1)
+    made = delivery(due=trio.current_time() + 0.3)
     watchdog = watching(made)
     # The thread has just woken on schedule.
     watchdog._next_look = trio.current_time() - 1

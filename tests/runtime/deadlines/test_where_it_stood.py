@@ -209,16 +209,21 @@ def by_its_own_loop(task: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loop.close()
 
 
-@pytest.mark.parametrize("run", [by_run, by_its_own_loop])
 @pytest.mark.parametrize(
-    ("task", "line"), [(waits, "on_nothing"), (holds, "holds"), (gathers, "gathers")]
+    ("run", "task", "line"),
+    [
+        (by_run, waits, "on_nothing"),
+        (by_run, holds, "holds"),
+        (by_run, gathers, "gathers"),
+        (by_its_own_loop, waits, "on_nothing"),
+    ],
 )
 def test_a_def_that_runs_asyncio_is_at_its_task_s_line(
     run: Callable[[Any], None], task: Callable[[], Coroutine[Any, Any, None]], line: str
 ) -> None:
     with (
         (interrupt := DeadlineInterrupt()),
-        signalling(interrupt, 0.5),
+        signalling(interrupt, 0.3),
         pytest.raises(DeadlineExceeded) as caught,
     ):
         interrupt.run(lambda *_: run(task), {}, None)
@@ -254,7 +259,9 @@ def test_a_second_signal_after_the_task_keeps_the_task_s_line() -> None:
     assert functions[-1] == "late"
 
 
-@pytest.mark.parametrize("what", [asyncio.Future, UnreadableFuture])
+@pytest.mark.parametrize(
+    "what", [asyncio.Future, pytest.param(UnreadableFuture, marks=pytest.mark.slow)]
+)
 def test_a_def_that_runs_asyncio_without_a_task_is_at_its_own_line(
     what: type["asyncio.Future[None]"],
 ) -> None:
@@ -264,7 +271,7 @@ def test_a_def_that_runs_asyncio_without_a_task_is_at_its_own_line(
     loop = asyncio.new_event_loop()
     with (
         (interrupt := DeadlineInterrupt()),
-        signalling(interrupt, 0.5),
+        signalling(interrupt, 0.3),
         pytest.raises(DeadlineExceeded) as caught,
     ):
         interrupt.run(handler, {}, None)

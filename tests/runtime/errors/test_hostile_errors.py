@@ -23,6 +23,7 @@ async def test_a_hostile_exception_is_answered_and_the_process_serves_on(handler
     assert sum(map(len, sandbox.lines)) < 200_000
 
 
+@pytest.mark.slow
 async def test_a_hostile_exception_in_init_is_an_init_error() -> None:
     async with running("hostile.unready") as sandbox:
         result = await sandbox.invoke()

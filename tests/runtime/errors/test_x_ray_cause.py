@@ -111,7 +111,8 @@ async def test_each_x_ray_cause_has_the_official_client_s_bytes(root: Path) -> N
     assert len(ours) == len(EVENTS)
 
 
-@pytest.mark.parametrize("handler", [pytest.param("handler", marks=pytest.mark.slow), "awaits"])
+@pytest.mark.slow
+@pytest.mark.parametrize("handler", ["handler", "awaits"])
 async def test_a_late_handler_s_x_ray_cause_names_its_line(handler: str, root: Path) -> None:
     (line,) = await causes_of(COMMAND, f"app.{handler}", root, {"late": (b'{"do": "sleep"}', {})})
 

@@ -14,7 +14,13 @@ from tests.support.sandbox import running as running_sandbox
 
 @pytest.mark.parametrize(
     "kind",
-    ["on_trio", "on_asyncio", "in_a_thread", pytest.param("by_a_class", marks=pytest.mark.slow)],
+    [
+        "on_trio",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("on_asyncio", "in_a_thread", "by_a_class")
+        ),
+    ],
 )
 async def test_an_actor_called_by_a_handler_sees_the_event_as_caller(kind: str) -> None:
     async with running_sandbox(f"asking.{kind}") as sandbox:

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.limits import HANG
-from tests.support.sandbox import process_of, running, until_handed_out
+from tests.support.sandbox import deadline_after, process_of, running, until_handed_out
 
 
 async def test_a_result_that_is_not_json_fails_only_its_invocation() -> None:
@@ -46,6 +46,7 @@ async def test_a_log_filter_that_raises_stops_neither_events_nor_the_end() -> No
         assert (await sandbox.function.shut_down()).returncode == 0
 
 
+@pytest.mark.slow
 async def test_an_output_whose_flush_raises_loses_no_answer() -> None:
     async with running("logged.replaced") as sandbox:
         assert await sandbox.ask() == 1
@@ -63,6 +64,7 @@ async def test_output_without_a_line_end_is_flushed_before_the_answer() -> None:
         assert b"".join(said) == b"no newline"
 
 
+@pytest.mark.slow
 async def test_a_removed_working_directory_does_not_stop_serving() -> None:
     async with running("odd.moves") as sandbox:
         for _ in range(2):
@@ -75,9 +77,9 @@ async def test_a_removed_working_directory_does_not_stop_serving() -> None:
 
 async def test_an_answer_near_the_deadline_does_not_reach_the_next_event() -> None:
     """Events whose handlers sleep until about the deadline: each gets its own answer."""
-    async with running("edge.sleeps", timeout=0.6) as sandbox:
+    async with running("edge.sleeps", api=deadline_after(0.4)) as sandbox:
         await sandbox.ask({"n": -1, "seconds": 0})
-        seconds = [0.02, *(0.292 + n * 0.002 for n in range(8)), 0.45]
+        seconds = [0.02, *(0.194 + n * 0.002 for n in range(5)), 0.35]
         late = list[bool]()
         for n, each in enumerate(seconds):
             result = await sandbox.invoke({"n": n, "seconds": each})
@@ -107,6 +109,7 @@ async def test_a_repeated_request_id_and_a_leaving_invoker_are_served() -> None:
         assert process.returncode is None
 
 
+@pytest.mark.slow
 async def test_odd_headers_reach_the_context_unchanged() -> None:
     async with process_of("context.told") as (_, api, _):
         for text in ("{}", '{"custom": {"é": "ü"}}', '{"custom": "' + "x" * 20_000 + '"}'):

@@ -20,9 +20,12 @@ both = pytest.mark.parametrize(
         pytest.param(
             (sys.executable, "-m", "awslambdaric"),
             id="awslambdaric",
-            marks=pytest.mark.skipif(
-                ABSENT, reason="awslambdaric is not installed: pip install awslambdaric"
-            ),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(
+                    ABSENT, reason="awslambdaric is not installed: pip install awslambdaric"
+                ),
+            ],
         ),
     ],
 )
@@ -53,6 +56,7 @@ async def test_a_plain_def_has_state_the_main_thread_and_asyncio_run(command: Co
         await check_plain_def(sandbox)
 
 
+@pytest.mark.slow
 async def test_okibi_s_asyncio_loop_does_not_affect_a_plain_def() -> None:
     async with running("official.every", environment={"OKIBI_LOOP": "asyncio"}) as sandbox:
         await check_plain_def(sandbox)
@@ -64,6 +68,7 @@ async def check_plain_def(sandbox: Running) -> None:
         assert [await sandbox.ask(event) for _ in told] == told, do
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("boto3") is None, reason="boto3 is not installed: pip install boto3")
 @both
 async def test_a_boto3_client_of_the_module_works_in_every_event(command: Command) -> None:

@@ -271,6 +271,8 @@ async def test_a_write_after_a_cancelled_write_waits_first() -> None:
         await until(lambda: bool(LOG))
 
         assert stage.lane.unwritten < 3 * BUFFER_LIMIT
+        # Else the worker's end would wait for the connection.
+        await stage.drain(1 << 30)
 
 
 async def test_a_cancel_scope_around_a_yield_ends_the_wait_of_its_piece() -> None:

@@ -77,6 +77,7 @@ async def test_the_platform_s_level_is_used_alike(tmp_path: Path, level: str) ->
     assert ours == theirs
 
 
+@pytest.mark.slow
 async def test_each_record_has_the_tenant(tmp_path: Path) -> None:
     environment = {**JSON, "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     options = {"environment": environment, "tenant_id": "blue"}
@@ -130,7 +131,7 @@ def frames_of(data: bytes) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([3], "3"), slow([], "sys.exit()"), slow(["out of stock"], "out of stock")],
+    [slow([3], "3"), slow([], "sys.exit()"), slow(["out of stock"], "out of stock")],
 )
 async def test_sys_exit_is_an_error_here_and_ends_the_official_process(
     tmp_path: Path, words: list[Any], message: str

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +53,9 @@ trio.run(main)
 """
 
 
-@pytest.mark.parametrize(("own", "term"), [([], "SIG_DFL"), (["mine"], "mine")])
+@pytest.mark.parametrize(
+    ("own", "term"), [(["mine"], "mine"), pytest.param([], "SIG_DFL", marks=pytest.mark.slow)]
+)
 def test_a_child_has_the_previous_signal_handlers(own: list[str], term: str) -> None:
     told = subprocess.run(
         [sys.executable, "-c", CHILD, *own],
@@ -94,12 +95,6 @@ async def test_a_module_may_fork_and_wait_for_the_child(tmp_path: Path) -> None:
         # `sys.exit` at import is an init error, except in a child.
         assert await sandbox.ask() == 7
         assert sandbox.function.starts == 1
-
-
-def test_every_signal_handler_is_restored_in_a_child() -> None:
-    from okibi.runtime.process_end.shutdown import SIGNALS
-
-    assert set(SIGNALS) == {signal.SIGINT, signal.SIGTERM}
 
 
 @pytest.mark.parametrize(
@@ -196,9 +191,16 @@ os._exit(not (b"from the child" in said and b"and more" in said))
 """
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("lanes", [1, 2])
-@pytest.mark.parametrize("descriptor", [{}, {"_LAMBDA_TELEMETRY_LOG_FD": "1"}])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lanes", "unbuffered", "descriptor"),
+    [
+        (1, "", {}),
+        (2, "", {}),
+        (1, "1", {}),
+        (1, "", {"_LAMBDA_TELEMETRY_LOG_FD": "1"}),
+    ],
+)
 def test_a_child_can_log_while_the_parent_holds_the_lock(
     lanes: int, unbuffered: str, descriptor: dict[str, str]
 ) -> None:
@@ -245,6 +247,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.slow
 def test_a_child_s_threads_do_not_mix_long_lines() -> None:
     told = subprocess.run(
         [sys.executable, "-c", CROSSED],
@@ -266,8 +269,12 @@ LANES = 4
 ENDS = {"_exit": 7, "exit": 8, "exec": 9, "raise": 1, "return": 0}
 ON = pytest.mark.parametrize(
     ("handler", "environment"),
-    [("forking.function", {}), ("forking.on_asyncio", {"OKIBI_LOOP": "asyncio"})],
-    ids=["trio", "asyncio"],
+    [
+        pytest.param("forking.function", {}, id="trio"),
+        pytest.param(
+            "forking.on_asyncio", {"OKIBI_LOOP": "asyncio"}, id="asyncio", marks=pytest.mark.slow
+        ),
+    ],
 )
 
 
@@ -308,20 +315,12 @@ async def test_a_child_that_returns_to_the_loop_exits_and_harms_no_event(
         assert "Use subprocess, multiprocessing in a plain `def`, or end the child by" in said[0]
 
 
-@pytest.mark.parametrize(
-    ("do", "answer"),
-    [
-        ("task", 1),
-        ("actor", 1),
-        pytest.param(
-            "descriptor", [1, False], marks=pytest.mark.skipif(CONTEXT is None, reason="no epoll")
-        ),
-        ("multiprocessing", 8),
-        ("subprocess", 9),
-    ],
-)
-async def test_the_parent_serves_on_after_a_fork_on_trio_s_loop(do: str, answer: object) -> None:
+async def test_the_parent_serves_on_after_a_fork_on_trio_s_loop() -> None:
+    answers: dict[str, object] = {"task": 1, "actor": 1, "multiprocessing": 8, "subprocess": 9}
+    if CONTEXT is not None:
+        answers["descriptor"] = [1, False]
     async with running("forking.function") as sandbox:
-        for _ in range(2):
-            assert await sandbox.do(do) == answer
+        for do, answer in answers.items():
+            for _ in range(2):
+                assert await sandbox.do(do) == answer, do
         assert sandbox.function.starts == 1

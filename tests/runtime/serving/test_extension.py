@@ -84,6 +84,7 @@ async def test_the_extension_can_be_turned_off() -> None:
         assert extensions.seen == ["runtime"]
 
 
+@pytest.mark.slow
 async def test_a_registration_without_a_response_delays_init_by_1_s() -> None:
     extensions = Extensions(runtime_api(), 0)
     async with process_of("tree.function", extensions=extensions) as (_, api, _):

@@ -229,23 +229,14 @@ async def test_a_stopped_process_detects_the_freeze() -> None:
         await sandbox.ask()
         pid = sandbox.pid
         before = (await sandbox.ask({"fail": True}))["ticks"]
-        await frozen_for(sandbox, 2.5)
+        await frozen_for(sandbox, 1.7)
 
         after = await sandbox.ask({"fail": True})
         assert (await sandbox.ask())["thaws"] == after["thaws"]
 
         (seconds,) = after["thaws"]
-        assert seconds >= 2.0
-        # Without the freeze there would be fifty.
-        assert after["ticks"] - before <= 25
+        assert seconds >= 1.2
+        # Without the freeze there would be 34.
+        assert after["ticks"] - before <= 17
         # Two crashes within a second would have ended the process.
         assert sandbox.pid == pid
-
-
-async def test_a_long_invocation_in_a_process_is_no_freeze() -> None:
-    async with running("thaws.function") as sandbox:
-        await sandbox.ask()
-        for what in ("block", "seconds"):
-            await sandbox.ask({what: 1.5})
-
-            assert (await sandbox.ask())["thaws"] == [], what

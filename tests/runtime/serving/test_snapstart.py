@@ -180,7 +180,9 @@ async def started(
                 nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("environment", [{}, {"OKIBI_LOOP": "asyncio"}])
+@pytest.mark.parametrize(
+    "environment", [{}, pytest.param({"OKIBI_LOOP": "asyncio"}, marks=pytest.mark.slow)]
+)
 async def test_hooks_run_before_and_after_the_snapshot_in_order(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -240,6 +242,7 @@ async def test_a_hook_failing_after_is_a_restore_error_with_code_65(
     assert (body["errorType"], body["errorMessage"]) == ("KeyError", repr(who))
 
 
+@pytest.mark.slow
 async def test_a_refused_snapshot_ends_the_process(tmp_path: Path) -> None:
     async with started(tmp_path, "app.function") as (platform, process):
         platform.status = 403
@@ -255,12 +258,13 @@ async def test_a_refused_snapshot_ends_the_process(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "code"),
     [
         ("", None),
-        pytest.param("registered before 2", 64, marks=pytest.mark.slow),
-        pytest.param("registered after 1", 65, marks=pytest.mark.slow),
+        ("registered before 2", 64),
+        ("registered after 1", 65),
     ],
 )
 async def test_the_official_client_runs_hooks_the_same_way(
@@ -322,6 +326,7 @@ async def test_the_extension_asks_again_after_a_restore(tmp_path: Path) -> None:
     assert (ended.sigterm_sent, ended.returncode) == (True, 0)
 
 
+@pytest.mark.slow
 async def test_a_platform_that_still_has_the_request_may_refuse_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,12 +73,15 @@ def test_attrs_has_the_names_of_a_plain_import() -> None:
     assert run(LEAN + NAMES) == run(NAMES)
 
 
-@pytest.mark.parametrize("importing", IMPORTS)
+@pytest.mark.parametrize(
+    "importing", [IMPORTS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in IMPORTS[1:])]
+)
 def test_validators_work_however_they_are_imported(importing: str) -> None:
     seen = run(LEAN + USES.replace("IMPORTING", importing))
 
     assert seen == [1, "TypeError", "_InstanceOfValidator"]
 
 
+@pytest.mark.slow
 def test_outcome_s_validator_behaves_as_after_a_plain_import() -> None:
     assert run(LEAN + OUTCOME) == run(OUTCOME)

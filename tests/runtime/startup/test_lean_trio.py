@@ -98,6 +98,7 @@ def test_openssl_and_idna_are_imported_when_first_used() -> None:
     assert thread == "of the test" or sys.platform != "linux"
 
 
+@pytest.mark.slow
 def test_attrs_knows_the_interpreter_and_has_all_of_platform() -> None:
     script = """
 import attr._compat, sys
@@ -111,6 +112,7 @@ print(json.dumps([attr._compat.PYPY, before, held.machine(), held.python_impleme
     assert (machine, name) == (platform.machine(), platform.python_implementation())
 
 
+@pytest.mark.slow
 def test_beside_another_thread_trio_is_imported_plainly() -> None:
     ((_, modules),) = started(LEFT_OUT, before=A_THREAD)
 
@@ -200,6 +202,7 @@ os.confstr = musl_s
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="musl is Linux's")
 def test_a_start_on_musl_runs_no_ldconfig() -> None:
     ((processes, modules),) = started(LEFT_OUT, before=MUSL)

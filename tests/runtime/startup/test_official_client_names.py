@@ -123,6 +123,7 @@ async def test_an_async_def_runs_without_the_patches(
         assert (await sandbox.ask({"fail": "no"}))["errorMessage"] == "no"
 
 
+@pytest.mark.slow
 async def test_sentry_watches_the_plain_def_of_a_function_value(
     sentry: tuple[dict[str, str], list[dict[str, Any]]],
 ) -> None:

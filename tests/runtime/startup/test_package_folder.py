@@ -103,6 +103,7 @@ async def test_a_start_imports_only_the_modules_that_the_page_lists(package: Pat
         assert {*await sandbox.ask()} == IMPORTED
 
 
+@pytest.mark.slow
 async def test_the_user_s_typing_extensions_is_the_one_imported(package: Path) -> None:
     (package / "typing_extensions.py").write_text("OF_THE_USER = 'newer'\n")
     (package / "app.py").write_text(NEWER)
@@ -146,7 +147,7 @@ def build_for_another(name: str, package: Path) -> None:
         ("httptools", "Text"),
         pytest.param("httptools", "JSON", marks=pytest.mark.slow),
         pytest.param("msgspec", "Text", marks=pytest.mark.slow),
-        ("msgspec", "JSON"),
+        pytest.param("msgspec", "JSON", marks=pytest.mark.slow),
     ],
 )
 async def test_a_package_for_another_python_is_refused_in_one_sentence(

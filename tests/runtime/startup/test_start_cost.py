@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from okibi.runtime.codec.import_msgspec import NEEDED
 from tests.support.sandbox import running
 
@@ -136,6 +138,7 @@ async def test_the_garbage_collector_is_off_during_okibi_s_imports(
     assert "encodings.idna" not in modules
 
 
+@pytest.mark.slow
 async def test_with_many_events_the_collector_runs_during_the_imports(
     tmp_path: Path,
 ) -> None:

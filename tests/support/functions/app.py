@@ -46,10 +46,6 @@ async def asynchronous(event, context):
                     continue
         case "block":
             time.sleep(60)  # noqa: ASYNC251, under test
-        case "lose the task":
-            # trio ends the task without another step of it: no actor hears of its end.
-            trio.lowlevel.current_task().context = None
-            await trio.lowlevel.checkpoint()
         case "clean up":
             try:
                 await trio.sleep(60)

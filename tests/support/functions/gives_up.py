@@ -25,6 +25,7 @@ async def handler(event, context):
             await trio.to_thread.run_sync(time.sleep, 30)
         case "fall":
             for _ in range(2):
+                await FRAGILE.wait()
                 FRAGILE.cast_nowait(Fragile.fall)
                 await trio.sleep(0.1)
             await trio.sleep_forever()

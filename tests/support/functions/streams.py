@@ -99,7 +99,5 @@ class OnAsyncio(Handler[dict]):
             yield item
 
 
-yielding = Function(on_asyncio, loop="asyncio")
 writing = Function(writes_on_asyncio, loop="asyncio")
 handling = Function(OnAsyncio, loop="asyncio")
-plainly = Function(plain, loop="asyncio")

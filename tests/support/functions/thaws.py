@@ -1,9 +1,6 @@
 """A function that notices freezes of its sandbox."""
 
-import time
-
 import attrs
-import trio
 
 from okibi.actors import FREEZES, Freeze, Name, Server
 from okibi.runtime import Function, Handler
@@ -45,9 +42,6 @@ class Asking(Handler[object]):
     async def handle(self, event, context):
         if event.get("fail"):
             await FRAGILE.cast(Fragile.fail)
-        if event.get("block"):
-            time.sleep(event["block"])  # noqa: ASYNC251, holds the loop on purpose
-        await trio.sleep(event.get("seconds", 0))
         return await KNOWING.call(Knowing.known)
 
 

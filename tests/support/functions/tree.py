@@ -142,7 +142,6 @@ class FailingHandler(Handler[object]):
 
 
 function = Function(Greeter, [Child(Visits, name=VISITS)])
-alone = Function(Workers(Greeter, 1), [Child(Visits, name=VISITS)])
 plain = Function(threaded, [Child(Visits, name=VISITS)])
 looped = Function(on_asyncio, [Child(Visits, name=VISITS)], loop="asyncio")
 failing = Function(Greeter, [Child(Visits, name=VISITS), Child(Failing, id="database")])

@@ -3,17 +3,22 @@
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
 from okibi.local import InvokeResult
 from tests.limits import HANG
-from tests.support.sandbox import Running, process_of, running, until_handed_out, until_there
+from tests.support.sandbox import (
+    Running,
+    deadline_after,
+    process_of,
+    running,
+    until_handed_out,
+    until_there,
+)
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
-LATE: dict[str, Any] = {"timeout": 1.0}
 SAID = 'set OKIBI_LOOP=asyncio, or write Function(handler, loop="asyncio")'
 
 
@@ -116,14 +121,18 @@ async def test_handlers_on_asyncio_share_one_lasting_loop() -> None:
             assert sandbox.function.starts == 1, rule
 
 
-async def test_okibi_loop_runs_an_unchanged_handler_on_asyncio() -> None:
-    # An awaitable result of a plain `def` is awaited too.
-    for handler in ("loops.handler", "loops.wrapped"):
-        async with running(handler, environment=ASYNCIO) as sandbox:
-            assert (await sandbox.ask())["pid"] == sandbox.pid
+# An awaitable result of a plain `def` is awaited too.
+@pytest.mark.parametrize(
+    "handler", ["loops.handler", pytest.param("loops.wrapped", marks=pytest.mark.slow)]
+)
+async def test_okibi_loop_runs_an_unchanged_handler_on_asyncio(handler: str) -> None:
+    async with running(handler, environment=ASYNCIO) as sandbox:
+        assert (await sandbox.ask())["pid"] == sandbox.pid
 
 
-@pytest.mark.parametrize("handler", ["loops.handler", "loops.on_trio"])
+@pytest.mark.parametrize(
+    "handler", ["loops.handler", pytest.param("loops.on_trio", marks=pytest.mark.slow)]
+)
 async def test_an_asyncio_handler_on_trio_is_answered_with_the_cure(handler: str) -> None:
     # The Function's loop takes precedence over OKIBI_LOOP.
     environment = ASYNCIO if handler == "loops.on_trio" else {}
@@ -147,6 +156,7 @@ async def test_a_trio_handler_on_asyncio_is_answered_with_the_cure() -> None:
             assert told["errorMessage"].endswith("call actors with okibi.runtime.from_asyncio")
 
 
+@pytest.mark.slow
 async def test_from_asyncio_on_trio_is_answered_with_the_cure() -> None:
     async with running("crossed.from_asyncio_on_trio") as sandbox:
         told = await sandbox.ask()
@@ -169,15 +179,15 @@ async def a_long_clean_up_occupies_no_worker_and_is_not_cut(
     sandbox: Running,
 ) -> None:
     for _ in range(2):
-        told = await sandbox.do("clean up", **{"for": 1})
+        told = await sandbox.do("clean up", **{"for": 0.6})
         assert told["errorType"] == "Runtime.DeadlineExceeded"
     while sandbox.said("has cleaned up") < 2:
         assert (await sandbox.ask())["same"] is True
 
 
 async def test_a_late_handler_on_asyncio_is_answered_and_the_loop_stays() -> None:
-    async with running("loops.here", **LATE) as sandbox:
-        pid = (await sandbox.ask())["pid"]
+    async with running("loops.here", api=deadline_after(0.8)) as sandbox:
+        await sandbox.ask()
         for rule in (
             a_handler_is_cancelled_at_its_deadline,
             a_handler_that_resists_cancellation_is_abandoned,
@@ -187,12 +197,18 @@ async def test_a_late_handler_on_asyncio_is_answered_and_the_loop_stays() -> Non
             assert (await sandbox.ask())["same"] is True, rule
         assert sandbox.function.starts == 1
 
-        # A handler that blocks the loop ends the process.
+
+@pytest.mark.slow
+async def test_a_late_handler_that_blocks_the_loop_ends_the_process() -> None:
+    async with running("loops.here", api=deadline_after(0.8)) as sandbox:
+        pid = (await sandbox.ask())["pid"]
+
         assert (await sandbox.do("block"))["errorType"] == "Runtime.DeadlineExceeded"
         assert (await sandbox.ask())["pid"] != pid
         assert sandbox.said("in handler") >= 1
 
 
+@pytest.mark.slow
 async def test_killing_another_actor_does_not_change_the_answer() -> None:
     async with running("loops.here") as sandbox:
         await sandbox.ask()
@@ -238,6 +254,7 @@ async def test_code_on_asyncio_calls_actors() -> None:
         assert await sandbox.ask({"by": [5]}) == [5]
 
 
+@pytest.mark.slow
 async def test_from_asyncio_on_another_loop_is_answered_with_the_cure() -> None:
     async with running("loops.elsewhere", environment=ASYNCIO) as sandbox:
         told = await sandbox.ask()
@@ -281,13 +298,13 @@ async def test_sigterm_cancels_and_answers_the_event_in_flight(tmp_path: Path) -
     assert b"cancelled" in b"".join(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("do", "code", "kind"),
     [
         ("leave stubborn", 0, None),
         # Code that could not be ended gives another exit code.
         ("swallow", 1, "Runtime.Stopped"),
-        pytest.param("block", 1, "Runtime.Stopped", marks=pytest.mark.slow),
     ],
 )
 async def test_code_that_resists_delays_neither_the_answer_nor_the_end(
