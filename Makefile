@@ -113,9 +113,11 @@ test-all: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL)
 	$(ON_NEWEST)
 
-# What `make test-all` runs and `make test` does not. The costly tests of packages run on the newest
-# Python only, where there is one: they install from PyPI, and start packages in other roots.
-OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo --ignore=tests/packaging)
+# What `make test-all` runs and `make test` does not. The costly tests of the tools run on the newest
+# Python only, where there is one: they start sandboxes, install from PyPI, and start packages in
+# other roots. `make test` runs the other tests of the tools on $(PYTHON).
+TOOLS := bench benchmarks cli conformance/runtime_api deployment dev local packaging
+OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo $(addprefix --ignore=tests/,$(TOOLS)))
 test-rest: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL) -m 'slow or hypothesis' $(OLDER_REST)
 	$(ON_NEWEST)
@@ -249,7 +251,7 @@ conformance: .venv/installed
 	rm -rf .recorded && mkdir .recorded
 	escript $(OTP)/record.escript .recorded
 	diff --recursive --unified --ignore-matching-lines='^  "OTP": ' $(OTP)/recorded .recorded
-	$(BIN)/python -m pytest tests/conformance --ignore=tests/conformance/runtime_api
+	$(BIN)/python $(PARALLEL) tests/conformance --ignore=tests/conformance/runtime_api
 	$(BIN)/python -m tests.conformance.suites
 
 # What fails is printed with what makes it fail again; SEED chooses the random trees.

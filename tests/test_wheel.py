@@ -79,6 +79,7 @@ def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Pat
     assert done.stdout == """b'{"a": [1.5, null]}'\n""", done.stderr
 
 
+@pytest.mark.slow
 @needs_both
 def test_a_wheel_has_a_platform_tag_that_installers_accept(
     clone: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,8 +101,8 @@ def test_a_wheel_has_a_platform_tag_that_installers_accept(
     ("variables", "says", "left"),
     [pytest.param({"CC": "/nowhere/cc"}, "there is no C compiler", True, marks=needs_headers),
      # An older encoder is removed if it cannot be compiled again.
-     pytest.param({"CC": "false"}, "says", False, marks=needs_headers),
-     ({"HATCH_BUILD_NO_HOOKS": "true"}, "", True)],
+     pytest.param({"CC": "false"}, "says", False, marks=[needs_headers, pytest.mark.slow]),
+     pytest.param({"HATCH_BUILD_NO_HOOKS": "true"}, "", True, marks=pytest.mark.slow)],
     ids=["no compiler", "one that fails", "not wanted"],
 )  # fmt: skip
 def test_a_wheel_without_the_encoder_is_for_any_platform_and_says_why(
@@ -132,6 +133,7 @@ def test_missing_python_headers_are_reported(
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.slow
 @needs_both
 def test_a_compiler_command_may_have_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -143,6 +145,7 @@ def test_a_compiler_command_may_have_arguments(
     assert [*tmp_path.iterdir()] == [made]
 
 
+@pytest.mark.slow
 @needs_both
 def test_compiler_output_in_another_encoding_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +214,7 @@ done
         assert [*whys] == ["", ""]
 
 
+@pytest.mark.slow
 def test_results_are_the_same_without_the_encoder(
     clone: Path,
 ) -> None:

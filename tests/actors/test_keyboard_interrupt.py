@@ -72,7 +72,14 @@ TREE = """
 
 
 # The same for an idle tree: tests/conformance/test_faults.py.
-@pytest.mark.parametrize("kind", ["Busy", "Holding", "Parent"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("Busy", marks=pytest.mark.slow),
+        "Holding",
+        pytest.param("Parent", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_leaves_the_actor_and_stops_the_tree_in_order(kind: str) -> None:
     code = textwrap.dedent(TREE).replace("{kind}", kind)
     root = Path(__file__).parents[2]

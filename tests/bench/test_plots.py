@@ -22,6 +22,7 @@ def test_plotted_rows_are_ordered_by_events_at_once(tmp_path: Path) -> None:
     assert all("memory" in each for each in found.values())
 
 
+@pytest.mark.slow
 def test_a_plot_names_the_function_and_the_time(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     report = make_report(options(tmp_path), results([run(200)], [run(90)]), MACHINE)

@@ -96,6 +96,7 @@ def test_a_time_out_is_an_error_and_replaces_the_process(here: Path) -> None:
     assert max(run.answers_us) >= 500_000
 
 
+@pytest.mark.slow
 def test_with_many_slots_a_time_out_keeps_the_process(here: Path) -> None:
     run = process.measure_run(serves("time.sleep((served % 2 == 0) * 0.5)", seconds=0.6, slots=1))
 
@@ -104,6 +105,7 @@ def test_with_many_slots_a_time_out_keeps_the_process(here: Path) -> None:
     assert max(run.answers_us) >= 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_figures_include_a_replaced_process() -> None:
     spends = """if served == 2 and len(open("pids").readlines()) == 1:
@@ -149,16 +151,15 @@ def refused(spec: RunSpec) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
         (ordered("import time; time.sleep(60)", silence=0.3),
          "the runtime does not answer within 0.5 s"),
-        pytest.param(
-            ordered(ASKS, silence=2.0, slots=3),
-            "the runtime does not answer within 2.2 s; only 1 of 3 lanes connected",
-            marks=pytest.mark.slow),
+        (ordered(ASKS, silence=2.0, slots=3),
+         "the runtime does not answer within 2.2 s; only 1 of 3 lanes connected"),
         (ordered("import sys; print('so'); sys.exit(3)"),
          "the runtime has ended (exit code 3); last log line: so"),
     ],
@@ -168,6 +169,7 @@ def test_a_hung_runtime_differs_from_one_that_exited(spec: RunSpec, sentence: st
     assert refused(spec) == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_a_runtime_that_stops_answering_is_reported_with_its_time_outs() -> None:
     spec = serves(
@@ -181,6 +183,7 @@ def test_a_runtime_that_stops_answering_is_reported_with_its_time_outs() -> None
 
 
 @pytest.mark.parametrize(("slots", "less"), [(None, ""), (1, " or less --concurrency")])
+@pytest.mark.slow
 def test_a_runtime_that_dumps_its_stacks_is_reported_with_the_frame(
     slots: int | None, less: str, here: Path
 ) -> None:
@@ -222,6 +225,7 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_second_signal_leaves_no_runtime_behind(tmp_path: Path) -> None:
     with start(ordered(STUBBORN), tmp_path) as process:
         wait_for(tmp_path / "there")

@@ -146,6 +146,7 @@ def test_large_responses_are_compared_only_during_the_warm_up(
         serving.serve(server)
 
 
+@pytest.mark.slow
 def test_a_runtime_that_stops_reading_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.server.PATIENCE", 1)
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]

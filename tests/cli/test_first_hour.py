@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import pytest
 from tests.limits import HANG
 
 ROOT = Path(__file__).parents[2]
-README, DOCS = ROOT / "README.md", ROOT / "docs"
+README = ROOT / "README.md"
 OKIBI = (sys.executable, "-u", "-m", "okibi.cli")
 
 
@@ -108,19 +107,3 @@ def test_the_commands_of_readme_serve_its_samples(tmp_path: Path) -> None:
                 json.loads(comment.partition(", and")[0]),
                 {**answers[0], "visit": 2},
             ]
-
-
-def test_an_http_event_for_a_handler_of_another_event_names_the_cure(tmp_path: Path) -> None:
-    page = (DOCS / "first-function.md").read_text("utf-8")
-    found = re.search(r"Save this as `app.py`:\n\n```python\n(.*?)```", page, re.S)
-    assert found is not None
-    (tmp_path / "app.py").write_text(found[1])
-
-    with serving(tmp_path, "app.function") as lines:
-        url = read_until(lines, "okibi dev serves http").split()[-1]
-        with pytest.raises(urllib.error.HTTPError, match="502") as refused:
-            get(f"{url}/?name=bob")
-        refused.value.close()
-        assert "this is an HTTP event: write Handler[okibi.HttpEvent]" in read_until(
-            lines, "Unmarsh"
-        )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from okibi.cli.__main__ import main
 from okibi.cli.commands.invoke import invoke
 from okibi.cli.invoke_function import _to_one_line, choose_settings
 from okibi.project.bad_input import BadInput
@@ -28,9 +29,6 @@ def echo(event, context):
 
 def broken(event, context):
     raise ValueError("no")
-
-def sleep(event, context):
-    time.sleep(event["seconds"])
 
 def stream(event, context):
     if "http" in event:
@@ -167,16 +165,6 @@ def test_a_function_error_gives_exit_code_1_and_a_traceback(
     assert "[ERROR] ValueError: no\nTraceback (most recent call last):\n\xa0\xa0File " in err
 
 
-def test_a_time_out_gives_exit_code_1(capfd: pytest.CaptureFixture[str]) -> None:
-    Path("event.json").write_text('{"seconds": 60}')
-
-    assert invoke("app.sleep", "event.json", timeout=0.5) == 1
-
-    out, _ = capfd.readouterr()
-    assert out.count("\n") == 1
-    assert json.loads(out)["errorType"]
-
-
 # -- bad input
 
 
@@ -310,7 +298,7 @@ def test_a_failed_start_is_one_line_and_exit_code_2(
             "app.ecko",
             (
                 "Runtime.HandlerNotFound: Handler 'ecko' missing on module 'app'; "
-                "the module defines echo, broken, sleep, stream"
+                "the module defines echo, broken, stream"
             ),
         ),
         (
@@ -351,7 +339,7 @@ IN_INIT = "KeyError: /function/lambda/workers/worker-0 did not start: 'x'"
         ("import os; os._exit(1)", "TEXT", "Runtime.ExitError"),
         # The supervisors above the actor log its exit, too.
         (RAISES_IN_INIT, "TEXT", IN_INIT),
-        (RAISES_IN_INIT, "JSON", IN_INIT),
+        pytest.param(RAISES_IN_INIT, "JSON", IN_INIT, marks=pytest.mark.slow),
         pytest.param("raise ValueError('no')", "TEXT", "ValueError: no", marks=pytest.mark.slow),
         pytest.param("raise ValueError", "JSON", "ValueError: ", marks=pytest.mark.slow),
     ],
@@ -431,14 +419,20 @@ def test_sigkill_of_the_command_leaves_no_process_running() -> None:
     assert [pid for pid in pids if not is_gone(pid)] == []
 
 
-def test_version_is_printed() -> None:
-    command = [sys.executable, "-m", "okibi.cli", "--version"]
-    result = subprocess.run(command, capture_output=True, text=True)
+def test_version_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["okibi", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
 
-    assert (result.returncode, result.stdout) == (0, f"okibi {version('okibi')}\n")
+    assert (ended.value.code, capfd.readouterr().out) == (0, f"okibi {version('okibi')}\n")
 
 
-@pytest.mark.parametrize(("command", "missing"), [("invoke", "typer"), ("bench", "rich")])
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [("invoke", "typer"), pytest.param("bench", "rich", marks=pytest.mark.slow)],
+)
 def test_a_missing_dependency_is_reported_with_the_install_command(
     command: str, missing: str
 ) -> None:

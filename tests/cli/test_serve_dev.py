@@ -114,6 +114,7 @@ def test_a_function_of_a_template_invokes_another_as_on_lambda(folder: Path) -> 
     assert answer.content == '{"é":2500000}'.encode()
 
 
+@pytest.mark.slow
 def test_many_clients_are_served_where_few_files_may_be_open(folder: Path) -> None:
     (folder / "app.py").write_text(
         "import resource\n"
@@ -129,6 +130,7 @@ def test_many_clients_are_served_where_few_files_may_be_open(folder: Path) -> No
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named_with_what_to_do(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -158,6 +160,7 @@ def test_an_event_that_runs_at_the_end_is_answered(folder: Path) -> None:
         assert any("Runtime.ExitError" in line for line in dev.output)
 
 
+@pytest.mark.slow
 def test_queued_events_are_named_at_the_end(folder: Path) -> None:
     (folder / "app.py").write_text("import time\ndef handler(event, context): time.sleep(60)\n")
 
@@ -183,6 +186,7 @@ def test_a_closed_pipe_ends_it(folder: Path) -> None:
         assert dev.process.wait(HANG) == 128 + signal.SIGPIPE
 
 
+@pytest.mark.slow
 def test_nothing_remains_of_a_killed_okibi_dev(folder: Path) -> None:
     """As after a second Ctrl-C: no process of a sandbox, and no file."""
     temporary = folder / ".temporary"

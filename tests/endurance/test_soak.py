@@ -33,16 +33,9 @@ def test_a_soak_loses_no_event_and_leaves_nothing_over(handler: str) -> None:
     assert all(each.tasks > 5 for each in soaked.feed.samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "Crashing",
-        "plain",
-        pytest.param("Soaked", marks=pytest.mark.slow),
-        pytest.param("coroutine", marks=pytest.mark.slow),
-        pytest.param("threaded", marks=pytest.mark.slow),
-        pytest.param("asynchronous", marks=pytest.mark.slow),
-    ],
+    "kind", ["Crashing", "plain", "Soaked", "coroutine", "threaded", "asynchronous"]
 )
 def test_an_answered_error_leaves_no_garbage(kind: str) -> None:
     # An error's traceback keeps frames, and frames keep events of up to 6 MB. The collector may let
@@ -58,6 +51,7 @@ def test_an_answered_error_leaves_no_garbage(kind: str) -> None:
     assert soaked.feed.left[-1]["garbage"] == 0
 
 
+@pytest.mark.slow
 def test_a_soak_finds_what_a_handler_leaves_over() -> None:
     soaked = soak("soaked.leaky", Plan(400, first=100, errors=0.1, timeouts=0.0))
 
@@ -68,6 +62,7 @@ def test_a_soak_finds_what_a_handler_leaves_over() -> None:
     assert soaked.growth() > 1.02
 
 
+@pytest.mark.slow
 def test_a_soak_finds_a_response_of_another_event() -> None:
     soaked = soak("soaked.forgetful", Plan(220, first=50, errors=0.0, timeouts=0.0))
 
@@ -77,6 +72,7 @@ def test_a_soak_finds_a_response_of_another_event() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_is_reported_with_its_output() -> None:
     with pytest.raises(RuntimeError, match=r"soaked\.fatal: .*no more"):
         soak("soaked.fatal", SHORT)

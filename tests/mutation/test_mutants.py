@@ -1,5 +1,7 @@
 """The mutants of `make mutate`, and the explanations of the survivors."""
 
+import pytest
+
 from tests.mutation.__main__ import choose_mutants, find_file, name_of, read_explanations
 from tests.mutation.mutants import mutants
 from tests.mutation.targets import TARGETS, is_sampled
@@ -57,6 +59,7 @@ def test_the_choice_of_a_mutant_survives_edits_of_other_code() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
     names = [
         name_of(module, mutant)
@@ -70,6 +73,7 @@ def test_mutants_have_unique_names_and_explained_mutants_exist() -> None:
     assert all(read_explanations().values())
 
 
+@pytest.mark.slow
 def test_each_target_has_some_sixty_mutants_or_all() -> None:
     for target in TARGETS.values():
         assert len(choose_mutants(target, seed=1)) >= 45

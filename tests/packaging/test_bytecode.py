@@ -140,7 +140,13 @@ def test_the_hash_of_another_python_is_known_or_left_out(monkeypatch: pytest.Mon
     assert source_hash(b"x = 1", MAGIC_NUMBERS[others[0]]) is None
 
 
-@pytest.mark.parametrize("python", sorted(MAGIC_NUMBERS))
+@pytest.mark.parametrize(
+    "python",
+    [
+        pytest.param(each, marks=() if each == HERE.python else pytest.mark.slow)
+        for each in sorted(MAGIC_NUMBERS)
+    ],
+)
 def test_the_magic_numbers_are_those_of_the_pythons_here(python: tuple[int, int]) -> None:
     target = Target(python, "x86_64", "managed", (2, 34))
     try:

@@ -81,6 +81,7 @@ def test_a_package_for_another_platform_ends_with_one_sentence(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["python3.8", "python3.9", "python3.10"])
 def test_an_older_python_gets_the_same_sentence(name: str, tmp_path: Path) -> None:
     python = shutil.which(name)

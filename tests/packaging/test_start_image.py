@@ -308,6 +308,7 @@ def test_without_a_python_of_the_target_there_is_no_image(tmp_path: Path) -> Non
     assert not (staged.lib / "okibi.image").exists()
 
 
+@pytest.mark.slow
 def test_a_package_for_another_processor_is_recorded_in_this_environment(tmp_path: Path) -> None:
     other = "arm64" if MACHINE == "x86_64" else "x86_64"
     staged = attrs.evolve(

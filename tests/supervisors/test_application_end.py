@@ -220,7 +220,7 @@ def test_cancellation_at_any_step_ends_all_in_reverse(fails: str) -> None:
 
 @pytest.mark.parametrize("how", ["kill", param("stop", marks=slow)])
 @pytest.mark.parametrize(
-    "victim", ["player", param("top", marks=slow), "master", param("controller", marks=slow)]
+    "victim", ["player", *(param(each, marks=slow) for each in ("top", "master", "controller"))]
 )
 def test_a_kill_or_stop_at_any_step_leaves_nothing(victim: str, how: str) -> None:
     """Kill or stop one actor at each step of the start and stop of two applications."""

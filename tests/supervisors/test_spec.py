@@ -164,32 +164,25 @@ def test_two_children_with_the_same_name_are_refused() -> None:
         SupervisorSpec([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
 
 
-@pytest.mark.parametrize(
-    ("restart", "shutdown", "timeout", "name", "start"),
-    [
-        *itertools.product(
-            Restart,
-            (0, 1.5, INFINITY, BRUTAL_KILL),
-            (0.1, math.inf),
-            (None, WORKER),
-            (Worker, lambda: Worker(), functools.partial(Worker), SupervisorSpec()),
-        )
-    ],
-)
-def test_every_legal_combination_of_child_fields_is_accepted(
-    restart: Restart, shutdown: Any, timeout: float, name: Any, start: Any
-) -> None:
-    child = Child(start, name=name, restart=restart, shutdown=shutdown, start_timeout=timeout)
+def test_every_legal_combination_of_child_fields_is_accepted() -> None:
+    starts: list[Any] = [Worker, lambda: Worker(), functools.partial(Worker), SupervisorSpec()]
+    combinations = itertools.product(
+        Restart,
+        (0, 1.5, INFINITY, BRUTAL_KILL),
+        (0.1, math.inf),
+        (None, WORKER),
+        starts,
+    )
+    for restart, shutdown, timeout, name, start in combinations:
+        options: dict[str, Any] = {"restart": restart, "shutdown": shutdown, "name": name}
+        child = Child(start, start_timeout=timeout, **options)
 
-    assert SupervisorSpec([child]).children == (child,)
+        assert SupervisorSpec([child]).children == (child,)
 
 
-@pytest.mark.parametrize(("strategy", "intensity"), [*itertools.product(Strategy, (0, 1, 1000))])
-@pytest.mark.parametrize("period", [0.1, 5, math.inf])
-def test_every_legal_combination_of_supervisor_fields_is_accepted(
-    strategy: Strategy, intensity: int, period: float
-) -> None:
-    SupervisorSpec((), strategy, intensity, period)
+def test_every_legal_combination_of_supervisor_fields_is_accepted() -> None:
+    for fields in itertools.product(Strategy, (0, 1, 1000), (0.1, 5, math.inf)):
+        SupervisorSpec((), *fields)
 
 
 def test_two_children_with_the_same_id_are_refused() -> None:

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from pathlib import Path
+
+import pytest
 
 from okibi import Context
 
@@ -40,39 +41,41 @@ async def test_a_failure():
     async with running(divide) as app:
         await app.invoke(0)
 """
+UNMARKED = """
+from okibi.testing import running
+
+async def test_it():
+    async with running(print): pass
+"""
 # Plugins of other libraries, which import trio.
 OTHERS = ("-p", "no:trio", "-p", "no:anyio", "-p", "no:hypothesispytest")
 
 
-def test_async_tests_run_and_fail_without_another_plugin(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "test_it.py").write_text(TESTS)
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The output of a pytest that has no other plugin."""
+    folder = tmp_path_factory.mktemp("tests")
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "test_it.py").write_text(TESTS)
+    (folder / "test_unmarked.py").write_text(UNMARKED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERS]
 
     done = subprocess.run(
-        [*command, "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [*command, "--rootdir", "."], cwd=folder, capture_output=True, text=True, timeout=60
     )
+    return done.stdout + done.stderr
 
-    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+
+def test_async_tests_run_and_fail_without_another_plugin(output: str) -> None:
+    assert "2 failed, 3 passed" in output, output
     # The report of a failure has the handler's line and the test's, and no frame of okibi.
-    assert [line for line in done.stdout.splitlines() if line.startswith(">")] == [
+    assert [line for line in output.splitlines() if line.startswith(">")] == [
         ">       return 1 / event", ">           await app.invoke(0)",
     ]  # fmt: skip
 
 
-def test_an_unmarked_async_test_fails_with_the_mark_to_add(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(
-        "from okibi.testing import running\n"
-        "async def test_it():\n"
-        "    async with running(print): pass\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *OTHERS]
-
-    done = subprocess.run(
-        [*command, "--rootdir", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-
-    assert "With okibi: mark it with @virtual_time." in done.stdout, done.stdout
+def test_an_unmarked_async_test_fails_with_the_mark_to_add(output: str) -> None:
+    assert "With okibi: mark it with @virtual_time." in output, output
 
 
 def test_a_test_gets_a_context(lambda_context: Context) -> None:

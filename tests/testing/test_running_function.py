@@ -191,7 +191,7 @@ async def test_the_remaining_time_follows_virtual_time() -> None:
 @virtual_time
 async def test_a_context_for_a_direct_call_follows_virtual_time() -> None:
     async with running(FUNCTION):
-        await trio.sleep(3600)
+        await trio.sleep(100)
         direct = context(remaining=2)
         await trio.sleep(1)
 
@@ -231,7 +231,7 @@ def test_the_remaining_time_follows_blocking_work(function: Function) -> None:
     @virtual_time
     async def main() -> None:
         async with running(function, timeout=60) as app:
-            await trio.sleep(3600)
+            await trio.sleep(100)
             assert await app.invoke(0.1) == [True, True]
 
     main()
@@ -528,12 +528,12 @@ async def test_a_child_that_keeps_crashing_never_ends_the_function() -> None:
     refresher = Name("refresher", Refresher)
     children: list[Child[Any]] = [Child(Visits, name=VISITS), Child(Refresher, name=refresher)]
     async with running(Function(Greeter, children)) as app:
-        for minute in range(1, 61):
+        for minute in range(1, 16):
             assert (await app.invoke({"name": "bob"}))["visit"] == minute
             await trio.sleep(60)
 
         assert app.root.incarnation == app.restarts("children") + 1 == 1
-        assert 100 < app.restarts(refresher) < 130
+        assert 28 < app.restarts(refresher) < 42
         with pytest.raises(NoProcess, match=r"starts again in .* in a row: OSError$"):
             refresher.process()
 
@@ -582,7 +582,7 @@ async def test_a_late_event_of_an_open_asyncio_loop_is_answered_before_the_end()
     for _ in range(5):
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
-            async with running(handler, timeout=0.6) as app:
+            async with running(handler, timeout=0.3) as app:
                 with pytest.raises(FunctionTimedOut):
                     await app.invoke()
                 with pytest.raises(FunctionError, match="asyncio loop that is still open"):

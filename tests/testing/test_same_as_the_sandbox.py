@@ -90,7 +90,7 @@ def test_results_and_errors_are_those_of_the_sandbox(app: ModuleType) -> None:
 
     @virtual_time
     async def main() -> None:
-        async with running(app.function, timeout=1) as function:
+        async with running(app.function, timeout=0.6) as function:
             for event in EVENTS:
                 try:
                     in_test.append(await function.invoke(event))
@@ -98,7 +98,7 @@ def test_results_and_errors_are_those_of_the_sandbox(app: ModuleType) -> None:
                     in_test.append(outcome_of(error))
 
     main()
-    with sandbox(app.function, timeout=1) as box:
+    with sandbox(app.function, timeout=0.6) as box:
         for event in EVENTS:
             try:
                 in_sandbox.append(box.invoke(event))

@@ -48,7 +48,7 @@ def app(folder: Path) -> ModuleType:
 
 def test_a_sandbox_is_invoked_by_plain_code(folder: Path) -> None:
     with sandbox(
-        "kit_app.function", task_root=folder, timeout=1, memory=256, environment={"COLOR": "red"}
+        "kit_app.function", task_root=folder, timeout=0.6, memory=256, environment={"COLOR": "red"}
     ) as box:
         pid, *rest = box.invoke({"name": "bob"})
         assert rest == [{"name": "bob"}, "red", "256"]

@@ -29,6 +29,7 @@ def settings(project: Path, handler: str, timeout: float = 1.0) -> FunctionSetti
     )
 
 
+@pytest.mark.slow
 async def test_the_demo_passes_each_check_and_says_that_it_was_terminated(project: Path) -> None:
     lines: list[str] = []
     async with open_local_lambda(

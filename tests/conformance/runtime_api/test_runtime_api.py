@@ -21,7 +21,15 @@ def executable() -> Path:
         pytest.skip(str(missing))
 
 
-@pytest.mark.parametrize("case", ALL, ids=str)
+# The first case of each number and mode.
+SAMPLE = {(case.number, case.mode): case for case in reversed(ALL)}.values()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in SAMPLE else pytest.mark.slow) for case in ALL],
+    ids=str,
+)
 def test_the_local_server_follows_the_specification(case: Case, tmp_path: Path) -> None:
     with local_session(case.mode, case.timeout, tmp_path) as session:
         case.run(session)

@@ -10,13 +10,12 @@ import pytest
 from okibi.deployment.template.alarms import DEADLINE_PATTERNS
 from okibi.local import FunctionSettings, open_local_lambda
 
-LATE = """
+HANDLER = """
 import time
 
-def late(event, context):
-    time.sleep(10)
-
-def failing(event, context):
+def handler(event, context):
+    if event == "late":
+        time.sleep(10)
     raise ValueError("not late")
 """
 
@@ -35,19 +34,17 @@ def parse_pattern(pattern: str) -> Callable[[str], bool]:
 async def test_a_late_event_is_counted_once_and_another_error_is_not(
     log_format: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "app.py").write_text(LATE)
-    is_counted = parse_pattern(DEADLINE_PATTERNS[log_format])
-    counted = list[int]()
+    (tmp_path / "app.py").write_text(HANDLER)
+    settings = FunctionSettings(
+        "app.handler", task_root=tmp_path, timeout=0.8,
+        environment={"AWS_LAMBDA_LOG_FORMAT": {"text": "Text", "json": "JSON"}[log_format]},
+    )  # fmt: skip
+    lines, counts = list[str](), list[int]()
 
-    for name in ("late", "failing"):
-        lines = list[str]()
-        settings = FunctionSettings(
-            f"app.{name}", task_root=tmp_path, timeout=2,
-            environment={"AWS_LAMBDA_LOG_FORMAT": {"text": "Text", "json": "JSON"}[log_format]},
-        )  # fmt: skip
-        async with open_local_lambda(settings, output=lines.append) as function:
-            await function.invoke(b"{}")
+    async with open_local_lambda(settings, output=lines.append) as function:
+        for event in (b'"failing"', b'"late"'):
+            await function.invoke(event)
             await function.wait_for_report()
-        counted.append(sum(map(is_counted, lines)))
+            counts.append(sum(map(parse_pattern(DEADLINE_PATTERNS[log_format]), lines)))
 
-    assert counted == [1, 0]
+    assert counts == [0, 1]

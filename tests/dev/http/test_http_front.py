@@ -110,15 +110,6 @@ def test_a_failed_function_is_answered_as_each_service_does(url: str) -> None:
     ]
 
 
-def test_a_function_that_times_out_is_a_502() -> None:
-    with serve_in_thread([web("slow", timeout=1.0)]) as url:
-        answer = call(f"{url}/sleep?seconds=60")
-        # Served alone and without routes, a function has its URL at the root.
-        assert call(f"{url}/again").json()["rawPath"] == "/again"
-
-    assert (answer.status_code, answer.text) == (502, "Internal Server Error")
-
-
 # -- bodies and headers
 
 

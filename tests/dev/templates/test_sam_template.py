@@ -13,6 +13,7 @@ from okibi.deployment.template.sam import build_template
 from okibi.dev.dev_function import Cors, DevFunction, FunctionUrl, Route, Schedule
 from okibi.dev.project_functions import make_dev_function
 from okibi.dev.scheduler import scheduled_event
+from okibi.dev.templates import values
 from okibi.dev.templates.functions import from_template
 from okibi.dev.templates.template_file import parse_document
 from okibi.project.bad_input import BadInput
@@ -581,7 +582,10 @@ def test_an_included_file_without_end_is_refused(tmp_path: Path) -> None:
         read(tmp_path, json.dumps(template))
 
 
-def test_names_that_grow_with_each_reference_end_with_the_template_s_name(tmp_path: Path) -> None:
+def test_names_that_grow_with_each_reference_end_with_the_template_s_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "MAX_STEPS", 20_000)
     buckets = {
         f"B{number}": {
             "Type": "AWS::S3::Bucket",

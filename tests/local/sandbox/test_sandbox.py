@@ -62,7 +62,7 @@ async def test_the_invoker_of_a_killed_sandbox_gets_exit_error() -> None:
 
 
 async def test_a_time_out_sends_sigterm_and_the_next_invoke_starts_a_process() -> None:
-    async with opened("extension.leaves", timeout=1) as (function, lines):
+    async with opened("extension.leaves", timeout=0.5) as (function, lines):
         await function.invoke(b"{}")
         result = await function.invoke(event(do="sleep", seconds=100))
 
@@ -88,6 +88,7 @@ async def test_shut_down_without_a_process_raises() -> None:
             await function.shut_down()
 
 
+@pytest.mark.slow
 async def test_an_extension_that_never_asks_for_events_blocks_the_init_phase(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -168,7 +169,7 @@ async def test_one_process_serves_concurrent_events() -> None:
         environment = json.loads((await function.invoke(event(do="environment"))).payload)
         await until_idle(function, 4)
         with trio.fail_after(HANG):
-            waits = [event(do="sleep", seconds=2)] * 4
+            waits = [event(do="sleep", seconds=0.2)] * 4
             assert await invoke_all(function, *waits) == [None] * 4
         assert function.starts == 1
 

@@ -70,19 +70,19 @@ def test_a_complete_request_is_handled_before_the_drop(piece: int) -> None:
     assert [entry.kind for entry in line.harness.journal] == [EntryKind.ABANDONED]
 
 
-@pytest.mark.parametrize("cut", range(len(ANSWER)))
-def test_a_response_cut_after_its_headers_keeps_the_state(cut: int) -> None:
-    line = broken(Fault(Direction.FROM_RUNTIME, 1, cut))
-    line.harness.offer()
-    line.feed(NEXT)
+def test_a_response_cut_after_its_headers_keeps_the_state() -> None:
+    for cut in range(len(ANSWER)):
+        line = broken(Fault(Direction.FROM_RUNTIME, 1, cut))
+        line.harness.offer()
+        line.feed(NEXT)
 
-    line.feed(ANSWER + NEXT)
+        line.feed(ANSWER + NEXT)
 
-    begun = cut >= ANSWER.index(b"\r\n\r\n") + 4
-    assert line.harness.platform.state is (
-        RuntimeState.INVOCATION_RESPONSE if begun else RuntimeState.RUNNING
-    )
-    assert line.faults.triggered == line.dropped == [Fault(Direction.FROM_RUNTIME, 1, cut)]
+        begun = cut >= ANSWER.index(b"\r\n\r\n") + 4
+        assert line.harness.platform.state is (
+            RuntimeState.INVOCATION_RESPONSE if begun else RuntimeState.RUNNING
+        ), cut
+        assert line.faults.triggered == line.dropped == [Fault(Direction.FROM_RUNTIME, 1, cut)]
 
 
 @pytest.mark.parametrize("byte", [0, 1, 40, 10_000])
