@@ -180,3 +180,14 @@ async def test_a_watch_sees_a_freeze_at_the_end_of_the_work(mock_clock: MockCloc
     mock_clock.jump(HOUR)
 
     assert watch.frozen() == HOUR - CHECK_INTERVAL
+
+
+async def test_a_look_without_a_freeze_tells_no_monitor(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    world = await make_world(nursery, mock_clock)
+
+    world.freeze(0.0)
+
+    assert await world.ref.call(Listener.ask) == ["asked"]
+    await stop(world.ref)

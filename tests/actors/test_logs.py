@@ -125,3 +125,13 @@ def test_write_to_stderr_without_stderr_raises_nothing() -> None:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def test_ctrl_c_while_an_error_is_formatted_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("okibi.actors.short_traceback.format_exception", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        logs.short_traceback(ValueError("x"))

@@ -9,6 +9,8 @@ import trio
 from trio.lowlevel import RaiseCancelT, Task, reschedule
 from trio.testing import wait_all_tasks_blocked
 
+from okibi.actors import Actor, start, stop
+from okibi.actors.actor import make_receiver
 from okibi.actors.mailbox import LOOK, TIMEOUT, Mailbox, MessageOutcome
 from okibi.actors.timers import Timer
 
@@ -36,6 +38,24 @@ async def test_a_receiver_returns_each_message_or_look(
     await wait_all_tasks_blocked()
 
     assert taken == ["handed", LOOK, "control", "data", LOOK, "rung", LOOK, TIMEOUT]
+
+
+async def test_an_actor_receives_by_its_own_receiver(nursery: trio.Nursery) -> None:
+    taken = list[object]()
+
+    class Reader(Actor):
+        async def run(self) -> None:
+            receive = make_receiver(self)
+            while True:
+                taken.append(await receive())
+
+    ref = await start(nursery, Reader)
+    for message in ("first", "second"):
+        await ref.send(message)
+        await wait_all_tasks_blocked()
+
+    assert taken == ["first", "second"]
+    await stop(ref)
 
 
 async def test_a_receiver_beside_another_reader_is_refused(nursery: trio.Nursery) -> None:
