@@ -107,7 +107,7 @@ def decode_event(delivery: Delivery, decoder: Decoder) -> Any:
     if decoder is UNTYPED and delivery.headers.get(b"content-type", JSON) != JSON:
         return delivery.body
     event = decoder.decode(delivery.body)
-    delivery.take_body()
+    delivery.drop_body()
     return event
 
 

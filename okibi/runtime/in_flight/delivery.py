@@ -205,10 +205,9 @@ class Delivery:
         self.outcome = None
         self.body = b""
 
-    def take_body(self) -> bytes:
-        """Take the undecoded event, which is kept no longer."""
-        body, self.body = self.body, b""
-        return body
+    def drop_body(self) -> None:
+        """Keep the undecoded event no longer."""
+        self.body = b""
 
     def lose_stream(self, error: Outcome) -> None:
         """Respond with an error in place of a stream that was written and lost."""
