@@ -80,6 +80,22 @@ async def test_a_lost_complete_response_is_dropped_at_once(expected: Loss, strea
     assert lane.disconnect() in (Loss.RESEND, Loss.RESEND_MAYBE_EVENT)
 
 
+async def test_a_break_before_the_first_event_keeps_pipelining() -> None:
+    lane = request_next(open_lane())
+
+    assert lane.disconnect() is Loss.MAYBE_EVENT
+    assert lane.outbox.pipelined
+
+
+async def test_a_lane_without_a_connection_has_read_nothing_and_may_fork() -> None:
+    lane = open_lane()
+    lane.close()
+
+    lane.enter_child(lambda transport: transport)
+
+    assert not lane.half_read
+
+
 async def test_an_announced_close_ends_pipelining() -> None:
     lane = open_lane()
     receive_event(lane)
@@ -155,9 +171,16 @@ async def test_later_repeats_are_dropped_until_another_event() -> None:
     for times in (1, 2, 3):
         assert send_event(lane, message) is None
         assert lane.failures.refusals == times
-    other = send_event(lane, event(10.0, lambda_runtime_aws_request_id=b"id-2"))
-    assert other is not None
-    assert other.unsettled
+    other = event(10.0, lambda_runtime_aws_request_id=b"id-2")
+    delivery = send_event(lane, other)
+    assert delivery is not None
+    assert delivery.settle(Outcome(b"2"))
+    lane.stage()
+    write(lane)
+    lane.take_status(404)
+    repeat = send_event(lane, other)
+    assert repeat is not None
+    assert not repeat.unsettled
 
 
 @pytest.mark.parametrize("status", [200, 202, 413])
