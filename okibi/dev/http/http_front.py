@@ -12,13 +12,13 @@ from ...local.platform.hooks import ignore
 from ...local.platform.invocation import Invocation, InvokeResult, new_trace_id
 from ...local.platform.streaming import ResponseStream
 from ...local.services.http_events import IncomingRequest
-from ...local.services.http_result_fields import MalformedResult
 from ...local.services.http_results import (
     HTTP_INTEGRATION,
     OutgoingResponse,
     PreludeReader,
     stream_without_prelude,
 )
+from ...local.services.result_checks import MalformedResult
 from ..asgi import Receive, Scope, Send, read_body, send_body, until_client_leaves
 from ..dev_function import Cors, DevFunction, Route, Throttled
 from ..function_pool import FunctionPool

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from .http_events import is_binary
-from .http_result_fields import (
+from .result_checks import (
     PRELUDE_END,
     PRELUDE_LIMIT,
     MalformedResult,

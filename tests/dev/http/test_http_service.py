@@ -18,7 +18,7 @@ from okibi.dev.http.route_table import RouteMatch
 from okibi.local import Invocation
 from okibi.local.platform.invocation import check_headers
 from okibi.local.services.http_events import IncomingRequest
-from okibi.local.services.http_result_fields import MalformedResult
+from okibi.local.services.result_checks import MalformedResult
 
 SERVICES = [
     FUNCTION_URL,

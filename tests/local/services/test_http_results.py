@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from okibi.local.services.http_result_fields import MalformedResult
 from okibi.local.services.http_results import (
     OutgoingResponse,
     PreludeReader,
@@ -14,6 +13,7 @@ from okibi.local.services.http_results import (
     read_rest_api_result,
     stream_without_prelude,
 )
+from okibi.local.services.result_checks import MalformedResult
 
 
 def url_response(result: object) -> OutgoingResponse:
