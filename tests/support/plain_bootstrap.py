@@ -127,13 +127,18 @@ def handle(event: dict[str, object], request_id: str) -> object:
 
 
 def stream(connection: HTTPConnection, request_id: str, event: dict[str, object]) -> None:
-    """Stream `pieces` as a response; `fail` ends it with error trailers."""
+    """Stream `pieces` as a response; `fail` ends it with error trailers.
+
+    With `until`, the second piece waits for the file of that path.
+    """
     connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
     connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
     connection.putheader("Content-Type", "text/x")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
-    for _ in range(int(str(event["pieces"]))):
+    for number in range(int(str(event["pieces"]))):
+        while number == 1 and "until" in event and not os.path.exists(str(event["until"])):
+            time.sleep(0.001)
         piece = b"x" * int(str(event["size"]))
         connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
         time.sleep(float(str(event.get("pause", 0))))
