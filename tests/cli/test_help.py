@@ -120,3 +120,12 @@ def test_help_in_a_pipe_has_80_columns_too(helps: dict[str, str]) -> None:
     )  # fmt: skip
 
     assert done.stdout == helps["deploy"]
+
+
+def test_the_declaration_of_the_commands_imports_no_actors_and_no_local_lambda() -> None:
+    check = (
+        "import okibi.cli.commands, sys; print({'okibi.actors', 'okibi.local'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ...local.limits import MAX_MEMORY, MIN_MEMORY
 from ...project.arguments import parse_integer, parse_seconds
 from .options import Event, Handler, Timeout
 
@@ -22,6 +21,22 @@ Examples:
   okibi bench app.handler event.json --quick
   okibi bench app.handler event.json --peer awslambdaric --concurrency 1,16
   okibi bench app.handler event.json --rate 20k/day --markdown report.md"""
+
+
+def parse_memory_size(text: str) -> int:
+    """Parse `--memory-size`.
+
+    Args:
+        text: the text of the option.
+
+    Raises:
+        BadInput: the text is no memory size of Lambda.
+    """
+    # Imported here: every command declares its options, and `okibi.local` is large.
+    from ...local.limits import MAX_MEMORY, MIN_MEMORY
+
+    return parse_integer("--memory-size", text, MIN_MEMORY, MAX_MEMORY, example=512, unit="MB")
+
 
 Rounds = Annotated[
     int | None,
@@ -63,9 +78,7 @@ MemorySize = Annotated[
     int | None,
     typer.Option(
         metavar="MB",
-        parser=lambda text: parse_integer(
-            "--memory-size", text, MIN_MEMORY, MAX_MEMORY, example=512, unit="MB"
-        ),
+        parser=parse_memory_size,
         help="Memory of the cost estimate, e.g. 512. Default: as measured.",
     ),
 ]
