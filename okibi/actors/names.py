@@ -13,7 +13,6 @@ the supervisor gives up, or when the delay is longer than the task may wait.
 import math
 from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable
 from contextlib import contextmanager
-from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -81,8 +80,8 @@ class NameTable(dict[Any, Process]):
         self.attached_values: dict[Hashable, object] = {}
         self.waiting: dict[Hashable, dict[NameWait, None]] = {}
 
-    def release(self, key: Hashable, _: Process | None = None) -> None:
-        """Remove a name and its value, also as a watcher of the process that has the name."""
+    def release(self, key: Hashable) -> None:
+        """Remove a name and its value."""
         del self[key]
         self.attached_values.pop(key, None)
 
@@ -439,7 +438,7 @@ def register(name: Name[A], process: Process) -> None:
     if holder is not None:
         raise AlreadyRegistered(name, Ref(holder))
     table[name.key] = process
-    process.watch(NameTable, partial(table.release, name.key))
+    process.watch(NameTable, lambda _: table.release(name.key))
     if table.waiting:
         table.wake(name.key)
 

@@ -376,8 +376,7 @@ class Process:
         self.root = self.actor = None
         work.end()
         self.waits.end_loop()
-        if reason.kind == "crashed":
-            self._empty_frames(reason)
+        self._empty_frames(reason)
 
     def _empty_frames(self, reason: ExitReason) -> None:
         """Free what the traceback of a reported crash keeps alive."""

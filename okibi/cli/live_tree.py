@@ -35,7 +35,7 @@ async def print_trees(function: str | None, port: int, *, json: bool = False) ->
     body = await _fetch(function, port)
     try:
         trees = decode_trees(body)
-        texts = ["\n".join(describe_tree(each)) for each in trees if each.root is not None]
+        texts = ["\n".join(describe_tree(each)) for each in trees if not each.error]
     except msgspec.DecodeError as error:
         raise BadInput(
             f"what answers on port {port} is not okibi dev of this version ({error}); give the port"
