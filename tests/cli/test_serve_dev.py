@@ -103,6 +103,7 @@ Resources:
 """
 
 
+@pytest.mark.slow
 def test_a_function_of_a_template_invokes_another_as_on_lambda(folder: Path) -> None:
     (folder / "caller.py").write_text(CALLER)
     (folder / "template.yaml").write_text(TWO_FUNCTIONS)

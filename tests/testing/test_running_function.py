@@ -572,6 +572,7 @@ async def test_an_end_that_no_invocation_saw_is_raised_by_the_block() -> None:
             await app.kill(app.root)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_late_event_of_an_open_asyncio_loop_is_answered_before_the_end() -> None:
     def handler(event: object, context: Context) -> None:

@@ -199,6 +199,7 @@ async def test_the_error_names_the_awaited_actor_and_its_line(handler: str) -> N
         assert "functions/tree.py:" in words
 
 
+@pytest.mark.slow
 async def test_an_event_without_a_worker_names_what_the_worker_did() -> None:
     async with running("tree.returning", api=deadline_after(DEADLINE)) as sandbox:
         await sandbox.ask({"name": "a", "do": "raise"})
@@ -265,6 +266,7 @@ api
 """
 
 
+@pytest.mark.slow
 async def test_an_import_interrupted_by_a_deadline_ends_the_process(
     tmp_path: Path,
 ) -> None:
@@ -437,6 +439,7 @@ async def test_a_handler_s_faulthandler_timer_is_left_alone() -> None:
             assert "timed.py" in await sandbox.ask()
 
 
+@pytest.mark.slow
 async def test_two_handlers_that_never_end_delay_no_later_event() -> None:
     late = deadline_after(DEADLINE)
     async with running("app.asynchronous", command=HURRIED, api=late) as sandbox:

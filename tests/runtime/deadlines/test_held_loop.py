@@ -30,6 +30,7 @@ def line_of(code: str, after: str) -> int:
     return next(n for n, line in enumerate(lines) if n > start and line.startswith(code)) + 1
 
 
+@pytest.mark.slow
 @known
 async def test_an_actor_that_blocks_the_loop_is_logged_once() -> None:
     async with running("blocks_loop.function") as sandbox:

@@ -158,6 +158,7 @@ def test_an_unread_log_does_not_delay_the_kill(compiled: bool) -> None:
     os.close(writer)
 
 
+@pytest.mark.slow
 @compiled
 def test_a_cleared_or_moved_time_does_not_end_the_process(compiled: bool) -> None:
     code = CREATE.format(compiled=compiled)
@@ -276,6 +277,7 @@ def test_a_timer_that_finds_no_time_is_set_again_for_the_next(tmp_path: Path) ->
     assert done.returncode == -SIGNAL
 
 
+@pytest.mark.slow
 def test_child_processes_are_not_ended_and_get_the_default_action() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=HANG

@@ -75,6 +75,7 @@ async def test_a_removed_working_directory_does_not_stop_serving() -> None:
 # -- frozen between two invocations
 
 
+@pytest.mark.slow
 async def test_an_answer_near_the_deadline_does_not_reach_the_next_event() -> None:
     """Events whose handlers sleep until about the deadline: each gets its own answer."""
     async with running("edge.sleeps", api=deadline_after(0.4)) as sandbox:
