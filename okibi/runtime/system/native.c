@@ -1,9 +1,9 @@
 /* What okibi does in C, in three parts: it encodes results as JSON, ends a process that C code blocks, and calls
    two functions of the system. Each part is optional: okibi works without this module.
 
-   Built against Python's stable ABI, so that one file serves 3.11 and later. */
+   Built against Python's stable ABI, so that one file serves 3.11 and later. No format with "#" (s#, y#): compiled
+   with the headers of 3.13 or later, 3.11 and 3.12 refuse it. */
 
-#define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 #include <math.h>
@@ -416,11 +416,13 @@ static char entry[1024];
 
 static PyObject *export_entry(PyObject *module, PyObject *args)
 {
-    const char *text;
+    PyObject *bytes;
+    char *text;
     Py_ssize_t length;
     int is_new;
     (void)module;
-    if (!PyArg_ParseTuple(args, "y#p", &text, &length, &is_new)) return NULL;
+    if (!PyArg_ParseTuple(args, "Sp", &bytes, &is_new)) return NULL;
+    if (PyBytes_AsStringAndSize(bytes, &text, &length) < 0) return NULL;
     if (length >= (Py_ssize_t)sizeof entry) {
         PyErr_SetString(PyExc_ValueError, "the entry has over 1023 bytes");
         return NULL;
