@@ -1,5 +1,6 @@
 """Short failure reports, a Hypothesis profile, and signals that the parent process ignores."""
 
+import gc
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import TracebackType
 import pytest
 import trio
 from _pytest._code.code import ExceptionChainRepr, ReprTracebackNative
+from _pytest.doctest import DoctestModule
 
 from tests import profiles
 
@@ -29,6 +31,29 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected, and later never among the tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path,
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests: it took a quarter of the collection."""
+    found = yield
+    if file_path.name.startswith("test_"):
+        found = [each for each in found if not isinstance(each, DoctestModule)]
+    return found
 
 
 @pytest.hookimpl(wrapper=True)

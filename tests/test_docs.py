@@ -129,6 +129,7 @@ def test_all_samples_pass_the_type_checker(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(sample_of(DOCS / "first-function.md", FUNCTION))
     pages = (DOCS / "testing.md", DOCS / "first-function.md")

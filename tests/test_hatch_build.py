@@ -50,6 +50,7 @@ def a_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Pa
     return commands
 
 
+@pytest.mark.slow
 def test_the_encoder_is_hardened_and_contains_no_path_of_the_build(
     tmp_path: Path,
 ) -> None:

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 FILES = [file for layer in ("okibi",) for file in sorted((ROOT / layer).rglob("*.py"))]
 # Private by spelling only: documented.
@@ -93,6 +95,7 @@ def names_read(nodes: Iterable[ast.AST]) -> Iterator[str]:
         yield from filter(is_private, names)
 
 
+@pytest.mark.slow
 def test_every_private_name_of_another_library_has_a_fall_back() -> None:
     own, read = set(DOCUMENTED), dict[str, set[str]]()
     for file in FILES:

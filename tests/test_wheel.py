@@ -53,6 +53,7 @@ def names(wheel: Path) -> set[str]:
         return {*opened.namelist()}
 
 
+@pytest.mark.slow
 @needs_both
 def test_a_wheel_with_the_encoder_is_for_this_platform_and_any_python(clone: Path) -> None:
     wheel, _ = wheel_of(clone)

@@ -103,6 +103,7 @@ def test_a_function_and_the_official_client_are_measured(
     assert rows["2 events at once", "processes"]["okibi"]["median"] == 1
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_benchmark_and_all_its_processes() -> None:
     with subprocess.Popen(
         [*COMMAND, "app.sleeps", "--timeout", "90"],

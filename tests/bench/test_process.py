@@ -264,6 +264,7 @@ STARTS = """
 """
 
 
+@pytest.mark.slow
 def test_processes_of_the_function_count_and_end_with_the_run(tmp_path: Path) -> None:
     with start(serves(STARTS, timeout=20.0), tmp_path) as process:
         out, err = process.communicate(timeout=HANG)

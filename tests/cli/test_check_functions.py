@@ -314,6 +314,7 @@ def test_a_folder_without_functions_needs_a_handler(capfd: pytest.CaptureFixture
 # -- what it imports
 
 
+@pytest.mark.slow
 def test_imports_shows_the_line_that_imports_a_package(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -90,6 +90,7 @@ def test_new_dev_curl_edit_curl_pytest(tmp_path: Path) -> None:
     assert run(folder, *OKIBI, "check") == "app.function loads: Handler class, 1 child\n"
 
 
+@pytest.mark.slow
 def test_the_commands_of_readme_serve_its_samples(tmp_path: Path) -> None:
     text = README.read_text("utf-8")
     for name, sample in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)```", text, re.S):

@@ -66,6 +66,7 @@ function = Function(echo, children=[Child(Prices)])
 """
 
 
+@pytest.mark.slow
 def test_a_function_can_start_from_a_snapshot(capfd: pytest.CaptureFixture[str]) -> None:
     code = invoke("app.echo", '{"n": 1}', snap_start=True)
 
@@ -91,6 +92,7 @@ def test_a_hook_that_fails_after_a_restore_is_in_the_log(
 # -- streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "printed", "expected"),
     [
@@ -374,6 +376,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_command_and_the_sandbox() -> None:
     Path("event.json").write_text('{"seconds": 60}')
     (Path.cwd() / "app.py").write_text(

@@ -57,6 +57,7 @@ def test_a_function_is_served_reloaded_and_ended_by_ctrl_c(folder: Path) -> None
     assert "AKIASECRET" not in "".join(dev.output)
 
 
+@pytest.mark.slow
 def test_the_http_server_is_imported_while_the_sandboxes_start() -> None:
     check = "import okibi.cli.serve_dev, sys; print(sys.modules.keys() & {'anycorn', 'pydantic'})"
     imported = subprocess.check_output([sys.executable, "-c", check], text=True)

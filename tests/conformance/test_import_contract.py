@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 # Mistakes to insert, and the report of each. `make check` proves that the code itself has none.
@@ -19,6 +21,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 def test_the_import_contract_reports_each_violation(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "okibi", tmp_path / "okibi", ignore=shutil.ignore_patterns("*.pyc"))

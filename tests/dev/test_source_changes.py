@@ -126,6 +126,7 @@ async def test_the_event_in_flight_ends_in_the_old_sandbox(tmp_path: Path) -> No
     assert (finished.sandbox, finished.status) == (1, InvocationStatus.OK)
 
 
+@pytest.mark.slow
 async def test_events_wait_for_the_new_code(tmp_path: Path) -> None:
     async with watched(function(tmp_path)) as (pool, reported):
         (tmp_path / "app.py").write_text(NEW)
@@ -147,6 +148,7 @@ async def test_after_a_syntax_error_the_last_good_version_serves(tmp_path: Path)
     assert failed.failure.message == "'(' was never closed"
 
 
+@pytest.mark.slow
 async def test_after_an_import_error_the_last_good_version_serves(tmp_path: Path) -> None:
     async with watched(function(tmp_path)) as (pool, reported):
         (tmp_path / "app.py").write_text("import json\n\nraise ValueError('no table')\n")
@@ -174,6 +176,7 @@ async def test_a_mended_function_is_served_if_the_first_start_failed(tmp_path: P
             assert await answer(pool) == "new"
 
 
+@pytest.mark.slow
 async def test_a_save_of_the_same_size_within_a_second_is_served(tmp_path: Path) -> None:
     async with watched(function(tmp_path)) as (pool, _):
         times = os.stat(tmp_path / "app.py")

@@ -39,6 +39,7 @@ def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("okibi"), "propagate", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_outcome_of_a_cut_follows_the_rules(shape: Shape) -> None:
     counts, failures = sweep_of(shape, EVERY)

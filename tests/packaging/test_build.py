@@ -636,6 +636,7 @@ def test_an_unknown_function_is_refused_with_the_names(
         plan_package("visit", *NO_OPTIONS, None)
 
 
+@pytest.mark.slow
 def test_the_command_line_passes_its_options_on(tmp_path: Path) -> None:
     done = run_package(tmp_path, "--check", "x.zip", "--python", "3.12", "--arch", "arm64")
 

@@ -94,6 +94,7 @@ OF_THIS_MACHINE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_recorded_start_has_no_variable_of_this_machine(
     staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def handler(event, context): pass
 """
 
 
+@pytest.mark.slow
 def test_only_a_subscript_finds_a_variable_that_is_not_set(staged: Staged) -> None:
     (staged.folder / "app.py").write_text(OF_UNSET_VARIABLES)
 

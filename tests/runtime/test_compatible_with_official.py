@@ -292,6 +292,7 @@ async def test_an_unchanged_def_behaves_as_on_the_official_client(root: Path) ->
         assert ours.function.starts == theirs.function.starts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["AWS_Lambda_python3.13", slow("AWS_Lambda_python3.11")])
 async def test_each_result_is_sent_byte_for_byte_in_a_managed_runtime(
     runtime: str, root: Path

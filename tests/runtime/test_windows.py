@@ -89,6 +89,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_function_can_be_imported_and_its_actors_tested_on_windows() -> None:
     done = on_windows(APP)
 

@@ -191,6 +191,7 @@ def nested(log: list[str]) -> bool:
     return not open_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["", param("c1", marks=slow), param("d1", marks=slow)])
 def test_cancellation_at_any_step_ends_all_in_reverse(fails: str) -> None:
     stages: list[ApplicationStage] = []

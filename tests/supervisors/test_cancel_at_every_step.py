@@ -103,6 +103,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "which"), RUNS)
 def test_a_tree_cancelled_at_any_step_stops_in_order_and_in_time(
     strategy: Strategy, which: str

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
@@ -146,6 +147,7 @@ def test_one_kill_changes_exactly_the_forecast_actors(
     run(main, ended)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     tree=trees(plain=True),

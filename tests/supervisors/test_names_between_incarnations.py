@@ -328,6 +328,7 @@ class KilledSubSupervisor:
         await nothing_left()
 
 
+@pytest.mark.slow
 def test_a_wait_for_a_name_ends_if_the_supervisor_is_killed_at_any_step() -> None:
     scene = KilledSubSupervisor()
 

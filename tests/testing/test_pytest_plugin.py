@@ -66,6 +66,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_async_tests_run_and_fail_without_another_plugin(output: str) -> None:
     assert "2 failed, 3 passed" in output, output
     # The report of a failure has the handler's line and the test's, and no frame of okibi.

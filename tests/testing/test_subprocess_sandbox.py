@@ -46,6 +46,7 @@ def app(folder: Path) -> ModuleType:
         sys.path.remove(str(folder))
 
 
+@pytest.mark.slow
 def test_a_sandbox_is_invoked_by_plain_code(folder: Path) -> None:
     with sandbox(
         "kit_app.function", task_root=folder, timeout=0.6, memory=256, environment={"COLOR": "red"}

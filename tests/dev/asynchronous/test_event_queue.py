@@ -433,6 +433,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_event_that_was_acknowledged(tmp_path: Path) -> None:
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with subprocess.Popen(

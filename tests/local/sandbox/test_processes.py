@@ -133,6 +133,7 @@ def started(then: str) -> list[int]:
     return [*map(int, done.stdout.split())]
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_killed_process_are_killed() -> None:
     marked, other, *groups = started("os.kill(os.getpid(), signal.SIGKILL)")
     try:

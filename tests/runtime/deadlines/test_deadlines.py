@@ -213,6 +213,7 @@ async def test_an_event_without_a_worker_names_what_the_worker_did() -> None:
         assert sandbox.said("no worker is ready: an event has waited for one") == 1
 
 
+@pytest.mark.slow
 async def test_a_held_loop_ends_at_the_first_deadline_in_flight() -> None:
     async with running("app.asynchronous", timeout=1.0, max_concurrency=3) as sandbox:
         answers: dict[str, InvokeResult] = {}
@@ -298,6 +299,7 @@ async def output_at_end(handler: str, code: str, slots: int = 1, module: str = "
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 @pytest.mark.parametrize(("handler", "code", "slots"), HELD)
 async def test_c_code_in_a_warm_sandbox_is_ended(handler: str, code: str, slots: int) -> None:

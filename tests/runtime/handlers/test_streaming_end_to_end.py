@@ -65,6 +65,7 @@ def lines(count: int, pid: int) -> bytes:
     return b"".join(b"%d %d\n" % (n, pid) for n in range(count))
 
 
+@pytest.mark.slow
 @every_kind
 async def test_a_stream_ends_by_an_error_a_deadline_or_sigterm(handler: str) -> None:
     async with running(handler, grace=HANG) as sandbox:

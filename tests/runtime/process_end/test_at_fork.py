@@ -278,6 +278,7 @@ ON = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @ON
 async def test_a_child_may_exit_in_the_step_that_forked(
     handler: str, environment: dict[str, str]
@@ -290,6 +291,7 @@ async def test_a_child_may_exit_in_the_step_that_forked(
         assert sandbox.said("returned to the event loop") == 0
 
 
+@pytest.mark.slow
 @ON
 async def test_a_child_that_returns_to_the_loop_exits_and_harms_no_event(
     handler: str, environment: dict[str, str]

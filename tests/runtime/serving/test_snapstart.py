@@ -355,6 +355,7 @@ async def test_a_hook_failing_after_a_restore_is_a_snapstart_exception(tmp_path:
         assert sandbox.said("[ERROR] KeyError: 'after one'") == 1
 
 
+@pytest.mark.slow
 async def test_hooks_after_a_restore_see_fresh_random_numbers(tmp_path: Path) -> None:
     async with restored(tmp_path, "app.handler", RANDOM) as sandbox:
         (number,) = await sandbox.ask()

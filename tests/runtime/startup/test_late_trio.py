@@ -88,6 +88,7 @@ def test_every_public_name_is_as_after_a_plain_import() -> None:
     assert lean == plain
 
 
+@pytest.mark.slow
 def test_sockets_processes_files_channels_and_signals_work() -> None:
     assert run(LEAN + USES) == ["over TCP", "a process", "", "", "a channel"]
 
