@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -38,6 +39,9 @@ def has_policies() -> bool:
 
 
 by_process = pytest.mark.skipif(not has_policies(), reason="another C library")
+compiled = pytest.mark.skipif(
+    find_spec("okibi.runtime.system.native") is None, reason="okibi has no compiled module here"
+)
 
 
 def in_a_thread(act: Callable[[], int]) -> int:
@@ -49,6 +53,7 @@ def in_a_thread(act: Callable[[], int]) -> int:
     return found[0]
 
 
+@compiled
 async def test_only_a_plain_handlers_thread_has_no_timer_slack(
     nursery: trio.Nursery,
 ) -> None:
@@ -74,6 +79,7 @@ async def test_only_a_plain_handlers_thread_has_batch_scheduling(
     nursery.cancel_scope.cancel()
 
 
+@compiled
 async def test_threads_of_a_plain_handler_inherit_both(nursery: trio.Nursery) -> None:
     thread = HandlerThread(nursery)
     ask = "print(open('/proc/self/stat').read().rpartition(')')[2].split()[38])"
@@ -87,6 +93,7 @@ async def test_threads_of_a_plain_handler_inherit_both(nursery: trio.Nursery) ->
     nursery.cancel_scope.cancel()
 
 
+@compiled
 def test_other_threads_keep_their_settings() -> None:
     def other() -> int:
         remove_timer_slack()
