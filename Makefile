@@ -9,6 +9,8 @@
 #                one without its private names, and on trio's main branch where that can be fetched
 #   make test-deploy   the templates by cfn-lint, SAM and the service models of boto3; a function
 #                deployed, invoked and deployed again on MiniStack, an emulator of AWS
+#   make test-services   the clients of databases and services against PostgreSQL, MariaDB, Valkey, moto
+#                and dynalite, which it starts; a server that is not installed is named
 #   make test-browser   in headless Chromium: a page that a function serves (fetch, upload, streams, events),
 #                and the documentation
 #   make test-image   the tests of actors, supervisors and runtime, with okibi and what it needs
@@ -67,7 +69,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-all test-rest test-deploy test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
   reload dev-server streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
@@ -99,8 +101,8 @@ help:
 demo: .venv/installed
 	$(BIN)/python -m examples.demo
 
-# Many tests wait for processes, so a core has two workers. Each imports all tests first: at most 8.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
+# Many tests wait for processes, so two cores have three workers. Each imports all tests first: at most 8.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(8, (3 * (os.cpu_count() or 1) + 1) // 2))')
 PARALLEL = -m pytest -q -n $(WORKERS) --dist worksteal < /dev/null
 QUICK := -m 'not slow' --hypothesis-profile=quick
 ON_NEWEST = [ ! -x $(NEWEST)/python ] || { $(NEWEST)/python -V && $(NEWEST)/python $(PARALLEL); }
@@ -113,11 +115,13 @@ test-all: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL)
 	$(ON_NEWEST)
 
-# What `make test-all` runs and `make test` does not. The costly tests of the tools run on the newest
-# Python only, where there is one: they start sandboxes, install from PyPI, and start packages in
-# other roots. `make test` runs the other tests of the tools on $(PYTHON).
-TOOLS := bench benchmarks cli conformance/runtime_api deployment dev local packaging
-OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo $(addprefix --ignore=tests/,$(TOOLS)))
+# What `make test-all` runs and `make test` does not. The costly tests of the tools, the examples and
+# the web frameworks run on the newest Python only, where there is one: they start sandboxes, install
+# from PyPI, and start packages in other roots. So do the endurance runs and what takes real minutes.
+# `make test` runs their other tests on $(PYTHON).
+NEWEST_ONLY := bench benchmarks cli conformance/runtime_api deployment dev endurance examples local packaging \
+  runtime/adapters runtime/test_compatibility_table_web.py test_docs.py test_installed.py test_recipes.py
+OLDER_REST = $$([ ! -x $(NEWEST)/python ] || echo $(addprefix --ignore=tests/,$(NEWEST_ONLY)))
 test-rest: .venv/installed .venv-newest/installed
 	$(BIN)/python $(PARALLEL) -m 'slow or hypothesis' $(OLDER_REST)
 	$(ON_NEWEST)
@@ -139,6 +143,19 @@ test-rest: .venv/installed .venv-newest/installed
 
 test-deploy: .venv-deploy/installed .venv-ministack/installed
 	@.venv-deploy/bin/python -m pytest -q -n 2 --dist loadfile tests/deploy
+
+# In an environment of its own: moto is large, and aiobotocore wants a botocore of its own.
+.venv-services/installed: pyproject.toml .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-services
+	$(BIN)/uv pip install --quiet --python .venv-services/bin/python --editable '.[cli]' \
+	  aiobotocore aiohttp aiomysql asyncpg boto3 'moto[server]==5.*' 'psycopg[binary,pool]' redis \
+	  'sqlalchemy[asyncio]' pytest pytest-trio pytest-xdist hypothesis trustme
+	npm install --silent --no-audit --no-fund --prefix .node/dynalite dynalite@4 \
+	  || echo "dynalite could not be installed: okibi.aws is tested with moto alone."
+	touch $@
+
+test-services: .venv-services/installed
+	@.venv-services/bin/python -m pytest -q -n 2 tests/services
 
 # In an environment of its own: playwright is large. Chromium is the system's: apt-get install chromium.
 .venv-browser/installed: pyproject.toml .venv/installed
@@ -277,6 +294,7 @@ mutate: .venv/installed
 
 sweep: .venv/installed
 	$(BIN)/python -m tests.endurance.sweep
+	$(BIN)/python -m tests.endurance.after_response 1 250 1
 
 cuts: .venv/installed
 	$(BIN)/python -m tests.endurance.cuts
@@ -311,6 +329,7 @@ held: .venv/installed
 kills: .venv/installed
 	$(BIN)/python -m tests.endurance.kills $(or $(RUNS),2000) $(SEED)
 	$(BIN)/python -m tests.endurance.kills_and_cuts $(or $(RUNS),2000) $(SEED)
+	$(BIN)/python -m tests.endurance.after_response 10 $(or $(RUNS),2000) $(SEED)
 
 # On AWS's emulator where that can run (Linux, root), else on the local server.
 concurrent: .venv/installed

@@ -22,6 +22,7 @@ from okibi.runtime.codec.json import COMPILED
 
 from . import overhead
 from .actors import measure_actors
+from .batches import batches
 from .calls import measure_calls
 from .contenders import Absent
 from .crashes import crashes
@@ -33,6 +34,7 @@ from .reporting.performance_table import show
 from .reporting.results import write
 from .reporting.rows import LAPS, RatioRow, at_least_one
 from .starts import starts
+from .web import web, web_growth
 
 Groups = dict[str, Callable[[], list[RatioRow]]]
 ENCODED = {
@@ -59,6 +61,8 @@ def groups(rounds: int, count: int, *, full: bool) -> Groups:
         "peers": lambda: overhead.peers(rounds, count),
         "emulator": lambda: emulated(rounds, max(1, count // 3)),
         "many": lambda: many(max(3, rounds // 2), count),
+        "web": lambda: [*web(rounds, count), *web_growth()],
+        "batches": lambda: batches(rounds, count),
     }
     return {**usual, **more} if full else usual
 

@@ -4,18 +4,25 @@ The bars apply to these rows: okibi and bare trio take turns on the same loop. `
 compares okibi with its peers, each in its own process.
 """
 
+import asyncio
 import statistics
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import attrs
 import trio
 
-from okibi.actors import Actor, Name, start
+from okibi.actors import Actor, Name, Server, StateMachine, start
 from okibi.supervisors import Child, Restart, SupervisorSpec, supervise
 
 from .peers import bare_trio, okibi_server
+from .peers.measure import each
 from .reporting.rows import LAPS, NO_BARS, Bars, RatioRow, compare
+
+A = TypeVar("A", bound=Server)
 
 WARMUP = 200
 # Per lap.
@@ -85,6 +92,70 @@ async def call_between() -> float:
     return found[0]
 
 
+class EchoMachine(StateMachine[str]):
+    """The server of `okibi_server.call` as a state machine."""
+
+    initial = "up"
+
+    async def echo(self, value: int) -> int:
+        return value
+
+
+async def call_of(make: Callable[[], A], method: Callable[[A, int], Awaitable[int]]) -> float:
+    """Measure a call of a server and its reply."""
+    async with trio.open_nursery() as nursery:
+        echo = await start(nursery, make)
+
+        async def loop(times: int) -> None:
+            for number in range(times):
+                await echo.call(method, number)
+
+        taken = await each(loop, WARMUP, COUNT)
+        echo.stop()
+    return taken
+
+
+class EchoOnAsyncio(Server, loop="asyncio"):
+    """The server of `okibi_server.call`, on asyncio."""
+
+    async def echo(self, value: int) -> int:
+        return value
+
+
+def _tell(token: trio.lowlevel.TrioToken, tell: Callable[[], None], _: object) -> None:
+    token.run_sync_soon(tell)
+
+
+@attrs.define(eq=False)
+class EchoInThread(Server):
+    """The server of `okibi_server.call`, with its method on an asyncio loop in another thread."""
+
+    loop: asyncio.AbstractEventLoop
+
+    async def echo(self, value: int) -> int:
+        token, answered = trio.lowlevel.current_trio_token(), trio.Event()
+        future = asyncio.run_coroutine_threadsafe(_echo(value), self.loop)
+        future.add_done_callback(partial(_tell, token, answered.set))
+        await answered.wait()
+        return future.result()
+
+
+async def _echo(value: int) -> int:
+    return value
+
+
+async def call_of_second_thread() -> float:
+    """Measure a call of an actor that has its method run on asyncio in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    taken = await call_of(lambda: EchoInThread(loop), EchoInThread.echo)
+    loop.call_soon_threadsafe(loop.stop)
+    await trio.to_thread.run_sync(thread.join)
+    loop.close()
+    return taken
+
+
 async def started_task() -> float:
     """Measure `nursery.start` of an empty task in its own scope, in turns as short as a child's."""
 
@@ -131,6 +202,7 @@ class ActorsLap:
     task: float
     call: float
     between: float
+    machine: float
     cast: float
     hop: float
     child: float
@@ -139,6 +211,7 @@ class ActorsLap:
 ROWS: tuple[tuple[str, str, Bars, Callable[[ActorsLap], tuple[float, float]]], ...] = (
     ("call", "parked pair", (1.7, 1.5), lambda r: (r.call, r.pair)),
     ("call between actors", "parked pair", (1.7, 1.5), lambda r: (r.between, r.pair)),
+    ("call of a state machine", "of a server", (1.3, 1.15), lambda r: (r.machine, r.call)),
     ("cast", "memory channel", NO_BARS, lambda r: (r.cast, r.channel)),
     ("hop", "between bare tasks", NO_BARS, lambda r: (r.hop, r.pair / 2)),
     ("start and join", "nursery.start", (2.0, 1.6), lambda r: (r.child, r.task)),
@@ -150,6 +223,7 @@ async def _lap() -> ActorsLap:
         pair=await bare_trio.call(WARMUP, COUNT),
         call=await okibi_server.call(WARMUP, COUNT),
         between=await call_between(),
+        machine=await call_of(EchoMachine, EchoMachine.echo),
         channel=await bare_trio.cast(WARMUP, COUNT),
         cast=await okibi_server.cast(WARMUP, COUNT),
         hop=await hop(),
@@ -158,11 +232,37 @@ async def _lap() -> ActorsLap:
     )
 
 
-def rows_of(laps: list[ActorsLap]) -> list[RatioRow]:
+@attrs.frozen
+class AsyncioLap:
+    """The figures of a run of trio with an asyncio loop, in microseconds."""
+
+    call: float
+    on_asyncio: float
+    in_thread: float
+
+
+ASYNCIO_ROWS: tuple[tuple[str, str, Bars, Callable[[AsyncioLap], tuple[float, float]]], ...] = (
+    ("call of an actor on asyncio", "on trio", (2.5, 2.0), lambda r: (r.on_asyncio, r.call)),
+    ("the same", "asyncio in a thread", (0.4, 0.3), lambda r: (r.on_asyncio, r.in_thread)),
+)
+
+
+async def _asyncio_lap() -> AsyncioLap:
+    return AsyncioLap(
+        on_asyncio=await call_of(EchoOnAsyncio, EchoOnAsyncio.echo),
+        call=await okibi_server.call(WARMUP, COUNT),
+        in_thread=await call_of_second_thread(),
+    )
+
+
+def rows_of(laps: list[ActorsLap], with_asyncio: list[AsyncioLap]) -> list[RatioRow]:
     """Build the rows."""
     made: list[RatioRow] = []
     for name, bare, bars, figure in ROWS:
         pair = [*zip(*map(figure, laps), strict=True)]
+        made.append(compare("actors", f"{name} / {bare}", pair, "us", bars, laps=True))
+    for name, bare, bars, figures in ASYNCIO_ROWS:
+        pair = [*zip(*map(figures, with_asyncio), strict=True)]
         made.append(compare("actors", f"{name} / {bare}", pair, "us", bars, laps=True))
     return made
 
@@ -171,7 +271,12 @@ async def _laps(count: int) -> list[ActorsLap]:
     return [await _lap() for _ in range(count)]
 
 
+async def _asyncio_laps(count: int) -> list[AsyncioLap]:
+    return [await _asyncio_lap() for _ in range(count)]
+
+
 def measure_actors(rounds: int) -> list[RatioRow]:
     """Measure and return the rows."""
     print("\nactors and supervisors, against bare trio")
-    return rows_of(trio.run(_laps, rounds * LAPS))
+    count = rounds * LAPS
+    return rows_of(trio.run(_laps, count), trio.run(_asyncio_laps, count))

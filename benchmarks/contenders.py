@@ -75,6 +75,7 @@ def _module(name: str, *arguments: str) -> Contender:
 OFFICIAL = Contender(OFFICIAL_CLIENT, start_command(OFFICIAL_CLIENT, "app.plain"))
 PLAIN = Contender("okibi, plain def", OKIBI_COMMAND)
 ASYNC = attrs.evolve(PLAIN, name="okibi, async def", handler="app.echo")
+ON_ASYNCIO = attrs.evolve(ASYNC, name="okibi, on asyncio", variables=(("OKIBI_LOOP", "asyncio"),))
 PARKED = attrs.evolve(ASYNC, name="okibi, no busy wait", variables=(("OKIBI_BUSY_WAIT_US", "0"),))
 TYPED = attrs.evolve(PLAIN, name="okibi, Handler", handler="typed.Echo")
 STREAMED = attrs.evolve(PLAIN, name="okibi, streamed", handler="app.streamed")

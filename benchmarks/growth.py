@@ -29,13 +29,13 @@ def growth(rounds: int) -> list[RatioRow]:
     return [row_of("async def", found[ASYNC], (BAR, GOAL)), row_of(OFFICIAL.name, found[OFFICIAL])]
 
 
-def grown(contender: Contender, first: int, last: int) -> Pair:
+def grown(contender: Contender, first: int, last: int, payload: str = SMALL[0].payload) -> Pair:
     """Measure one process.
 
     Raises:
         Absent: the contender does not serve.
     """
-    with running(contender, SMALL[0].payload) as one:
+    with running(contender, payload) as one:
         one.lap(first, 0)
         before = one.memory()
         one.lap(last - first, 0)

@@ -18,6 +18,7 @@ from .contenders import (
     H11,
     HTTPX,
     OFFICIAL,
+    ON_ASYNCIO,
     PARKED,
     PLAIN,
     PURE,
@@ -174,6 +175,7 @@ def against_official(size: EventSize, found: Laps) -> list[RatioRow]:
 def of_handlers(size: EventSize, found: Laps) -> list[RatioRow]:
     """Build the rows of the smallest size only: other handlers, and four hops in bare trio."""
     first = ((STREAMED, "first_us"), (PLAIN, "answer_us"))
+    loops = ((ON_ASYNCIO, "cpu_us"), (ASYNC, "cpu_us"))
     return [
         cycle(size, found, BARE_TASKS, FLOOR, "four bare trio tasks / floor"),
         cycle(size, found, ASYNC, BARE_TASKS, "async def / four bare trio tasks"),
@@ -181,6 +183,7 @@ def of_handlers(size: EventSize, found: Laps) -> list[RatioRow]:
         cycle(size, found, STREAMED, OFFICIAL, "streamed / awslambdaric, unstreamed"),
         cycle(size, found, STATEFUL, OFFICIAL, "calls an actor / awslambdaric"),
         cycle(size, found, STATEFUL, ASYNC, "calls an actor / async def"),
+        row(size, found, loops, "CPU, async def on asyncio / on trio", (1.75, 1.5)),
     ]
 
 
@@ -198,7 +201,7 @@ def small(rounds: int, count: int) -> list[RatioRow]:
     rows: list[RatioRow] = []
     for size in SMALL:
         contenders = [OFFICIAL, ASYNC, PLAIN, TYPED, FLOOR]
-        more = [BARE_TASKS, STREAMED, STATEFUL] if size is SMALL[0] else [FLOOR_JSON]
+        more = [BARE_TASKS, STREAMED, STATEFUL, ON_ASYNCIO] if size is SMALL[0] else [FLOOR_JSON]
         found = take_turns(contenders + more, size, rounds, count)
         print_medians(size, found)
         rows += against_official(size, found)

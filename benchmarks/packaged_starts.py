@@ -34,6 +34,7 @@ from okibi.packaging.start_image import Parts, add_start_image
 from okibi.packaging.targets import parse_target
 from okibi.project.bad_input import BadInput
 
+from .aws_calls import played_dynamodb
 from .events import STATUS, event, tail
 from .reporting.rows import RatioRow, at_least_one, compare
 from .requests import ConnectionClosed, Requests
@@ -61,14 +62,16 @@ HTTP_EVENT = json.dumps(
 )  # fmt: skip
 FASTAPI = """
 from fastapi import FastAPI
-from mangum import Mangum
 
-app = FastAPI()
+handler = app = FastAPI()
 
 @app.get("/")
 def home():
     return {"hello": "world"}
-
+"""
+BY_MANGUM = f"""
+from mangum import Mangum
+{FASTAPI}
 handler = Mangum(app, lifespan="off")
 """
 BOTO3 = """
@@ -76,6 +79,22 @@ import boto3
 
 {define} handler(event, context):
     return event
+"""
+GET_ITEM = """
+from okibi import aws
+
+KEY = {"TableName": "carts", "Key": {"k": {"S": "cart/bob"}}}
+
+async def handler(event, context):
+    return await aws.call("dynamodb", "GetItem", KEY)
+"""
+GET_ITEM_BY_BOTO3 = """
+import boto3
+
+client = boto3.client("dynamodb")
+
+def handler(event, context):
+    return client.get_item(TableName="carts", Key={"k": {"S": "cart/bob"}})["Item"]
 """
 
 
@@ -87,7 +106,9 @@ class Function:
         name: the name in the table.
         ours, theirs: the source of `app.py` for okibi and for the official client.
         requirements: the packages that the source imports.
+        theirs_too: further packages that the official client's source imports.
         payload: the event.
+        by_tls: whether the function calls DynamoDB, which a server of this benchmark plays.
         bars: the greatest ratio of processor time, with and without the page cache; 0 for none.
     """
 
@@ -95,7 +116,9 @@ class Function:
     ours: str
     theirs: str
     requirements: tuple[str, ...] = ()
+    theirs_too: tuple[str, ...] = ()
     payload: str = "{}"
+    by_tls: bool = False
     bars: tuple[float, float] = (0.0, 0.0)
 
 
@@ -114,7 +137,22 @@ FUNCTIONS = (
         ("boto3",),
         bars=(1.10, 0.90),
     ),
-    Function("FastAPI by Mangum", FASTAPI, FASTAPI, ("fastapi", "mangum"), HTTP_EVENT),
+    Function(
+        "FastAPI, there by Mangum",
+        FASTAPI,
+        BY_MANGUM,
+        ("fastapi", "mangum"),
+        payload=HTTP_EVENT,
+        bars=(1.10, 0.0),
+    ),
+    Function(
+        "GetItem by TLS, there by boto3",
+        GET_ITEM,
+        GET_ITEM_BY_BOTO3,
+        theirs_too=("boto3",),
+        by_tls=True,
+        bars=(0.55, 0.0),
+    ),
 )
 MEMORY_BAR = 1.55
 VARIANTS: Mapping[str, Parts] = {
@@ -262,7 +300,7 @@ def build_theirs(function: Function, program: Path, work: Path) -> Package:
     """Build the official client's package: the same wheels, the same kind of bytecode."""
     folder = work / "official"
     folder.mkdir(parents=True)
-    wanted = ["awslambdaric", *function.requirements]
+    wanted = ["awslambdaric", *function.requirements, *function.theirs_too]
     done = subprocess.run(
         [find_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python",
          str(program), "--only-binary", ":all:", *wanted],
@@ -347,7 +385,8 @@ def main() -> None:
     for function in FUNCTIONS:
         if options.only not in function.name:
             continue
-        with tempfile.TemporaryDirectory(prefix="okibi-cold-") as work:
+        with ExitStack() as stack:
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="okibi-cold-"))
             try:
                 program = clean_python(options.python, Path(work))
                 packages = build_ours(function, options.python, program, Path(work), names)
@@ -356,6 +395,12 @@ def main() -> None:
             if options.bundled:
                 packages.append(build_bundled(function, options.python, program, Path(work)))
             packages.append(build_theirs(function, program, Path(work)))
+            if function.by_tls:
+                dynamodb = stack.enter_context(played_dynamodb())
+                packages = [
+                    attrs.evolve(each, variables={**each.variables, **dynamodb})
+                    for each in packages
+                ]
             rows = rows_of(
                 function,
                 measure_starts(packages, options.rounds, cold=options.cold),

@@ -245,7 +245,12 @@ class EventFeed:
             raise WrongAnswer(f"not the answer to event {number}: {requests.line()}: {told}")
         if not number:
             self._first = requests.body()
-            if json.loads(self._first) != json.loads(self.payload):
+            answer: Any = json.loads(self._first)
+            # A web application does not send the event back, and a batch neither.
+            served = type(answer) is dict and (
+                ("statusCode", 200) in answer.items() or answer == {"batchItemFailures": []}
+            )
+            if not served and answer != json.loads(self.payload):
                 raise WrongAnswer(f"the echo came back as {self._first[:200]!r}")
         elif not self._is_expected(number):
             raise WrongAnswer(f"event {number} came back as {requests.body()[:200]!r}")

@@ -1,4 +1,4 @@
-"""The names of Python and trio that the documentation links to, for builds without a network."""
+"""The names of Python, trio and httpx that the documentation links to, without a network."""
 
 import re
 import zlib
@@ -7,6 +7,7 @@ from pathlib import Path
 URLS = {
     "python": "https://docs.python.org/3",
     "trio": "https://trio.readthedocs.io/en/stable",
+    "httpx": "https://www.python-httpx.org",
 }
 
 # project: {page: names}; each name is "kind name".
@@ -28,11 +29,13 @@ NAMES = {
             class collections.abc.Awaitable, class collections.abc.Iterable,
             class collections.abc.Sequence, class collections.abc.Mapping,
             class collections.abc.Hashable, class collections.abc.AsyncIterator,
-            class collections.abc.AsyncIterable,
+            class collections.abc.AsyncIterable, class collections.abc.Iterator,
             class collections.abc.Collection, class collections.abc.AsyncGenerator,
             class collections.abc.Coroutine, class collections.abc.Generator""",
         "library/asyncio-task.html": "class asyncio.Task",
+        "library/contextlib.html": "class contextlib.AbstractAsyncContextManager",
         "library/pathlib.html": "class pathlib.Path",
+        "library/ssl.html": "class ssl.SSLContext",
         "library/types.html": "class types.FrameType, class types.TracebackType",
     },
     "trio": {
@@ -42,6 +45,13 @@ NAMES = {
             class trio.TaskStatus, class trio.Event, class trio.SocketStream,
             class trio.abc.Stream""",
         "reference-lowlevel.html": "class trio.lowlevel.Task",
+    },
+    "httpx": {
+        "advanced/authentication/#custom-authentication-schemes": "class httpx.Auth",
+        "advanced/transports/#writing-custom-transports": "class httpx.AsyncBaseTransport",
+        "api/#request": "class httpx.Request",
+        "api/#response": "class httpx.Response",
+        "exceptions/": "exception httpx.TransportError",
     },
 }
 

@@ -1,8 +1,7 @@
 """`make demo`: okibi serves AWS events and survives errors, time-outs, exits and kills.
 
 The bootstrap is a real process, `python -P -m okibi.runtime`. It speaks the Runtime API over TCP
-with okibi's local Lambda, and the events arrive over HTTP. An unexpected result ends the
-demonstration with exit code 1.
+with okibi's local Lambda. An unexpected result ends the demonstration with exit code 1.
 """
 
 import json
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 import trio
 
 from okibi.local import FunctionSettings, LocalLambda, open_local_lambda
@@ -39,7 +37,6 @@ class Demonstration:
     """Invokes the function and compares each result with the expected one."""
 
     function: LocalLambda
-    client: httpx.AsyncClient
     pid: int = 0
     served: int = 0
     by_instance: int = 0
@@ -48,9 +45,9 @@ class Demonstration:
     async def invoke(self, payload: bytes) -> tuple[dict[str, Any], bool, float]:
         """Send one event; return the response, whether it is an error, and milliseconds."""
         began = time.perf_counter()
-        response = await self.client.post(self.function.invoke_url, content=payload)
+        result = await self.function.invoke(payload)
         took = (time.perf_counter() - began) * 1000
-        return response.json(), "x-amz-function-error" in response.headers, took
+        return json.loads(result.payload), result.function_error is not None, took
 
     async def send_event(self, name: str) -> None:
         """Send an AWS event; check the response, the state of the servers and the process."""
@@ -100,9 +97,9 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-async def demonstrate(function: LocalLambda, client: httpx.AsyncClient) -> None:
+async def demonstrate(function: LocalLambda) -> None:
     """Run all steps."""
-    demo = Demonstration(function, client)
+    demo = Demonstration(function)
     say("\nFive AWS services send one event each, then once more (warm).")
     for name in [*SERVICES, *SERVICES]:
         await demo.send_event(name)
@@ -152,12 +149,9 @@ async def main() -> int:
     began = time.perf_counter()
     try:
         with trio.fail_after(50):
-            async with (
-                open_local_lambda(settings, output=lines.append) as function,
-                httpx.AsyncClient(timeout=20) as client,
-            ):
-                await demonstrate(function, client)
-    except (Unexpected, httpx.HTTPError, trio.TooSlowError) as unexpected:
+            async with open_local_lambda(settings, output=lines.append) as function:
+                await demonstrate(function)
+    except (Unexpected, trio.TooSlowError) as unexpected:
         say("\n".join(lines))
         say(f"\nUnexpected: {unexpected!r}")
         return 1

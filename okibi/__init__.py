@@ -13,7 +13,18 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import actors, runtime, supervisors
-    from .actors import ActorExited, Down, Group, Name, Ref, Refusal, Server, start, stop
+    from .actors import (
+        ActorExited,
+        Down,
+        Group,
+        Name,
+        Ref,
+        Refusal,
+        Server,
+        StateMachine,
+        start,
+        stop,
+    )
     from .cached import Cached, FetchError
     from .runtime import (
         Context,
@@ -80,6 +91,7 @@ __all__ = [
     "Refusal",
     "Restart",
     "Server",
+    "StateMachine",
     "Strategy",
     "SupervisorSpec",
     "TaskSupervisorSpec",
@@ -117,6 +129,7 @@ _LAYER_OF = {
     "Refusal": "actors",
     "Restart": "supervisors",
     "Server": "actors",
+    "StateMachine": "actors",
     "Strategy": "supervisors",
     "SupervisorSpec": "supervisors",
     "TaskSupervisorSpec": "supervisors",

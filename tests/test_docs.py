@@ -59,6 +59,22 @@ async def test_the_function_of_the_first_page_is_served(tmp_path: Path) -> None:
     assert b"`name`" in refused.payload
 
 
+async def test_the_sample_of_after_response_runs_after_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(sample_of(DOCS / "handlers.md", "after_response"))
+    settings = FunctionSettings(
+        handler="app.handler",
+        command=(sys.executable, "-P", "-m", "okibi.runtime"),
+        task_root=tmp_path,
+    )
+    lines = list[str]()
+
+    async with open_local_lambda(settings, output=lines.append) as function:
+        answers = [await function.invoke(b'{"orders": %d}' % count) for count in (3, 4)]
+
+    assert [each.payload for each in answers] == [b'{"accepted": true}'] * 2
+    assert '{"orders": 3}' in "".join(lines)
+
+
 async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(sample_of(DOCS / "streaming.md", "Prelude"))
     settings = FunctionSettings(
@@ -132,7 +148,13 @@ def test_all_samples_pass_the_type_checker(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(sample_of(DOCS / "first-function.md", FUNCTION))
-    pages = (DOCS / "testing.md", DOCS / "first-function.md")
+    connection = sample_of(DOCS / "state-machines.md", "class Connection")
+    (tmp_path / "connection.py").write_text(connection)
+    (tmp_path / "prices.py").write_text(sample_of(DOCS / "http-client.md", "API = Http"))
+    pages = [
+        DOCS / f"{name}.md"
+        for name in ("testing", "first-function", "state-machines", "http-client")
+    ]
     samples = [found for page in pages for found in SAMPLE.findall(page.read_text("utf-8"))]
     tests = [sample for sample in samples if "def test_" in sample]
     for number, sample in enumerate(tests):
@@ -146,8 +168,8 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
         timeout=120,
     )
 
-    assert "19 passed" in done.stdout, done.stdout
-    assert len(tests) == 15
+    assert "25 passed" in done.stdout, done.stdout
+    assert len(tests) == 18
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -242,7 +264,20 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
 
 
 @pytest.mark.parametrize(
-    "module", ["actors", "supervisors", "runtime", "cached", "local", "testing"]
+    "module",
+    [
+        "actors",
+        "supervisors",
+        "runtime",
+        "web",
+        "batch",
+        "cached",
+        "resource",
+        "http",
+        "asyncio_loop",
+        "local",
+        "testing",
+    ],
 )
 def test_each_public_name_is_on_one_api_page_and_in_the_index(module: str) -> None:
     index = (API / "index.md").read_text("utf-8").partition(f"## okibi.{module}\n")[2]
@@ -283,4 +318,5 @@ def test_each_variable_of_okibi_s_own_has_its_row_with_its_default() -> None:
     # Read by the actors, which work without the runtime.
     read = {"OKIBI_TRACE", *(name for name in least.names if name.startswith("OKIBI_"))}
     assert read == {name for name, _ in rows}
-    assert read_settings({**least, **dict(rows)}, ["app.handler"]) == settings
+    # Without the variable, handlers run on trio, and web applications on asyncio.
+    assert read_settings({**least, **dict(rows)}, ["app.handler"]) == settings._replace(loop="trio")

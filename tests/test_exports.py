@@ -11,7 +11,10 @@ import okibi
 from okibi import actors, cached, runtime, supervisors
 
 LAYERS = {"actors": actors, "runtime": runtime, "supervisors": supervisors}
-OF_ACTORS = {"ActorExited", "Down", "Group", "Name", "Ref", "Refusal", "Server", "start", "stop"}
+OF_ACTORS = {
+    *("ActorExited", "Down", "Group", "Name", "Ref", "Refusal", "Server", "StateMachine"),
+    *("start", "stop"),
+}
 OF_SUPERVISORS = {
     *(
         "Application",

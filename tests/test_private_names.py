@@ -30,8 +30,9 @@ FALL_BACKS = {
     ),
     "_threads": "tests/actors/test_trio_internals.py",
     # asyncio's
-    "_default_executor": "tests/runtime/handlers/asyncio_loop/test_loop.py",
-    "_ready": "tests/runtime/handlers/asyncio_loop/test_loop.py",
+    **dict.fromkeys(
+        ("_ready", "_run_until_complete_cb", "_scheduled"), "tests/asyncio_loop/test_loop.py"
+    ),
     # CPython's
     "_sre": "tests/runtime/startup/test_pattern_cache.py",
     "_cache": "tests/runtime/startup/test_pattern_cache.py",

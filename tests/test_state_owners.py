@@ -39,8 +39,8 @@ STATE = [
     *((kind, LANE_FOLDERS) for kind in LANE),
 ]
 OTHERS = {
-    "context.task", "current.headers", "current.request_id", "invocation.outcome", "place.reason",
-    "shutdown.root", "sys.path",
+    "CONTEXT.task", "context.task", "current.headers", "current.request_id", "invocation.outcome",
+    "place.reason", "shutdown.root", "sys.path",
 }  # fmt: skip
 # Attributes of one class. With more, a part of the state wants a type of its own.
 MOST = 14

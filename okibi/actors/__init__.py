@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from .pending import Pending
     from .portals import Portal, PortalClosed, from_sync, from_thread
     from .registry import Registered
-    from .results import Result, ResultMonitor, ResultSource
+    from .results import Result, ResultMonitor, ResultSource, await_many
     from .secret import Secret
+    from .state_machine import StateMachine
     from .status import Event, Status
 else:  # Hidden from type checkers: they would accept every name.
 
@@ -108,11 +109,13 @@ __all__ = [
     "Secret",
     "Server",
     "StartError",
+    "StateMachine",
     "Status",
     "Timer",
     "WaitingAddress",
     "WhenFull",
     "WhenStopped",
+    "await_many",
     "crashed",
     "from_sync",
     "from_thread",
@@ -143,7 +146,9 @@ _LAZY = {
     "ResultMonitor": "results",
     "ResultSource": "results",
     "Secret": "secret",
+    "StateMachine": "state_machine",
     "Status": "status",
+    "await_many": "results",
     "from_sync": "portals",
     "from_thread": "portals",
 }

@@ -300,11 +300,14 @@ def _replace(
         raise AttributeError(f"{server._process.path} has no public field {unknown[0]!r}")
     try:
         for name, value in after.items():
-            setattr(server, name, value)
+            if value is not before[name]:
+                setattr(server, name, value)
     except BaseException:
         for name in after:
-            # Bypasses validators: the old value was valid.
-            object.__setattr__(server, name, before[name])
+            # Bypasses validators: the old value was valid. The `state` of a StateMachine, which
+            # cannot be set, is unchanged.
+            with contextlib.suppress(AttributeError):
+                object.__setattr__(server, name, before[name])
         raise
     return fields_of(server)
 

@@ -20,7 +20,6 @@ from trio.lowlevel import ParkingLot
 
 from . import logs
 from .exits import NOTHING, CallCycle, Exit, ExitReason, crash_in, crashed, is_a, reason_of_exit
-from .hook_errors import require_awaitable
 from .process import DRAINED, Process
 from .request import Request
 from .server import Server
@@ -181,9 +180,7 @@ async def _serve(server: Server, debug: DebugState, message: object) -> None:
             message, await _recording(debug, process, server._handle_request(message))
         )
     else:
-        await _recording(
-            debug, process, require_awaitable(server.handle_info(message), server, "handle_info")
-        )
+        await _recording(debug, process, server._call_handle_info(message))
     process.work.finish()
 
 

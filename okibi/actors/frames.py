@@ -9,6 +9,7 @@ import sys
 import traceback
 from itertools import takewhile
 from types import FrameType
+from typing import Any
 
 import trio
 from trio.lowlevel import Task
@@ -18,9 +19,28 @@ from .trio_internals import NURSERY_EXIT, STEPPING
 
 _TRIO = os.path.dirname(trio.__file__) + os.sep
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OKIBI = os.path.dirname(os.path.dirname(_HERE)) + os.sep
+# Names of local variables in okibi's frames that may hold a FrameSource.
+_SOURCE_NAMES = frozenset({"thread", "job", "started"})
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 
 Frames = list[tuple[FrameType, int]]
+
+
+class FrameSource:
+    """The frames of code that runs outside the task that waits for it: a thread, an asyncio task.
+
+    A local variable of this type in one of okibi's frames says that the frame waits for the code.
+    """
+
+    __slots__ = ()
+
+    # The exception by which the code was cancelled. Its traceback then says where the code was.
+    stopped_by: BaseException | None = None
+
+    def frames(self) -> Frames:
+        """Return the frames of the code with their lines, outermost first."""
+        raise NotImplementedError
 
 
 def frames_of(task: Task | None) -> Frames:
@@ -39,6 +59,33 @@ def frames_of(task: Task | None) -> Frames:
     return frames
 
 
+def frames_of_coroutine(coroutine: Any) -> Frames:
+    """Return the frames of a suspended coroutine and of what it awaits, outermost first."""
+    frames: Frames = []
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if not isinstance(frame, FrameType):
+            break
+        frames.append((frame, frame.f_lineno))
+        inner = getattr(coroutine, "cr_await", None)
+        coroutine = inner if inner is not None else getattr(coroutine, "gi_yieldfrom", None)
+    return frames
+
+
+def find_source(frames: Frames) -> FrameSource | None:
+    """Return the source of the frames that follow these, if the task waits for another's code."""
+    for frame, _ in reversed(frames):
+        code = frame.f_code
+        if code.co_filename.startswith(_OKIBI):
+            # Reading `f_locals` attaches a copy to the frame (before Python 3.13). In a frame that
+            # has caught the error, the copy would be part of a reference cycle.
+            for name in _SOURCE_NAMES.intersection(code.co_varnames + code.co_cellvars):
+                value = frame.f_locals.get(name)
+                if isinstance(value, FrameSource):
+                    return value
+    return None
+
+
 def line_of(task: Task | None, *also: str) -> str:
     """Return the line of a task as `file:line`; empty while the task waits for its next message.
 
@@ -47,6 +94,8 @@ def line_of(task: Task | None, *also: str) -> str:
         *also: more folders whose lines are not the user's.
     """
     frames = frames_of(task)
+    if (source := find_source(frames)) is not None:
+        frames = frames + source.frames()
     if any(frame.f_code is Mailbox.receive.__code__ for frame, _ in frames):
         return ""
     found = [each for each in frames if _is_users(each[0], also)]

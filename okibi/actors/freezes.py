@@ -129,7 +129,7 @@ class FreezeMonitors:
     __slots__ = ("_blocked", "_last", "_waiting", "monitors", "wall_clock")
 
     def __init__(self) -> None:
-        self.wall_clock: Callable[[], float] = trio.current_time if _is_virtual() else time.time
+        self.wall_clock: Callable[[], float] = trio.current_time if is_virtual() else time.time
         self.monitors: dict[FreezeMonitor, None] = {}
         self._last: ClockReadings | None = None
         self._blocked = False
@@ -179,7 +179,7 @@ def current_monitors() -> FreezeMonitors:
         return monitors
 
 
-def _is_virtual() -> bool:
+def is_virtual() -> bool:
     """Return whether this run of trio uses a MockClock, without an import of trio.testing."""
     testing = sys.modules.get("trio.testing")
     return testing is not None and isinstance(trio.lowlevel.current_clock(), testing.MockClock)

@@ -20,18 +20,18 @@ from .mailbox import MailboxFull
 from .names import check_key_and_class
 from .process import Process, check_same_run, logger, outside_run_error
 from .ref import Ref, cast_now
-from .request import message_name
+from .request import describe, message_name
 
 A = TypeVar("A")
 P = ParamSpec("P")
 
-# Casts between two checkpoints: some 3 ms.
+# Messages between two checkpoints: some 3 ms.
 BATCH = 250
 
 
 @attrs.frozen(repr=False)
 class Group(Generic[A]):
-    """A key that any number of actors of one class share. `dispatch` casts to all members.
+    """A key that any number of actors of one class share. `dispatch` and `send` reach all members.
 
     >>> import trio
     >>> from okibi.actors import Group, Server, start
@@ -134,19 +134,39 @@ class Group(Generic[A]):
             TypeError: `method` is no message.
         """
         name = message_name(method)
+        return await self._to_members(
+            lambda member: cast_now(member, method, args, kwargs), f"{name} was not cast"
+        )
+
+    async def send(self, message: object) -> int:
+        """Send a value to all members, by the rules of `dispatch` (Elixir: the same).
+
+        A Server gets the value in `handle_info`.
+
+        Args:
+            message: any value. All members get the same object.
+
+        Returns:
+            The number of messages; an actor that has joined twice counts twice.
+        """
+        return await self._to_members(
+            lambda member: member.send_nowait(message), f"{describe(message)} was not sent"
+        )
+
+    async def _to_members(self, deliver: Callable[[Ref[A]], None], failed: str) -> int:
         await checkpoint_if_cancelled()
         reached = 0
         for number, member in enumerate(self.members(), 1):
             if number % BATCH == 0:
-                # Shielded: a cancelled caller must not leave the cast half done.
+                # Shielded: a cancelled caller must not leave the work half done.
                 await cancel_shielded_checkpoint()
             try:
-                cast_now(member, method, args, kwargs)
+                deliver(member)
                 reached += 1
             except MailboxFull as full:
-                logger.warning("%s: %s was not cast to a member: %s", self, name, full)
+                logger.warning("%s: %s to a member: %s", self, failed, full)
             except ActorExited as gone:
-                logger.info("%s: %s was not cast to a member: %s", self, name, gone)
+                logger.info("%s: %s to a member: %s", self, failed, gone)
         await cancel_shielded_checkpoint()
         return reached
 

@@ -21,6 +21,7 @@ already waits is handed the next message directly.
 
 import enum
 import heapq
+import itertools
 import math
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -314,6 +315,22 @@ class Mailbox:
             drop_cancelled(self.timers)
             self._sweep_at = max(64, 2 * len(self.timers))
         heapq.heappush(self.timers, timer)
+
+    def fire_first(self, timers: list[Timer], *, behind: bool = False) -> None:
+        """Fire timers ahead of every other message, in their order.
+
+        Args:
+            timers: due at -inf, which marks them on the control lane.
+            behind: whether they go behind the timers that were fired so before.
+        """
+        self._wake()
+        ahead = 0
+        if behind:
+            fired = (type(m) is Tick and m.timer.due == -math.inf for m in self.control)
+            ahead = sum(1 for _ in itertools.takewhile(bool, fired))
+        self.control = deque(self.control)
+        for timer in reversed(timers):
+            self.control.insert(ahead, Tick(timer))
 
     def put_last(self, message: object) -> None:
         """Put a message behind all others, those of blocked senders included.

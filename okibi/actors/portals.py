@@ -7,7 +7,9 @@ Three portals differ in where they work:
     Portal()       in any thread, for example of concurrent.futures or a library. Create it inside
                    trio and pass it to the thread.
     from_sync      in code that may run in either: in a thread of trio's as `from_thread`; in the
-                   loop's own thread it casts and sends without waiting.
+                   loop's own thread it casts and sends without waiting. It also works in a thread
+                   of asyncio's or of a web framework, if the thread has the context variables of
+                   code on okibi's asyncio loop.
 
 All of them refuse a call in the loop's own thread, because it would block the loop that has to
 serve the call. The exceptions are the same as without a thread: ActorExited, a Refusal, CallCycle.
@@ -18,6 +20,7 @@ the process, and two trees in one process must not share one.
 
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+# The run of trio that code on asyncio belongs to. asyncio.to_thread, anyio and asgiref copy it into
+# their threads; a thread of `run_in_executor` has none.
+RUN_OF_CONTEXT: ContextVar[TrioToken] = ContextVar("run_of_context")
 
 
 class PortalClosed(Exception):
@@ -181,23 +189,30 @@ class Portal:
                 f"{_action(verb, message)} would block the trio loop of this thread; "
                 f"use `await address.{verb}(...)` instead"
             )
-        if self._token is None and not _started_by_trio():
-            raise RuntimeError(
-                f"{_action(verb, message)} cannot reach trio, because trio did not start this "
-                "thread; create a Portal() inside trio and pass it to the thread"
-            )
+        token = self._token
+        if token is None and not _started_by_trio():
+            token = self._run_of_context()
+            if token is None:
+                raise RuntimeError(
+                    f"{_action(verb, message)} cannot reach trio, because trio did not start this "
+                    "thread; create a Portal() inside trio and pass it to the thread"
+                )
         try:
             sender = self._owner or task_waiting_for_thread()
             act = partial(_act_as, sender, self._event, self._timeout, act)
-            return trio.from_thread.run(act, trio_token=self._token)
+            return trio.from_thread.run(act, trio_token=token)
         except trio.RunFinishedError:
             when = f"before {_action(verb, message)}"
             raise PortalClosed(f"the run of trio has ended {when}") from None
         except trio.Cancelled:
-            if self._token is None:
+            if token is None:
                 raise
             when = f"during {_action(verb, message)}"
             raise PortalClosed(f"the run of trio has ended {when}") from None
+
+    def _run_of_context(self) -> TrioToken | None:
+        """Return the run that the thread's context variables lead to."""
+        return None
 
 
 class _ThreadPortal(Portal):
@@ -210,6 +225,15 @@ class _ThreadPortal(Portal):
         self._timeout = math.inf
 
 
+class _SyncPortal(_ThreadPortal):
+    """Reaches the run of code on asyncio from threads that asyncio or a web framework started."""
+
+    __slots__ = ()
+
+    def _run_of_context(self) -> TrioToken | None:
+        return RUN_OF_CONTEXT.get(None)
+
+
 class _BlockingThreadPortal(_ThreadPortal):
     """Raises in the loop's own thread instead of casting and sending without waiting."""
 
@@ -219,8 +243,9 @@ class _BlockingThreadPortal(_ThreadPortal):
         return False
 
 
-from_sync: Final = _ThreadPortal()
-"""A portal for synchronous code that runs in a thread of trio's or in the loop's own thread.
+from_sync: Final = _SyncPortal()
+"""A portal for synchronous code in a thread of trio's, in the loop's own thread, or in a thread
+that asyncio or a web framework started for code on okibi's asyncio loop.
 
     def count(name: str) -> None:
         from_sync.cast(VISITS, Visits.visit, name)

@@ -32,6 +32,7 @@ NOT_MESSAGES = frozenset(
         "path",
         "receive",
         "ref",
+        "refuses",
         "reply_later",
         "run",
         "send_after",

@@ -7,16 +7,18 @@ The monitor brings one `Result` (OTP: `send_request` and `check_response`; Elixi
 Imported at first use: a start does not need it.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
+import trio
 
 from .life import Phase
 from .process import Process
 from .request import PendingRequest
 from .timers import Notice
 
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -142,3 +144,46 @@ def monitor_result(
         watcher.tie(monitor)
         request.add(monitor)
     return monitor
+
+
+async def await_many(sources: Iterable[ResultSource[R]]) -> list[R]:
+    """Wait for several replies or results at once (Elixir: `Task.await_many/2`).
+
+        first, second = await await_many([
+            await stock.request(Stock.count, "tea"),
+            await stock.request(Stock.count, "salt"),
+        ])
+
+    Limit the wait with `trio.fail_after`. The first error, of whichever source, ends the wait and
+    is raised. After an error, and after a cancellation, the other sources go on: their results may
+    be taken later. To stop the others, stop each Task.
+
+    Args:
+        sources: each a Pending or a Task.
+
+    Returns:
+        The results, in the order of the sources.
+
+    Raises:
+        Exception: what the `result` of a source raises.
+    """
+    waiting = list(sources)
+    results: list[R | None] = [None] * len(waiting)
+    failed: list[Exception] = []
+
+    async def take(number: int, source: ResultSource[R]) -> None:
+        try:
+            results[number] = await source.result()
+        except Exception as error:
+            failed.append(error)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for number, source in enumerate(waiting):
+            nursery.start_soon(take, number, source)
+    if failed:
+        try:
+            raise failed[0]
+        finally:
+            failed.clear()
+    return cast("list[R]", results)

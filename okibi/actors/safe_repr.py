@@ -5,6 +5,7 @@ long, or raise. The report of an actor's end must not fail because of them: call
 okibi reads exceptions only through this module.
 """
 
+import enum
 import re
 import reprlib
 from types import FunctionType, TracebackType
@@ -42,10 +43,13 @@ _SIZED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def shape(value: object) -> str:
-    """Return the type and length of a value, never the value: `str[11]`."""
+    """Return the type and length of a value, never the value: `str[11]`. Of an enum, the member."""
     kind = type(value)
     if value is None:
         return "None"
+    if issubclass(kind, enum.Enum):
+        # The name is code, not data. A combination of flags has none.
+        return f"{class_name(kind)}.{cast('enum.Enum', value)._name_}"
     # By identity: `==` of a class may be code of its metaclass.
     sized = any(kind is each for each in _SIZED)
     return f"{class_name(kind)}[{len(cast('Any', value))}]" if sized else class_name(kind)

@@ -3,7 +3,7 @@
 import enum
 import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import (
     CO_ASYNC_GENERATOR,
     CO_COROUTINE,
@@ -20,7 +20,7 @@ import trio
 from trio.lowlevel import current_clock
 
 from .actor import Actor, private_names, refuse_private_names
-from .exits import Refusal, crash_in, is_a
+from .exits import Exit, Refusal, crash_in, is_a
 from .hook_errors import not_async_error, require_awaitable
 from .process import DRAINED, ON_BEHALF, Process, logger
 from .ref import Ref
@@ -33,6 +33,7 @@ from .system_messages import SystemMessage, make_wake_up
 if TYPE_CHECKING:
     from .callers import Caller
     from .calling_event import CallingEvent
+    from .loops import LoopName
 
 ASYNC_HOOKS: Final = frozenset({"handle_continue", "handle_info", "init", "terminate"})
 
@@ -92,7 +93,8 @@ class Server(Actor):
     What happens when a method raises:
 
         Refusal          The caller gets the exception, and the server goes on. Use a subclass for
-                         each error that a caller should handle.
+                         each error that a caller should handle. `refuses` names other classes that
+                         count as refusals, such as the errors of a database that is down.
         Exit             The server ends with the reason that the Exit gives.
         anything else    The server ends, and the caller gets ActorExited. A supervisor then starts
                          a new instance with fresh state.
@@ -114,22 +116,52 @@ class Server(Actor):
         skip_abandoned_calls: whether the server skips a call whose caller has stopped waiting.
             Default: False, as in OTP, because a caller that timed out cannot know whether its
             call ran.
+        refuses: classes of exceptions, besides Refusal, that the caller gets while the server goes
+            on: `refuses = (OSError, asyncpg.PostgresError)`.
+
+    `class Customers(Server, loop="asyncio")` runs the methods and hooks on asyncio, for a client
+    that is written for asyncio. Mailbox, order, deadlines and supervision stay the same. On
+    asyncio, `await from_asyncio.call(...)` calls another actor, and `asyncio.sleep` takes the place
+    of `trio.sleep`. What is not awaited works as ever: `send_after`, `monitor`, `reply_later`.
+
+    Args:
+        loop: "trio" or "asyncio", an argument of the class; default: that of the class above.
 
     Raises:
         TypeError: when the class is made: a public method is a plain `def`, a name collides with
-            one that okibi uses itself, or `when_stopped` is no WhenStopped.
+            one that okibi uses itself, `when_stopped` is no WhenStopped, `refuses` is no tuple of
+            exception classes, or there is no such loop.
     """
 
     __slots__ = ()
 
     when_stopped: ClassVar[WhenStopped] = WhenStopped.CUT
     skip_abandoned_calls: ClassVar[bool] = False
+    refuses: ClassVar[tuple[type[Exception], ...]] = ()
     _answers_calls: ClassVar[bool] = True
+    # The public methods that are no messages, and so may be a plain `def`.
+    _not_messages: ClassVar[frozenset[str]] = NOT_MESSAGES
+    # The loop of the methods and hooks, a `loops.Loop`; None for trio. Typed without that name: it
+    # must be found when the hints of a user's class are read (`secret`).
+    __okibi_loop__: ClassVar[Any] = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, loop: "LoopName | None" = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_private_names(cls, "Server", _PRIVATE_NAMES)
+        if loop is not None:
+            from .loops import find_loop
+
+            cls.__okibi_loop__ = find_loop(cls.__name__, loop)
         _refuse_plain_methods(cls)
+        kinds = cast("object", cls.refuses)
+        if not isinstance(kinds, tuple) or not all(
+            isinstance(each, type) and issubclass(each, Exception)
+            for each in cast("tuple[object, ...]", kinds)
+        ):
+            raise TypeError(
+                f"{cls.__name__}.refuses must be a tuple of exception classes, as in (OSError,), "
+                f"got {describe_value(cast('object', cls.refuses))}"
+            )
         when = cast("object", cls.when_stopped)
         # A property or a field gives each instance a value of its own.
         if not isinstance(when, WhenStopped) and not isdatadescriptor(when):
@@ -279,7 +311,6 @@ class Server(Actor):
         mailbox, work, clock = process.mailbox, process.work, current_clock()
         if self.when_stopped is WhenStopped.DRAIN:
             work.drain(True)
-        me: Any = self
         while True:
             if work.continuations:
                 await self._run_continuations()
@@ -298,10 +329,7 @@ class Server(Actor):
                 if await message.perform(self):
                     return
             else:
-                handled = me.handle_info(message)
-                if handled is None:
-                    raise not_async_error(self, "handle_info")
-                await handled
+                await self._call_handle_info(message)
             work.finish()
             message = None
 
@@ -309,10 +337,20 @@ class Server(Actor):
         """Run `handle_continue` until no continuation is left."""
         work = self._process.work
         while work.continuations:
-            continuation = work.begin_continuation()
-            await require_awaitable(self.handle_continue(continuation), self, "handle_continue")
+            await self._run_continuation(work.begin_continuation())
             work.finish()
             await trio.lowlevel.checkpoint()
+
+    async def _run_continuation(self, continuation: object) -> None:
+        await require_awaitable(self.handle_continue(continuation), self, "handle_continue")
+
+    def _call_handle_info(self, message: object) -> Awaitable[None]:
+        """Call `handle_info`. A plain `def`, because an `async def` would add a frame."""
+        handled: Any = cast("Any", self).handle_info(message)
+        if handled is None:
+            raise not_async_error(self, "handle_info")
+        loop = self.__okibi_loop__
+        return handled if loop is None else loop.run_method(self._process, handled)  # type: ignore[no-any-return]
 
     async def _handle_request(self, request: Request) -> Exception | None:
         """Run the method that a request names and answer the request.
@@ -335,7 +373,8 @@ class Server(Actor):
         if not hasattr(reply, "__await__") and not isawaitable(reply):
             return self._reject(request, f"has a {request.method} that is no async method")
         try:
-            answer = await reply
+            loop = self.__okibi_loop__
+            answer = await (reply if loop is None else loop.run_method(self._process, reply))
         except BaseException as error:
             if is_a(error, TypeError) and not _accepts(method, request.args, request.kwargs):
                 # A decorator's wrapper took any arguments; the method itself has refused these.
@@ -344,9 +383,12 @@ class Server(Actor):
             # A nursery in the method wraps a Refusal in a group, perhaps beside Cancelled; the loop
             # meets the cancellation again. Keep the error in no variable that outlives this block:
             # its traceback holds this frame.
-            if not is_a(crash_in(error), Refusal):
+            crash = crash_in(error)
+            refused = issubclass(type(crash), (Refusal, *self.refuses)) and not is_a(crash, Exit)
+            del crash
+            if not refused:
                 raise
-            return self._send_refusal(request, cast("Refusal", crash_in(error)))
+            return self._send_refusal(request, cast("Exception", crash_in(error)))
         if answer is not _NO_REPLY:
             request.answer(answer)
         elif request.waited_for and not request.deferred:
@@ -363,8 +405,8 @@ class Server(Actor):
         request.fail(mistake)
         return mistake
 
-    def _send_refusal(self, request: Request, refusal: Refusal) -> Exception:
-        """Answer a request with a Refusal; of a cast, log the Refusal."""
+    def _send_refusal(self, request: Request, refusal: Exception) -> Exception:
+        """Answer a request with a refusal; of a cast, log the refusal."""
         if not request.wanted:
             # Imported here: a start does not need it.
             from .status import show
@@ -399,7 +441,7 @@ def _refuse_plain_methods(cls: type[Server]) -> None:
             continue
         if name in ASYNC_HOOKS:
             raise TypeError(f"{cls.__name__}.{name} must be an `async def`")
-        if name in NOT_MESSAGES:
+        if name in cls._not_messages:
             continue
         # A field may have a function as its default.
         if iscoroutinefunction(value) or name in annotations_as_text(cls):

@@ -152,6 +152,9 @@ def fields_of(actor: object) -> dict[str, object]:
                 with suppress(AttributeError):
                     found[name] = member.__get__(actor)
     found.update(getattr(actor, "__dict__", {}))
+    record: Any = getattr(actor, "_state_record", None)
+    if hasattr(record, "state"):
+        found["state"] = record.state  # of a StateMachine
     return {name: value for name, value in found.items() if not name.startswith("_")}
 
 

@@ -6,14 +6,23 @@ function here falls back to trio's public API, which is slower. Before adding a 
 loop: `tests/actors/test_trio_internals.py` says which part.
 """
 
+import math
 import select
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any, Final, cast
 
 import trio
+from trio.abc import Instrument
 from trio.lowlevel import Task
+
+# trio sets the name here to tell libraries that they run on trio. A trio without sniffio does not.
+sniffio: Any
+try:
+    from sniffio import thread_local as sniffio
+except ImportError:
+    sniffio = SimpleNamespace(name=None)
 
 # Releases whose loop handles a step as `okibi.runtime.in_flight.turns.step` does.
 KNOWN_RELEASES: Final = frozenset({"0.30", "0.31", "0.32", "0.33", "0.34", "0.35"})
@@ -25,7 +34,10 @@ PRIVATE_NAMES: Final = {
         "_cancel_status", "_next_send_fn", "_schedule_points",
     ),
     "CancelScope": ("_cancel_called", "_cancel_status", "_deadline", "_registered_deadline"),
-    "Runner": ("deadlines", "instruments", "io_manager", "runq"),
+    "Runner": (
+        "deadlines", "instruments", "io_manager", "is_guest", "runq", "waiting_for_idle",
+    ),
+    "CancelStatus": ("effective_deadline",),
     "Deadlines": ("add", "remove"),
     # Only Linux has epoll.
     "TheIOManager": ("_epoll",) if sys.platform == "linux" else (),
@@ -78,6 +90,14 @@ def tasks_are_runnable() -> bool:
     return bool(CONTEXT.runner.runq)
 
 
+def deadline_of(task: Task | None) -> float:
+    """Return the effective deadline of another task; infinity for none, or an unknown release."""
+    if CONTEXT is None or task is None:
+        return math.inf
+    deadline: float = cast("Any", task)._cancel_status.effective_deadline()
+    return deadline
+
+
 def epoll() -> "select.epoll | None":
     """Return the epoll of trio's loop; None with an unknown release and on other systems."""
     if CONTEXT is None:
@@ -104,6 +124,70 @@ def wake_loop_on(descriptor: int) -> bool:
     return True
 
 
+def end_run(token: trio.lowlevel.TrioToken, error: BaseException) -> None:
+    """End a run of trio by an error. trio only removes an instrument that raises, and goes on."""
+    token.run_sync_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+# -- another library's code in trio's thread
+
+
+def make_task_hider(
+    library: str, current_step: Callable[[], object]
+) -> tuple[Callable[[], tuple[Task | None, str | None]], Callable[[Task | None, str | None], None]]:
+    """Make functions that have trio refuse code in between, which is not trio's.
+
+    Without this, `await trio.sleep(1)` in asyncio code would hand a trap of trio to asyncio. Only
+    with a known release, and for this thread.
+
+    Args:
+        library: the name by which libraries find out where they run (sniffio).
+        current_step: tells other threads at which step the code is (`make_step_reader`).
+
+    Returns:
+        A function that hides the current task, and one that shows it again, whose arguments are
+        the results of the first.
+    """
+    # Of this thread: the attributes of a threading.local are found more slowly.
+    context, names = cast("dict[str, Any]", vars(CONTEXT)), cast("dict[str, Any]", vars(sniffio))
+
+    def hide_task() -> tuple[Task | None, str | None]:
+        task, before = context.pop("task", None), names.get("name")
+        context["hidden_step"] = current_step
+        names["name"] = library
+        return task, before
+
+    def show_task(task: Task | None, before: str | None) -> None:
+        names["name"] = before
+        context["hidden_step"] = None
+        if task is not None:
+            context["task"] = task
+
+    return hide_task, show_task
+
+
+def is_guest() -> bool:
+    """Return whether trio is the guest of another loop, which does the waiting."""
+    return bool(CONTEXT.runner.is_guest)
+
+
+def is_called_last(instrument: Instrument) -> bool:
+    """Return whether an instrument's `before_io_wait` is called after all others."""
+    return next(reversed(CONTEXT.runner.instruments["before_io_wait"])) is instrument
+
+
+def waits_for_events_only() -> bool:
+    """Return whether nothing depends on how long trio's loop waits.
+
+    `trio.testing.wait_all_tasks_blocked` does: it looks for a wait without events.
+    """
+    return not CONTEXT.runner.waiting_for_idle
+
+
 # -- threads
 
 
@@ -121,7 +205,10 @@ def make_step_reader() -> Callable[[], object]:
 
     def current_step() -> object:
         task: Any = attributes.get("task")
-        return None if task is None else (task, task._schedule_points)
+        if task is None:
+            hidden_step: Callable[[], object] | None = attributes.get("hidden_step")
+            return hidden_step and hidden_step()
+        return task, task._schedule_points
 
     return current_step
 

@@ -84,7 +84,8 @@ class Waits:
     """
 
     __slots__ = (
-        "_outer_nurseries", "_phase_waiters", "callees", "callers", "mailbox", "path", "task",
+        "_outer_nurseries", "_phase_waiters", "_stand_ins", "callees", "callers", "mailbox", "path",
+        "task",
     )  # fmt: skip
 
     def __init__(self, path: str, mailbox: Mailbox) -> None:
@@ -95,6 +96,8 @@ class Waits:
         self.callers: Callers = _NONE
         # Nurseries opened around the actor's loop. Their tasks do not hold the loop.
         self._outer_nurseries: Sequence[trio.Nursery] = ()
+        # Tasks that act while the actor's own task waits for its method on another loop.
+        self._stand_ins: frozenset[Task] = frozenset()
         # Tasks that wait for the next phase: by a NameWait, parked (True), or polling (False).
         self._phase_waiters: dict[Task, bool | NameWait] | None = None
 
@@ -119,10 +122,20 @@ class Waits:
         """Return whether the actor cannot read its mailbox before `task` has ended."""
         while task is not self.task:
             nursery = task.parent_nursery
+            if task in self._stand_ins:
+                return True
             if nursery is None or nursery in self._outer_nurseries:
                 return False
             task = nursery.parent_task
         return True
+
+    def add_stand_in(self, task: Task) -> None:
+        """Note a task for which the method waits that the actor runs on another loop."""
+        self._stand_ins |= {task}
+
+    def remove_stand_in(self, task: Task) -> None:
+        """Undo `add_stand_in`."""
+        self._stand_ins -= {task}
 
     # -- waits that hold a loop
 

@@ -1,8 +1,11 @@
 """Describe in one line why a function cannot be measured, and what to do."""
 
+import json
 from collections.abc import Collection, Sequence
+from typing import cast
 
 from ..local import FunctionSettings, InvokeResult
+from ..local.services.result_checks import PRELUDE_END
 from ..project.start_errors import describe_start_error, find_hang, find_last_line, read_error
 from .measured_runtime import MeasuredRuntime
 from .options import PEER, BenchOptions
@@ -11,6 +14,7 @@ from .results import DISK_FULL, LATE
 OTHER_EVENT = "give an event that does not end the process"
 ALONE = "leave out --peer to measure okibi alone"
 FEWER = "give less --concurrency"
+SERVER_ERROR = 500
 
 
 def describe_failed_start(
@@ -46,6 +50,36 @@ def describe_error_answer(
         advice = "give a plain def with --peer-handler, as in --peer-handler app.plain"
     error = read_error(result.payload).describe()
     return f"{runtime.handler} on {runtime.name} fails on this event: {error}; {advice}"
+
+
+def describe_failed_request(runtime: MeasuredRuntime, answer: bytes, allow_errors: bool) -> str:
+    """Describe a first answer that tells of a failure; empty for any other answer.
+
+    That is a status of 5xx of a web application, or an answer that names records of a batch.
+
+    Args:
+        runtime: the runtime.
+        answer: the answer; a streamed one begins with its status.
+        allow_errors: whether errors are to be measured.
+    """
+    head, _, _ = answer.partition(PRELUDE_END)
+    try:
+        decoded: object = json.loads(head)
+    except ValueError:
+        return ""
+    fields = cast("dict[str, object]", decoded) if isinstance(decoded, dict) else {}
+    status = fields.get("statusCode")
+    named = fields.get("batchItemFailures")
+    if isinstance(status, int) and status >= SERVER_ERROR:
+        what = f"answers this request with the status {status}"
+    elif isinstance(named, list) and named:
+        what = f"fails on {len(cast('list[object]', named))} records of this batch"
+    else:
+        return ""
+    if allow_errors:
+        return ""
+    cure = "give another event, or --allow-errors to measure errors"
+    return f"{runtime.handler} on {runtime.name} {what}; {cure}"
 
 
 def describe_failed_stand_in(runtime: MeasuredRuntime, errors: Collection[str]) -> str:

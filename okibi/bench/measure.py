@@ -19,6 +19,7 @@ from ..project.bad_input import BadInput
 from .crashes import measure_crashes, measure_restart
 from .error_messages import (
     describe_error_answer,
+    describe_failed_request,
     describe_failed_run,
     describe_failed_stand_in,
     describe_failed_start,
@@ -132,6 +133,8 @@ class _Bench:
             if message := describe_error_answer(runtime, result, self.options):
                 raise BadInput(message)
             pieces, answer = [b"null"], result.payload
+        elif message := describe_failed_request(runtime, answer, self.options.allow_errors):
+            raise BadInput(message)
         # JSON with one character per byte: the stand-in reads it without importing okibi.
         saved = json.dumps([piece.decode("latin-1") for piece in pieces])
         try:

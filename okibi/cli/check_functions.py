@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..local import FunctionSettings
+from ..project.probe.connections import describe_connections
 from ..project.probe.import_times import (
     PackageTime,
     median_times,
@@ -24,21 +25,24 @@ LEAST = 1.0
 TITLES = ("package", "own ms", "total ms", "modules", "imported by")
 
 
-async def check_functions(functions: Sequence[FunctionSettings], imports: bool) -> int:
+async def check_functions(
+    functions: Sequence[FunctionSettings], imports: bool, sandboxes: int
+) -> int:
     """Check functions, and print the report.
 
     Args:
         functions: the settings of the functions.
         imports: whether to show the times of the imports, and which could be lazy.
+        sandboxes: how many of each function run at once, for the connections of its resources.
 
     Returns:
         The exit code: 0 if each function loads and has no mistake, 1 if one does not.
     """
     # One after the other, for the times of the imports.
-    return max([await _check(settings, imports) for settings in functions])
+    return max([await _check(settings, imports, sandboxes) for settings in functions])
 
 
-async def _check(settings: FunctionSettings, imports: bool) -> int:
+async def _check(settings: FunctionSettings, imports: bool, sandboxes: int) -> int:
     # The first load also compiles, so the timed loads find bytecode.
     report, _ = await load_function(settings)
     if report.error is not None:
@@ -51,6 +55,12 @@ async def _check(settings: FunctionSettings, imports: bool) -> int:
     if report.mistakes:
         return FUNCTION_ERROR
     lines = [f"{settings.handler} loads: {report.kind}"]
+    for resource in report.connections:
+        line, fits = describe_connections(resource, sandboxes)
+        if fits:
+            lines.append(f"  {line}")
+        else:
+            write_err(f"okibi: {settings.handler}: warning: {line}")
     if imports:
         logs = [(await load_function(settings, timed=True))[1] for _ in range(RUNS)]
         lines += ["", *describe_imports(logs, report.lines)]

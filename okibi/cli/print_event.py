@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 
@@ -12,6 +13,8 @@ from .output import write_text
 from .until_signal import run_command
 
 OUTPUT = "the event"
+# The arguments of `sample_event` whose option has another name.
+OPTIONS = {"bodies": "body", "headers": "header"}
 
 
 @attrs.frozen
@@ -19,21 +22,25 @@ class EventOptions:
     """The arguments of `okibi event`; None, () or 1 for those not given.
 
     Args:
-        body: the content of the event.
+        bodies: the content of the event, or of each record.
         path: the path of a request, or the key of an object.
         method: the method of a request.
         headers: headers of a request as `name=value`.
         query: query parameters of a request as `name=value`.
         route: the route of a request.
+        keys: partition keys of the records.
+        groups: message groups of the messages.
         count: the number of records.
     """
 
-    body: str | None = None
+    bodies: Sequence[str] = ()
     path: str | None = None
     method: str | None = None
     headers: Sequence[str] = ()
     query: Sequence[str] = ()
     route: str | None = None
+    keys: Sequence[str] = ()
+    groups: Sequence[str] = ()
     count: int = 1
 
 
@@ -71,12 +78,14 @@ def make_sample(name: str, options: EventOptions) -> bytes:
     try:
         event = sample_event(
             name,
-            body=options.body,
+            **_contents(options.bodies),
             path=options.path or "",
             method=options.method or "",
             headers=_parse_pairs("--header", options.headers),
             query=_parse_pairs("--query", options.query),
             route=options.route or "",
+            key=options.keys,
+            group=options.groups,
             count=options.count,
         )
     except SampleError as error:
@@ -111,6 +120,10 @@ def _text(name: str | None, options: EventOptions) -> str:
     return "\n".join(describe_samples()) + "\n"
 
 
+def _contents(bodies: Sequence[str]) -> dict[str, Any]:
+    return {"bodies": bodies} if len(bodies) > 1 else {"body": next(iter(bodies), None)}
+
+
 def _parse_pairs(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
     pairs: dict[str, list[str]] = {}
     for text in texts:
@@ -124,6 +137,6 @@ def _parse_pairs(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
 def _name_options(message: str) -> str:
     """Name the option in an error that begins with an argument of `sample_event`."""
     argument, colon, rest = message.partition(":")
-    if not colon or argument not in attrs.fields_dict(EventOptions):
+    if not colon or not argument.isidentifier():
         return message
-    return f"--{argument.replace('headers', 'header')}:{rest}"
+    return f"--{OPTIONS.get(argument, argument)}:{rest}"

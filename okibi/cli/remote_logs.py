@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import trio
 
 from ..deployment.aws import Aws, AwsError, call_in_thread, connect
 from ..deployment.remote_function import MISSING, describe_missing, find_function
@@ -46,20 +47,24 @@ def print_logs(
         The exit code: 0, 2 for bad input, or 130 after Ctrl-C.
     """
 
-    def run() -> int:
+    def find_log() -> LogReader:
         begin = time.time() - parse_since(since)
         project = read_project(find_current_folder())
         aws = connect(region or project.region or None, endpoint_url)
         function = find_function(aws, project, name, stack)
-        reader = LogReader(aws, find_log_group(aws, function), int(begin * 1000))
+        return LogReader(aws, find_log_group(aws, function), int(begin * 1000))
+
+    async def run() -> int:
+        reader = await call_in_thread(find_log)()
         while True:
-            for line in reader.read():
+            # Written here: a thread that writes while the process ends would abort it.
+            for line in await call_in_thread(reader.read)():
                 write_text(line + "\n", OUTPUT)
             if not follow:
                 return 0
-            time.sleep(PAUSE)
+            await trio.sleep(PAUSE)
 
-    return run_command(OUTPUT, lambda: call_in_thread(run))
+    return run_command(OUTPUT, lambda: run)
 
 
 def parse_since(text: str) -> float:

@@ -5,13 +5,15 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 import trio
 
 from ..project.bad_input import BadInput
+
+T = TypeVar("T")
 
 MISSING = "boto3 is not installed; run: pip install 'okibi[deploy]'"
 NO_REGION = "no AWS region; give --region, as in --region eu-central-1"
@@ -239,20 +241,20 @@ def connect(region: str | None, endpoint_url: str | None = None) -> Aws:
     return Aws(session.region_name, session, endpoint_url)
 
 
-def call_in_thread(work: Callable[[], int]) -> Callable[[], Awaitable[int]]:
+def call_in_thread(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:
     """Let Ctrl-C end a command that waits for AWS; report AWS's refusal in one line.
 
     Args:
-        work: calls AWS and returns the exit code.
+        work: calls AWS.
     """
 
-    def run() -> int:
+    def run() -> T:
         try:
             return work()
         except AwsError as error:
             raise BadInput(f"AWS: {error.message} ({error.code})") from error
 
-    async def wait() -> int:
+    async def wait() -> T:
         return await trio.to_thread.run_sync(run, abandon_on_cancel=True)
 
     return wait

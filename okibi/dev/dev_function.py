@@ -18,6 +18,7 @@ from ..local.services.route_path import (
 from ..local.settings import ACCOUNT_ID, FunctionSettings
 
 KINDS = ("http-api", "rest-api", "alb")
+PAYLOAD_FORMATS = ("1.0", "2.0")
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -103,6 +104,11 @@ def _check_kind(_: Any, __: Any, value: Any) -> None:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {value!r}")
 
 
+def _check_payload_format(_: Any, field: "attrs.Attribute[Any]", value: Any) -> None:
+    if value not in PAYLOAD_FORMATS:
+        raise ValueError(f"{field.name} must be '1.0' or '2.0', got {value!r}")
+
+
 def _check_input(_: Any, __: Any, value: Any) -> None:
     try:
         json.loads(value)
@@ -180,6 +186,8 @@ class Route:
         stage: the stage of a REST API, as its events name it.
         multi_value_headers: whether a load balancer sends and reads headers and parameters with all
             of their values (`lambda.multi_value_headers.enabled` of a target group).
+        payload_format: the version of an HTTP API's events and results, `1.0` or `2.0` (API Gateway
+            PayloadFormatVersion).
 
     Raises:
         ValueError: a field is invalid; the message begins with the name of the field.
@@ -197,6 +205,7 @@ class Route:
     )
     stage: str = "Prod"
     multi_value_headers: bool = attrs.field(default=False, validator=_check_flag)
+    payload_format: str = attrs.field(default="2.0", validator=_check_payload_format)
 
     @property
     def is_default(self) -> bool:

@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import msgspec
@@ -50,6 +50,19 @@ class FunctionFailure:
     frames: Sequence[str] = ()
     file: str = ""
     line: int = 0
+
+
+@attrs.frozen
+class PartialFailure:
+    """The answer to a batch names records as failed (Lambda: partial batch responses).
+
+    Args:
+        failed: the number of records that the answer names.
+        records: the number of records in the event.
+    """
+
+    failed: int
+    records: int
 
 
 @attrs.frozen
@@ -130,6 +143,7 @@ class InvocationFinished:
         init_ms: milliseconds of the init phase; None unless this was the first invocation.
         memory: peak memory of the process in MB; None if unknown.
         memory_size: the function's memory in MB.
+        partial_failure: the failed records of a batch; only for status OK.
     """
 
     function: str
@@ -142,6 +156,7 @@ class InvocationFinished:
     init_ms: float | None
     memory: float | None
     memory_size: int
+    partial_failure: PartialFailure | None = None
 
 
 @attrs.frozen
@@ -205,6 +220,31 @@ class _ErrorBody(msgspec.Struct):
     errorMessage: str = ""  # noqa: N815 - names of the Runtime API
     errorType: str = ""  # noqa: N815
     stackTrace: list[str] = []  # noqa: N815
+
+
+class _BatchAnswer(msgspec.Struct):
+    batchItemFailures: list[Any] | None = None  # noqa: N815 - AWS's name
+
+
+class _Batch(msgspec.Struct):
+    """An event of a queue or a stream; Kafka has a list of records for each partition."""
+
+    Records: Sequence[Any] = ()
+    records: Mapping[str, Sequence[Any]] = {}
+
+
+def _read_partial_failure(event: bytes, answer: bytes) -> PartialFailure | None:
+    """Read which part of a batch failed; None for another event or answer."""
+    # Most answers name no record, and are not parsed.
+    if b"batchItemFailures" not in answer:
+        return None
+    try:
+        failed = msgspec.json.decode(answer, type=_BatchAnswer).batchItemFailures
+        batch = msgspec.json.decode(event, type=_Batch)
+    except msgspec.DecodeError:
+        return None
+    count = len(batch.Records) + sum(map(len, batch.records.values()))
+    return PartialFailure(len(failed), count) if failed and count else None
 
 
 def read_failure(outcome: InvocationOutcome, task_root: Path) -> FunctionFailure:
@@ -277,4 +317,7 @@ def invocation_finished(
         invocation.init_ms,
         peak,
         settings.memory,
+        None
+        if outcome.error_type is not None
+        else _read_partial_failure(invocation.payload, outcome.payload),
     )

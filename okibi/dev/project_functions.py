@@ -33,6 +33,15 @@ def from_project(
             left_out.append(
                 LeftOut(f"{function.name}.queue", "nothing polls it; try okibi event sqs")
             )
+        if function.stream is not None:
+            sample = "dynamodb" if ":dynamodb:" in function.stream.arn else "kinesis"
+            left_out.append(
+                LeftOut(f"{function.name}.stream", f"nothing reads it; try okibi event {sample}")
+            )
+        if function.kafka is not None:
+            left_out.append(
+                LeftOut(f"{function.name}.kafka", "nothing reads it; try okibi event kafka")
+            )
         if function.table is not None:
             left_out.append(LeftOut(f"{function.name}.table", "not made; set TABLE_NAME yourself"))
         if function.vpc is not None and function.vpc.cache:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -24,8 +25,10 @@ MANYLINUX = ((2, 17), (2, 28), *((2, minor) for minor in range(31, 41)))
 UV_MISSING = "okibi package needs uv; run: pip install uv"
 UV_OLD = "okibi package needs uv 0.10 or newer; run: pip install --upgrade uv"
 OKIBIS = "okibi.txt"
-# Requirements of okibi that nothing in a package imports: a function lists httpx if it uses it.
-NOT_NEEDED = frozenset({"httpx"})
+# Extras whose packages a function imports. The others are for the machine of a developer.
+FUNCTION_EXTRAS = frozenset({"http"})
+OKIBI = re.compile(r"okibi\s*\[([\w\s,-]*)\]", re.IGNORECASE)
+EXTRA = re.compile(r";.*\bextra\s*==\s*['\"]([\w-]+)")
 VIA = re.compile(r"\s+# via ")
 NAME = re.compile(r"\w[\w.-]*")
 
@@ -101,22 +104,36 @@ def python_platform(target: Target) -> str:
     return f"{target.machine}-manylinux_{newest[0]}_{newest[1]}"
 
 
-def runtime_requirements(requires: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split the requirements of the installed okibi.
+def named_extras(requirements: Requirements) -> frozenset[str]:
+    """Return those of FUNCTION_EXTRAS that the function requires: `http` of `okibi[http]`."""
+    match requirements.kind:
+        case "none":
+            lines = list[str]()
+        case "requirements":
+            assert requirements.file is not None
+            lines = requirements.file.read_text("utf-8").splitlines()
+        case "lock" | "pyproject":
+            assert requirements.file is not None
+            text = requirements.file.with_name("pyproject.toml").read_text("utf-8")
+            lines = tomllib.loads(text).get("project", {}).get("dependencies", [])
+    found = (OKIBI.match(line.strip()) for line in lines)
+    named = {normalize(name.strip()) for match in found if match for name in match[1].split(",")}
+    return FUNCTION_EXTRAS & named
+
+
+def runtime_requirements(requires: Sequence[str], extras: frozenset[str]) -> list[str]:
+    """Return the requirements of the installed okibi.
 
     Args:
         requires: the `Requires-Dist` of the installed okibi.
-
-    Returns:
-        The requirements to install, and those that only constrain the function's own.
+        extras: the extras that the function uses.
     """
-    needed = [text for text in requires if not re.search(r";.*\bextra\b", text)]
-    found = {text: NAME.match(text) for text in needed}
-    names = {text: normalize(match[0]) for text, match in found.items() if match}
-    return (
-        [text for text, name in names.items() if name not in NOT_NEEDED],
-        [text for text, name in names.items() if name in NOT_NEEDED],
-    )
+    found = [(text, EXTRA.search(text)) for text in requires]
+    return [
+        text.partition(";")[0].strip() if match else text
+        for text, match in found
+        if match is None or normalize(match[1]) in extras
+    ]
 
 
 def resolve(
@@ -136,9 +153,9 @@ def resolve(
             uv's own text follows.
     """
     uv = Uv(find_uv(), requirements.file.parent if requirements.file else folder, target)
-    needed, constraints = runtime_requirements(requires)
+    needed = runtime_requirements(requires, named_extras(requirements))
     inputs = [_write_lines(work / OKIBIS, needed)]
-    constrained = [_write_lines(work / "constraints.txt", constraints)]
+    constrained = list[Path]()
     if requirements.kind == "lock":
         # The lock's versions and hashes also hold for what okibi needs.
         versions = drop_folders(uv.export())

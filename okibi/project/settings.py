@@ -33,6 +33,8 @@ RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192),
     *(2557, 2922, 3288, 3653),
 )
+# What a secret for MSK contains: user and password, or a certificate and its key.
+MSK_AUTH = ("sasl_scram_512_auth", "client_certificate_tls_auth")
 # AWS CodeDeploy's configurations, as SAM names them.
 DEPLOYMENTS = (
     "AllAtOnce",
@@ -155,6 +157,94 @@ class QueueSettings:
         if self.batch_size > 10 and (self.fifo or not self.batching_window):
             why = "of a FIFO queue" if self.fifo else "more than 10 need a batching_window"
             yield f"batch_size = {self.batch_size}: must be an integer from 1 to 10 ({why})"
+
+
+@attrs.frozen(kw_only=True)
+class ReadingSettings:
+    """How Lambda reads a stream or a topic.
+
+    Args:
+        starting_position: where the first reader begins: `trim_horizon`, at the oldest record, or
+            `latest`.
+        batch_size: records of one event.
+        batching_window: seconds to wait for a full batch.
+        maximum_retry_attempts: retries after which a batch goes to the dead-letter queue.
+        maximum_record_age: seconds after which a record goes there.
+    """
+
+    starting_position: Annotated[str, one_of(("trim_horizon", "latest"))] = "trim_horizon"
+    batch_size: Annotated[int, integer(1, 10_000)] = 100
+    batching_window: Annotated[int, integer(0, 300, "seconds")] = 0
+    maximum_retry_attempts: Annotated[int, integer(0, 10_000)] = 10
+    maximum_record_age: Annotated[int, integer(60, 604_800, "seconds")] = 604_800
+
+
+@attrs.frozen
+class StreamSettings(ReadingSettings):
+    """A stream of Kinesis or of a DynamoDB table that invokes the function.
+
+    Args:
+        arn: the stream.
+        parallelization_factor: batches of one shard at the same time.
+    """
+
+    TEXT_KEY: ClassVar = "arn"
+
+    arn: Annotated[
+        str,
+        text(
+            "the ARN of a Kinesis stream or of a table's stream, as in"
+            " 'arn:aws:kinesis:REGION:ACCOUNT:stream/NAME'",
+            r"arn:[a-z-]+:kinesis:[a-z0-9-]+:\d{12}:stream/[^/]+"
+            r"|arn:[a-z-]+:dynamodb:[a-z0-9-]+:\d{12}:table/[^/]+/stream/[^/]+",
+        ),
+    ]
+    parallelization_factor: Annotated[int, integer(1, 10)] = 1
+
+
+@attrs.frozen
+class KafkaSettings(ReadingSettings):
+    """A Kafka topic that invokes the function.
+
+    Args:
+        topic: the topic's name.
+        cluster: the ARN of an MSK cluster, or the bootstrap servers of the user's own cluster.
+        secret: the ARN of the secret with which Lambda signs in; empty: by the function's role
+            (MSK), or without credentials.
+        auth: what the secret contains.
+    """
+
+    topic: Annotated[str, text("the name of a topic", r"[A-Za-z0-9._-]{1,249}")]
+    cluster: Annotated[
+        Sequence[
+            Annotated[
+                str,
+                text(
+                    "an ARN or a server",
+                    r"arn:[a-z-]+:kafka:[a-z0-9-]+:\d{12}:cluster/[^/]+/[^/]+|[A-Za-z0-9.-]+:\d+",
+                ),
+            ]
+        ],
+        list_of(
+            "the ARN of an MSK cluster, or the servers of your own, as in ['kafka.example:9092']"
+        ),
+    ]
+    secret: Annotated[
+        str, text("the ARN of a secret", r"arn:[a-z-]+:secretsmanager:.+:secret:.+")
+    ] = ""
+    auth: Annotated[str, one_of((*MSK_AUTH, "sasl_scram_256_auth", "basic_auth"))] = MSK_AUTH[0]
+
+    @property
+    def is_msk(self) -> bool:
+        """Whether the cluster is one of Amazon MSK."""
+        return any(each.startswith("arn:") for each in self.cluster)
+
+    def find_mistakes(self) -> Iterator[str]:
+        """Yield that there is more than one cluster, or a secret that MSK does not take."""
+        if self.is_msk and len(self.cluster) > 1:
+            yield "cluster: an MSK cluster is one ARN and no servers; remove the others"
+        if self.is_msk and self.auth not in MSK_AUTH:
+            yield f"auth = {self.auth!r}: an MSK cluster takes {' or '.join(map(repr, MSK_AUTH))}"
 
 
 @attrs.frozen
@@ -352,6 +442,8 @@ class ProjectFunction:
     ] = None
     schedule: ScheduleSettings | None = None
     queue: QueueSettings | None = None
+    stream: StreamSettings | None = None
+    kafka: KafkaSettings | None = None
     table: TableSettings | None = None
     vpc: VpcSettings | None = None
     capacity_provider: CapacityProviderSettings | None = None
@@ -383,6 +475,8 @@ class ProjectFunction:
                 yield f"timeout = {self.timeout}: must be {TIMEOUT.description}"
         if self.authorizer and not self.routes:
             yield "authorizer: is for routes; url has auth = 'aws_iam'"
+        if self.kafka and not (self.kafka.is_msk or self.kafka.secret or self.vpc):
+            yield "kafka: your own cluster needs a secret, or a vpc in which Lambda reaches it"
         if self.snapstart and self.runtime.kind != "managed":
             yield "snapstart: needs a managed Python or an image; remove runtime, or snapstart"
         if self.snapstart and not self.runtime.image and self.python == "3.11":

@@ -35,7 +35,7 @@ class Settings(NamedTuple):
         register_extension: whether okibi registers as an extension, to receive SIGTERM.
         log_level: level of the root logger; empty to leave it.
         log_json: whether to log JSON, one object per line.
-        loop: loop of async handlers, `trio` or `asyncio`; a Function may override it.
+        loop: loop of async handlers, `trio` or `asyncio`; None if OKIBI_LOOP is not set.
         function_name, function_version, memory, log_group, log_stream: values of the context
             object.
         wall_clock: returns seconds since the epoch, for the context object; None for `time.time`.
@@ -55,7 +55,7 @@ class Settings(NamedTuple):
     register_extension: bool = True
     log_level: str = ""
     log_json: bool = False
-    loop: str = "trio"
+    loop: str | None = None
     function_name: str = ""
     function_version: str = ""
     memory: str = ""
@@ -118,7 +118,9 @@ def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         register_extension=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
-        loop=_choice(environment, "OKIBI_LOOP", "trio", "asyncio"),
+        loop=_choice(environment, "OKIBI_LOOP", "trio", "asyncio")
+        if environment.get("OKIBI_LOOP")
+        else None,
         function_name=environment.get("AWS_LAMBDA_FUNCTION_NAME", "function"),
         function_version=environment.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         memory=environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),

@@ -1,10 +1,12 @@
 """The supervision tree of a function, as data.
 
     function (one_for_one)
-    ├─ children     the user's children, supervised as the Function says; first, for the handlers
+    ├─ asyncio      if requested: keeps the loop for asyncio code open; first, for the children
+    ├─ applications if listed: what the children and the handlers need
+    ├─ children     the user's children, supervised as the Function says; before the handlers
     └─ lambda (one_for_one)
-       ├─ asyncio         if requested: keeps the loop for asyncio handlers running
        ├─ clock           notices that the sandbox was frozen
+       ├─ application     of a web application: runs its lifespan
        ├─ responder-0 …   one per lane
        ├─ workers (one_for_one)
        │  └─ worker-0 …
@@ -40,7 +42,8 @@ from .codec.json import (
 )
 from .deadlines.interrupt import DeadlineInterrupt
 from .errors.error_response import handler_error
-from .handlers.function import Function
+from .handlers.adapter import Adapter
+from .handlers.function import Function, children_backoff
 from .handlers.handler import (
     AsyncHandler,
     Instance,
@@ -64,7 +67,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..supervisors import Backoff
-    from .handlers.asyncio_loop import loop as aio
+    from .handlers import asyncio_handlers as aio
     from .protocol.transport import Connect
 
 # Seconds for each actor to stop. The platform leaves 300 ms from SIGTERM to SIGKILL.
@@ -101,17 +104,19 @@ class ServedFunction:
         self.ledger = ledger
         self.interrupt = interrupt
         self.error_outcome = error_outcome
-        self.loop: aio.AsyncioLoop | None = None
-        if (function.loop or settings.loop) == "asyncio":
-            from .handlers.asyncio_loop.loop import AsyncioLoop
+        handler: Any = function.handler.handler
+        self.adapter: Adapter | None = handler if isinstance(handler, Adapter) else None
+        # What the workers call.
+        self.target: Any = handler if self.adapter is None else self.adapter.handler()
+        self.loop: aio.HandlerLoop | None = None
+        if choose_loop(function.loop, settings.loop, self.adapter) == "asyncio":
+            from .handlers.asyncio_handlers import HandlerLoop
 
-            loop = self.loop = AsyncioLoop(len(ledger.lanes))
-            ledger.asyncio_stuck = lambda: loop.stuck
-            ledger.asyncio_held = loop.look
+            self.loop = HandlerLoop(len(ledger.lanes))
 
     def make_worker(self) -> Worker:
         """Create a worker. The factory of the workers' child specs."""
-        target: Any = self.function.handler.handler
+        target = self.target
         create = self._instance_factory(target)
         encode_result: Callable[[object], Outcome]
         if is_handler(target):
@@ -130,9 +135,14 @@ class ServedFunction:
             from .handlers import streaming_handlers
 
             encode_result = streaming_handlers.refuse_encoding
-        return Worker(
-            self.ledger, self.settings, create, decoder, stateful, encode_result, self.loop,
-            self.error_outcome,
+        kind = Worker
+        if self.adapter is not None:
+            from .serving.adapter_worker import AdapterWorker
+
+            kind = AdapterWorker
+        return kind(
+            self.ledger, self.settings, create, decoder, stateful, encode_result,
+            self._plain_handler_for, self.loop, self.error_outcome,
         )  # fmt: skip
 
     def _instance_factory(self, target: Any) -> Callable[[], Instance]:
@@ -140,12 +150,10 @@ class ServedFunction:
             from .handlers.streaming_handlers import instance_factory
 
             return instance_factory(target, self.ledger.count_abandoned, self.loop)
-        # Inline if no other actor needs the loop: module-level connections, `signal` and
-        # `asyncio.run` work as in the official client, and a thread would cost more than the event.
-        inline = len(self.ledger.lanes) == 1 and not self.function.children
-        interrupt, abandon = self.interrupt if inline else None, self.ledger.count_abandoned
-        if self.loop is not None:
-            from .handlers.asyncio_loop import asyncio_handlers
+        interrupt, abandon = self._interrupt_of_plain(), self.ledger.count_abandoned
+        on_trio = self.adapter is not None and self.adapter.on_trio
+        if self.loop is not None and not on_trio:
+            from .handlers import asyncio_handlers
 
             return asyncio_handlers.instance_factory(target, interrupt, abandon, self.loop)
         if is_handler(target):
@@ -153,6 +161,31 @@ class ServedFunction:
         if is_async(target):
             return lambda: AsyncHandler(target)
         return lambda: PlainHandler(target, interrupt, abandon)
+
+    def _interrupt_of_plain(self) -> DeadlineInterrupt | None:
+        """Return what interrupts a plain `def`; None if it runs in a thread.
+
+        Inline if no other actor needs the loop: module-level connections, `signal` and
+        `asyncio.run` work as in the official client, and a thread would cost more than the event.
+        """
+        inline = len(self.ledger.lanes) == 1 and not self.function.has_actors
+        return self.interrupt if inline else None
+
+    def _plain_handler_for(self, instance: Instance) -> PlainHandler:
+        """Return the handler that runs follow-ups beside an instance: itself, or another one."""
+        target = self.target
+        if isinstance(instance, PlainHandler) and not streams(target):
+            return instance
+        interrupt, abandon = self._interrupt_of_plain(), self.ledger.count_abandoned
+        plain: PlainHandler
+        if self.loop is None:
+            plain = PlainHandler(target, interrupt, abandon)
+        else:
+            from .handlers.asyncio_handlers import AsyncioPlainHandler
+
+            plain = AsyncioPlainHandler(target, interrupt, abandon, self.loop)
+        plain.nursery = instance.nursery
+        return plain
 
     def worker_count(self) -> int:
         """Return the number of workers: the function's `count`, or one per lane and a spare.
@@ -162,6 +195,21 @@ class ServedFunction:
         """
         lanes = len(self.ledger.lanes)
         return max(self.function.handler.count or lanes + 1, lanes)
+
+
+def choose_loop(
+    of_function: str | None, of_environment: str | None, adapter: Adapter | None
+) -> str:
+    """Return the loop on which async handlers run: `trio` or `asyncio`.
+
+    Args:
+        of_function: `Function(loop=...)`.
+        of_environment: `OKIBI_LOOP`; None if it is not set.
+        adapter: the adapter, if one takes the place of a handler.
+    """
+    asked = adapter.loop if adapter is not None else None
+    default = adapter.default_loop if adapter is not None else "trio"
+    return asked or of_function or of_environment or default
 
 
 def build_tree(
@@ -178,8 +226,8 @@ def build_tree(
     dispatcher = Child(create, name=DISPATCHER, id="dispatcher", shutdown=GRACE)
     runtime = SupervisorSpec(
         [
-            *_asyncio(served),
             Child(partial(FreezeDetector, served.ledger), id="clock", shutdown=GRACE),
+            *_application(served),
             *_responders(served.ledger),
             _workers(served),
             dispatcher,
@@ -192,16 +240,41 @@ def build_tree(
     )
     supervision = served.function.supervision
     users = [Child(supervision, id="children")] if supervision.children else []
-    return SupervisorSpec([*users, Child(runtime, id="lambda")], intensity=1)
+    return SupervisorSpec(
+        [*_asyncio(served), *_applications(served), *users, Child(runtime, id="lambda")],
+        intensity=1,
+    )
 
 
 def _asyncio(served: ServedFunction) -> list[Child[Any]]:
     if served.loop is None:
         return []
-    from .handlers.asyncio_loop.loop_actor import LoopActor
+    from ..asyncio_loop.loop_actor import LoopActor
 
-    # Stopped last: handlers are cancelled and run their `terminate` on this loop.
-    return [Child(partial(LoopActor, served.loop), id="asyncio", shutdown=GRACE)]
+    # Stopped last: handlers and children run their `terminate` on this loop.
+    keeper = Child(partial(LoopActor, served.loop), id="loop", shutdown=GRACE)
+    return [Child(SupervisorSpec([keeper], intensity=INTENSITY, period=PERIOD), id="asyncio")]
+
+
+def _applications(served: ServedFunction) -> list[Child[Any]]:
+    if not served.function.applications:
+        return []
+    from ..supervisors import Applications
+
+    return [Child(Applications(served.function.applications))]
+
+
+def _application(served: ServedFunction) -> list[Child[Any]]:
+    """Return the supervisor of an adapter's own actors, which restart as a Function's children."""
+    children = (
+        []
+        if served.adapter is None
+        else served.adapter.children(served.loop, served.ledger.count_abandoned)
+    )
+    if not children:
+        return []
+    spec = SupervisorSpec(children, intensity=INFINITY, backoff=children_backoff())
+    return [Child(spec, id="application")]
 
 
 def _responders(ledger: Ledger) -> list[Child[Any]]:

@@ -65,6 +65,23 @@ class Strategy(enum.Enum):
     REST_FOR_ONE = "rest_for_one"
 
 
+class ActorFactory:
+    """Base of values that make an actor and know its name: `Child(DATABASE)` needs no `name`.
+
+    Attributes:
+        name: the name under which each incarnation is registered.
+    """
+
+    __slots__ = ()
+
+    name: Name[Any]
+
+
+def _default_name(child: "Child[Any]") -> Name[Any] | None:
+    start = child.start
+    return start.name if isinstance(start, ActorFactory) else None
+
+
 def _default_id(child: "Child[Any]") -> str:
     if isinstance(child.name, Name):
         # An id is a part of a path. A key may be a URL or an ARN.
@@ -89,7 +106,7 @@ class Child(Generic[A]):
     | field | default | legal values |
     | --- | --- | --- |
     | start | | an Actor class, a function that returns a new actor, or a supervisor spec |
-    | name | None | a Name under which every incarnation of the child is registered |
+    | name | None; that of a Resource | a Name that every incarnation of the child registers |
     | restart | PERMANENT | PERMANENT: always; TRANSIENT: after a crash; TEMPORARY: never |
     | shutdown | 5.0 s; for a supervisor: INFINITY | seconds to stop in; INFINITY; BRUTAL_KILL |
     | start_timeout | 60.0 s; for a supervisor: INFINITY | seconds for `init`; INFINITY |
@@ -122,7 +139,9 @@ class Child(Generic[A]):
     """
 
     start: "Callable[[], A] | AnySupervisorSpec[A]"
-    name: Name[A] | None = attrs.field(default=None, kw_only=True)
+    name: Name[A] | None = attrs.field(
+        default=attrs.Factory(_default_name, takes_self=True), kw_only=True
+    )
     restart: Restart = attrs.field(default=Restart.PERMANENT, kw_only=True)
     shutdown: float | Literal["brutal_kill"] = attrs.field(
         default=attrs.Factory(_default_shutdown, takes_self=True), kw_only=True

@@ -16,6 +16,7 @@ with path, function and caller: when the task exits, or when its Task object is 
 
     purpose                              Elixir                       okibi
     wait for the outcome                 Task.await                   await task.result()
+    wait for several outcomes            Task.await_many(tasks)       await await_many(tasks)
     wait for some time                   Task.yield(task, ms)         with trio.move_on_after(s)
     stop the task                        Task.shutdown(task, ms)      await task.shutdown(s)
     kill the task                        Task.shutdown(:brutal_kill)  task.kill()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..local.services.sample_events import SampleError, sample_event
     from .function_error import FunctionError, FunctionTimedOut
-    from .handler_context import context
+    from .handler_context import after_response, context
+    from .message_inbox import Inbox, inbox
     from .running_function import RunningFunction, running
     from .subprocess_sandbox import Sandbox, sandbox
     from .virtual_clock import virtual_time
@@ -29,10 +30,13 @@ else:  # hidden from type checkers: they would accept any name
 __all__ = [
     "FunctionError",
     "FunctionTimedOut",
+    "Inbox",
     "RunningFunction",
     "SampleError",
     "Sandbox",
+    "after_response",
     "context",
+    "inbox",
     "running",
     "sample_event",
     "sandbox",
@@ -42,10 +46,13 @@ __all__ = [
 _MODULES = {
     "FunctionError": "function_error",
     "FunctionTimedOut": "function_error",
+    "Inbox": "message_inbox",
     "RunningFunction": "running_function",
     "SampleError": ".local.services.sample_events",
     "Sandbox": "subprocess_sandbox",
+    "after_response": "handler_context",
     "context": "handler_context",
+    "inbox": "message_inbox",
     "running": "running_function",
     "sample_event": ".local.services.sample_events",
     "sandbox": "subprocess_sandbox",

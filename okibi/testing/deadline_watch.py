@@ -28,14 +28,21 @@ class DeadlineWatch:
         lanes: the lanes.
         interrupt: raises DeadlineExceeded in a plain handler on the main thread.
         runs_inline: whether the handler runs on the main thread.
+        follows_inline: whether a plain `def` that runs after the response does.
     """
 
     def __init__(
-        self, lanes: list[Lane], interrupt: DeadlineInterrupt, *, runs_inline: bool
+        self,
+        lanes: list[Lane],
+        interrupt: DeadlineInterrupt,
+        *,
+        runs_inline: bool,
+        follows_inline: bool,
     ) -> None:
         self._lanes = lanes
         self._interrupt = interrupt
         self._runs_inline = runs_inline
+        self._follows_inline = follows_inline
         self._armed = trio.Event()
         self._settled = threading.Event()
 
@@ -51,13 +58,14 @@ class DeadlineWatch:
 
     def _next_overdue(self) -> float:
         deliveries = [lane.delivery for lane in self._lanes]
-        overdue = [(d.limit + d.due) / 2 for d in deliveries if d is not None and d.unsettled]
+        overdue = [(d.limit + d.due) / 2 for d in deliveries if d is not None and d.unfinished]
         return min(overdue, default=math.inf)
 
     def arm(self, delivery: Delivery) -> None:
-        """Watch the deadline of an event that has arrived."""
+        """Watch the deadline of an event that has arrived, or whose follow-ups begin."""
         self._armed.set()
-        if self._runs_inline and delivery.due < math.inf:
+        inline = self._runs_inline if delivery.unsettled else self._follows_inline
+        if inline and delivery.due < math.inf:
             self.settled()
             self._settled = settled = threading.Event()
             seconds = max(delivery.limit - trio.current_time(), 0.0)
@@ -66,7 +74,7 @@ class DeadlineWatch:
             thread.start()
 
     def settled(self) -> None:
-        """End the watch for an event that is settled."""
+        """End the watch for an event that is settled, or whose follow-ups have ended."""
         self._settled.set()
 
     def _interrupt_late(self, settled: threading.Event, seconds: float) -> None:

@@ -99,9 +99,13 @@ class FunctionEngine:
         self._interrupts = main_thread and SIGNAL != 0
         target = function.handler.handler
         plain = not (is_handler(target) or is_async(target) or streams(target))
-        self._runs_inline = plain and lanes == 1 and not function.children
+        inline = lanes == 1 and not function.has_actors
+        self._runs_inline = plain and inline
         self._watch = DeadlineWatch(
-            self._lanes, self._interrupt, runs_inline=self._runs_inline and self._interrupts
+            self._lanes,
+            self._interrupt,
+            runs_inline=self._runs_inline and self._interrupts,
+            follows_inline=inline and self._interrupts,
         )
         self._watching = trio.CancelScope()
         self.ledger = Ledger(self._lanes, self._fail, self._watch)
@@ -156,9 +160,8 @@ class FunctionEngine:
             if self._interrupts:
                 stack.enter_context(self._interrupt)
             watch = watch_threads()
-            if watch is not None and (self._served.loop is not None or self._runs_inline):
-                # Virtual time knows neither the waits on asyncio's loop nor the work of a plain
-                # `def` on the main thread.
+            if watch is not None and self._runs_inline:
+                # Virtual time does not know the work of a plain `def` on the main thread.
                 watch.works.append(self._is_at_work)
                 stack.callback(watch.works.remove, self._is_at_work)
             yield
@@ -292,7 +295,7 @@ def _make_settings(
         lanes=lanes,
         busy_wait=0.0,
         register_extension=False,
-        loop=os.environ.get("OKIBI_LOOP") or "trio",
+        loop=os.environ.get("OKIBI_LOOP") or None,
         function_name=settings.name,
         memory=str(settings.memory),
         log_group=f"/aws/lambda/{settings.name}",

@@ -1,6 +1,6 @@
 """A context object, to call a handler directly."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -85,8 +85,26 @@ def context(
         log_stream="2026/01/01/[$LATEST]test",
         wall_clock=clock,
     )
-    delivery = Delivery(1, event.request_id, sent, b"", remaining, remaining)
+    delivery = Delivery(event.request_id, sent, b"", remaining, remaining)
     return Context(delivery, settings)
+
+
+def after_response(context: Context) -> Iterator[Callable[[], Any]]:
+    """Take the functions that a handler has registered with a context made by `context`.
+
+        handler({}, made := context())
+        for run in after_response(made):
+            run()
+
+    Args:
+        context: the context that the handler was called with.
+
+    Yields:
+        The functions with their arguments, in order, also those that a function registers. For an
+        `async def`: `await run()`.
+    """
+    while taken := context._delivery.take_follow_ups():
+        yield from taken
 
 
 def encode_client_context(values: Mapping[str, Any] | None) -> str:

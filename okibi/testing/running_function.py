@@ -17,6 +17,7 @@ from ..local.platform.invocation import Invocation, check_headers, new_request_i
 from ..local.platform.streaming import ResponseStream
 from ..local.settings import FunctionSettings
 from ..runtime.handlers.function import Function, HandlerTarget, Workers
+from ..runtime.startup.find_function import make_function
 from ..supervisors import Snapshot, snapshot
 from .actors_in_tree import ActorInTree, find_actor, find_place
 from .function_engine import FunctionEngine
@@ -271,7 +272,7 @@ async def running(
     process, the function ends, and each further invocation raises FunctionError.
 
     Args:
-        function: a Function, a Handler class, or any callable that is a handler.
+        function: a Function, a Handler class, any callable that is a handler, or a web application.
         timeout: seconds that an invocation may take. okibi answers 0.1 s earlier.
         concurrency: the maximum number of events in flight, as on Lambda Managed Instances.
         name: the name of the function.
@@ -293,8 +294,7 @@ async def running(
         memory=memory,
         max_concurrency=None if concurrency == 1 else concurrency,
     )
-    function = function if isinstance(function, Function) else Function(function)
-    engine = FunctionEngine(function, settings)
+    engine = FunctionEngine(make_function(function), settings)
     failure: BaseException | None = None
     with _run_alone(), engine.prepare():
         async with trio.open_nursery() as nursery:

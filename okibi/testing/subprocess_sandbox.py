@@ -202,13 +202,19 @@ def sandbox(
 def _find_name(target: Function | Workers | HandlerTarget) -> tuple[str, Path]:
     """Find the `module.name` of an object, and the folder from which the module was imported."""
     workers = target.handler if isinstance(target, Function) else target
-    handler = workers.handler if isinstance(workers, Workers) else workers
-    module = sys.modules.get(getattr(handler, "__module__", ""))
-    file = getattr(module, "__file__", None)
-    if module is not None and file is not None and module.__name__ != "__main__":
-        levels = module.__name__.count(".") + (Path(file).name == "__init__.py")
-        folder = Path(file).resolve().parents[levels]
-        for name, value in vars(module).items():
+    handler: object = workers.handler if isinstance(workers, Workers) else workers
+    own = sys.modules.get(getattr(handler, "__module__", ""))
+    # The class of a web application is its framework's, so its own module is elsewhere. Modules of
+    # tests come last: they import it.
+    others = sorted(
+        [*sys.modules.values()], key=lambda each: "test" in getattr(each, "__name__", "")
+    )
+    for module in (own, *others):
+        file = getattr(module, "__file__", None)
+        if module is None or file is None or module.__name__ == "__main__":
+            continue
+        for name, value in [*vars(module).items()]:
             if value is target:
-                return f"{module.__name__}.{name}", folder
+                levels = module.__name__.count(".") + (Path(file).name == "__init__.py")
+                return f"{module.__name__}.{name}", Path(file).resolve().parents[levels]
     raise ValueError(f"no module names {target!r}: give its name, as in sandbox('app.function')")

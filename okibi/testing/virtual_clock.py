@@ -7,10 +7,12 @@ each step of a task. While a thread works, the clock runs like the real one and 
 
 import inspect
 import math
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import trio
 import trio.testing
@@ -39,9 +41,10 @@ def virtual_time(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
     Tests that pytest-trio runs with its `autojump_clock` do not need it.
 
     When all tasks wait, the clock jumps to the next deadline: `trio.sleep(3600)` takes no time.
-    While a thread works (`trio.to_thread`, a plain `def` handler in a thread), the clock runs like
-    the real one. The clock jumps while a task waits for the network, a subprocess or a
-    `threading.Thread`: run such a test by the real clock, `trio.run(test)`.
+    While a thread works (`trio.to_thread`, `asyncio.to_thread` on okibi's loop, a plain `def`
+    handler or route of FastAPI in a thread), the clock runs like the real one. The clock jumps
+    while a task waits for the network, a subprocess or a `threading.Thread`: run such a test by the
+    real clock, `trio.run(test)`.
 
     Args:
         test: an `async def`.
@@ -109,7 +112,27 @@ class ThreadWatch(Instrument):
 def _is_in_thread() -> bool:
     threads = handler_threads()
     others = trio.testing.active_thread_count() - len(threads)
-    return others > 0 or any(each.waits for each in threads)
+    # Not imported for a test without asyncio.
+    asyncio_loop = sys.modules.get("okibi.asyncio_loop.loop")
+    in_executor = asyncio_loop is not None and asyncio_loop.waits_for_thread()
+    return others > 0 or in_executor or any(each.waits for each in threads) or _anyio_works()
+
+
+def _anyio_works() -> bool:
+    """Return whether anyio runs a function in a thread for asyncio, as for FastAPI's plain `def`.
+
+    On trio, anyio uses trio's threads.
+    """
+    if "anyio._backends._asyncio" not in sys.modules:
+        return False
+    workers: list[Any] = [
+        each for each in threading.enumerate() if each.name == "AnyIO worker thread"
+    ]
+    # Attributes of a class that is not public: without them, the thread counts as idle.
+    return any(
+        not getattr(each, "stopping", True) and each not in getattr(each, "idle_workers", (each,))
+        for each in workers
+    )
 
 
 def watch_threads() -> ThreadWatch | None:

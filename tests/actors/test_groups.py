@@ -332,6 +332,41 @@ async def test_dispatch_skips_an_ending_member(
     await stop(free)
 
 
+async def test_send_reaches_all_members_but_the_full_and_the_ending(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Worker):
+        mailbox = MailboxPolicy(1)
+
+        async def hear(self, news: str) -> None:
+            await trio.sleep_forever()
+
+    @attrs.define(eq=False)
+    class Listening(Worker):
+        async def handle_info(self, message: object) -> None:
+            self.heard.append(str(message))
+
+    full, ending = await start(nursery, Full, path="/full"), await start(nursery, Worker)
+    free = await start(nursery, Listening)
+    await full.cast(Worker.hear, "first")
+    await wait_all_tasks_blocked()
+    await full.cast(Worker.hear, "second")
+    for ref in (full, ending, free, free):
+        WORKERS.join(ref)
+    ending.stop()
+
+    assert await WORKERS.send("news") == 2
+
+    assert await free.call(Worker.what_was_heard) == ["news", "news"]
+    [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert record.message == (
+        "Group('workers', Worker): a message of type str was not sent to a member: /full cannot "
+        "take a message of type str: its mailbox is full"
+    )
+    full.kill()
+    await stop(free)
+
+
 async def test_a_cancelled_dispatch_reaches_nobody(nursery: trio.Nursery) -> None:
     worker = await start(nursery, Worker)
     WORKERS.join(worker)

@@ -24,6 +24,7 @@ from okibi.actors import (
     ResultMonitor,
     Server,
     WhenFull,
+    await_many,
     start,
     stop,
 )
@@ -365,3 +366,45 @@ async def test_progress_result_and_down_arrive_in_the_order_of_sending(
 
     assert await client.call(Client.all_seen) == [10, 50, 90, 42, "normal"]
     await stop(client)
+
+
+# -- several results
+
+
+async def test_several_results_come_in_the_order_of_their_sources(nursery: trio.Nursery) -> None:
+    ovens = [await start(nursery, Oven) for _ in range(2)]
+    pending = [await ovens[0].request(Oven.bake, "slow"), await ovens[1].request(Oven.bake, "bun")]
+
+    assert await await_many(pending) == ["baked slow", "baked bun"]
+    assert await await_many(list[Pending[str]]()) == []
+    for oven in ovens:
+        await stop(oven)
+
+
+async def test_the_first_error_ends_the_wait_and_no_other_source(nursery: trio.Nursery) -> None:
+    ovens = [await start(nursery, Oven) for _ in range(2)]
+    pending = [
+        await ovens[0].request(Oven.bake, "slow"),
+        await ovens[1].request(Oven.bake, "stone"),
+    ]
+
+    with pytest.raises(Refusal, match="a stone is not baked"):
+        await await_many(pending)
+
+    assert not pending[0].done
+    assert await pending[0].result() == "baked slow"
+    for oven in ovens:
+        await stop(oven)
+
+
+async def test_a_time_limit_ends_the_wait_and_no_source(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    oven = await start(nursery, Oven)
+    pending = [await oven.request(Oven.bake, what) for what in ("bun", "slow")]
+
+    with pytest.raises(trio.TooSlowError), trio.fail_after(0.5):
+        await await_many(pending)
+
+    assert await await_many(pending) == ["baked bun", "baked slow"]
+    await stop(oven)

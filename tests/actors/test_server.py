@@ -15,7 +15,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi.actors import (
     IGNORED,
+    SHUTDOWN,
     ActorExited,
+    Exit,
     Ignore,
     Ref,
     Refusal,
@@ -259,6 +261,42 @@ async def test_a_refusal_is_raised_in_the_caller(
 
     assert await shop.call(Shop.sell, "tea") == "tea"
     await stop(shop)
+
+
+async def test_an_error_that_a_class_refuses_leaves_the_server_alive(
+    nursery: trio.Nursery,
+) -> None:
+    class Till(Shop):
+        refuses = (OSError,)
+
+        async def pay(self, error: Exception) -> None:
+            raise error
+
+    till = await start(nursery, Till)
+    for error in (ConnectionError("no line"), SoldOut("tea")):
+        with pytest.raises(type(error)):
+            await till.call(Till.pay, error)
+    assert till.alive
+    await stop(till)
+
+
+async def test_an_exit_ends_a_server_that_refuses_every_exception(nursery: trio.Nursery) -> None:
+    class Closing(Server):
+        refuses = (Exception,)
+
+        async def close(self) -> None:
+            raise Exit(SHUTDOWN)
+
+    closing = await start(nursery, Closing)
+    with pytest.raises(ActorExited):
+        await closing.call(Closing.close)
+    assert await closing.wait() == SHUTDOWN
+
+
+def test_refuses_must_be_a_tuple_of_exception_classes() -> None:
+    for wrong in (OSError, [OSError], (OSError("one"),), (KeyboardInterrupt,)):
+        with pytest.raises(TypeError, match=r"refuses must be a tuple of exception classes"):
+            type("Till", (Server,), {"refuses": wrong})
 
 
 async def test_a_refused_cast_is_logged(

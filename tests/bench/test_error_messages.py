@@ -8,6 +8,7 @@ import pytest
 
 from okibi.bench.error_messages import (
     describe_error_answer,
+    describe_failed_request,
     describe_failed_run,
     describe_failed_stand_in,
     describe_failed_start,
@@ -50,6 +51,24 @@ def test_an_error_as_first_answer_is_refused_with_advice(
 
     what = f"{contender.handler} on {contender.name} fails on this event: {error_type}: no; "
     assert message.startswith(what + advice)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b'{"statusCode": 500, "body": "Internal Server Error"}', 500),
+        (b'{"statusCode":504,"headers":{}}' + b"\0" * 8 + b"late", 504),
+        (b'{"statusCode": 404}', None),
+        (b'{"statusCode": "500"}', None),
+        (b"[500]", None),
+        (b"\xff", None),
+    ],
+)
+def test_a_server_error_as_first_answer_is_refused(answer: bytes, status: int | None) -> None:
+    message = describe_failed_request(OKIBI, answer, False)
+    expected = f"app.handler on okibi answers this request with the status {status}; give another"
+    assert message.startswith(expected) if status else message == ""
+    assert describe_failed_request(OKIBI, answer, True) == ""
 
 
 def test_allowed_errors_are_measured_except_an_exit(tmp_path: Path) -> None:
@@ -122,3 +141,12 @@ def test_a_failed_run_is_reported_with_advice(
         describe_failed_run(contender, 1, stderr)
         == f"app.handler on {contender.name}: {error}{advice}"
     )
+
+
+def test_a_batch_that_fails_as_first_answer_is_refused() -> None:
+    answer = b'{"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}'
+
+    message = describe_failed_request(OKIBI, answer, False)
+    assert message.startswith("app.handler on okibi fails on 2 records of this batch; give another")
+    assert describe_failed_request(OKIBI, answer, True) == ""
+    assert describe_failed_request(OKIBI, b'{"batchItemFailures": []}', False) == ""

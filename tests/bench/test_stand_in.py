@@ -138,6 +138,7 @@ async def test_the_stand_in_of_a_response_writer_writes_the_pieces(target: Any) 
     assert response.written == PIECES
 
 
+@pytest.mark.slow
 def test_under_the_official_client_okibi_is_not_imported() -> None:
     code = (
         "import sys, okibi_stand_in; async def f(event, context): pass"

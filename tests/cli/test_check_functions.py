@@ -32,7 +32,8 @@ from inner import answer
 time.sleep(0.02)
 """
 HANDLERS = """
-from okibi import Child, Function, Handler, Server
+from okibi import Child, Function, Handler, Name, Server
+from okibi.batch import Batch
 
 def plain(event, context): ...
 
@@ -44,8 +45,11 @@ async def pieces(event, context):
 class Greeter(Handler[dict]):
     async def handle(self, event, context): ...
 
-class Visits(Server): ...
+class Visits(Server):
+    async def take(self, record): ...
 
+records = Batch(lambda record: None)
+actors_records = Batch(Visits.take, actor=Name("visits", Visits))
 function = Function(Greeter, children=[Child(Visits)])
 """
 
@@ -71,6 +75,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("pieces", "streaming handler"),
         ("Greeter", "Handler class"),
         ("function", "Handler class, 1 child"),
+        ("records", "Batch, plain def"),
+        ("actors_records", "Batch, method of an actor"),
     ],
 )
 @pytest.mark.slow
@@ -238,6 +244,49 @@ from aws_lambda_powertools import Metrics
 @Metrics(namespace="shop").log_metrics
 async def handler(event, context): ...
 """
+
+
+RESOURCES = """
+from okibi import Application, Child, Function, SupervisorSpec
+from okibi.resource import Resource
+
+async def connect(): ...
+
+DATABASE = Resource(connect, name="database", connections=2, server_limit=100)
+CACHE = Resource(connect, name="cache")
+FORGOTTEN = Resource(connect, name="forgotten")
+
+async def handler(event, context): ...
+
+pool = Application("pool", SupervisorSpec([Child(DATABASE)]))
+function = Function(handler, [Child(CACHE)], applications=[pool])
+"""
+
+
+def test_connections_are_compared_with_the_limit_of_the_server(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "lends.py").write_text(RESOURCES)
+
+    assert check("lends.function") == 0
+    told = capfd.readouterr()
+    assert told.out == (
+        "lends.function loads: async def, 1 application, 1 child\n"
+        "  cache: 1000 sandboxes x 1 connection = 1000; Resource(server_limit=...) compares with"
+        " what the server allows\n"
+    )
+    assert told.err == (
+        "okibi: lends.function: warning: lends.py:9: no actor of the tree lends FORGOTTEN, so its"
+        " lend() raises LendError; add Child(FORGOTTEN) to the Function\n"
+        "okibi: lends.function: warning: database: 1000 sandboxes x 2 connections = 2000, and the"
+        " server allows 100: reserve a concurrency of at most 50 for the function, or put a proxy"
+        " before the server (RDS Proxy, PgBouncer), or keep the data in DynamoDB, which has no"
+        " connections to run out of\n"
+    )
+    assert check("lends.function", sandboxes=50) == 0
+    assert "  database: 50 sandboxes x 2 connections = 100, and the server allows 100\n" in (
+        capfd.readouterr().out
+    )
 
 
 def test_a_decorator_that_does_not_fit_is_a_warning(

@@ -74,6 +74,32 @@ def test_the_text_has_the_users_actors_and_okibis(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == (TEXT, "")
 
 
+SHOP = """
+from okibi import Application, Child, Function, SupervisorSpec
+from okibi.resource import Resource
+
+async def connect(): ...
+
+async def handler(event, context): ...
+
+DATABASE = Resource(connect, name="database")
+shop = Application("shop", SupervisorSpec([Child(DATABASE)]))
+function = Function(handler, applications=[shop])
+"""
+
+
+def test_applications_are_part_of_the_tree(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "shop.py").write_text(SHOP)
+
+    assert tree("shop.function") == 0
+    assert capfd.readouterr().out.splitlines()[1:5] == [
+        "├─ applications (ApplicationController)",
+        "│  └─ shop (ApplicationMaster)",
+        "│     └─ supervisor, one_for_one, at most 3 restarts in 5 s",
+        "│        └─ database (Resource), permanent",
+    ]
+
+
 @pytest.mark.slow
 def test_json_has_the_same_tree(capfd: pytest.CaptureFixture[str]) -> None:
     assert tree("app.function", json=True) == 0
@@ -113,7 +139,7 @@ concurrency = 2
     assert tree(None) == 0, capfd.readouterr().err
     text = capfd.readouterr().out
     assert "extension" not in text
-    assert "├─ asyncio (LoopActor), permanent" in text
+    assert "└─ loop (LoopActor), permanent" in text
     assert "│  └─ responder-1 (Responder), permanent" in text
     assert "│  └─ worker-2 (Worker), permanent" in text
 

@@ -32,7 +32,7 @@ def test_options_change_the_event(capsysbinary: pytest.CaptureFixture[bytes]) ->
     event = printed(
         capsysbinary,
         "http-api",
-        body='{"a": 1}',
+        bodies=['{"a": 1}'],
         path="/visits/Ada",
         method="PUT",
         headers=["x-key=a=b"],
@@ -46,6 +46,14 @@ def test_options_change_the_event(capsysbinary: pytest.CaptureFixture[bytes]) ->
     assert event["body"] == '{"a": 1}'
     assert event["pathParameters"] == {"name": "Ada"}
     assert len(printed(capsysbinary, "sqs", count=3)["Records"]) == 3
+
+
+def test_a_body_and_a_key_can_be_repeated(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    event = printed(capsysbinary, "kinesis", bodies=["a", "b"], keys=["k", "l"])
+    fifo = printed(capsysbinary, "sqs-fifo", groups=["g", "h"])
+
+    assert event == sample_event("kinesis", bodies=["a", "b"], key=["k", "l"])
+    assert fifo == sample_event("sqs-fifo", group=["g", "h"])
 
 
 def test_without_a_name_the_samples_are_listed(
@@ -64,8 +72,10 @@ def test_without_a_name_the_samples_are_listed(
         ("sqs", {"path": "/x"}, "--path: an event 'sqs' has none; it takes body and count"),
         ("sqs", {"headers": ["a=1"]}, "--header: an event 'sqs' has none; it takes body and"),
         ("sqs", {"count": 10_001}, "--count: must be an integer from 1 to 10,000, got 10001"),
+        ("sns", {"bodies": ["a", "b"]}, "--body: an event 'sns' has no records; give one body"),
+        ("kafka", {"keys": ["a", "b"], "count": 3}, "--key: 2 values for 3 records; give one, or"),
         ("alb", {"query": ["a"]}, "--query a: must be name=value, as in --query a=1"),
-        (None, {"body": "x"}, "give the name of a sample too; okibi event alone lists them"),
+        (None, {"bodies": ["x"]}, "give the name of a sample too; okibi event alone lists them"),
     ],
 )
 def test_bad_input_is_one_line_that_names_the_option(
@@ -80,13 +90,15 @@ def test_bad_input_is_one_line_that_names_the_option(
 
 
 def test_the_command_parses_its_options() -> None:
-    command = "event sqs --body hello --count 2"
+    command = "event sqs-fifo --body hello --body bye --group a --group b"
 
     run = subprocess.run(
         [sys.executable, "-m", "okibi.cli", *command.split()], capture_output=True, check=True
     )
 
-    assert json.loads(run.stdout) == sample_event("sqs", body="hello", count=2)
+    assert json.loads(run.stdout) == sample_event(
+        "sqs-fifo", bodies=["hello", "bye"], group=["a", "b"]
+    )
 
 
 # -- okibi invoke

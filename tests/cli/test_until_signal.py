@@ -78,6 +78,7 @@ trio.run(lambda: until_signal(work, second_signal_kills=True))
 """
 
 
+@pytest.mark.slow
 def test_a_second_signal_kills_a_blocked_process_where_asked_for() -> None:
     with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

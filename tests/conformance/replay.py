@@ -43,6 +43,7 @@ from tests.conformance.scenario_children import (
     start_top,
 )
 from tests.conformance.scenarios import Line, Scenario, to_text
+from tests.conformance.scripted_machine import MachineSteps
 from tests.conformance.scripted_server import ServerSteps
 
 LIMIT = 1000.0
@@ -125,6 +126,9 @@ class Replay:
             case _ if "server" in self.scenario.given:
                 steps = ServerSteps(self.record, self.nursery, self.scenario.given["server"])
                 pending = PendingCall(lambda: steps.perform(step))
+            case _ if "machine" in self.scenario.given:
+                machine = MachineSteps(self.record, self.nursery, self.scenario.given["machine"])
+                pending = PendingCall(lambda: machine.perform(step))
             case ["start_link"] if "application" in self.scenario.given:
                 pending = PendingCall(self._start_application)
             case ["application:stop"]:

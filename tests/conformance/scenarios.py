@@ -20,7 +20,8 @@ A child is its id, or an object with OTP's keys and these:
 
 A scenario with a `server` is about one gen_server, s. Its messages say what the server does with
 them: see `otp/erlang/server.erl`. Its steps are call (with a timeout), requests, cast, info,
-monitor, gen_server:stop and some functions of sys.
+monitor, gen_server:stop and some functions of sys. A scenario with a `machine` is about one
+gen_statem, s, in the states closed, open and half: see `otp/erlang/machine.erl`.
 
 `each` makes one scenario for every combination of the values. `adapted` names the intended
 differences from OTP: `otp/adapted.json` has the reason, and the texts that okibi replaces.

@@ -39,6 +39,11 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (Route, {"method": "GET", "path": "/a{b}"}, "path: a variable must be a whole part"),
     (Route, {"method": "GET", "path": "/{a+}/b"}, "path: a variable with '+' must be the last"),
     (Route, {"method": "GET", "path": "/", "kind": "v2"}, "kind must be one of http-api"),
+    (
+        Route,
+        {"method": "GET", "path": "/", "payload_format": "3.0"},
+        "payload_format must be '1.0' or '2.0', got '3.0'",
+    ),
     (Schedule, {"expression": "daily"}, "expression must be as in rate(5 minutes)"),
     (Schedule, {"expression": "cron(0 25 * * ? *)"}, "hours '25': must be 0 to 23"),
     (Schedule, {"expression": "rate(1 day)", "input": "{"}, "input must be an event as JSON"),

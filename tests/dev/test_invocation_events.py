@@ -3,12 +3,19 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from okibi.dev.invocation_events import InvocationStatus, invocation_finished, read_failure
+from okibi.dev.invocation_events import (
+    InvocationStatus,
+    PartialFailure,
+    invocation_finished,
+    read_failure,
+)
 from okibi.local import FunctionSettings, Invocation
 from okibi.local.platform.outcomes import InvocationOutcome, exited, timed_out
+from okibi.local.services.sample_events import sample_event
 
 ROOT = Path("/home/me/visits")
 
@@ -86,3 +93,42 @@ def test_the_outcome_decides_the_status(
     assert (finished.failure is None) == (status is InvocationStatus.OK)
     assert finished.billed_ms == (2 if handed_out else 0)
     assert not math.isnan(finished.duration_ms)
+
+
+def answer_to(event: object, answer: object) -> PartialFailure | None:
+    invocation = Invocation(json.dumps(event).encode(), 3.0)
+    invocation.outcome = InvocationOutcome(json.dumps(answer).encode())
+    finished = invocation_finished(FunctionSettings("app.handler"), 1, invocation, None)
+    assert finished.status is InvocationStatus.OK
+    return finished.partial_failure
+
+
+def name_failures(*identifiers: object) -> Any:
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in identifiers]}
+
+
+@pytest.mark.parametrize(
+    "name", ["sqs", "sqs-fifo", "kinesis", "dynamodb", "kafka", "kafka-self-managed"]
+)
+def test_an_answer_that_names_records_is_a_partial_failure(name: str) -> None:
+    event = sample_event(name, count=3)
+
+    assert answer_to(event, name_failures("1", {"partition": "p", "offset": 2})) == (
+        PartialFailure(2, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "answer"),
+    [
+        (sample_event("sqs"), name_failures()),
+        (sample_event("sqs"), {"batchItemFailures": None}),
+        (sample_event("sqs"), {"batchItemFailures": "no list"}),
+        (sample_event("sqs"), "batchItemFailures"),
+        # No batch, and a source that knows no partial failure.
+        ({"order": 1}, name_failures("1")),
+        (sample_event("activemq"), name_failures("1")),
+    ],
+)
+def test_another_answer_is_no_partial_failure(event: object, answer: object) -> None:
+    assert answer_to(event, answer) is None

@@ -258,6 +258,7 @@ async def test_a_crash_that_fails_the_start_is_reported_once(tmp_path: Path) -> 
     assert not any("Traceback" in line for line in reported.log if not line.startswith("[ERROR] "))
 
 
+@pytest.mark.slow
 async def test_a_crash_is_reported_if_the_function_starts_or_exits_without_a_report(
     tmp_path: Path,
 ) -> None:

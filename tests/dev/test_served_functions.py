@@ -23,6 +23,8 @@ route_kind = "rest-api"
 url = {streaming = true, cors = ["https://a.example"]}
 schedule = {expression = "rate(5 minutes)", timezone = "Europe/Berlin", input = '{"a": 1}'}
 queue = true
+stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders"
+kafka = {topic = "orders", cluster = "arn:aws:kafka:eu-central-1:123456789012:cluster/shop/1a2b-3"}
 
 [tool.okibi.functions.many]
 handler = "app.many"
@@ -76,7 +78,9 @@ def test_without_an_argument_all_functions_of_the_project_are_served(folder: Pat
     assert visits.schedules == (Schedule("rate(5 minutes)", "Europe/Berlin", '{"a": 1}'),)
     assert many.settings.max_concurrency == 8
     assert restored.settings.snap_start
-    assert [each.resource for each in left_out] == ["visits.queue"]
+    assert [each.resource for each in left_out] == [
+        "visits.queue", "visits.stream", "visits.kafka"
+    ]  # fmt: skip
     assert source == folder / "pyproject.toml"
 
 

@@ -8,7 +8,8 @@ shielded, so that only the dispatcher can answer; it abandons the worker. A task
 plays the watchdog. Tree and checks are the sweep's.
 
 No kill exceeds a supervisor's intensity, because other tests cover the end of the process. A seed
-determines a run: a failed run fails again.
+determines a run: a failed run fails again. Every fourth event has a function that runs after its
+response.
 """
 
 import contextlib
@@ -83,6 +84,9 @@ class Mixed(Echo):
             with trio.CancelScope(shield=True):
                 await trio.sleep(SHORT[number] + BEYOND)
             Mixed.shielded = False
+        if number % 4 == 2:
+            # `endurance.after_response` has the functions that fail or hang.
+            context.after_response(trio.lowlevel.checkpoint)
         if number % 5 >= 3:
             await trio.sleep(pause_of(number))
         return await super().handle(event, context)
@@ -94,10 +98,38 @@ def pause_of(number: int) -> float:
 
 
 @attrs.define(eq=False)
-class BusyWorld(World):
-    """The events of a run, each for the next free lane, and a platform for the extension."""
+class WatchedWorld(World):
+    """Events of which the late ones are watched."""
+
+    # Seconds: events that have no longer may be late.
+    shortest: ClassVar[float]
 
     _beside: trio.Nursery = attrs.field(init=False)
+
+    def begin(self, nursery: trio.Nursery, ledger: RecordingLedger) -> None:
+        self._beside = nursery
+        ledger.tell = self.received
+
+    def received(self, delivery: Delivery) -> None:
+        """Watch an event that may be late."""
+        if delivery.due - trio.current_time() <= self.shortest:
+            self._beside.start_soon(self._watch, delivery)
+
+    async def _watch(self, delivery: Delivery) -> None:
+        """Do what the watchdog does about a late delivery, as far as it needs no thread."""
+        await trio.sleep_until((delivery.limit + delivery.due) / 2)
+        if delivery.unfinished:
+            wake(DISPATCHER)
+        await trio.sleep_until(delivery.due - (delivery.due - delivery.limit) / 4)
+        if delivery.unfinished:
+            self.failures.append("the watchdog would end the process")
+
+
+@attrs.define(eq=False)
+class BusyWorld(WatchedWorld):
+    """The events of a run, each for the next free lane, and a platform for the extension."""
+
+    shortest = max(SHORT.values())
 
     def __attrs_post_init__(self) -> None:
         Mixed.shielded = False
@@ -109,24 +141,10 @@ class BusyWorld(World):
         self.registration.transport = transport
         transport.send(memoryview(register_request(b"api", NAME)))
 
-    def begin(self, nursery: trio.Nursery, ledger: RecordingLedger) -> None:
-        self._beside = nursery
-        ledger.tell = self._received
-
-    def _received(self, delivery: Delivery) -> None:
+    def received(self, delivery: Delivery) -> None:
         if json.loads(delivery.body)["n"] == SHIELDED:
             Mixed.shielded = True
-        if delivery.due - trio.current_time() <= max(SHORT.values()):
-            self._beside.start_soon(self._watch, delivery)
-
-    async def _watch(self, delivery: Delivery) -> None:
-        """Do what the watchdog does about a late delivery, as far as it needs no thread."""
-        await trio.sleep_until((delivery.limit + delivery.due) / 2)
-        if delivery.unsettled:
-            wake(DISPATCHER)
-        await trio.sleep_until(delivery.due - (delivery.due - delivery.limit) / 4)
-        if delivery.unsettled:
-            self.failures.append("the watchdog would end the process")
+        super().received(delivery)
 
     def timeout(self, number: int) -> float:
         return SHORT.get(number) or super().timeout(number)

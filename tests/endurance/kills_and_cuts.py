@@ -326,7 +326,11 @@ def _answered(
     wrong = answered(breaker, world, invocation, delivery, lost)
     # A response cut off twice is given up, although the first has arrived.
     given_up = sum(cut.answer == invocation.request_id for cut in breaker.made) > 1
-    if delivery.state is not DeliveryState.ACKED and not given_up and not world.failures:
+    if (
+        delivery.state not in (DeliveryState.ACKED, DeliveryState.FINISHED)
+        and not given_up
+        and not world.failures
+    ):
         wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
     return wrong
 

@@ -112,6 +112,15 @@ def test_a_package_has_okibi_in_lib_and_the_function_s_packages_beside_it(built:
 
 
 @pytest.mark.slow
+def test_a_package_has_httpx_if_the_function_requires_okibi_with_http(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "shop", "okibi[http]\n")
+    done = run_package(folder, "app.function", "--python", VERSION, "--arch", MACHINE)
+
+    assert done.returncode == 0, done.stderr
+    assert {"lib/httpx/__init__.py", "lib/okibi/http.py"} <= {*names(folder / "function.zip")}
+
+
+@pytest.mark.slow
 def test_all_sources_but_the_entry_have_bytecode(built: Path) -> None:
     found = {*names(built / "function.zip")}
     tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"

@@ -160,6 +160,7 @@ def test_the_magic_numbers_are_those_of_the_pythons_here(python: tuple[int, int]
     assert int(done.stdout) == MAGIC_NUMBERS[python]
 
 
+@pytest.mark.slow
 def test_a_python_that_is_not_here_is_refused_with_the_cure() -> None:
     with pytest.raises(BadInput) as refused:
         find_interpreter(Target((3, 99), "x86_64", "managed", (2, 34)))

@@ -149,6 +149,7 @@ def test_only_a_subscript_finds_a_variable_that_is_not_set(staged: Staged) -> No
     assert "AWS_REGION" not in recording.unset
 
 
+@pytest.mark.slow
 def test_the_function_s_own_values_decide_what_is_imported(staged: Staged) -> None:
     (staged.folder / "made_dynamo.py").write_text("")
     (staged.folder / "app.py").write_text(
@@ -192,6 +193,7 @@ def handler(event, context): pass
 """
 
 
+@pytest.mark.slow
 def test_no_text_depends_on_a_value_of_a_variable(
     staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,18 @@
 """One resolution for okibi and the function, and failures of uv in one sentence."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from okibi.packaging.project import Requirements
 from okibi.packaging.resolve import (
     Pinned,
     Resolution,
     Uv,
     drop_folders,
     explain_failure,
+    named_extras,
     parse_resolution,
     python_platform,
     runtime_requirements,
@@ -52,10 +55,36 @@ def test_okibi_s_packages_are_those_that_okibi_leads_to() -> None:
     assert Resolution(parse_resolution(COMPILED), UV).okibis() == {"attrs", "outcome", "trio"}
 
 
-def test_extras_and_httpx_are_no_requirements_of_a_package() -> None:
-    requires = ["trio>=0.30", "httpx>=0.28", "typer>=0.15; extra == 'cli'", 'x; extra=="y"']
+def test_an_extra_is_a_requirement_only_if_the_function_names_it() -> None:
+    requires = ["trio>=0.30", "httpx>=0.28; extra == 'http'", 'x; extra=="y"']
 
-    assert runtime_requirements(requires) == (["trio>=0.30"], ["httpx>=0.28"])
+    assert runtime_requirements(requires, frozenset()) == ["trio>=0.30"]
+    assert runtime_requirements(requires, frozenset({"http"})) == ["trio>=0.30", "httpx>=0.28"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text"),
+    [
+        (
+            "requirements",
+            "requirements.txt",
+            "boto3\nokibi [HTTP,cli]>=0.1 # client\n#okibi[x]\n",
+        ),
+        ("pyproject", "pyproject.toml", "[project]\ndependencies = ['okibi[http,cli]', 'a']\n"),
+        ("lock", "pyproject.toml", "[project]\ndependencies = ['okibi[cli, http]>=0.1']\n"),
+    ],
+)
+def test_the_extras_of_okibi_are_found_in_each_list(
+    kind: Literal["requirements", "pyproject", "lock"], name: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    file = tmp_path / ("uv.lock" if kind == "lock" else name)
+
+    assert named_extras(Requirements(kind, file)) == {"http"}
+
+
+def test_a_function_without_requirements_has_no_extras() -> None:
+    assert named_extras(Requirements()) == frozenset()
 
 
 def test_wheels_are_chosen_for_the_glibc_of_the_target() -> None:

@@ -20,7 +20,7 @@ from tests.support.sandbox import running
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-NEEDED = [text for text in PROJECT["dependencies"] if not text.startswith("httpx")]
+NEEDED = PROJECT["dependencies"]
 OLDEST = [text.replace(">=", "==") for text in NEEDED]
 NEWEST = [re.split("[<>=]", text)[0] for text in NEEDED]
 APP = """

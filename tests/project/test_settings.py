@@ -15,11 +15,14 @@ from okibi.project.settings import (
     ProjectFunction,
     ProjectSettings,
     QueueSettings,
+    StreamSettings,
     UrlSettings,
     check_handler,
     choose_function,
 )
 
+STREAM = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders"
+CLUSTER = "arn:aws:kafka:eu-central-1:123456789012:cluster/shop/1a2b-3"
 PROVIDER = "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:busy"
 
 
@@ -110,6 +113,19 @@ def test_an_authorizer_is_iam_or_the_issuer_of_tokens() -> None:
     assert jwt == AuthorizerSettings("https://id.example", ("shop",))
 
 
+def test_a_stream_is_its_arn_or_a_table() -> None:
+    table = "[tool.okibi.functions.f]\nhandler = 'app.f'\nstream = "
+    items = "arn:aws:dynamodb:eu-central-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
+
+    short, long = (
+        parse(table + text).functions["f"].stream
+        for text in (f"'{STREAM}'", f"{{arn = '{items}', batch_size = 5}}")
+    )
+
+    assert short == StreamSettings(STREAM)
+    assert long == StreamSettings(items, batch_size=5)
+
+
 def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
     project = parse(
         "[tool.okibi.functions.f]\nhandler = 'app.f'\n"
@@ -158,6 +174,25 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
          "audience: missing; a token is checked by its issuer and its audience"),
         ("url = true\nauthorizer = 'aws_iam'", "authorizer: is for routes; url has auth"),
         ("url = 'yes'", "url = 'yes': must be a table, or true"),
+        ("stream = 'orders'",
+         "stream = 'orders': must be the ARN of a Kinesis stream or of a table's stream, as in"),
+        ("stream = 'arn:aws:kinesis:eu-central-1:000000000000:stream/orders/consumer/mine:1'",
+         "must be the ARN of a Kinesis stream"),
+        ("stream = true", "arn: missing; write the ARN of a Kinesis stream or of a table's stream"),
+        (f"stream = {{arn = '{STREAM}', starting_position = 'newest'}}",
+         "starting_position = 'newest': must be 'trim_horizon' or 'latest'"),
+        (f"stream = {{arn = '{STREAM}', maximum_record_age = 30}}",
+         "maximum_record_age = 30: must be an integer from 60 to 604800 (seconds)"),
+        ("kafka = {topic = 'orders'}",
+         "cluster: missing; write the ARN of an MSK cluster, or the servers of your own"),
+        (f"kafka = {{topic = 'orders', cluster = ['{CLUSTER}', 'kafka.example:9092']}}",
+         "cluster: an MSK cluster is one ARN and no servers; remove the others"),
+        (f"kafka = {{topic = 'orders', cluster = '{CLUSTER}', auth = 'basic_auth'}}",
+         "auth = 'basic_auth': an MSK cluster takes 'sasl_scram_512_auth' or"),
+        ("kafka = {topic = 'orders', cluster = 'kafka.example'}",
+         "cluster = 'kafka.example': must be the ARN of an MSK cluster, or the servers of"),
+        ("kafka = {topic = 'orders', cluster = 'kafka.example:9092'}",
+         "kafka: your own cluster needs a secret, or a vpc in which Lambda reaches it"),
         ("environment = {TOKEN = 12345}", "TOKEN: must be a text; write it in quotes"),
         ("environment = {A = '12345'}",
          "A: a variable's name has at least two characters: a letter first, then letters"),

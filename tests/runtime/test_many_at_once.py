@@ -151,6 +151,7 @@ async def test_a_child_forked_in_a_stream_ends_with_its_first_piece() -> None:
         assert await sandbox.at_once(2, timeout=20) == [0, 0]
 
 
+@pytest.mark.slow
 async def test_more_plain_handlers_run_at_once_than_trio_s_thread_limit() -> None:
     lanes = 48
     async with many("many.in_thread", lanes) as sandbox:

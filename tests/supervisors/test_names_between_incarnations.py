@@ -173,7 +173,7 @@ async def test_a_wait_for_a_name_ends_when_the_restart_is_called_off(
 @pytest.mark.parametrize("reason", [NORMAL, BOOM])
 @pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
 async def test_a_name_is_expected_only_if_the_child_restarts(
-    stage: Stage, nursery: trio.Nursery, restart: Restart, reason: object
+    stage: Stage, nursery: trio.Nursery, mock_clock: MockClock, restart: Restart, reason: object
 ) -> None:
     top = await supervise(
         nursery, SupervisorSpec([stage.child("a", restart=restart)], backoff=BACKOFF)

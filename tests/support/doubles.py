@@ -15,7 +15,9 @@ import trio
 from okibi.actors import KILLED, Actor, Ref
 from okibi.actors.mailbox import DEFAULT_POLICY, Mailbox
 from okibi.actors.process import Process
+from okibi.runtime.handlers.handler import Instance, PlainHandler
 from okibi.runtime.in_flight.delivery import Delivery, DeliveryState
+from okibi.runtime.in_flight.follow_ups import FollowUps
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.in_flight.stream import Stream
@@ -100,12 +102,17 @@ def delivery(
 ) -> Delivery:
     """Return a delivery as received."""
     sent = {name.encode(): value.encode() for name, value in headers.items()}
-    return Delivery(1, request_id, sent, body, due, due - 0.1)
+    return Delivery(request_id, sent, body, due, due - 0.1)
 
 
 def brought_to(state: DeliveryState, by: Ref[Any] | None = None) -> Delivery:
-    """Return a delivery in a state; from ASSIGNED on it belongs to a worker."""
+    """Return a delivery in a state; from ASSIGNED on it belongs to a worker.
+
+    From ACKED on it has a follow-up.
+    """
     made = delivery()
+    if state >= DeliveryState.ACKED:
+        add_follow_up(made)
     owner = by or worker()
     steps = {
         DeliveryState.ASSIGNED: lambda: made.assign(owner),
@@ -114,6 +121,8 @@ def brought_to(state: DeliveryState, by: Ref[Any] | None = None) -> Delivery:
         DeliveryState.SETTLED: lambda: made.settle(Outcome(b"1"), owner),
         DeliveryState.STAGED: made.stage,
         DeliveryState.ACKED: made.ack,
+        DeliveryState.FOLLOWING_UP: lambda: made.begin_follow_ups(owner),
+        DeliveryState.FINISHED: made.finish,
     }
     for reached, step in steps.items():
         # STREAMING is reached only if asked for.
@@ -122,6 +131,21 @@ def brought_to(state: DeliveryState, by: Ref[Any] | None = None) -> Delivery:
         ):
             assert step()
     return made
+
+
+def plain_beside(instance: Instance) -> PlainHandler:
+    """Return a handler that runs the follow-ups of an instance in a thread."""
+    plain = PlainHandler(print, None, lambda what, goes_on: None)
+    plain.nursery = instance.nursery
+    return plain
+
+
+def add_follow_up(made: Delivery, function: Callable[[], object] = print) -> FollowUps:
+    """Register a follow-up, as a handler does."""
+    follow_ups = made.open_follow_ups()
+    assert follow_ups is not None
+    follow_ups.add(function, ())
+    return follow_ups
 
 
 class Arrival:

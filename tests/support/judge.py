@@ -60,7 +60,8 @@ def judge(killer: Killer, world: World, ledger: RecordingLedger) -> Result:
         late = lateness(killer, world, invocation, ledger, ledger.lane_of[delivery])
         if not late <= NONE:
             wrong.append(f"{invocation.payload!r} was through {late:.6g} s late")
-        if delivery.state is not DeliveryState.ACKED:
+        # FINISHED: functions ran after the response.
+        if delivery.state not in (DeliveryState.ACKED, DeliveryState.FINISHED):
             wrong.append(f"{invocation.payload!r} is left {delivery.state.name}")
     wrong += [f"the API saw {e}" for e in world.journal.entries if e.kind in BAD]
     if world.connections != killer.point.lanes:

@@ -102,7 +102,11 @@ def receive_event(lane: Lane, message: ApiResponse | None = None) -> Delivery:
 
 
 def settle_event(lane: Lane, outcome: Outcome | None = None) -> Delivery:
-    delivery = receive_event(lane)
+    return settle(receive_event(lane), outcome)
+
+
+def settle(delivery: Delivery, outcome: Outcome | None = None) -> Delivery:
+    """Settle a received event, as its worker does."""
     assert delivery.assign(WORKER)
     assert delivery.begin(WORKER)
     assert delivery.settle(outcome or Outcome(b'"yes"'), WORKER)

@@ -25,7 +25,7 @@ from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.poller import Poller
 from okibi.runtime.serving.responder import Responder
 from okibi.runtime.serving.worker import Worker
-from tests.support.doubles import SETTINGS, Arrival, ledger_of
+from tests.support.doubles import SETTINGS, Arrival, ledger_of, plain_beside
 
 NEXT = next_request(b"api")
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
@@ -162,7 +162,16 @@ class World:
         make, decoder = partial(AsyncHandler, handler), decoder_for(Any)
         await start(
             self.nursery,
-            partial(Worker, self.ledger, SETTINGS, make, decoder, False, encode_handler_result),
+            partial(
+                Worker,
+                self.ledger,
+                SETTINGS,
+                make,
+                decoder,
+                False,
+                encode_handler_result,
+                plain_beside,
+            ),
         )
         await start(self.nursery, partial(Dispatcher, self.ledger), name=DISPATCHER)
         await wait_all_tasks_blocked()

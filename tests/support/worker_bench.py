@@ -18,7 +18,7 @@ from okibi.runtime.in_flight.delivery import Delivery
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.ledger import Ledger
 from okibi.runtime.serving.worker import Worker
-from tests.support.doubles import SETTINGS, delivery, ledger_of
+from tests.support.doubles import SETTINGS, delivery, ledger_of, plain_beside
 
 LOG: list[str] = []
 
@@ -119,6 +119,13 @@ async def bench(
     ledger = ledger_of()
     kind = decoder_for(event_type(Player) if make is Player else Any)
     factory = partial(
-        Worker, ledger, SETTINGS, make, kind, stateful or make is Player, encode_handler_result
+        Worker,
+        ledger,
+        SETTINGS,
+        make,
+        kind,
+        stateful or make is Player,
+        encode_handler_result,
+        plain_beside,
     )
     return Bench(ledger, await start(nursery, factory, path="/worker"))

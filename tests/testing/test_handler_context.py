@@ -3,7 +3,7 @@
 import pytest
 
 from okibi import Context
-from okibi.testing import context
+from okibi.testing import after_response, context
 
 
 def test_a_handler_is_called_with_a_context() -> None:
@@ -11,6 +11,22 @@ def test_a_handler_is_called_with_a_context() -> None:
         return f"hello {event}", 0 < context.get_remaining_time_in_millis() <= 1500
 
     assert handler("bob", context(remaining=1.5)) == ("hello bob", True)
+
+
+def test_a_test_runs_the_functions_that_a_handler_has_registered() -> None:
+    ran = list[str]()
+
+    def handler(event: str, context: Context) -> None:
+        context.after_response(ran.append, event)
+
+    made = context()
+    handler("bob", made)
+    assert ran == []
+    for run in after_response(made):
+        run()
+
+    assert ran == ["bob"]
+    assert [*after_response(made)] == []
 
 
 def test_every_attribute_has_what_was_given() -> None:

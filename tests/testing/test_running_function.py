@@ -23,8 +23,10 @@ from okibi.testing import (
     function_engine,
     running,
     running_function,
+    sample_event,
     virtual_time,
 )
+from okibi.web import ASGI
 from tests.limits import HANG
 
 
@@ -396,17 +398,28 @@ async def test_a_plain_def_beside_actors_has_its_real_time() -> None:
 
 
 @virtual_time
-async def test_an_asyncio_handler_has_its_real_time() -> None:
+async def test_a_web_application_runs_on_asyncio_and_answers_late_requests() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(HANG)
+
+    async with running(Function(ASGI(application, lifespan="off"))) as app:
+        answer = await app.invoke(sample_event("http-api"))
+
+    assert answer["statusCode"] == 504
+
+
+@virtual_time
+async def test_an_asyncio_handler_runs_in_virtual_time() -> None:
     async def handler(event: float, context: Context) -> str:
         import asyncio
 
         await asyncio.sleep(event)
         return "woke"
 
-    async with running(Function(handler, loop="asyncio"), timeout=0.3) as app:
-        assert await app.invoke(0.02) == "woke"
+    async with running(Function(handler, loop="asyncio"), timeout=600) as app:
+        assert await app.invoke(599) == "woke"
         with pytest.raises(FunctionTimedOut):
-            await app.invoke(HANG)
+            await app.invoke(601)
 
 
 # -- the tree
@@ -825,3 +838,38 @@ async def test_an_error_is_printed_line_by_line(capsys: pytest.CaptureFixture[st
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == "[ERROR] ZeroDivisionError: division by zero"
     assert second == "Traceback (most recent call last):"
+
+
+@virtual_time
+async def test_functions_run_after_the_response_and_before_the_next_event() -> None:
+    said = list[str]()
+
+    async def late(event: str) -> None:
+        await trio.sleep(1)
+        said.append(f"after {event}")
+
+    async def handler(event: str, context: Context) -> str:
+        context.after_response(late, event)
+        said.append(event)
+        return event
+
+    async with running(handler) as app:
+        for event in ("one", "two"):
+            assert await app.invoke(event) == event
+            said.append(f"answered {event}")
+
+    assert said[:5] == ["one", "answered one", "after one", "two", "answered two"]
+
+
+async def test_a_late_def_after_the_response_is_interrupted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(event: object, context: Context) -> str:
+        if event:
+            context.after_response(time.sleep, HANG)
+        return "answered"
+
+    async with running(handler, timeout=0.4) as app:
+        assert [await app.invoke(event) for event in (1, 0)] == ["answered"] * 2
+
+    assert "sleep was cut after the response" in caplog.text

@@ -1,7 +1,7 @@
 """`sandbox`: a function in a subprocess, for plain code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +10,12 @@ import pytest
 
 from okibi.local import local_lambda
 from okibi.testing import FunctionError, FunctionTimedOut, Sandbox, sandbox
+from okibi.testing.subprocess_sandbox import _find_name
 
 CODE = """
 import os, time
 from okibi import Function
+from okibi.web import ASGI
 
 def handler(event, context):
     if event == "bad":
@@ -27,6 +29,11 @@ def handler(event, context):
     return [os.getpid(), event, os.environ.get("COLOR"), context.memory_limit_in_mb]
 
 function = Function(handler)
+
+async def web(scope, receive, send):
+    pass
+
+application = Function(ASGI(web))
 """
 
 
@@ -38,12 +45,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> ModuleType:
+def app(folder: Path) -> Iterator[ModuleType]:
     sys.path.insert(0, str(folder))
-    try:
-        return import_module("kit_app")
-    finally:
-        sys.path.remove(str(folder))
+    yield import_module("kit_app")
+    sys.path.remove(str(folder))
+    # A worker may come back to this module, with another folder.
+    del sys.modules["kit_app"]
+
+
+def test_a_web_application_is_found_where_it_was_made(app: ModuleType, folder: Path) -> None:
+    assert _find_name(app.application) == ("kit_app.application", folder.resolve())
+    assert _find_name(app.function) == ("kit_app.function", folder.resolve())
 
 
 @pytest.mark.slow

@@ -1,14 +1,17 @@
 """`virtual_time`: a plain function runs an async one on a clock that jumps."""
 
+import asyncio
 import time
 import unittest
 
+import anyio.to_thread
 import attrs
 import pytest
 import trio
 import trio.testing
 
 from okibi import Child, Context, Function, Name, Server, start
+from okibi.asyncio_loop import on_asyncio
 from okibi.testing import FunctionTimedOut, running, virtual_time
 from okibi.testing.virtual_clock import watch_threads
 
@@ -77,6 +80,8 @@ class OfUnittest(unittest.TestCase):
 async def test_the_clock_does_not_jump_while_a_thread_works() -> None:
     with trio.move_on_after(60) as limit:
         await trio.to_thread.run_sync(time.sleep, 0.05)
+        await on_asyncio(asyncio.to_thread, time.sleep, 0.05)
+        await on_asyncio(anyio.to_thread.run_sync, time.sleep, 0.05)
 
     assert not limit.cancelled_caught
     assert trio.current_time() < 60

@@ -12,6 +12,7 @@ Examples:
   okibi event
   okibi event http-api --path /visits --method POST --body '{"name": "Ada"}'
   okibi event sqs --body '{"order": 1}' --count 3 > event.json
+  okibi event kinesis --body first --body second --key a --key b
   okibi event s3 --path photos/cat.jpg | okibi invoke app.handler -"""
 
 
@@ -37,8 +38,11 @@ def event(
         ),
     ] = None,
     body: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Content: a request's body, a message, an item."),
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Content: a request's body, a message, an item. Repeat for more records.",
+        ),
     ] = None,
     path: Annotated[
         str | None, typer.Option(metavar="PATH", help="Path of a request, or key of an S3 object.")
@@ -59,6 +63,18 @@ def event(
         str | None,
         typer.Option(metavar="ROUTE", help="Route that takes the path, e.g. '/visits/{name}'."),
     ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="Partition key of a record. Repeat to give each record its own."
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP", help="Group of a message (FIFO). Repeat to give each its own."
+        ),
+    ] = None,
     count: Annotated[
         int,
         typer.Option(
@@ -75,5 +91,7 @@ def event(
     """
     from ..print_event import EventOptions, print_event
 
-    options = EventOptions(body, path, method, header or (), query or (), route, count)
+    options = EventOptions(
+        body or (), path, method, header or (), query or (), route, key or (), group or (), count
+    )
     raise typer.Exit(print_event(name, options))

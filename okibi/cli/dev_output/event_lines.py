@@ -32,8 +32,10 @@ Happening: TypeAlias = DevEvent | QueueReport | HttpReport
 REPEATED = re.compile(
     r"(START RequestId: |END RequestId: |REPORT RequestId: |INIT_REPORT )"
     r"|\S+Z \S+ Task timed out after "
-    r"|\[ERROR\] [^\t]*\rTraceback "
 )
+# An error of the runtime. The line of the invocation has it too, unless the invocation was
+# answered, as by a web application.
+ERROR = re.compile(r"\[ERROR\] [^\t]*\rTraceback ")
 COLOURS: Mapping[InvocationStatus, Colour] = {
     InvocationStatus.OK: Colour.GREEN,
     InvocationStatus.TIMED_OUT: Colour.YELLOW,
@@ -62,6 +64,8 @@ class EventLines:
     _finished: dict[str, InvocationFinished] = attrs.field(
         init=False, factory=dict[str, InvocationFinished]
     )
+    # Errors of each function, until its invocation ends.
+    _errors: dict[str, list[LogLine]] = attrs.field(init=False, factory=dict[str, list[LogLine]])
     # The changed files of each function that reloads.
     _changed: dict[str, tuple[Path, ...]] = attrs.field(
         init=False, factory=dict[str, tuple[Path, ...]]
@@ -90,8 +94,10 @@ class EventLines:
             case Reloaded() | ReloadFailed():
                 return self._reload(happening)
             case InitFailed():
+                errors = self._take_errors(happening.function, happening.failure)
                 head = self._head(happening.function, "does not start", Colour.RED)
-                return [head, *self._failure_lines(happening.function, happening.failure)]
+                lines = self._failure_lines(happening.function, happening.failure)
+                return [*errors, head, *lines]
             case SandboxStarted(attached=True):
                 return [self._head(happening.function, "a runtime has attached", Colour.CYAN)]
             case SandboxEnded(reason="disconnected"):
@@ -103,7 +109,9 @@ class EventLines:
             case EventDropped():
                 text = f"dropped ({happening.condition}), kept in {short_path(happening.file)}"
                 return [self._queue_line(happening, text)]
-            case SandboxStarted() | SandboxEnded():
+            case SandboxEnded():
+                return self._take_errors(happening.function, None)
+            case SandboxStarted():
                 return []
 
     # -- invocations
@@ -131,8 +139,11 @@ class EventLines:
     def _invocation_lines(
         self, finished: InvocationFinished, request: HttpAnswered | None
     ) -> list[str]:
-        colour = COLOURS.get(finished.status, Colour.RED)
-        parts = [self._head(finished.function, finished.status.value, colour)]
+        status, colour = finished.status.value, COLOURS.get(finished.status, Colour.RED)
+        if (part := finished.partial_failure) is not None:
+            status = f"{part.failed:,} of {part.records:,} records failed"
+            colour = Colour.YELLOW
+        parts = [self._head(finished.function, status, colour)]
         if request is not None:
             failed = request.status is None or request.status >= 500
             parts.append(self.paint(_describe_request(request), *([Colour.RED] if failed else [])))
@@ -142,7 +153,7 @@ class EventLines:
         if finished.memory is not None:
             parts.append(f"{finished.memory:.0f} MB")
         parts.append(self.paint(finished.request_id, Colour.DIM))
-        lines = ["  ".join(parts)]
+        lines = [*self._take_errors(finished.function, finished.failure), "  ".join(parts)]
         if finished.failure is not None:
             lines += self._failure_lines(finished.function, finished.failure)
         return lines
@@ -170,6 +181,21 @@ class EventLines:
     def _log_lines(self, log: LogLine) -> list[str]:
         if REPEATED.match(log.text):
             return []
+        if ERROR.match(log.text):
+            self._errors.setdefault(log.function, []).append(log)
+            return []
+        return self._text_lines(log)
+
+    def _take_errors(self, function: str, failure: FunctionFailure | None) -> list[str]:
+        """Return the errors that are not the failure of the invocation."""
+        errors = self._errors.pop(function, [])
+        if failure is not None:
+            own = f"[ERROR] {failure.error_type}: "
+            repeated = next((error for error in errors if error.text.startswith(own)), None)
+            errors = [error for error in errors if error is not repeated]
+        return [line for error in errors for line in self._text_lines(error)]
+
+    def _text_lines(self, log: LogLine) -> list[str]:
         # Within one entry, "\r" stands for a line break.
         lines = log.text.rstrip("\r").split("\r")
         if len(self.functions) < 2:

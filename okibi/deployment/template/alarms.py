@@ -5,6 +5,7 @@ metric filter counts these answers in the log, so late events and other errors c
 """
 
 from ...project.settings import ProjectFunction
+from .dead_letters import list_dead_letter_queues
 from .intrinsics import FUNCTION, Resource, Resources, get_att, ref, sub
 
 # By log format: okibi's own line, and not Lambda's report of the same invocation.
@@ -48,11 +49,9 @@ def build_alarms(function: ProjectFunction) -> Resources:
             "Invocations that Lambda refused because too many were running",
             ("AWS/Lambda", "Throttles"), of_function, alarms.throttles, actions,
         )  # fmt: skip
-    if alarms.dead_letters and function.queue:
-        of_queue: list[Resource] = [
-            {"Name": "QueueName", "Value": get_att("DeadLetterQueue", "QueueName")}
-        ]
-        resources["DeadLetterAlarm"] = _build_alarm(
+    for queue in list_dead_letter_queues(function) if alarms.dead_letters else ():
+        of_queue: list[Resource] = [{"Name": "QueueName", "Value": get_att(queue, "QueueName")}]
+        resources[f"{queue.removesuffix('Queue')}Alarm"] = _build_alarm(
             "Messages in the dead-letter queue",
             ("AWS/SQS", "ApproximateNumberOfMessagesVisible"), of_queue, alarms.dead_letters,
             actions, statistic="Maximum",

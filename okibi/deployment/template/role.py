@@ -4,7 +4,10 @@ No action has a wildcard. A resource is `*` only for actions for which AWS accep
 """
 
 from ...project.settings import ProjectFunction
+from .dead_letters import OF_QUEUE, list_dead_letter_queues
 from .intrinsics import Resource, Resources, get_att, make_role, make_statement, sub
+from .kafka_mapping import list_kafka_statements
+from .stream_mapping import list_stream_statements
 
 READ_AND_WRITE_ITEMS = (
     *("dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem"),
@@ -33,6 +36,14 @@ def _list_statements(function: ProjectFunction) -> list[Resource]:
     ]
     if function.queue:
         statements.append(make_statement(RECEIVE, get_att("Queue", "Arn")))
+    statements += list_stream_statements(function)
+    statements += list_kafka_statements(function)
+    # SQS itself moves the messages of a queue to their dead-letter queue; here Lambda does.
+    statements += [
+        make_statement(("sqs:SendMessage",), get_att(queue, "Arn"))
+        for queue in list_dead_letter_queues(function)
+        if queue != OF_QUEUE
+    ]
     if function.table:
         statements.append(make_statement(READ_AND_WRITE_ITEMS, get_att("Table", "Arn")))
     if function.vpc and not function.capacity_provider:

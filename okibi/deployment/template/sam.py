@@ -9,14 +9,17 @@ account.
 
 from ...project.settings import ProjectFunction
 from .alarms import build_alarms
+from .dead_letters import OF_QUEUE, list_dead_letter_queues
 from .dynamodb_table import build_table
 from .http_api import API_URL, build_http_api
 from .intrinsics import ALIAS, FUNCTION, Resource, Resources, get_att, get_output, ref
+from .kafka_mapping import build_kafka_mapping
 from .lambda_function import build_function, build_log_group, find_alias
 from .network import build_capacity_provider, build_network
 from .role import build_role
 from .schedule import build_schedule
 from .sqs_queue import build_queue_mapping, build_queues
+from .stream_mapping import build_stream_mapping
 
 CODE_PARAMETERS: Resources = {
     "CodeBucket": {"Type": "String", "Description": "The S3 bucket with the package."},
@@ -46,6 +49,8 @@ def build_template(function: ProjectFunction, code: object = None) -> Resource:
         **build_http_api(function),
         **build_queues(function),
         **build_queue_mapping(function),
+        **build_stream_mapping(function),
+        **build_kafka_mapping(function),
         **build_schedule(function),
         **build_table(function),
         **build_network(function),
@@ -68,9 +73,9 @@ def _build_outputs(function: ProjectFunction) -> Resources:
         outputs["ApiUrl"] = get_output("The HTTP API.", API_URL)
     if function.queue:
         outputs["QueueUrl"] = get_output("The queue.", ref("Queue"))
-        outputs["DeadLetterQueueUrl"] = get_output(
-            "Messages that failed too often.", ref("DeadLetterQueue")
-        )
+    for queue in list_dead_letter_queues(function):
+        what = "Messages" if queue == OF_QUEUE else "Batches"
+        outputs[f"{queue}Url"] = get_output(f"{what} that failed too often.", ref(queue))
     if function.table:
         outputs["TableName"] = get_output("The table.", ref("Table"))
     if find_alias(function):

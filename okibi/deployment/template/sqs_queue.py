@@ -1,10 +1,10 @@
 """An SQS queue that invokes the function, with partial failures and a dead-letter queue."""
 
 from ...project.settings import ProjectFunction
+from .dead_letters import OF_QUEUE, build_dead_letter_queue
 from .intrinsics import Resource, Resources, get_att
 from .lambda_function import target_arn
 
-FOURTEEN_DAYS = 1_209_600
 LONGEST_VISIBILITY = 43_200
 
 
@@ -26,21 +26,12 @@ def build_queues(function: ProjectFunction) -> Resources:
                 "VisibilityTimeout": visibility,
                 "SqsManagedSseEnabled": True,
                 "RedrivePolicy": {
-                    "deadLetterTargetArn": get_att("DeadLetterQueue", "Arn"),
+                    "deadLetterTargetArn": get_att(OF_QUEUE, "Arn"),
                     "maxReceiveCount": queue.max_receive_count,
                 },
             },
         },
-        "DeadLetterQueue": {
-            "Type": "AWS::SQS::Queue",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {
-                **kind,
-                "MessageRetentionPeriod": FOURTEEN_DAYS,
-                "SqsManagedSseEnabled": True,
-            },
-        },
+        OF_QUEUE: build_dead_letter_queue(fifo=queue.fifo),
     }
 
 

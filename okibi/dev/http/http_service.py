@@ -14,6 +14,7 @@ from ...local.services.http_events import (
     is_binary,
     make_function_url_event,
     make_http_api_event,
+    make_http_api_event_1,
     make_load_balancer_event,
     make_rest_api_event,
     short_request_id,
@@ -23,6 +24,7 @@ from ...local.services.http_results import (
     OutgoingResponse,
     read_function_url_result,
     read_http_api_result,
+    read_http_api_result_1,
     read_load_balancer_result,
     read_rest_api_result,
 )
@@ -77,7 +79,7 @@ def service_of(route: Route) -> HttpService:
     if route.kind == "rest-api":
         return rest_api(tuple(route.binary_media_types))
     if route.kind == "http-api":
-        return HTTP_API
+        return HTTP_API if route.payload_format == "2.0" else HTTP_API_1
     return MULTI_VALUE_LOAD_BALANCER if route.multi_value_headers else LOAD_BALANCER
 
 
@@ -127,19 +129,34 @@ _UNAVAILABLE = json_answer(503, '{"message":"Service Unavailable"}')
 NOT_FOUND = json_answer(404, '{"message":"Not Found"}')
 
 
-HTTP_API = HttpService(
-    title="HTTP API",
-    make_event=lambda request, match: make_http_api_event(
+def _http_api(
+    make_event: Callable[[IncomingRequest, RouteMatch], dict[str, Any]],
+    read_result: Callable[[bytes], OutgoingResponse],
+) -> HttpService:
+    return HttpService(
+        title="HTTP API",
+        make_event=make_event,
+        read_result=lambda payload, _: read_result(payload),
+        malformed=_API_FAILED,
+        failed=_API_FAILED,
+        throttled=_UNAVAILABLE,
+        too_large=json_answer(413, '{"message":"Request Entity Too Large"}'),
+        late=_UNAVAILABLE,
+        answer_headers=lambda request: [("apigw-requestid", short_request_id(request.request_id))],
+        time_limit=30.0,
+    )
+
+
+HTTP_API = _http_api(
+    lambda request, match: make_http_api_event(
         request, route_key(match.route.method, match.route.path), match.path_parameters
     ),
-    read_result=lambda payload, _: read_http_api_result(payload),
-    malformed=_API_FAILED,
-    failed=_API_FAILED,
-    throttled=_UNAVAILABLE,
-    too_large=json_answer(413, '{"message":"Request Entity Too Large"}'),
-    late=_UNAVAILABLE,
-    answer_headers=lambda request: [("apigw-requestid", short_request_id(request.request_id))],
-    time_limit=30.0,
+    read_http_api_result,
+)
+# With payload format 1.0.
+HTTP_API_1 = _http_api(
+    lambda request, match: make_http_api_event_1(request, match.route.path, match.path_parameters),
+    read_http_api_result_1,
 )
 
 

@@ -9,7 +9,7 @@ import attrs
 from ...project.bad_input import BadInput
 from ...project.input_files import read_text
 from ..dev_function import Cors
-from .routes import FORMAT_2, NO_AUTHORIZER, ApiSettings, add_route, find_function, read_preflight
+from .routes import NO_AUTHORIZER, ApiSettings, add_route, find_function, read_preflight
 from .sam_template import TemplateReader
 from .template_file import as_mapping, as_text, parse_document
 from .values import UnknownValue
@@ -49,10 +49,9 @@ def read_definition(
             elif integration_type != "aws_proxy":
                 reader.leave_out(place, f"integration {integration_type}; only aws_proxy is served")
             elif function := find_function(reader, place, integration, "uri"):
-                add_route(reader, function, place, method, path, api)
-                version = as_text(integration.get("payloadFormatVersion", "2.0"))
-                if api.kind == "http-api" and version != "2.0":
-                    reader.leave_out(place, FORMAT_2)
+                payload_format = as_text(integration.get("payloadFormatVersion", "2.0"))
+                described = attrs.evolve(api, payload_format=payload_format)
+                add_route(reader, function, place, method, path, described)
                 if operation.get("security", content.get("security")):
                     reader.leave_out(f"{place} security", NO_AUTHORIZER)
 

@@ -17,7 +17,6 @@ FUNCTION_ARN = re.compile(r":function:([A-Za-z0-9_-]+)")
 # SAM's other names of the method ANY.
 ANY = ("*", "$default", "x-amazon-apigateway-any-method")
 NO_AUTHORIZER = "every caller is let in"
-FORMAT_2 = "events have format 2.0"
 
 
 @attrs.frozen
@@ -29,6 +28,7 @@ class ApiSettings:
     binary_media_types: Sequence[str] = ()
     stage: str = "Prod"
     multi_value_headers: bool = False
+    payload_format: str = "2.0"
 
 
 def find_resource(reader: TemplateReader, reference: object) -> dict[str, Any]:
@@ -77,7 +77,10 @@ def add_route(
         path = path.removesuffix("/")
     try:
         method = "ANY" if method in ANY else method.upper()
-        route = Route(method, path, api.kind, api.cors, binary, api.stage, api.multi_value_headers)
+        route = Route(
+            method, path, api.kind, api.cors, binary, api.stage,
+            api.multi_value_headers, api.payload_format,
+        )  # fmt: skip
     except ValueError as error:
         reader.mistakes.append(f"{where}: {error}")
         return

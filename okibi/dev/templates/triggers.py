@@ -13,7 +13,6 @@ from ..scheduler import scheduled_event
 from .load_balancer import read_listener, read_listener_rule
 from .open_api import read_definition
 from .routes import (
-    FORMAT_2,
     NO_AUTHORIZER,
     ApiSettings,
     add_route,
@@ -142,13 +141,17 @@ def _read_api_event(
         return
     if as_mapping(properties.get("Auth")).get("Authorizer", "NONE") != "NONE":
         reader.leave_out(f"{where}.Auth", NO_AUTHORIZER)
-    if reader.text(where, properties, "PayloadFormatVersion", "2.0") != "2.0":
-        reader.leave_out(f"{where}.PayloadFormatVersion", FORMAT_2)
     for key in ("RequestModel", "RequestParameters"):
         if key in properties:
             reader.leave_out(f"{where}.{key}", "requests are not validated")
-    describe = _describe_rest_api if event_type == "Api" else _describe_http_api
-    add_route(reader, function, where, method, path, describe(reader, where, api))
+    if event_type == "Api":
+        described = _describe_rest_api(reader, where, api)
+    else:
+        described = attrs.evolve(
+            _describe_http_api(reader, where, api),
+            payload_format=reader.text(where, properties, "PayloadFormatVersion", "2.0"),
+        )
+    add_route(reader, function, where, method, path, described)
 
 
 def _find_api(
@@ -288,13 +291,14 @@ def _read_http_route(reader: TemplateReader, logical_id: str, properties: dict[s
     target = reader.text(logical_id, properties, "Target").rpartition("/")[2]
     integration = as_mapping(resources.get(target, {}).get("Properties"))
     function = find_function(reader, f"{logical_id} {key}", integration, "IntegrationUri")
-    if as_text(integration.get("PayloadFormatVersion", "2.0")) != "2.0":
-        reader.leave_out(f"{target}.PayloadFormatVersion", FORMAT_2)
     if as_text(properties.get("AuthorizationType", "NONE")) != "NONE":
         reader.leave_out(f"{logical_id}.AuthorizationType", NO_AUTHORIZER)
     if function is not None:
         method, _, path = key.rpartition(" ")
-        described = _describe_http_api(reader, logical_id, api)
+        described = attrs.evolve(
+            _describe_http_api(reader, logical_id, api),
+            payload_format=reader.text(target, integration, "PayloadFormatVersion", "2.0"),
+        )
         add_route(reader, function, logical_id, method or "ANY", path, described)
 
 

@@ -1,8 +1,8 @@
 """Make the event of an HTTP request, as each of AWS's HTTP services does.
 
-Function URLs and HTTP APIs have payload format 2.0, REST APIs payload format 1.0. (Lambda: invoking
-function URLs; API Gateway: Lambda proxy integrations; Elastic Load Balancing: Lambda functions as
-targets.)
+Function URLs have payload format 2.0, REST APIs payload format 1.0, HTTP APIs either. (Lambda:
+invoking function URLs; API Gateway: Lambda proxy integrations; Elastic Load Balancing: Lambda
+functions as targets.)
 
 `http_results` is the way back: it reads the result of the function into a response.
 """
@@ -208,7 +208,8 @@ def _payload_2_event(
         "domainName": request.header("host"),
         "http": {
             "method": request.method,
-            "path": path,
+            # Decoded, also of a function URL (observed).
+            "path": unquote(request.raw_path),
             "protocol": request.protocol,
             "sourceIp": request.source_ip,
             "userAgent": request.header("user-agent"),
@@ -230,6 +231,37 @@ def _payload_2_event(
 # -- payload format 1.0
 
 
+def make_http_api_event_1(
+    request: IncomingRequest,
+    resource: str = "$default",
+    path_parameters: Mapping[str, str] = NO_PARAMETERS,
+) -> dict[str, Any]:
+    """Return the event of an HTTP API with payload format 1.0. The path is decoded, as in 2.0.
+
+    Args:
+        request: the request.
+        resource: the path of the route, such as `/visits/{name}`, or `$default`.
+        path_parameters: the variables of the path, decoded.
+    """
+    short_id = short_request_id(request.request_id)
+    body, encoded = _encode_body(request)
+    event = _payload_1_event(
+        request,
+        unquote(request.raw_path),
+        resource,
+        path_parameters,
+        body=body,
+        encoded=encoded,
+        context={
+            "extendedRequestId": short_id,
+            "requestId": short_id,
+            "resourceId": None,
+            "stage": "$default",
+        },
+    )
+    return {"version": "1.0", **event}
+
+
 def make_rest_api_event(
     request: IncomingRequest,
     resource: str = "/{proxy+}",
@@ -247,18 +279,59 @@ def make_rest_api_event(
         stage: the stage of the API.
         binary_media_types: the media types that the API passes as Base64.
     """
+    encoded = bool(request.body) and is_binary(request.header("content-type"), binary_media_types)
+    return _payload_1_event(
+        request,
+        # As behind a custom domain, the path has no stage.
+        request.raw_path,
+        resource,
+        path_parameters,
+        # Without a binary media type, AWS replaces bytes that are not UTF-8.
+        body=_base64(request.body) if encoded else request.body.decode("utf-8", "replace"),
+        encoded=encoded,
+        context={
+            "deploymentId": "local",
+            "extendedRequestId": short_request_id(request.request_id),
+            "requestId": request.request_id,
+            "resourceId": "local",
+            "stage": stage,
+        },
+        unsent=("content-length",),
+    )
+
+
+def _payload_1_event(
+    request: IncomingRequest,
+    path: str,
+    resource: str,
+    path_parameters: Mapping[str, str],
+    *,
+    body: str,
+    encoded: bool,
+    context: Mapping[str, Any],
+    unsent: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return the event. As on AWS, absent parts are null.
+
+    Args:
+        request: the request.
+        path: the value of `path`.
+        resource: the path of the route.
+        path_parameters: the variables of the path.
+        body: the body as text or in Base64.
+        encoded: whether the body is in Base64.
+        context: the fields of `requestContext` that differ between the services.
+        unsent: names of headers that the service leaves out.
+    """
     headers = _collect(
         (_WRITTEN.get(name, name), value)
         for name, value in request.forwarded_headers()
-        if name not in _HOP_BY_HOP and name != "content-length"
+        if name not in _HOP_BY_HOP and name not in unsent
     )
     query = request.query_parameters()
-    encoded = bool(request.body) and is_binary(request.header("content-type"), binary_media_types)
-    # Without a binary media type, AWS replaces bytes that are not UTF-8.
-    body = _base64(request.body) if encoded else request.body.decode("utf-8", "replace")
     return {
         "resource": resource,
-        "path": request.raw_path,
+        "path": path,
         "httpMethod": request.method,
         "headers": {name: values[-1] for name, values in headers.items()},
         "multiValueHeaders": headers,
@@ -266,21 +339,19 @@ def make_rest_api_event(
         "multiValueQueryStringParameters": query or None,
         "pathParameters": dict(path_parameters) or None,
         "stageVariables": None,
-        "requestContext": _rest_api_context(request, resource, stage),
+        "requestContext": {**_payload_1_context(request, path, resource), **context},
         "body": body or None,
         "isBase64Encoded": encoded,
     }
 
 
-def _rest_api_context(request: IncomingRequest, resource: str, stage: str) -> dict[str, Any]:
+def _payload_1_context(request: IncomingRequest, path: str, resource: str) -> dict[str, Any]:
     time_text, time_epoch = request.time_texts()
     return {
         "accountId": ACCOUNT_ID,
         "apiId": "local",
-        "deploymentId": "local",
         "domainName": request.header("host"),
         "domainPrefix": "local",
-        "extendedRequestId": short_request_id(request.request_id),
         "httpMethod": request.method,
         "identity": {
             "accessKey": None,
@@ -296,15 +367,11 @@ def _rest_api_context(request: IncomingRequest, resource: str, stage: str) -> di
             "userAgent": request.header("user-agent"),
             "userArn": None,
         },
-        # As behind a custom domain, the path has no stage.
-        "path": request.raw_path,
+        "path": path,
         "protocol": request.protocol,
-        "requestId": request.request_id,
         "requestTime": time_text,
         "requestTimeEpoch": time_epoch,
-        "resourceId": "local",
         "resourcePath": resource,
-        "stage": stage,
     }
 
 

@@ -153,7 +153,8 @@ def stream_without_prelude(content_type: str, piece: bytes) -> OutgoingResponse:
     if content_type == "application/json" and piece.startswith(b"{") and b'"statusCode"' in piece:
         remark = (
             "the URL streams, but the function returned a whole response: the client gets it as"
-            " JSON. Yield a Prelude and the body, or set streaming = false"
+            " JSON. Yield a Prelude and the body, or ASGI(app, streams=True), or set streaming ="
+            " false"
         )
     return OutgoingResponse(200, (("content-type", content_type),), piece, remark)
 
@@ -216,7 +217,7 @@ def read_rest_api_result(
             f"{unknown[0]!r:.80} is no field of a REST API's response; the fields are"
             f" {', '.join(sorted(_REST_API_FIELDS))}"
         )
-    headers = drop_headers(_read_rest_api_headers(result), remap=True)
+    headers = drop_headers(_read_payload_1_headers(result), remap=True)
     status = read_status(result.get("statusCode", 200))
     remark = ""
     decode = result.get("isBase64Encoded") is True
@@ -230,21 +231,43 @@ def read_rest_api_result(
     return OutgoingResponse(status, add_content_type(headers, "application/json"), body, remark)
 
 
-def _read_rest_api_headers(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _read_payload_1_headers(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the headers; those of `headers` follow those of `multiValueHeaders`."""
     single = read_object(result.get("headers") or {}, "headers")
     multi = read_object(result.get("multiValueHeaders") or {}, "multiValueHeaders")
     headers: list[tuple[str, str]] = []
     for name, values in multi.items():
         texts = read_list(values, f"multiValueHeaders: {name!r:.80}")
-        headers += [_check_rest_api_header(name, text) for text in texts]
-    return headers + [_check_rest_api_header(name, value) for name, value in single.items()]
+        headers += [_check_payload_1_header(name, text) for text in texts]
+    return headers + [_check_payload_1_header(name, value) for name, value in single.items()]
 
 
-def _check_rest_api_header(name: str, value: Any) -> tuple[str, str]:
+def _check_payload_1_header(name: str, value: Any) -> tuple[str, str]:
     if not isinstance(value, (str, bool)):
         raise MalformedResult(f"headers: {name!r:.80} must be a string, got {describe_json(value)}")
     return check_header(name, value)
+
+
+def read_http_api_result_1(payload: bytes) -> OutgoingResponse:
+    """Return the response of an HTTP API with payload format 1.0.
+
+    Args:
+        payload: the result, as JSON.
+
+    Raises:
+        MalformedResult: the result is no object, or no valid response.
+    """
+    result = read_object(parse_result(payload), "the response")
+    headers = drop_headers(_read_payload_1_headers(result), remap=False)
+    status = read_status(result.get("statusCode"))
+    remark = ""
+    if result.get("cookies"):
+        remark = (
+            "cookies is ignored in payload format 1.0; list Set-Cookie values in multiValueHeaders"
+        )
+    body = read_body(result.get("body"), decode=result.get("isBase64Encoded") is True)
+    headers = add_content_type(headers, "text/plain; charset=utf-8")
+    return OutgoingResponse(status, headers, body, remark)
 
 
 # -- load balancers

@@ -13,6 +13,7 @@ import trio
 from ...local import FunctionSettings
 from ...local.sandbox.environment import sandbox_environment
 from ..start_errors import ErrorResponse
+from .connections import Connections
 from .mistakes import Mistake
 from .static_tree import TreeNode
 
@@ -29,6 +30,7 @@ class LoadReport:
         tree: the function's supervision tree.
         mistakes: mistakes that fail the start, or each event.
         warnings: mistakes that fail when code that has not run yet runs.
+        connections: the connections of the function's resources.
         lines: the user's first line that imports each package, by package.
         files: the user's modules.
         error: the init error, if the function does not load.
@@ -38,6 +40,7 @@ class LoadReport:
     tree: TreeNode | None = None
     mistakes: Sequence[Mistake] = ()
     warnings: Sequence[Mistake] = ()
+    connections: Sequence[Connections] = ()
     lines: Mapping[str, str] = {}
     files: Sequence[str] = ()
     error: ErrorResponse | None = None

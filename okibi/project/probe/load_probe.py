@@ -69,7 +69,9 @@ def _import_module(name: str, package: str | None = None) -> ModuleType:
 def describe_function(function: Function) -> str:
     """Describe a function in a few words: its kind of handler and its children."""
     target: Any = function.handler.handler
-    if is_handler(target):
+    if type(target).__module__.startswith("okibi.runtime.adapters."):
+        kind = _describe_adapter(target)
+    elif is_handler(target):
         kind = "Handler class"
     elif streams(target):
         kind = "streaming handler"
@@ -79,8 +81,20 @@ def describe_function(function: Function) -> str:
         kind = "async def"
     else:
         kind = "plain def" if isinstance(target, FunctionType) else "callable"
-    count = len(function.children)
-    return kind + (f", {count} {'child' if count == 1 else 'children'}" if count else "")
+    words = [kind]
+    if count := len(function.applications):
+        words.append(f"{count} application{'' if count == 1 else 's'}")
+    if count := len(function.children):
+        words.append(f"{count} {'child' if count == 1 else 'children'}")
+    return ", ".join(words)
+
+
+def _describe_adapter(adapter: Any) -> str:
+    name = type(adapter).__name__
+    application = getattr(adapter, "app", None)
+    if application is not None:
+        return f"{name} application, {type(application).__name__}"
+    return f"{name}, {adapter.kind}"
 
 
 def _users_modules(modules: Mapping[str, ModuleType]) -> list[tuple[str, ModuleType]]:
@@ -108,6 +122,7 @@ def _describe(function: Function, folder: str) -> Mapping[str, object]:
     # Imported after the user's code, which a start imports without them.
     import attrs
 
+    from .connections import find_connections
     from .mistakes import Mistake, find_mistakes, find_unused_names
     from .static_tree import build_function_tree, find_nodes
 
@@ -121,6 +136,7 @@ def _describe(function: Function, folder: str) -> Mapping[str, object]:
         "tree": attrs.asdict(find_nodes(tree)),
         "mistakes": [attrs.asdict(each) for each in find_mistakes(function, tree, folder)],
         "warnings": [attrs.asdict(each) for each in [*warnings, *find_unused_names(tree, modules)]],
+        "connections": [attrs.asdict(each) for each in find_connections(tree)],
         "files": [*modules],
     }
 

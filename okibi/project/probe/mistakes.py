@@ -21,9 +21,10 @@ from ...actors.start import factory_name
 from ...runtime.handlers.function import Function
 from ...runtime.handlers.handler import event_type, is_async, is_handler
 from ...supervisors import AnySupervisorSpec, Child, PartitionedName, SupervisorSpec
+from ...supervisors.spec import ActorFactory
 from .static_tree import ROOT, walk
 
-USERS = f"{ROOT}/children/"
+USERS = (f"{ROOT}/applications/", f"{ROOT}/children/")
 JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 
 
@@ -56,7 +57,9 @@ def find_mistakes(function: Function, tree: SupervisorSpec, folder: str) -> list
         mistake
         for path, child in children
         if path.startswith(USERS)
-        for mistake in _factory_mistakes(path.removeprefix(USERS), child, folder)
+        for mistake in _factory_mistakes(
+            path.removeprefix(f"{ROOT}/").removeprefix("children/"), child, folder
+        )
     ]
     return [*_event_mistakes(function, folder), *factories, *_shared_names(children)]
 
@@ -196,8 +199,15 @@ def find_unused_names(tree: SupervisorSpec, modules: Mapping[str, ModuleType]) -
     for file, module in modules.items():
         for variable, line in _assigned(sources[file]):
             value: object = vars(module).get(variable)
-            name = value.name if isinstance(value, PartitionedName) else value
+            name = value.name if isinstance(value, PartitionedName | ActorFactory) else value
             if not isinstance(name, Name) or name.key in registered or variable in later:
+                continue
+            if isinstance(value, ActorFactory):
+                sentence = (
+                    f"no actor of the tree lends {variable}, so its lend() raises LendError; add"
+                    f" Child({variable}) to the Function"
+                )
+                found.append(Mistake(sentence, f"{file}:{line}"))
                 continue
             found.append(
                 Mistake(

@@ -24,13 +24,13 @@ from ..errors.user_code import is_user_file, is_written_by_user
 from ..logs.invocation_context import keep_invocation
 from ..system.thread_progress import ThreadProgress
 from .interrupt import DeadlineInterrupt, is_importing
-from .where_it_stood import frames_in_loop
+from .where_it_stood import frames_in_loop, thread_call
 
 logger = logs.logger("okibi")
 
 HELD = (
     "%s held the event loop for over 100 ms in %s; no other actor or event could run meanwhile."
-    " Run blocking code in a thread: await trio.to_thread.run_sync(...)"
+    " Run blocking code in a thread: await %s"
 )
 
 
@@ -60,22 +60,24 @@ class HeldLoop:
         # Many short calls of a blocking client hold the loop as one long call does.
         if not self._progress.is_stuck(step, in_doubt=True) or self._interrupt.armed:
             return
-        frames = [frame for frame, _ in frames_in_loop()]
+        held = frames_in_loop()
+        frames = [frame for frame, _ in held]
         users = [frame for frame in frames if is_user_file(frame.f_code.co_filename)]
         if not users or is_importing(frames[-1]) or self._current_step() != step:
             return
-        method = users[0]
+        # The frames of a web framework are the same for each route.
+        own = [frame for frame in users if is_written_by_user(_file(frame))] or users
+        method, innermost = own[0], own[-1]
         if method.f_code in self._logged:
             return
         self._logged.add(method.f_code)
-        innermost = next((at for at in reversed(users) if is_written_by_user(_file(at))), users[-1])
         place = f'File "{_file(innermost)}", line {innermost.f_lineno}, in {_name(innermost)}'
         # The invocation of now: the loop may log the warning during the next event.
         context: Context = step[0].context.copy()
         context.run(keep_invocation)
         # On the loop: `logging` lists the thread that calls it (`system.unlisted_thread`).
         with suppress(trio.RunFinishedError):
-            log = partial(logger.warning, HELD, _title(method), place)
+            log = partial(logger.warning, HELD, _title(method), place, thread_call(held))
             self._token.run_sync_soon(context.run, log)
 
 

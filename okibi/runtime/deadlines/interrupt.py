@@ -37,21 +37,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import trio
 
+from ...actors.trio_internals import sniffio
 from ..errors.error_response import calls_handler
 from ..errors.exceptions import DeadlineExceeded
 from ..system.signal_timer import SignalTimer
 from .where_it_stood import frames_of_asyncio_task
-
-# trio sets this to tell libraries that they run on trio. A trio without sniffio does not.
-try:
-    from sniffio import thread_local as sniffio
-except ImportError:
-    sniffio = SimpleNamespace(name=None)  # type: ignore[assignment]
 
 # Not SIGALRM, which user code uses, nor SIGUSR1 and SIGUSR2, which profilers and servers use. macOS
 # has no real-time signals: SIGURG is harmless and hardly used. Windows has neither. It serves no

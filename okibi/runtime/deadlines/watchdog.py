@@ -2,7 +2,7 @@
 
 A handler's own cancel scope ends the handler at its limit, one margin before the platform would end
 the sandbox. Four steps follow, each at a share of the margin before the deadline, while the
-delivery is unsettled:
+delivery is unsettled, or has follow-ups:
 
     1      interrupt a plain `def` on the main thread by a signal, repeatedly, except while clean-up
            that the signal caused is running: a `finally`, the end of a `with`
@@ -10,7 +10,8 @@ delivery is unsettled:
            handler, no idle worker, a worker still in `init`)
     1/4    the loop has not answered, because an `async def` or an uninterruptible `def` holds it:
            claim the delivery, post the error on another connection, log all stacks, end the
-           process. A streaming response gets no error: its truncation is the error
+           process. A streaming response gets no error: its truncation is the error. Follow-ups
+           get none: their event is answered
     1/8    C code holds the interpreter: the kernel's timer ends the process
            (`deadlines.kill_timer`)
 
@@ -25,8 +26,8 @@ interpreter, and postpones the kernel's timer. Who sets the timer depends on the
 
     one     The loop sets it when an event arrives, and clears it before the response goes out: a
             sandbox may freeze as soon as the response is sent, and an overdue timer fires at once
-            after the thaw. A process that was stopped in the middle of an event until after its
-            deadline gets 0.1 s to answer.
+            after the thaw. The loop sets it again for follow-ups. A process that was stopped in the
+            middle of an event until after its deadline gets 0.1 s to answer.
     many    `SharedWatchdog`
 """
 
@@ -43,7 +44,7 @@ from time import monotonic, sleep
 import trio
 
 from ..in_flight.delivery import Delivery, DeliveryState
-from ..in_flight.emergency_report import report_invocation_error
+from ..in_flight.emergency_report import report_outcome
 from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
 from ..logs.lambda_log import STDERR, write_raw
@@ -173,14 +174,14 @@ class Watchdog:
         self._deadline.create(self._native_id)
 
     def arm(self, delivery: Delivery) -> None:
-        """Set the timer for an event that has arrived."""
+        """Set the timer for an event that has arrived, or whose follow-ups begin."""
         due, limit = delivery.due, delivery.limit
         self._deadline.set(due - (due - limit) / 8 + self._offset)
         if limit < self._next_look:
             self._wake_up.set()
 
     def settled(self) -> None:
-        """Cancel the kernel's timers: a delivery is settled, and its response not yet sent."""
+        """Cancel the kernel's timers: a response, or the GET after follow-ups, is to be sent."""
         self._deadline.clear()
         if self._signal_is_set:
             self._cancel_signal()
@@ -227,11 +228,11 @@ class Watchdog:
                 self._sleep(now, delivery)
 
     def _earliest(self) -> Delivery | None:
-        """Return the unsettled delivery that is due first; None if none has a deadline."""
+        """Return the unfinished delivery that is due first; None if none has a deadline."""
         lanes = self._ledger.lanes if self._ledger is not None else []
         deliveries = [lane.delivery for lane in lanes]
-        unsettled = [d for d in deliveries if d is not None and d.unsettled and d.due < math.inf]
-        return min(unsettled, key=_due, default=None)
+        unfinished = [d for d in deliveries if d is not None and d.unfinished and d.due < math.inf]
+        return min(unfinished, key=_due, default=None)
 
     def _note_look(self, now: float, delivery: Delivery | None) -> None:
         """Note that this thread runs, so no C code holds the interpreter."""
@@ -246,7 +247,7 @@ class Watchdog:
             if self._interrupt is not None and _aim(self._interrupt, delivery):
                 self._signal_is_set = True
                 self._interrupt.signal_in(until_limit)
-            if not delivery.unsettled:
+            if not delivery.unfinished:
                 # It was settled meanwhile, perhaps before the signal was set.
                 self._cancel_signal()
             if self._held_loop is not None:
@@ -279,7 +280,7 @@ class Watchdog:
                 asked = min(asked, now)
                 self._ask_dispatcher(self._token)
             # However late the event arrived, the loop has time to answer the request.
-            if self._is_held(now - asked) and left <= margin / 4 and delivery.claim():
+            if self._is_held(now - asked) and left <= margin / 4 and delivery.claim_end():
                 self._end_process(delivery)
             self._wake_up.clear()
             self._wake_up.wait(SIGNAL_EVERY)
@@ -300,9 +301,14 @@ class Watchdog:
         self._deadline.set(monotonic() + REPORT_LIMIT)
         words = "the loop does not answer at the deadline; all stacks follow"
         try:
-            # The Runtime API would refuse an /error for a response that is streaming.
-            if delivery.state is not DeliveryState.STREAMING:
-                report_invocation_error(self.address, delivery, deadline_error_from_loop(delivery))
+            # The Runtime API would refuse an /error for a response that is streaming, or is out.
+            if delivery.state < DeliveryState.STREAMING:
+                error = deadline_error_from_loop(delivery)
+                answer = delivery.late_answer()
+                if answer is not None:
+                    # The invoker does not see the error.
+                    write_raw(error.body.decode(), delivery.request_id)
+                report_outcome(self.address, delivery, answer or error)
             write_raw(words, delivery.request_id)
             faulthandler.dump_traceback(STDERR)
         finally:
@@ -360,11 +366,10 @@ class SharedWatchdog(Watchdog):
             self._deadline.clear()
 
     def _is_held(self, waited: float) -> bool:
-        assert self._ledger is not None  # as in `_end_delivery`
-        assert self._held_loop is not None
-        # Each looks: a look compares with the one before.
-        held = [self._held_loop.is_held(), self._ledger.asyncio_held()]
-        return waited >= STARVED or (waited >= PATIENCE and any(held))
+        assert self._held_loop is not None  # as in `_end_delivery`
+        # First: a look compares with the one before.
+        held = self._held_loop.is_held()
+        return waited >= STARVED or (waited >= PATIENCE and held)
 
 
 def _due(delivery: Delivery) -> float:
@@ -372,12 +377,12 @@ def _due(delivery: Delivery) -> float:
 
 
 def _aim(interrupt: DeadlineInterrupt, delivery: Delivery) -> bool:
-    """Aim the interrupt at the handler that runs now, if the delivery is unsettled; say if it is.
+    """Aim the interrupt at the function that runs now, if the delivery is unfinished; say if it is.
 
     The interrupt then spares a handler that begins after this thread has lost the core.
     """
     run = interrupt.run_count
-    if not delivery.unsettled:
+    if not delivery.unfinished:
         return False
     interrupt.target_run = run
     return True

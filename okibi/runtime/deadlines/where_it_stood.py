@@ -8,9 +8,12 @@ is the user's own. The frames come from
     the main thread                         the loop is held, perhaps by another task
 
 The search continues in another thread if okibi runs the handler there, and in the task that a plain
-`def` runs an asyncio loop for. An event that meets its deadline pays nothing for this.
+`def` runs an asyncio loop for. Where a library waits for a thread of its own, as FastAPI does for a
+`def` route, the error also names the user's lines in other threads. An event that meets its
+deadline pays nothing for this.
 """
 
+import inspect
 import sys
 import threading
 import traceback
@@ -20,7 +23,14 @@ from types import FrameType
 from typing import Any, TypeVar, cast
 
 from ...actors import Address, NoProcess, Ref
-from ...actors.frames import Frames, frames_of, line_of
+from ...actors.frames import (
+    Frames,
+    FrameSource,
+    find_source,
+    frames_of,
+    frames_of_coroutine,
+    line_of,
+)
 from ..errors.error_response import (
     LATE,
     calls_handler,
@@ -36,23 +46,14 @@ from ..protocol.outcome import Outcome
 T = TypeVar("T")
 
 UNKNOWN = "the handler's line is not known"
+UNKNOWN_FOLLOW_UP = "the line of the function that ran after the response is not known"
 DEPTH = 50
-# Names of local variables in okibi's frames that may hold a FrameSource.
-_SOURCE_NAMES = frozenset({"thread", "job"})
-
-
-class FrameSource:
-    """The frames of a handler that runs in another thread.
-
-    A local variable of this type, under a name of `_SOURCE_NAMES`, marks okibi's frame as waiting
-    for that handler.
-    """
-
-    __slots__ = ()
-
-    def frames(self) -> Frames:
-        """Return the handler's frames with their lines, outermost first."""
-        raise NotImplementedError
+# The type of these errors.
+DEADLINE_EXCEEDED = "Runtime.DeadlineExceeded"
+# What was late, for messages.
+HANDLER, FOLLOW_UP = "the handler", "a function that ran after the response"
+# At most so many threads are named.
+_THREADS = 3
 
 
 class ThreadFrameSource(FrameSource):
@@ -82,26 +83,38 @@ class ThreadFrameSource(FrameSource):
 # -- the error
 
 
-def deadline_error_from_exception(error: BaseException, request_id: str) -> Outcome:
+def deadline_error_from_exception(
+    error: BaseException, request_id: str, what: str = HANDLER
+) -> Outcome:
     """Return the error response for a handler that an exception ended at its deadline.
 
     Args:
         error: DeadlineExceeded, or Cancelled from the worker's scope.
         request_id: the request id of the event.
+        what: HANDLER or FOLLOW_UP, for the message.
     """
-    return _located_error("the handler was", frames_of_error(error), request_id)
+    return _located_error(f"{what} was", frames_of_error(error), request_id)
+
+
+def describe_place(error: BaseException) -> str:
+    """Return where code was when an exception ended it, for a log; empty if no line is known."""
+    frames = frames_of_error(error)
+    at = _innermost_own(_user_summaries(frames))
+    place = "" if at is None else f'in File "{at.filename}", line {at.lineno}'
+    return f"{place}{_awaited_reply(frames)}".removeprefix(", ")
 
 
 def deadline_error_from_worker(delivery: Delivery, workers: Iterable[Ref[Any]] = ()) -> Outcome:
     """Return the error response for a delivery past its deadline, by what its worker is doing.
 
     Args:
-        delivery: an unsettled delivery.
+        delivery: an unfinished delivery.
         workers: the workers that could have taken it.
     """
     worker = delivery.worker
     if worker is not None and delivery.state >= DeliveryState.RUNNING:
-        return _located_error("the handler was", _frames_of_worker(worker), delivery.request_id)
+        what = HANDLER if delivery.unsettled else FOLLOW_UP
+        return _located_error(f"{what} was", _frames_of_worker(worker), delivery.request_id)
     there = [worker] if worker is not None else [each for each in workers if _is_alive(each)]
     if any(each.alive and not _activity(each) for each in there):
         return _error(
@@ -120,32 +133,44 @@ def deadline_error_from_loop(delivery: Delivery) -> Outcome:
         held = frames_in_loop()
         task = _frames_of_worker(delivery.worker) if delivery.worker is not None else []
         own = bool(task) and any(frame is task[0][0] for frame, _ in held)
-        if not own and _user_summaries(held):
-            return _located_error("the loop was held", held, delivery.request_id)
-        return deadline_error_from_worker(delivery)
+        users = [frame for frame, _ in held if is_user_file(frame.f_code.co_filename)]
+        if not users or (own and not _is_async(users[0])):
+            return deadline_error_from_worker(delivery)
+        cure = f"run blocking code in a thread: await {thread_call(held)}"
+        if not own:
+            return _located_error("the loop was held", held, delivery.request_id, hint=f"; {cure}")
+        what = HANDLER if delivery.unsettled else FOLLOW_UP
+        hint = f", and held the event loop; write a plain def, or {cure}"
+        return _located_error(f"{what} was", task, delivery.request_id, hint=hint)
     except Exception:
         # The state that is read here may change meanwhile. A response must go out anyway.
         return _error(UNKNOWN, [], delivery.request_id)
 
 
-def _located_error(words: str, frames: Frames, request_id: str, *, must: bool = True) -> Outcome:
+def _located_error(
+    words: str, frames: Frames, request_id: str, *, must: bool = True, hint: str = ""
+) -> Outcome:
     """Return the error response with a place after the words, if the place is known.
 
     Args:
         must: whether the words need a place.
+        hint: follows the place.
     """
     users = _user_summaries(frames)
     if not users:
-        return _error(UNKNOWN if must else words, [], request_id)
-    # From the inside: `is_written_by_user` reads directories, and little time is left.
-    at = next((frame for frame in reversed(users) if is_written_by_user(frame.filename)), users[-1])
+        unknown = UNKNOWN if words != f"{FOLLOW_UP} was" else UNKNOWN_FOLLOW_UP
+        return _error(unknown if must else words, [], request_id)
+    at = _innermost_own(users)
+    further = hint or _awaited_reply(frames)
+    if at is None:
+        at, further = users[-1], further or _lines_in_threads()
     comma = "" if must else ","
     place = f'{words}{comma} in File "{at.filename}", line {at.lineno}, in {at.name}'
-    return _error(place + _awaited_reply(frames), users, request_id)
+    return _error(place + further, users, request_id)
 
 
 def _error(words: str, frames: Sequence[traceback.FrameSummary], request_id: str) -> Outcome:
-    kind, message = "Runtime.DeadlineExceeded", f"{LATE}: {words}"
+    kind, message = DEADLINE_EXCEEDED, f"{LATE}: {words}"
     body = error_json(kind, message, format_frames(frames), request_id)
     return Outcome(body, error_type=kind, cause=x_ray_cause([(kind, message, frames)]))
 
@@ -160,6 +185,12 @@ def _user_summaries(frames: Frames) -> list[traceback.FrameSummary]:
     every = traceback.StackSummary.extract(iter(above), lookup_lines=False)
     at = [n for n, frame in enumerate(every) if is_user_file(frame.filename)]
     return every[at[0] : at[-1] + 1] if at else []
+
+
+def _innermost_own(users: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
+    """Return the innermost frame in the user's own files; None if all are in libraries."""
+    # From the inside: `is_written_by_user` reads directories, and little time is left.
+    return next((frame for frame in reversed(users) if is_written_by_user(frame.filename)), None)
 
 
 def _awaited_reply(frames: Frames) -> str:
@@ -178,6 +209,23 @@ def _awaited_reply(frames: Frames) -> str:
                     at = f" (it is at {line})" if line else ""
                     return f", waiting for {process.path} to answer {method}{at}"
     return ""
+
+
+def _lines_in_threads() -> str:
+    """Name the lines of the user's own code at which other threads are."""
+    lines = list[str]()
+    for ident in sys._current_frames():
+        if ident in (threading.main_thread().ident, threading.get_ident()):
+            continue
+        for frame, line in reversed(_frames_of_thread(ident)):
+            if is_written_by_user(file := frame.f_code.co_filename):
+                lines.append(f'File "{file}", line {line}, in {frame.f_code.co_name}')
+                break
+    return f", while a thread was in {' and one in '.join(lines[:_THREADS])}" if lines else ""
+
+
+def _is_async(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
 
 
 def _activity(worker: Ref[Any]) -> str:
@@ -213,19 +261,6 @@ def frames_of_error(error: BaseException, further: int = DEPTH) -> Frames:
     if inner is None or further == 0:
         return _follow_source(frames)
     return _merge_frames(frames, frames_of_error(inner, further - 1))
-
-
-def frames_of_coroutine(coroutine: Any) -> Frames:
-    """Return the frames of a suspended coroutine and of what it awaits, outermost first."""
-    frames: Frames = []
-    while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if not isinstance(frame, FrameType):
-            break
-        frames.append((frame, frame.f_lineno))
-        inner = getattr(coroutine, "cr_await", None)
-        coroutine = inner if inner is not None else getattr(coroutine, "gi_yieldfrom", None)
-    return frames
 
 
 def frames_of_asyncio_task(frame: FrameType | None) -> Frames:
@@ -265,19 +300,20 @@ def frames_in_loop() -> Frames:
     return frames[is_loop.index(True) :] if True in is_loop else []
 
 
+def thread_call(frames: Frames) -> str:
+    """Return the call that runs blocking code of these frames in a thread."""
+    on_asyncio = any(frame.f_globals.get("__name__") == "asyncio.events" for frame, _ in frames)
+    return f"{'asyncio.to_thread' if on_asyncio else 'trio.to_thread.run_sync'}(...)"
+
+
 def _follow_source(frames: Frames) -> Frames:
-    """Append the frames of the other thread, if the handler runs there."""
-    for frame, _ in reversed(frames):
-        if is_okibi_file(frame.f_code.co_filename):
-            # Reading `f_locals` attaches a copy to the frame (before Python 3.13). In a frame that
-            # has caught the error, the copy would be part of a reference cycle.
-            for name in _SOURCE_NAMES.intersection(
-                frame.f_code.co_varnames + frame.f_code.co_cellvars
-            ):
-                value = frame.f_locals.get(name)
-                if isinstance(value, FrameSource):
-                    return frames + value.frames()
-    return frames
+    """Append the frames of the other thread or the asyncio task, if the handler runs there."""
+    source = find_source(frames)
+    if source is None:
+        return frames
+    if source.stopped_by:
+        return frames + frames_of_error(source.stopped_by)
+    return frames + _follow_source(source.frames())
 
 
 def _merge_frames(outer: Frames, inner: Frames) -> Frames:

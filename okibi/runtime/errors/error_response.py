@@ -56,7 +56,7 @@ _NEEDS_ASYNC_DEF = (
 _MAIN_THREAD = "in thread 'MainThread'"
 _NESTED_RUN = "Attempted to call run() from inside a run()"
 _ACCEPTED_TYPE = r"[A-Z][a-zA-Z]+[a-zA-Z0-9_]*"
-_ASYNCIO_LOOP = os.path.join(OKIBI, "runtime", "handlers", "asyncio_loop", "")
+_ASYNCIO_LOOP = os.path.join(OKIBI, "asyncio_loop", "")
 # A plain `def` on the main thread and code on okibi's asyncio loop do not run on trio.
 _NOT_ON_TRIO = (_ASYNCIO_LOOP, os.path.join(OKIBI, "runtime", "deadlines", "interrupt.py"))
 # Bound early: the user's code may replace json's functions.

@@ -4,8 +4,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
+from ...actors.safe_repr import describe_value
 from ..in_flight.delivery import Delivery
 from ..protocol.runtime_api import (
     CLIENT_CONTEXT,
@@ -36,6 +37,7 @@ def check_context(delivery: Delivery) -> None:
 
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class LazyAttribute(Generic[T]):
@@ -175,6 +177,43 @@ class Context(_Attributes):
     def w3c(self) -> dict[str, str]:
         """Return the W3C trace context: `traceparent`, `tracestate` and `baggage`, if sent."""
         return dict(self._w3c_fields)
+
+    def after_response(self, function: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Run a function after the invoker has the response, before the next event.
+
+            async def handler(event, context):
+                context.after_response(send_metrics, event["id"])
+                return {"done": True}
+
+        The functions run one after the other, also if the handler has raised. An `async def` runs
+        where an `async def` handler runs, any other function where a plain `def` handler runs. An
+        error is logged and changes no response. The deadline of the event holds for them too. They
+        may register more functions. (Not in AWS's client.)
+
+        Args:
+            function: a function; its result is ignored, an awaitable one is awaited.
+            args: its arguments.
+
+        Raises:
+            TypeError: `function` cannot be called.
+            RuntimeError: the event is answered, or this is a copy of the context.
+        """
+        called: object = function
+        if not callable(called):
+            raise TypeError(
+                f"after_response takes a function and its arguments, got {describe_value(called)}:"
+                " write context.after_response(work, 1) instead of after_response(work(1))"
+            )
+        delivery: Delivery | None = getattr(self, "_delivery", None)
+        follow_ups = None if delivery is None else delivery.open_follow_ups()
+        if follow_ups is None:
+            raise RuntimeError(
+                "after_response was called too late: call it in the handler, before it returns, or "
+                "in a function that runs after the response"
+                if delivery is not None
+                else "this context is a copy: call after_response of the handler's own context"
+            )
+        follow_ups.add(function, args)
 
     def log(self, msg: Any) -> None:
         """Write to the function's log, or to standard output without a log handler of Lambda's.

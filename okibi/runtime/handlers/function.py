@@ -4,7 +4,7 @@
 # pyright: reportUnnecessaryIsInstance=false
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from ...supervisors.spec_error import wrong_value
 from .handler import Handler, is_async, is_handler, streams, takes_response
 
 if TYPE_CHECKING:
+    from ...supervisors import Application, Backoff
     from .powertools import Misfit
 
 HandlerTarget = type[Handler[Any]] | Callable[..., Any]
@@ -142,6 +143,23 @@ _PARAMETERS = {
 }
 
 
+def children_backoff() -> "Backoff":
+    """Delays of children that keep ending: none for the first three, then 1, 3, 9, 27 and 30 s."""
+    # Imported here: a function without children has no back-off.
+    from ...supervisors import Backoff
+
+    return Backoff(first=1.0, maximum=30.0, factor=3.0, immediate=3)
+
+
+def _as_applications(applications: "Iterable[Application]") -> "tuple[Application, ...]":
+    if applications == ():
+        return ()
+    # Imported here: few functions have applications.
+    from ...supervisors import Applications
+
+    return Applications(applications).applications
+
+
 def _as_workers(handler: object) -> Workers:
     return handler if isinstance(handler, Workers) else Workers(handler)  # type: ignore[arg-type]
 
@@ -161,6 +179,7 @@ class Function:
     | strategy | ONE_FOR_ONE | which children restart when a child ends |
     | intensity, period | None | None: children that keep ending never end the process |
     | loop | None | "trio" or "asyncio", which runs async handlers; None: OKIBI_LOOP decides |
+    | applications | () | Application values; started before the children, stopped after them |
 
     Without `intensity` and `period`, a child that ends again and again is restarted three times at
     once, then after 1, 3, 9, 27 and each time 30 s, until it has run for 5 s. Callers get NoProcess
@@ -168,6 +187,10 @@ class Function:
     after more than `intensity` restarts (default 3) within `period` seconds (default 5.0) the
     supervisor of the children gives up and is restarted; if it gives up again within 5 s, the
     process ends. In both cases a child that fails in the first start is an init error.
+
+    An application has its own supervisor, which follows its own `intensity`. When an application
+    ends, its kind decides whether all applications are started anew; twice within 5 s ends the
+    process. An application that does not start is an init error.
 
     Raises:
         SpecError: a field is wrong; `field` names it.
@@ -179,6 +202,9 @@ class Function:
     intensity: int | None = None
     period: float | None = None
     loop: Literal["trio", "asyncio"] | None = None
+    applications: "tuple[Application, ...]" = attrs.field(
+        default=(), converter=_as_applications, kw_only=True
+    )
     supervision: SupervisorSpec = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -186,15 +212,16 @@ class Function:
             raise wrong_value("loop", '"trio", "asyncio" or None', self.loop)
         object.__setattr__(self, "supervision", self._make_supervision())
 
+    @property
+    def has_actors(self) -> bool:
+        """Whether the user's own actors run beside the handler."""
+        return bool(self.children or self.applications)
+
     def _make_supervision(self) -> SupervisorSpec:
         """Build the spec of the supervisor over the children."""
         children, strategy = self.children, self.strategy
         if self.intensity is None and self.period is None and children:
-            # Imported here: a function without children has no back-off.
-            from ...supervisors import Backoff
-
-            delays = Backoff(first=1.0, maximum=30.0, factor=3.0, immediate=3)
-            return SupervisorSpec(children, strategy, INFINITY, backoff=delays)
+            return SupervisorSpec(children, strategy, INFINITY, backoff=children_backoff())
         intensity = 3 if self.intensity is None else self.intensity
         period = 5.0 if self.period is None else self.period
         return SupervisorSpec(children, strategy, intensity, period)

@@ -125,6 +125,16 @@ class PlainHandler(Handler[Any]):
         result = self.convert_result(await self.in_thread(partial(self.target, event, context)))
         return await result if is_awaitable(result) else result
 
+    async def run_function(self, function: Callable[[], object]) -> None:
+        """Run another function where the target runs, and await an awaitable result."""
+        if self.interrupt is None:
+            result = await self.in_thread(function)
+        else:
+            result = self.interrupt.run(_call_first, function, None)
+        result = self.convert_result(result)
+        if is_awaitable(result):
+            await result
+
     async def in_thread(self, act: Callable[[], object]) -> object:
         """Run part of the handler in the handler's thread; a cancellation abandons the thread."""
         thread = self._thread
@@ -144,6 +154,10 @@ class PlainHandler(Handler[Any]):
             else:
                 self.abandon(f"the thread of {request_id()}", lambda: thread.running)
             raise
+
+
+def _call_first(function: Callable[[], object], _: object) -> object:
+    return function()
 
 
 class AsyncHandler(Handler[Any]):

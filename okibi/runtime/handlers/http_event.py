@@ -31,7 +31,7 @@ _NAMES = {
 
 
 class HttpEvent(msgspec.Struct, frozen=True, kw_only=True, rename=_NAMES):
-    """A request of a function URL, an HTTP API (payload format 2.0), a REST API or a load balancer.
+    """A request of a function URL, an HTTP API, a REST API or a load balancer.
 
         class Greeter(Handler[HttpEvent]):
             async def handle(self, event: HttpEvent, context: Context) -> dict[str, object]:

@@ -178,6 +178,13 @@ class Response:
             self._append(b"")
         return Outcome(b"")
 
+    def finish_early(self) -> Outcome:
+        """End the response while the handler goes on, which the end does not cancel."""
+        outcome = self.finish()
+        if self._stream is not None:
+            self._stream.release_handler()
+        return outcome
+
     @property
     def over(self) -> str:
         """The reason why the Runtime API takes no more pieces; empty while it takes them."""

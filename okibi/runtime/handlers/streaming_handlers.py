@@ -20,7 +20,7 @@ import trio
 
 from ...actors import ExitReason
 from ...actors.hook_errors import require_awaitable
-from ..codec.json import ResultIsStream
+from ..codec.json import ResultIsStream, encode_async_def_result
 from ..errors.error_response import calls_handler, platform_error
 from ..in_flight.delivery import Delivery
 from ..in_flight.lane import Lane
@@ -31,7 +31,7 @@ from .handler import Abandon, Handler, Instance, PlainHandler, is_handler, takes
 from .response import Item, Response
 
 if TYPE_CHECKING:
-    from .asyncio_loop.loop import AsyncioLoop
+    from .asyncio_handlers import HandlerLoop
 
 END: Any = object()
 
@@ -47,9 +47,9 @@ class StreamingCall:
         self._context = context
 
     @calls_handler
-    async def run(self, response: Response) -> None:
-        """Call the handler with its response."""
-        await self._target(self._event, response, self._context)
+    async def run(self, response: Response) -> object:
+        """Call the handler with its response, and return its result."""
+        return await self._target(self._event, response, self._context)
 
 
 def refuse_encoding(_: object) -> Outcome:
@@ -64,7 +64,7 @@ def refuse_encoding(_: object) -> Outcome:
 def instance_factory(
     target: Any,
     abandon: Abandon,
-    loop: "AsyncioLoop | None",
+    loop: "HandlerLoop | None",
 ) -> Callable[[], Instance]:
     """Return a factory of instances of a streaming handler.
 
@@ -77,7 +77,7 @@ def instance_factory(
         return lambda: StreamingPlainHandler(target, None, abandon)
     if loop is None:
         return lambda: _streamed(target())
-    from .asyncio_loop.asyncio_handlers import AsyncioHandler
+    from .asyncio_handlers import AsyncioHandler
 
     def on_asyncio() -> Instance:
         inner = target()
@@ -135,7 +135,7 @@ async def send_stream(
     instance: Instance,
     lane: Lane,
     delivery: Delivery,
-    loop: "AsyncioLoop | None",
+    loop: "HandlerLoop | None",
 ) -> tuple[Outcome, bool]:
     """Send the pieces of a streaming handler.
 
@@ -148,26 +148,28 @@ async def send_stream(
     Returns:
         The outcome that ends the response, and whether the instance may serve again.
     """
-    scope = trio.CancelScope()
+    scope, returned = trio.CancelScope(), None
     response = Response(lane, delivery, scope.cancel)
     with scope:
         if loop is None or isgenerator(result):
-            await _send_all(result, instance, response)
+            returned = await _send_all(result, instance, response)
         else:
-            from .asyncio_loop.asyncio_response import AsyncioResponse
+            from .asyncio_response import AsyncioResponse
 
             response = AsyncioResponse(lane, delivery, scope.cancel)
             write = result.run if isinstance(result, StreamingCall) else partial(_iterate, result)
-            await loop.run(write, response)
+            returned = await loop.run_handler(write, response)
+        if delivery.other_answers is not None and returned is not None:
+            # The adapter has not streamed this answer.
+            return encode_async_def_result(returned), True
         return response.finish(), True
     text = f"The stream was cut: {response.over}"
     return platform_error("Runtime.StreamCut", text, delivery.request_id), False
 
 
-async def _send_all(result: Any, instance: Instance, response: Response) -> None:
+async def _send_all(result: Any, instance: Instance, response: Response) -> object:
     if isinstance(result, StreamingCall):
-        await result.run(response)
-        return
+        return await result.run(response)
     items: Any = result
     # The generator is suspended while its piece is written, so the stack is short.
     response.at_once = True
@@ -177,6 +179,7 @@ async def _send_all(result: Any, instance: Instance, response: Response) -> None
         await instance.in_thread(partial(_iterate_in_thread, items, response))
     else:
         await _step(items, response, instance)
+    return None
 
 
 async def _iterate(items: AsyncIterator[Item], response: Response) -> None:

@@ -154,10 +154,7 @@ def handler_threads() -> Collection[WaitingThread]:
 
 def _create() -> ThreadCalls:
     token = trio.lowlevel.current_trio_token()
-
-    def fail(error: BaseException) -> None:
-        token.run_sync_soon(_raise, error)
-
+    fail = partial(trio_internals.end_run, token)
     if sys.platform == "linux":
         with suppress(OSError):  # no descriptor is left
             descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -185,10 +182,6 @@ def _put(calls: SimpleQueue[Call | None], call: Call) -> None:
 
 def _do_nothing() -> None:
     pass
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 _of_this_run: RunVar[ThreadCalls] = RunVar("thread_calls")

@@ -6,7 +6,7 @@ takes `*args`, the methods of the class.
 """
 
 from inspect import Parameter
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ...actors.signatures import signature
 
@@ -16,25 +16,32 @@ _ASGI_METHOD, _WSGI_METHOD = "build_middleware_stack", "wsgi_app"
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def find_web_interface(handler: Any) -> Literal["ASGI", "WSGI"] | None:
+    """Return the interface of a web application; None for any other callable.
+
+    Args:
+        handler: any callable.
+    """
+    if _is_asgi(handler):
+        return "ASGI"
+    return "WSGI" if _is_wsgi(handler) else None
+
+
 def find_web_application_error(handler: Any) -> str | None:
     """Return what to write instead if a handler is a web application, in one sentence; else None.
 
     Args:
         handler: any callable.
     """
+    interface = find_web_interface(handler)
+    if interface is None:
+        return None
     name: str = getattr(handler, "__name__", type(handler).__name__)
-    call = "and Lambda calls handler(event, context)"
-    if _is_asgi(handler):
-        return (
-            f"{name} is an ASGI application, {call}: install mangum, write "
-            "handler = Mangum(app), and name that handler"
-        )
-    if _is_wsgi(handler):
-        return (
-            f"{name} is a WSGI application, {call}: install apig-wsgi, write "
-            "handler = apig_wsgi.make_lambda_handler(app), and name that handler"
-        )
-    return None
+    return (
+        f"{name} is a web application of the interface {interface}, and Lambda calls "
+        f"handler(event, context): write Function(handler=okibi.web.{interface}(app)), or name the "
+        "application itself in the handler setting"
+    )
 
 
 def _is_asgi(handler: Any) -> bool:

@@ -8,6 +8,11 @@
     STAGED     the response, or the end of a streamed one, is in the outbox, perhaps partly written
     ACKED      the Runtime API has sent its final status
 
+An event whose handler has called `Context.after_response` goes on:
+
+    FOLLOWING_UP   the worker runs the registered functions; the response is out
+    FINISHED       they have ended, and the lane may ask for the next event
+
 Each transition is one synchronous method without a checkpoint. trio cancels at checkpoints only,
 and a killed actor therefore leaves a delivery before or after a transition, never within.
 
@@ -22,13 +27,16 @@ own thread. `claim` takes the right to settle in one atomic operation.
 """
 
 import enum
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from ...actors import Ref
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import echo_header, path_segment
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from .follow_ups import Call, FollowUps
 
 
 class DeliveryState(enum.IntEnum):
@@ -41,11 +49,15 @@ class DeliveryState(enum.IntEnum):
     SETTLED = 5
     STAGED = 6
     ACKED = 7
+    FOLLOWING_UP = 8
+    FINISHED = 9
 
 
 # The members as globals, for what each event passes: in Python 3.11 an access by the class takes
 # longer than a call, because the metaclass has a `__getattr__`.
-RECEIVED, ASSIGNED, RUNNING, STREAMING, SETTLED, STAGED, ACKED = DeliveryState
+RECEIVED, ASSIGNED, RUNNING, STREAMING, SETTLED, STAGED, ACKED, FOLLOWING_UP, FINISHED = (
+    DeliveryState
+)
 
 
 # Each step, named as its method: from state to state.
@@ -73,16 +85,37 @@ TRANSITIONS: Final[Mapping[str, Mapping[DeliveryState, DeliveryState]]] = {
     "unstage": {STAGED: SETTLED},
     # The poller.
     "ack": {STAGED: ACKED},
+    # The worker, if there are follow-ups.
+    "begin_follow_ups": {ACKED: FOLLOWING_UP},
+    # The worker; the dispatcher if the worker is dead or late.
+    "finish": {ACKED: FINISHED, FOLLOWING_UP: FINISHED},
 }
 # A row each: a lookup of state and transition together would need a new tuple.
-_ASSIGN, _GIVE_BACK, _BEGIN, _OPEN_STREAM, _SETTLE, _STAGE, _UNSTAGE, _ACK = TRANSITIONS.values()
+(
+    _ASSIGN, _GIVE_BACK, _BEGIN, _OPEN_STREAM, _SETTLE, _STAGE, _UNSTAGE, _ACK, _BEGIN_FOLLOW_UPS,
+    _FINISH,
+) = TRANSITIONS.values()  # fmt: skip
+
+
+class OtherAnswers:
+    """Answers besides the handler's result.
+
+    Attributes:
+        early: sends an answer while the handler goes on; None if the handler may not do so.
+        late: makes the answer in place of the error of a late handler; None for the error.
+    """
+
+    __slots__ = ("early", "late")
+
+    def __init__(self, early: "Callable[[object], None] | None" = None) -> None:
+        self.early = early
+        self.late: Callable[[], Outcome] | None = None
 
 
 class Delivery:
     """One event, its worker, its outcome and its state.
 
     Args:
-        serial: number of this delivery in its lane, from 1.
         request_id: the Runtime API's id of the invocation.
         headers: headers of the event, names in lower case.
         body: the event, undecoded; cleared after decoding.
@@ -90,16 +123,19 @@ class Delivery:
         limit: the time at which okibi times the handler out, a margin before `due`.
     """
 
+    # None for nearly every event, and once they have ended. Of the class, to cost others nothing.
+    follow_ups: "FollowUps | None" = None
+    # Of adapters.
+    other_answers: "OtherAnswers | None" = None
+
     def __init__(
         self,
-        serial: int,
         request_id: str,
         headers: dict[bytes, bytes],
         body: bytes,
         due: float,
         limit: float,
     ) -> None:
-        self.serial = serial
         self.request_id = request_id
         self.headers = headers
         self.body = body
@@ -117,12 +153,17 @@ class Delivery:
         self._settle_token = [None]
 
     def __repr__(self) -> str:
-        return f"<Delivery {self.serial} {self.request_id} {self.state.name}>"
+        return f"<Delivery {self.request_id} {self.state.name}>"
 
     @property
     def unsettled(self) -> bool:
         """Whether the outcome is still open."""
         return self.state <= STREAMING
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the event occupies its worker: it is unsettled, or has follow-ups."""
+        return self.state <= STREAMING or self.follow_ups is not None
 
     def is_overdue(self, now: float) -> bool:
         """Return whether the dispatcher may settle this delivery in the worker's place.
@@ -194,16 +235,96 @@ class Delivery:
         return self._move(_UNSTAGE)
 
     def ack(self) -> bool:
-        """Mark the final status as received."""
-        return self._move(_ACK)
+        """Mark the final status as received.
 
-    def free(self) -> None:
-        """Free what no actor needs any more: event and outcome have up to 6 MB each.
-
-        The ledger keeps the delivery until its worker gets the next one.
+        Frees what no actor needs any more: event and response have up to 6 MB each, and the ledger
+        keeps the delivery until its worker gets the next one.
         """
-        self.outcome = None
-        self.body = b""
+        if not self._move(_ACK):
+            return False
+        if self.stream is None:
+            self.outcome = None
+            self.body = b""
+        return True
+
+    def open_follow_ups(self) -> "FollowUps | None":
+        """Return the follow-ups, new ones for an unsettled delivery; None if it takes no more.
+
+        Any thread may call this.
+        """
+        if self.follow_ups is None and self.unsettled:
+            from .follow_ups import FollowUps
+
+            self.follow_ups = FollowUps()
+            # Look again: the loop may have settled the delivery since.
+            if self.state > STREAMING:
+                self.follow_ups = None
+        return self.follow_ups
+
+    def take_follow_ups(self) -> "list[Call]":
+        """Take the registered functions, which then do not run by themselves."""
+        follow_ups, self.follow_ups = self.follow_ups, None
+        return [] if follow_ups is None else [*follow_ups.calls]
+
+    def begin_follow_ups(self, worker: Ref[Any]) -> bool:
+        """Begin the follow-ups. True once, for the worker that ran the handler."""
+        mine = self.follow_ups is not None and self._belongs_to(worker)
+        return mine and self._move(_BEGIN_FOLLOW_UPS)
+
+    def claim_end(self) -> bool:
+        """Take the right to end the event: to settle it, or to end its follow-ups. True once.
+
+        False while a response is on its way.
+        """
+        if self.unsettled:
+            return self.claim()
+        follow_ups = self.follow_ups
+        return self.state >= ACKED and follow_ups is not None and follow_ups.claim()
+
+    def finish(self) -> bool:
+        """End the follow-ups. True once.
+
+        Before ACKED, they are dropped: the delivery ends as one without follow-ups.
+        """
+        follow_ups = self.follow_ups
+        if follow_ups is None or not follow_ups.claim():
+            return False
+        self.follow_ups = None
+        self._move(_FINISH)
+        return True
+
+    def drop_follow_ups(self, why: str) -> None:
+        """End the follow-ups that no worker will run, or end, and log them.
+
+        Args:
+            why: the reason, a clause.
+        """
+        follow_ups = self.follow_ups
+        if follow_ups is not None and self.finish():
+            follow_ups.log_rest(self.request_id, why)
+
+    def allow_early_answer(self, answer: "Callable[[object], None]") -> None:
+        """Let the handler answer before it ends, by a call of this function."""
+        self.other_answers = OtherAnswers(answer)
+
+    def prepare_late_answer(self, make: "Callable[[], Outcome]") -> None:
+        """Have an answer sent in place of the error if the handler is late."""
+        answers = self.other_answers = self.other_answers or OtherAnswers()
+        answers.late = make
+
+    def drop_other_answers(self) -> None:
+        """Keep the other answers no longer: they refer to this delivery."""
+        self.other_answers = None
+
+    def late_answer(self) -> Outcome | None:
+        """Return the answer to a late event in place of the error; None for the error.
+
+        Any thread may call this.
+        """
+        answers = self.other_answers
+        if answers is None or answers.late is None or self.state is not RUNNING:
+            return None
+        return answers.late()
 
     def drop_body(self) -> None:
         """Keep the undecoded event no longer."""

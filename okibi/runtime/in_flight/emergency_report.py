@@ -1,4 +1,4 @@
-"""Report an error to the platform when trio's loop cannot: over a new, blocking connection.
+"""Answer the platform when trio's loop cannot: over a new, blocking connection.
 
 Used before trio's loop runs, after it has ended, and by the watchdog while the loop hangs.
 """
@@ -17,6 +17,7 @@ from ..protocol.runtime_api import (
     echo_header,
     error_head,
     path_segment,
+    response_head,
 )
 from .delivery import Delivery
 
@@ -38,19 +39,21 @@ def report_init_error(address: tuple[str, int], error: InitError) -> int | None:
     return _post(address, head + body)
 
 
-def report_invocation_error(
-    address: tuple[str, int], delivery: Delivery, outcome: Outcome
-) -> int | None:
-    """POST to `/runtime/invocation/{id}/error`.
+def report_outcome(address: tuple[str, int], delivery: Delivery, outcome: Outcome) -> int | None:
+    """POST to `/runtime/invocation/{id}/error`, or `/response`.
 
     Returns:
         The HTTP status; None without a response.
     """
-    path = b"invocation/%s/error" % path_segment(delivery.request_id)
-    kind = outcome.error_type or "Runtime.Unknown"
+    host, request_id = _host(address), path_segment(delivery.request_id)
+    body, content_type, kind, cause = outcome
     echo = echo_header(delivery.headers)
-    head = error_head(_host(address), path, len(outcome.body), kind, outcome.cause, echo)
-    return _post(address, head + outcome.body)
+    if kind is None:
+        head = response_head(host, request_id, len(body), content_type, echo)
+    else:
+        path = b"invocation/%s/error" % request_id
+        head = error_head(host, path, len(body), kind, cause, echo)
+    return _post(address, head + body)
 
 
 def _post(address: tuple[str, int], request: bytes) -> int | None:

@@ -8,6 +8,10 @@
     responder   writes the response and the next GET           STAGED              -
     poller      reads the status of the response               ACKED               -
 
+An event with follow-ups (`Context.after_response`) goes on: its response leaves without the next
+GET, and after ACKED the worker runs the follow-ups (FOLLOWING_UP, FINISHED) and wakes the
+responder, which writes the GET.
+
 Each actor is the module of that name in `serving`; `tree` starts them. `delivery` explains the
 states. Poller and responder exist once per lane; a lane is one connection to the Runtime API, with
 one event at a time. Dispatcher and ledger exist once. By default there is one worker more than

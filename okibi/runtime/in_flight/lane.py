@@ -23,6 +23,9 @@ A stream may end early: its status comes before its end (413 or a refusal), or t
 breaks. The handler is cancelled and later pieces are dropped. The delivery stays in the lane until
 it is settled, because a cancelled handler may run on (in a shield or a thread): its worker is not
 idle, and its deadline still holds.
+
+A delivery with follow-ups (`Context.after_response`) leaves without the next GET, and stays in the
+lane until its follow-ups have ended. Other lanes go on.
 """
 
 import time
@@ -49,7 +52,7 @@ from ..protocol.runtime_api import (
 )
 from ..protocol.transport import Transport
 from .broken_connection import NEXT, Loss, Resend, classify_loss
-from .delivery import SETTLED, STREAMING, Delivery
+from .delivery import FINISHED, SETTLED, STREAMING, Delivery
 from .failures import Failures, Repeats
 from .outbox import Outbox
 from .stream import Stream
@@ -303,7 +306,7 @@ class Lane:
     def _finish_ended_stream(self, delivery: Delivery, stream: Stream) -> None:
         """Close a stream whose status has come, or never will."""
         delivery.ack()
-        self.delivery = None
+        self._mark_answered(delivery)
         if stream.connected:
             # The request must end before the next one can begin.
             self.outbox.end_request(last_chunk())
@@ -343,7 +346,7 @@ class Lane:
         due = now + left
         margin = self.margin
         limit = due - (margin if left > 2 * margin else max(0.0, left / 2))
-        delivery = Delivery(self.serial, request_id, headers, response.body, due, limit)
+        delivery = Delivery(request_id, headers, response.body, due, limit)
         self.delivery = delivery
         if repeat:
             delivery.settle(platform_error("Runtime.AnswerRefused", REFUSED, request_id))
@@ -363,13 +366,32 @@ class Lane:
             # It ends early. The delivery stays until the handler has ended.
             stream.take_status(status)
             return delivery
-        self.delivery = None
         if self.resend.sent:
             self.resend.take_status(status)
         if delivery is not None:
             delivery.ack()
-            delivery.free()
+            # As `_mark_answered`, without a call: each event comes here.
+            if delivery.follow_ups is None:
+                self.delivery = None
+            else:
+                delivery.follow_ups.mark_answered()
         return delivery
+
+    def _mark_answered(self, delivery: Delivery) -> None:
+        """Forget an answered delivery, or let its follow-ups begin."""
+        if delivery.follow_ups is None:
+            self.delivery = None
+        else:
+            delivery.follow_ups.mark_answered()
+
+    def finish(self, delivery: Delivery) -> bool:
+        """End the follow-ups of a delivery, and let go of it. True once."""
+        if not delivery.finish():
+            return False
+        self.outbox.release_next()
+        if delivery.state is FINISHED and delivery is self.delivery:
+            self.delivery = None
+        return True
 
     # -- a broken connection
 
@@ -426,6 +448,10 @@ class Lane:
         """
         delivery = self.delivery
         if self.stream is None:
-            self.delivery = None
             self.resend.clear()
+            self.delivery = None
+            if delivery is not None and delivery.follow_ups is not None:
+                delivery.ack()
+                self.delivery = delivery
+                delivery.follow_ups.mark_answered()
         return delivery

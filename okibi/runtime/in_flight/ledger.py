@@ -40,6 +40,8 @@ ABANDON_LIMIT = 8
 HANG_SECONDS = 0.5
 NO_WORKER = "no worker is left: each was abandoned at a deadline and has not ended"
 NO_WORKER_READY = "no worker is ready: an event has waited for one until its deadline"
+# Why a function did not run after the response, or was cut.
+NO_TIME = "no time was left"
 # Starts of a lane's poller and responder without an event between, before the lane is unavailable.
 STARTS_LIMIT = 10
 
@@ -54,16 +56,15 @@ class Ledger:
     """
 
     __slots__ = (
-        "_abandoned", "_abandoned_workers", "asyncio_held", "asyncio_stuck",
-        "backlog", "check_freeze", "dispatcher", "dispatcher_woken", "fail", "idle", "lanes",
-        "ready", "watch", "worker_count",
+        "_abandoned", "_abandoned_workers", "backlog", "check_freeze", "dispatcher",
+        "dispatcher_woken", "fail", "idle", "lanes", "ready", "watch", "worker_count",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: "Watch") -> None:
         self.lanes = lanes
         self.fail = fail
         self.watch = watch
-        # Workers with an instance, each with its last delivery: once that is settled, it is idle.
+        # Workers with an instance, each with its last delivery: once that is finished, it is idle.
         self.ready: dict[Ref[Any], Delivery | None] = {}
         # Hints for the dispatcher: workers that have become idle. The last entry is used first,
         # which keeps the number of workers that hold connections small.
@@ -77,10 +78,6 @@ class Ledger:
         # Checks whether the sandbox was frozen (`actors.freezes`); None while no actor
         # monitors freezes. The argument says whether an event is in flight from now on.
         self.check_freeze: Callable[[bool], None] | None = None
-        # Whether a cancellation waits for asyncio's loop. The watchdog then decides, as for trio's
-        # loop, by whether a handler holds asyncio's.
-        self.asyncio_stuck: Callable[[], bool] = lambda: False
-        self.asyncio_held: Callable[[], bool] = lambda: False
         self.worker_count: float = math.inf
         # Abandoned threads and workers, each as a function: whether it still runs.
         self._abandoned = list[Callable[[], bool]]()
@@ -101,7 +98,7 @@ class Ledger:
         wake(self.dispatcher, (lane, delivery), now=True)
 
     def respond(self, lane: Lane, *, at_once: bool = False) -> None:
-        """Have the response of a settled delivery sent.
+        """Have the response of a settled delivery sent, or the next event asked for.
 
         Args:
             at_once: whether to send within this step; the caller must have nothing left to do.
@@ -111,9 +108,31 @@ class Ledger:
             self.check_freeze(self.in_flight())
         wake(lane.responder, now=at_once)
 
+    def begin_follow_ups(self, delivery: Delivery, worker: Ref[Any]) -> bool:
+        """Begin the follow-ups of a delivery, with its deadline armed again. True once."""
+        if not delivery.begin_follow_ups(worker):
+            return False
+        self.watch.arm(delivery)
+        return True
+
+    def finish(self, lane: Lane, delivery: Delivery, why: str) -> None:
+        """End the follow-ups of a delivery, and have its lane ask for the next event.
+
+        Args:
+            lane, delivery: the event; nothing happens if its follow-ups have ended.
+            why: the reason for which some may not have run, a clause for the log.
+        """
+        follow_ups = delivery.follow_ups
+        if follow_ups is not None and lane.finish(delivery):
+            try:
+                # Before the GET leaves: the sandbox may freeze then.
+                follow_ups.log_rest(delivery.request_id, why)
+            finally:
+                self.respond(lane)
+
     def in_flight(self) -> bool:
-        """Return whether any delivery is unsettled."""
-        return any(lane.delivery is not None and lane.delivery.unsettled for lane in self.lanes)
+        """Return whether any delivery is unsettled, or has follow-ups."""
+        return any(lane.delivery is not None and lane.delivery.unfinished for lane in self.lanes)
 
     # -- workers
 
@@ -131,7 +150,7 @@ class Ledger:
         return worker in self.ready and self.ready.pop(worker) is None
 
     def add_idle_worker(self, worker: Ref[Any]) -> None:
-        """Note a worker that has settled its delivery; wake the dispatcher if an event waits."""
+        """Note a worker that has finished its delivery; wake the dispatcher if an event waits."""
         self.idle.append(worker)
         if self.backlog:
             self.wake_dispatcher()

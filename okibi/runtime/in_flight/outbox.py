@@ -4,7 +4,7 @@
     nothing          NOTHING              GET /next
     GET /next        NEXT                 nothing, until the event is settled
     response + GET   STATUS_NEXT          nothing
-    response         STATUS               nothing; after the status, GET /next
+    response         STATUS               nothing; after the status and the follow-ups, GET /next
 
 The outbox keeps how much of the response is unwritten, because a broken connection costs what the
 kernel has taken of it (`in_flight.broken_connection`).
@@ -43,7 +43,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_next_request", "closing", "expected", "pieces", "pipelined", "response_size", "unwritten",
+        "_may_ask", "_next_request", "closing", "expected", "pieces", "pipelined", "response_size",
+        "unwritten",
     )  # fmt: skip
 
     def __init__(self, host: bytes, pipelined: bool) -> None:
@@ -52,6 +53,8 @@ class Outbox:
         self.expected: Expected = NOTHING
         self.pipelined = pipelined
         self.closing = False
+        # Whether the next GET may leave with a response: pipelined, not closing, no follow-ups.
+        self._may_ask = pipelined
         self.response_size = 0
         self.unwritten = 0
 
@@ -66,7 +69,7 @@ class Outbox:
     def put_response(self, head: bytes, body: bytes) -> None:
         """Put a whole response, with the next GET if that may leave now."""
         size = len(head) + len(body)
-        if self.pipelined and not self.closing:
+        if self._may_ask:
             following = self._next_request
             self._put((head, body, following), size + len(following), RESPONSE_JOIN_LIMIT)
             self.expected = STATUS_NEXT
@@ -90,8 +93,8 @@ class Outbox:
         self.unwritten += size
 
     def end_stream(self, end: bytes) -> None:
-        """Put the end of the streamed response, with the next GET if that may leave now."""
-        size, asks = len(end), self.pipelined and not self.closing
+        """Put the end of the streamed response, with the next GET as in `put_response`."""
+        size, asks = len(end), self._may_ask
         following = self._next_request if asks else b""
         self._put((end, following), size + len(following))
         self.response_size += size
@@ -181,8 +184,17 @@ class Outbox:
 
     def end_pipelining(self) -> None:
         """Let each GET wait for the status before it, from now on."""
-        self.pipelined = False
+        self.pipelined = self._may_ask = False
+
+    def hold_next(self) -> None:
+        """Let the next response leave without the next GET: follow-ups come first."""
+        self._may_ask = False
+
+    def release_next(self) -> None:
+        """Let the next GET leave with a response again: the follow-ups have ended."""
+        self._may_ask = self.pipelined and not self.closing
 
     def close(self) -> None:
         """Ask for no more events, from now on. A signal handler may call this."""
+        self._may_ask = False
         self.closing = True

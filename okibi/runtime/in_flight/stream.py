@@ -36,6 +36,10 @@ class Stream:
         """Wait until the responder has written again, or the stream has ended."""
         await self._writers.park()
 
+    def release_handler(self) -> None:
+        """Let the handler go on after the end of the stream."""
+        self._cancel_handler = _do_nothing
+
     def mark_written(self, *, blocked: bool) -> None:
         """Wake the writers after a write.
 
@@ -65,3 +69,7 @@ class Stream:
             self.end_reason = why
             self._cancel_handler()
             self._writers.unpark_all()
+
+
+def _do_nothing() -> None:
+    pass

@@ -74,7 +74,7 @@ class ForkGuard:
                 each.after_fork_in_child()
             for lane in self._lanes:
                 lane.enter_child(ForkedTransport.in_place_of)
-            if threading.get_ident() == self._loop_thread and trio.lowlevel.in_trio_task():
+            if threading.get_ident() == self._loop_thread and trio.lowlevel.in_trio_run():
                 _replace_epoll()
                 deliveries = [lane.delivery for lane in self._lanes]
                 unsettled = [each for each in deliveries if each is not None and each.unsettled]

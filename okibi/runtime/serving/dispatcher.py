@@ -1,4 +1,4 @@
-"""The dispatcher: assigns events to idle workers, settles them for dead and late workers.
+"""The dispatcher: assigns events to idle workers, ends them for dead and late workers.
 
 `plan` decides, purely. `Dispatcher` performs the plan.
 """
@@ -13,10 +13,10 @@ from ...actors.actor import make_receiver
 from ...actors.trio_internals import tasks_are_runnable
 from ..deadlines.where_it_stood import deadline_error_from_worker
 from ..errors.error_response import platform_error
-from ..in_flight.delivery import Delivery, DeliveryState
+from ..in_flight.delivery import STREAMING, Delivery, DeliveryState
 from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
-from ..in_flight.ledger import Ledger
+from ..in_flight.ledger import NO_TIME, Ledger
 from ..in_flight.turns import TurnRunner
 from ..logs.lambda_log import log_error
 from ..protocol.outcome import Outcome
@@ -24,6 +24,7 @@ from ..protocol.outcome import Outcome
 logger = logs.logger("okibi")
 
 WORKER_EXITED = "the worker of this invocation ended before it responded"
+WORKER_ENDED = "its worker ended"
 
 
 class DeliveryStatus(NamedTuple):
@@ -39,7 +40,7 @@ class Action(NamedTuple):
     """What to do about one lane's delivery.
 
     Args:
-        what: one of the four below.
+        what: one of the six below.
         lane: number of the lane.
         worker: gets the delivery; None unless it is assigned.
     """
@@ -56,23 +57,28 @@ GIVE_BACK = "give back"
 SETTLE_DEAD = "settle for a dead worker"
 # The deadline has passed: respond with an error, abandon the worker.
 SETTLE_LATE = "settle for a late worker"
+# The worker died before its follow-ups had ended: end them, without a response.
+FINISH_DEAD = "finish for a dead worker"
+# The deadline has passed, and the follow-ups have not ended: end them, abandon the worker.
+FINISH_LATE = "finish for a late worker"
 
 
 def plan(deliveries: Sequence[DeliveryStatus], idle: Sequence[Ref[Any]]) -> list[Action]:
     """Decide what to do about the deliveries. Pure.
 
     Args:
-        deliveries: every unsettled delivery.
+        deliveries: every unfinished delivery.
         idle: living workers with an instance and without a delivery, in the order of use.
     """
     actions: list[Action] = []
     free = iter(idle)
     for lane, state, worker_lives, late in deliveries:
+        settled = state > STREAMING
         if late:
-            actions.append(Action(SETTLE_LATE, lane))
+            actions.append(Action(FINISH_LATE if settled else SETTLE_LATE, lane))
             continue
         if state >= DeliveryState.RUNNING and not worker_lives:
-            actions.append(Action(SETTLE_DEAD, lane))
+            actions.append(Action(FINISH_DEAD if settled else SETTLE_DEAD, lane))
             continue
         waiting = state is DeliveryState.RECEIVED
         if state is DeliveryState.ASSIGNED and not worker_lives:
@@ -158,7 +164,7 @@ class Dispatcher(Actor):
         deliveries: list[DeliveryStatus] = []
         for lane in self.ledger.lanes:
             delivery = lane.delivery
-            if delivery is None or delivery.state > DeliveryState.STREAMING:
+            if delivery is None or not delivery.unfinished:
                 continue
             worker = delivery.worker
             lives = worker is not None and worker.alive
@@ -189,7 +195,10 @@ class Dispatcher(Actor):
         except KeyError:
             # Its instance is gone.
             return False
-        return (last is None or not last.unsettled) and worker.alive
+        # As `unfinished`, without a call: each event comes here.
+        return worker.alive and (
+            last is None or (last.state > STREAMING and last.follow_ups is None)
+        )
 
     def _perform(self, action: Action) -> None:
         lane = self.ledger.lanes[action.lane]
@@ -202,13 +211,20 @@ class Dispatcher(Actor):
             delivery.give_back()
         elif action.what == SETTLE_DEAD:
             kind, request_id = "Runtime.WorkerExited", delivery.request_id
-            self._settle(lane, delivery, platform_error(kind, WORKER_EXITED, request_id))
-        elif not self.ledger.asyncio_stuck():
-            # Else the next event would fare no better: the watchdog ends the process.
-            self._settle_late(lane, delivery)
+            exited = platform_error(kind, WORKER_EXITED, request_id)
+            self._settle(lane, delivery, exited, WORKER_ENDED)
+        elif action.what == FINISH_DEAD:
+            self.ledger.finish(lane, delivery, WORKER_ENDED)
+        else:
+            self._end_late(lane, delivery)
 
-    def _settle_late(self, lane: Lane, delivery: Delivery) -> None:
-        self._settle(lane, delivery, deadline_error_from_worker(delivery, self._watched))
+    def _end_late(self, lane: Lane, delivery: Delivery) -> None:
+        error = deadline_error_from_worker(delivery, self._watched)
+        if delivery.unsettled:
+            self._settle(lane, delivery, error, NO_TIME)
+        else:
+            log_error(error.body)
+            self.ledger.finish(lane, delivery, NO_TIME)
         if delivery.worker is not None:
             self._abandon(delivery.worker)
         else:
@@ -230,7 +246,8 @@ class Dispatcher(Actor):
         goes_on = abandon_task() if abandon_task is not None else lambda: worker.reason is None
         self.ledger.count_abandoned_worker(worker, goes_on)
 
-    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
+    def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome, why: str) -> None:
         if delivery.settle(outcome):
             log_error(outcome.body)
+            delivery.drop_follow_ups(why)
             self.ledger.respond(lane)

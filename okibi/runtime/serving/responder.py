@@ -71,6 +71,7 @@ class Responder(Actor):
         outcome = platform_error("Runtime.Stopped", STOPPED, delivery.request_id)
         if delivery.settle(outcome):
             log_error(outcome.body)
+        delivery.drop_follow_ups("the process ends")
 
     def _turn(self, _: object) -> bool:
         connection = self.lane.connection

@@ -21,7 +21,12 @@ from ..codec.json import (
     UnmarshalError,
     decode_event,
 )
-from ..deadlines.where_it_stood import deadline_error_from_exception
+from ..deadlines.where_it_stood import (
+    DEADLINE_EXCEEDED,
+    FOLLOW_UP,
+    HANDLER,
+    deadline_error_from_exception,
+)
 from ..errors.error_response import (
     calls_handler,
     handler_error,
@@ -30,11 +35,11 @@ from ..errors.error_response import (
 )
 from ..errors.exceptions import DeadlineExceeded, ProcessStopped, prefer_deadline
 from ..handlers.context import Context, check_context
-from ..handlers.handler import Instance, is_awaitable
+from ..handlers.handler import Instance, PlainHandler, is_async, is_awaitable
 from ..in_flight.delivery import Delivery
 from ..in_flight.handover import wake
 from ..in_flight.lane import Lane
-from ..in_flight.ledger import Ledger
+from ..in_flight.ledger import NO_TIME, Ledger
 from ..logs.invocation_context import Invocation, enter_invocation, restore_context
 from ..logs.lambda_log import flush, log_error
 from ..protocol.outcome import Outcome
@@ -43,7 +48,7 @@ from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
 
 if TYPE_CHECKING:
-    from ..handlers.asyncio_loop.loop import AsyncioLoop
+    from ..handlers.asyncio_handlers import HandlerLoop
 
 logger = logs.logger("okibi")
 
@@ -53,6 +58,9 @@ X_RAY_FAULT = "LambdaValidationError"
 REPLACED_GRACE = 1.0
 LEAKED = "Cancelled leaked from a cancel scope of the handler that has exited"
 NO_INSTANCE = "without an instance, because its init has failed"
+# Why a function did not run after the response, or was cut.
+STOPPED_WITH_WORKER = "its worker was stopped, or its handler's instance has crashed"
+NO_INSTANCE_LEFT = "the handler's instance has ended"
 
 # A message of the dispatcher: an event for this worker.
 Assigned = tuple[Lane, Delivery]
@@ -82,13 +90,15 @@ class Worker(Actor):
         decoder: decodes the handler's event type.
         stateful: whether to replace an instance that has failed.
         encode_result: encodes a handler's result.
+        plain_handler_for: returns the handler that runs follow-ups beside an instance.
         loop: asyncio's loop, if the function's `async def` handlers run on it.
         error_outcome: makes the outcome of a handler's exception from a request id.
     """
 
     __slots__ = (
-        "_event", "_has_started", "_lifecycle", "_own_ref", "_running", "decoder", "encode_result",
-        "error_outcome", "ledger", "loop", "settings", "stateful",
+        "_end_reason", "_event", "_has_started", "_lifecycle", "_own_ref", "_plain", "_running",
+        "decoder", "encode_result", "error_outcome", "ledger", "loop", "plain_handler_for",
+        "settings", "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +109,8 @@ class Worker(Actor):
         decoder: Decoder,
         stateful: bool,
         encode_result: Callable[[object], Outcome],
-        loop: "AsyncioLoop | None" = None,
+        plain_handler_for: Callable[[Instance], PlainHandler],
+        loop: "HandlerLoop | None" = None,
         error_outcome: Callable[[BaseException, str], Outcome] = handler_error,
     ) -> None:
         self.ledger = ledger
@@ -109,14 +120,19 @@ class Worker(Actor):
         self.encode_result = encode_result
         self.loop = loop
         self.error_outcome = error_outcome
+        self.plain_handler_for = plain_handler_for
+        # Runs the follow-ups that are no `async def`; None until the instance's first one.
+        self._plain: PlainHandler | None = None
         # Made once: `self.ref` is a new object each time, and costs two calls per event.
         self._own_ref: Ref[Any]
         self._lifecycle = InstanceLifecycle(create)
-        # The delivery that the handler runs for, until it is settled.
+        # The delivery that the handler or a follow-up runs for.
         self._running: Assigned | None = None
+        # Why that event ends, once its response is settled and follow-ups go on.
+        self._end_reason = NORMAL
         # Whether this worker, or one before it, has had an instance.
         self._has_started = False
-        # The event as the caller of the actors that the handler calls, until it is settled.
+        # The event as the caller of the actors that the handler and its follow-ups call.
         self._event: Invocation | None = None
 
     @property
@@ -140,6 +156,8 @@ class Worker(Actor):
     async def live(self, started: Callable[[], None]) -> None:
         self._own_ref = self.ref
         self._has_started = self._process.incarnation > 1
+        if self.loop is not None:
+            self.loop.mark_context()
         context_at_start = copy_context()
         event: Assigned | None = None
         while True:
@@ -243,6 +261,7 @@ class Worker(Actor):
             event: the first event, if it has waited for the instance.
         """
         receive: Callable[[], Awaitable[Assigned]] = make_receiver(self)
+        self._plain = None
         async with EventScope() as scope:
             while True:
                 message, event = event or await receive(), None
@@ -259,10 +278,13 @@ class Worker(Actor):
                     # Before the response goes out: this instance must not get the next event.
                     self.ledger.remove_worker(self._own_ref)
                 self._settle(lane, delivery, outcome)
+                # A response has up to 6 MB: free it before the next handler runs.
+                del message, outcome
+                if delivery.follow_ups is not None:
+                    await self._follow_up(instance, lane, delivery, scope, replaced)
                 if replaced:
                     return
-                # A response has up to 6 MB: free it before the next handler runs.
-                del message, lane, delivery, outcome
+                del lane, delivery
                 if scope.context_before is not None:
                     await scope.reset_context()
 
@@ -299,9 +321,9 @@ class Worker(Actor):
         except BaseException:
             outcome = _outcome_of(_current_error(), request_id, self.error_outcome)
             if outcome is not None:
-                return outcome, False
+                return _prefer_late_answer(delivery, outcome), False
             if scope.timed_out:
-                return deadline_error_from_exception(_current_error(), request_id), False
+                return _late_outcome(delivery), False
             # The worker itself is being stopped or killed.
             raise
 
@@ -313,14 +335,22 @@ class Worker(Actor):
         """
         if self._running is not None:
             lane, delivery = self._running
+            if delivery.unsettled:
+                delivery.drop_follow_ups(NO_INSTANCE_LEFT)
+            else:
+                self.ledger.finish(lane, delivery, STOPPED_WITH_WORKER)
             self._settle(lane, delivery, outcome(delivery.request_id))
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> None:
-        """Settle a delivery, have the response sent, and report this worker as idle."""
-        self._running = None
-        event, self._event = self._event, None
-        if event is not None:
-            event.end(NORMAL if outcome.error_type is None else _failed(outcome.error_type))
+        """Settle a delivery, have the response sent, and report this worker as idle.
+
+        If the event has follow-ups, they come next, and the worker is not idle.
+        """
+        if delivery.follow_ups is None or not self._prepare_follow_ups(lane, delivery, outcome):
+            self._running = None
+            event, self._event = self._event, None
+            if event is not None:
+                event.end(NORMAL if outcome.error_type is None else end_of_event(outcome))
         try:
             if outcome.error_type is not None and delivery.unsettled:
                 log_error(outcome.body)
@@ -339,6 +369,65 @@ class Worker(Actor):
                     wake(lane.responder)
                 raise
 
+    def _prepare_follow_ups(self, lane: Lane, delivery: Delivery, outcome: Outcome) -> bool:
+        """Hold the next GET for the follow-ups; False if the deadline has passed: drop them."""
+        if not delivery.unsettled:
+            # The handler has answered early, and has ended now.
+            if outcome.error_type is not None:
+                log_error(outcome.body)
+            return True
+        if trio.current_time() >= delivery.limit:
+            delivery.drop_follow_ups(NO_TIME)
+            return False
+        lane.outbox.hold_next()
+        self._end_reason = end_of_event(outcome)
+        return True
+
+    async def _follow_up(
+        self,
+        instance: Instance,
+        lane: Lane,
+        delivery: Delivery,
+        scope: EventScope,
+        replaced: bool,
+    ) -> None:
+        """Run the follow-ups of a settled delivery, end its event, and report this worker as idle.
+
+        Args:
+            instance, lane, delivery, scope: as of the handler.
+            replaced: whether the instance gets no other event.
+        """
+        from .run_follow_ups import run_follow_ups
+
+        completed = False
+        begin = partial(self.ledger.begin_follow_ups, delivery, self._own_ref)
+        try:
+            await run_follow_ups(delivery, scope, begin, partial(self._run_function, instance))
+            completed = True
+        finally:
+            self._running = None
+            event, self._event = self._event, None
+            if event is not None:
+                event.end(self._end_reason)
+            try:
+                flush()
+            finally:
+                if not completed:
+                    # Its instance ends: without follow-ups, this worker would count as idle.
+                    self.ledger.remove_worker(self._own_ref)
+                self.ledger.finish(lane, delivery, NO_TIME if completed else STOPPED_WITH_WORKER)
+                if completed and not replaced:
+                    self.ledger.add_idle_worker(self._own_ref)
+
+    async def _run_function(self, instance: Instance, function: Callable[[], Any]) -> None:
+        """Run a function where a handler of its kind would run."""
+        if is_async(function):
+            await (function() if self.loop is None else self.loop.run_handler(function))
+            return
+        if self._plain is None:
+            self._plain = self.plain_handler_for(instance)
+        await self._plain.run_function(function)
+
 
 # A traceback holds the frame that catches the error. A local variable for the error would make a
 # reference cycle with that frame, which keeps event, instance and context alive until the garbage
@@ -355,6 +444,22 @@ def _current_crash() -> BaseException:
     crash = crash_in(_current_error())
     assert crash is not None  # the caller has checked this
     return crash
+
+
+def _late_outcome(delivery: Delivery) -> Outcome:
+    """Return the outcome of a handler that was cancelled at its deadline."""
+    what = HANDLER if delivery.unsettled else FOLLOW_UP
+    error = deadline_error_from_exception(_current_error(), delivery.request_id, what)
+    return _prefer_late_answer(delivery, error)
+
+
+def _prefer_late_answer(delivery: Delivery, error: Outcome) -> Outcome:
+    """Return the answer of a late adapter, and log the error; else the error itself."""
+    answer = delivery.late_answer() if error.error_type == DEADLINE_EXCEEDED else None
+    if answer is None:
+        return error
+    log_error(error.body)
+    return answer
 
 
 def _outcome_of(
@@ -377,9 +482,9 @@ def _outcome_of(
     return error_outcome(crash, request_id)
 
 
-def _failed(error_type: str) -> ExitReason:
-    """Return the reason of an event that was answered with an error."""
-    return ExitReason("crashed", error_type)
+def end_of_event(outcome: Outcome) -> ExitReason:
+    """Return the reason for which the caller of actors ends with this response."""
+    return NORMAL if outcome.error_type is None else ExitReason("crashed", outcome.error_type)
 
 
 def _stopped(reason: ExitReason, request_id: str) -> Outcome:

@@ -93,7 +93,10 @@ def load(handler: str, task_root: str) -> Function:
 
 def as_function(target: object) -> Function:
     """Convert the named value into a Function: a Function, a Handler class or any callable."""
-    function = _convert(target)
+    try:
+        function = make_function(target)
+    except ValueError as wrong:
+        raise InitError(type(wrong).__name__, str(wrong)) from wrong
     if is_handler(function.handler.handler):
         try:
             importlib.import_module("..codec.typed_json", __package__)  # the workers need it
@@ -105,13 +108,33 @@ def as_function(target: object) -> Function:
     return function
 
 
-def _convert(target: object) -> Function:
+def make_function(target: object) -> Function:
+    """Return a Function as it is, and that of any handler or web application.
+
+    Raises:
+        SpecError: the value cannot serve.
+    """
     if isinstance(target, Function):
         return target
     try:
         return Function(cast("type[Handler[Any]] | Callable[..., Any]", target))
-    except ValueError as wrong:
-        raise InitError(type(wrong).__name__, str(wrong)) from wrong
+    except ValueError:
+        adapted = _adapt_web_application(target)
+        if adapted is None:
+            raise
+        return adapted
+
+
+def _adapt_web_application(target: object) -> Function | None:
+    """Return the Function of a web application; None if the target is none."""
+    # Imported here: only web applications need the adapters.
+    from ..handlers.web_application import find_web_interface
+
+    interface = find_web_interface(target) if callable(target) else None
+    if interface is None:
+        return None
+    module = importlib.import_module(f"..adapters.{interface.lower()}", __package__)
+    return Function(getattr(module, interface)(target))
 
 
 def refuse_patched() -> None:

@@ -15,6 +15,7 @@ from okibi.dev.invocation_events import (
     InvocationFinished,
     InvocationStatus,
     LogLine,
+    PartialFailure,
     Reloaded,
     ReloadFailed,
     SandboxEnded,
@@ -38,8 +39,11 @@ def finished(
     *,
     init_ms: float | None = None,
     memory: float | None = 38.2,
+    partial: PartialFailure | None = None,
 ) -> InvocationFinished:
-    return InvocationFinished("visits", 1, "id-1", status, failure, 12.34, 13, init_ms, memory, 512)
+    return InvocationFinished(
+        "visits", 1, "id-1", status, failure, 12.34, 13, init_ms, memory, 512, partial
+    )
 
 
 def lines(events: EventLines, *happenings: Happening) -> list[str]:
@@ -54,6 +58,13 @@ def test_an_event_gets_one_line() -> None:
     assert lines(make(), finished(init_ms=143.2, memory=None)) == [
         "visits  ok  12 ms  init 143 ms  id-1"
     ]
+
+
+def test_a_partial_failure_is_not_shown_as_a_success() -> None:
+    batch = finished(partial=PartialFailure(2, 3))
+
+    assert lines(make(), batch) == ["visits  2 of 3 records failed  12 ms  38 MB  id-1"]
+    assert "\x1b[33m2 of 3 records failed\x1b[0m" in lines(make(coloured=True), batch)[0]
 
 
 def test_a_missing_module_names_its_cure() -> None:
@@ -120,11 +131,34 @@ def test_colours_are_used_only_when_asked_for() -> None:
         "REPORT RequestId: id-1\tDuration: 1.00 ms\t",
         "INIT_REPORT Init Duration: 1.00 ms\tPhase: init\tStatus: error\t",
         "2026-11-30T16:00:00Z id-1 Task timed out after 3.00 seconds",
-        '[ERROR] ValueError: no\rTraceback (most recent call last):\r  File "app.py", line 3',
     ],
 )
 def test_what_the_line_of_an_event_says_is_not_repeated_from_the_log(line: str) -> None:
     assert lines(make(), LogLine("visits", line)) == []
+
+
+def test_an_error_is_shown_once_also_if_the_invocation_is_answered() -> None:
+    def error(text: str) -> LogLine:
+        return LogLine("visits", f"[ERROR] {text}\rTraceback (most recent call last):\r  app.py:3")
+
+    answered = lines(make(), error("OSError: smtp"), finished(InvocationStatus.OK, None))
+    assert answered[:3] == [
+        "[ERROR] OSError: smtp",
+        "Traceback (most recent call last):",
+        "  app.py:3",
+    ]
+    assert len(answered) == 4
+
+    failed = lines(
+        make(),
+        error("OSError: smtp"),
+        error("ValueError: no"),
+        finished(InvocationStatus.TIMED_OUT, RAISED),
+    )
+    assert [line for line in failed if "Error: " in line] == [
+        "[ERROR] OSError: smtp",
+        "    ValueError: no",
+    ]
 
 
 def test_log_lines_have_the_name_of_their_function_if_there_are_several() -> None:

@@ -5,12 +5,14 @@ from okibi.project.settings import (
     AliasSettings,
     AuthorizerSettings,
     CapacityProviderSettings,
+    KafkaSettings,
     KeySettings,
     PolicySettings,
     ProjectFunction,
     QueueSettings,
     RuntimeSettings,
     ScheduleSettings,
+    StreamSettings,
     TableSettings,
     UrlSettings,
     VpcSettings,
@@ -22,6 +24,15 @@ VPC = VpcSettings(
 GROUPS = ("sg-0123456789abcdef0",)
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/visits:1"
 RUNTIME_ARN = "arn:aws:lambda:eu-central-1:123456789012:runtime/okibi"
+STREAM = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders"
+TABLE_STREAM = (
+    "arn:aws:dynamodb:eu-central-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
+)
+CLUSTER = (
+    "arn:aws:kafka:eu-central-1:123456789012:cluster/shop/01234567-89ab-4cde-8f01-23456789abcd-3"
+)
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:AmazonMSK_shop-1a2b3c"
+SERVERS = ("b-1.kafka.example:9092", "b-2.kafka.example:9092")
 JWT = AuthorizerSettings(
     "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abcdefghi", ("visits-client",)
 )
@@ -33,6 +44,8 @@ EVERYTHING = {
     "routes": ("GET /visits/{name}", "$default"),
     "schedule": ScheduleSettings("rate(5 minutes)", "Europe/Berlin", '{"job": "tidy"}'),
     "queue": QueueSettings(batch_size=50, batching_window=5, maximum_concurrency=4),
+    "stream": StreamSettings(STREAM, batching_window=5, parallelization_factor=2),
+    "kafka": KafkaSettings("orders", (CLUSTER,), batching_window=5),
     "table": TableSettings(KeySettings("id"), KeySettings("at", "N"), ttl="expires"),
     "alarms": AlarmSettings(email="ops@example.com"),
     "alias": AliasSettings("live", "Canary10Percent5Minutes"),
@@ -62,6 +75,19 @@ FUNCTIONS = {
     "schedule": make(schedule=ScheduleSettings("cron(0 3 * * ? *)")),
     "queue": make(queue=QueueSettings()),
     "fifo queue": make(queue=QueueSettings(fifo=True)),
+    "kinesis stream": make(stream=StreamSettings(STREAM)),
+    "stream of a table": make(stream=StreamSettings(TABLE_STREAM, starting_position="latest")),
+    "msk topic": make(kafka=KafkaSettings("orders", (CLUSTER,))),
+    "msk topic with secret": make(kafka=KafkaSettings("orders", (CLUSTER,), SECRET)),
+    "self-managed topic": make(
+        kafka=KafkaSettings("orders", SERVERS, SECRET, "basic_auth")
+    ),
+    "self-managed topic in vpc": make(
+        vpc=VpcSettings(VPC.subnets, GROUPS), kafka=KafkaSettings("orders", SERVERS)
+    ),
+    "self-managed topic in vpc with new group": make(
+        vpc=VPC, kafka=KafkaSettings("orders", SERVERS)
+    ),
     "table": make(table=TableSettings(KeySettings("id"))),
     "vpc with own groups": make(vpc=VpcSettings(VPC.subnets, GROUPS)),
     "vpc with cache": make(vpc=VpcSettings(VPC.subnets, GROUPS, VPC.id, cache=True)),

@@ -9,8 +9,22 @@ import pytest
 
 from okibi.cli.write_template import write_template
 from okibi.deployment.template.sam import build_template
-from okibi.project.settings import PolicySettings, ProjectFunction, QueueSettings, ScheduleSettings
-from tests.deployment.template.features import FUNCTIONS, NEWER_THAN_THE_TOOLS, make
+from okibi.project.settings import (
+    AlarmSettings,
+    PolicySettings,
+    ProjectFunction,
+    QueueSettings,
+    ScheduleSettings,
+)
+from tests.deployment.template.features import (
+    CLUSTER,
+    FUNCTIONS,
+    NEWER_THAN_THE_TOOLS,
+    SECRET,
+    STREAM,
+    TABLE_STREAM,
+    make,
+)
 
 ALL = {**FUNCTIONS, **NEWER_THAN_THE_TOOLS}
 
@@ -60,6 +74,7 @@ def test_only_actions_without_resources_are_allowed_on_all_resources() -> None:
 
     assert wide == {
         *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+        *("ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"),
         *("xray:PutTelemetryRecords", "xray:PutTraceSegments"),
     }
 
@@ -120,6 +135,8 @@ def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
         ALL[name],
         routes=("$default",),
         queue=QueueSettings(),
+        stream=ALL["kinesis stream"].stream,
+        kafka=ALL["msk topic"].kafka,
         schedule=ScheduleSettings("rate(1 day)"),
     )
 
@@ -127,7 +144,12 @@ def test_triggers_invoke_the_alias_where_a_version_serves(name: str) -> None:
 
     alias = {"Ref": "Function.Alias"}
     assert resources["HttpApiIntegration"]["Properties"]["IntegrationUri"] == alias
-    assert resources["QueueMapping"]["Properties"]["FunctionName"] == alias
+    mappings = [
+        each["Properties"]["FunctionName"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Lambda::EventSourceMapping"
+    ]
+    assert mappings == [alias] * 3
     assert resources["Schedule"]["Properties"]["Target"]["Arn"] == alias
     assert properties_of(function)["AutoPublishAlias"] == "live"
 
@@ -169,8 +191,115 @@ def test_a_queue_hides_a_message_for_six_time_outs() -> None:
     function = attrs.evolve(ALL["queue"], timeout=30)
 
     assert properties_of(function, "Queue")["VisibilityTimeout"] == 180
-    mapping = properties_of(function, "QueueMapping")
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+# -- batches
+
+BATCHES = {
+    "queue": "DeadLetterQueue",
+    "fifo queue": "DeadLetterQueue",
+    "kinesis stream": "StreamDeadLetterQueue",
+    "stream of a table": "StreamDeadLetterQueue",
+    "msk topic": "KafkaDeadLetterQueue",
+    "msk topic with secret": "KafkaDeadLetterQueue",
+    "self-managed topic": "KafkaDeadLetterQueue",
+    "self-managed topic in vpc": "KafkaDeadLetterQueue",
+    "self-managed topic in vpc with new group": "KafkaDeadLetterQueue",
+}
+"""Sources of batches, and the dead-letter queue of each."""
+
+
+def mapping_of(function: ProjectFunction) -> Any:
+    (mapping,) = [
+        each["Properties"]
+        for each in resources_of(function).values()
+        if each["Type"] == "AWS::Lambda::EventSourceMapping"
+    ]
+    return mapping
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_each_source_of_batches_takes_partial_failures(name: str) -> None:
+    assert mapping_of(ALL[name])["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize(("name", "dead_letters"), BATCHES.items())
+def test_each_source_of_batches_has_a_dead_letter_queue(name: str, dead_letters: str) -> None:
+    template: Any = build_template(attrs.evolve(ALL[name], alarms=AlarmSettings()))
+    resources = template["Resources"]
+    target = {"Fn::GetAtt": [dead_letters, "Arn"]}
+
+    if dead_letters == "DeadLetterQueue":
+        queue = resources["Queue"]["Properties"]
+        assert queue["RedrivePolicy"] == {"deadLetterTargetArn": target, "maxReceiveCount": 5}
+        fifo = resources[dead_letters]["Properties"].get("FifoQueue")
+        assert fifo == queue.get("FifoQueue") == (True if name == "fifo queue" else None)
+    else:
+        mapping = mapping_of(ALL[name])
+        assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": target}}
+        (send,) = [each for each in statements_in(template) if "sqs:SendMessage" in each["Action"]]
+        assert send["Resource"] == target
+    alarm = resources[f"{dead_letters.removesuffix('Queue')}Alarm"]["Properties"]
+    assert alarm["Dimensions"] == [
+        {"Name": "QueueName", "Value": {"Fn::GetAtt": [dead_letters, "QueueName"]}}
+    ]
+    assert template["Outputs"][f"{dead_letters}Url"]["Value"] == {"Ref": dead_letters}
+
+
+@pytest.mark.parametrize("name", [name for name in BATCHES if "queue" not in name])
+def test_a_record_that_always_fails_does_not_block_its_stream(name: str) -> None:
+    mapping = mapping_of(ALL[name])
+
+    assert mapping["MaximumRetryAttempts"] == 10
+    assert mapping["MaximumRecordAgeInSeconds"] == 604_800
+    assert mapping["BisectBatchOnFunctionError"] is True
+
+
+@pytest.mark.parametrize("name", [name for name in BATCHES if "topic" in name])
+def test_a_topic_is_read_in_provisioned_mode(name: str) -> None:
+    assert mapping_of(ALL[name])["ProvisionedPollerConfig"] == {"MinimumPollers": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "actions", "resource"),
+    [
+        ("kinesis stream", "kinesis:GetRecords", STREAM),
+        ("stream of a table", "dynamodb:GetRecords", TABLE_STREAM),
+        ("stream of a table", "dynamodb:ListStreams", f"{TABLE_STREAM.rpartition('/')[0]}/*"),
+        ("msk topic", "kafka:GetBootstrapBrokers", CLUSTER),
+        (
+            "msk topic",
+            "kafka-cluster:ReadData",
+            f"{CLUSTER.replace(':cluster/', ':topic/')}/orders",
+        ),
+        ("msk topic", "kafka-cluster:AlterGroup", f"{CLUSTER.replace(':cluster/', ':group/')}/*"),
+        ("msk topic with secret", "secretsmanager:GetSecretValue", SECRET),
+        ("self-managed topic", "secretsmanager:GetSecretValue", SECRET),
+    ],
+)
+def test_the_role_may_read_its_source_and_no_other(name: str, actions: str, resource: str) -> None:
+    (statement,) = [
+        each for each in statements_in(build_template(ALL[name])) if actions in each["Action"]
+    ]
+
+    assert statement["Resource"] == resource
+
+
+def test_a_topic_with_a_secret_needs_no_right_in_the_cluster() -> None:
+    actions = actions_in(build_template(ALL["msk topic with secret"]))
+
+    assert not [action for action in actions if action.startswith("kafka-cluster:")]
+
+
+def test_lambda_reaches_a_cluster_by_the_function_s_vpc() -> None:
+    access = mapping_of(ALL["self-managed topic in vpc"])["SourceAccessConfigurations"]
+
+    assert access == [
+        {"Type": "VPC_SUBNET", "URI": "subnet:subnet-0123456789abcdef0"},
+        {"Type": "VPC_SUBNET", "URI": "subnet:subnet-0123456789abcdef1"},
+        {"Type": "VPC_SECURITY_GROUP", "URI": "security_group:sg-0123456789abcdef0"},
+    ]
+    assert "ec2:DescribeVpcs" in actions_in(build_template(ALL["self-managed topic in vpc"]))
 
 
 def test_the_alarm_on_deadlines_watches_what_the_filter_counts() -> None:

@@ -40,6 +40,7 @@ def url() -> Iterator[str]:
                 Route("ANY", "/rest/{proxy+}", "rest-api"),
                 Route("PUT", "/pictures/bytes", "rest-api", binary_media_types=["image/*"]),
                 Route("ANY", "/alb/*", "alb"),
+                Route("ANY", "/old/{proxy+}", payload_format="1.0"),
                 Route("ANY", "/open/{proxy+}", cors=CORS),
             ],
             url=FunctionUrl(cors=CORS),
@@ -91,6 +92,12 @@ def test_a_rest_api_has_the_binary_media_types_of_the_route(url: str) -> None:
     answer = call(f"{url}/pictures/bytes", "PUT", content=b"\xfe\xff", headers=headers)
 
     assert answer.content == b"\xff\xfe"
+
+
+def test_an_http_api_with_format_1_reads_results_of_that_format(url: str) -> None:
+    # A REST API would take this body for text, and format 2.0 the event for a response.
+    assert call(f"{url}/old/bytes", "PUT", content=b"\xfe\xff").content == b"\xff\xfe"
+    assert call(f"{url}/old/event").status_code == 500
 
 
 # -- failures

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from okibi.dev.dev_function import Route
 from okibi.dev.http.http_front import read_request
-from okibi.dev.http.http_service import FUNCTION_URL, HTTP_API, LOAD_BALANCER, HttpService, rest_api
+from okibi.dev.http.http_service import (
+    FUNCTION_URL,
+    HTTP_API,
+    HTTP_API_1,
+    LOAD_BALANCER,
+    HttpService,
+    rest_api,
+)
 from okibi.dev.http.route_table import RouteMatch
 from okibi.local import Invocation
 from okibi.local.platform.invocation import check_headers
@@ -23,6 +30,7 @@ from okibi.local.services.result_checks import MalformedResult
 SERVICES = [
     FUNCTION_URL,
     HTTP_API,
+    HTTP_API_1,
     rest_api(),
     rest_api(["*/*"]),
     LOAD_BALANCER,

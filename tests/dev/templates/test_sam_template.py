@@ -97,7 +97,7 @@ Resources:
       FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM}
       Events:
         Read: {Type: HttpApi, Properties: {Path: "/visits/{name}", Method: get}}
-        All: {Type: HttpApi}
+        All: {Type: HttpApi, Properties: {PayloadFormatVersion: "1.0"}}
         Old: {Type: Api, Properties: {Path: /old, Method: any, Auth: {Authorizer: Mine}}}
         Tick: {Type: Schedule, Properties: {Schedule: rate(1 minute), Input: '{"a": 1}'}}
         Off: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 hour), State: DISABLED}}
@@ -127,7 +127,7 @@ def test_a_sam_function_has_its_settings_and_those_of_globals(tmp_path: Path) ->
     cors = Cors(["https://a.example"], ["GET"], max_age=60)
     assert found.routes == (
         Route("GET", "/visits/{name}", "http-api", cors),
-        Route("ANY", "$default", "http-api", cors),
+        Route("ANY", "$default", "http-api", cors, payload_format="1.0"),
         Route("ANY", "/old", "rest-api", Cors(["*"], ["*"])),
     )
     assert found.schedules == (Schedule("rate(1 minute)", input='{"a": 1}'),)
@@ -505,12 +505,11 @@ def test_integrations_of_apis_are_served_or_listed(tmp_path: Path) -> None:
         allow_credentials=True, max_age=60,
     )  # fmt: skip
     assert functions["Visits"].routes == (
-        Route("GET", "/a", "http-api"),
+        Route("GET", "/a", "http-api", payload_format="1.0"),
         Route("ANY", "/", "rest-api", cors, ["*/*"], "live"),
     )
     assert left_out == {
         "Chat": "a WebSocket API; try okibi event websocket-message",
-        "Old.PayloadFormatVersion": "events have format 2.0",
         "Put": "integration AWS; only AWS_PROXY is served",
     }
 
@@ -561,6 +560,17 @@ def test_routes_of_an_open_api_definition_are_served(
         "every caller is let in",
         "integration aws; only aws_proxy is served",
     ]
+
+
+def test_an_open_api_definition_names_the_payload_format(tmp_path: Path) -> None:
+    template = json.loads(function())
+    body = OPEN_API.replace("httpMethod: POST", 'payloadFormatVersion: "1.0"')
+    properties = {"DefinitionBody": parse_document(body)[0]}
+    template["Resources"]["Api"] = {"Type": "AWS::Serverless::HttpApi", "Properties": properties}
+
+    functions, _ = read(tmp_path, json.dumps(template))
+
+    assert {route.payload_format for route in functions["Visits"].routes} == {"1.0"}
 
 
 def test_an_open_api_definition_in_a_bucket_is_listed(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ async def test_a_piece_is_read_before_the_next_is_written(tmp_path: Path) -> Non
         with trio.fail_after(HANG):
             async with function.stream(order) as answer:
                 async for piece in answer:
+                    assert set(piece) == set(b"x")
                     size += len(piece)
                     taken.touch()
                 result = await answer.result()

@@ -293,6 +293,7 @@ async def two_invocations(api: RuntimeApi) -> None:
         await theirs.aclose()
 
 
+@pytest.mark.slow
 def test_after_a_cancellation_at_any_step_the_next_runtime_is_served() -> None:
     async def run(instrument: CancelAtStep) -> None:
         api = RuntimeApi(SETTINGS)

@@ -9,6 +9,7 @@ from okibi.local.services.http_events import (
     IncomingRequest,
     make_function_url_event,
     make_http_api_event,
+    make_http_api_event_1,
     make_load_balancer_event,
     make_rest_api_event,
 )
@@ -124,6 +125,8 @@ def test_an_http_api_decodes_the_path_and_a_function_url_does_not(
     sent: str, url: str, api: str
 ) -> None:
     assert url_event(raw_path=sent)["rawPath"] == url
+    # Its other path is decoded, as observed.
+    assert url_event(raw_path=sent)["requestContext"]["http"]["path"] == api
     assert api_event(raw_path=sent)["rawPath"] == api
 
 
@@ -225,6 +228,27 @@ def test_a_rest_api_sends_each_field_as_aws_does() -> None:
     assert context["requestTimeEpoch"] == 1_600_000_000_500
     assert context["resourcePath"] == "/{proxy+}"
     assert (context["path"], context["stage"]) == ("/a%20b", "live")
+
+
+def test_an_http_api_with_format_1_decodes_path_and_parameters() -> None:
+    event = make_http_api_event_1(REST_REQUEST, "/{proxy+}", {"proxy": "a b"})
+    rest = make_rest_api_event(REST_REQUEST)
+    context, rest_context = event.pop("requestContext"), rest.pop("requestContext")
+
+    assert event.pop("version") == "1.0"
+    length = event["multiValueHeaders"].pop("content-length")
+    assert (event["headers"].pop("content-length"), length) == ("2", ["2"])
+    assert event == rest | {"path": "/a b", "pathParameters": {"proxy": "a b"}}
+    assert {*rest_context} - {*context} == {"deploymentId"}
+    assert (context["path"], context["stage"], context["resourceId"]) == ("/a b", "$default", None)
+    assert len(context["requestId"]) == len("LV7fzho-PHcEJPw=")
+
+
+def test_an_http_api_with_format_1_sends_other_bodies_in_base64() -> None:
+    headers = [("content-type", "application/x-www-form-urlencoded")]
+    event = make_http_api_event_1(IncomingRequest("POST", "/", headers=headers, body=b"a=1"))
+
+    assert (event["body"], event["isBase64Encoded"]) == ("YT0x", True)
 
 
 def test_absent_parts_of_a_rest_request_are_null() -> None:

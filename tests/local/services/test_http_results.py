@@ -9,6 +9,7 @@ from okibi.local.services.http_results import (
     PreludeReader,
     read_function_url_result,
     read_http_api_result,
+    read_http_api_result_1,
     read_load_balancer_result,
     read_rest_api_result,
     stream_without_prelude,
@@ -262,6 +263,38 @@ def test_a_base64_body_is_decoded_for_a_binary_accept(
 
     assert response.body == (b"\x00\x01" if decoded else b"AAE=")
     assert bool(response.remark) is not decoded
+
+
+def api_response_1(result: object) -> OutgoingResponse:
+    return read_http_api_result_1(json.dumps(result).encode())
+
+
+def test_an_http_api_with_format_1_reads_all_values_and_decodes_base64() -> None:
+    response = api_response_1(
+        {
+            "statusCode": 201,
+            "headers": {"date": "now", "a": "1"},
+            "multiValueHeaders": {"set-cookie": ["a=1", "b=2"]},
+            "cookies": ["c=3"],
+            "body": "AAE=",
+            "isBase64Encoded": True,
+        }
+    )
+
+    assert (response.status, response.body) == (201, b"\x00\x01")
+    assert response.headers == [
+        ("content-type", "text/plain; charset=utf-8"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("a", "1"),
+    ]
+    assert response.remark.startswith("cookies is ignored in payload format 1.0")
+
+
+@pytest.mark.parametrize("result", ["text", {"body": "text"}, {"statusCode": 200, "body": {}}])
+def test_an_http_api_with_format_1_guesses_no_response(result: object) -> None:
+    with pytest.raises(MalformedResult):
+        api_response_1(result)
 
 
 # -- load balancers

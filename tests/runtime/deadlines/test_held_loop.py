@@ -96,6 +96,7 @@ def test_a_proxy_is_not_asked_for_its_class() -> None:
     assert asked == []
 
 
+@pytest.mark.slow
 async def test_waits_threads_and_imports_are_not_logged() -> None:
     async with (
         running("blocks_loop.function", max_concurrency=3) as sandbox,

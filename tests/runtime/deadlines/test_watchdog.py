@@ -31,7 +31,14 @@ from okibi.runtime.logs.lambda_log import write_raw
 from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.system.unlisted_thread import start_unlisted_thread
 from tests.limits import HANG
-from tests.support.doubles import brought_to, delivery, ends_of_threads, ledger_of
+from tests.support.doubles import (
+    add_follow_up,
+    brought_to,
+    delivery,
+    ends_of_threads,
+    ledger_of,
+    worker,
+)  # fmt: skip
 
 NOWHERE = ("127.0.0.1", 1)
 
@@ -236,14 +243,12 @@ async def test_a_turn_past_a_limit_postpones_the_timer(
     assert before + seconds <= timer.not_before <= time.monotonic() + seconds
 
 
-@pytest.mark.parametrize(("by", "ends"), [("nothing", 0), ("trio", 1), ("asyncio", 1)])
+@pytest.mark.parametrize(("held", "ends"), [(False, 0), (True, 1)])
 async def test_a_loop_of_many_lanes_counts_as_held_only_if_it_is_stuck(
-    by: str, ends: int, exits: list[int], monkeypatch: pytest.MonkeyPatch
+    held: bool, ends: int, exits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watchdog = watching(late := due_in(0.02), due_in(10))
-    assert watchdog._ledger is not None
-    watchdog._ledger.asyncio_held = lambda: by == "asyncio"
-    monkeypatch.setattr(HeldLoop, "is_held", lambda _: by == "trio")
+    monkeypatch.setattr(HeldLoop, "is_held", lambda _: held)
     monkeypatch.setattr(module, "STARVED", math.inf)
     turns = iter(range(20))
 
@@ -360,10 +365,53 @@ async def test_a_loop_that_does_not_answer_ends_the_process(
     assert "the loop does not answer at the deadline" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_follow_ups_are_watched_until_they_end(timer: RecordingDeadline, lanes: int) -> None:
+    made = [due_in(5.0) for _ in range(lanes)]
+    watchdog = watching(*made)
+    for each in made:
+        add_follow_up(each)
+        assert each.settle(Outcome(b"1"))
+        assert watchdog._earliest() is each
+        each.finish()
+
+    assert watchdog._earliest() is None
+
+
+async def test_follow_ups_set_the_timer_again_and_their_end_clears_it(
+    timer: RecordingDeadline,
+) -> None:
+    made, owner = due_in(5.0), worker()
+    watchdog = watching(made)
+    ledger = watchdog._ledger
+    assert ledger is not None
+    ledger.watch = watchdog
+    assert made.assign(owner)
+    assert made.begin(owner)
+    add_follow_up(made)
+    assert made.settle(Outcome(b"1"), owner)
+    assert made.stage()
+    assert made.ack()
+    ticks = [timer.ticking]
+
+    assert ledger.begin_follow_ups(made, owner)
+    ticks.append(timer.ticking)
+    ledger.finish(ledger.lanes[0], made, "")
+    ticks.append(timer.ticking)
+
+    assert ticks == [False, True, False]
+
+
 @pytest.mark.parametrize(
-    ("state", "reports"), [(DeliveryState.RUNNING, 1), (DeliveryState.STREAMING, 0)]
+    ("state", "reports"),
+    [
+        (DeliveryState.RUNNING, 1),
+        (DeliveryState.STREAMING, 0),
+        (DeliveryState.ACKED, 0),
+        (DeliveryState.FOLLOWING_UP, 0),
+    ],
 )
-async def test_a_streaming_response_gets_no_error_response(
+async def test_a_response_that_is_out_gets_no_error_response(
     timer: RecordingDeadline,
     exits: list[int],
     monkeypatch: pytest.MonkeyPatch,
@@ -371,12 +419,25 @@ async def test_a_streaming_response_gets_no_error_response(
     reports: int,
 ) -> None:
     told = list[object]()
-    monkeypatch.setattr(module, "report_invocation_error", lambda *all: told.append(all))
+    monkeypatch.setattr(module, "report_outcome", lambda *all: told.append(all))
     made = brought_to(state)
 
     watching(made)._end_process(made)
 
     assert (len(told), exits) == (reports, [1])
+
+
+async def test_an_adapters_late_answer_takes_the_place_of_the_error(
+    timer: RecordingDeadline, exits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[Outcome]()
+    monkeypatch.setattr(module, "report_outcome", lambda _, __, outcome: told.append(outcome))
+    made = brought_to(DeliveryState.RUNNING)
+    made.prepare_late_answer(lambda: Outcome(b"partial"))
+
+    watching(made)._end_process(made)
+
+    assert (told, exits) == ([Outcome(b"partial")], [1])
 
 
 async def test_the_interrupt_targets_the_handler_that_was_found_late(

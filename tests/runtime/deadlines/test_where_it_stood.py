@@ -15,15 +15,14 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from okibi.actors import Actor, start
+from okibi.actors.frames import FrameSource, frames_of_coroutine
 from okibi.runtime.deadlines.interrupt import SIGNAL, DeadlineInterrupt
 from okibi.runtime.deadlines.where_it_stood import (
     UNKNOWN,
-    FrameSource,
     ThreadFrameSource,
     deadline_error_from_exception,
     deadline_error_from_loop,
     deadline_error_from_worker,
-    frames_of_coroutine,
     frames_of_error,
 )
 from okibi.runtime.errors.error_response import LATE
@@ -439,7 +438,44 @@ async def test_the_line_that_holds_the_loop_is_named(nursery: trio.Nursery) -> N
 
     words, functions = told(outcome)
     assert words.startswith(f'the loop was held in File "{__file__}", line ')
+    assert words.endswith("; run blocking code in a thread: await trio.to_thread.run_sync(...)")
     assert functions[-1].startswith("test_the_line_that_holds")
+
+
+@pytest.mark.parametrize("call", ["trio.to_thread.run_sync", "asyncio.to_thread"])
+async def test_a_handler_that_holds_the_loop_learns_the_cure(
+    nursery: trio.Nursery, call: str
+) -> None:
+    def ask() -> None:
+        thread = threading.Thread(target=lambda: outcomes.append(deadline_error_from_loop(made)))
+        thread.start()
+        thread.join()
+
+    def ask_on_asyncio() -> None:
+        loop = asyncio.SelectorEventLoop()
+        loop.call_soon(ask)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+
+    class Holds(Actor):
+        async def run(self) -> None:
+            await begun.wait()
+            ask() if call.startswith("trio") else ask_on_asyncio()
+            ended.set()
+
+    begun, ended, outcomes = trio.Event(), trio.Event(), list[Outcome]()
+    made, ref = delivery(), await start(nursery, Holds)
+    made.assign(ref)
+    made.begin(ref)
+    begun.set()
+    await ended.wait()
+
+    words, _ = told(outcomes[0])
+    assert words.startswith(f'the handler was in File "{__file__}", line ')
+    assert words.endswith(
+        f"; write a plain def, or run blocking code in a thread: await {call}(...)"
+    )
 
 
 async def test_unreadable_frames_do_not_prevent_the_response(

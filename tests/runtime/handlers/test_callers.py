@@ -64,9 +64,15 @@ class Taker(Handler[dict[str, Any]]):
                     await trio.sleep(60)
             case "raise":
                 raise ValueError("no")
+            case "follow":
+                context.after_response(self._follow)
             case "linger":
                 self.nursery.start_soon(self._linger)
         return taken
+
+    async def _follow(self) -> None:
+        await trio.sleep(1)
+        assert await LOCK.call(Lock.take)
 
     async def _linger(self) -> None:
         await trio.sleep(5)  # the event has ended by then
@@ -97,6 +103,18 @@ async def test_what_an_event_holds_is_freed_however_the_event_ends() -> None:
         ExitReason("crashed", "Function.ValueError"),
         KILLED,
     ]
+
+
+@virtual_time
+async def test_an_event_holds_until_the_last_function_after_its_response() -> None:
+    async with running(FUNCTION) as app:
+        await app.invoke({"then": "follow"})
+        lock: Any = LOCK.process().actor
+        ends = [[*lock.ends]]
+        await trio.sleep(2)
+        ends.append([*lock.ends])
+
+    assert ends == [[], [NORMAL]]
 
 
 @virtual_time

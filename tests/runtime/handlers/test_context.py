@@ -13,8 +13,9 @@ import pytest
 from okibi.runtime.codec.json import LambdaContextUnmarshalError
 from okibi.runtime.handlers.context import Context, LazyAttribute, check_context
 from okibi.runtime.handlers.mobile_client import Client
+from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.settings import Settings
-from tests.support.doubles import delivery
+from tests.support.doubles import brought_to, delivery
 
 SETTINGS = Settings(
     "127.0.0.1:9001",
@@ -291,3 +292,41 @@ def test_the_context_equals_the_official_client_s(
     assert set(vars(ours)) == set(told)
     for name in told:
         assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), name
+
+
+# -- after_response
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_after_response_is_refused_once_the_event_is_answered(state: DeliveryState) -> None:
+    made = brought_to(state)
+    made.finish()
+    told = Context(made, SETTINGS)
+
+    if made.unsettled:
+        told.after_response(print, "later")
+        assert made.follow_ups is not None
+    else:
+        with pytest.raises(RuntimeError, match="after_response was called too late"):
+            told.after_response(print, "later")
+        assert made.follow_ups is None
+
+
+def test_after_response_of_a_copy_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="this context is a copy"):
+        copy.copy(context()).after_response(print)
+
+
+def test_after_response_refuses_the_result_of_a_call() -> None:
+    told: Any = context()
+
+    with pytest.raises(TypeError, match=r"instead of after_response\(work\(1\)\)"):
+        told.after_response(len("work"))
+
+
+def test_a_registered_function_is_no_attribute_of_the_context() -> None:
+    told, other = context(), context()
+    told.after_response(print)
+
+    assert [*vars(told)] == [*vars(other)]
+    assert repr(told) == repr(other)

@@ -14,6 +14,7 @@ from okibi.local.services.http_events import (
     IncomingRequest,
     make_function_url_event,
     make_http_api_event,
+    make_http_api_event_1,
     make_load_balancer_event,
     make_rest_api_event,
 )
@@ -24,6 +25,7 @@ PARAMETERS = {"name": "Ada"}
 SERVICES: dict[str, Callable[[IncomingRequest], dict[str, Any]]] = {
     "function URL": lambda request: make_function_url_event(request, "visits"),
     "HTTP API": lambda request: make_http_api_event(request, "ANY /visits/{name}", PARAMETERS),
+    "HTTP API 1.0": lambda request: make_http_api_event_1(request, "/visits/{name}", PARAMETERS),
     "REST API": lambda request: make_rest_api_event(request, "/visits/{name}", PARAMETERS),
     "load balancer": make_load_balancer_event,
     "load balancer with multi-value headers": partial(make_load_balancer_event, multi_value=True),

@@ -1,4 +1,4 @@
-"""A web application given as handler is refused at the start, with what to write instead."""
+"""A web application is recognised when it is named as the handler."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 import pytest
 
 from okibi.runtime import Function, Response, streaming
-from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.startup.find_function import as_function
 from okibi.supervisors import SpecError
+from okibi.web import ASGI, WSGI
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None: ...
@@ -50,42 +50,28 @@ class AdaptedFlask(WrappedFlask):
     def __call__(self, event: Any = None, context: Any = None) -> Any: ...
 
 
-def asgi_error(name: str) -> str:
-    return (
-        f"{name} is an ASGI application, and Lambda calls handler(event, context): install "
-        "mangum, write handler = Mangum(app), and name that handler"
-    )
+ASGI_APPLICATIONS = [asgi, Starlette(), WrappedStarlette(), partial(asgi)]
+WSGI_APPLICATIONS = [wsgi, Flask(), WrappedFlask()]
 
 
-def wsgi_error(name: str) -> str:
-    return (
-        f"{name} is a WSGI application, and Lambda calls handler(event, context): install "
-        "apig-wsgi, write handler = apig_wsgi.make_lambda_handler(app), and name that handler"
-    )
+@pytest.mark.parametrize("application", ASGI_APPLICATIONS)
+def test_an_asgi_application_is_served_when_it_is_named(application: Callable[..., Any]) -> None:
+    served: Any = as_function(application).handler.handler
+    assert (type(served), served.app) == (ASGI, application)
 
 
-APPLICATIONS: list[tuple[Callable[..., Any], str]] = [
-    (asgi, asgi_error("asgi")),
-    (Starlette(), asgi_error("Starlette")),
-    (WrappedStarlette(), asgi_error("WrappedStarlette")),
-    (partial(asgi), asgi_error("partial")),
-    (wsgi, wsgi_error("wsgi")),
-    (Flask(), wsgi_error("Flask")),
-    (WrappedFlask(), wsgi_error("WrappedFlask")),
-]
+@pytest.mark.parametrize("application", WSGI_APPLICATIONS)
+def test_a_wsgi_application_is_served_when_it_is_named(application: Callable[..., Any]) -> None:
+    served: Any = as_function(application).handler.handler
+    assert (type(served), served.app) == (WSGI, application)
 
 
-@pytest.mark.parametrize(("application", "message"), APPLICATIONS)
-def test_a_web_application_is_refused_with_what_to_write(
-    application: Callable[..., Any], message: str
+@pytest.mark.parametrize(("application", "interface"), [(asgi, "ASGI"), (wsgi, "WSGI")])
+def test_a_bare_application_in_a_function_is_refused_with_what_to_write(
+    application: Callable[..., Any], interface: str
 ) -> None:
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError, match=rf"handler=okibi.web.{interface}\(app\)"):
         Function(application)
-    assert str(refused.value) == message
-
-    with pytest.raises(InitError) as failed:
-        as_function(application)
-    assert failed.value.message == message
 
 
 class FlaskLambda(Flask):

@@ -12,7 +12,7 @@ from okibi.runtime.in_flight.delivery import (
 )
 from okibi.runtime.in_flight.stream import Stream
 from okibi.runtime.protocol.outcome import Outcome
-from tests.support.doubles import brought_to, delivery, worker
+from tests.support.doubles import add_follow_up, brought_to, delivery, worker
 
 WORKER, OTHER_WORKER = worker("/me"), worker("/other")
 
@@ -25,6 +25,7 @@ PERFORM: dict[str, Callable[[Delivery], bool]] = {
     "stage": Delivery.stage,
     "unstage": Delivery.unstage,
     "ack": Delivery.ack,
+    "begin_follow_ups": lambda d: d.begin_follow_ups(WORKER),
 }
 
 ALLOWED = {
@@ -39,11 +40,14 @@ ALLOWED = {
     (DeliveryState.SETTLED, "stage"): DeliveryState.STAGED,
     (DeliveryState.STAGED, "unstage"): DeliveryState.SETTLED,
     (DeliveryState.STAGED, "ack"): DeliveryState.ACKED,
+    (DeliveryState.ACKED, "begin_follow_ups"): DeliveryState.FOLLOWING_UP,
+    (DeliveryState.ACKED, "finish"): DeliveryState.FINISHED,
+    (DeliveryState.FOLLOWING_UP, "finish"): DeliveryState.FINISHED,
 }
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))
-@pytest.mark.parametrize("transition", TRANSITIONS)
+@pytest.mark.parametrize("transition", PERFORM)
 def test_a_transition_is_taken_only_if_the_table_allows_it(
     state: DeliveryState, transition: str
 ) -> None:
@@ -59,7 +63,74 @@ def test_the_table_has_these_transitions_and_no_others() -> None:
     found = {(state, name): row[state] for name, row in TRANSITIONS.items() for state in row}
 
     assert found == ALLOWED
-    assert len(DeliveryState) == 7
+    assert len(DeliveryState) == 9
+    assert {*TRANSITIONS} == {*PERFORM, "finish"}
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_follow_ups_end_once_at_any_state(state: DeliveryState) -> None:
+    made = brought_to(state, WORKER)
+    if made.unsettled:
+        add_follow_up(made)
+    has_follow_ups = made.follow_ups is not None
+
+    assert made.finish() is has_follow_ups
+    assert not made.finish()
+
+    assert made.follow_ups is None
+    assert made.state is (DeliveryState.FINISHED if state >= DeliveryState.ACKED else state)
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_only_an_unsettled_delivery_takes_its_first_follow_up(state: DeliveryState) -> None:
+    made = brought_to(state, WORKER)
+    had = made.follow_ups
+
+    assert (made.open_follow_ups() is not None) is (made.unsettled or had is not None)
+
+
+def test_a_delivery_with_follow_ups_is_unfinished_until_they_end() -> None:
+    plain, made = brought_to(DeliveryState.STAGED), brought_to(DeliveryState.ACKED, WORKER)
+
+    assert not plain.unfinished
+    assert made.unfinished
+    assert made.begin_follow_ups(WORKER)
+    assert made.unfinished
+    assert made.finish()
+    assert not made.unfinished
+
+
+def test_only_the_worker_of_the_handler_begins_the_follow_ups() -> None:
+    made = brought_to(DeliveryState.ACKED, WORKER)
+
+    assert not made.begin_follow_ups(OTHER_WORKER)
+    assert made.begin_follow_ups(WORKER)
+
+
+def test_dropped_follow_ups_do_not_begin() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
+    add_follow_up(made)
+    assert made.settle(Outcome(b"1"), WORKER)
+    assert made.finish()
+    assert made.stage()
+    assert made.ack()
+
+    assert not made.begin_follow_ups(WORKER)
+    assert made.state is DeliveryState.ACKED
+
+
+def test_an_event_ends_by_a_claim_only_while_no_response_is_on_its_way() -> None:
+    made = brought_to(DeliveryState.RUNNING, WORKER)
+    add_follow_up(made)
+    assert made.settle(Outcome(b"1"), WORKER)
+
+    claims = [made.claim_end()]
+    for step in (made.stage, made.ack):
+        assert step()
+        claims.append(made.claim_end())
+
+    assert claims == [False, False, True]
+    assert not made.finish()
 
 
 @pytest.mark.parametrize("state", list(DeliveryState))

@@ -12,7 +12,8 @@ import pytest
 from okibi.runtime.errors.error_response import platform_error
 from okibi.runtime.errors.exceptions import InitError
 from okibi.runtime.in_flight import emergency_report
-from okibi.runtime.in_flight.emergency_report import report_init_error, report_invocation_error
+from okibi.runtime.in_flight.emergency_report import report_init_error, report_outcome
+from okibi.runtime.protocol.outcome import Outcome
 from tests.support.doubles import another_socket, delivery
 
 
@@ -48,7 +49,7 @@ def init(address: tuple[str, int]) -> int | None:
 def invocation(address: tuple[str, int]) -> int | None:
     outcome = platform_error("Runtime.DeadlineExceeded", "late", "id-1")
     late = delivery(headers={"lambda-runtime-invocation-id": "attempt-7"})
-    return report_invocation_error(address, late, outcome)
+    return report_outcome(address, late, outcome)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,19 @@ def test_the_error_is_posted_and_the_status_returned(
     assert b"\r\nLambda-Runtime-Function-Error-Type: %s\r\n" % kind in head
     assert json.loads(body)["errorType"].encode() == kind
     assert (b"\r\nLambda-Runtime-Invocation-Id: attempt-7\r\n" in head) is (send is invocation)
+
+
+def test_a_result_is_posted_as_a_response() -> None:
+    with server_sending(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n") as (
+        address,
+        requests,
+    ):
+        assert report_outcome(address, delivery(), Outcome(b"{}")) == 202
+
+    head, body = requests[0].split(b"\r\n\r\n", 1)
+    assert head.startswith(b"POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n")
+    assert b"Function-Error-Type" not in head
+    assert body == b"{}"
 
 
 def test_a_replaced_socket_class_does_not_matter(

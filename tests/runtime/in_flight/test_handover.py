@@ -23,7 +23,7 @@ from okibi.runtime.protocol.outcome import Outcome
 from okibi.runtime.serving.dispatcher import Dispatcher
 from okibi.runtime.serving.worker import Worker
 from okibi.supervisors import Child, SupervisorSpec, supervise
-from tests.support.doubles import SETTINGS, Inbox, delivery, ledger_of
+from tests.support.doubles import SETTINGS, Inbox, delivery, ledger_of, plain_beside
 from tests.support.played_api import ACCEPTED, NEXT, event, world
 from tests.support.worker_bench import Player
 
@@ -121,8 +121,9 @@ async def test_a_worker_writes_its_response_at_once_if_no_task_waits(
 
         make = partial(AsyncHandler, handler)
         factory = partial(
-            Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False, encode_handler_result
-        )
+            Looks, stage.ledger, SETTINGS, make, decoder_for(Any), False, encode_handler_result,
+            plain_beside,
+        )  # fmt: skip
         await start(stage.nursery, factory)
         await start(stage.nursery, partial(Dispatcher, stage.ledger), name=DISPATCHER)
         await wait_all_tasks_blocked()
@@ -196,7 +197,14 @@ async def test_an_event_of_a_stopping_worker_goes_to_another_worker(
 
     ledger = ledger_of()
     factory = partial(
-        Worker, ledger, SETTINGS, Slow, decoder_for(event_type(Player)), True, encode_handler_result
+        Worker,
+        ledger,
+        SETTINGS,
+        Slow,
+        decoder_for(event_type(Player)),
+        True,
+        encode_handler_result,
+        plain_beside,
     )
     first, second = [await start(nursery, factory, grace=10) for _ in range(2)]
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
@@ -220,7 +228,10 @@ async def test_a_waiting_event_is_not_given_to_a_crashed_instance(
     ledger = ledger_of(2)
     decoder = decoder_for(event_type(Player))
     worker = await start(
-        nursery, partial(Worker, ledger, SETTINGS, Crashes, decoder, True, encode_handler_result)
+        nursery,
+        partial(
+            Worker, ledger, SETTINGS, Crashes, decoder, True, encode_handler_result, plain_beside
+        ),
     )
     await start(nursery, partial(Dispatcher, ledger), name=DISPATCHER)
     await wait_all_tasks_blocked()

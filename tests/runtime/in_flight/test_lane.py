@@ -14,9 +14,11 @@ from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.in_flight.lane import Lane
 from okibi.runtime.in_flight.outbox import RESPONSE_JOIN_LIMIT
 from okibi.runtime.protocol.outcome import Outcome
-from okibi.runtime.protocol.runtime_api import ApiResponse, WireError
+from okibi.runtime.protocol.runtime_api import ApiResponse, WireError, last_chunk
+from tests.support.doubles import add_follow_up
 from tests.support.lanes import (
     HOST,
+    LATE,
     NEXT,
     WORKER,
     SilentConnection,
@@ -27,6 +29,7 @@ from tests.support.lanes import (
     parse,
     receive_event,
     request_next,
+    settle,
     settle_event,
     take_event,
     write,
@@ -306,7 +309,7 @@ async def test_a_response_written_in_pieces_is_the_same(size: int, piece: int) -
 # -- receiving
 
 
-async def test_each_event_is_a_delivery_with_the_next_serial() -> None:
+async def test_each_event_is_a_delivery_of_its_own() -> None:
     lane = open_lane()
 
     first = settle_event(lane)
@@ -315,7 +318,8 @@ async def test_each_event_is_a_delivery_with_the_next_serial() -> None:
     second = take_event(lane, event())
 
     assert second is not None
-    assert (first.serial, second.serial) == (1, 2)
+    assert first is not second
+    assert lane.serial == 2
     assert first.request_id == second.request_id == "id-1"
     assert lane.delivery is second
 
@@ -413,3 +417,91 @@ async def test_an_unreadable_deadline_is_no_deadline(text: bytes) -> None:
 
     assert delivery.due == math.inf
     assert delivery.limit == math.inf
+
+
+# -- follow-ups
+
+
+async def test_a_response_with_follow_ups_leaves_alone_and_keeps_its_lane() -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
+    follow_ups = add_follow_up(delivery)
+    lane.outbox.hold_next()
+    settle(delivery)
+    lane.stage()
+
+    assert not write(lane).endswith(NEXT)
+    lane.take_status(202)
+
+    assert lane.delivery is delivery
+    assert lane.outbox.pipelined
+    await follow_ups.wait_answered()
+    lane.stage()
+    assert write(lane) == b""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_lane_asks_for_the_next_event_when_the_follow_ups_have_ended(begun: bool) -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
+    add_follow_up(delivery)
+    lane.outbox.hold_next()
+    settle(delivery)
+    request_next(lane)
+    lane.take_status(202)
+    if begun:
+        assert delivery.begin_follow_ups(WORKER)
+
+    assert lane.finish(delivery)
+    assert not lane.finish(delivery)
+
+    lane.stage()
+    assert write(lane) == NEXT
+    assert lane.delivery is None
+    settle(receive_event(lane))
+    lane.stage()
+    assert write(lane).endswith(NEXT)
+
+
+async def test_follow_ups_dropped_before_the_response_leave_with_the_next_get() -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
+    add_follow_up(delivery)
+    settle(delivery)
+
+    delivery.drop_follow_ups("no time was left")
+
+    lane.stage()
+    assert write(lane).endswith(NEXT)
+
+
+async def test_follow_ups_begin_after_a_lost_response() -> None:
+    lane = open_lane()
+    delivery = receive_event(lane)
+    follow_ups = add_follow_up(delivery)
+    settle(delivery)
+    lane.stage()
+    write(lane, 1)
+    lane.disconnect()
+
+    assert lane.drop_response() is delivery
+
+    await follow_ups.wait_answered()
+    assert lane.delivery is delivery
+    assert delivery.begin_follow_ups(WORKER)
+
+
+async def test_follow_ups_begin_after_a_stream_that_ended_early() -> None:
+    lane = open_lane()
+    delivery = begin_stream(lane)
+    follow_ups = add_follow_up(delivery)
+    write(lane)
+    lane.take_status(413)
+
+    end_stream(lane, delivery, LATE)
+
+    assert write(lane) == last_chunk()
+    await follow_ups.wait_answered()
+    assert lane.finish(delivery)
+    lane.stage()
+    assert write(lane) == NEXT

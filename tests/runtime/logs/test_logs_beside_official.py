@@ -46,6 +46,7 @@ async def both(tmp_path: Path, *events: Mapping[str, Any], **options: Any) -> tu
 SAYS = ("records", "prints", "threads", "user_format", "with_output", "handlers")
 
 
+@pytest.mark.slow
 @FORMATS
 async def test_output_and_errors_are_equal(tmp_path: Path, environment: dict[str, str]) -> None:
     events = [{"do": do} for do in SAYS for _ in range(2)] + ERRORS

@@ -317,6 +317,7 @@ async def test_a_child_that_returns_to_the_loop_exits_and_harms_no_event(
         assert "Use subprocess, multiprocessing in a plain `def`, or end the child by" in said[0]
 
 
+@pytest.mark.slow
 async def test_the_parent_serves_on_after_a_fork_on_trio_s_loop() -> None:
     answers: dict[str, object] = {"task": 1, "actor": 1, "multiprocessing": 8, "subprocess": 9}
     if CONTEXT is not None:

@@ -384,6 +384,7 @@ async def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     assert any("SIGTERM arrived again: the process exits at once" in line for line in ended.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the kernel's timer")
 @pytest.mark.parametrize(("seconds", "limit", "code"), [(0.3, LONG, 3), slow(LONG, 1.0, -KILLS)])
 def test_the_exit_code_survives_a_slow_finalisation(

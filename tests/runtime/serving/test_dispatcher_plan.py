@@ -9,6 +9,8 @@ from okibi.actors import Ref
 from okibi.runtime.in_flight.delivery import DeliveryState
 from okibi.runtime.serving.dispatcher import (
     ASSIGN,
+    FINISH_DEAD,
+    FINISH_LATE,
     GIVE_BACK,
     SETTLE_DEAD,
     SETTLE_LATE,
@@ -37,6 +39,14 @@ def streaming(lane: int = 0, *, lives: bool = True, late: bool = False) -> Deliv
     return DeliveryStatus(lane, DeliveryState.STREAMING, lives, late)
 
 
+def follows(
+    state: DeliveryState, lane: int = 0, *, lives: bool = True, late: bool = False
+) -> DeliveryStatus:
+    return DeliveryStatus(lane, state, lives, late)
+
+
+# The states of a delivery with follow-ups whose handler has ended.
+FOLLOWING = [state for state in DeliveryState if state >= DeliveryState.SETTLED]
 TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
     ("nothing in flight", [], [W1], []),
     ("an event and a worker", [received()], [W1, W2], [Action(ASSIGN, 0, W1)]),
@@ -80,6 +90,25 @@ TABLE: list[tuple[str, list[DeliveryStatus], list[Ref[Any]], list[Action]]] = [
         [received(0, late=True), received(1)],
         [W1],
         [Action(SETTLE_LATE, 0), Action(ASSIGN, 1, W1)],
+    ),
+    *(
+        row
+        for state in FOLLOWING
+        for row in (
+            (f"{state.name}, with follow-ups", [follows(state)], [W1], []),
+            (
+                f"{state.name}, with follow-ups, its worker died",
+                [follows(state, lives=False), received(1)],
+                [W1],
+                [Action(FINISH_DEAD, 0), Action(ASSIGN, 1, W1)],
+            ),
+            (
+                f"{state.name}, with follow-ups, late",
+                [follows(state, late=True)],
+                [W1],
+                [Action(FINISH_LATE, 0)],
+            ),
+        )
     ),
     (
         "a delivery of a dead worker takes no worker",

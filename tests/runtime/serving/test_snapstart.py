@@ -18,6 +18,7 @@ import trio
 from okibi.local import RuntimeApi
 from okibi.local.platform.extensions import Extensions
 from okibi.runtime.serving.snapstart import reseed
+from okibi.testing import sample_event
 from tests.limits import HANG
 from tests.support.sandbox import COMMAND, Running, running, runtime_api, without_lambda
 from tests.support.side_by_side import official_path
@@ -312,6 +313,7 @@ async def restored(root: Path, handler: str, app: str = APP) -> AsyncIterator[Ru
         yield sandbox
 
 
+@pytest.mark.slow
 async def test_the_extension_asks_again_after_a_restore(tmp_path: Path) -> None:
     async with restored(tmp_path, "app.function") as sandbox:
         (extension,) = sandbox.function._api.extensions._all.values()
@@ -371,3 +373,38 @@ def test_numpy_s_global_generator_is_seeded_if_imported(monkeypatch: pytest.Monk
     reseed()
 
     assert seeded == ["numpy"]
+
+
+WEB = """
+from okibi import Function
+from okibi.web import ASGI
+
+said = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        scope["state"]["pool"] = "before"
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": repr([*said, scope["state"]]).encode()})
+
+async def close(state):
+    said.append(f"close {state['pool']}")
+
+async def open_again(state):
+    state["pool"] = "after"
+
+function = Function(ASGI(app, before_snapshot=close, after_restore=open_again))
+"""
+
+
+@pytest.mark.slow
+async def test_the_hooks_of_a_web_application_get_its_state(tmp_path: Path) -> None:
+    async with restored(tmp_path, "app.function", WEB) as sandbox:
+        told = await sandbox.ask(sample_event("function-url"))
+
+    assert told["body"] == "['close before', {'pool': 'after'}]"

@@ -81,6 +81,7 @@ def test_a_start_imports_none_of_the_late_submodules() -> None:
     assert not {f"trio.{name}" for name in LATE} & {*run(LEAN + LOADED)}
 
 
+@pytest.mark.slow
 def test_every_public_name_is_as_after_a_plain_import() -> None:
     plain, lean = run(NAMES), run(LEAN + NAMES)
 

@@ -69,6 +69,7 @@ def run(code: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_attrs_has_the_names_of_a_plain_import() -> None:
     assert run(LEAN + NAMES) == run(NAMES)
 

@@ -85,6 +85,7 @@ def started(script: str, *, before: str = "") -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_openssl_and_idna_are_imported_when_first_used() -> None:
     (processes, modules), tls, names, thread = started(LEFT_OUT + TLS + NAMES + THREAD_NAMES)
 

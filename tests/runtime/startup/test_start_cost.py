@@ -31,7 +31,10 @@ LATE = {
     "http",
     "h11",
     "okibi.local",
-    "okibi.runtime.handlers.asyncio_loop",
+    "okibi.asyncio_loop",
+    "okibi.resource",
+    "okibi.actors.loops",
+    "okibi.supervisors.application",
     "okibi.runtime.logs.json_format",
     "okibi.runtime.codec.reference_json",
     "okibi.runtime.handlers.response",
@@ -58,16 +61,20 @@ before = set(sys.modules) - {"json", "json.decoder", "json.encoder", "json.scann
 import okibi.runtime.bootstrap
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
-# A module that is imported late is searched for in the user's folder first.
+# A module that is imported late is searched for in the user's folder first. An adapter is imported
+# for a web framework, which has imported `http` and `urllib` itself.
 ALL_MODULES = """
 import importlib, json, pkgutil, sys
+ASYNCIO_S = {"asyncio_handlers", "asyncio_response", "leftover_tasks"}
 from okibi.runtime.__main__ import import_okibi
 import_okibi()
 before = set(sys.modules)
 import okibi.actors, okibi.supervisors
 for layer in (okibi.actors, okibi.supervisors, okibi.runtime):
     for found in pkgutil.walk_packages(layer.__path__, layer.__name__ + "."):
-        if not found.name.endswith("__main__") and "asyncio_loop" not in found.name:
+        if found.name.startswith("okibi.runtime.adapters"):
+            continue
+        if not found.name.endswith("__main__") and found.name.rpartition(".")[2] not in ASYNCIO_S:
             importlib.import_module(found.name)
 print(json.dumps(sorted(set(sys.modules) - before)))
 """

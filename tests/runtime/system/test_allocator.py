@@ -40,6 +40,7 @@ def faults(first: str) -> int:
     return int(said.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a rule of glibc's allocator")
 def test_large_freed_blocks_are_reused_without_page_faults() -> None:
     assert faults("") > 5000

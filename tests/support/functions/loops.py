@@ -14,7 +14,6 @@ from okibi.actors import Name, Server
 from okibi.actors.life import Phase
 from okibi.actors.process import Process
 from okibi.runtime import Function, Handler, Workers, from_asyncio, keep_running
-from okibi.runtime.handlers.asyncio_loop.loop import TRIO_TOKENS
 from okibi.supervisors import Child
 
 COUNTED = ContextVar("counted", default=0)
@@ -117,7 +116,7 @@ def kill(path):
     gc.unfreeze()
     processes = [each for each in gc.get_objects() if isinstance(each, Process)]
     (found,) = (p for p in processes if p.path == path and p.life.phase is Phase.RUNNING)
-    TRIO_TOKENS[asyncio.get_running_loop()].run_sync_soon(found.kill)
+    found.kill()
 
 
 async def logs():

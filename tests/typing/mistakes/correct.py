@@ -1,5 +1,6 @@
 """The correct twin: everything a user may write, and nothing for a type checker to report."""
 
+import enum
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Generic, TypeVar
@@ -25,11 +26,15 @@ from okibi.actors import (
     Result,
     ResultMonitor,
     Server,
+    StateMachine,
+    await_many,
     from_sync,
     from_thread,
     start,
     stop,
 )
+from okibi.asyncio_loop import from_asyncio
+from okibi.batch import Batch, Record
 from okibi.runtime import Context, Function, Handler, Prelude, Response, streaming
 from okibi.supervisors import (
     BRUTAL_KILL,
@@ -48,6 +53,7 @@ from okibi.supervisors import (
     run_task,
     supervise,
 )
+from okibi.testing import inbox
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Actor)
@@ -229,7 +235,43 @@ async def tasks(urls: list[str]) -> bytes:
     async with TaskStream(TASKS, fetch, urls, max_concurrency=4) as results:
         async for url, outcome in results:
             got += url.encode() + outcome.unwrap()
-    return got + await task.result()
+    several: list[bytes] = await await_many([task, task])
+    return got + await task.result() + several[0]
+
+
+class Link(enum.Enum):
+    DOWN = "down"
+    UP = "up"
+
+
+@attrs.define(eq=False)
+class Connection(StateMachine[Link]):
+    delay: float = 1
+    initial = Link.DOWN
+
+    async def enter(self, state: Link, previous: Link | None) -> None:
+        if state is Link.DOWN:
+            self.state_timeout(self.delay, Connection.connect, times=2)
+            task = await TASKS.call(TaskSupervisor.start_task, fetch, "a")
+            monitor: ResultMonitor = self.state_monitor(task)
+            monitor.demonitor()
+
+    async def connect(self, times: int = 1) -> None:
+        self.change(Link.UP)
+
+    async def query(self, text: str) -> str:
+        if self.state is not Link.UP:
+            self.postpone()
+        return text
+
+
+async def connection(ref: Ref[Connection], listeners: Group[Actor]) -> str:
+    async with inbox() as box:
+        listeners.join(box.ref)
+        reached: int = await listeners.send("hello")
+        down: Down = await box.assert_receive(Down, lambda down: down.path == "/a", timeout=reached)
+        await box.assert_receive()
+        return down.path + await ref.call(Connection.query, "a")
 
 
 class Streams(Handler[dict[str, int]]):
@@ -244,6 +286,11 @@ class Streams(Handler[dict[str, int]]):
 class Answers(Handler[dict[str, int]]):
     async def handle(self, event: dict[str, int], context: Context) -> dict[str, int]:
         return event
+
+
+def after_the_response(context: Context) -> None:
+    context.after_response(str.upper, "one")
+    context.after_response(lambda: None)
 
 
 async def yields(event: object, context: Context) -> AsyncIterator[bytes]:
@@ -263,3 +310,71 @@ async def writes(event: object, response: Response, context: Context) -> None:
 
 FUNCTIONS = [Function(Streams), Function(Answers), Function(yields), Function(yields_plainly)]
 FUNCTIONS.append(Function(writes, loop="asyncio"))
+
+
+@attrs.frozen
+class Order:
+    number: int
+
+
+async def saves(record: Record[Order]) -> None:
+    number: int = record.body.number
+    before: Order | None = record.old_body
+    places: list[int | None] = [number, record.number, before.number if before else None]
+    await fetch(f"{record.id} {record.context.aws_request_id} {places}")
+
+
+def saves_plainly(record: Record[bytes]) -> int:
+    return len(record.body)
+
+
+async def prepares(records: list[Record[Order]]) -> dict[int, str]:
+    return {each.body.number: each.id for each in records}
+
+
+def prepares_plainly(records: list[Record[Order]]) -> dict[int, str]:
+    return {each.body.number: each.id for each in records}
+
+
+async def saves_prepared(record: Record[Order], ids: dict[int, str]) -> None:
+    await fetch(ids[record.body.number])
+
+
+def saves_prepared_plainly(record: Record[Order], ids: dict[int, str]) -> str:
+    return ids[record.body.number]
+
+
+class Clerk(Server):
+    async def save(self, record: Record[Order]) -> None:
+        await fetch(str(record.body.number))
+
+    async def save_prepared(self, record: Record[Order], ids: dict[int, str]) -> None:
+        await fetch(ids[record.body.number])
+
+
+CLERK = Name("clerk", Clerk)
+BATCHES = [
+    Function(Batch(saves)),
+    Function(Batch(saves, concurrency=3, timeout=1.5, order="partition", loop="asyncio")),
+    Function(Batch(saves_plainly, other=lambda event, context: event)),
+    Function(Batch(saves_prepared, prepare=prepares, raise_on_entire_batch_failure=True)),
+    Function(Batch(saves_prepared, prepare=prepares_plainly)),
+    Function(Batch(saves_prepared_plainly, prepare=prepares)),
+    Function(Batch(saves_prepared_plainly, prepare=prepares_plainly)),
+    Function(Batch(Clerk.save, actor=CLERK)),
+    Function(Batch(Clerk.save, actor=CLERK.waiting(1))),
+    Function(Batch(Clerk.save_prepared, actor=CLERK, prepare=prepares)),
+]
+
+
+class Reader(Server, loop="asyncio"):
+    refuses = (OSError,)
+
+    async def read(self, key: str) -> bytes:
+        return key.encode()
+
+
+async def reads(reader: Name[Reader]) -> bytes:
+    return await reader.call(Reader.read, "key") + await from_asyncio.call(
+        reader, Reader.read, "key"
+    )

@@ -23,6 +23,7 @@ EXPORTED: list[object] = [
     okibi.Refusal,
     okibi.Restart,
     okibi.Server,
+    okibi.StateMachine,
     okibi.Strategy,
     okibi.SupervisorSpec,
     okibi.TaskSupervisorSpec,

@@ -3,9 +3,22 @@
 from collections.abc import AsyncIterator
 
 import okibi
-from okibi.actors import Group, Name, Ref, Registered, Server, from_thread
+from okibi.actors import (
+    Group,
+    Name,
+    Pending,
+    Ref,
+    Registered,
+    Server,
+    StateMachine,
+    await_many,
+    from_thread,
+)
+from okibi.asyncio_loop import from_asyncio
+from okibi.batch import Batch, Record
 from okibi.runtime import Context, Handler, Prelude, Response, streaming
 from okibi.supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
+from okibi.testing import inbox
 
 
 class Visits(Server):
@@ -89,6 +102,27 @@ class Watching(Server):
         self.monitor("visits")  # mistake: monitored
 
 
+class Door(StateMachine[int]):
+    initial = 0
+
+    async def open(self, width: int) -> bytes:
+        if not width:
+            self.postpone()
+        self.change("open")  # mistake: state
+        self.state_timeout(1, Door.open, "wide")  # mistake: timeout argument
+        self.state_timeout(1, Orders.order, 1)  # mistake: timeout server
+        return b""
+
+
+async def wrong_types_of_several_replies(pending: Pending[int]) -> list[str]:
+    return await await_many([pending])  # mistake: several replies
+
+
+async def wrong_type_of_a_message_in_an_inbox() -> int:
+    async with inbox() as box:
+        return await box.assert_receive(str)  # mistake: received
+
+
 def another_server_in_a_group(orders: Ref[Orders]) -> None:
     VISITORS.join(orders)  # mistake: group member
 
@@ -127,6 +161,10 @@ def wrong_prelude() -> Prelude:
     return Prelude(status="200")  # mistake: prelude
 
 
+def wrong_argument_after_the_response(context: Context) -> None:
+    context.after_response(str.upper, 7)  # mistake: argument of a function
+
+
 def plainly(event: object, response: Response, context: Context) -> None: ...
 
 
@@ -136,3 +174,57 @@ async def without_a_response(event: object, context: Context) -> None: ...
 def wrong_marks() -> None:
     streaming(plainly)  # mistake: no coroutine
     streaming(without_a_response)  # mistake: no response
+
+
+ORDERS = Name("orders", Orders)
+
+
+async def saves(record: Record[bytes]) -> None:
+    record.body.encode()  # mistake: body
+
+
+async def saves_prepared(record: Record[bytes], number: int) -> None: ...
+
+
+async def prepares_text(records: list[Record[bytes]]) -> str:
+    return ""
+
+
+async def prepares_other_records(records: list[Record[str]]) -> int:
+    return 0
+
+
+class Clerk(Server):
+    async def save(self, record: Record[bytes]) -> None: ...
+
+
+def wrong_batches() -> None:
+    Batch(fetch)  # mistake: no record
+    Batch(saves_prepared)  # mistake: nothing prepared
+    Batch(saves, prepare=prepares_text)  # mistake: prepared for nothing
+    Batch(saves_prepared, prepare=prepares_text)  # mistake: prepared
+    Batch(saves_prepared, prepare=prepares_other_records)  # mistake: records prepared
+    Batch(Clerk.save)  # mistake: method without an actor
+    Batch(Clerk.save, actor=ORDERS)  # mistake: method of another actor
+    Batch(Orders.order, actor=ORDERS)  # mistake: method without a record
+    Batch(saves, order="group")  # mistake: order
+    Batch(saves, concurency=3)  # mistake: option
+
+
+class Reader(Server, loop="asyncio"):
+    async def read(self, key: str) -> bytes:
+        return key.encode()
+
+
+def wrong_loop() -> None:
+    class Written(Server, loop="uvloop"):  # mistake: loop
+        pass
+
+    print(Written)
+
+
+async def wrong_calls_of_an_actor_on_asyncio(reader: Name[Reader]) -> None:
+    await reader.call(Reader.read, 7)  # mistake: argument of an actor on asyncio
+    read = from_asyncio.call(reader, Reader.read, "key")
+    text: str = await read  # mistake: reply of an actor on asyncio
+    print(text)

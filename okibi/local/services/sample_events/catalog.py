@@ -20,9 +20,6 @@ Texts: TypeAlias = Mapping[str, str | Sequence[str]]
 
 NO_TEXTS: Texts = MappingProxyType({})
 
-# Records in an event at most (Lambda: batch size).
-MOST_RECORDS = 10_000
-
 _SAMPLES: Sequence[SampleEvent | RequestSample] = (
     *REQUEST_SAMPLES,
     # Lambda: using Lambda with Amazon SQS.
@@ -32,6 +29,21 @@ _SAMPLES: Sequence[SampleEvent | RequestSample] = (
         {"body": {"Records.0.body": content.as_text, "Records.0.md5OfBody": content.as_md5}},
         records="Records",
         numbered=("messageId", "receiptHandle"),
+    ),
+    # Lambda: using Lambda with Amazon SQS. A batch of a FIFO queue has at most 10 messages.
+    SampleEvent(
+        "sqs-fifo",
+        "messages of an SQS FIFO queue",
+        {
+            "body": {"Records.0.body": content.as_text, "Records.0.md5OfBody": content.as_md5},
+            "group": {"Records.0.attributes.MessageGroupId": content.as_given},
+        },
+        records="Records",
+        most_records=10,
+        numbered=(
+            *("messageId", "receiptHandle"),
+            *("attributes.SequenceNumber", "attributes.MessageDeduplicationId"),
+        ),
     ),
     # Lambda: using Lambda with Amazon SNS. An event of a topic has always one record.
     SampleEvent(
@@ -62,11 +74,43 @@ _SAMPLES: Sequence[SampleEvent | RequestSample] = (
         records="Records",
         numbered=("eventID", "dynamodb.SequenceNumber"),
     ),
+    # The body is the new item. The old one is the sample's, under the same key.
+    SampleEvent(
+        "dynamodb-modify",
+        "a changed item, from a DynamoDB stream",
+        {
+            "body": {
+                "Records.0.dynamodb.Keys": content.as_item_key,
+                "Records.0.dynamodb.NewImage": content.as_item,
+                "Records.0.dynamodb.OldImage": content.as_old_item,
+                "Records.0.dynamodb.SizeBytes": content.as_item_size,
+            }
+        },
+        records="Records",
+        numbered=("eventID", "dynamodb.SequenceNumber"),
+    ),
+    # The body is the item that was removed.
+    SampleEvent(
+        "dynamodb-remove",
+        "a removed item, from a DynamoDB stream",
+        {
+            "body": {
+                "Records.0.dynamodb.Keys": content.as_item_key,
+                "Records.0.dynamodb.OldImage": content.as_item,
+                "Records.0.dynamodb.SizeBytes": content.as_item_size,
+            }
+        },
+        records="Records",
+        numbered=("eventID", "dynamodb.SequenceNumber"),
+    ),
     # Lambda: using Lambda with Kinesis.
     SampleEvent(
         "kinesis",
         "records of a Kinesis stream",
-        {"body": {"Records.0.kinesis.data": content.as_base64}},
+        {
+            "body": {"Records.0.kinesis.data": content.as_base64},
+            "key": {"Records.0.kinesis.partitionKey": content.as_given},
+        },
         records="Records",
         numbered=("kinesis.sequenceNumber", "eventID"),
     ),
@@ -74,9 +118,44 @@ _SAMPLES: Sequence[SampleEvent | RequestSample] = (
     SampleEvent(
         "kafka",
         "records of a Kafka topic (MSK)",
-        {"body": {"records.sample-topic-0.0.value": content.as_base64}},
+        {
+            "body": {"records.sample-topic-0.0.value": content.as_base64},
+            "key": {"records.sample-topic-0.0.key": content.as_base64},
+        },
         records="records.sample-topic-0",
         numbered=("offset",),
+    ),
+    # Lambda: using Lambda with self-managed Apache Kafka.
+    SampleEvent(
+        "kafka-self-managed",
+        "records of a Kafka topic (self-managed)",
+        {
+            "body": {"records.sample-topic-0.0.value": content.as_base64},
+            "key": {"records.sample-topic-0.0.key": content.as_base64},
+        },
+        records="records.sample-topic-0",
+        numbered=("offset",),
+    ),
+    # Lambda: using Lambda with Amazon MQ. AWS's pages name the source of ActiveMQ `aws:amq`, some
+    # `aws:mq`.
+    SampleEvent(
+        "activemq",
+        "messages of a queue of ActiveMQ (Amazon MQ)",
+        {"body": {"messages.0.data": content.as_base64}},
+        records="messages",
+        numbered=("messageID",),
+    ),
+    SampleEvent(
+        "rabbitmq",
+        "messages of a queue of RabbitMQ (Amazon MQ)",
+        {
+            "body": {
+                "rmqMessagesByQueue.sample-queue::/.0.data": content.as_base64,
+                "rmqMessagesByQueue.sample-queue::/.0.basicProperties.bodySize": content.as_size,
+            }
+        },
+        records="rmqMessagesByQueue.sample-queue::/",
+        numbered=("basicProperties.messageId",),
     ),
     # Firehose: data transformation.
     SampleEvent(
@@ -154,11 +233,14 @@ def sample_event(
     name: str,
     *,
     body: Any = None,
+    bodies: Sequence[Any] = (),
     path: str = "",
     method: str = "",
     headers: Texts = NO_TEXTS,
     query: Texts = NO_TEXTS,
     route: str = "",
+    key: str | Sequence[str] = "",
+    group: str | Sequence[str] = "",
     count: int = 1,
 ) -> dict[str, Any]:
     """Make a sample event of an AWS service.
@@ -167,13 +249,17 @@ def sample_event(
         name: a name in SAMPLES, such as "sqs".
         body: the content: a message, a request's body, an item. Text and bytes are used as they
             are, everything else as JSON.
+        bodies: the contents of several records, in place of `body`.
         path: the path of a request, or the key of an S3 object.
         method: the method of a request, such as "POST".
         headers: headers of a request, added to the sample's. A value may be a list.
         query: query parameters of a request. A value may be a list.
         route: the route of a request, such as `/visits/{name}`: the event gets its path parameters
             from it. Default: a route of the path itself.
-        count: the number of records, such as messages of a queue.
+        key: the partition key of a record of Kinesis or Kafka. A list has one for each record.
+        group: the message group of a message of a FIFO queue. A list has one for each message.
+        count: the number of records, such as messages of a queue. Default: 1, or as many as there
+            are bodies, keys or groups.
 
     Raises:
         SampleError: there is no sample of that name, or a value does not fit it. The message names
@@ -182,18 +268,38 @@ def sample_event(
     Example:
         >>> sample_event("sqs", body="hello")["Records"][0]["body"]
         'hello'
+        >>> event = sample_event("sqs-fifo", bodies=["a", "b"], group=["red", "blue"])
+        >>> [record["attributes"]["MessageGroupId"] for record in event["Records"]]
+        ['red', 'blue']
     """
     sample = SAMPLES.get(name)
     if sample is None:
         raise SampleError(_unknown(name))
-    text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
-    changes = Changes(text, path, method.upper(), _pairs(headers), _pairs(query), route, count)
+    if bodies and body is not None:
+        raise SampleError("bodies: give body or bodies, not both")
+    if bodies and "count" not in sample.takes:
+        raise SampleError(f"bodies: an event {name!r} has no records; give one body")
+    given = tuple(bodies) or (() if body is None else (body,))
+    lists = {"bodies": given, "key": _listed(key), "group": _listed(group)}
+    records = max(count, *map(len, lists.values()))
+    changes = Changes(
+        tuple(each if isinstance(each, (str, bytes)) else json.dumps(each) for each in given),
+        path, method.upper(), _pairs(headers), _pairs(query), route,
+        lists["key"], lists["group"], records,
+    )  # fmt: skip
     for field in changes.given():
         if field not in sample.takes:
             takes = " and ".join(sample.takes) or "no changes"
             raise SampleError(f"{field}: an event {name!r} has none; it takes {takes}")
-    if not 1 <= count <= MOST_RECORDS:
-        raise SampleError(f"count: must be an integer from 1 to {MOST_RECORDS:,}, got {count}")
+    limit = sample.most_records if isinstance(sample, SampleEvent) else 1
+    if count < 1 or records > limit:
+        got = count if count < 1 else records
+        raise SampleError(f"count: must be an integer from 1 to {limit:,}, got {got}")
+    for field, values in lists.items():
+        if len(values) not in (0, 1, records):
+            raise SampleError(
+                f"{field}: {len(values)} values for {records} records; give one, or one for each"
+            )
     return sample.build(changes)
 
 
@@ -208,6 +314,10 @@ def _unknown(name: str) -> str:
     if close:
         return f"no sample event is called {name!r}; did you mean {close[0]!r}?"
     return f"no sample event is called {name!r}; okibi event lists them"
+
+
+def _listed(values: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(filter(None, [values])) if isinstance(values, str) else tuple(values)
 
 
 def _pairs(values: Texts) -> tuple[tuple[str, str], ...]:

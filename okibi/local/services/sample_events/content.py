@@ -45,6 +45,11 @@ def as_base64(body: Body, _: Any = None) -> str:
     return base64.b64encode(body if isinstance(body, bytes) else body.encode()).decode()
 
 
+def as_size(body: Body, _: Any = None) -> int:
+    """Return the size of the body in bytes."""
+    return len(body if isinstance(body, bytes) else body.encode())
+
+
 def as_object(body: Body, _: Any = None) -> dict[str, Any]:
     """Return the body as a JSON object.
 
@@ -75,6 +80,11 @@ def as_item_key(body: Body, _: Any = None) -> dict[str, Any]:
     return dict(list(as_item(body).items())[:1])
 
 
+def as_old_item(body: Body, sample: dict[str, Any]) -> dict[str, Any]:
+    """Return the sample's item under the key of the given item."""
+    return {**as_item_key(body), **dict(list(sample.items())[1:])}
+
+
 def as_item_size(body: Body, _: Any = None) -> int:
     """Return the size of an item in bytes."""
     return len(json.dumps(as_object(body)))
@@ -100,6 +110,14 @@ def attribute_value(value: Any) -> dict[str, Any]:
 def pack(value: Any) -> str:
     """Return JSON, compressed by gzip, in Base64."""
     return as_base64(gzip.compress(json.dumps(value).encode(), mtime=0))
+
+
+# -- keys
+
+
+def as_given(text: str, _: Any = None) -> str:
+    """Return the text."""
+    return text
 
 
 # -- paths, headers and query parameters

@@ -15,6 +15,7 @@ from ..http_events import (
     IncomingRequest,
     make_function_url_event,
     make_http_api_event,
+    make_http_api_event_1,
     make_load_balancer_event,
     make_rest_api_event,
 )
@@ -91,6 +92,13 @@ REQUEST_SAMPLES = (
         "http-api",
     ),
     RequestSample(
+        "http-api-1.0",
+        "a request to an HTTP API with payload format 1.0",
+        API_HOST,
+        make_http_api_event_1,
+        "http-api",
+    ),
+    RequestSample(
         "rest-api",
         "a request to a REST API of API Gateway",
         API_HOST,
@@ -109,24 +117,31 @@ REQUEST_SAMPLES = (
         ALB_HOST,
         lambda request, _route, _parameters: make_load_balancer_event(request),
     ),
+    RequestSample(
+        "alb-multi-value",
+        "a request to a load balancer with multi-value headers",
+        ALB_HOST,
+        lambda request, _route, _parameters: make_load_balancer_event(request, multi_value=True),
+    ),
 )
 
 
 def _request(changes: Changes, host: str) -> IncomingRequest:
     """Make the request: a GET, or a POST if there is a body."""
-    body = changes.body.encode() if isinstance(changes.body, str) else changes.body or b""
+    given = changes.body[0] if changes.body else b""
+    body = given.encode() if isinstance(given, str) else given
     path, _, query = (changes.path or PATH).partition("?")
     headers = {"accept": "*/*", "host": host, "user-agent": "sample"}
     if body:
         headers |= {"content-type": _media_type(body), "content-length": str(len(body))}
-    given = [(name.lower(), value) for name, value in changes.headers]
-    for name, _value in given:
+    added = [(name.lower(), value) for name, value in changes.headers]
+    for name, _value in added:
         headers.pop(name, None)
     return IncomingRequest(
         method=changes.method or ("POST" if body else "GET"),
         raw_path=quote(path, safe="/%:@!$&'()*+,;="),
         raw_query="&".join(filter(None, (query, urlencode(changes.query)))),
-        headers=[*headers.items(), *given],
+        headers=[*headers.items(), *added],
         body=body,
         source_ip="192.0.2.1",
         received_at=RECEIVED_AT,

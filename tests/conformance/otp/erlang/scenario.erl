@@ -139,6 +139,8 @@ step(Step, Scenario) ->
 
 request(Step, #{<<"server">> := Server}) ->
     server:request(Step, Server);
+request(Step, #{<<"machine">> := Machine}) ->
+    machine:request(Step, Machine);
 request([<<"start_link">>], #{<<"application">> := _} = Scenario) ->
     fun() ->
         ok = application:load({application, app, [{vsn, "1"}, {mod, {?MODULE, Scenario}}]}),

@@ -1,0 +1,161 @@
+"""A job: an async function that runs on asyncio while a trio task waits for its result."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import outcome  # trio's own dependency
+from trio.lowlevel import (
+    Abort,
+    RaiseCancelT,
+    Task,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
+
+from ..actors import logs
+from ..actors.frames import Frames, FrameSource, frames_of_coroutine, running_from
+from .slices import ORIGIN, Origin, SliceLoop
+
+logger = logs.logger("okibi")
+
+
+class Job(FrameSource):
+    """An asyncio task, and the trio task that waits for its result.
+
+    Args:
+        is_method: whether the function is a method of an actor, whose own task waits.
+    """
+
+    __slots__ = (
+        "_cancel", "_origin", "_result", "_waiting", "begun", "ended", "error", "stopped_by",
+    )  # fmt: skip
+
+    def __init__(self, is_method: bool = False) -> None:
+        self._origin = Origin(is_method)
+        self.begun = self.ended = False
+        self._result: object = None
+        # What the function raised.
+        self.error: BaseException | None = None
+        self._waiting: Task | None = None
+        self._cancel: RaiseCancelT | None = None
+        self.stopped_by: BaseException | None = None
+
+    @property
+    def running(self) -> "asyncio.Task[None] | None":
+        """The asyncio task; None before the begin and after the end."""
+        return self._origin.running
+
+    # -- on asyncio
+
+    def begin(
+        self,
+        loop: SliceLoop,
+        act: Callable[[], Awaitable[Any]],
+        ended: Callable[["Job"], None],
+    ) -> None:
+        """Start the asyncio task.
+
+        Args:
+            loop: runs the task.
+            act: the function to run.
+            ended: called with this job when the function has ended.
+        """
+        self._origin.running = loop.start_job(self._run(act, ended))
+
+    async def _run(self, act: Callable[[], Awaitable[Any]], ended: Callable[["Job"], None]) -> None:
+        self.begun = True
+        ORIGIN.set(self._origin)
+        try:
+            self._result = await act()
+        except BaseException as error:
+            # A SystemExit that leaves a task would end the slice.
+            trace = error.__traceback__
+            self.error = error.with_traceback(trace and trace.tb_next)
+            del trace
+        # Now: a callback of the task would cost another iteration of the loop.
+        ended(self)
+        # The error's frames refer to this frame, which must not refer to the job.
+        del self, ended
+
+    # -- on trio
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the waiting trio task was cancelled."""
+        return self._cancel is not None
+
+    async def wait(self, on_cancel: Callable[["Job"], None]) -> None:
+        """Wait until the asyncio task has ended.
+
+        Args:
+            on_cancel: called with this job after its asyncio task was cancelled.
+        """
+
+        def abort(raise_cancel: RaiseCancelT) -> Abort:
+            self._cancel = raise_cancel
+            # Once, as `asyncio.run` does.
+            if self.running is not None:
+                self.running.cancel()
+            on_cancel(self)
+            return Abort.FAILED
+
+        self._waiting = current_task()
+        await wait_task_rescheduled(abort)
+
+    def abandon(self, waiting: Task) -> bool:
+        """Resume a cancelled trio task at once, if the task waits for this job."""
+        if self._cancel is None or self._waiting is not waiting:
+            return False
+        self._waiting = None
+        reschedule(waiting, outcome.capture(self._cancel))
+        return True
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Wake the waiting trio task: the function has ended.
+
+        Args:
+            error: takes the place of the function's result.
+        """
+        self.ended = True
+        # Breaks the cycle: task, coroutine, this job.
+        self._origin.running = self._origin.caller = None
+        if error is not None:
+            self.error = error
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            reschedule(waiting)
+        elif self._cancel is not None and self.error is not None:
+            error, self.error = self.error, None
+            if not is_cancelled(error):
+                logger.error("abandoned code on asyncio raised", exc_info=error)
+
+    def take_result(self) -> Any:
+        """Return the function's result, which this object then no longer refers to.
+
+        Raises:
+            BaseException: whatever the function raised; Cancelled in place of the CancelledError
+                of a cancelled trio task.
+        """
+        result, self._result = self._result, None
+        if self.error is None:
+            return result
+        if self._cancel is not None and is_cancelled(self.error):
+            self.stopped_by, self.error = self.error, None
+            self._cancel()
+        try:
+            raise self.error
+        finally:
+            self.error = None
+
+    def frames(self) -> Frames:
+        coroutine: Any = self.running.get_coro() if self.running is not None else None
+        if getattr(coroutine, "cr_running", False):
+            return running_from(coroutine.cr_frame)
+        return frames_of_coroutine(coroutine)
+
+
+def is_cancelled(error: BaseException | None) -> bool:
+    """Return whether a job ended by asyncio's CancelledError."""
+    return isinstance(error, asyncio.CancelledError)

@@ -1,0 +1,235 @@
+"""asyncio's own selector loop, made to run in slices and to let trio wait.
+
+The loop asks its selector to wait for events and for the next timer. This selector keeps that time
+and ends the slice instead, so trio can wait in the loop's place. Slices need no private name of
+asyncio; `ROOT_CALLBACK` may be missing.
+"""
+
+import asyncio
+import math
+import selectors
+import time
+from asyncio import base_events
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from weakref import WeakSet
+
+import trio
+
+R = TypeVar("R")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Seconds that asyncio may keep trio's other tasks waiting.
+SLICE = 0.001
+
+
+Events = list[tuple[selectors.SelectorKey, int]]
+
+# anyio ends its threads with the task that has this callback, as the task of `asyncio.run` has.
+# Without one, they end with the job that started them, and each event starts threads anew.
+ROOT_CALLBACK: Callable[[object], object] | None = getattr(
+    base_events, "_run_until_complete_cb", None
+)
+
+
+class Origin:
+    """For whom code on asyncio runs. It holds no result and no error of the code.
+
+    Attributes:
+        is_method: whether the code is a method of an actor, whose own task waits for it.
+        of_actor: whether an actor runs the code, and no handler.
+        running: the asyncio task of the code; None when it has ended.
+        caller: the trio task that waits for the code; None when the code has ended.
+    """
+
+    __slots__ = ("caller", "is_method", "of_actor", "running")
+
+    def __init__(self, is_method: bool) -> None:
+        self.is_method = self.of_actor = is_method
+        self.running: asyncio.Task[None] | None = None
+        self.caller: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+
+
+# Of the job that runs, for the tasks that its code starts, too.
+ORIGIN: ContextVar[Origin] = ContextVar("origin of code on asyncio")
+
+
+class SliceSelector(selectors.DefaultSelector):
+    """A selector that ends the slice instead of waiting, and keeps how long the loop may sleep.
+
+    Attributes:
+        end_slice: has the loop return from `run_forever`.
+        until: the time of the monotonic clock at which the slice must end.
+        idle_for: seconds until the loop's next timer; 0 while callbacks are ready.
+        ended: whether the slice was ended here.
+        trio_is_ready: whether trio had something to do at the last look.
+        interruption: what a user's signal handler raised during a look.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._poll = super().select
+        self.end_slice: Callable[[], None] = lambda: None
+        self.until = self.idle_for = math.inf
+        self.ended = self.trio_is_ready = False
+        self.interruption: BaseException | None = None
+        self._wait: Callable[[float | None], Events] | None = None
+        self._found: Events = []
+        self._trio: selectors.SelectorKey | None = None
+
+    def watch_trio(self, descriptor: int) -> None:
+        """Look at trio's epoll, too."""
+        self._trio = self.register(descriptor, selectors.EVENT_READ)
+
+    def begin_slice(
+        self,
+        found: Events | None = None,
+        wait: Callable[[float | None], Events] | None = None,
+    ) -> None:
+        """Let the loop run for up to SLICE seconds.
+
+        Args:
+            found: events that `look` has returned.
+            wait: takes the place of the end of the slice: waits for up to so many seconds (None for
+                no limit), and returns what is ready, or ends the slice.
+        """
+        self._found, self._wait = found or [], wait
+        self.until = time.monotonic() + SLICE
+        # It stays 0 if the slice ends with callbacks that are ready.
+        self.idle_for = 0.0
+        self.ended = False
+
+    def look(self, seconds: float) -> Events:
+        """Wait for up to so many seconds, and return what is ready for asyncio."""
+        try:
+            events = self._poll(seconds)
+        except BaseException as error:
+            self.interruption = error
+            raise
+        self.trio_is_ready = False
+        for event in events:
+            if event[0] is self._trio:
+                self.trio_is_ready = True
+                events.remove(event)
+                break
+        return events
+
+    def select(self, timeout: float | None = None) -> Events:
+        """Return the ready descriptors; `timeout` is 0 if the loop has callbacks to run."""
+        if self._found:
+            found, self._found = self._found, []
+            return found
+        if timeout == 0:
+            # A look costs as much as a callback, so one a slice suffices until nothing is ready.
+            if time.monotonic() < self.until:
+                return []
+            self.end(0.0)
+            return self.look(0)
+        if self._wait is not None:
+            return self._wait(timeout)
+        events = self.look(0)
+        if not events:
+            self.end(timeout)
+        elif time.monotonic() >= self.until:
+            self.end(0.0)
+        return events
+
+    def end(self, idle_for: float | None) -> None:
+        """End the slice.
+
+        Args:
+            idle_for: seconds for which the loop may sleep; None for no limit. A timer that falls
+                due in this moment is run in this slice. What it makes ready runs after `idle_for`,
+                at once.
+        """
+        self.idle_for = math.inf if idle_for is None else idle_for
+        self.ended = True
+        self.end_slice()
+
+
+class SliceLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop on trio's clock. It leaves the process's signal handlers to trio.
+
+    Attributes:
+        thread_calls: the number of functions that threads of executors run, or will run.
+        has_new_tasks: whether code on the loop has started a task since this was set to False.
+        tasks_of_actors: the tasks that code of actors has started, and the tasks that such a task
+            has started.
+    """
+
+    def __init__(self, selector: SliceSelector) -> None:
+        # Virtual under a MockClock. Not a method, which each iteration would call.
+        clock = trio.lowlevel.current_clock()
+        self.time: Callable[[], float] = clock.current_time  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.thread_calls = 0
+        self.has_new_tasks = False
+        self.tasks_of_actors = WeakSet[asyncio.Task[Any]]()
+        super().__init__(selector)
+        self.selector = selector
+        selector.end_slice = self.stop
+
+    def end_if_idle(self) -> None:
+        """End the slice now, if nothing is ready and no timer is set: a job has ended.
+
+        Otherwise the loop's next iteration ends the slice.
+        """
+        if not getattr(self, "_ready", True) and not getattr(self, "_scheduled", True):
+            self.selector.end(None)
+
+    def has_ready(self) -> bool:
+        """Whether callbacks are ready."""
+        return bool(getattr(self, "_ready", False))
+
+    def start_root(self) -> "asyncio.Task[None]":
+        """Start a task that lasts as long as the loop: the root of other libraries' tasks."""
+        root = self.start_job(_sleep_forever(self))
+        root.set_name("okibi asyncio")
+        if ROOT_CALLBACK is not None:
+            root.add_done_callback(ROOT_CALLBACK)
+        return root
+
+    def start_job(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Start a task that is no new task of the code on the loop."""
+        return asyncio.Task(coroutine, loop=self)
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
+    ) -> "asyncio.Task[T]":
+        """Start a task, and note that there is a new one."""
+        task = super().create_task(coro, **options)
+        origin = ORIGIN.get(None)
+        if origin is None or not origin.of_actor:
+            self.has_new_tasks = True
+        else:
+            self.tasks_of_actors.add(task)
+        return task
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], R], *args: *Ts
+    ) -> "asyncio.Future[R]":
+        """Run a function in a thread, and count the call: virtual time does not pass meanwhile."""
+        future = super().run_in_executor(executor, func, *args)
+        self.thread_calls += 1
+        future.add_done_callback(self._note_thread_call)
+        return future
+
+    def _note_thread_call(self, _: object) -> None:
+        self.thread_calls -= 1
+
+    def add_signal_handler(self, sig: int, callback: object, *args: object) -> NoReturn:
+        """Refuse a signal handler: the loop would take the signals that trio waits for.
+
+        Raises:
+            NotImplementedError: always, as on a system without signals.
+        """
+        raise NotImplementedError(
+            "this asyncio loop runs inside trio, which handles the signals of the process: use "
+            "signal.signal, or trio.open_signal_receiver on trio"
+        )
+
+
+async def _sleep_forever(loop: asyncio.AbstractEventLoop) -> None:
+    await loop.create_future()
