@@ -29,7 +29,8 @@ class Loop:
         module: the name of the module, which has the functions below.
 
     Attributes:
-        run: runs an async function without arguments on the loop, and waits for its result.
+        run: runs an async function without arguments on the loop, and waits for its result, but
+            not long after a cancellation.
         run_method: runs a method on the loop, in the name of the actor whose task waits for it. At
             the end of the actor's grace, and after a kill, the task no longer waits.
         run_on_trio: runs an async function without arguments on trio, for code on the loop.

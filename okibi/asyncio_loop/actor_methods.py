@@ -14,17 +14,21 @@ from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import TypeVar
 
+from trio.lowlevel import checkpoint_if_cancelled
 from trio.lowlevel import current_task as current_trio_task
 
 from ..actors.process import Process
 from .from_asyncio import run_on_trio
 from .job import Job
-from .loop import AsyncioLoop, loop_of_run, on_asyncio
+from .loop import AsyncioLoop, loop_of_run
 from .slices import ORIGIN
 
 __all__ = ["current_task", "run", "run_method", "run_on_trio"]
 
 R = TypeVar("R")
+
+# Seconds that a cancelled function which is no method has to clean up.
+CLEAN_UP = 0.25
 
 current_task = asyncio.current_task
 
@@ -32,9 +36,27 @@ current_task = asyncio.current_task
 async def run(act: Callable[[], Awaitable[R]]) -> R:
     """Run an async function of an actor on asyncio, and wait for its result.
 
-    The actor's loop does not wait for it, as it does for a method.
+    The actor's loop does not wait for it, as it does for a method. A cancelled function that has
+    not ended after CLEAN_UP seconds is left behind.
     """
-    return await on_asyncio(_run_for_actor, act)
+    await checkpoint_if_cancelled()
+    loop = loop_of_run()
+    job = loop.begin_job(lambda: _run_for_actor(act))
+    if not job.ended:
+        task, timer = current_trio_task(), None
+
+        def limit(_: Job) -> None:
+            nonlocal timer
+            if loop.loop is not None:
+                timer = loop.loop.call_later(CLEAN_UP, loop.abandon, task)
+            loop.run_later()
+
+        try:
+            await job.wait(limit)
+        finally:
+            if timer is not None:
+                timer.cancel()
+    return job.take_result()  # type: ignore[no-any-return]
 
 
 async def _run_for_actor(act: Callable[[], Awaitable[R]]) -> R:

@@ -9,9 +9,10 @@ Theory of operation. `lending` decides; a Lender performs each command in a task
              borrower, waits for the return, exits the context manager
 
 So a loan outlives its borrower. The borrower's deadline or kill never cuts an exit short: a
-rollback ends, and is bounded by CLOSE_LIMIT when no borrower waits for it. Enter and exit of a
-context manager run in one task. Context variables of one event, such as a tenant, never reach what
-all share. A stop or a kill of the Lender cancels the tasks; each generation closes after its loans.
+rollback ends, and is bounded by LIMIT when no borrower waits for it. Enter and exit of a context
+manager run in one task on trio, in two on asyncio. Context variables of one event, such as a
+tenant, never reach what all share. A stop or a kill of the Lender cancels the tasks; each
+generation closes after its loans.
 
 A borrower returns by a message. The Lender also monitors the borrower's event or actor: what ends
 without a return, for example a `def` whose thread never ends, has its loan ended.
@@ -61,10 +62,9 @@ logger = logs.logger("okibi")
 
 Result = Value[Any] | Error
 
-# Seconds for a check, which takes a healthy server milliseconds.
-CHECK_LIMIT = 1.0
-# Seconds for a close, and for the exit of a context manager without a borrower.
-CLOSE_LIMIT = 2.0
+# Seconds for a check, for a close, and for the exit of a context manager without a borrower. Each
+# takes a healthy server milliseconds.
+LIMIT = 1.0
 
 
 class LendError(Refusal):
@@ -138,7 +138,7 @@ class Loan:
 
     def limit_exit(self) -> None:
         """Bound the exit: no borrower waits for it."""
-        self.exit_scope.deadline = min(self.exit_scope.deadline, trio.current_time() + CLOSE_LIMIT)
+        self.exit_scope.deadline = min(self.exit_scope.deadline, trio.current_time() + LIMIT)
 
 
 class Generation:
@@ -173,7 +173,7 @@ class Lender(Server):
     """Lends a resource. `Child(DATABASE)` makes one; borrowers use `DATABASE.lend()`."""
 
     __slots__ = (
-        "_clocks", "_error", "_generations", "_loans", "_monitors", "_nursery", "_resource",
+        "_clocks", "_error", "_generations", "_monitors", "_nursery", "_resource",
         "_state", "_timer",
     )  # fmt: skip
 
@@ -225,7 +225,12 @@ class Lender(Server):
 
     async def run(self) -> None:
         async with trio.open_nursery() as self._nursery:
-            await super().run()
+            try:
+                await super().run()
+            finally:
+                for each in self._state.lent:
+                    loan: Any = each.loan
+                    loan.limit_exit()
             self._nursery.cancel_scope.cancel()
 
     def _take_back(self, loan: Loan, error: BaseException | None) -> None:
@@ -300,7 +305,7 @@ class Lender(Server):
         if isinstance(result, Error):
             self._error = result.error
             if self._state.failures == 0:
-                logger.warning("%s cannot be opened: %s", self._resource, _why(result.error))
+                logger.warning("%s cannot be opened: %s", self._resource, self._why_not_open())
             self._act(lending.failed(self._state, number, self._now(), random.random()))
             return
         generation.value, value = result.value, result.value
@@ -320,17 +325,17 @@ class Lender(Server):
         close = generation.client.close
         if close is None:
             return
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_LIMIT) as limit:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LIMIT) as limit:
             result = await _capture(generation.run, lambda: close(value))
             if isinstance(result, Error):
                 logger.warning("%s: its close failed: %s", self._resource, _why(result.error))
         if limit.cancelled_caught:
-            logger.warning("%s: its close was cancelled after %g s", self._resource, CLOSE_LIMIT)
+            logger.warning("%s: its close was cancelled after %g s", self._resource, LIMIT)
 
     async def _check(self, number: int, generation: Generation) -> None:
         check = generation.client.check
         result: Result = Value(True)
-        with trio.move_on_after(CHECK_LIMIT) as limit:
+        with trio.move_on_after(LIMIT) as limit:
             if check is not None:
                 result = await _capture(generation.run, lambda: check(generation.value))
         good = (
@@ -408,15 +413,22 @@ class Lender(Server):
                     "was lent to the code that needs it"
                 )
             case Why.FAILED:
-                return f"{resource} cannot be opened: {_why(self._error)}"
+                return f"{resource} cannot be opened: {self._why_not_open()}"
             case Why.AWAY:
                 seconds = state.next_try - now.trio
                 return (
                     f"{resource} cannot be opened, and is tried again in {seconds:.1f} s: "
-                    f"{_why(self._error)}"
+                    f"{self._why_not_open()}"
                 )
             case Why.LATE:
                 return self._explain_late(borrower, state, now)
+
+    def _why_not_open(self) -> str:
+        why = _why(self._error)
+        needs_asyncio = "event loop" in why or "unrecognized yield message" in why
+        if needs_asyncio and self._resource.client.loop is None:
+            why += ': write Resource(..., loop="asyncio") for a client of asyncio'
+        return why
 
     def _explain_late(self, borrower: Borrower, state: State, now: ClockReadings) -> str:
         resource, limit = self._resource, self._resource.rules.connections
@@ -436,8 +448,8 @@ class Lender(Server):
         )
         return (
             f"{resource}: none of {limit} was free in time: {held}. Return each before other "
-            f"work is waited for, or raise connections={limit} if the server has as many to spare "
-            "for each sandbox"
+            f"work is waited for, or set more than connections={limit} if the server has as many "
+            "to spare for each sandbox"
         )
 
 

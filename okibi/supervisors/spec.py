@@ -342,13 +342,16 @@ class SupervisorSpec(AnySupervisorSpec[Any]):
         ids: set[str] = set()
         names: set[Hashable] = set()
         for child in self.children:
+            # First: two resources of one name have one id, too, and another id would not help.
+            if child.name is not None and child.name.key in names:
+                message = (
+                    f"two children have the name {child.name.key!r}: give one of them another name="
+                )
+                raise SpecError(message, field="name", value=child.name)
             if child.id in ids:
                 message = f"two children have the id {child.id!r}: give one of them another id="
                 raise SpecError(message, field="id", value=child.id)
             ids.add(child.id)
-            if child.name is not None and child.name.key in names:
-                message = f"two children have the name {child.name.key!r}: change one of them"
-                raise SpecError(message, field="name", value=child.name)
             if child.name is not None:
                 names.add(child.name.key)
             check_significant(child, auto)

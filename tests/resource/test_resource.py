@@ -14,8 +14,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from okibi import Child, Function, Name, Server
 from okibi.asyncio_loop import on_asyncio
+from okibi.asyncio_loop.actor_methods import CLEAN_UP
 from okibi.resource import BorrowerEnded, LendError, Resource
-from okibi.resource.lender import CHECK_LIMIT, CLOSE_LIMIT, Lender
+from okibi.resource.lender import LIMIT, Lender
 from okibi.supervisors import SupervisorSpec, supervise
 from okibi.testing import FunctionError, running, virtual_time
 from tests.limits import HANG
@@ -138,8 +139,8 @@ async def test_the_error_at_the_deadline_names_the_holders() -> None:
     assert trio.current_time() == pytest.approx(2.9)
     assert str(late.value) == (
         "<Resource database>: none of 1 was free in time: report for 2.9 s. Return each before "
-        "other work is waited for, or raise connections=1 if the server has as many to spare for "
-        "each sandbox"
+        "other work is waited for, or set more than connections=1 if the server has as many to "
+        "spare for each sandbox"
     )
 
 
@@ -279,7 +280,7 @@ async def test_an_exit_that_hangs_costs_only_its_connection() -> None:
         with trio.move_on_after(1):
             await use(resource, 5)
         assert await use(resource) == 2
-        assert trio.current_time() == pytest.approx(1 + CLOSE_LIMIT)
+        assert trio.current_time() == pytest.approx(1 + LIMIT)
         assert database.open_connections == 1
 
 
@@ -371,7 +372,7 @@ async def test_a_check_without_an_answer_counts_as_failed() -> None:
         await freeze(3600)
         thaw = trio.current_time()
         assert await use(resource) == 2
-        assert trio.current_time() == pytest.approx(thaw + CHECK_LIMIT + 0.01)
+        assert trio.current_time() == pytest.approx(thaw + LIMIT + 0.01)
 
 
 @virtual_time
@@ -482,10 +483,10 @@ async def test_a_close_that_raises_or_hangs_is_logged_and_left(
     async with started(hanging, failing):
         await use(hanging)
         await use(failing)
-    assert trio.current_time() < 2 * CLOSE_LIMIT
+    assert trio.current_time() < 2 * LIMIT
     assert sorted(record.getMessage() for record in caplog.records) == [
         "<Resource failing>: its close failed: Unreachable: gone",
-        f"<Resource hanging>: its close was cancelled after {CLOSE_LIMIT:g} s",
+        f"<Resource hanging>: its close was cancelled after {LIMIT:g} s",
     ]
 
 
@@ -600,6 +601,81 @@ async def test_a_client_of_asyncio_is_borrowed_on_trio_and_on_asyncio() -> None:
     async with started(resource):
         assert await borrow() == 1
         assert await on_asyncio(borrow) == 1
+
+
+async def test_a_resource_without_its_loop_says_what_to_write() -> None:
+    resource = Resource(connect_on_asyncio)
+    async with started(resource):
+        with pytest.raises(LendError, match=r'write Resource\(\.\.\., loop="asyncio"\)'):
+            async with resource.lend():
+                pass
+
+
+async def clean_up_slowly(_: object = None) -> Connection:
+    """Wait for a server that does not answer, and once more after a cancellation."""
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(60)
+    raise AssertionError
+
+
+@virtual_time
+async def test_an_opening_that_ignores_its_cancellation_is_left_behind() -> None:
+    resource = Resource(clean_up_slowly, loop="asyncio", max_wait=1)
+    async with started(resource):
+        with pytest.raises(LendError, match="was not opened in time"):
+            async with resource.lend():
+                pass
+    assert trio.current_time() == pytest.approx(1 + CLEAN_UP)
+
+
+@virtual_time
+async def test_a_check_and_a_close_that_ignore_their_cancellation_are_left_behind() -> None:
+    number = 0
+
+    async def connect() -> int:
+        nonlocal number
+        number += 1
+        return number
+
+    resource = Resource(connect, check=clean_up_slowly, close=clean_up_slowly, loop="asyncio")
+
+    async def borrow() -> int:
+        async with resource.lend() as lent:
+            return lent
+
+    async with started(resource):
+        assert await borrow() == 1
+        await trio.sleep(10)
+        assert await borrow() == 2
+        assert trio.current_time() == pytest.approx(10 + LIMIT + CLEAN_UP)
+        await trio.sleep(10)
+        stopped = trio.current_time()
+    assert trio.current_time() == pytest.approx(stopped + LIMIT + CLEAN_UP)
+
+
+@virtual_time
+async def test_a_stop_bounds_a_commit_whose_borrower_waits() -> None:
+    @asynccontextmanager
+    async def lend(connection: Connection) -> AsyncGenerator[Connection]:
+        yield connection
+        await clean_up_slowly()
+
+    resource = Resource(connect_on_asyncio, lend=lend, loop="asyncio")
+
+    async def borrow() -> None:
+        with pytest.raises(BorrowerEnded):
+            async with resource.lend():
+                pass
+
+    async with started(resource), trio.open_nursery() as nursery:
+        nursery.start_soon(borrow)
+        await trio.sleep(1)
+        lender = resource.name.whereis()
+        assert lender is not None
+        lender.stop()
+    assert trio.current_time() == pytest.approx(1 + LIMIT + CLEAN_UP)
 
 
 @virtual_time

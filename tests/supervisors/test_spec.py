@@ -160,7 +160,9 @@ def test_significant_needs_a_child_that_can_stay_down_and_auto_shutdown(
 
 
 def test_two_children_with_the_same_name_are_refused() -> None:
-    with pytest.raises(SpecError, match="two children have the name 'worker': change one of them"):
+    with pytest.raises(
+        SpecError, match="two children have the name 'worker': give one of them another name="
+    ):
         SupervisorSpec([Child(Worker, name=WORKER), Child(Worker, name=WORKER, id="b")])
 
 

@@ -42,8 +42,8 @@ TYPE_LIMIT = 200
 _CAUSE_SIZES = ((FRAMES, CAUSE_LIMIT // 16), (25, 2000), (5, 200))
 LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
 _NEEDS_ASYNCIO = (
-    ": the handler needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio, or write "
-    'Function(handler, loop="asyncio")'
+    ": this needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio for the handler, or "
+    'write Function(handler, loop="asyncio"); an actor and a Resource have a loop= of their own'
 )
 _NEEDS_TRIO = (
     ": this needs trio, and the handler runs on asyncio because of OKIBI_LOOP or its Function's "

@@ -264,10 +264,7 @@ def test_the_message_of_a_sys_exit_is_its_argument(arguments: Any, message: str)
 def test_the_error_of_a_handler_that_needs_asyncio_names_the_cure() -> None:
     error = raised(lambda: RuntimeError("no running event loop"))
 
-    assert (
-        "the handler needs asyncio, and okibi runs it on trio"
-        in response_to(error)[0]["errorMessage"]
-    )
+    assert "this needs asyncio, and okibi runs it on trio" in response_to(error)[0]["errorMessage"]
 
 
 def test_a_plain_def_s_asyncio_error_is_the_official_client_s() -> None:
@@ -282,7 +279,7 @@ def test_a_plain_def_s_asyncio_error_is_the_official_client_s() -> None:
 def test_the_error_of_a_missing_asyncio_loop_names_the_cure() -> None:
     error = raised(lambda: RuntimeError("There is no current event loop in thread 'MainThread'."))
 
-    advice = 'set OKIBI_LOOP=asyncio, or write Function(handler, loop="asyncio")'
+    advice = "an actor and a Resource have a loop= of their own"
     assert response_to(error)[0]["errorMessage"].endswith(advice)
 
 
