@@ -18,7 +18,7 @@ import os
 import select
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import httptools
 import trio
@@ -32,6 +32,8 @@ __all__ = ["Connections", "Endpoint", "Response", "TransportFailed", "parse_endp
 
 # Seconds in which a connection must be established, TLS included.
 CONNECT_LIMIT = 3.0
+# Bytes of one read: more than a TLS record has, so a read leaves no decrypted bytes.
+READ_SIZE = 65536
 # Seconds after which an idle connection is closed unused. Something on the way to AWS may have
 # forgotten the connection without a sign, and a request would wait for its time limit.
 IDLE_LIMIT = 60.0
@@ -95,18 +97,28 @@ class Response(NamedTuple):
 class Connection:
     """One connection, used by one call at a time.
 
+    Args:
+        stream, socket: the open connection.
+        undecrypted: the bytes of the server that a TLS stream has not decrypted yet.
+
     Attributes:
         has_begun: whether a byte of the current answer has arrived.
         can_be_kept: whether the connection is open and at the end of an answer.
     """
 
     # httptools calls the methods `on_...` by their names.
-    __slots__ = ("_body", "_headers", "_parser", "_response", "_socket", "_stream", "_used_at",
-                 "can_be_kept", "has_begun")  # fmt: skip
+    __slots__ = ("_body", "_headers", "_parser", "_response", "_socket", "_stream", "_undecrypted",
+                 "_used_at", "can_be_kept", "has_begun")  # fmt: skip
 
-    def __init__(self, stream: trio.abc.Stream, socket: trio.socket.SocketType) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        socket: trio.socket.SocketType,
+        undecrypted: "ssl.MemoryBIO | None" = None,
+    ) -> None:
         self._stream = stream
         self._socket = socket
+        self._undecrypted = undecrypted
         self._parser: Any = None
         self._used_at = current_monitors().read_clocks()
         self._response: Response | None = None
@@ -144,6 +156,8 @@ class Connection:
             # The parser refers to this connection: a cycle.
             self._parser = None
         self._used_at = current_monitors().read_clocks()
+        if self._undecrypted is not None and self._undecrypted.pending:
+            self.can_be_kept = False
         if not self.can_be_kept:
             self.close()
         response = self._response
@@ -158,12 +172,12 @@ class Connection:
 
     async def _receive(self, silence: float) -> bytes:
         try:
-            data: bytes = await self._within(silence, self._stream.receive_some)
+            data: bytes = await self._within(silence, self._stream.receive_some, READ_SIZE)
         except TransportFailed:
             # A freeze ends the time, and the kernel's wait without a result: what arrived is there.
             if not self._has_input():
                 raise
-            data = await self._within(silence, self._stream.receive_some)
+            data = await self._within(silence, self._stream.receive_some, READ_SIZE)
         return data
 
     def _has_input(self) -> bool:
@@ -273,15 +287,17 @@ class Connections:
                 if not tls:
                     return Connection(plain, plain.socket)
                 try:
-                    context = self._context or default_context(os.environ.get("AWS_CA_BUNDLE"))
+                    context = _Context(
+                        self._context or default_context(os.environ.get("AWS_CA_BUNDLE"))
+                    )
                     stream = trio.SSLStream(
-                        plain, context, server_hostname=host, https_compatible=True
+                        plain, cast("Any", context), server_hostname=host, https_compatible=True
                     )
                     await stream.do_handshake()
                 except BaseException:
                     plain.socket.close()
                     raise
-                return Connection(stream, plain.socket)
+                return Connection(stream, plain.socket, context.undecrypted)
         except (OSError, UnicodeError, trio.BrokenResourceError) as error:
             text = f"no connection to {self._endpoint.authority}: {_reason(error)}"
             raise TransportFailed("Unreachable", text) from error
@@ -293,6 +309,25 @@ class Connections:
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+
+
+class _Context:
+    """TLS settings for one stream of trio's.
+
+    Attributes:
+        undecrypted: the bytes of the server that the stream has not decrypted yet. trio keeps them
+            to itself.
+    """
+
+    def __init__(self, settings: "ssl.SSLContext") -> None:
+        self._settings = settings
+
+    def wrap_bio(
+        self, incoming: "ssl.MemoryBIO", outgoing: "ssl.MemoryBIO", **options: Any
+    ) -> "ssl.SSLObject":
+        """Start TLS as `ssl.SSLContext` does."""
+        self.undecrypted = incoming
+        return self._settings.wrap_bio(incoming, outgoing, **options)
 
 
 def _reason(error: BaseException) -> str:

@@ -26,6 +26,9 @@ from tests.support.aws_server import (
 )
 
 CANCELLED = 1000
+TLS_RECORD = 16 * 1024
+# The length of a longer answer has more digits.
+DIGITS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -144,14 +147,23 @@ async def test_a_connection_idle_for_long_is_closed_unused() -> None:
         assert server.connections == 2
 
 
-async def test_an_answer_that_answers_no_request_is_dropped() -> None:
-    """A load balancer sends one, and closes the connection, when no request comes in time."""
+@pytest.mark.parametrize("by_tls", [False, True])
+async def test_bytes_after_an_answer_reach_no_other_call(by_tls: bool) -> None:
+    """A load balancer sends an answer, and closes the connection, when no request comes in time."""
+    for_server, for_client, _ = certificates()
 
-    async def with_another(request: Received) -> bytes:
-        return answer(request.parameters) + answer({"key": "of another"}, 408)
+    async def fill_a_record(request: Received) -> bytes:
+        # The bytes after 16 KiB are a TLS record of their own, which arrives with the answer.
+        size = TLS_RECORD - len(answer({**request.parameters, "rest": ""}))
+        filled = answer({**request.parameters, "rest": "x" * (size - DIGITS)})
+        assert len(filled) == TLS_RECORD
+        return filled + answer({"key": "of another"}, 408)
 
-    async with serving(with_another) as (_, client):
+    async with aws_server(fill_a_record, for_server if by_tls else None) as server:
+        client = aws.Client(endpoint=server.url, tls=for_client)
         assert [await get(client, number) for number in range(3)] == [0, 1, 2]
+
+        assert server.connections == 3
 
 
 async def test_an_interim_answer_is_no_answer() -> None:
