@@ -24,7 +24,15 @@ from .credential_source import CredentialSource
 from .credentials import NoCredentials
 from .errors import CallFailed
 from .retries import CLOCK_CODES, EXPIRED_CODES, wait_before_retry
-from .services import Request, Service, build_request, find_service, host_of, read_answer
+from .services import (
+    Request,
+    Service,
+    build_request,
+    check_region,
+    find_service,
+    host_of,
+    read_answer,
+)
 from .sigv4 import sign
 
 if TYPE_CHECKING:
@@ -65,7 +73,8 @@ class Client:
         attempts: how often a call is sent at most.
 
     Raises:
-        ValueError: `endpoint` is no URL without a path, or a number is below 1.
+        ValueError: `region` is no name of a region, `endpoint` no URL without a path, or a number
+            is below 1.
     """
 
     def __init__(
@@ -77,6 +86,8 @@ class Client:
         connections: int = 10,
         attempts: int = 4,
     ) -> None:
+        if region is not None:
+            check_region(region)
         if endpoint is not None:
             parse_endpoint(endpoint)
         if connections < 1 or attempts < 1:
@@ -115,7 +126,8 @@ class Client:
             CallFailed: the service refused or did not answer.
             RuntimeError: this code does not run on trio.
             TypeError: a parameter is not JSON.
-            ValueError: okibi does not call this service, or knows no region.
+            ValueError: okibi does not call this service, or the region or the endpoint in the
+                environment is missing or wrong.
         """
         request = build_request(service, operation, parameters or {})
         state, attempt, corrected = _state_of_run(), 0, False
@@ -174,9 +186,9 @@ class Client:
             given: Any = json.loads(request.body) if request.path == "/" else dict(parameters or {})
             return await answer(service, operation, given)
         row = find_service(service)
-        region = self._region or state.find_region()
-        endpoint = self._endpoint_of(row, region)
         try:
+            region = self._region or state.find_region()
+            endpoint = self._endpoint_of(row, region)
             credentials = await state.credentials.get()
             headers = {"host": endpoint.authority, **request.headers}
             now = time.time() + state.clock_offset
@@ -237,6 +249,7 @@ class _State:
             found = self._region = read_region(os.environ) or ""
         if not found:
             raise ValueError("no region: set AWS_REGION, or give aws.Client(region=...)")
+        check_region(found)
         return found
 
     def connections_to(

@@ -16,7 +16,7 @@ ssl is imported with the first connection that needs it.
 
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -75,13 +75,14 @@ def parse_endpoint(url: str) -> Endpoint:
     'localhost:8000'
 
     Raises:
-        ValueError: the URL is not http or https, or has a path.
+        ValueError: the URL is not http or https, has a path, or no host or port.
     """
     scheme, _, rest = url.partition("://")
     name, _, port = rest.removesuffix("/").rpartition(":")
     if not port.isdecimal() or (name.startswith("[") and not name.endswith("]")):
         name, port = rest.removesuffix("/"), "443" if scheme == "https" else "80"
-    if scheme not in ("http", "https") or not name or "/" in name or "@" in name:
+    is_host = name and url.isprintable() and not {"/", "@", " "} & {*name}
+    if scheme not in ("http", "https") or not is_host or int(port) > 65535:
         raise ValueError(f"an endpoint is http://host:port or https://host, got {url!r}")
     return Endpoint(name.strip("[]"), int(port), scheme == "https")
 
@@ -331,8 +332,10 @@ class _Context:
 
 
 def _reason(error: BaseException) -> str:
-    # trio wraps the error of TLS, which has the reason.
-    return str(error.__cause__ or error) or type(error).__name__
+    # trio wraps the error of TLS, and those of the addresses that it has tried.
+    cause = error.__cause__ or error
+    causes: Sequence[BaseException] = getattr(cause, "exceptions", (cause,))
+    return "; ".join(dict.fromkeys(map(str, causes))) or type(error).__name__
 
 
 # Amazon Root CA 1 in a folder of hashed names (OpenSSL: c_rehash).
@@ -348,11 +351,17 @@ def default_context(bundle: str | None) -> "ssl.SSLContext":
 
     Args:
         bundle: a file of roots to use instead (AWS_CA_BUNDLE).
+
+    Raises:
+        OSError: the bundle cannot be read.
     """
     import ssl
 
     if bundle:
-        return ssl.create_default_context(cafile=bundle)
+        try:
+            return ssl.create_default_context(cafile=bundle)
+        except OSError as error:
+            raise OSError(f"AWS_CA_BUNDLE {bundle}: {error}") from None
     paths = ssl.get_default_verify_paths()
     is_hashed = paths.capath and os.path.exists(os.path.join(paths.capath, _AMAZON_ROOT))
     if is_hashed and paths.openssl_cafile_env not in os.environ:

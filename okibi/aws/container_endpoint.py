@@ -29,7 +29,7 @@ TOKEN_FILE: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 
 def is_configured(variables: Mapping[str, str]) -> bool:
     """Return whether the platform names an endpoint."""
-    return FULL_URI in variables or RELATIVE_URI in variables
+    return bool(variables.get(FULL_URI) or variables.get(RELATIVE_URI))
 
 
 async def fetch_credentials(variables: Mapping[str, str]) -> Credentials:
@@ -47,10 +47,10 @@ async def fetch_credentials(variables: Mapping[str, str]) -> Credentials:
         if not endpoint.tls and endpoint.host not in TRUSTED_HOSTS:
             raise ValueError("http is for the platform's own addresses; use https")
         token = variables.get(TOKEN, "")
-        if TOKEN_FILE in variables:
+        if variables.get(TOKEN_FILE):
             token = (await trio.Path(variables[TOKEN_FILE]).read_text("utf-8")).strip()
-        if not token.isprintable():
-            raise ValueError("the authorization token has a line break")
+        if not (token + path).isprintable():
+            raise ValueError("the path or the authorization token has a line break")
         lines = [f"GET {slash}{path} HTTP/1.1", f"host: {endpoint.authority}", "connection: close"]
         lines += [f"authorization: {token}"] if token else []
         request = "\r\n".join([*lines, "", ""]).encode()

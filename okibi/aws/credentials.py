@@ -10,6 +10,9 @@ class NoCredentials(Exception):
 class Credentials:
     """The keys that sign requests. `repr` shows no key.
 
+    Raises:
+        NoCredentials: a key has a line break, as from a file of Windows: it would end its header.
+
     Attributes:
         access_key, secret_key: the keys.
         token: the session token, or "".
@@ -21,6 +24,13 @@ class Credentials:
     def __init__(
         self, access_key: str, secret_key: str, token: str = "", expires: float = float("inf")
     ) -> None:
+        for name, text in (
+            ("AWS_ACCESS_KEY_ID", access_key),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
+            ("AWS_SESSION_TOKEN", token),
+        ):
+            if not text.isprintable():
+                raise NoCredentials(f"{name} has a line break or another unprintable character")
         self.access_key = access_key
         self.secret_key = secret_key
         self.token = token

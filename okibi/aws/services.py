@@ -155,6 +155,16 @@ def find_service(name: str) -> Service:
     return service
 
 
+def check_region(region: str) -> None:
+    """Check that a region can be a part of a host name.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not (region.isascii() and region.replace("-", "").isalnum() and len(region) < 64):
+        raise ValueError(f"AWS_REGION, or region=, is a name such as eu-west-1, got {region!r}")
+
+
 def host_of(service: Service, region: str) -> str:
     """Return the host of a service in a region.
 

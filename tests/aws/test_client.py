@@ -89,6 +89,40 @@ async def test_a_client_without_a_region_says_where_to_set_one(keys: pytest.Monk
         await aws.Client().call("sqs", "ListQueues")
 
 
+@pytest.mark.parametrize("region", ["eu west", "eu-west-1\r\nx: 1", "eu\udcff-1", "..", "e" * 64])
+async def test_a_region_that_is_no_name_is_refused(keys: pytest.MonkeyPatch, region: str) -> None:
+    keys.setenv("AWS_REGION", region)
+
+    with pytest.raises(ValueError, match="AWS_REGION, or region=, is a name such as eu-west-1"):
+        await aws.call("sqs", "ListQueues")
+    with pytest.raises(ValueError, match="AWS_REGION, or region=, is a name such as eu-west-1"):
+        aws.Client(region=region)
+
+
+@pytest.mark.parametrize(
+    "variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+)
+@pytest.mark.parametrize("text", ["hidden\r\nx-other: 1", "hidden\udcff"])
+async def test_a_key_with_a_line_break_is_named_and_not_shown(
+    keys: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    keys.setenv(variable, text)
+
+    with pytest.raises(aws.CallFailed, match=f"NoCredentials: {variable} has a line") as caught:
+        await aws.call("sqs", "ListQueues")
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_region_in_a_profile_that_cannot_be_read_is_a_failed_call(
+    keys: pytest.MonkeyPatch,
+) -> None:
+    keys.delenv("AWS_REGION")
+    keys.setenv("AWS_CONFIG_FILE", __file__)
+
+    with pytest.raises(aws.CallFailed, match=r"NoCredentials: .*test_client.py cannot be read"):
+        await aws.call("sqs", "ListQueues")
+
+
 async def test_a_client_without_keys_fails_with_the_places(keys: pytest.MonkeyPatch) -> None:
     keys.delenv("AWS_ACCESS_KEY_ID")
 

@@ -32,6 +32,12 @@ async def test_keys_of_the_environment_go_first() -> None:
     assert (keys.access_key, keys.secret_key, keys.token) == ("AKID", "secret", "t")
 
 
+async def test_a_variable_that_is_empty_names_no_endpoint() -> None:
+    empty = {FULL_URI: "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": ""}
+    with environment(empty), pytest.raises(NoCredentials, match="AWS_ACCESS_KEY_ID and"):
+        await CredentialSource().get()
+
+
 # -- the container endpoint
 
 
@@ -139,6 +145,19 @@ async def test_a_host_that_is_not_the_platforms_gets_no_token(url: str) -> None:
     variables = {FULL_URI: url, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "tok"}
     with environment(variables), pytest.raises(NoCredentials, match="https"):
         await CredentialSource().get()
+
+
+@pytest.mark.parametrize(("path", "token"), [("/a\r\nx: 1", "hidden"), ("/a", "hidden\n")])
+async def test_a_line_break_adds_no_header(path: str, token: str) -> None:
+    async def respond(request: Received) -> bytes:
+        raise AssertionError
+
+    async with aws_server(respond) as server:
+        variables = {FULL_URI: server.url + path, "AWS_CONTAINER_AUTHORIZATION_TOKEN": token}
+        with environment(variables), pytest.raises(NoCredentials, match="line break") as caught:
+            await CredentialSource().get()
+
+    assert "hidden" not in str(caught.value)
 
 
 # -- profiles
