@@ -114,12 +114,15 @@ def _set(members: set[object], place: str) -> dict[str, Any]:
     return {f"{kind}S": sorted(each[kind] for each in typed)}
 
 
-def _number(text: str) -> "int | Decimal":
-    if text.lstrip("-").isdecimal():
-        return int(text)
-    from decimal import Decimal
+def _number(text: str, place: str) -> "int | Decimal":
+    try:
+        if text.lstrip("-").isdecimal():
+            return int(text)
+        from decimal import Decimal
 
-    return Decimal(text)
+        return Decimal(text)
+    except (ArithmeticError, AttributeError):
+        raise ValueError(f"{place}: DynamoDB's number is a text with digits") from None
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,40 +135,44 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
         item: an item with DynamoDB's types, from an answer or from a record of a stream.
 
     Raises:
-        ValueError: a value has no type of DynamoDB.
+        ValueError: a value has no type of DynamoDB. The text names the attribute.
     """
-    return {name: from_value(value) for name, value in item.items()}
+    return {name: from_value(value, name) for name, value in item.items()}
 
 
-def from_value(value: Mapping[str, Any]) -> Any:
+def from_value(value: Mapping[str, Any], place: str = "value") -> Any:
     """Return one typed value as a Python value.
 
     Args:
         value: a value with its type, such as `{"S": "tea"}`.
+        place: its place, for the error.
 
     Raises:
         ValueError: the value has no type of DynamoDB.
     """
-    ((kind, inner),) = value.items()
+    try:
+        ((kind, inner),) = value.items()
+    except (AttributeError, ValueError):
+        raise ValueError(f"{place} is no value with its type, such as {{'S': 'tea'}}") from None
     match kind:
         case "S" | "BOOL":
             return inner
         case "N":
-            return _number(inner)
+            return _number(inner, place)
         case "NULL":
             return None
         case "M":
-            return from_item(inner)
+            return {name: from_value(each, f"{place}.{name}") for name, each in inner.items()}
         case "L":
-            return [from_value(each) for each in inner]
+            return [from_value(each, f"{place}[{number}]") for number, each in enumerate(inner)]
         case "SS":
             return set(inner)
         case "NS":
-            return {_number(each) for each in inner}
+            return {_number(each, place) for each in inner}
         case "B":
             # boto3 has decoded it already.
             return inner if isinstance(inner, bytes) else b64decode(inner)
         case "BS":
             return {b64decode(each) for each in inner}
         case _:
-            raise ValueError(f"DynamoDB has no attribute type {kind}")
+            raise ValueError(f"{place}: DynamoDB has no attribute type {kind}")

@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeSerializer  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okibi.aws import from_item, from_value, to_item, to_value
+from okibi.aws import from_item, to_item, to_value
 from tests.profiles import examples
 
 NUMBERS = st.integers(-(10**30), 10**30) | st.decimals(-1000, 1000, places=5)
@@ -78,6 +78,18 @@ def test_a_value_without_a_type_is_refused_with_its_place(value: object, text: s
         to_item({"item": value})
 
 
-def test_an_unknown_type_is_no_value() -> None:
-    with pytest.raises(ValueError, match="no attribute type X"):
-        from_value({"X": "1"})
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"X": "1"}, "item: DynamoDB has no attribute type X"),
+        ({"N": "abc"}, "item: DynamoDB's number is a text with digits"),
+        ({"N": 5}, "item: DynamoDB's number is a text with digits"),
+        ({"NS": ["1", "x"]}, "item: DynamoDB's number is a text with digits"),
+        ({"M": {"a": {"L": [{"N": "1"}, {"N": "x"}]}}}, r"item\.a\[1\]: DynamoDB's number"),
+        ("tea", "item is no value with its type, such as {'S': 'tea'}"),
+        ({"S": "tea", "N": "1"}, "item is no value with its type"),
+    ],
+)
+def test_an_untyped_value_is_refused_with_its_place(value: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        from_item({"item": value})
