@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 __all__ = ["Answer", "answer_with", "current_answer"]
 
-Answer: TypeAlias = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""An async function that answers calls: it takes service, operation and parameters."""
+Answer: TypeAlias = Callable[[str, str, dict[str, Any]], Awaitable[dict[str, Any]] | dict[str, Any]]
+"""A function that answers calls: it takes service, operation and parameters."""
 
 _current: Answer | None = None
 
@@ -24,9 +24,9 @@ _current: Answer | None = None
 def answer_with(answer: Answer) -> Generator[None]:
     """Let a function of a test answer the calls of all clients of this process.
 
-    The function may sleep, in virtual time too, and may raise `CallFailed`. okibi retries a call
-    as usual, so a `ThrottlingException` is raised to the function's caller after the last attempt.
-    No region and no credentials are needed.
+    The function is async or plain. It may sleep, in virtual time too, and may raise `CallFailed`.
+    okibi retries a call as usual, so a `ThrottlingException` is raised to the function's caller
+    after the last attempt. No region and no credentials are needed.
 
     Args:
         answer: takes the service, the operation and a copy of the parameters as JSON; returns the

@@ -12,7 +12,7 @@ a child in the tree. Rejected: httpx, whose import takes longer than the whole o
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -184,7 +184,8 @@ class Client:
         if answer is not None:
             await trio.lowlevel.checkpoint()
             given: Any = json.loads(request.body) if request.path == "/" else dict(parameters or {})
-            return await answer(service, operation, given)
+            found = answer(service, operation, given)
+            return await found if isinstance(found, Awaitable) else found
         row = find_service(service)
         try:
             region = self._region or state.find_region()

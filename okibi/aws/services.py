@@ -190,7 +190,7 @@ def build_request(name: str, operation: str, parameters: Mapping[str, Any]) -> R
     service = find_service(name)
     silence = SLOW.get((name, operation), SILENCE)
     if service.target:
-        if not operation.isalnum():
+        if not (operation.isalnum() and operation[0].isupper()):
             raise ValueError(f"{name}: {operation!r} is no operation; write it as in 'GetItem'")
         headers = {
             "content-type": f"application/x-amz-json-{service.version}",

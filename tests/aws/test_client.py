@@ -322,6 +322,21 @@ async def test_a_function_of_a_test_answers_without_region_and_keys() -> None:
     assert invoked["asked"] == ["lambda", "Invoke", {"FunctionName": "f", "Payload": [1]}]
 
 
+async def test_a_plain_function_may_answer_and_sees_no_wrong_call() -> None:
+    asked = list[str]()
+
+    def serve(service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        asked.append(operation)
+        return {"a": 1}
+
+    with aws.answer_with(serve):
+        assert await aws.call("sqs", "ListQueues") == {"a": 1}
+        with pytest.raises(ValueError, match="aws does not call 'sqss'"):
+            await aws.call("sqss", "ListQueues")
+
+    assert asked == ["ListQueues"]
+
+
 # -- imports
 
 

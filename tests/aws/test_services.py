@@ -94,6 +94,7 @@ def test_each_rest_operation_is_compared() -> None:
         ("lambda", "Invoke", {"FunctionName": "a", "Paylod": 1}, ValueError, "no parameter Paylod"),
         ("lambda", "Invoke", {"FunctionName": "a", "LogType": "a\r\nx:"}, ValueError, "printable"),
         ("dynamodb", "Get Item", {}, ValueError, "'Get Item' is no operation"),
+        ("dynamodb", "scan", {}, ValueError, "'scan' is no operation; write it as in 'GetItem'"),
         ("dynamodb", "GetItem", {"a": Decimal(1)}, TypeError, "type Decimal; .* aws.to_item"),
         ("dynamodb", "GetItem", {"a": object()}, TypeError, "a value of type object"),
         ("dynamodb", "GetItem", {"a": float("nan")}, TypeError, "GetItem: a parameter is not JSON"),
