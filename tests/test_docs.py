@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
+from okibi import aws
 from okibi.cli.__main__ import main
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.project import settings as project_settings
@@ -96,6 +97,26 @@ async def test_the_sample_of_a_stream_is_streamed(tmp_path: Path) -> None:
     assert result.error_type is None
 
 
+async def test_the_sample_of_a_counter_repeats_its_token() -> None:
+    names: dict[str, Any] = {}
+    exec(sample_of(DOCS / "aws.md", "count_visit"), names)
+    writes = list[dict[str, Any]]()
+
+    def lose_the_first_answer(
+        service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        writes.append(parameters)
+        if len(writes) == 1:
+            raise aws.CallFailed(service, operation, "Disconnected")
+        return {}
+
+    with aws.answer_with(lose_the_first_answer):
+        await names["count_visit"]("bob", "e-1")
+
+    assert [each["ClientRequestToken"] for each in writes] == ["e-1", "e-1"]
+    assert writes[0] == writes[1]
+
+
 @pytest.mark.parametrize(
     ("sample", "printed"),
     [
@@ -153,7 +174,7 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
     (tmp_path / "prices.py").write_text(sample_of(DOCS / "http-client.md", "API = Http"))
     pages = [
         DOCS / f"{name}.md"
-        for name in ("testing", "first-function", "state-machines", "http-client")
+        for name in ("testing", "first-function", "state-machines", "http-client", "aws")
     ]
     samples = [found for page in pages for found in SAMPLE.findall(page.read_text("utf-8"))]
     tests = [sample for sample in samples if "def test_" in sample]
@@ -168,8 +189,8 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
         timeout=120,
     )
 
-    assert "25 passed" in done.stdout, done.stdout
-    assert len(tests) == 18
+    assert "26 passed" in done.stdout, done.stdout
+    assert len(tests) == 19
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

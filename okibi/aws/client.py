@@ -61,8 +61,8 @@ class Client:
         PARIS = aws.Client(region="eu-west-3")
         answer = await PARIS.call("sqs", "SendMessage", {"QueueUrl": url, "MessageBody": "hello"})
 
-    It has settings only: clients with the same settings share their connections. It may be made in
-    a module, and any number of tasks may call at once.
+    It has settings only, and is made once, in a module: clients with the same settings share their
+    connections, which stay open until trio ends. Any number of tasks may call at once.
 
     Args:
         region: the region; else AWS_REGION, AWS_DEFAULT_REGION, or the profile's region.

@@ -32,7 +32,8 @@ async def in_thread(method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
 
     At most ten threads run at once; further calls wait. The caller's deadline ends the wait. The
     thread itself cannot be stopped: it goes on until boto3's own time limits, may still write, and
-    occupies one of the ten until then. Give the client limits below the function's time-out.
+    occupies one of the ten until then. Give the client limits below the function's time-out; boto3
+    applies them to each of its attempts.
 
     Args:
         method: a method of a client or resource. Clients may be shared by threads; resources,

@@ -1,6 +1,7 @@
 """okibi.aws against moto's services and dynalite, and boto3 in threads beside it."""
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -21,7 +22,7 @@ from tests.support.servers import ALL_NEEDED, free_port
 server_module: Any = pytest.importorskip(
     "moto.server", reason="moto is not installed: make test-services"
 )
-TABLE = {
+TABLE: dict[str, Any] = {
     "TableName": "carts",
     "AttributeDefinitions": [
         {"AttributeName": "id", "AttributeType": "S"},
@@ -32,6 +33,12 @@ TABLE = {
         {"AttributeName": "line", "KeyType": "RANGE"},
     ],
     "BillingMode": "PAY_PER_REQUEST",
+}
+SEATS = {
+    **TABLE,
+    "TableName": "seats",
+    "AttributeDefinitions": TABLE["AttributeDefinitions"][:1],
+    "KeySchema": TABLE["KeySchema"][:1],
 }
 ITEM = {
     "id": "a1", "line": 1, "price": Decimal("9.90"), "tags": {"new", "tea"}, "picture": b"\x00\xff",
@@ -72,23 +79,30 @@ def keys(url: str) -> Generator[None]:
 
 @pytest.fixture
 async def table() -> AsyncIterator[None]:
-    async for _ in made_table():
+    async for _ in made_table(TABLE):
         yield
 
 
 @pytest.fixture(params=["moto", "dynalite"])
-async def each_table(request: pytest.FixtureRequest, url: str) -> AsyncIterator[None]:
-    """The table on each of the two emulators of DynamoDB."""
+def emulator(request: pytest.FixtureRequest, url: str) -> Iterator[None]:
+    """Each of the two emulators of DynamoDB."""
     place = url if request.param == "moto" else request.getfixturevalue("dynalite")
     with environment({**KEYS, "AWS_ENDPOINT_URL_DYNAMODB": place}):
-        async for _ in made_table():
-            yield
+        yield
 
 
-async def made_table() -> AsyncIterator[None]:
+@pytest.fixture
+async def each_table(emulator: None) -> AsyncIterator[None]:
+    async for _ in made_table(TABLE):
+        yield
+
+
+async def made_table(table: dict[str, Any]) -> AsyncIterator[None]:
+    name = {"TableName": table["TableName"]}
+
     async def status() -> str:
         try:
-            found = await aws.call("dynamodb", "DescribeTable", {"TableName": "carts"})
+            found = await aws.call("dynamodb", "DescribeTable", name)
         except aws.CallFailed as error:
             return error.code
         else:
@@ -99,10 +113,10 @@ async def made_table() -> AsyncIterator[None]:
             while await status() != expected:  # noqa: ASYNC110, no event says so
                 await trio.sleep(0.01)
 
-    await aws.call("dynamodb", "CreateTable", TABLE)
+    await aws.call("dynamodb", "CreateTable", table)
     await until("ACTIVE")
     yield
-    await aws.call("dynamodb", "DeleteTable", {"TableName": "carts"})
+    await aws.call("dynamodb", "DeleteTable", name)
     await until("ResourceNotFoundException")
 
 
@@ -171,6 +185,22 @@ async def test_a_failed_condition_is_an_error_with_its_code(each_table: None) ->
     with pytest.raises(aws.CallFailed, match="ConditionalCheckFailedException") as caught:
         await put(ITEM, ConditionExpression="attribute_not_exists(id)")
     assert (caught.value.status, caught.value.attempts) == (400, 1)
+
+
+@pytest.fixture
+async def seats(emulator: None) -> AsyncIterator[None]:
+    async for _ in made_table(SEATS):
+        yield
+
+
+async def test_the_sample_of_a_reservation_may_run_twice(seats: None) -> None:
+    page = Path(__file__).parents[2] / "docs/aws.md"
+    (sample,) = re.findall(r"```python\n([^`]*def reserve.*?)```", page.read_text("utf-8"), re.S)
+    names: dict[str, Any] = {}
+    exec(sample, names)
+
+    assert [await names["reserve"]("1a", guest) for guest in ("bob", "bob")] == [True, True]
+    assert not await names["reserve"]("1a", "eve")
 
 
 async def test_a_cancelled_transaction_names_each_reason(table: None) -> None:
