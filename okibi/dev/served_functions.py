@@ -69,7 +69,7 @@ def find_functions(
 
     # The name that `sam deploy` would ask for.
     stack = as_stack_name(template.resolve().parent.name)
-    region = os.environ.get("AWS_REGION") or REGION
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
     return template, *from_template(template, values, asked, stack, region, unpacked)
 
 

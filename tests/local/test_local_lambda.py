@@ -223,8 +223,7 @@ async def test_the_sandbox_has_lambdas_environment(monkeypatch: pytest.MonkeyPat
         assert environment["AWS_LAMBDA_FUNCTION_VERSION"] == "$LATEST"
         assert environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
         assert environment["AWS_LAMBDA_LOG_GROUP_NAME"] == "/aws/lambda/visits"
-        assert environment["AWS_REGION"] == "us-east-1"
-        assert environment["AWS_DEFAULT_REGION"] == "eu-west-1"
+        assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == "eu-west-1"
         assert environment["TZ"] == ":UTC"
         assert environment["MINE"] == "yes"
 

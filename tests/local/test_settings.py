@@ -94,25 +94,28 @@ def test_the_initialization_type_is_not_inherited_from_the_shell(
 
 
 @pytest.mark.parametrize(
-    ("inherited", "region", "default"),
+    ("inherited", "region"),
     [
-        ({}, "us-east-1", "us-east-1"),
-        ({"AWS_REGION": "eu-west-1"}, "eu-west-1", "eu-west-1"),
-        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1", "us-west-2"),
-        # The profile has a region; AWS_DEFAULT_REGION would override it.
-        ({"AWS_PROFILE": "mine"}, "us-east-1", None),
-        ({"AWS_PROFILE": "mine", "AWS_REGION": "eu-west-1"}, "eu-west-1", "eu-west-1"),
+        ({}, "us-east-1"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1"),
+        ({"AWS_PROFILE": "paris"}, "eu-west-3"),
+        ({"AWS_PROFILE": "other"}, "us-east-1"),
+        ({"AWS_PROFILE": "paris", "AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
     ],
 )
-def test_boto3_gets_the_region_of_aws_region(
-    inherited: dict[str, str], region: str, default: str | None
+def test_each_client_of_aws_gets_the_same_region(
+    inherited: dict[str, str], region: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "config").write_text("[profile paris]\nregion = eu-west-3\n")
+    inherited = {**inherited, "AWS_CONFIG_FILE": str(tmp_path / "config")}
     by_the_shell = sandbox_environment(FunctionSettings("app.handler"), "", inherited)
     own = FunctionSettings("app.handler", environment=inherited)
     by_the_function = sandbox_environment(own, "", {})
 
     for variables in (by_the_shell, by_the_function):
-        assert (variables["AWS_REGION"], variables.get("AWS_DEFAULT_REGION")) == (region, default)
+        assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == region
 
 
 @pytest.mark.parametrize(("named", "key"), [({}, "local"), ({"AWS_PROFILE": "mine"}, None)])

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from ..settings import REGION, RESERVED_VARIABLES, FunctionSettings
 
 DEFAULTS = {
-    "AWS_REGION": REGION,
     "LANG": "en_US.UTF-8",
     "PATH": "/usr/local/bin:/usr/bin:/bin",
 }
@@ -44,11 +43,6 @@ def sandbox_environment(
     allowed = {name: text for name, text in inherited.items() if name not in RESERVED_VARIABLES}
     environment = {**DEFAULTS, **allowed}
     configured = {**allowed, **settings.environment}
-    if "AWS_REGION" in configured or "AWS_PROFILE" not in configured:
-        # boto3 reads AWS_DEFAULT_REGION; Lambda sets both variables alike. With a profile it stays
-        # unset, because it would override the region of the profile.
-        region = configured.get("AWS_REGION", DEFAULTS["AWS_REGION"])
-        environment.setdefault("AWS_DEFAULT_REGION", region)
     if not configured.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         environment.update(CREDENTIALS)
     initialization = {"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
@@ -63,6 +57,8 @@ def sandbox_environment(
         **environment,
         "TZ": ":UTC",
         **settings.environment,
+        # boto3 reads the second; Lambda sets both alike.
+        **dict.fromkeys(["AWS_REGION", "AWS_DEFAULT_REGION"], _find_region(configured)),
         **initialization,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "_HANDLER": settings.handler,
@@ -73,3 +69,13 @@ def sandbox_environment(
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{settings.name}",
         LOG_STREAM: f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}",
     }
+
+
+def _find_region(variables: Mapping[str, str]) -> str:
+    """Return the region of these variables, of the profile that they name, or the default."""
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
+    if not region and variables.get("AWS_PROFILE"):
+        from ...aws.profiles import read_region
+
+        region = read_region(variables)
+    return region or REGION
