@@ -19,7 +19,7 @@ import trio
 from trio.lowlevel import RunVar, in_trio_run, spawn_system_task
 
 from .answers import current_answer
-from .connection import Connections, Endpoint, Response, TransportFailed, parse_endpoint
+from .connection import Connections, Endpoint, TransportFailed, parse_endpoint
 from .credential_source import CredentialSource
 from .credentials import NoCredentials
 from .errors import CallFailed
@@ -197,7 +197,6 @@ class Client:
                  request.query, headers, request.body, now)  # fmt: skip
             connections = state.connections_to(endpoint, self._limit, self._tls)
             response = await connections.exchange(_encode(request, headers), request.silence)
-            _check_checksum(response)
         except NoCredentials as error:
             raise CallFailed(service, operation, "NoCredentials", str(error)) from None
         except TransportFailed as error:
@@ -328,16 +327,6 @@ def _encode(request: Request, headers: Mapping[str, str]) -> bytes:
 def _is_stale(error: CallFailed) -> bool:
     """Return whether a connection failed that was kept, as after a freeze."""
     return isinstance(error.__cause__, TransportFailed) and error.__cause__.stale
-
-
-def _check_checksum(response: Response) -> None:
-    given = response.headers.get(b"x-amz-crc32")
-    if given is None:
-        return
-    from zlib import crc32
-
-    if not given.isdigit() or int(given) != crc32(response.body):
-        raise TransportFailed("Disconnected", "the answer does not match its checksum")
 
 
 _default = Client()
