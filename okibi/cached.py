@@ -4,15 +4,18 @@ Theory of operation. A read looks at the age of the value, and `judge` decides:
 
     age up to max_age                   FRESH     the reader gets the value
     up to max_age + stale_while         STALE     the reader gets the value; a fetch begins, if none
-                                                  runs. If a freeze has cut the last fetch, the
-                                                  reader waits up to PATIENCE for the new value
+                                                  runs
     older, or no value yet              EXPIRED   the reader waits for the fetch that runs, or for a
-                                                  new one
+                                                  new one; shortly before its deadline it gets an
+                                                  error that says so
 
 So there is at most one fetch, whatever the number of readers. A system task of trio runs the fetch,
 because a fetch may outlive the reader that has begun it: Lambda freezes the sandbox after the
 answer, and the fetch goes on at the next event. The fetch is cancelled when the last of the readers
-that wait for it has left: a server that never answers holds no later event.
+that wait for it has left: a server that never answers holds no later event. A fetch that a reader
+has begun has the deadline of its readers, the latest one, so a client in the fetch can begin no
+attempt for which time is too short. A reader gets a FetchError before its deadline, also that of
+`trio.move_on_after`: it must expect this error from a failed fetch anyway.
 
 The age counts from the beginning of the fetch, on the clock that shows more: trio's clock may stand
 still while a virtual machine is stopped, and the wall clock may be set back. In virtual time both
@@ -20,8 +23,8 @@ are trio's clock.
 
 A freeze in the middle of a fetch lets time limits fire for time in which nothing ran, and an answer
 that arrived before the freeze is as old as the freeze is long. So a fetch into which a freeze fell
-is repeated once, whatever its outcome, and a failure because of a freeze is no outage. Where events
-are short and rare, a freeze cuts each fetch in the background. Then the next reader waits for it.
+is cancelled at the thaw and repeated once, and a failure because of a freeze is no outage. Waiting
+for its time limits, and for a client's own retries, would send further requests.
 
 The value belongs to one run of trio: each test begins without a value.
 
@@ -29,7 +32,9 @@ Rejected: an actor. It would need a child in the tree, and a reader would wait w
 fetches. Rejected: a RunVar for the state, which the run would keep when a Cached is dropped, for
 example from a cache with a value for each key. Rejected: a fetch by the reader's own task. The
 reader's deadline would end the fetch for all readers, and context variables of one event, such as a
-tenant, would reach the value of all.
+tenant, would reach the value of all. Rejected: a reader that waits for a fetch that a freeze has
+cut, while the old value may be served. Where events are short and rare, values would be younger;
+`stale_while` already says what age is young enough not to wait.
 """
 
 import enum
@@ -48,6 +53,7 @@ from trio.lowlevel import (
 )
 
 from .actors import logs
+from .actors.deadline_margin import shortly_before_deadline
 from .actors.freezes import ClockReadings, FreezeWatch, current_monitors
 from .actors.safe_repr import class_name, describe_value, error_text
 
@@ -60,8 +66,6 @@ logger = logs.logger("okibi")
 # Seconds between a failed fetch and the next one while the old value is served. Without them each
 # event of an outage would ask the server that is down.
 PAUSE = 1.0
-# Seconds that a reader waits for a fetch that a freeze has cut, while the old value may be served.
-PATIENCE = 1.0
 
 
 class Freshness(enum.Enum):
@@ -88,9 +92,9 @@ def judge(age: float | None, max_age: float, stale_while: float) -> Freshness:
 
 
 class FetchError(Exception):
-    """A Cached value is missing or too old, and fetching a new one has failed.
+    """A Cached value is missing or too old, and a new one was not fetched.
 
-    The `__cause__` is the exception of the fetch.
+    The `__cause__` is the exception of the fetch; None if the fetch takes too long for the reader.
 
     Attributes:
         age: the age of the last value in seconds; None if there was none.
@@ -124,8 +128,8 @@ class Cached(Generic[T]):
     the age at each read. A reader gets a value up to `max_age` seconds old at once. Up to
     `stale_while` seconds later a reader still gets the old value, while one fetch runs. An older
     value is never returned: readers wait for the fetch, all for the same one, and get its value
-    however long the fetch took. The log has a line when fetches begin to fail, and one when they
-    succeed again.
+    however long the fetch took, or an error shortly before their deadline. The log has a line when
+    fetches begin to fail, and one when they succeed again.
 
     Args:
         fetch: an async function without arguments that returns a new value. It runs on trio, in a
@@ -168,7 +172,8 @@ class Cached(Generic[T]):
         okibi's asyncio loop: `await from_asyncio.run(TOKEN.get)`.
 
         Raises:
-            FetchError: the fetch has failed. The text has the age of the last value and the error.
+            FetchError: the fetch has failed, or has not ended 0.1 s before the deadline of the
+                reader. The text has the age of the last value, and the error or the time waited.
             RuntimeError: this code does not run on trio.
         """
         state = self._state()
@@ -178,7 +183,9 @@ class Cached(Generic[T]):
             case Freshness.FRESH:
                 return state.value
             case Freshness.STALE:
-                return await self._read_stale(state)
+                if state.fetch is None and trio.current_time() >= state.paused_until:
+                    self._start_fetch(state, math.inf)
+                return state.value
             case Freshness.EXPIRED:
                 return await self._wait_for_fetch(state)
 
@@ -210,25 +217,19 @@ class Cached(Generic[T]):
 
     # -- the fetch
 
-    async def _read_stale(self, state: "_State[T]") -> T:
-        fetch = state.fetch
-        if fetch is None and trio.current_time() >= state.paused_until:
-            fetch = self._start_fetch(state)
-        if fetch is not None and (state.frozen or fetch.watch.frozen() > 0):
-            with trio.move_on_after(PATIENCE):
-                await fetch.done.wait()
-        return state.value
-
-    def _start_fetch(self, state: "_State[T]") -> "_Fetch[T]":
-        state.fetch = fetch = _Fetch[T]()
+    def _start_fetch(self, state: "_State[T]", deadline: float) -> "_Fetch[T]":
+        state.fetch = fetch = _Fetch[T](deadline)
         spawn_system_task(self._run_fetch, state, fetch, name=f"fetch of {self!r}")
         return fetch
 
     async def _wait_for_fetch(self, state: "_State[T]") -> T:
-        fetch = state.fetch or self._start_fetch(state)
+        began, until = trio.current_time(), shortly_before_deadline()
+        fetch = state.fetch or self._start_fetch(state, until)
         fetch.readers += 1
+        fetch.scope.deadline = max(fetch.scope.deadline, until)
         try:
-            await fetch.done.wait()
+            with trio.move_on_at(until):
+                await fetch.done.wait()
             outcome = fetch.outcome
         finally:
             fetch.readers -= 1
@@ -239,34 +240,41 @@ class Cached(Generic[T]):
             fetch.drop_unread()
         if isinstance(outcome, Error):
             error = outcome.error
-            raise self._fetch_error(state.age(), error) from error
+            raise self._fetch_error(state.age(), _describe_failure(error)) from error
         if outcome is None:
-            # The run of trio ends, and has cancelled the fetch; this task is next.
-            await trio.sleep_forever()
+            now = trio.current_time()
+            if now < until:
+                # The run of trio ends, and has cancelled the fetch; this task is next.
+                await trio.sleep_forever()
+            why = f"did not end in the {now - began:.1f} s until the reader's deadline"
+            raise self._fetch_error(state.age(), why)
         return cast("Value[T]", outcome).value
 
     async def _run_fetch(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
         try:
             with fetch.scope:
-                await self._run_attempt(state, fetch)
-                if state.frozen:
-                    await self._run_attempt(state, fetch)
+                frozen = await self._run_attempt(state, fetch, ends_at_thaw=True)
+                if frozen:
+                    frozen = await self._run_attempt(state, fetch, ends_at_thaw=False)
                 if state.fetch is fetch:
-                    self._note_outcome(state, fetch)
+                    self._note_outcome(state, fetch, frozen)
         finally:
             if state.fetch is fetch:
                 state.fetch = None
             fetch.done.set()
             fetch.drop_unread()
 
-    async def _run_attempt(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
-        """Fetch once, and note whether a freeze fell into the attempt."""
-        fetch.began, fetch.watch = state.clocks.read_clocks(), FreezeWatch()
+    async def _run_attempt(
+        self, state: "_State[T]", fetch: "_Fetch[T]", ends_at_thaw: bool
+    ) -> bool:
+        """Fetch once, and return whether a freeze fell into the attempt."""
+        fetch.began, fetch.outcome = state.clocks.read_clocks(), None
+        watch = FreezeWatch()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(fetch.watch.run)
+            nursery.start_soon(watch.run, nursery.cancel_scope if ends_at_thaw else None)
             fetch.outcome = await self._capture_fetch()
             nursery.cancel_scope.cancel()
-        state.frozen = fetch.watch.frozen() > 0
+        return watch.frozen() > 0
 
     async def _capture_fetch(self) -> "Outcome[T]":
         # The error's traceback has this frame. A frame with the outcome would be a cycle.
@@ -278,7 +286,7 @@ class Cached(Generic[T]):
             # Also SystemExit: trio ends its run if a system task raises.
             return Error(error)
 
-    def _note_outcome(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
+    def _note_outcome(self, state: "_State[T]", fetch: "_Fetch[T]", frozen: bool) -> None:
         now = trio.current_time()
         match fetch.outcome:
             case Value(value=value):
@@ -286,21 +294,25 @@ class Cached(Generic[T]):
                 if state.failing_since is not None:
                     seconds, state.failing_since = now - state.failing_since, None
                     logger.warning("%r: fetched again, %.0f s after the failure", self, seconds)
-            case Error(error=error) if fetch.readers or not state.frozen:
+            case Error(error=error) if fetch.readers or not frozen:
                 state.paused_until = now + PAUSE
                 if state.failing_since is None:
                     state.failing_since = now
-                    logger.warning("%s", self._fetch_error(state.age(), error))
+                    why = _describe_failure(error)
+                    logger.warning("%s", self._fetch_error(state.age(), why))
             case _:
                 pass
 
-    def _fetch_error(self, age: float | None, error: BaseException) -> FetchError:
+    def _fetch_error(self, age: float | None, why: str) -> FetchError:
         known = "there is no value" if age is None else f"the last value is {age:.0f} s old"
         limits = f"max_age {self._max_age:g} s, stale_while {self._stale_while:g} s"
-        # In one line: the text of httpx's errors has two.
-        text = " ".join(error_text(error).split())
-        why = f"{class_name(type(error))}: {text}".removesuffix(": ")
-        return FetchError(f"{self!r}: {known} ({limits}), and its fetch failed: {why}", age)
+        return FetchError(f"{self!r}: {known} ({limits}), and its fetch {why}", age)
+
+
+def _describe_failure(error: BaseException) -> str:
+    # In one line: the text of httpx's errors has two.
+    text = " ".join(error_text(error).split())
+    return f"failed: {class_name(type(error))}: {text}".removesuffix(": ")
 
 
 class _State(Generic[T]):
@@ -314,11 +326,10 @@ class _State(Generic[T]):
             clock.
         failing_since: the time of the first failed fetch of an outage, by trio's clock; None if
             fetches succeed. The log has the first failure only.
-        frozen: whether a freeze fell into the last attempt to fetch.
         value: the value; unset before the first.
     """
 
-    __slots__ = ("began", "clocks", "failing_since", "fetch", "frozen", "paused_until", "value")
+    __slots__ = ("began", "clocks", "failing_since", "fetch", "paused_until", "value")
 
     value: T
 
@@ -328,7 +339,6 @@ class _State(Generic[T]):
         self.fetch: _Fetch[T] | None = None
         self.paused_until = -math.inf
         self.failing_since: float | None = None
-        self.frozen = False
 
     def age(self) -> float | None:
         """Return the age of the value in seconds; None without a value."""
@@ -343,22 +353,21 @@ class _Fetch(Generic[T]):
 
     Attributes:
         readers: the number of readers that wait for the fetch.
-        scope: cancelled when the last of the readers has left.
+        scope: cancelled when the last of the readers has left. Its deadline is the latest of the
+            readers'; inf if no reader waited at the beginning.
         done: set at the end of the fetch.
         began: the clocks at the start of the last attempt.
-        watch: notices a freeze during the last attempt.
         outcome: the value or the error of the last attempt; None before, and if it was cancelled.
     """
 
-    __slots__ = ("began", "done", "outcome", "readers", "scope", "watch")
+    __slots__ = ("began", "done", "outcome", "readers", "scope")
 
     began: ClockReadings
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
         self.readers = 0
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope(deadline=deadline)
         self.done = trio.Event()
-        self.watch = FreezeWatch()
         self.outcome: Outcome[T] | None = None
 
     def drop_unread(self) -> None:

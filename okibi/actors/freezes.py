@@ -205,11 +205,12 @@ class FreezeWatch:
         self._last = self._clocks.read_clocks()
         self._frozen = 0.0
 
-    async def run(self) -> None:
-        """Look at the clocks until cancelled."""
+    async def run(self, scope: trio.CancelScope | None = None) -> None:
+        """Look at the clocks until cancelled. After a freeze, cancel the scope, if one is given."""
         while True:
             await trio.sleep(CHECK_INTERVAL)
-            self.frozen()
+            if self.frozen() and scope is not None:
+                scope.cancel()
 
     def frozen(self) -> float:
         """Look at the clocks, and return how many seconds of the work the process was frozen."""

@@ -11,6 +11,7 @@ import trio
 from trio.lowlevel import current_task, in_trio_run
 
 from ..actors import ActorExited, Name
+from ..actors.deadline_margin import shortly_before_deadline
 from ..actors.exits import NoProcess
 from ..actors.loops import LOOPS, LoopName
 from ..actors.ref import Ref
@@ -22,9 +23,6 @@ from .lending import Rules
 
 T = TypeVar("T")
 L = TypeVar("L")
-
-# Seconds before a borrower's deadline at which it gets an error that says more than a cancellation.
-MARGIN = 0.1
 
 
 class Resource(ActorFactory, Generic[L]):
@@ -246,9 +244,7 @@ class Lending(AbstractAsyncContextManager[L, bool | None]):
             del error, trace
 
     async def _borrow(self) -> Any:
-        now = trio.current_time()
-        left = trio.current_effective_deadline() - now
-        until = now + min(self._resource.max_wait, left - min(MARGIN, left / 10))
+        until = min(trio.current_time() + self._resource.max_wait, shortly_before_deadline())
         try:
             return await self._lender.call(Lender.borrow, self._loan, until)
         except ActorExited as ended:
