@@ -204,11 +204,12 @@ class Http:
     ...     trio.run(main)
     {'price': 3}
 
-    The client is opened by the first request, and closed when the run of trio ends. Connections
-    stay open across events; after a freeze, none is used again that the server may have closed.
-    A response of any status is returned: `raise_for_status` is yours. Errors are httpx's; their
-    text has the method and the URL without its query, the limit and the attempts. Cookies of a
-    response are not kept, because the next request may be another user's.
+    The certificates for TLS are read when the value is made, in Lambda's init. The client is opened
+    by the first request, and closed when the run of trio ends. Connections stay open across events;
+    after a freeze, none is used again that the server may have closed. A response of any status is
+    returned: `raise_for_status` is yours. Errors are httpx's; their text has the method, the URL
+    without its query, and the status, or the limit and the attempts. Cookies of a response are not
+    kept, because the next request may be another user's.
 
     On okibi's asyncio loop: `await from_asyncio.run(API.get, "/orders/7")`. In a plain `def` in a
     thread: `trio.from_thread.run(API.get, "/orders/7")`.
@@ -274,6 +275,9 @@ class Http:
         self._rate = rate
         self._keepalive = keepalive
         self._transport = transport
+        if transport is None:
+            # Here and not in the first request: a module is imported in Lambda's init.
+            _ssl_context()
         self._answer: httpx.MockTransport | None = None
         self._in_run = None
 
@@ -290,6 +294,7 @@ class Http:
         Raises:
             httpx.TransportError: there is no response, for example httpx.ConnectError or
                 httpx.ReadTimeout; and any other error of httpx.
+            httpx.UnsupportedProtocol: the URL, joined to `base_url`, is not one of http or https.
             RuntimeError: this code does not run on trio.
         """
         call = self._call(method, url, options)
@@ -407,13 +412,39 @@ class Http:
             files=options.get("files"),
             timeout=httpx.Timeout(timeout, connect=connect),
         )
+        if request.url.scheme not in ("http", "https") or not request.url.host:
+            text = f"{_name_request(request)}: the URL needs http:// or https:// and a host"
+            base = "" if self._base_url else "; this Http has no base_url"
+            raise httpx.UnsupportedProtocol(text + base, request=request)
         return _Call(state, request, timeout, connect, self._retries + 1, options)
 
 
 @cache
 def _ssl_context() -> SSLContext:
     # Reading the certificates takes 10 ms and more: once for all clients.
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    # The first transport imports httpcore: 30 ms.
+    httpx.AsyncHTTPTransport(verify=context)
+    return context
+
+
+def _name_request(request: httpx.Request) -> str:
+    # Without user, password and query, which may be secret.
+    url = request.url
+    path = url.raw_path.partition(b"?")[0].decode("ascii")
+    scheme = url.scheme and f"{url.scheme}://"
+    return f"{request.method} {scheme}{url.netloc.decode('ascii')}{path}"
+
+
+class _Response(httpx.Response):
+    """A response whose error names its URL without the query."""
+
+    def raise_for_status(self) -> httpx.Response:
+        """Raise httpx.HTTPStatusError if the status is none of 200 to 299."""
+        if self.is_success:
+            return self
+        text = f"{_name_request(self.request)}: {self.status_code} {self.reason_phrase}".rstrip()
+        raise httpx.HTTPStatusError(text, request=self.request, response=self)
 
 
 class _Call:
@@ -486,6 +517,7 @@ class _Call:
             pause, why = self._judge(outcome, trio.current_time() - began)
             if isinstance(outcome, httpx.Response):
                 if pause is None:
+                    outcome.__class__ = _Response
                     return outcome
                 await outcome.aclose()
             elif pause is None:
@@ -524,6 +556,8 @@ class _Call:
             return None, ""
         asked = retry_after(outcome.headers) if isinstance(outcome, httpx.Response) else None
         pause = pause_before(self.attempt + 1, asked, random.random())
+        # The fetch of a Cached value gets more time when another reader waits for it.
+        self.deadline = max(self.deadline, trio.current_effective_deadline())
         if pause == math.inf or trio.current_time() + pause + took >= self.deadline:
             return None, "not sent again: the caller's deadline leaves too little time"
         return pause, ""
@@ -540,15 +574,12 @@ class _Call:
         return type(error)(f"{text}; {why}" if why else text, request=self.request)
 
     def _describe(self, what: str) -> str:
-        url, seconds = self.request.url, trio.current_time() - self.began
-        # Without user, password and query, which may be secret.
-        path = url.raw_path.partition(b"?")[0].decode("ascii")
-        target = f"{self.request.method} {url.scheme}://{url.netloc.decode('ascii')}{path}"
+        seconds = trio.current_time() - self.began
         if self.place is None:
             where = f"waiting for one of {self.state.limit} places of this host (limit)"
         else:
             where = f"attempt {self.attempt} of {self.attempts}"
-        return f"{target}: {what}; {where}, {seconds:.1f} s in all"
+        return f"{_name_request(self.request)}: {what}; {where}, {seconds:.1f} s in all"
 
 
 class _Host:

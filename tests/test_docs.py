@@ -189,7 +189,7 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
         timeout=120,
     )
 
-    assert "26 passed" in done.stdout, done.stdout
+    assert "27 passed" in done.stdout, done.stdout
     assert len(tests) == 19
 
 

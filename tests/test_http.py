@@ -1,8 +1,10 @@
 """Http in virtual time: retries, limits, deadlines, freezes. Functions answer the requests."""
 
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -11,13 +13,14 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from okibi import Context, Function
+from okibi import Cached, Context, FetchError, Function
 from okibi.actors.freezes import current_monitors
 from okibi.asyncio_loop import AsyncioLoop, from_asyncio
 from okibi.http import (
     IDEMPOTENT,
     Fate,
     Http,
+    _ssl_context,
     _State,
     fate_of,
     may_repeat,
@@ -103,6 +106,43 @@ async def test_a_redirect_is_followed_only_on_request() -> None:
     with api.answered_by(answer):
         assert (await api.get("/old")).status_code == 302
         assert (await api.get("/old", follow_redirects=True)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "text"),
+    [
+        ("", "/x?token=secret", "GET /x: the URL needs .* host; this Http has no base_url"),
+        ("", "ftp://a.example/x", "GET ftp://a.example/x: the URL needs "),
+        ("api.example.com", "/x", "GET api.example.com/x: the URL needs http:// or https:// and"),
+        ("https://", "/x", "GET https:///x: the URL needs .* and a host$"),
+    ],
+)
+@virtual_time
+async def test_a_url_without_a_host_is_refused_also_in_a_test(
+    base_url: str, url: str, text: str
+) -> None:
+    api = Http(base_url)
+    with pytest.raises(httpx.UnsupportedProtocol, match=f"^{text}"):
+        await api.get(url)
+    with (
+        api.answered_by(lambda request: httpx.Response(200)),
+        pytest.raises(httpx.UnsupportedProtocol, match=f"^{text}"),
+    ):
+        await api.get(url)
+
+
+@virtual_time
+async def test_the_error_of_a_status_has_no_query() -> None:
+    server = Server([503, 404, 302])
+    api = server.http(retries=0)
+    for expected in ("503 Service Unavailable", "404 Not Found", "302 Found"):
+        response = await api.get("/prices", params={"token": "secret"})
+        with pytest.raises(httpx.HTTPStatusError) as failed:
+            response.raise_for_status()
+        assert str(failed.value) == f"GET https://api.example.com/v1/prices: {expected}"
+        assert failed.value.response is response
+    response = await api.get("/prices")
+    assert response.raise_for_status() is response
 
 
 @virtual_time
@@ -504,6 +544,27 @@ def test_each_run_of_trio_has_its_client_and_closes_it() -> None:
     assert [(each.requests, each.closed) for each in transports.made] == [(2, True)] * 2
 
 
+def test_the_certificates_are_read_before_the_first_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = list[object]()
+
+    def create(**options: Any) -> ssl.SSLContext:
+        read.append(options)
+        return ssl.create_default_context()
+
+    monkeypatch.setattr(httpx, "create_ssl_context", create)
+    _ssl_context.cache_clear()
+    Server().http()
+    assert read == []
+
+    api = Http("http://127.0.0.1:1", retries=0)
+    assert read == [{}]
+    with pytest.raises(httpx.ConnectError):
+        trio.run(api.get, "/x")
+    assert read == [{}]
+
+
 @virtual_time
 async def test_the_client_is_closed_after_the_tree() -> None:
     transports = Transports()
@@ -570,6 +631,82 @@ def test_answers_of_a_test_hold_for_its_block() -> None:
     with api.answered_by(status(404)):
         assert trio.run(read) == [404, 201, 404]
     assert trio.run(read) == [200, 201, 200]
+
+
+# -- in a Cached
+
+
+@virtual_time
+async def test_a_fetch_that_a_freeze_has_cut_is_one_request_after_it() -> None:
+    server = Server(seconds=0.5)
+    api = server.http(timeout=1)
+    prices = Cached(partial(api.get, "/prices"), max_age=60, stale_while=600)
+
+    async def handler(event: object, context: Context) -> tuple[int, float]:
+        began = trio.current_time()
+        return (await prices.get()).json()["number"], trio.current_time() - began
+
+    async with running(Function(handler=handler)) as app:
+        await app.invoke()
+        await app.freeze(100)
+        await app.invoke()
+        await app.freeze(100)
+        assert await app.invoke() == [1, 0]
+        await trio.sleep(2)
+        assert await app.invoke() == [3, 0]
+
+    assert server.times == [0, 100.5, 200.5]
+
+
+@virtual_time
+async def test_no_attempt_begins_that_cannot_end_before_the_event_that_waits_for_it() -> None:
+    server = Server(seconds=60)
+    api = server.http(timeout=1.2)
+    prices = Cached(partial(api.get, "/prices"), max_age=60)
+
+    async def handler(event: object, context: Context) -> str:
+        try:
+            return str(await prices.get())
+        except FetchError as error:
+            return str(error.__cause__)
+
+    async with running(Function(handler=handler), timeout=3) as app:
+        text = await app.invoke()
+    assert "GET https://api.example.com/v1/prices: no answer within 1.2 s (timeout); " in text
+    assert "not sent again: the caller's deadline leaves too little time" in text
+
+
+@virtual_time
+async def test_a_later_reader_of_a_cached_value_gives_its_request_more_time() -> None:
+    server = Server([503], seconds=1)
+    prices = Cached(partial(server.http().get, "/prices"), max_age=60)
+
+    async def leave_early() -> None:
+        with trio.fail_after(1.5), pytest.raises(FetchError):
+            await prices.get()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave_early)
+        await trio.sleep(0.5)
+        assert (await prices.get()).status_code == 200
+
+
+@virtual_time
+async def test_a_late_request_of_a_cached_value_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(seconds=60)
+    prices = Cached(partial(server.http().get, "/prices"), max_age=60)
+
+    with trio.fail_after(3), pytest.raises(FetchError, match=r"did not end in the 2\.9 s until "):
+        await prices.get()
+    await wait_all_tasks_blocked()
+
+    (line,) = caplog.messages
+    assert line == (
+        "GET https://api.example.com/v1/prices: the caller's deadline came; attempt 1 of 3, "
+        "2.9 s in all"
+    )
 
 
 # -- callers
