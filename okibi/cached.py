@@ -189,6 +189,20 @@ class Cached(Generic[T]):
             case Freshness.EXPIRED:
                 return await self._wait_for_fetch(state)
 
+    async def refreshed(self) -> None:
+        """Wait until the fetch that runs has ended, if one does; its error is logged as usual.
+
+        For `context.after_response(PRICES.refreshed)`: without it Lambda freezes the sandbox in the
+        middle of a fetch that a stale read has begun, when the event has its answer.
+
+        Raises:
+            RuntimeError: this code does not run on trio.
+        """
+        fetch = self._state().fetch
+        await checkpoint()
+        if fetch is not None:
+            await fetch.done.wait()
+
     def forget(self) -> None:
         """Drop the value, for example a token that a server has refused: the next read fetches."""
         state = self._state()

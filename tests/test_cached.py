@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from okibi import Cached, FetchError, Function
+from okibi import Cached, Context, FetchError, Function
 from okibi.actors.freezes import current_monitors
 from okibi.cached import PAUSE
 from okibi.testing import running, virtual_time
@@ -347,6 +347,26 @@ async def test_a_freeze_that_cuts_each_fetch_lets_no_reader_wait_for_a_stale_val
             assert age <= 360
             assert waited == 0 or age < 0
             await app.freeze(10)
+
+
+@virtual_time
+async def test_work_after_the_answer_lets_a_fetch_end_before_the_freeze() -> None:
+    async def fetch() -> float:
+        await trio.sleep(0.5)
+        return trio.current_time()
+
+    cached = Cached(fetch, max_age=60, stale_while=600)
+
+    async def handler(event: object, context: Context) -> float:
+        context.after_response(cached.refreshed)
+        return await cached.get()
+
+    async with running(handler) as app:
+        assert await app.invoke() == 0.5
+        await app.freeze(100)
+        assert await app.invoke() == 0.5
+        # Lambda asks for the next event after the fetch.
+        assert await app.invoke() == pytest.approx(101, abs=0.1)
 
 
 @virtual_time
