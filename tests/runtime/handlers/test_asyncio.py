@@ -19,7 +19,7 @@ from tests.support.sandbox import (
 )
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio"}
-SAID = 'set OKIBI_LOOP=asyncio, or write Function(handler, loop="asyncio")'
+SAID = "an actor and a Resource have a loop= of their own"
 
 
 async def one_loop_serves_all_invocations(sandbox: Running) -> None:
