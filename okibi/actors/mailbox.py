@@ -219,6 +219,7 @@ class Mailbox:
         if reader is not None:
             reschedule(reader, MessageOutcome(notice))
             self._reader = None
+            self._data_goes_first = False
             return
         if self.timers:
             self._fire_due(self.timers)
@@ -240,6 +241,7 @@ class Mailbox:
             # the message arrives.
             reschedule(reader, _NONE if message is None else MessageOutcome(message))
             self._reader = None
+            self._data_goes_first = False
             return NOTHING_DROPPED
         dropped = NOTHING_DROPPED
         waiting = self._count()

@@ -402,3 +402,29 @@ async def test_an_actor_that_always_has_a_due_timer_answers_calls(
     for _ in range(3):
         assert await restless.call(Restless.what_was_heard)
     assert (await stop(restless)).quiet
+
+
+async def test_a_message_given_to_a_waiting_actor_counts_as_the_one_before_later_timers(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    log = list[object]()
+
+    class Log(Server):
+        async def init(self) -> None:
+            self.send_after(1, "first timer")
+
+        async def handle_info(self, message: object) -> None:
+            log.append(message)
+            if message == "first timer":
+                self.send_after(1, "second timer")
+            elif message == "slow":
+                await trio.sleep(2)
+
+    ref = await start(nursery, Log)
+    await trio.sleep(1.5)
+    ref.send_nowait("slow")
+    await trio.sleep(1.5)
+    ref.send_nowait("late")
+    await trio.sleep(1)
+    assert log == ["first timer", "slow", "second timer", "late"]
+    ref.stop()
