@@ -193,15 +193,18 @@ class Cached(Generic[T]):
         """Wait until the fetch that runs has ended, if one does; its error is logged as usual.
 
         For `context.after_response(PRICES.refreshed)`: without it Lambda freezes the sandbox in the
-        middle of a fetch that a stale read has begun, when the event has its answer.
+        middle of a fetch that a stale read has begun, when the event has its answer. Shortly before
+        the deadline of the caller the wait ends, and with it a fetch that no reader waits for.
 
         Raises:
             RuntimeError: this code does not run on trio.
         """
-        fetch = self._state().fetch
+        fetch, until = self._state().fetch, shortly_before_deadline()
         await checkpoint()
         if fetch is not None:
-            await fetch.done.wait()
+            fetch.scope.deadline = until if fetch.readers == 0 else fetch.scope.deadline
+            with trio.move_on_at(until):
+                await fetch.done.wait()
 
     def forget(self) -> None:
         """Drop the value, for example a token that a server has refused: the next read fetches."""
@@ -265,6 +268,7 @@ class Cached(Generic[T]):
         return cast("Value[T]", outcome).value
 
     async def _run_fetch(self, state: "_State[T]", fetch: "_Fetch[T]") -> None:
+        started = trio.current_time()
         try:
             with fetch.scope:
                 frozen = await self._run_attempt(state, fetch, ends_at_thaw=True)
@@ -272,6 +276,10 @@ class Cached(Generic[T]):
                     frozen = await self._run_attempt(state, fetch, ends_at_thaw=False)
                 if state.fetch is fetch:
                     self._note_outcome(state, fetch, frozen)
+            now = trio.current_time()
+            if state.fetch is fetch and now >= fetch.scope.deadline:
+                seconds = now - started
+                self._note_failure(state, f"did not end in the {seconds:.1f} s until its deadline")
         finally:
             if state.fetch is fetch:
                 state.fetch = None
@@ -301,21 +309,24 @@ class Cached(Generic[T]):
             return Error(error)
 
     def _note_outcome(self, state: "_State[T]", fetch: "_Fetch[T]", frozen: bool) -> None:
-        now = trio.current_time()
         match fetch.outcome:
             case Value(value=value):
                 state.value, state.began = value, fetch.began
                 if state.failing_since is not None:
-                    seconds, state.failing_since = now - state.failing_since, None
+                    seconds = trio.current_time() - state.failing_since
+                    state.failing_since = None
                     logger.warning("%r: fetched again, %.0f s after the failure", self, seconds)
             case Error(error=error) if fetch.readers or not frozen:
-                state.paused_until = now + PAUSE
-                if state.failing_since is None:
-                    state.failing_since = now
-                    why = _describe_failure(error)
-                    logger.warning("%s", self._fetch_error(state.age(), why))
+                self._note_failure(state, _describe_failure(error))
             case _:
                 pass
+
+    def _note_failure(self, state: "_State[T]", why: str) -> None:
+        now = trio.current_time()
+        state.paused_until = now + PAUSE
+        if state.failing_since is None:
+            state.failing_since = now
+            logger.warning("%s", self._fetch_error(state.age(), why))
 
     def _fetch_error(self, age: float | None, why: str) -> FetchError:
         known = "there is no value" if age is None else f"the last value is {age:.0f} s old"

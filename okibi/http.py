@@ -556,8 +556,10 @@ class _Call:
             return None, ""
         asked = retry_after(outcome.headers) if isinstance(outcome, httpx.Response) else None
         pause = pause_before(self.attempt + 1, asked, random.random())
-        # The fetch of a Cached value gets more time when another reader waits for it.
-        self.deadline = max(self.deadline, trio.current_effective_deadline())
+        # The deadline of a Cached value's fetch changes with the readers that wait for it.
+        deadline = trio.current_effective_deadline()
+        if deadline != -math.inf:
+            self.deadline = deadline
         if pause == math.inf or trio.current_time() + pause + took >= self.deadline:
             return None, "not sent again: the caller's deadline leaves too little time"
         return pause, ""

@@ -365,8 +365,36 @@ async def test_work_after_the_answer_lets_a_fetch_end_before_the_freeze() -> Non
         assert await app.invoke() == 0.5
         await app.freeze(100)
         assert await app.invoke() == 0.5
-        # Lambda asks for the next event after the fetch.
+        # Before the freeze the fetch ends.
+        await app.freeze(10)
         assert await app.invoke() == pytest.approx(101, abs=0.1)
+
+
+@virtual_time
+async def test_work_after_the_answer_ends_before_its_deadline_and_logs_the_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seconds = 0.5
+
+    async def fetch() -> float:
+        await trio.sleep(seconds)
+        return trio.current_time()
+
+    cached = Cached(fetch, max_age=60, stale_while=600)
+
+    async def handler(event: object, context: Context) -> float:
+        context.after_response(cached.refreshed)
+        return await cached.get()
+
+    async with running(handler) as app:
+        assert await app.invoke() == 0.5
+        seconds = 1e6
+        for _ in range(3):
+            await app.freeze(100)
+            assert await app.invoke() == 0.5
+        await app.freeze(0)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.endswith(", and its fetch did not end in the 2.8 s until its deadline")
 
 
 @virtual_time

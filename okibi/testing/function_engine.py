@@ -227,6 +227,11 @@ class FunctionEngine:
     def _is_at_work(self) -> bool:
         return not self._serving or self.ledger.in_flight()
 
+    def follows_up(self) -> bool:
+        """Return whether all events have their responses, and functions still run after one."""
+        deliveries = [lane.delivery for lane in self.ledger.lanes if lane.delivery is not None]
+        return self.ledger.in_flight() and not any(each.unsettled for each in deliveries)
+
     # -- its end: where the runtime would end its process
 
     async def _watch_root(self) -> None:

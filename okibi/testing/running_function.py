@@ -228,8 +228,9 @@ class RunningFunction:
     async def freeze(self, seconds: float) -> None:
         """Freeze the sandbox, as Lambda does between two events, and thaw it.
 
-        The clocks jump. Timers that are due fire at once; actors that monitor FREEZES are notified.
-        Returns when all of them wait again.
+        Functions that run after a response end first, since Lambda freezes a sandbox that asks for
+        the next event. The clocks jump. Timers that are due fire at once; actors that monitor
+        FREEZES are notified. Returns when all of them wait again.
 
         Args:
             seconds: the length of the freeze in seconds.
@@ -245,6 +246,9 @@ class RunningFunction:
             message = "freeze needs virtual time: mark the test with @virtual_time"
             raise RuntimeError(message)  # noqa: TRY004, not an argument's type
         await trio.testing.wait_all_tasks_blocked()
+        # The deadline of its event ends the loop.
+        while self._engine.follows_up():  # noqa: ASYNC110
+            await trio.sleep(0.001)
         if self._engine.ledger.in_flight():
             raise RuntimeError("freeze while an event is in flight: Lambda freezes between events")
         clock.jump(seconds)
