@@ -162,7 +162,7 @@ def check_region(region: str) -> None:
         ValueError: it cannot.
     """
     if not (region.isascii() and region.replace("-", "").isalnum() and len(region) < 64):
-        raise ValueError(f"AWS_REGION, or region=, is a name such as eu-west-1, got {region!r}")
+        raise ValueError(f"AWS_REGION, or region=, is a name such as us-west-2, got {region!r}")
 
 
 def host_of(service: Service, region: str) -> str:
