@@ -129,7 +129,7 @@ test-rest: .venv/installed .venv-newest/installed
 # In an environment of its own: cfn-lint is large, and boto3 has to be a new one.
 .venv-deploy/installed: pyproject.toml .venv/installed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-deploy
-	$(BIN)/uv pip install --quiet --python .venv-deploy/bin/python --editable '.[deploy]' \
+	$(BIN)/uv pip install --quiet --python .venv-deploy/bin/python --editable '.[deploy,http]' \
 	  pytest pytest-trio pytest-xdist hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
 	touch $@
 
