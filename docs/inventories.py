@@ -51,7 +51,7 @@ NAMES = {
         "advanced/transports/#writing-custom-transports": "class httpx.AsyncBaseTransport",
         "api/#request": "class httpx.Request",
         "api/#response": "class httpx.Response",
-        "exceptions/": "exception httpx.TransportError",
+        "exceptions/": "exception httpx.TransportError, exception httpx.UnsupportedProtocol",
     },
 }
 
