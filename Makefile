@@ -70,7 +70,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  reload dev-server streaming kills concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
+  reload dev-server streaming kills entities-sim concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
 help:
@@ -330,6 +330,11 @@ kills: .venv/installed
 	$(BIN)/python -m tests.endurance.kills $(or $(RUNS),2000) $(SEED)
 	$(BIN)/python -m tests.endurance.kills_and_cuts $(or $(RUNS),2000) $(SEED)
 	$(BIN)/python -m tests.endurance.after_response 10 $(or $(RUNS),2000) $(SEED)
+
+# Sandboxes that call entities while everything goes wrong. MODE is commit or post.
+entities-sim: .venv/installed
+	$(BIN)/python -m tests.entities.simulation --seeds $(or $(SEEDS),0:200) --mode $(or $(MODE),commit)
+	$(BIN)/python -m tests.entities.mutants --seeds 200
 
 # On AWS's emulator where that can run (Linux, root), else on the local server.
 concurrent: .venv/installed

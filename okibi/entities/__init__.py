@@ -1,0 +1,32 @@
+"""Entities: actors whose state outlives every sandbox.
+
+    CARTS = Entities("cart", Cart)
+    total = await CARTS["bob"].call(Cart.add, "tea")
+
+Whoever calls an entity runs it. Its state, its mail and its replies are one row of a store.
+"""
+
+from .calls import CallLate, MailFull
+from .entities import Entities, EntityRef, NoEntityStore
+from .entity import Entity, StateError
+from .entity_store import EntityStore
+from .messages import EntityCrashed, EntityRefused
+from .once import Once, OnceMismatch
+from .stores import MemoryStore, Store
+
+__all__ = [
+    "CallLate",
+    "Entities",
+    "Entity",
+    "EntityCrashed",
+    "EntityRef",
+    "EntityRefused",
+    "EntityStore",
+    "MailFull",
+    "MemoryStore",
+    "NoEntityStore",
+    "Once",
+    "OnceMismatch",
+    "StateError",
+    "Store",
+]

@@ -1,0 +1,441 @@
+"""A call to an entity, and the run that its caller makes of it.
+
+Whoever calls an entity runs it. A caller tries the quiet path first: it reads the row, runs its
+message and commits. If someone else wants the same entity at this moment, the caller posts its
+message instead. The post tells who owns the entity:
+
+    the caller      it runs the mail that waits, its own message among it, and settles
+    another run     the caller asks for its reply, and takes over when the lease has ended
+
+A message may run more than once, on the state before it; the state changes once.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import attrs
+import outcome  # trio's own dependency
+import trio
+
+from ..actors import logs
+from .operations import (
+    Commit,
+    HandOver,
+    Next,
+    Ownership,
+    Post,
+    Refusal,
+    Release,
+    Renew,
+    Settle,
+    TakeOver,
+    next_of,
+    read_refusal,
+)
+from .rows import MOST_MAIL, REPLY_MARGIN, Mail, Reply, Row
+from .stores import OperationRefused, Store, StoreThrottled, StoreUnavailable
+
+logger = logs.logger("okibi")
+
+# Milliseconds of a lease, and between its renewals while a message runs.
+LEASE = 5000
+RENEWAL = 2000
+# Messages of one settle.
+MOST_AT_ONCE = 64
+# Deaths of runs that began with the same message: then it is set aside.
+MOST_DEATHS = 3
+# Attempts at a settle whose answer is lost.
+SETTLE_ATTEMPTS = 5
+# Seconds that a caller runs the mail of others when its own message is settled.
+PATIENCE = 0.2
+# Seconds to give up an entity when a run is cancelled.
+HAND_OVER_LIMIT = 0.5
+# Milliseconds of a request and its answer, the unit of the pauses.
+TRIP = 8.0
+FIRST_PAUSE, LONGEST_PAUSE = 2 * TRIP, 500.0
+# Characters of a state above which the quiet path is tried again: a post writes all of it.
+LARGE, LARGE_ATTEMPTS = 4000, 12
+
+
+@attrs.frozen
+class Message:
+    """One message to an entity.
+
+    Args:
+        sender, number: see Mail. The same sender and number again are the same message.
+        body: the message as JSON.
+        deadline: milliseconds since 1970, by the caller's clock.
+        kept: milliseconds after the deadline for which the reply is kept.
+    """
+
+    sender: str
+    number: int
+    body: str
+    deadline: int
+    kept: int = REPLY_MARGIN
+
+    @property
+    def mail(self) -> Mail:
+        return Mail(self.sender, self.number, self.body, self.deadline + self.kept)
+
+
+@attrs.frozen
+class Handled:
+    """What a message has changed.
+
+    Args:
+        state: the state after the message.
+        reply: the reply, as JSON. None forgets the message, as if it was never posted: its other
+            callers run it themselves.
+    """
+
+    state: str
+    reply: str | None
+
+
+# Runs one message on a state.
+Handle: TypeAlias = Callable[[str, Mail], Awaitable[Handled]]
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+class CallLate(Exception):
+    """No reply before the deadline. The message may have run, and may run yet."""
+
+
+class MessageForgotten(Exception):
+    """A message has run, and nothing of it was saved."""
+
+
+class MailFull(Exception):
+    """Too many messages wait at the entity; this one was not left there."""
+
+
+@attrs.define(eq=False)
+class Turn:
+    """A run that owns an entity.
+
+    Attributes:
+        own: the ownership.
+        mine: the reply to the caller's own message, once it is settled.
+        scope: ends the run a moment later.
+    """
+
+    own: Ownership
+    mine: Reply | None = None
+    scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
+
+
+@attrs.frozen
+class Caller:
+    """Calls entities, and runs them.
+
+    Args:
+        store: keeps the rows.
+        handle: runs one message.
+        set_aside: makes the reply to a message that has ended MOST_DEATHS runs.
+        new_run: returns a name for a run that no run has had.
+        is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
+        sleep: sleeps for seconds.
+        random: returns a random number from 0 to 1, for jitter.
+    """
+
+    store: Store
+    handle: Handle
+    set_aside: Callable[[Mail], str]
+    new_run: Callable[[], str]
+    is_quiet: bool = True
+    sleep: Sleep = trio.sleep
+    random: Callable[[], float] = random.random
+
+    async def call(self, key: str, message: Message) -> Reply:
+        """Return the reply to a message.
+
+        Raises:
+            MessageForgotten: `handle` has forgotten the message.
+            CallLate: there was none before the deadline.
+            MailFull: the message could not be left.
+        """
+        left = (message.deadline - self.store.now()) / 1000
+        with trio.move_on_after(max(0.0, left)):
+            reply = await self._call(key, message)
+            if reply is not None:
+                return reply
+        raise CallLate(f"{key}: no reply before the deadline; the message may have run, or may yet")
+
+    async def _call(self, key: str, message: Message) -> Reply | None:
+        pause = FIRST_PAUSE
+        # A freeze may have passed the deadline, which trio's clock does not see.
+        while self.store.now() < message.deadline:
+            try:
+                if self.is_quiet and pause == FIRST_PAUSE:
+                    reply = await self._try_quiet(key, message)
+                    if reply is not None:
+                        return reply
+                run = self.new_run()
+                row = await self._post(key, run, message)
+                reply = await self._follow(key, run, row, message)
+                if reply is not None:
+                    return reply
+                # Fenced off: this run is over.
+            except (StoreThrottled, StoreUnavailable):
+                await self._pause(pause)
+                pause = min(2 * pause, 2 * LONGEST_PAUSE)
+        return None
+
+    async def leave(self, key: str, message: Message) -> None:
+        """Leave a message to whoever calls the entity next.
+
+        Raises:
+            CallLate: the store did not answer before the deadline.
+            MailFull: the message could not be left.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._post(key, None, message)
+            except (StoreThrottled, StoreUnavailable) as error:
+                if self.store.now() >= message.deadline:
+                    raise CallLate(f"{key}: the message may have been left, or not") from error
+                await self._pause(pause)
+                pause = min(2 * pause, 2 * LONGEST_PAUSE)
+            else:
+                return
+
+    async def _pause(self, milliseconds: float) -> None:
+        await self.sleep(milliseconds / 1000 * (0.5 + self.random()))
+
+    # -- the quiet path
+
+    async def _try_quiet(self, key: str, message: Message) -> Reply | None:
+        """Read, run and commit; return None if someone else wants the entity."""
+        row = await self.store.read(key, consistent=True)
+        for attempt in range(LARGE_ATTEMPTS):
+            if row is not None and (reply := row.reply_to(message.sender, message.number)):
+                return reply
+            is_large = row is not None and len(row.state) > LARGE
+            if row is None or (row.owner is None and not row.mail):
+                handled = await self.handle("" if row is None else row.state, message.mail)
+                if handled.reply is None:
+                    raise MessageForgotten(key)
+                reply = Reply(message.number, handled.reply, message.mail.until)
+                try:
+                    await self.store.apply(self._commit(key, row, message, handled.state, reply))
+                except OperationRefused as refused:
+                    # Someone else, or this very request, which was sent twice.
+                    row = refused.row
+                except StoreThrottled:
+                    if not is_large:
+                        raise
+                else:
+                    return reply
+            elif row.posted.get(message.sender, 0) >= message.number:
+                return None
+            if not is_large:
+                return None
+            await self._pause(TRIP * 2 ** min(attempt, 5))
+            if attempt:
+                row = await self.store.read(key, consistent=True)
+        return None
+
+    def _commit(
+        self, key: str, row: Row | None, message: Message, state: str, reply: Reply
+    ) -> Commit:
+        version = None if row is None else row.version
+        pruned = self._old_replies(row, {message.sender})
+        return Commit(key, version, state, message.sender, reply, pruned)
+
+    def _old_replies(self, row: Row | None, keep: set[str]) -> tuple[tuple[str, int], ...]:
+        return () if row is None else row.find_old_replies(self.store.now(), frozenset(keep))
+
+    # -- mail
+
+    async def _post(self, key: str, run: str | None, message: Message) -> Row:
+        """Leave the message, once."""
+        lease = self.store.now() + LEASE
+        try:
+            return await self.store.apply(Post(key, message.mail, run, lease))
+        except OperationRefused as refused:
+            row = refused.row
+            if row is None or row.posted.get(message.sender, 0) < message.number:
+                raise MailFull(f"{key}: {MOST_MAIL} messages wait already") from None
+            return row
+
+    async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
+        """Wait for the reply, or make it; return None if the run was fenced off."""
+        pause = FIRST_PAUSE
+        while True:
+            match next_of(row, run, message.sender, message.number, self.store.now()):
+                case Next.REPLY:
+                    reply = row.reply_to(message.sender, message.number)
+                    assert reply is not None
+                    return reply
+                case Next.RUN:
+                    return await self._run(key, run, row, message)
+                case Next.TAKE_OVER:
+                    try:
+                        lease = self.store.now() + LEASE
+                        row = await self.store.apply(TakeOver(key, run, lease, row))
+                    except OperationRefused as refused:
+                        if refused.row is None:
+                            return None
+                        row = refused.row
+                case Next.WAIT:
+                    # Two trips, then less and less often. What is old in the row leads only to one
+                    # more wait, or to an operation that is refused.
+                    await self._pause(pause)
+                    pause = min(1.5 * pause, LONGEST_PAUSE)
+                    if self.store.now() >= message.deadline:
+                        return None
+                    read = await self.store.read(key, message.sender, consistent=False)
+                    row = row if read is None else read
+
+    # -- a run
+
+    async def _run(self, key: str, run: str, row: Row, own: Message) -> Reply | None:
+        """Run the mail until none is left; return the reply to the own message.
+
+        Returns None if the run was fenced off before the own message was settled. When the own
+        message is settled, the mail of others is run for a moment only: the caller has its reply,
+        and may hold what they wait for.
+        """
+        turn = Turn(Ownership(key, run, row.fence, row.version))
+        try:
+            with turn.scope:
+                await self._drain(turn, row, own)
+            if turn.scope.cancelled_caught:
+                await self._hand_over(turn.own)
+        except BaseException:
+            await self._hand_over(turn.own)
+            raise
+        return turn.mine
+
+    async def _drain(self, turn: "Turn", row: Row, message: Message) -> None:
+        """Run batches of mail until none is left, or the run is fenced off."""
+        careful = False
+        while True:
+            if not row.mail:
+                left = await self._release(turn.own)
+                if left is None:
+                    return
+                row = left
+            deaths = row.fence - row.settled
+            # Someone has died in this mail: each message alone, so the first one is the culprit.
+            careful = careful or deaths > 0
+            batch = row.mail[: 1 if careful else MOST_AT_ONCE]
+            dead = batch[0] if deaths >= MOST_DEATHS else None
+            state, replies = row.state, dict[str, Reply]()
+            forgotten = list[tuple[str, int]]()
+            for mail in batch:
+                body: str | None
+                if mail is dead:
+                    body = self.set_aside(mail)
+                else:
+                    handled = await self._handle_and_hold(turn.own, state, mail)
+                    if handled is None:
+                        return
+                    state, body = handled.state, handled.reply
+                if body is None:
+                    forgotten.append((mail.sender, mail.number))
+                else:
+                    replies[mail.sender] = Reply(mail.number, body, mail.until)
+            # Of many that came at once, more may come.
+            goes_on = careful or len(batch) > 1
+            settle = Settle(
+                turn.own,
+                state,
+                replies,
+                len(batch),
+                self.store.now() + LEASE if goes_on else None,
+                (*forgotten, *self._old_replies(row, {mail.sender for mail in batch})),
+                dead,
+            )
+            settled = await self._settle(settle, tuple(forgotten))
+            if settled is None:
+                return
+            mine = replies.get(message.sender)
+            if mine is not None and mine.number == message.number:
+                turn.mine = mine
+                turn.scope.deadline = trio.current_time() + PATIENCE
+            own = turn.own
+            turn.own = Ownership(own.key, own.run, settled.fence, settled.version)
+            if (message.sender, message.number) in forgotten:
+                raise MessageForgotten(own.key)
+            if settled.owner != own.run:
+                return
+            row = settled
+
+    async def _hand_over(self, own: Ownership) -> None:
+        """Let another caller run the mail that is left, at once and not after the lease."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + HAND_OVER_LIMIT):
+            for _ in range(2):
+                try:
+                    await self.store.apply(HandOver(own))
+                except OperationRefused as refused:
+                    row = refused.row
+                    if row is None or (row.owner, row.fence) != (own.run, own.fence):
+                        return
+                    # A settle was cancelled after it had been done.
+                    own = attrs.evolve(own, version=row.version)
+                except (StoreThrottled, StoreUnavailable):
+                    # The lease ends by itself.
+                    return
+                else:
+                    return
+
+    async def _handle_and_hold(self, own: Ownership, state: str, mail: Mail) -> Handled | None:
+        """Run a message, and renew the lease meanwhile; return None if the run was fenced off."""
+        is_fenced = False
+
+        async def renew() -> None:
+            nonlocal is_fenced
+            while True:
+                await self.sleep(RENEWAL / 1000)
+                try:
+                    await self.store.apply(Renew(own, self.store.now() + LEASE))
+                except OperationRefused:
+                    is_fenced = True
+                    nursery.cancel_scope.cancel()
+                    return
+                except Exception as error:
+                    # The next one may arrive in time; what is wrong for good, the settle will say.
+                    logger.warning("%s: its lease was not renewed: %s", own.key, error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(renew)
+            handled = await outcome.acapture(self.handle, state, mail)
+            nursery.cancel_scope.cancel()
+        return None if is_fenced else handled.unwrap()
+
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        """Save what was run; return the row after it, or None if the run was fenced off."""
+        for attempt in range(SETTLE_ATTEMPTS):
+            try:
+                return await self.store.apply(settle)
+            except OperationRefused as refused:
+                match read_refusal(settle.own, refused.row):
+                    case Refusal.AGAIN:
+                        lease = self.store.now() + LEASE
+                        settle = attrs.evolve(settle, lease=lease, pruned=forgotten)
+                    case Refusal.DONE | Refusal.RELEASED:
+                        return refused.row
+                    case Refusal.FENCED:
+                        return None
+            except (StoreThrottled, StoreUnavailable):
+                await self._pause(20 * 2**attempt)
+        return None
+
+    async def _release(self, own: Ownership) -> Row | None:
+        """Give the entity up; return its row if mail has come, which is to be run first."""
+        try:
+            await self.store.apply(Release(own))
+        except OperationRefused as refused:
+            row = refused.row
+            if row is not None and row.mail and (row.owner, row.fence) == (own.run, own.fence):
+                return row
+        except (StoreThrottled, StoreUnavailable):
+            # All is settled. The lease ends by itself.
+            pass
+        return None

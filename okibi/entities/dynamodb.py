@@ -1,0 +1,282 @@
+"""Rows in DynamoDB: one item an entity, and one conditional UpdateItem an operation.
+
+    k  key                     s  state              v  version
+    o  owner, l  lease         f  fence              g  settled
+    m  mail: list of [sender, number, body, until]
+    p:SENDER  posted           d:SENDER  reply: [number, body, until]
+    z  dead
+
+AWS applies every action of an update to the item as it was before. Emulators remove the indexes of
+a list one after the other, so they are named from the last to the first here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias, assert_never
+
+from .operations import (
+    Commit,
+    HandOver,
+    Operation,
+    Ownership,
+    Post,
+    Release,
+    Renew,
+    Settle,
+    TakeOver,
+)
+from .rows import MOST_MAIL, Mail, Reply, Row
+
+Item: TypeAlias = dict[str, Any]
+
+
+class Update:
+    """An UpdateItem in the making."""
+
+    def __init__(self) -> None:
+        self.sets = list[str]()
+        self.removes = list[str]()
+        self.conditions = list[str]()
+        self.names = dict[str, str]()
+        self.values = Item()
+
+    def value(self, value: Item) -> str:
+        """Return the placeholder of a value."""
+        name = f":{len(self.values)}"
+        self.values[name] = value
+        return name
+
+    def name(self, name: str) -> str:
+        """Return the placeholder of an attribute's name."""
+        placeholder = f"#{len(self.names)}"
+        self.names[placeholder] = name
+        return placeholder
+
+    def parameters(self, table: str, key: str) -> Item:
+        """Return the parameters of UpdateItem."""
+        change = "SET " + ", ".join(self.sets) if self.sets else ""
+        if self.removes:
+            change += " REMOVE " + ", ".join(self.removes)
+        found = {
+            "TableName": table,
+            "Key": {"k": _text(key)},
+            "UpdateExpression": change.strip(),
+            "ConditionExpression": " AND ".join(self.conditions),
+            "ExpressionAttributeValues": self.values,
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if self.names:
+            found["ExpressionAttributeNames"] = self.names
+        return found
+
+
+def update_of(operation: Operation) -> Update:
+    """Return the update that does an operation."""
+    update = Update()
+    match operation:
+        case Post():
+            _post(update, operation)
+        case TakeOver():
+            _take_over(update, operation)
+        case Settle():
+            _settle(update, operation)
+        case Release(own):
+            _end_run(update, own)
+            update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
+            _have_count(update, 0)
+        case HandOver(own):
+            _hold(update, own)
+            update.removes += ["o", "l"]
+            update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
+        case Renew(own, lease):
+            _hold(update, own)
+            update.sets.append(f"l = {update.value(_number(lease))}")
+        case Commit():
+            _commit(update, operation)
+        case _:
+            assert_never(operation)
+    return update
+
+
+def _post(update: Update, post: Post) -> None:
+    nothing, zero = update.value({"L": []}), update.value(_number(0))
+    posted, number = update.name(f"p:{post.mail.sender}"), update.value(_number(post.mail.number))
+    mail = update.value({"L": [_mail(post.mail)]})
+    update.sets += [
+        f"m = list_append(if_not_exists(m, {nothing}), {mail})",
+        f"{posted} = {number}",
+        f"f = if_not_exists(f, {zero})",
+        f"v = if_not_exists(v, {zero})",
+    ]
+    if post.run is not None:
+        update.sets += [
+            f"o = if_not_exists(o, {update.value(_text(post.run))})",
+            f"l = if_not_exists(l, {update.value(_number(post.lease))})",
+        ]
+    update.conditions += [
+        f"(attribute_not_exists({posted}) OR {posted} < {number})",
+        f"(attribute_not_exists(m) OR size(m) < {update.value(_number(MOST_MAIL))})",
+    ]
+
+
+def _take_over(update: Update, taking: TakeOver) -> None:
+    seen = taking.seen
+    update.sets += [
+        f"o = {update.value(_text(taking.run))}",
+        f"l = {update.value(_number(taking.lease))}",
+    ]
+    if seen.owner is None:
+        nothing = update.value({"L": []})
+        update.sets.append(f"m = if_not_exists(m, {nothing})")
+        update.conditions.append("attribute_not_exists(o)")
+    else:
+        update.sets.append(f"f = f + {_one(update)}")
+        update.conditions += [
+            f"o = {update.value(_text(seen.owner))}",
+            f"l = {update.value(_number(seen.lease))}",
+        ]
+    update.conditions += [
+        f"f = {update.value(_number(seen.fence))}",
+        f"v = {update.value(_number(seen.version))}",
+    ]
+
+
+def _settle(update: Update, settle: Settle) -> None:
+    update.sets += [
+        f"s = {update.value(_text(settle.state))}",
+        f"v = v + {_one(update)}",
+    ]
+    if settle.lease is None:
+        _end_run(update, settle.own)
+        update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
+        _have_count(update, settle.count)
+    else:
+        _hold(update, settle.own)
+        update.sets += ["g = f", f"l = {update.value(_number(settle.lease))}"]
+        update.removes += [f"m[{index}]" for index in reversed(range(settle.count))]
+    for sender, reply in settle.replies.items():
+        _reply(update, sender, reply)
+    _prune(update, settle.pruned)
+    if settle.dead is not None:
+        nothing, dead = update.value({"L": []}), update.value({"L": [_mail(settle.dead)]})
+        update.sets.append(f"z = list_append(if_not_exists(z, {nothing}), {dead})")
+
+
+def _commit(update: Update, commit: Commit) -> None:
+    number = update.value(_number(commit.reply.number))
+    posted = update.name(f"p:{commit.sender}")
+    update.sets += [
+        f"s = {update.value(_text(commit.state))}",
+        f"v = {update.value(_number((commit.version or 0) + 1))}",
+        f"f = if_not_exists(f, {update.value(_number(0))})",
+        f"{posted} = {number}",
+    ]
+    _reply(update, commit.sender, commit.reply)
+    update.conditions += [
+        "attribute_not_exists(v)"
+        if commit.version is None
+        else f"v = {update.value(_number(commit.version))}",
+        "attribute_not_exists(o)",
+        f"(attribute_not_exists(m) OR size(m) = {update.value(_number(0))})",
+        f"(attribute_not_exists({posted}) OR {posted} < {number})",
+    ]
+    _prune(update, commit.pruned)
+
+
+def _hold(update: Update, own: Ownership) -> None:
+    update.conditions += [
+        f"o = {update.value(_text(own.run))}",
+        f"f = {update.value(_number(own.fence))}",
+        f"v = {update.value(_number(own.version))}",
+    ]
+
+
+def _end_run(update: Update, own: Ownership) -> None:
+    _hold(update, own)
+    update.removes += ["o", "l", "m"]
+
+
+def _have_count(update: Update, count: int) -> None:
+    update.conditions.append(f"size(m) = {update.value(_number(count))}")
+
+
+def _reply(update: Update, sender: str, reply: Reply) -> None:
+    value: Item = {"L": [_number(reply.number), _text(reply.body), _number(reply.until)]}
+    update.sets.append(f"{update.name(f'd:{sender}')} = {update.value(value)}")
+
+
+def _prune(update: Update, pruned: tuple[tuple[str, int], ...]) -> None:
+    for sender, number in pruned:
+        posted = update.name(f"p:{sender}")
+        update.removes += [update.name(f"d:{sender}"), posted]
+        # It has posted nothing since, or its message could come twice.
+        update.conditions.append(f"{posted} = {update.value(_number(number))}")
+
+
+def _one(update: Update) -> str:
+    return update.value(_number(1))
+
+
+# -- items
+
+
+def _text(value: str) -> Item:
+    return {"S": value}
+
+
+def _number(value: int) -> Item:
+    return {"N": str(value)}
+
+
+def _mail(mail: Mail) -> Item:
+    return {"L": [_text(mail.sender), _number(mail.number), _text(mail.body), _number(mail.until)]}
+
+
+def _read_mail(value: Item) -> Mail:
+    sender, number, body, until = value["L"]
+    return Mail(sender["S"], int(number["N"]), body["S"], int(until["N"]))
+
+
+def _read_reply(value: Item) -> Reply:
+    number, body, until = value["L"]
+    return Reply(int(number["N"]), body["S"], int(until["N"]))
+
+
+def row_of(item: Mapping[str, Any]) -> Row | None:
+    """Read an item; None for an item that has never been written."""
+    if "v" not in item:
+        return None
+    posted, replies = dict[str, int](), dict[str, Reply]()
+    for name, value in item.items():
+        if name.startswith("p:"):
+            posted[name[2:]] = int(value["N"])
+        elif name.startswith("d:"):
+            replies[name[2:]] = _read_reply(value)
+
+    def number(name: str) -> int:
+        return int(item[name]["N"]) if name in item else 0
+
+    def mail(name: str) -> tuple[Mail, ...]:
+        return tuple(_read_mail(each) for each in item[name]["L"]) if name in item else ()
+
+    return Row(
+        state=item["s"]["S"] if "s" in item else "",
+        version=number("v"),
+        fence=number("f"),
+        settled=number("g"),
+        owner=item["o"]["S"] if "o" in item else None,
+        lease=number("l"),
+        mail=mail("m"),
+        posted=posted,
+        replies=replies,
+        dead=mail("z"),
+    )
+
+
+def get_parameters(table: str, key: str, sender: str, *, consistent: bool) -> Item:
+    """Return the parameters of GetItem; see `Store.read`."""
+    found: Item = {"TableName": table, "Key": {"k": _text(key)}, "ConsistentRead": consistent}
+    if sender:
+        found["ProjectionExpression"] = "s, v, o, l, f, g, m, #p, #d"
+        found["ExpressionAttributeNames"] = {"#p": f"p:{sender}", "#d": f"d:{sender}"}
+    return found

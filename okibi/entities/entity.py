@@ -1,0 +1,184 @@
+"""Entity: what a user writes; and its state as JSON."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, get_origin, get_type_hints
+
+import attrs
+import msgspec
+
+from ..actors.safe_repr import class_name
+
+# Bytes of a state, which is one attribute of an item.
+MOST_STATE = 256 * 1024
+
+
+class StateError(Exception):
+    """A state cannot be saved, or cannot be read."""
+
+
+class Entity:
+    """An actor whose state outlives every sandbox. Its public async methods are its messages.
+
+    The fields of an entity are its state. They are saved as JSON after each message, so their types
+    are those of JSON, attrs classes, dataclasses, and what msgspec converts.
+
+    >>> import attrs
+    >>> from okibi.entities import Entity
+    >>> @attrs.define(eq=False)
+    ... class Cart(Entity):
+    ...     items: dict[str, int] = attrs.Factory(dict[str, int])
+    ...     async def add(self, item: str) -> int:
+    ...         self.items[item] = self.items.get(item, 0) + 1
+    ...         return self.items[item]
+
+    A method that raises leaves the state as it was before the message.
+
+    Attributes:
+        version: of the fields. A class whose fields have changed counts it up, and reads older
+            states by `upgrade`.
+    """
+
+    __slots__ = ()
+
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        try:
+            fields_of(cls)
+        except NameError:
+            # A type that is defined further below: `Entities` looks again.
+            return
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return the fields of an older state as those of this class.
+
+        Args:
+            fields: by name, as JSON has them.
+            version: the version of the class that has saved them.
+        """
+        return fields
+
+
+class Field(NamedTuple):
+    """A field of an entity's state.
+
+    Args:
+        name: of the attribute.
+        argument: of `__init__`.
+        type: to convert JSON to.
+    """
+
+    name: str
+    argument: str
+    type: Any
+
+
+_FIELDS = dict[type, tuple[Field, ...]]()
+
+
+def fields_of(cls: type) -> tuple[Field, ...]:
+    """Return the fields of a class.
+
+    Raises:
+        TypeError: the class has no fields of attrs, or a field cannot be saved.
+        NameError: a type is not defined yet.
+    """
+    if cls in _FIELDS:
+        return _FIELDS[cls]
+    if "__attrs_attrs__" not in cls.__dict__:
+        raise TypeError(f"{cls.__qualname__} is no attrs class: write @attrs.define(eq=False)")
+    hints = get_type_hints(cls)
+    found = list[Field]()
+    for each in attrs.fields(cls):
+        if not each.init or each.name not in hints:
+            raise TypeError(
+                f"{cls.__qualname__}.{each.name} cannot be saved: it needs a type, and init=True"
+            )
+        _check_type(f"{cls.__qualname__}.{each.name}", hints[each.name])
+        found.append(Field(each.name, each.alias or each.name, hints[each.name]))
+    _FIELDS[cls] = tuple(found)
+    return _FIELDS[cls]
+
+
+def _check_type(place: str, hint: Any) -> None:
+    try:
+        custom = _find_custom(msgspec.inspect.type_info(hint))
+    except TypeError as error:
+        raise TypeError(f"{place} cannot be saved: {error}") from None
+    if custom is not None:
+        raise TypeError(
+            f"{place} cannot be saved: {class_name(custom)} has no JSON; use types of JSON, attrs "
+            "classes or dataclasses"
+        )
+
+
+def _find_custom(info: Any) -> type | None:
+    """Return a class that msgspec does not know, in a type."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        return get_origin(info.cls) or info.cls
+    nested = list[Any]()
+    for name in ("item_type", "key_type", "value_type", "item_types", "types", "fields", "type"):
+        value = getattr(info, name, None)
+        nested += value if isinstance(value, tuple) else [value]
+    for each in nested:
+        if isinstance(each, msgspec.inspect.Type | msgspec.inspect.Field):
+            found = _find_custom(each)
+            if found is not None:
+                return found
+    return None
+
+
+def save_state(entity: Entity) -> str:
+    """Return an entity's state as JSON.
+
+    Raises:
+        StateError: a field cannot be saved, or the state is too large.
+    """
+    cls = type(entity)
+    fields = {each.name: getattr(entity, each.name) for each in fields_of(cls)}
+    try:
+        state = msgspec.json.encode({"version": cls.version, "fields": fields})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StateError(f"{cls.__qualname__} cannot be saved: {error}") from error
+    if len(state) > MOST_STATE:
+        raise StateError(
+            f"{cls.__qualname__} has {len(state)} bytes of state, and {MOST_STATE} can be saved: "
+            "keep long lists in entities of their own, or in a table"
+        )
+    # A value of a wrong type must fail this message, and not each later one.
+    load_entity(cls, state.decode())
+    return state.decode()
+
+
+def load_entity(cls: type[Entity], state: str) -> Entity:
+    """Make an entity with a saved state; a new one for an empty state.
+
+    Raises:
+        StateError: the state is not that of the class.
+    """
+    if not state:
+        return cls()
+    saved: Mapping[str, Any] = msgspec.json.decode(state)
+    fields, version = saved["fields"], saved["version"]
+    if version > cls.version:
+        raise StateError(
+            f"{cls.__qualname__} has version {cls.version}, and version {version} has saved this "
+            "state: newer code runs beside this code"
+        )
+    if version < cls.version:
+        fields = cls.upgrade(fields, version)
+    try:
+        return cls(
+            **{
+                each.argument: msgspec.convert(fields[each.name], each.type, str_keys=True)
+                for each in fields_of(cls)
+                if each.name in fields
+            }
+        )
+    except (msgspec.ValidationError, TypeError) as error:
+        raise StateError(
+            f"{cls.__qualname__} cannot read its saved state: {error}; if its fields have changed, "
+            "count up `version` and write `upgrade`"
+        ) from error

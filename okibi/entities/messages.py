@@ -1,0 +1,167 @@
+"""Messages to entities and their replies, as JSON.
+
+A message is a method's name and its arguments. A reply is the value, a Refusal or the text of a
+crash.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, get_type_hints
+
+import msgspec
+
+from ..actors import Refusal
+from ..actors.safe_repr import class_name, error_text
+from ..actors.signatures import bind, signature
+
+# Keys of entities that wait for each other, the first one first.
+Chain = tuple[str, ...]
+
+
+class EntityCrashed(Exception):
+    """A method of an entity raised. The state is as it was before the message."""
+
+
+class EntityRefused(Refusal):
+    """A Refusal of another sandbox, whose class is not known here."""
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True):
+    """A message."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    chain: Chain
+
+
+class ReplyBody(msgspec.Struct, frozen=True, array_like=True):
+    """A reply: `kind` is "value", "refused" or "crashed".
+
+    `name` is the class of a Refusal, and identifies the arguments of a function that runs once.
+    """
+
+    kind: str
+    value: Any = None
+    name: str = ""
+
+
+_bodies: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
+_replies: msgspec.json.Decoder[ReplyBody] = msgspec.json.Decoder(ReplyBody)
+
+
+def encode_message(
+    method: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], options: dict[str, Any],
+    chain: Chain,
+) -> str:  # fmt: skip
+    """Encode a message.
+
+    Raises:
+        TypeError: the method does not accept the arguments, or an argument has no JSON.
+    """
+    bind(method, None, *arguments, **options)
+    try:
+        return msgspec.json.encode(Body(method.__name__, arguments, options, chain)).decode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{method.__qualname__}: an argument cannot be sent: {error}") from None
+
+
+def decode_message(body: str) -> Body:
+    """Decode a message."""
+    return _bodies.decode(body)
+
+
+@cache
+def _parameters(method: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    try:
+        hints = get_type_hints(method)
+    except TypeError:
+        # No function, as a functools.partial.
+        hints = {}
+    return tuple(signature(method).parameters)[1:], hints
+
+
+def convert_arguments(
+    method: Callable[..., Any], body: Body
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Convert the arguments of a message to the types that the method names.
+
+    Raises:
+        msgspec.ValidationError: an argument has another type.
+    """
+    names, hints = _parameters(method)
+    arguments = tuple(
+        msgspec.convert(value, hints.get(name, Any), str_keys=True)
+        for name, value in zip(names, body.arguments, strict=False)
+    )
+    options = {
+        name: msgspec.convert(value, hints.get(name, Any), str_keys=True)
+        for name, value in body.options.items()
+    }
+    return (*arguments, *body.arguments[len(names) :]), options
+
+
+def encode_value(value: Any, name: str = "") -> str:
+    """Encode the result of a method, or of a function that runs once.
+
+    Args:
+        value: the result.
+        name: identifies the arguments of the function.
+
+    Raises:
+        TypeError: it has no JSON.
+    """
+    return msgspec.json.encode(ReplyBody("value", value, name)).decode()
+
+
+def encode_error(error: BaseException) -> str:
+    """Encode what a method has raised."""
+    if isinstance(error, Refusal):
+        try:
+            name = f"{type(error).__module__}:{type(error).__qualname__}"
+            return msgspec.json.encode(ReplyBody("refused", error.args, name)).decode()
+        except Exception:
+            # Its arguments have no JSON, or refer to themselves.
+            return msgspec.json.encode(ReplyBody("refused", [_text_of(error)])).decode()
+    text = f"{class_name(type(error))}: {_text_of(error)}"
+    return msgspec.json.encode(ReplyBody("crashed", text)).decode()
+
+
+def _text_of(error: BaseException) -> str:
+    # A lone surrogate has no UTF-8.
+    return error_text(error).encode(errors="backslashreplace").decode()
+
+
+def read_name(reply: str) -> str:
+    """Return the `name` of a reply."""
+    return _replies.decode(reply).name
+
+
+def take_reply(method: Callable[..., Any], key: str, reply: str) -> Any:
+    """Return the value of a reply.
+
+    Raises:
+        Refusal: the method has refused.
+        EntityCrashed: it has raised another exception.
+    """
+    body = _replies.decode(reply)
+    if body.kind == "value":
+        return msgspec.convert(body.value, _parameters(method)[1].get("return", Any), str_keys=True)
+    if body.kind == "refused":
+        try:
+            refusal = _find_refusal(body.name)(*body.value)
+        except TypeError:
+            # Its `__init__` takes other arguments than `args` has.
+            refusal = EntityRefused(*body.value)
+        raise refusal
+    raise EntityCrashed(f"{method.__qualname__} of {key} failed: {body.value}")
+
+
+def _find_refusal(name: str) -> type[Refusal]:
+    left = [Refusal]
+    while left:
+        each = left.pop()
+        if f"{each.__module__}:{each.__qualname__}" == name:
+            return each
+        left += each.__subclasses__()
+    return EntityRefused

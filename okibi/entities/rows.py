@@ -1,0 +1,106 @@
+"""The row of an entity in a store: state, mail, replies, and who runs the entity.
+
+Times are milliseconds since 1970, by the clock of the sandbox that wrote them. Clocks of sandboxes
+differ by seconds; the operations stay right, and only some messages run twice.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+# What may wait at one entity.
+MOST_MAIL = 256
+# Milliseconds that a reply is kept after its caller's deadline: more than clocks differ, and more
+# than a request can be late. A caller never asks after its deadline.
+REPLY_MARGIN = 60_000
+# Replies that one operation removes.
+MOST_PRUNED = 16
+
+NO_NUMBERS: Mapping[str, int] = {}
+
+
+@attrs.frozen
+class Mail:
+    """A message that waits.
+
+    Args:
+        sender: identifies a sender. It waits for one reply before it sends the next message.
+        number: of the sender's messages to this entity, counted from 1.
+        body: the message as JSON.
+        until: the caller's deadline and REPLY_MARGIN.
+    """
+
+    sender: str
+    number: int
+    body: str
+    until: int
+
+
+@attrs.frozen
+class Reply:
+    """The reply to the last message of a sender, kept for a sender that asks again.
+
+    Args:
+        number: the number of the message.
+        body: the reply as JSON.
+        until: the time after which nobody asks for it.
+    """
+
+    number: int
+    body: str
+    until: int
+
+
+NO_REPLIES: Mapping[str, Reply] = {}
+
+
+@attrs.frozen
+class Row:
+    """An entity in a store.
+
+    Args:
+        state: the state as JSON; empty if no message has run.
+        version: the number of changes of the state.
+        fence: the number of runs that have ended. A run owns the entity from its first request to
+            its last.
+        settled: the fence at the last change by a run. `fence - settled` runs have died since.
+        owner: the run that owns the entity; None if nobody runs it.
+        lease: the end of the owner's lease. After it, another run takes over.
+        mail: the messages that wait, in their order.
+        posted: by sender, the number of its last message.
+        replies: by sender, its last reply.
+        dead: the messages that were set aside.
+    """
+
+    state: str = ""
+    version: int = 0
+    fence: int = 0
+    settled: int = 0
+    owner: str | None = None
+    lease: int = 0
+    mail: tuple[Mail, ...] = ()
+    posted: Mapping[str, int] = NO_NUMBERS
+    replies: Mapping[str, Reply] = NO_REPLIES
+    dead: tuple[Mail, ...] = ()
+
+    def reply_to(self, sender: str, number: int) -> Reply | None:
+        """Return the reply to a message; None if there is none yet."""
+        reply = self.replies.get(sender)
+        return reply if reply is not None and reply.number >= number else None
+
+    def find_old_replies(self, now: int, keep: frozenset[str]) -> tuple[tuple[str, int], ...]:
+        """Find replies that nobody asks for any more.
+
+        Args:
+            now: the time.
+            keep: senders whose replies stay.
+
+        Returns:
+            The senders, each with the number of its last message, which was replied to.
+        """
+        old = [
+            (sender, reply.number)
+            for sender, reply in self.replies.items()
+            if sender not in keep and reply.until < now and self.posted.get(sender) == reply.number
+        ]
+        return tuple(old[:MOST_PRUNED])

@@ -1,0 +1,93 @@
+"""The protocol of a store, and the store in memory."""
+
+from typing import Protocol
+
+import trio
+
+from .operations import Operation
+from .rows import Row
+
+
+class OperationRefused(Exception):
+    """The condition of an operation does not hold; nothing was written.
+
+    Attributes:
+        row: the row that refused it; None if there is none.
+    """
+
+    def __init__(self, row: Row | None) -> None:
+        super().__init__("the row has changed")
+        self.row = row
+
+
+class StoreThrottled(Exception):
+    """The store has too many requests at this moment; nothing was written."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer. Nobody knows whether it has written."""
+
+
+class Store(Protocol):
+    """Keeps the rows of entities. Each operation is one atomic step."""
+
+    def now(self) -> int:
+        """Return the milliseconds since 1970 by this sandbox's clock."""
+        ...
+
+    async def read(self, key: str, sender: str = "", *, consistent: bool) -> Row | None:
+        """Return a row; None if there is none.
+
+        Args:
+            key: the entity.
+            sender: the sender whose reply is needed; "" for all senders.
+            consistent: whether the row must be the newest. Else it may be a second old.
+
+        Raises:
+            StoreThrottled, StoreUnavailable: there is no answer.
+        """
+        ...
+
+    async def apply(self, operation: Operation) -> Row:
+        """Do an operation, and return the row after it.
+
+        Raises:
+            OperationRefused: its condition does not hold.
+            StoreThrottled, StoreUnavailable: there is no answer.
+        """
+        ...
+
+
+class MemoryStore:
+    """Keeps the rows in this process: for tests, and for programs that need no more.
+
+    >>> import trio
+    >>> from okibi.entities.operations import Post
+    >>> from okibi.entities.rows import Mail
+    >>> store = MemoryStore()
+    >>> row = trio.run(store.apply, Post("cart/bob", Mail("a", 1, "{}", 9000), "run-1", 5000))
+    >>> row.owner
+    'run-1'
+    """
+
+    def __init__(self) -> None:
+        self.rows = dict[str, Row]()
+
+    def now(self) -> int:
+        """Return the milliseconds of trio's clock, which a test may move."""
+        return int(trio.current_time() * 1000)
+
+    async def read(self, key: str, sender: str = "", *, consistent: bool) -> Row | None:
+        """Return a row; None if there is none."""
+        await trio.lowlevel.checkpoint()
+        return self.rows.get(key)
+
+    async def apply(self, operation: Operation) -> Row:
+        """Do an operation, and return the row after it."""
+        await trio.lowlevel.checkpoint()
+        row = self.rows.get(operation.key)
+        after = operation.apply(row)
+        if after is None:
+            raise OperationRefused(row)
+        self.rows[operation.key] = after
+        return after

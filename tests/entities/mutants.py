@@ -1,0 +1,249 @@
+"""Mistakes that the simulation must find.
+
+    python -m tests.entities.mutants --seeds 200
+
+A mutant makes one wrong update of an operation, or is a wrong Caller. Three are harmless, as theory
+says: the version alone guards the state, and the others spare runs.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from okibi.entities.calls import Caller, Message
+from okibi.entities.dynamodb import Update, update_of
+from okibi.entities.operations import Commit, Operation, Post, Release, Settle, TakeOver
+from okibi.entities.rows import Reply, Row
+from okibi.entities.stores import OperationRefused, StoreThrottled, StoreUnavailable
+from tests.entities.simulation import Rules, simulate
+
+Change: TypeAlias = Callable[[Operation, Update], None]
+
+
+def mutant(change: Change) -> Callable[[Operation], Update]:
+    def wrong_update_of(operation: Operation) -> Update:
+        update = update_of(operation)
+        change(operation, update)
+        # A condition is needed, and so is each value.
+        update.conditions = update.conditions or ["(attribute_not_exists(v) OR v = v)"]
+        return update
+
+    return wrong_update_of
+
+
+def without(operations: type[Operation] | tuple[type[Operation], ...], *starts: str) -> Change:
+    """Drop the conditions that begin so."""
+
+    def drop(operation: Operation, update: Update) -> None:
+        if isinstance(operation, operations):
+            update.conditions = [c for c in update.conditions if not c.startswith(starts)]
+
+    return drop
+
+
+def _take_over_keeps_the_fence(operation: Operation, update: Update) -> None:
+    if isinstance(operation, TakeOver):
+        update.sets = [each for each in update.sets if not each.startswith("f = ")]
+
+
+def _lease_never_ends(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Post):
+        update.sets = [
+            f"l = {update.value({'N': str(10**15)})}" if each.startswith("l = ") else each
+            for each in update.sets
+        ]
+
+
+def _settle_removes_the_wrong_mail(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Settle) and operation.lease is not None:
+        update.removes = [
+            f"m[{operation.count + index}]" if each == f"m[{index}]" else each
+            for index, each in enumerate(update.removes)
+        ]
+
+
+def _settle_removes_all_mail(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Settle) and operation.lease is not None:
+        update.removes = [each for each in update.removes if not each.startswith("m[")]
+        update.sets.append(f"m = {update.value({'L': []})}")
+
+
+def _settle_keeps_the_version(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Settle):
+        update.sets = [each for each in update.sets if not each.startswith("v = ")]
+
+
+def _commit_forgets_its_number(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Commit):
+        update.sets = [each for each in update.sets if not each.startswith("#0 = ")]
+
+
+def _release_keeps_the_fence(operation: Operation, update: Update) -> None:
+    if isinstance(operation, Settle | Release):
+        update.sets = [each for each in update.sets if not each.startswith("f = f")]
+
+
+class AnswersBeforeTheSettle(Caller):
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        row = await super()._settle(settle)
+        return Row() if row is None else row
+
+
+class TrustsALostSettle(Caller):
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        try:
+            return await self.store.apply(settle)
+        except (StoreThrottled, StoreUnavailable):
+            return Row()
+        except OperationRefused:
+            return None
+
+
+class TakesAgainForDone(Caller):
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        try:
+            return await self.store.apply(settle)
+        except OperationRefused as refused:
+            row = refused.row
+            mine = row is not None and row.owner == settle.own.run
+            return Row() if mine else None
+        except (StoreThrottled, StoreUnavailable):
+            return None
+
+
+class RepliesToItself(Caller):
+    """It saves no reply to the others."""
+
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        first = dict([*settle.replies.items()][:1])
+        return await super()._settle(attrs.evolve(settle, replies=first))
+
+
+class SendsACommitAnew(Caller):
+    """After an answer that was lost, it sends the message as another one."""
+
+    async def _try_quiet(self, key: str, message: Message) -> Reply | None:
+        try:
+            return await super()._try_quiet(key, message)
+        except StoreUnavailable:
+            again = attrs.evolve(message, number=message.number + 1000)
+            return await super()._try_quiet(key, again)
+
+
+class TakesAnyReply(Caller):
+    """It takes the reply to an older message for its own."""
+
+    async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
+        older = attrs.evolve(message, number=1)
+        return await super()._follow(key, run, row, older)
+
+
+class SettlesWithoutRunning(Caller):
+    """It settles mail that came after it looked as if it had run it."""
+
+    async def _settle(
+        self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
+    ) -> Row | None:
+        return await super()._settle(attrs.evolve(settle, count=settle.count + 1))
+
+
+class PostsUnderANewNumber(Caller):
+    """It does not know its message when it posts it again."""
+
+    async def _post(self, key: str, run: str | None, message: Message) -> Row:
+        try:
+            return await super()._post(key, run, message)
+        except StoreUnavailable:
+            return await super()._post(
+                key, run, attrs.evolve(message, number=message.number + 1000)
+            )
+
+
+class RunsWithoutOwning(Caller):
+    """It runs the mail of an entity that someone else owns, in its name."""
+
+    async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
+        return await super()._follow(key, row.owner or run, row, message)
+
+
+SHORT = Rules(deadline=6.0, calls=25)
+HARMFUL: dict[str, Rules] = {
+    "a settle without a guard": Rules(update_of=mutant(without(Settle, "o =", "f =", "v ="))),
+    "a settle without a version": Rules(update_of=mutant(without(Settle, "v ="))),
+    "a settle that keeps the version": Rules(update_of=mutant(_settle_keeps_the_version)),
+    "a settle over new mail": Rules(update_of=mutant(without(Settle, "size(m)"))),
+    "a settle that removes other mail": Rules(update_of=mutant(_settle_removes_the_wrong_mail)),
+    "a settle that removes all mail": Rules(update_of=mutant(_settle_removes_all_mail)),
+    "a release over new mail": Rules(update_of=mutant(without(Release, "size(m)"))),
+    "a release without a guard": Rules(
+        update_of=mutant(without(Release, "o =", "f =", "v =", "size(m)"))
+    ),
+    "a post without a number": Rules(update_of=mutant(without(Post, "(attribute_not_exists(#"))),
+    "a take-over without a guard": Rules(
+        update_of=mutant(without(TakeOver, "o =", "l =", "f =", "v =", "attribute_not"))
+    ),
+    "a lease that never ends": Rules(update_of=mutant(_lease_never_ends)),
+    "a commit without a version": Rules(
+        update_of=mutant(without(Commit, "v =", "attribute_not_exists(v)"))
+    ),
+    "a commit over mail": Rules(
+        update_of=mutant(without(Commit, "attribute_not_exists(o)", "(attribute_not_exists(m)"))
+    ),
+    "a commit that forgets its number": Rules(update_of=mutant(_commit_forgets_its_number)),
+    "a reply before the settle": Rules(caller=AnswersBeforeTheSettle),
+    "a lost settle taken for done": Rules(caller=TrustsALostSettle),
+    "a refused settle taken for done": Rules(caller=TakesAgainForDone),
+    "replies to the first sender only": Rules(caller=RepliesToItself),
+    "a commit sent as another message": Rules(caller=SendsACommitAnew),
+    "an older reply taken for one's own": Rules(caller=TakesAnyReply),
+    "mail settled that has not run": Rules(caller=SettlesWithoutRunning),
+    "a post sent as another message": Rules(caller=PostsUnderANewNumber),
+    "a run in the name of another": Rules(caller=RunsWithoutOwning),
+}
+HARMLESS: dict[str, Rules] = {
+    "no owner in the guard": Rules(update_of=mutant(without((Settle, Release), "o ="))),
+    "no fence in the guard": Rules(update_of=mutant(without((Settle, Release), "f ="))),
+}
+
+
+def find(rules: Rules, seeds: range) -> tuple[int, str] | None:
+    """Return the first seed that finds a mistake, and the mistake; None if none does."""
+    for seed in seeds:
+        try:
+            world = simulate(seed, rules)
+        except BaseExceptionGroup as group:
+            return seed, repr(group.exceptions[0])
+        if world.mistakes:
+            return seed, world.mistakes[0]
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Have the simulation find mistakes.")
+    parser.add_argument("--seeds", type=int, default=200)
+    given = parser.parse_args()
+    missed = []
+    for name, rules in HARMFUL.items():
+        for mode in (True, False):
+            found = find(attrs.evolve(rules, is_quiet=mode), range(given.seeds))
+            if found is not None:
+                break
+        text = "NOT FOUND" if found is None else f"seed {found[0]}: {found[1][:90]}"
+        print(f"{name:40} {text}", flush=True)
+        if found is None:
+            missed.append(name)
+    print("missed:", missed)
+
+
+if __name__ == "__main__":
+    main()

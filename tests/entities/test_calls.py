@@ -1,0 +1,144 @@
+"""A call and its run: leases, deadlines, freezes, messages that end their run."""
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
+from okibi.entities.operations import Post
+from okibi.entities.rows import MOST_MAIL, Mail
+from okibi.entities.stores import MemoryStore
+from okibi.testing import virtual_time
+from tests.entities.mutants import HARMFUL, find
+from tests.entities.simulation import Rules, simulate
+
+
+@attrs.define(eq=False)
+class Sandbox:
+    """Calls one entity; its messages take some seconds."""
+
+    store: MemoryStore
+    name: str
+    seconds: float = 0.0
+    runs: int = 0
+    handled: int = 0
+
+    async def handle(self, state: str, mail: Mail) -> Handled:
+        self.handled += 1
+        await trio.sleep(self.seconds)
+        return Handled(state + mail.body, f"{self.name} ran {mail.body}")
+
+    def new_run(self) -> str:
+        self.runs += 1
+        return f"{self.name}#{self.runs}"
+
+    async def call(self, body: str, number: int = 1, seconds: float = 60) -> str:
+        caller = Caller(self.store, self.handle, lambda mail: "dead", self.new_run, is_quiet=False)
+        deadline = self.store.now() + int(seconds * 1000)
+        return (await caller.call("k", Message(self.name, number, body, deadline))).body
+
+
+@virtual_time
+async def test_a_slow_message_keeps_its_lease() -> None:
+    store = MemoryStore()
+    slow, quick = Sandbox(store, "slow", seconds=4 * LEASE / 1000), Sandbox(store, "quick")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slow.call, "a")
+        await wait_all_tasks_blocked()
+        # The slow one tries, gives up after a moment, and hands over.
+        assert await quick.call("b") == "quick ran b"
+    assert trio.current_time() == pytest.approx(4 * LEASE / 1000 + PATIENCE, abs=1)
+    assert store.rows["k"].state == "ab"
+
+
+@virtual_time
+async def test_a_message_whose_callers_have_no_time_is_not_set_aside() -> None:
+    store = MemoryStore()
+    await store.apply(Post("k", Mail("cast", 1, "slow", 10**9)))
+    for number in range(5):
+        hasty = Sandbox(store, f"hasty {number}", seconds=2)
+        with pytest.raises(CallLate):
+            await hasty.call("x", seconds=1)
+    patient = Sandbox(store, "patient", seconds=2)
+    await patient.call("y")
+    assert not store.rows["k"].dead
+    assert store.rows["k"].state.startswith("slow")
+
+
+@virtual_time
+async def test_a_caller_that_has_its_reply_does_not_run_others_mail_for_long() -> None:
+    store = MemoryStore()
+
+    async def call(number: int) -> None:
+        await Sandbox(store, f"s{number}", seconds=0.05).call(f"{number}", seconds=10)
+        ends.append(trio.current_time())
+
+    ends = list[float]()
+    async with trio.open_nursery() as nursery:
+        for number in range(40):
+            nursery.start_soon(call, number)
+    assert len(ends) == 40
+    assert len(store.rows["k"].state) == sum(len(str(number)) for number in range(40))
+
+
+@virtual_time
+async def test_after_the_lease_another_takes_over_and_the_old_run_is_void() -> None:
+    store = MemoryStore()
+    frozen, other = Sandbox(store, "frozen"), Sandbox(store, "other")
+    mail = Mail("frozen", 1, "a", store.now() + 120_000)
+    await store.apply(Post("k", mail, "frozen#0", store.now() + LEASE))
+    assert await other.call("b") == "other ran b"
+    assert trio.current_time() == pytest.approx(LEASE / 1000, abs=1)
+    assert await frozen.call("a") == "other ran a"
+    assert store.rows["k"].state == "ab"
+    assert frozen.handled == 0
+
+
+@virtual_time
+async def test_a_call_ends_at_its_deadline_and_the_next_one_takes_over() -> None:
+    store = MemoryStore()
+    hanging, other = Sandbox(store, "hanging", seconds=1e6), Sandbox(store, "other")
+    with pytest.raises(CallLate, match="k: no reply before the deadline"):
+        await hanging.call("a", seconds=3)
+    assert trio.current_time() == 3
+    assert await other.call("b") == "other ran b"
+    assert store.rows["k"].state == "ab"
+
+
+@virtual_time
+async def test_a_full_mailbox_is_an_error_at_once() -> None:
+    store = MemoryStore()
+    for number in range(MOST_MAIL):
+        await store.apply(Post("k", Mail(f"s{number}", 1, "", 0)))
+    with pytest.raises(MailFull, match=f"k: {MOST_MAIL} messages wait already"):
+        await Sandbox(store, "a").call("a")
+
+
+@pytest.mark.parametrize("mode", ["quiet", "post"])
+def test_a_poisoned_message_ends_few_sandboxes(mode: str) -> None:
+    deaths = dict[tuple[str, int], int]()
+    for seed in range(4):
+        rules = Rules(nodes=40, keys=2, poison=0.02, limit=900, is_quiet=mode == "quiet")
+        world = simulate(seed, rules)
+        assert not world.mistakes
+        deaths |= world.deaths
+    assert 1 < max(deaths.values()) <= 4
+
+
+@pytest.mark.parametrize("mode", ["quiet", "post"])
+def test_the_simulation_finds_nothing(mode: str) -> None:
+    for seed in range(10):
+        assert not simulate(seed, Rules(is_quiet=mode == "quiet")).mistakes, seed
+
+
+def test_a_seed_has_one_history() -> None:
+    first, second = simulate(3, Rules()), simulate(3, Rules())
+    assert [attrs.astuple(call) for call in first.history] == [
+        attrs.astuple(call) for call in second.history
+    ]
+
+
+@pytest.mark.parametrize("name", ["a post without a number", "a commit without a version"])
+def test_the_simulation_finds_a_mistake(name: str) -> None:
+    assert find(HARMFUL[name], range(10)) is not None

@@ -1,0 +1,192 @@
+"""Entities as a user writes them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+import trio
+
+from okibi.actors import CallCycle, Refusal
+from okibi.entities import (
+    Entities,
+    Entity,
+    EntityCrashed,
+    EntityStore,
+    MemoryStore,
+    NoEntityStore,
+    StateError,
+)
+from okibi.supervisors import Child, SupervisorSpec, supervise
+from okibi.testing import virtual_time
+
+
+class SoldOut(Refusal):
+    pass
+
+
+@attrs.frozen
+class Line:
+    article: str
+    count: int
+
+
+@attrs.define(eq=False)
+class Cart(Entity):
+    lines: dict[str, Line] = attrs.Factory(dict[str, Line])
+    version: ClassVar[int] = 2
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any], version: int) -> dict[str, Any]:
+        return {"lines": {name: Line(name, 1) for name in fields["articles"]}}
+
+    async def add(self, article: str, count: int = 1) -> Line:
+        await trio.lowlevel.checkpoint()
+        had = self.lines.get(article, Line(article, 0))
+        line = self.lines[article] = attrs.evolve(had, count=had.count + count)
+        return line
+
+    async def add_line(self, line: Line) -> int:
+        self.lines[line.article] = line
+        return len(self.lines)
+
+    async def fail(self, error: str) -> None:
+        self.lines.clear()
+        raise SoldOut(error) if error == "sold out" else LookupError(error)
+
+    async def ask(self, other: str) -> Line:
+        return await CARTS[other].call(Cart.ask_back, "bob")
+
+    async def ask_back(self, other: str) -> Line:
+        return await CARTS[other].call(Cart.add, "tea")
+
+
+CARTS = Entities("cart", Cart)
+
+
+@asynccontextmanager
+async def started(store: MemoryStore | None = None) -> AsyncGenerator[MemoryStore]:
+    store = store or MemoryStore()
+    async with trio.open_nursery() as nursery:
+        spec = SupervisorSpec([Child(lambda: EntityStore(store))])
+        top = await supervise(nursery, spec)
+        yield store
+        top.stop()
+
+
+@virtual_time
+async def test_an_entity_keeps_its_state_and_answers_with_types() -> None:
+    async with started() as store:
+        assert await CARTS["bob"].call(Cart.add, "tea") == Line("tea", 1)
+        assert await CARTS["bob"].call(Cart.add, "tea", count=2) == Line("tea", 3)
+        assert await CARTS["eve"].call(Cart.add_line, Line("cup", 1)) == 1
+    assert {*store.rows} == {"cart/bob", "cart/eve"}
+    async with started(store):
+        assert await CARTS["bob"].call(Cart.add, "tea") == Line("tea", 4)
+
+
+@virtual_time
+async def test_callers_at_once_lose_nothing() -> None:
+    async with started():
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(CARTS["hot"].call, Cart.add, "tea")
+        assert await CARTS["hot"].call(Cart.add, "tea") == Line("tea", 51)
+
+
+@virtual_time
+async def test_a_call_once_runs_once() -> None:
+    async with started():
+        for _ in range(3):
+            assert await CARTS["bob"].once("event-1").call(Cart.add, "tea") == Line("tea", 1)
+        assert await CARTS["bob"].once("event-2").call(Cart.add, "tea") == Line("tea", 2)
+
+
+@virtual_time
+async def test_a_cast_runs_before_the_next_call() -> None:
+    async with started():
+        for _ in range(3):
+            await CARTS["bob"].cast(Cart.add, "tea")
+        assert await CARTS["bob"].call(Cart.add, "tea") == Line("tea", 4)
+
+
+@virtual_time
+async def test_a_method_that_raises_leaves_the_state() -> None:
+    async with started():
+        await CARTS["bob"].call(Cart.add, "tea")
+        with pytest.raises(SoldOut, match="sold out"):
+            await CARTS["bob"].call(Cart.fail, "sold out")
+        with pytest.raises(EntityCrashed, match=r"of cart/bob failed: LookupError: gone"):
+            await CARTS["bob"].call(Cart.fail, "gone")
+        assert await CARTS["bob"].call(Cart.add, "tea") == Line("tea", 2)
+
+
+@virtual_time
+async def test_entities_that_would_wait_for_each_other_are_told() -> None:
+    async with started():
+        with pytest.raises(EntityCrashed, match="cart/bob -> cart/eve -> cart/bob"):
+            await CARTS["bob"].call(Cart.ask, "eve")
+
+
+@virtual_time
+async def test_an_entity_that_calls_itself_is_told() -> None:
+    async with started():
+        with pytest.raises(EntityCrashed, match=r"CallCycle.* cart/bob -> cart/bob"):
+            await CARTS["bob"].call(Cart.ask_back, "bob")
+    assert issubclass(CallCycle, RuntimeError)
+
+
+@virtual_time
+async def test_older_state_is_upgraded_and_newer_state_refused() -> None:
+    async with started() as store:
+        await CARTS["bob"].call(Cart.add, "tea")
+        old = '{"version":1,"fields":{"articles":["tea","cup"]}}'
+        store.rows["cart/bob"] = attrs.evolve(store.rows["cart/bob"], state=old)
+        assert await CARTS["bob"].call(Cart.add, "cup") == Line("cup", 2)
+        new = '{"version":3,"fields":{}}'
+        store.rows["cart/bob"] = attrs.evolve(store.rows["cart/bob"], state=new)
+        with pytest.raises(EntityCrashed, match=r"Cart has version 2, and version 3 has saved"):
+            await CARTS["bob"].call(Cart.add, "cup")
+
+
+@virtual_time
+async def test_without_a_store_a_call_says_what_to_add() -> None:
+    with pytest.raises(NoEntityStore, match=r"add Child\(EntityStore\)"):
+        await CARTS["bob"].call(Cart.add, "tea")
+
+
+@virtual_time
+async def test_wrong_arguments_are_refused_before_the_message_is_sent() -> None:
+    call: Any = CARTS["bob"].call
+    async with started() as store:
+        with pytest.raises(TypeError, match="missing a required argument: 'article'"):
+            await call(Cart.add)
+        with pytest.raises(TypeError, match="an argument cannot be sent"):
+            await call(Cart.add, object())
+        assert not store.rows
+
+
+def test_a_field_that_cannot_be_saved_is_refused_when_the_class_is_made() -> None:
+    class Socket:
+        pass
+
+    with pytest.raises(TypeError, match=r"Chat\.sockets cannot be saved: Socket has no JSON"):
+
+        @attrs.define(eq=False)
+        class Chat(Entity):
+            sockets: list[Socket] = attrs.Factory(list[Socket])
+
+    class Plain(Entity):
+        pass
+
+    with pytest.raises(TypeError, match=r"Plain is no attrs class"):
+        Entities("plain", Plain)
+
+
+@virtual_time
+async def test_a_state_that_is_too_large_fails_its_message() -> None:
+    async with started():
+        with pytest.raises(EntityCrashed, match="and 262144 can be saved: keep long lists"):
+            await CARTS["bob"].call(Cart.add, "x" * 300_000)
+    assert issubclass(StateError, Exception)

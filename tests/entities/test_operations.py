@@ -1,0 +1,142 @@
+"""An operation on a Row, and the expression that does the same in DynamoDB."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from okibi.entities.dynamodb import row_of, update_of
+from okibi.entities.operations import (
+    Commit,
+    HandOver,
+    Operation,
+    Ownership,
+    Post,
+    Release,
+    Renew,
+    Settle,
+    TakeOver,
+)
+from okibi.entities.rows import MOST_MAIL, Mail, Reply, Row
+from tests.entities.tiny_dynamodb import ConditionFailed, TinyDynamoDB
+
+RUNS, SENDERS = ("r1", "r2"), ("a", "b", "once:x y")
+
+
+class Guesses:
+    """Random operations, most of them such as may be done."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.time = 1000
+        self.numbers = dict.fromkeys(SENDERS, 0)
+
+    def make(self, row: Row | None) -> Operation:
+        r = self.random
+        self.time += r.randrange(2000)
+        run = r.choice(RUNS)
+        seen = row or Row()
+        own = Ownership(
+            "k",
+            seen.owner if seen.owner and r.random() < 0.9 else run,
+            seen.fence + (r.random() < 0.05),
+            seen.version + (r.random() < 0.05),
+        )
+        kind = r.randrange(11)
+        if kind < 2:
+            return Post("k", self._mail(), r.choice((run, run, None)), self.time + 5000)
+        if kind == 2:
+            return TakeOver("k", run, self.time + 5000, self._distort(seen))
+        if kind in (3, 4):
+            return Release(own)
+        if kind == 10:
+            return HandOver(own)
+        if kind == 5:
+            return Renew(own, self.time + 5000)
+        if kind == 6:
+            version = None if row is None else row.version
+            version = version if r.random() < 0.9 else r.choice((None, 0, 7))
+            mail = self._mail()
+            reply = Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
+            pruned = seen.find_old_replies(self.time, frozenset({mail.sender}))
+            return Commit("k", version, f"s{r.random()}", mail.sender, reply, pruned)
+        batch = seen.mail[: r.choice((1, 2, 256))]
+        replies = {
+            mail.sender: Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
+            for mail in batch
+        }
+        pruned = seen.find_old_replies(self.time, frozenset(replies))
+        lease = r.choice((None, self.time + 5000))
+        dead = batch[0] if batch and r.random() < 0.1 else None
+        return Settle(own, f"s{r.random()}", replies, len(batch), lease, pruned, dead)
+
+    def _mail(self) -> Mail:
+        sender = self.random.choice(SENDERS)
+        self.numbers[sender] += self.random.random() < 0.8
+        return Mail(sender, max(1, self.numbers[sender]), f"{self.time}", self.time + 3000)
+
+    def _distort(self, row: Row) -> Row:
+        change = self.random.choice(({}, {}, {"lease": 1}, {"owner": None}, {"fence": 77}))
+        return Row(row.state, **{  # type: ignore[arg-type]
+            "version": row.version, "fence": row.fence, "owner": row.owner, "lease": row.lease,
+            **change,
+        })  # fmt: skip
+
+
+def steps(seed: int, count: int) -> Iterator[tuple[Operation, Row | None, Row | None]]:
+    """Do operations on a Row; give each with the row before it and after it."""
+    guesses, row = Guesses(seed), None
+    for _ in range(count):
+        operation = guesses.make(row)
+        after = operation.apply(row)
+        yield operation, row, after
+        row = row if after is None else after
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_expression_does_what_its_operation_does(seed: int) -> None:
+    table, done = TinyDynamoDB(), dict[str, int]()
+    for operation, before, after in steps(seed, 500):
+        parameters = update_of(operation).parameters("okibi", operation.key)
+        name = type(operation).__name__
+        if after is None:
+            with pytest.raises(ConditionFailed) as refused:
+                table.ask("UpdateItem", parameters)
+            assert row_of(refused.value.args[0]) == before, operation
+        else:
+            assert row_of(table.ask("UpdateItem", parameters)["Attributes"]) == after, operation
+            done[name] = done.get(name, 0) + 1
+    assert {*done} == {
+        "Post",
+        "TakeOver",
+        "Settle",
+        "Release",
+        "HandOver",
+        "Renew",
+        "Commit",
+    }, done
+
+
+def test_a_full_mailbox_refuses_a_message() -> None:
+    mail = tuple(Mail(f"s{number}", 1, "", 0) for number in range(MOST_MAIL))
+    post = Post("k", Mail("a", 1, "", 0), "r", 5000)
+    assert post.apply(Row(mail=mail, owner="q")) is None
+    assert post.apply(Row(mail=mail[1:], owner="q")) is not None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_operation_is_done_once(seed: int) -> None:
+    """A request that arrives twice, late or not, changes nothing the second time."""
+    sent = list[Operation]()
+    for operation, _, after in steps(seed, 300):
+        if after is None:
+            continue
+        if isinstance(operation, Post | Commit | Settle | Release | HandOver):
+            sent.append(operation)
+        for late in sent:
+            match late:
+                case Post(mail=Mail(sender)) | Commit(sender=sender) if sender not in after.posted:
+                    # Pruned: its caller's deadline is over for a minute.
+                    pass
+                case _:
+                    assert late.apply(after) is None, late

@@ -1,0 +1,45 @@
+"""Entities on moto and on dynalite: each operation does there what it does to a Row."""
+
+import pytest
+import trio
+
+from okibi import aws
+from okibi.entities.dynamodb_store import DynamoDBStore
+from okibi.entities.stores import OperationRefused
+from tests.entities.test_operations import steps
+from tests.services.test_aws_on_moto import dynalite, url
+from tests.support.aws_server import KEYS, environment
+
+__all__ = ["dynalite", "url"]
+STEPS = 500
+
+
+@pytest.mark.parametrize("server", ["url", "dynalite"])
+async def test_an_operation_does_there_what_it_does_to_a_row(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    endpoint: str = request.getfixturevalue(server)
+    with environment({**KEYS, "AWS_REGION": "eu-west-1"}):
+        client = aws.Client(endpoint=endpoint, attempts=1)
+        table = {
+            "TableName": "entities",
+            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+        await client.call("dynamodb", "CreateTable", table)
+        while True:
+            answer = await client.call("dynamodb", "DescribeTable", {"TableName": "entities"})
+            if answer["Table"]["TableStatus"] == "ACTIVE":
+                break
+            await trio.sleep(0.05)
+        store = DynamoDBStore("entities", client)
+        for operation, before, after in steps(1, STEPS):
+            if after is None:
+                with pytest.raises(OperationRefused) as refused:
+                    await store.apply(operation)
+                assert refused.value.row == before
+            else:
+                assert await store.apply(operation) == after
+        last = after or before
+        assert await store.read("k", consistent=True) == last
