@@ -196,9 +196,6 @@ HARMFUL: dict[str, Rules] = {
     "a commit without a version": Rules(
         update_of=mutant(without(Commit, "v =", "attribute_not_exists(v)"))
     ),
-    "a commit over mail": Rules(
-        update_of=mutant(without(Commit, "attribute_not_exists(o)", "(attribute_not_exists(m)"))
-    ),
     "a commit that forgets its number": Rules(update_of=mutant(_commit_forgets_its_number)),
     "a reply before the settle": Rules(caller=AnswersBeforeTheSettle),
     "a lost settle taken for done": Rules(caller=TrustsALostSettle),
@@ -211,6 +208,9 @@ HARMFUL: dict[str, Rules] = {
     "a run in the name of another": Rules(caller=RunsWithoutOwning),
 }
 HARMLESS: dict[str, Rules] = {
+    "a commit over mail": Rules(
+        update_of=mutant(without(Commit, "attribute_not_exists(o)", "(attribute_not_exists(m)"))
+    ),
     "no owner in the guard": Rules(update_of=mutant(without((Settle, Release), "o ="))),
     "no fence in the guard": Rules(update_of=mutant(without((Settle, Release), "f ="))),
 }
