@@ -3,7 +3,7 @@
     CARTS = Entities("cart", Cart)
     total = await CARTS["bob"].call(Cart.add, "tea")
 
-Whoever calls an entity runs it. Its state, its mail and its replies are one row of a store.
+The caller of an entity runs it. Its state, its mail and its replies are one row of a store.
 """
 
 from .calls import CallLate, MailFull

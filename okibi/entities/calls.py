@@ -1,6 +1,6 @@
 """A call to an entity, and the run that its caller makes of it.
 
-Whoever calls an entity runs it. A caller tries the quiet path first: it reads the row, runs its
+The caller of an entity runs it. A caller tries the quiet path first: it reads the row, runs its
 message and commits. If someone else wants the same entity at this moment, the caller posts its
 message instead. The post tells who owns the entity:
 
@@ -34,7 +34,7 @@ from .operations import (
     read_refusal,
 )
 from .rows import MOST_MAIL, REPLY_MARGIN, Mail, Reply, Row
-from .stores import OperationRefused, Store, StoreThrottled, StoreUnavailable
+from .stores import OperationRefused, Store, StoreFailed, StoreThrottled
 
 logger = logs.logger("okibi")
 
@@ -178,13 +178,13 @@ class Caller:
                 if reply is not None:
                     return reply
                 # Fenced off: this run is over.
-            except (StoreThrottled, StoreUnavailable):
+            except StoreFailed:
                 await self._pause(pause)
                 pause = min(2 * pause, 2 * LONGEST_PAUSE)
         return None
 
     async def leave(self, key: str, message: Message) -> None:
-        """Leave a message to whoever calls the entity next.
+        """Leave a message to the next caller of the entity.
 
         Raises:
             CallLate: the store did not answer before the deadline.
@@ -194,7 +194,7 @@ class Caller:
         while True:
             try:
                 await self._post(key, None, message)
-            except (StoreThrottled, StoreUnavailable) as error:
+            except StoreFailed as error:
                 if self.store.now() >= message.deadline:
                     raise CallLate(f"{key}: the message may have been left, or not") from error
                 await self._pause(pause)
@@ -377,7 +377,7 @@ class Caller:
                         return
                     # A settle was cancelled after it had been done.
                     own = attrs.evolve(own, version=row.version)
-                except (StoreThrottled, StoreUnavailable):
+                except StoreFailed:
                     # The lease ends by itself.
                     return
                 else:
@@ -398,7 +398,7 @@ class Caller:
                     nursery.cancel_scope.cancel()
                     return
                 except Exception as error:
-                    # The next one may arrive in time; what is wrong for good, the settle will say.
+                    # The next renewal may arrive in time. A lasting error fails the settle, too.
                     logger.warning("%s: its lease was not renewed: %s", own.key, error)
 
         async with trio.open_nursery() as nursery:
@@ -423,7 +423,7 @@ class Caller:
                         return refused.row
                     case Refusal.FENCED:
                         return None
-            except (StoreThrottled, StoreUnavailable):
+            except StoreFailed:
                 await self._pause(20 * 2**attempt)
         return None
 
@@ -435,7 +435,7 @@ class Caller:
             row = refused.row
             if row is not None and row.mail and (row.owner, row.fence) == (own.run, own.fence):
                 return row
-        except (StoreThrottled, StoreUnavailable):
+        except StoreFailed:
             # All is settled. The lease ends by itself.
             pass
         return None

@@ -12,7 +12,7 @@ from .stores import OperationRefused, StoreThrottled, StoreUnavailable
 
 # Nothing was written. A TransactionConflict is another request in the same moment.
 _THROTTLED: Final = {*THROTTLED_CODES, "TransactionConflictException"}
-# Of the transport: nobody knows whether the service has written.
+# Codes of the transport. The service may have written or not.
 _UNAVAILABLE: Final = ("Disconnected", "TimedOut", "Unreachable")
 
 

@@ -37,8 +37,6 @@ LONGEST_CALL = 60.0
 # Seconds for which the reply to a call that runs once is kept: Lambda repeats a failed event twice
 # within minutes.
 ONCE_KEPT = 3600.0
-# Less than the margin of all replies is never kept.
-ONCE_KEPT_LEAST = REPLY_MARGIN / 1000
 
 # The entities whose messages run here, or wait for this message.
 _CHAIN: contextvars.ContextVar[Chain] = contextvars.ContextVar("entities that wait", default=())
@@ -65,6 +63,11 @@ class Sandbox:
     def new_run(self) -> str:
         """Return a name that no run and no sender has, also after the restore of a snapshot."""
         return os.urandom(9).hex()
+
+    def message_deadline(self) -> int:
+        """Return the deadline of a message of the current task, by the store's clock."""
+        left = trio.current_effective_deadline() - trio.current_time()
+        return self.store.now() + int(1000 * max(0.0, min(left, LONGEST_CALL)))
 
 
 CURRENT: "trio.lowlevel.RunVar[Sandbox]" = trio.lowlevel.RunVar("okibi's entities")
@@ -172,8 +175,8 @@ class EntityRef(Generic[E]):
     ) -> R:
         """Have the entity run one of its methods, and wait for the reply.
 
-        The caller runs the method itself, on the saved state, if nobody else runs the entity at
-        this moment. The method may run more than once; the state changes once.
+        The caller runs the method itself, on the saved state, if no other caller runs the entity
+        at this moment. The method may run more than once; the state changes once.
 
         Args:
             method: a public async method of the entity's class.
@@ -203,7 +206,7 @@ class EntityRef(Generic[E]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Leave a message; whoever calls the entity next runs it before the call.
+        """Leave a message; the next caller of the entity runs it first.
 
         Args:
             method: a public async method of the entity's class.
@@ -233,19 +236,10 @@ class EntityRef(Generic[E]):
         caller = Caller(
             sandbox.store, handle, partial(_set_aside_message, self.key), sandbox.new_run
         )
-        left = trio.current_effective_deadline() - trio.current_time()
-        deadline = sandbox.store.now() + int(1000 * max(0.0, min(left, LONGEST_CALL)))
+        deadline = sandbox.message_deadline()
         if self.once_key is not None:
-            yield (
-                caller,
-                Message(
-                    f"once:{self.once_key}",
-                    1,
-                    body,
-                    deadline,
-                    int(1000 * max(self.kept, ONCE_KEPT_LEAST)),
-                ),
-            )
+            sender = f"once:{self.once_key}"
+            yield caller, Message(sender, 1, body, deadline, as_kept(self.kept))
             return
         # A sender sends one message at a time.
         sender = sandbox.senders.pop() if sandbox.senders else sandbox.new_run()
@@ -254,6 +248,11 @@ class EntityRef(Generic[E]):
             yield caller, Message(sender, number, body, deadline)
         finally:
             sandbox.senders.append(sender)
+
+
+def as_kept(seconds: float) -> int:
+    """Return how long a reply is kept after the deadline, in milliseconds."""
+    return max(int(1000 * seconds), REPLY_MARGIN)
 
 
 def _set_aside_message(key: str, mail: Mail) -> str:

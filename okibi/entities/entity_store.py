@@ -2,7 +2,7 @@
 
 import attrs
 
-from ..actors import ExitReason, Server
+from ..actors import Server
 from .entities import CURRENT, Sandbox
 from .stores import MemoryStore, Store
 
@@ -19,6 +19,3 @@ class EntityStore(Server):
 
     async def init(self) -> None:
         CURRENT.set(Sandbox(self.store))
-
-    async def terminate(self, reason: ExitReason) -> None:
-        pass

@@ -5,10 +5,9 @@ from hashlib import sha256
 from typing import ParamSpec, TypeVar
 
 import msgspec
-import trio
 
 from .calls import Caller, Handled, Message, MessageForgotten
-from .entities import LONGEST_CALL, ONCE_KEPT, ONCE_KEPT_LEAST, current_sandbox, set_aside
+from .entities import ONCE_KEPT, as_kept, current_sandbox, set_aside
 from .messages import encode_error, encode_value, read_name, take_reply
 from .rows import Mail
 
@@ -73,10 +72,12 @@ class Once:
         digest = sha256(given).hexdigest()[:32]
         failures = list[BaseException]()
 
+        mismatch = f"{whole} was used with other arguments before"
+
         async def handle(state: str, mail: Mail) -> Handled:
             if mail.body != digest:
-                # Of a sandbox that has died: this run cannot do its work.
-                raise OnceMismatch(f"{whole} was used with other arguments before")
+                # The sandbox that had these arguments has died: this run cannot do its work.
+                raise OnceMismatch(mismatch)
             try:
                 value = await function(*args, **kwargs)
             except (Exception, SystemExit) as error:
@@ -93,9 +94,7 @@ class Once:
 
         # The work has effects elsewhere, so it runs with the lease.
         caller = Caller(sandbox.store, handle, set_work_aside, sandbox.new_run, is_quiet=False)
-        left = trio.current_effective_deadline() - trio.current_time()
-        deadline = sandbox.store.now() + int(1000 * max(0.0, min(left, LONGEST_CALL)))
-        kept = int(1000 * max(self.kept, ONCE_KEPT_LEAST))
+        deadline, kept = sandbox.message_deadline(), as_kept(self.kept)
         number = 1
         try:
             while True:
@@ -108,6 +107,6 @@ class Once:
         except MessageForgotten:
             raise failures.pop() from None
         if read_name(reply.body) not in ("", digest):
-            raise OnceMismatch(f"{whole} was used with other arguments before")
+            raise OnceMismatch(mismatch)
         result: R = take_reply(function, whole, reply.body)
         return result

@@ -2,13 +2,13 @@
 
 | operation | by whom | done if |
 | --- | --- | --- |
-| Post | a caller: leaves a message; may own the entity if nobody does | it was not posted before, and there is room |
+| Post | a caller: leaves a message, and owns the entity if it asks to and no run does | it was not posted before, and there is room |
 | TakeOver | a caller whose lease has ended, or that found mail without an owner | nothing has changed since it looked |
 | Settle | the owner: saves the state and the replies, and removes the mail that it ran | it is still the owner, and is the last that has written |
 | Release | the owner, when no mail is left | the same, and no mail came |
 | HandOver | the owner, when it must stop before the mail is run | the same |
 | Renew | the owner in the middle of a long run | the same |
-| Commit | a caller on the quiet path, which ran its message without owning the entity | nobody owns the entity, no mail waits, and the version is the one that the caller has read |
+| Commit | a caller on the quiet path, which ran its message without owning the entity | no run owns the entity, no mail waits, and the version is the one that the caller has read |
 
 `apply` of an operation returns the next row, or None if its condition does not hold. The stores in
 memory and in a file use it as it is; the store in DynamoDB sends an expression with the same
@@ -31,13 +31,13 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Post:
-    """Leave a message; own the entity if nobody does.
+    """Leave a message; own the entity if no run does.
 
     Args:
         key: the entity.
         mail: the message.
         run: the caller's run, which becomes the owner; None for a caller that leaves the message to
-            whoever calls the entity next.
+            the next caller.
         lease: the end of its lease.
     """
 
@@ -112,7 +112,29 @@ class Ownership:
 
 
 @attrs.frozen
-class Settle:
+class ByOwner:
+    """An operation of the owner.
+
+    Args:
+        own: the ownership.
+    """
+
+    own: Ownership
+
+    @property
+    def key(self) -> str:
+        return self.own.key
+
+    def give_up(self, row: Row | None) -> Row | None:
+        """Return the row without its owner; None if the run does not own the entity."""
+        if row is None or not self.own.holds(row):
+            return None
+        fence = row.fence + 1
+        return attrs.evolve(row, fence=fence, settled=fence, owner=None, lease=0)
+
+
+@attrs.frozen
+class Settle(ByOwner):
     """Save what the owner has run.
 
     Args:
@@ -125,17 +147,12 @@ class Settle:
         dead: a message to set aside.
     """
 
-    own: Ownership
     state: str
     replies: Mapping[str, Reply]
     count: int
     lease: int | None
     pruned: tuple[tuple[str, int], ...] = ()
     dead: Mail | None = None
-
-    @property
-    def key(self) -> str:
-        return self.own.key
 
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):
@@ -163,49 +180,26 @@ class Settle:
 
 
 @attrs.frozen
-class Release:
+class Release(ByOwner):
     """Give up an entity that has no mail."""
 
-    own: Ownership
-
-    @property
-    def key(self) -> str:
-        return self.own.key
-
     def apply(self, row: Row | None) -> Row | None:
-        if row is None or not self.own.holds(row) or row.mail:
-            return None
-        fence = row.fence + 1
-        return attrs.evolve(row, fence=fence, settled=fence, owner=None, lease=0)
+        return None if row is not None and row.mail else self.give_up(row)
 
 
 @attrs.frozen
-class HandOver:
+class HandOver(ByOwner):
     """Give up an entity whose mail waits: the next caller takes over at once."""
 
-    own: Ownership
-
-    @property
-    def key(self) -> str:
-        return self.own.key
-
     def apply(self, row: Row | None) -> Row | None:
-        if row is None or not self.own.holds(row):
-            return None
-        fence = row.fence + 1
-        return attrs.evolve(row, fence=fence, settled=fence, owner=None, lease=0)
+        return self.give_up(row)
 
 
 @attrs.frozen
-class Renew:
+class Renew(ByOwner):
     """Lengthen the lease."""
 
-    own: Ownership
     lease: int
-
-    @property
-    def key(self) -> str:
-        return self.own.key
 
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):

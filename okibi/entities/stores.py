@@ -20,11 +20,15 @@ class OperationRefused(Exception):
         self.row = row
 
 
-class StoreThrottled(Exception):
+class StoreFailed(Exception):
+    """The store has not answered as it should; the operation may be sent again."""
+
+
+class StoreThrottled(StoreFailed):
     """The store has too many requests at this moment; nothing was written."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(StoreFailed):
     """The store did not answer. Nobody knows whether it has written."""
 
 
