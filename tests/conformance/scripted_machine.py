@@ -14,18 +14,13 @@ from okibi.actors import (
     TIMEOUT,
     Exit,
     ExitReason,
-    Ref,
     Reply,
-    StartError,
     StateMachine,
     WhenStopped,
-    debug,
-    start,
-    stop,
 )
-from tests.conformance.otp_terms import Crash, format_reason, format_start_error, parse_reason
+from tests.conformance.otp_terms import Crash, format_reason, parse_reason
 from tests.conformance.scenario_children import ScenarioRecord
-from tests.conformance.scripted_server import describe_call, describe_cast
+from tests.conformance.scripted_server import ServerSteps
 
 Message = Mapping[str, Any]
 
@@ -116,54 +111,10 @@ class ScriptedMachine(StateMachine[str]):
 
 
 @attrs.define(eq=False)
-class MachineSteps:
+class MachineSteps(ServerSteps):
     """Performs the steps of a scenario about a state machine."""
 
-    record: ScenarioRecord
-    nursery: trio.Nursery
-    given: Mapping[str, Any]
-
-    @property
-    def machine(self) -> Ref[ScriptedMachine]:
-        return self.record.refs["s"]
-
-    async def perform(self, step: list[Any]) -> object:
-        match step:
-            case ["start_link"]:
-                return await self.nursery.start(self._start_under_parent)
-            case ["call", message, *timeout]:
-                with trio.move_on_after(timeout[0] / 1000 if timeout else float("inf")):
-                    return await describe_call(
-                        lambda: self.machine.call(ScriptedMachine.on_call, message)
-                    )
-                return "exit timeout"
-            case ["cast", message]:
-                return await describe_cast(
-                    lambda: self.machine.cast(ScriptedMachine.on_cast, message)
-                )
-            case ["info", message]:
-                return await describe_cast(lambda: self.machine.send(message))
-            case ["sys:suspend"]:
-                return await describe_cast(lambda: debug.suspend(self.machine)) or "ok"
-            case ["sys:resume"]:
-                return await describe_cast(lambda: debug.resume(self.machine)) or "ok"
-            case ["stop"]:
-                return format_reason(await stop(self.machine))
-            case _:
-                raise AssertionError(step)
-
-    async def _start_under_parent(self, task_status: trio.TaskStatus[object]) -> None:
-        """Start and own the machine. Its crash does not end the scenario."""
-        try:
-            async with trio.open_nursery() as nursery:
-                ref = await start(nursery, self._make, path="s")
-                task_status.started(f"ok {self.record.label(ref)}")
-        except* StartError as failures:
-            (failure,) = failures.exceptions
-            assert isinstance(failure, StartError)
-            task_status.started(format_start_error(failure))
-        except* Exception:
-            pass  # the log has the end of the machine
+    kind = ScriptedMachine
 
     def _make(self) -> ScriptedMachine:
         return ScriptedMachine(self.record, self.given, self.record.count_start("s"))

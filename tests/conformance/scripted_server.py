@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import trio
@@ -150,14 +150,17 @@ class MonitoringServer(Server):
 
 @attrs.define(eq=False)
 class ServerSteps:
-    """Performs the steps of a scenario about a server."""
+    """Performs the steps of a scenario about a server, or about an actor like one."""
+
+    # The class of the actor, with `on_call` and `on_cast`.
+    kind: ClassVar[Any] = ScriptedServer
 
     record: ScenarioRecord
     nursery: trio.Nursery
     given: Mapping[str, Any]
 
     @property
-    def server(self) -> Ref[ScriptedServer]:
+    def server(self) -> Ref[Any]:
         return self.record.refs["s"]
 
     async def perform(self, step: list[Any]) -> object:
@@ -166,17 +169,13 @@ class ServerSteps:
                 return await self.nursery.start(self._start_under_parent)
             case ["call", message, *timeout]:
                 with trio.move_on_after(timeout[0] / 1000 if timeout else float("inf")):
-                    return await describe_call(
-                        lambda: self.server.call(ScriptedServer.on_call, message)
-                    )
+                    return await describe_call(lambda: self.server.call(self.kind.on_call, message))
                 return "exit timeout"
             case ["requests", *messages]:
                 pending = [await self._request(each) for each in messages]
                 return [await describe_call(each) for each in pending]
             case ["cast", message]:
-                return await describe_cast(
-                    lambda: self.server.cast(ScriptedServer.on_cast, message)
-                )
+                return await describe_cast(lambda: self.server.cast(self.kind.on_cast, message))
             case ["info", message]:
                 return await describe_cast(lambda: self.server.send(message))
             case ["monitor"]:
@@ -206,9 +205,9 @@ class ServerSteps:
         If the server has ended, the function is a call, which raises the same error.
         """
         try:
-            return (await self.server.request(ScriptedServer.on_call, message)).result
+            return (await self.server.request(self.kind.on_call, message)).result
         except ActorExited:
-            return lambda: self.server.call(ScriptedServer.on_call, message)
+            return lambda: self.server.call(self.kind.on_call, message)
 
     async def _read_note(self, state: Callable[[], Awaitable[dict[str, Any]]]) -> object:
         """Return the field `note` of the state: the scenario knows no other field."""
@@ -234,7 +233,7 @@ class ServerSteps:
                 ref = await start(
                     nursery,
                     self._make,
-                    name=Name("s", ScriptedServer) if self.given.get("registered") else None,
+                    name=Name("s", self.kind) if self.given.get("registered") else None,
                     path="s",
                     timeout=self.given.get("start_timeout", 60_000) / 1000,
                 )
@@ -250,7 +249,7 @@ class ServerSteps:
         except* Exception:
             pass  # the log has the end of the server
 
-    def _make(self) -> ScriptedServer:
+    def _make(self) -> Server:
         kind = ScriptedServer if self.given.get("trap_exit", True) else CutScriptedServer
         return kind(self.record, self.given, self.record.count_start("s"))
 
