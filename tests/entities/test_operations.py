@@ -18,6 +18,7 @@ from okibi.entities.operations import (
     TakeOver,
 )
 from okibi.entities.rows import MOST_MAIL, Mail, Reply, Row
+from okibi.entities.stores import OperationRefused, Store
 from tests.entities.tiny_dynamodb import ConditionFailed, TinyDynamoDB
 
 RUNS, SENDERS = ("r1", "r2"), ("a", "b", "once:x y")
@@ -91,6 +92,18 @@ def steps(seed: int, count: int) -> Iterator[tuple[Operation, Row | None, Row | 
         after = operation.apply(row)
         yield operation, row, after
         row = row if after is None else after
+
+
+async def compare_with_rows(store: Store, seed: int, count: int) -> None:
+    """Do operations in a store, and compare each row with what the operation makes of a Row."""
+    for operation, before, after in steps(seed, count):
+        if after is None:
+            with pytest.raises(OperationRefused) as refused:
+                await store.apply(operation)
+            assert refused.value.row == before
+        else:
+            assert await store.apply(operation) == after
+            assert await store.read("k", consistent=True) == after
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,8 +10,7 @@ from okibi.entities.calls import Caller, Handled, Message
 from okibi.entities.operations import Post
 from okibi.entities.rows import Mail, Row
 from okibi.entities.sqlite_store import SQLiteStore
-from okibi.entities.stores import OperationRefused
-from tests.entities.test_operations import steps
+from tests.entities.test_operations import compare_with_rows
 from tests.limits import HANG
 
 # Counts up one entity, and prints what it was told.
@@ -40,14 +39,7 @@ async def count(path: str, name: str, times: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 async def test_it_does_what_the_operations_do(tmp_path: Path, seed: int) -> None:
     store = SQLiteStore(tmp_path / "entities.db")
-    for operation, before, after in steps(seed, 150):
-        if after is None:
-            with pytest.raises(OperationRefused) as refused:
-                await store.apply(operation)
-            assert refused.value.row == before
-        else:
-            assert await store.apply(operation) == after
-            assert await store.read("k", consistent=True) == after
+    await compare_with_rows(store, seed, 150)
     store.close()
 
 

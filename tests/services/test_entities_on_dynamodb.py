@@ -5,8 +5,7 @@ import trio
 
 from okibi import aws
 from okibi.entities.dynamodb_store import DynamoDBStore
-from okibi.entities.stores import OperationRefused
-from tests.entities.test_operations import steps
+from tests.entities.test_operations import compare_with_rows
 from tests.services.test_aws_on_moto import dynalite, url
 from tests.support.aws_server import KEYS, environment
 
@@ -33,13 +32,4 @@ async def test_an_operation_does_there_what_it_does_to_a_row(
             if answer["Table"]["TableStatus"] == "ACTIVE":
                 break
             await trio.sleep(0.05)
-        store = DynamoDBStore("entities", client)
-        for operation, before, after in steps(1, STEPS):
-            if after is None:
-                with pytest.raises(OperationRefused) as refused:
-                    await store.apply(operation)
-                assert refused.value.row == before
-            else:
-                assert await store.apply(operation) == after
-        last = after or before
-        assert await store.read("k", consistent=True) == last
+        await compare_with_rows(DynamoDBStore("entities", client), 1, STEPS)
