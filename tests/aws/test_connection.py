@@ -328,7 +328,11 @@ async def test_no_call_gets_the_answer_of_a_cancelled_one() -> None:
         while cancelled < CANCELLED:
             number += 1
             with trio.move_on_after(chance.choice((0.001, 0.002, 5))) as scope:
-                assert await get(client, [lane, number]) == [lane, number]
+                try:
+                    assert await get(client, [lane, number]) == [lane, number]
+                except aws.CallFailed as error:
+                    # The server closed, and the deadline leaves no time for a retry.
+                    assert error.code == "Disconnected"
             cancelled += scope.cancelled_caught
 
     async with serving(be_slow) as (_, client), trio.open_nursery() as nursery:
