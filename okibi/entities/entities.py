@@ -37,6 +37,8 @@ LONGEST_CALL = 60.0
 # Seconds for which the reply to a call that runs once is kept: Lambda repeats a failed event twice
 # within minutes.
 ONCE_KEPT = 3600.0
+# Entities that a sender remembers; then another one sends.
+MOST_NUMBERS = 1000
 
 # The entities whose messages run here, or wait for this message.
 _CHAIN: contextvars.ContextVar[Chain] = contextvars.ContextVar("entities that wait", default=())
@@ -47,18 +49,34 @@ class NoEntityStore(RuntimeError):
 
 
 @attrs.define(eq=False)
+class Sender:
+    """Sends one message at a time.
+
+    Attributes:
+        name: see Mail.
+        numbers: by entity, the number of the last message.
+    """
+
+    name: str
+    numbers: dict[str, int] = attrs.Factory(dict[str, int])
+
+    def next_number(self, key: str) -> int:
+        """Count a message to an entity."""
+        number = self.numbers[key] = self.numbers.get(key, 0) + 1
+        return number
+
+
+@attrs.define(eq=False)
 class Sandbox:
     """What the calls of one EntityStore share.
 
     Attributes:
         store: keeps the rows.
-        senders: names of senders that no call uses now.
-        numbers: by sender and entity, the number of the last message.
+        senders: senders that no call uses now.
     """
 
     store: Store
-    senders: list[str] = attrs.Factory(list[str])
-    numbers: dict[tuple[str, str], int] = attrs.Factory(dict[tuple[str, str], int])
+    senders: list[Sender] = attrs.Factory(list[Sender])
 
     def new_run(self) -> str:
         """Return a name that no run and no sender has, also after the restore of a snapshot."""
@@ -242,12 +260,12 @@ class EntityRef(Generic[E]):
             yield caller, Message(sender, 1, body, deadline, as_kept(self.kept))
             return
         # A sender sends one message at a time.
-        sender = sandbox.senders.pop() if sandbox.senders else sandbox.new_run()
-        number = sandbox.numbers[sender, self.key] = sandbox.numbers.get((sender, self.key), 0) + 1
+        sender = sandbox.senders.pop() if sandbox.senders else Sender(sandbox.new_run())
         try:
-            yield caller, Message(sender, number, body, deadline)
+            yield caller, Message(sender.name, sender.next_number(self.key), body, deadline)
         finally:
-            sandbox.senders.append(sender)
+            if len(sender.numbers) <= MOST_NUMBERS:
+                sandbox.senders.append(sender)
 
 
 def as_kept(seconds: float) -> int:

@@ -82,7 +82,7 @@ def fields_of(cls: type) -> tuple[Field, ...]:
     """Return the fields of a class.
 
     Raises:
-        TypeError: the class has no fields of attrs, or a field cannot be saved.
+        TypeError: the class has no fields of attrs, or a field cannot be saved or has no default.
         NameError: a type is not defined yet.
     """
     if cls in _FIELDS:
@@ -92,6 +92,16 @@ def fields_of(cls: type) -> tuple[Field, ...]:
     hints = get_type_hints(cls)
     found = list[Field]()
     for each in attrs.fields(cls):
+        if each.name == "version":
+            raise TypeError(
+                f"{cls.__qualname__}.version is the version of the fields: write "
+                "`version: ClassVar[int] = 2`, or give the field another name"
+            )
+        if each.default is attrs.NOTHING:
+            raise TypeError(
+                f"{cls.__qualname__}.{each.name} needs a default: a new entity starts with the "
+                "defaults of its fields"
+            )
         if not each.init or each.name not in hints:
             raise TypeError(
                 f"{cls.__qualname__}.{each.name} cannot be saved: it needs a type, and init=True"
@@ -104,27 +114,33 @@ def fields_of(cls: type) -> tuple[Field, ...]:
 
 def _check_type(place: str, hint: Any) -> None:
     try:
-        custom = _find_custom(msgspec.inspect.type_info(hint))
+        problem = _find_problem(msgspec.inspect.type_info(hint), set())
     except TypeError as error:
         raise TypeError(f"{place} cannot be saved: {error}") from None
-    if custom is not None:
-        raise TypeError(
-            f"{place} cannot be saved: {class_name(custom)} has no JSON; use types of JSON, attrs "
-            "classes or dataclasses"
-        )
+    if problem is not None:
+        raise TypeError(f"{place} cannot be saved: {problem}")
 
 
-def _find_custom(info: Any) -> type | None:
-    """Return a class that msgspec does not know, in a type."""
+def _find_problem(info: Any, seen: set[int]) -> str | None:
+    """Return what msgspec cannot save of a type; `seen` has the ids of types that contain it."""
+    if id(info) in seen:
+        return None
+    seen.add(id(info))
     if isinstance(info, msgspec.inspect.CustomType):
-        return get_origin(info.cls) or info.cls
+        name = class_name(get_origin(info.cls) or info.cls)
+        return f"{name} has no JSON; use types of JSON, attrs classes or dataclasses"
+    if isinstance(info, msgspec.inspect.DataclassType) and attrs.has(info.cls):
+        for field in info.fields:
+            if field.name.startswith("_"):
+                name = f"{class_name(info.cls)}.{field.name}"
+                return f"the JSON of attrs classes has no private fields, as {name}; rename it"
     nested = list[Any]()
     for name in ("item_type", "key_type", "value_type", "item_types", "types", "fields", "type"):
         value = getattr(info, name, None)
         nested += value if isinstance(value, tuple) else [value]
     for each in nested:
         if isinstance(each, msgspec.inspect.Type | msgspec.inspect.Field):
-            found = _find_custom(each)
+            found = _find_problem(each, seen)
             if found is not None:
                 return found
     return None

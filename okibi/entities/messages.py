@@ -5,7 +5,7 @@ crash.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 import msgspec
@@ -71,7 +71,8 @@ def decode_message(body: str) -> Body:
     return _bodies.decode(body)
 
 
-@cache
+# Once has closures and bound methods: the cache must not keep all of them.
+@lru_cache(256)
 def _parameters(method: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
     try:
         hints = get_type_hints(method)

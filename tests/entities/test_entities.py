@@ -18,6 +18,7 @@ from okibi.entities import (
     NoEntityStore,
     StateError,
 )
+from okibi.entities.entities import CURRENT, MOST_NUMBERS
 from okibi.supervisors import Child, SupervisorSpec, supervise
 from okibi.testing import virtual_time
 
@@ -190,3 +191,47 @@ async def test_a_state_that_is_too_large_fails_its_message() -> None:
         with pytest.raises(EntityCrashed, match="and 262144 can be saved: keep long lists"):
             await CARTS["bob"].call(Cart.add, "x" * 300_000)
     assert issubclass(StateError, Exception)
+
+
+@attrs.frozen
+class Tree:
+    name: str = ""
+    branches: "list[Tree]" = attrs.Factory(list)
+
+
+@attrs.frozen
+class Hidden:
+    _name: str = ""
+
+
+def test_a_field_that_would_lose_its_value_is_refused_when_the_class_is_made() -> None:
+    @attrs.define(eq=False)
+    class Forest(Entity):
+        trees: list[Tree] = attrs.Factory(list[Tree])
+
+    with pytest.raises(TypeError, match=r"Safe\.items cannot be saved.* as Hidden\._name; rename"):
+
+        @attrs.define(eq=False)
+        class Safe(Entity):
+            items: dict[str, Hidden] = attrs.Factory(dict[str, Hidden])
+
+    with pytest.raises(TypeError, match=r"Doc\.version is the version of the fields: write"):
+
+        @attrs.define(eq=False)
+        class Doc(Entity):
+            version: int = 1  # type: ignore[misc]
+
+    with pytest.raises(TypeError, match=r"User\.name needs a default: a new entity starts"):
+
+        @attrs.define(eq=False)
+        class User(Entity):
+            name: str
+
+
+@virtual_time
+async def test_the_numbers_of_messages_take_bounded_memory() -> None:
+    async with started():
+        for number in range(MOST_NUMBERS + 2):
+            await CARTS[str(number)].call(Cart.add, "tea")
+        assert len(CURRENT.get().senders) == 1
+        assert len(CURRENT.get().senders[0].numbers) == 1
