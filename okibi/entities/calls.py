@@ -126,6 +126,33 @@ class Turn:
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
 
 
+@attrs.define(eq=False)
+class Watch:
+    """How long a caller has seen one owner not renew its lease.
+
+    By the clock of another sandbox a lease may end at once. One such take-over costs a second run.
+    Several would look like a message that ends its runs. So where a run has died already, another
+    one is called dead only after a whole lease by one clock.
+
+    Attributes:
+        row: the first row that had this owner and lease.
+        since: when it was seen, by trio's clock, which a freeze or a correction of the time does
+            not move forward.
+    """
+
+    row: Row
+    since: float = attrs.Factory(trio.current_time)
+
+    def allows_take_over(self, row: Row) -> bool:
+        """Return whether the owner of a row, as just read, may be called dead."""
+        first = self.row
+        if (row.owner, row.fence, row.lease) != (first.owner, first.fence, first.lease):
+            self.row, self.since = row, trio.current_time()
+        if row.owner is None or row.fence == row.settled:
+            return True
+        return trio.current_time() >= self.since + LEASE / 1000
+
+
 @attrs.frozen
 class Caller:
     """Calls entities, and runs them.
@@ -153,35 +180,37 @@ class Caller:
 
         Raises:
             MessageForgotten: `handle` has forgotten the message.
-            CallLate: there was none before the deadline.
+            CallLate: there was none before the deadline. Its cause is the last failure of the
+                store, if the store has not answered since.
             MailFull: the message could not be left.
         """
+        failure: StoreFailed | None = None
+        pause = FIRST_PAUSE
+        # The same after a lost answer, which may have made it the owner.
+        run = self.new_run()
         left = (message.deadline - self.store.now()) / 1000
         with trio.move_on_after(max(0.0, left)):
-            reply = await self._call(key, message)
-            if reply is not None:
-                return reply
-        raise CallLate(f"{key}: no reply before the deadline; the message may have run, or may yet")
-
-    async def _call(self, key: str, message: Message) -> Reply | None:
-        pause = FIRST_PAUSE
-        # A freeze may have passed the deadline, which trio's clock does not see.
-        while self.store.now() < message.deadline:
-            try:
-                if self.is_quiet and pause == FIRST_PAUSE:
-                    reply = await self._try_quiet(key, message)
+            # A freeze may have passed the deadline, which trio's clock does not see.
+            while self.store.now() < message.deadline:
+                try:
+                    if self.is_quiet and pause == FIRST_PAUSE:
+                        reply = await self._try_quiet(key, message)
+                        if reply is not None:
+                            return reply
+                    row = await self._post(key, run, message)
+                    failure = None
+                    reply = await self._follow(key, run, row, message)
                     if reply is not None:
                         return reply
-                run = self.new_run()
-                row = await self._post(key, run, message)
-                reply = await self._follow(key, run, row, message)
-                if reply is not None:
-                    return reply
-                # Fenced off: this run is over.
-            except StoreFailed:
-                await self._pause(pause)
-                pause = min(2 * pause, 2 * LONGEST_PAUSE)
-        return None
+                    # Fenced off: this run is over.
+                    run = self.new_run()
+                except StoreFailed as error:
+                    failure = error
+                    await self._pause(pause)
+                    pause = min(2 * pause, 2 * LONGEST_PAUSE)
+        raise CallLate(
+            f"{key}: no reply before the deadline; the message may have run, or may yet"
+        ) from failure
 
     async def leave(self, key: str, message: Message) -> None:
         """Leave a message to the next caller of the entity.
@@ -264,7 +293,9 @@ class Caller:
     async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
         """Wait for the reply, or make it; return None if the run was fenced off."""
         pause = FIRST_PAUSE
+        watch = Watch(row)
         while True:
+            may_take_over = watch.allows_take_over(row)
             match next_of(row, run, message.sender, message.number, self.store.now()):
                 case Next.REPLY:
                     reply = row.reply_to(message.sender, message.number)
@@ -272,7 +303,7 @@ class Caller:
                     return reply
                 case Next.RUN:
                     return await self._run(key, run, row, message)
-                case Next.TAKE_OVER:
+                case Next.TAKE_OVER if may_take_over:
                     try:
                         lease = self.store.now() + LEASE
                         row = await self.store.apply(TakeOver(key, run, lease, row))
@@ -280,7 +311,7 @@ class Caller:
                         if refused.row is None:
                             return None
                         row = refused.row
-                case Next.WAIT:
+                case Next.TAKE_OVER | Next.WAIT:
                     # Two trips, then less and less often. What is old in the row leads only to one
                     # more wait, or to an operation that is refused.
                     await self._pause(pause)

@@ -256,8 +256,7 @@ class EntityRef(Generic[E]):
         )
         deadline = sandbox.message_deadline()
         if self.once_key is not None:
-            sender = f"once:{self.once_key}"
-            yield caller, Message(sender, 1, body, deadline, as_kept(self.kept))
+            yield caller, Message(f"once:{self.once_key}", 1, body, deadline, as_kept(self.kept))
             return
         # A sender sends one message at a time.
         sender = sandbox.senders.pop() if sandbox.senders else Sender(sandbox.new_run())

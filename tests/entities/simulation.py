@@ -292,7 +292,10 @@ class Node:
                     reply = (await caller.call(key, message)).body
                 except CallLate:
                     continue
-                if reply != "dead":
+                if reply == "dead":
+                    if not rules.poison:
+                        world.mistakes.append(f"{key}: a healthy message of {self.name} set aside")
+                else:
                     call.ended = trio.current_time()
                     call.place, call.ran = map(int, reply.split("/"))
         except* Died:

@@ -6,9 +6,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
-from okibi.entities.operations import Post
-from okibi.entities.rows import MOST_MAIL, Mail
-from okibi.entities.stores import MemoryStore
+from okibi.entities.operations import Operation, Post
+from okibi.entities.rows import MOST_MAIL, Mail, Row
+from okibi.entities.stores import MemoryStore, StoreUnavailable
 from okibi.testing import virtual_time
 from tests.entities.mutants import HARMFUL, find
 from tests.entities.simulation import Rules, simulate
@@ -93,6 +93,56 @@ async def test_after_the_lease_another_takes_over_and_the_old_run_is_void() -> N
     assert await frozen.call("a") == "other ran a"
     assert store.rows["k"].state == "ab"
     assert frozen.handled == 0
+
+
+@attrs.define(eq=False)
+class LossyStore(MemoryStore):
+    """The store of one sandbox, over the rows of all; its first answers are lost."""
+
+    rows: dict[str, Row] = attrs.Factory(dict[str, Row])
+    skew: float = 0.0
+    lost: int = 0
+
+    def now(self) -> int:
+        return super().now() + int(self.skew * 1000)
+
+    async def apply(self, operation: Operation) -> Row:
+        try:
+            return await super().apply(operation)
+        finally:
+            if self.lost:
+                self.lost -= 1
+                raise StoreUnavailable("the answer is lost")
+
+
+@virtual_time
+async def test_clocks_that_differ_set_no_message_aside() -> None:
+    rows, sandboxes = dict[str, Row](), list[Sandbox]()
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            store = LossyStore(rows, skew=6.0 * number)
+            sandboxes.append(Sandbox(store, f"s{number}", seconds=3))
+            nursery.start_soon(sandboxes[-1].call, f"{number}")
+            await trio.sleep(0.1)
+    assert not rows["k"].dead
+    assert sorted(rows["k"].state) == [*"01234"]
+
+
+@virtual_time
+async def test_a_lost_answer_of_a_post_does_not_cost_a_lease() -> None:
+    store = LossyStore(lost=1)
+    assert await Sandbox(store, "a").call("a") == "a ran a"
+    assert trio.current_time() < 1
+
+
+@virtual_time
+async def test_a_call_that_is_late_for_the_store_names_its_failure() -> None:
+    with pytest.raises(CallLate) as late:
+        await Sandbox(LossyStore(lost=10**6), "a", seconds=9).call("a", seconds=3)
+    assert isinstance(late.value.__cause__, StoreUnavailable)
+    with pytest.raises(CallLate) as late:
+        await Sandbox(LossyStore(lost=1), "a", seconds=9).call("a", seconds=3)
+    assert late.value.__cause__ is None
 
 
 @virtual_time
