@@ -143,14 +143,17 @@ class Watch:
     row: Row
     since: float = attrs.Factory(trio.current_time)
 
-    def allows_take_over(self, row: Row) -> bool:
-        """Return whether the owner of a row, as just read, may be called dead."""
+    def take_over_in(self, row: Row, now: int) -> float:
+        """Return the milliseconds until the owner of a row, as just read, may be called dead."""
         first = self.row
         if (row.owner, row.fence, row.lease) != (first.owner, first.fence, first.lease):
             self.row, self.since = row, trio.current_time()
-        if row.owner is None or row.fence == row.settled:
-            return True
-        return trio.current_time() >= self.since + LEASE / 1000
+        if row.owner is None:
+            return 0.0
+        left = row.lease - now
+        if row.fence == row.settled:
+            return left
+        return max(left, LEASE + 1000 * (self.since - trio.current_time()))
 
 
 @attrs.frozen
@@ -295,26 +298,27 @@ class Caller:
         pause = FIRST_PAUSE
         watch = Watch(row)
         while True:
-            may_take_over = watch.allows_take_over(row)
-            match next_of(row, run, message.sender, message.number, self.store.now()):
+            now = self.store.now()
+            left = watch.take_over_in(row, now)
+            match next_of(row, run, message.sender, message.number, now):
                 case Next.REPLY:
                     reply = row.reply_to(message.sender, message.number)
                     assert reply is not None
                     return reply
                 case Next.RUN:
                     return await self._run(key, run, row, message)
-                case Next.TAKE_OVER if may_take_over:
+                case Next.TAKE_OVER if left <= 0:
                     try:
-                        lease = self.store.now() + LEASE
-                        row = await self.store.apply(TakeOver(key, run, lease, row))
+                        row = await self.store.apply(TakeOver(key, run, now + LEASE, row))
                     except OperationRefused as refused:
                         if refused.row is None:
                             return None
                         row = refused.row
                 case Next.TAKE_OVER | Next.WAIT:
-                    # Two trips, then less and less often. What is old in the row leads only to one
-                    # more wait, or to an operation that is refused.
-                    await self._pause(pause)
+                    # Two trips, then less and less often, and when a take-over is due. What is old
+                    # in the row leads only to one more wait, or to an operation that is refused.
+                    left += TRIP * self.random()
+                    await self.sleep(min(pause * (0.5 + self.random()), left) / 1000)
                     pause = min(1.5 * pause, LONGEST_PAUSE)
                     if self.store.now() >= message.deadline:
                         return None
