@@ -42,6 +42,10 @@
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
 #                in which connections break besides
+#   make entities-sim   sandboxes that call entities on a bad network, in virtual time; and the mistakes
+#                that this must find
+#   make entities-sandboxes   20 real sandboxes on one cart, stopped and killed for two minutes, on a
+#                SQLite file and on MiniStack
 #   make release   sdist and wheels in dist/, checked; the demo from each of them
 #   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
 #   make aws     okibi on AWS itself, in your account: deployed by each route, checked, measured beside
@@ -70,7 +74,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  reload dev-server streaming kills entities-sim concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
+  reload dev-server streaming kills entities-sim entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
 help:
@@ -335,6 +339,11 @@ kills: .venv/installed
 entities-sim: .venv/installed
 	$(BIN)/python -m tests.entities.simulation --seeds $(or $(SEEDS),0:200) --mode $(or $(MODE),commit)
 	$(BIN)/python -m tests.entities.mutants --seeds 200
+
+# Twenty sandboxes on one cart, stopped and killed for two minutes, on each store.
+entities-sandboxes: .venv/installed .venv-ministack/installed
+	$(BIN)/python -m tests.entities.sandboxes --seconds $(or $(SECONDS),120) --store sqlite
+	$(BIN)/python -m tests.entities.sandboxes --seconds $(or $(SECONDS),120) --store ministack
 
 # On AWS's emulator where that can run (Linux, root), else on the local server.
 concurrent: .venv/installed

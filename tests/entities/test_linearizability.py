@@ -87,9 +87,7 @@ def test_random_histories_of_a_register(seed: int) -> None:
                 value = new if answer else value
         began, ended = clock - 1.2 * chance.random(), clock + 1.2 * chance.random()
         heard = chance.random() > 0.1
-        history.append(
-            Operation(began, ended if heard else None, asked, answer if heard else None)
-        )
+        history.append(Operation(began, ended if heard else None, asked, answer if heard else None))
     assert is_linearizable(history, register, 0)
 
     number = chance.choice(
