@@ -332,7 +332,8 @@ async def test_no_call_gets_the_answer_of_a_cancelled_one() -> None:
                     assert await get(client, [lane, number]) == [lane, number]
                 except aws.CallFailed as error:
                     # The server closed, and the deadline leaves no time for a retry.
-                    assert error.code == "Disconnected"
+                    if error.code != "Disconnected":
+                        raise
             cancelled += scope.cancelled_caught
 
     async with serving(be_slow) as (_, client), trio.open_nursery() as nursery:
