@@ -12,6 +12,7 @@ A message may run more than once, on the state before it; the state changes once
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 import attrs
@@ -22,6 +23,8 @@ from ..actors import logs
 from .operations import (
     Commit,
     HandOver,
+    Move,
+    Moved,
     Next,
     Ownership,
     Post,
@@ -33,7 +36,7 @@ from .operations import (
     next_of,
     read_refusal,
 )
-from .rows import MOST_MAIL, REPLY_MARGIN, Mail, Reply, Row
+from .rows import MOST_DEAD, MOST_MAIL, REPLY_MARGIN, Mail, Outgoing, Reply, Row
 from .stores import OperationRefused, Store, StoreFailed, StoreThrottled
 
 logger = logs.logger("okibi")
@@ -45,8 +48,9 @@ RENEWAL = 2000
 MOST_AT_ONCE = 64
 # Deaths of runs that began with the same message: then it is set aside.
 MOST_DEATHS = 3
-# Attempts at a settle whose answer is lost.
+# Attempts at a settle whose answer is lost, and at a move.
 SETTLE_ATTEMPTS = 5
+MOVE_ATTEMPTS = 3
 # Seconds that a caller runs the mail of others when its own message is settled.
 PATIENCE = 0.2
 # Seconds to give up an entity when a run is cancelled.
@@ -88,15 +92,24 @@ class Handled:
         state: the state after the message.
         reply: the reply, as JSON. None forgets the message, as if it was never posted: its other
             callers run it themselves.
+        outgoing: messages to other entities.
+        is_dead: whether the message is to be set aside.
     """
 
     state: str
     reply: str | None
+    outgoing: tuple[Outgoing, ...] = ()
+    is_dead: bool = False
 
 
 # Runs one message on a state.
 Handle: TypeAlias = Callable[[str, Mail], Awaitable[Handled]]
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+Tell: TypeAlias = Callable[[str], Awaitable[None]]
+
+
+async def _ignore(key: str) -> None:
+    await trio.lowlevel.checkpoint()
 
 
 class CallLate(Exception):
@@ -117,11 +130,13 @@ class Turn:
 
     Attributes:
         own: the ownership.
+        outbox: the outbox of the last row.
         mine: the reply to the caller's own message, once it is settled.
         scope: ends the run a moment later.
     """
 
     own: Ownership
+    outbox: tuple[Outgoing, ...]
     mine: Reply | None = None
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
 
@@ -168,6 +183,7 @@ class Caller:
         is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
         sleep: sleeps for seconds.
         random: returns a random number from 0 to 1, for jitter.
+        moved: is told the receiver of each message that was moved from an outbox.
     """
 
     store: Store
@@ -177,6 +193,7 @@ class Caller:
     is_quiet: bool = True
     sleep: Sleep = trio.sleep
     random: Callable[[], float] = random.random
+    moved: Tell = _ignore
 
     async def call(self, key: str, message: Message) -> Reply:
         """Return the reply to a message.
@@ -215,8 +232,23 @@ class Caller:
             f"{key}: no reply before the deadline; the message may have run, or may yet"
         ) from failure
 
-    async def leave(self, key: str, message: Message) -> None:
-        """Leave a message to the next caller of the entity.
+    async def drain(self, key: str) -> None:
+        """Run the mail that waits, unless another run does.
+
+        Raises:
+            StoreFailed: the store did not answer.
+        """
+        row = await self.store.read(key, consistent=True)
+        if row is None or not row.mail or (row.owner and row.lease > self.store.now()):
+            await self._deliver(key, () if row is None else row.outbox)
+            return
+        run = self.new_run()
+        with suppress(OperationRefused):
+            row = await self.store.apply(TakeOver(key, run, self.store.now() + LEASE, row))
+            await self._run(key, run, row, None)
+
+    async def leave(self, key: str, message: Message) -> Row:
+        """Leave a message to the next caller of the entity; return the row after it.
 
         Raises:
             CallLate: the store did not answer before the deadline.
@@ -225,14 +257,12 @@ class Caller:
         pause = FIRST_PAUSE
         while True:
             try:
-                await self._post(key, None, message)
+                return await self._post(key, None, message)
             except StoreFailed as error:
                 if self.store.now() >= message.deadline:
                     raise CallLate(f"{key}: the message may have been left, or not") from error
                 await self._pause(pause)
                 pause = min(2 * pause, 2 * LONGEST_PAUSE)
-            else:
-                return
 
     async def _pause(self, milliseconds: float) -> None:
         await self.sleep(milliseconds / 1000 * (0.5 + self.random()))
@@ -252,7 +282,7 @@ class Caller:
                     raise MessageForgotten(key)
                 reply = Reply(message.number, handled.reply, message.mail.until)
                 try:
-                    await self.store.apply(self._commit(key, row, message, handled.state, reply))
+                    row = await self.store.apply(self._commit(key, row, message, handled, reply))
                 except OperationRefused as refused:
                     # Someone else, or this very request, which was sent twice.
                     row = refused.row
@@ -260,6 +290,7 @@ class Caller:
                     if not is_large:
                         raise
                 else:
+                    await self._deliver(key, row.outbox)
                     return reply
             elif row.posted.get(message.sender, 0) >= message.number:
                 return None
@@ -271,11 +302,11 @@ class Caller:
         return None
 
     def _commit(
-        self, key: str, row: Row | None, message: Message, state: str, reply: Reply
+        self, key: str, row: Row | None, message: Message, handled: Handled, reply: Reply
     ) -> Commit:
         version = None if row is None else row.version
         pruned = self._old_replies(row, {message.sender})
-        return Commit(key, version, state, message.sender, reply, pruned)
+        return Commit(key, version, handled.state, message.sender, reply, pruned, handled.outgoing)
 
     def _old_replies(self, row: Row | None, keep: set[str]) -> tuple[tuple[str, int], ...]:
         return () if row is None else row.find_old_replies(self.store.now(), frozenset(keep))
@@ -283,15 +314,18 @@ class Caller:
     # -- mail
 
     async def _post(self, key: str, run: str | None, message: Message) -> Row:
-        """Leave the message, once."""
-        lease = self.store.now() + LEASE
-        try:
-            return await self.store.apply(Post(key, message.mail, run, lease))
-        except OperationRefused as refused:
-            row = refused.row
-            if row is None or row.posted.get(message.sender, 0) < message.number:
-                raise MailFull(f"{key}: {MOST_MAIL} messages wait already") from None
-            return row
+        """Leave the message, once. Where the mailbox is full, and nobody runs it, run it first."""
+        for is_full in (False, True):
+            if is_full:
+                await self.drain(key)
+            try:
+                lease = self.store.now() + LEASE
+                return await self.store.apply(Post(key, message.mail, run, lease))
+            except OperationRefused as refused:
+                row = refused.row
+                if row is not None and row.posted.get(message.sender, 0) >= message.number:
+                    return row
+        raise MailFull(f"{key}: {MOST_MAIL} messages wait already")
 
     async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
         """Wait for the reply, or make it; return None if the run was fenced off."""
@@ -327,14 +361,14 @@ class Caller:
 
     # -- a run
 
-    async def _run(self, key: str, run: str, row: Row, own: Message) -> Reply | None:
+    async def _run(self, key: str, run: str, row: Row, own: Message | None) -> Reply | None:
         """Run the mail until none is left; return the reply to the own message.
 
         Returns None if the run was fenced off before the own message was settled. When the own
         message is settled, the mail of others is run for a moment only: the caller has its reply,
         and may hold what they wait for.
         """
-        turn = Turn(Ownership(key, run, row.fence, row.version))
+        turn = Turn(Ownership(key, run, row.fence, row.version), row.outbox)
         try:
             with turn.scope:
                 await self._drain(turn, row, own)
@@ -343,9 +377,10 @@ class Caller:
         except BaseException:
             await self._hand_over(turn.own)
             raise
+        await self._deliver(key, turn.outbox)
         return turn.mine
 
-    async def _drain(self, turn: "Turn", row: Row, message: Message) -> None:
+    async def _drain(self, turn: "Turn", row: Row, message: Message | None) -> None:
         """Run batches of mail until none is left, or the run is fenced off."""
         careful = False
         while True:
@@ -358,22 +393,25 @@ class Caller:
             # Someone has died in this mail: each message alone, so the first one is the culprit.
             careful = careful or deaths > 0
             batch = row.mail[: 1 if careful else MOST_AT_ONCE]
-            dead = batch[0] if deaths >= MOST_DEATHS else None
             state, replies = row.state, dict[str, Reply]()
-            forgotten = list[tuple[str, int]]()
+            forgotten, outgoing = list[tuple[str, int]](), list[Outgoing]()
+            dead = list[Mail]()
             for mail in batch:
-                body: str | None
-                if mail is dead:
-                    body = self.set_aside(mail)
+                if deaths >= MOST_DEATHS:
+                    handled = Handled(state, self.set_aside(mail), is_dead=True)
                 else:
-                    handled = await self._handle_and_hold(turn.own, state, mail)
-                    if handled is None:
+                    done = await self._handle_and_hold(turn.own, state, mail)
+                    if done is None:
                         return
-                    state, body = handled.state, handled.reply
-                if body is None:
+                    handled = done
+                state = handled.state
+                outgoing += handled.outgoing
+                if handled.is_dead:
+                    dead.append(mail)
+                if handled.reply is None:
                     forgotten.append((mail.sender, mail.number))
-                else:
-                    replies[mail.sender] = Reply(mail.number, body, mail.until)
+                elif mail.number:
+                    replies[mail.sender] = Reply(mail.number, handled.reply, mail.until)
             # Of many that came at once, more may come.
             goes_on = careful or len(batch) > 1
             settle = Settle(
@@ -383,22 +421,44 @@ class Caller:
                 len(batch),
                 self.store.now() + LEASE if goes_on else None,
                 (*forgotten, *self._old_replies(row, {mail.sender for mail in batch})),
-                dead,
+                (*row.dead, *dead)[-MOST_DEAD:] if dead else None,
+                tuple(outgoing),
             )
             settled = await self._settle(settle, tuple(forgotten))
             if settled is None:
                 return
-            mine = replies.get(message.sender)
-            if mine is not None and mine.number == message.number:
-                turn.mine = mine
-                turn.scope.deadline = trio.current_time() + PATIENCE
             own = turn.own
             turn.own = Ownership(own.key, own.run, settled.fence, settled.version)
-            if (message.sender, message.number) in forgotten:
-                raise MessageForgotten(own.key)
+            turn.outbox = settled.outbox
+            if message is not None:
+                mine = replies.get(message.sender)
+                if mine is not None and mine.number == message.number:
+                    turn.mine = mine
+                    turn.scope.deadline = trio.current_time() + PATIENCE
+                if (message.sender, message.number) in forgotten:
+                    raise MessageForgotten(own.key)
             if settled.owner != own.run:
                 return
             row = settled
+
+    async def _deliver(self, key: str, outbox: tuple[Outgoing, ...]) -> None:
+        """Move the messages of an outbox. The next caller of the entity moves what is left."""
+        for message in outbox:
+            moved = await self._move(Move(key, message))
+            if moved is None or moved is Moved.FULL:
+                why = "the store does not answer" if moved is None else "its mail is full"
+                logger.warning("%s: a message to %s waits: %s", key, message.key, why)
+                return
+            if moved is Moved.DONE:
+                await self.moved(message.key)
+
+    async def _move(self, move: Move) -> Moved | None:
+        for attempt in range(MOVE_ATTEMPTS):
+            try:
+                return await self.store.move(move)
+            except StoreFailed:
+                await self._pause(20 * 2**attempt)
+        return None
 
     async def _hand_over(self, own: Ownership) -> None:
         """Let another caller run the mail that is left, at once and not after the lease."""

@@ -4,7 +4,7 @@
     o  owner, l  lease         f  fence              g  settled
     m  mail: list of [sender, number, body, until]
     p:SENDER  posted           d:SENDER  reply: [number, body, until]
-    z  dead
+    z  dead                    x  outbox: list of [key, body]
 
 AWS applies every action of an update to the item as it was before. Emulators remove the indexes of
 a list one after the other, so they are named from the last to the first here.
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, assert_never
 from .operations import (
     Commit,
     HandOver,
+    Move,
     Operation,
     Ownership,
     Post,
@@ -24,7 +25,7 @@ from .operations import (
     Settle,
     TakeOver,
 )
-from .rows import MOST_MAIL, Mail, Reply, Row
+from .rows import MOST_MAIL, Mail, Outgoing, Reply, Row
 
 Item: TypeAlias = dict[str, Any]
 
@@ -53,17 +54,23 @@ class Update:
 
     def parameters(self, table: str, key: str) -> Item:
         """Return the parameters of UpdateItem."""
+        return {
+            **self.in_transaction(table, key),
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def in_transaction(self, table: str, key: str) -> Item:
+        """Return the parameters of an Update of TransactWriteItems."""
         change = "SET " + ", ".join(self.sets) if self.sets else ""
         if self.removes:
             change += " REMOVE " + ", ".join(self.removes)
-        found = {
+        found: Item = {
             "TableName": table,
             "Key": {"k": _text(key)},
             "UpdateExpression": change.strip(),
             "ConditionExpression": " AND ".join(self.conditions),
             "ExpressionAttributeValues": self.values,
-            "ReturnValues": "ALL_NEW",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if self.names:
             found["ExpressionAttributeNames"] = self.names
@@ -113,10 +120,8 @@ def _post(update: Update, post: Post) -> None:
             f"o = if_not_exists(o, {update.value(_text(post.run))})",
             f"l = if_not_exists(l, {update.value(_number(post.lease))})",
         ]
-    update.conditions += [
-        f"(attribute_not_exists({posted}) OR {posted} < {number})",
-        f"(attribute_not_exists(m) OR size(m) < {update.value(_number(MOST_MAIL))})",
-    ]
+    update.conditions.append(f"(attribute_not_exists({posted}) OR {posted} < {number})")
+    _have_room(update)
 
 
 def _take_over(update: Update, taking: TakeOver) -> None:
@@ -158,8 +163,9 @@ def _settle(update: Update, settle: Settle) -> None:
         _reply(update, sender, reply)
     _prune(update, settle.pruned)
     if settle.dead is not None:
-        nothing, dead = update.value({"L": []}), update.value({"L": [_mail(settle.dead)]})
-        update.sets.append(f"z = list_append(if_not_exists(z, {nothing}), {dead})")
+        dead = update.value({"L": [_mail(each) for each in settle.dead]})
+        update.sets.append(f"z = {dead}")
+    _send(update, settle.outgoing)
 
 
 def _commit(update: Update, commit: Commit) -> None:
@@ -181,6 +187,47 @@ def _commit(update: Update, commit: Commit) -> None:
         f"(attribute_not_exists({posted}) OR {posted} < {number})",
     ]
     _prune(update, commit.pruned)
+    _send(update, commit.outgoing)
+
+
+def updates_of(move: Move) -> tuple[Update, Update]:
+    """Return the update of the sender and that of the receiver; one of both if it is the same."""
+    taking = Update()
+    _take(taking, move)
+    if move.source == move.message.key:
+        _put(taking, move)
+        return taking, taking
+    putting = Update()
+    _put(putting, move)
+    return taking, putting
+
+
+def _take(update: Update, move: Move) -> None:
+    update.removes.append("x[0]")
+    update.conditions.append(f"x[0] = {update.value(_outgoing(move.message))}")
+
+
+def _put(update: Update, move: Move) -> None:
+    nothing, zero = update.value({"L": []}), update.value(_number(0))
+    mail = update.value({"L": [_mail(move.mail)]})
+    update.sets += [
+        f"m = list_append(if_not_exists(m, {nothing}), {mail})",
+        f"f = if_not_exists(f, {zero})",
+        f"v = if_not_exists(v, {zero})",
+    ]
+    _have_room(update)
+
+
+def _have_room(update: Update) -> None:
+    most = update.value(_number(MOST_MAIL))
+    update.conditions.append(f"(attribute_not_exists(m) OR size(m) < {most})")
+
+
+def _send(update: Update, outgoing: tuple[Outgoing, ...]) -> None:
+    if outgoing:
+        nothing = update.value({"L": []})
+        sent = update.value({"L": [_outgoing(each) for each in outgoing]})
+        update.sets.append(f"x = list_append(if_not_exists(x, {nothing}), {sent})")
 
 
 def _hold(update: Update, own: Ownership) -> None:
@@ -232,6 +279,15 @@ def _mail(mail: Mail) -> Item:
     return {"L": [_text(mail.sender), _number(mail.number), _text(mail.body), _number(mail.until)]}
 
 
+def _outgoing(message: Outgoing) -> Item:
+    return {"L": [_text(message.key), _text(message.body)]}
+
+
+def _read_outgoing(value: Item) -> Outgoing:
+    key, body = value["L"]
+    return Outgoing(key["S"], body["S"])
+
+
 def _read_mail(value: Item) -> Mail:
     sender, number, body, until = value["L"]
     return Mail(sender["S"], int(number["N"]), body["S"], int(until["N"]))
@@ -270,6 +326,7 @@ def row_of(item: Mapping[str, Any]) -> Row | None:
         posted=posted,
         replies=replies,
         dead=mail("z"),
+        outbox=tuple(_read_outgoing(each) for each in item["x"]["L"]) if "x" in item else (),
     )
 
 
@@ -277,6 +334,6 @@ def get_parameters(table: str, key: str, sender: str, *, consistent: bool) -> It
     """Return the parameters of GetItem; see `Store.read`."""
     found: Item = {"TableName": table, "Key": {"k": _text(key)}, "ConsistentRead": consistent}
     if sender:
-        found["ProjectionExpression"] = "s, v, o, l, f, g, m, #p, #d"
+        found["ProjectionExpression"] = "s, v, o, l, f, g, m, x, #p, #d"
         found["ExpressionAttributeNames"] = {"#p": f"p:{sender}", "#d": f"d:{sender}"}
     return found

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from ..aws import CallFailed, Client
 from ..aws.retries import THROTTLED_CODES
-from .dynamodb import get_parameters, row_of, update_of
-from .operations import Operation
+from .dynamodb import get_parameters, row_of, update_of, updates_of
+from .operations import Move, Moved, Operation
 from .rows import Row
 from .stores import OperationRefused, StoreThrottled, StoreUnavailable
 
@@ -54,6 +54,37 @@ class DynamoDBStore:
         row = row_of(answer["Attributes"])
         assert row is not None
         return row
+
+    async def move(self, move: Move) -> Moved:
+        """Move a message in a transaction; see Store."""
+        taking, putting = updates_of(move)
+        source, target = move.source, move.message.key
+        try:
+            if taking is putting:
+                await self._ask("UpdateItem", taking.parameters(self.table, source))
+            else:
+                updates = (
+                    taking.in_transaction(self.table, source),
+                    putting.in_transaction(self.table, target),
+                )
+                await self._ask(
+                    "TransactWriteItems", {"TransactItems": [{"Update": each} for each in updates]}
+                )
+        except CallFailed as error:
+            if error.code == "ConditionalCheckFailedException":
+                # It is of no consequence which of both.
+                return Moved.GONE
+            reasons = [each["Code"] for each in error.answer.get("CancellationReasons", [])]
+            if not reasons:
+                raise
+            first, second = reasons
+            if first == "ConditionalCheckFailed":
+                return Moved.GONE
+            if second == "ConditionalCheckFailed":
+                return Moved.FULL
+            # Another request to one of both rows, in the same moment.
+            raise StoreThrottled(str(error)) from error
+        return Moved.DONE
 
     async def _ask(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -1,29 +1,42 @@
 """Entities: the addresses of entities, and the path of a call."""
 
-import contextvars
 import os
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
 
 from ..actors import Refusal, logs
 from ..actors.exits import CallCycle
-from .calls import MOST_DEATHS, Caller, Handled, Message
-from .entity import Entity, fields_of, load_entity, save_state
+from .alarms import Alarm, Rings
+from .calls import MOST_DEATHS, Caller, Handled, MailFull, Message
+from .entity import (
+    RUNNING,
+    Entity,
+    Running,
+    Saved,
+    fields_of,
+    load_entity,
+    load_state,
+    save_state,
+    without_alarm,
+)
 from .messages import (
-    Chain,
+    Body,
     convert_arguments,
     decode_message,
+    encode_alarm,
     encode_error,
     encode_message,
     encode_value,
+    read_value,
     take_reply,
 )
-from .rows import REPLY_MARGIN, Mail
+from .rows import REPLY_MARGIN, Mail, Outgoing
 from .stores import Store
 
 logger = logs.logger("okibi")
@@ -39,13 +52,21 @@ LONGEST_CALL = 60.0
 ONCE_KEPT = 3600.0
 # Entities that a sender remembers; then another one sends.
 MOST_NUMBERS = 1000
-
-# The entities whose messages run here, or wait for this message.
-_CHAIN: contextvars.ContextVar[Chain] = contextvars.ContextVar("entities that wait", default=())
+# Messages that one message may send to other entities.
+MOST_OUTGOING = 64
+# Attempts at a cast or an alarm whose method raises, and the seconds between the first two.
+ATTEMPTS = 3
+FIRST_RETRY = 0.1
+# Milliseconds after which a ring that has not come will not come.
+OVERDUE = 180_000
 
 
 class NoEntityStore(RuntimeError):
     """No EntityStore runs here."""
+
+
+class AlarmNotScheduled(Exception):
+    """The ring for an alarm could not be scheduled. The state is as it was before the message."""
 
 
 @attrs.define(eq=False)
@@ -72,10 +93,12 @@ class Sandbox:
 
     Attributes:
         store: keeps the rows.
+        rings: has entities rung.
         senders: senders that no call uses now.
     """
 
     store: Store
+    rings: Rings
     senders: list[Sender] = attrs.Factory(list[Sender])
 
     def new_run(self) -> str:
@@ -96,7 +119,13 @@ def current_sandbox() -> Sandbox:
 
     Raises:
         NoEntityStore: no EntityStore runs.
+        RuntimeError: this code does not run on trio.
     """
+    if not trio.lowlevel.in_trio_task():
+        raise RuntimeError(
+            "entities are called on trio: on okibi's asyncio loop use `await from_asyncio.run("
+            "CARTS[key].call, Cart.add, ...)`, in a thread trio.from_thread.run"
+        )
     try:
         return CURRENT.get()
     except LookupError:
@@ -117,18 +146,22 @@ class Entities(Generic[E]):
     Args:
         kind: the name of the class in the store. The class may change its name; the kind may not.
         entity: the class.
+        doorbell: whether a cast to an entity that nobody runs has its mail run soon: on Lambda by
+            an invocation of this function. Else the mail waits for the next call.
 
     Raises:
         TypeError: a field of the class cannot be saved.
         ValueError: `kind` is empty or has a slash.
     """
 
-    def __init__(self, kind: str, entity: type[E]) -> None:
+    def __init__(self, kind: str, entity: type[E], *, doorbell: bool = False) -> None:
         if not kind or "/" in kind:
             raise ValueError(f"Entities: kind is a name without a slash, got {kind!r}")
         fields_of(entity)
         self.kind = kind
         self.entity = entity
+        self.doorbell = doorbell
+        _KINDS[kind] = self
 
     def __getitem__(self, key: str) -> "EntityRef[E]":
         return EntityRef(self, f"{self.kind}/{key}")
@@ -137,24 +170,142 @@ class Entities(Generic[E]):
         return f"<Entities {self.kind} of {self.entity.__qualname__}>"
 
     async def handle(self, key: str, state: str, mail: Mail) -> Handled:
-        """Run one message on a state."""
-        token: contextvars.Token[Chain] | None = None
+        """Run one message on a state. A cast and an alarm are tried again, then set aside."""
+        kind, alarm, attempt = "call", "", 0
+        while True:
+            attempt += 1
+            try:
+                body = decode_message(mail.body)
+                kind, saved = body.kind, load_state(self.entity, state)
+                if kind != "alarm":
+                    return await self._run(key, saved, body)
+                due: int = body.arguments[0]
+                alarm = first_due(saved.alarms, due)
+                return await self._run_alarm(key, saved, alarm, due)
+            except Refusal as refusal:
+                if kind == "call":
+                    return Handled(state, encode_error(refusal))
+                failure: BaseException = refusal
+            except (Exception, SystemExit) as error:
+                failure = error
+            logger.error("%s: a %s failed", key, alarm or kind, exc_info=failure)
+            if kind == "call" or attempt == ATTEMPTS:
+                if alarm and not isinstance(failure, AlarmNotScheduled):
+                    state = without_alarm(state, alarm)
+                return Handled(state, encode_error(failure), is_dead=kind == "cast")
+            del failure
+            await trio.sleep(FIRST_RETRY * 4 ** (attempt - 1))
+
+    async def _run(self, key: str, saved: Saved, body: Body) -> Handled:
+        sandbox = current_sandbox()
+        running = Running((*body.chain, key), sandbox.store.now(), dict(saved.alarms))
+        entity, value = await self._run_method(saved, body, running)
+        ring = await _schedule(sandbox, key, running, saved.ring)
+        state = save_state(entity, running.alarms, ring)
+        return Handled(state, encode_value(value), tuple(running.outgoing))
+
+    async def _run_alarm(self, key: str, saved: Saved, alarm: str, due: int) -> Handled:
+        """Run an alarm, or none; the reply is the number of alarms that are due."""
+        sandbox = current_sandbox()
+        alarms = {name: at for name, at in saved.alarms.items() if name != alarm}
+        left = sum(at <= due for at in alarms.values())
+        running = Running((key,), sandbox.store.now(), alarms)
+        entity = load_entity(self.entity, saved)
+        if alarm:
+            entity, _ = await self._run_method(saved, Body(alarm, (), {}), running)
+        ring = await _schedule(sandbox, key, running, saved.ring if saved.ring > due else 0)
+        state = save_state(entity, alarms, ring)
+        return Handled(state, encode_value(left), tuple(running.outgoing))
+
+    async def _run_method(self, saved: Saved, body: Body, running: Running) -> tuple[Entity, Any]:
+        token = RUNNING.set(running)
         try:
-            body = decode_message(mail.body)
-            token = _CHAIN.set((*body.chain, key))
             method = getattr(self.entity, body.method)
-            entity = load_entity(self.entity, state)
+            entity = load_entity(self.entity, saved)
             arguments, options = convert_arguments(method, body)
-            value = await method(entity, *arguments, **options)
-            return Handled(save_state(entity), encode_value(value))
-        except Refusal as refusal:
-            return Handled(state, encode_error(refusal))
-        except (Exception, SystemExit) as error:
-            logger.error("%s: a message failed", key, exc_info=error)
-            return Handled(state, encode_error(error))
+            return entity, await method(entity, *arguments, **options)
         finally:
-            if token is not None:
-                _CHAIN.reset(token)
+            RUNNING.reset(token)
+
+    def caller(self, key: str) -> Caller:
+        """Return what calls an entity from here."""
+        sandbox = current_sandbox()
+        handle, aside = partial(self.handle, key), partial(_set_aside_message, key)
+        return Caller(sandbox.store, handle, aside, sandbox.new_run, moved=ring_doorbell)
+
+
+# The addresses by kind, for rings.
+_KINDS: WeakValueDictionary[str, Entities[Any]] = WeakValueDictionary()
+
+
+def first_due(alarms: Mapping[str, int], due: int) -> str:
+    """Return the method of the first alarm that is due at a time; "" for none."""
+    first = min(alarms, key=alarms.__getitem__, default="")
+    return first if first and alarms[first] <= due else ""
+
+
+async def _schedule(sandbox: Sandbox, key: str, running: Running, ring: int) -> int:
+    """Have an entity rung for its first alarm; return the time of the ring that is scheduled.
+
+    Args:
+        sandbox: has the rings.
+        key: the entity.
+        running: has the alarms.
+        ring: the time of the ring that is scheduled already; 0 for none.
+
+    Raises:
+        AlarmNotScheduled: it could not be scheduled.
+    """
+    if not running.alarms:
+        return ring
+    rings = sandbox.rings
+    at = rings.time_of(min(running.alarms.values()), running.now)
+    if ring and ring <= at and ring + OVERDUE > running.now:
+        # An entity that is rung too early has itself rung again.
+        return ring
+    try:
+        await rings.ring_at(Alarm(at, key))
+    except Exception as error:
+        raise AlarmNotScheduled(f"no ring for the alarms of {key}: {error}") from error
+    return at
+
+
+async def ring(key: str, due: int | None) -> None:
+    """Run the alarms of an entity that are due at a time; its mail for None.
+
+    Raises:
+        LookupError: no Entities of this program have its kind.
+        EntityCrashed: an alarm has raised three times, and is set aside.
+    """
+    entities = _KINDS.get(key.partition("/")[0])
+    if entities is None:
+        raise LookupError(
+            f"{key} was rung, and no Entities of this program have its kind: import their module "
+            "in the handler's module"
+        )
+    # With the lease: an alarm has effects elsewhere.
+    caller = attrs.evolve(entities.caller(key), is_quiet=False)
+    if due is None:
+        await caller.drain(key)
+        return
+    sandbox, number, left = current_sandbox(), 0, 1
+    # A ring that comes twice finds nothing due.
+    sender = sandbox.new_run()
+    while left:
+        number += 1
+        message = Message(sender, number, encode_alarm(due), sandbox.message_deadline())
+        left = read_value("an alarm", key, (await caller.call(key, message)).body)
+
+
+async def ring_doorbell(key: str) -> None:
+    """Have the mail of an entity run soon, if its class has a doorbell."""
+    entities = _KINDS.get(key.partition("/")[0])
+    if entities is None or not entities.doorbell:
+        return
+    try:
+        await current_sandbox().rings.ring_now(key)
+    except Exception as error:
+        logger.warning("%s: its doorbell failed; its mail waits for a call: %s", key, error)
 
 
 @attrs.frozen
@@ -209,11 +360,13 @@ class EntityRef(Generic[E]):
             NoEntityStore: no EntityStore runs here.
             TypeError: the method does not accept the arguments.
         """
-        chain = _CHAIN.get()
+        running = RUNNING.get()
+        chain = () if running is None else running.chain
         if self.key in chain:
             cycle = (*chain[chain.index(self.key) :], self.key)
             raise CallCycle("entities would wait for each other: " + " -> ".join(cycle), cycle)
-        with self._message(method, args, kwargs, chain) as (caller, message):
+        body = encode_message(method, args, kwargs, chain)
+        with self._message(body) as (caller, message):
             reply = await caller.call(self.key, message)
         return take_reply(method, self.key, reply.body)  # type: ignore[no-any-return]
 
@@ -226,6 +379,9 @@ class EntityRef(Generic[E]):
     ) -> None:
         """Leave a message; the next caller of the entity runs it first.
 
+        A method of an entity saves the message with the state: either both happen, or none does.
+        A method that raises is tried three times; then the message is set aside, and logged.
+
         Args:
             method: a public async method of the entity's class.
             *args, **kwargs: the method's arguments.
@@ -235,25 +391,34 @@ class EntityRef(Generic[E]):
             MailFull: too many messages wait.
             NoEntityStore: no EntityStore runs here.
             TypeError: the method does not accept the arguments.
+            ValueError: a method of an entity casts to an address of `once`.
         """
-        with self._message(method, args, kwargs, ()) as (caller, message):
-            await caller.leave(self.key, message)
+        body = encode_message(method, args, kwargs, kind="cast")
+        running = RUNNING.get()
+        if running is not None:
+            await trio.lowlevel.checkpoint()
+            self._send_with_state(running, body)
+            return
+        with self._message(body) as (caller, message):
+            row = await caller.leave(self.key, message)
+        if row.owner is None and len(row.mail) == 1:
+            await ring_doorbell(self.key)
+
+    def _send_with_state(self, running: Running, body: str) -> None:
+        """Save a cast with the state of the entity that sends it."""
+        if self.once_key is not None:
+            raise ValueError(
+                f"{self.key}: a cast by an entity is sent once anyway, so it takes no `once`"
+            )
+        if len(running.outgoing) == MOST_OUTGOING:
+            raise MailFull(f"{running.chain[-1]}: a message casts {MOST_OUTGOING} times at most")
+        running.outgoing.append(Outgoing(self.key, body))
 
     @contextmanager
-    def _message(
-        self,
-        method: Callable[..., Awaitable[Any]],
-        arguments: tuple[Any, ...],
-        options: dict[str, Any],
-        chain: Chain,
-    ) -> Generator[tuple[Caller, Message]]:
+    def _message(self, body: str) -> Generator[tuple[Caller, Message]]:
         """Make the message, and who sends it, for the length of a `with` block."""
         sandbox = current_sandbox()
-        body = encode_message(method, arguments, options, chain)
-        handle = partial(self.entities.handle, self.key)
-        caller = Caller(
-            sandbox.store, handle, partial(_set_aside_message, self.key), sandbox.new_run
-        )
+        caller = self.entities.caller(self.key)
         deadline = sandbox.message_deadline()
         if self.once_key is not None:
             yield caller, Message(f"once:{self.once_key}", 1, body, deadline, as_kept(self.kept))

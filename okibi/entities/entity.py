@@ -1,12 +1,18 @@
 """Entity: what a user writes; and its state as JSON."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, get_origin, get_type_hints
+import contextvars
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import attrs
 import msgspec
 
 from ..actors.safe_repr import class_name
+from ..actors.signatures import bind
+from .rows import Outgoing
+
+E = TypeVar("E", bound="Entity")
 
 # Bytes of a state, which is one attribute of an item.
 MOST_STATE = 256 * 1024
@@ -14,6 +20,46 @@ MOST_STATE = 256 * 1024
 
 class StateError(Exception):
     """A state cannot be saved, or cannot be read."""
+
+
+class Saved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A state as the store has it.
+
+    Attributes:
+        version: of the class that has saved it.
+        fields: the fields by name.
+        alarms: by method, milliseconds since 1970.
+        ring: the time of the first ring that is scheduled; 0 for none.
+    """
+
+    version: int
+    fields: dict[str, Any]
+    alarms: dict[str, int] = {}
+    ring: int = 0
+
+
+_saved: msgspec.json.Decoder[Saved] = msgspec.json.Decoder(Saved)
+
+
+@attrs.define(eq=False)
+class Running:
+    """What a message does beside its reply.
+
+    Attributes:
+        chain: the entities whose messages wait for this one, and at the end this one.
+        now: the store's time, in milliseconds.
+        alarms: by method, milliseconds.
+        outgoing: messages to other entities.
+    """
+
+    chain: tuple[str, ...]
+    now: int
+    alarms: dict[str, int]
+    outgoing: list[Outgoing] = attrs.Factory(list[Outgoing])
+
+
+# What the message of this task does; None outside of a message.
+RUNNING: contextvars.ContextVar[Running | None] = contextvars.ContextVar("entity", default=None)
 
 
 class Entity:
@@ -59,6 +105,47 @@ class Entity:
             version: the version of the class that has saved them.
         """
         return fields
+
+    def send_after(self: E, seconds: float, method: Callable[[E], Awaitable[object]], /) -> None:
+        """Have this entity run one of its methods later, in whatever sandbox.
+
+        A method has one alarm: a later call of `send_after` for it moves the alarm. On Lambda an
+        alarm is due to the minute, so it comes up to a minute late.
+
+            async def reserve(self, user: str) -> None:
+                self.user = user
+                self.send_after(600, Seat.release)
+
+        Args:
+            seconds: from now on.
+            method: a method of this entity that takes no arguments.
+
+        Raises:
+            RuntimeError: no message of this entity runs.
+            TypeError: `method` is no method of this class, or takes arguments.
+            ValueError: `seconds` is negative, or is no number.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"send_after: seconds is a number from 0 on, got {seconds!r}")
+        running = self._running(method)
+        running.alarms[method.__name__] = running.now + int(1000 * seconds)
+
+    def cancel_alarm(self: E, method: Callable[[E], Awaitable[object]], /) -> None:
+        """Cancel the alarm of a method, if it has one. The errors are those of `send_after`."""
+        self._running(method).alarms.pop(method.__name__, None)
+
+    def _running(self, method: Callable[..., Any]) -> Running:
+        name: str = getattr(method, "__name__", "")
+        if getattr(type(self), name, None) is not method:
+            raise TypeError(
+                f"an alarm takes a method of {type(self).__qualname__}, as "
+                f"{type(self).__qualname__}.{name or 'method'}, got {method!r}"
+            )
+        bind(method, self)
+        running = RUNNING.get()
+        if running is None:
+            raise RuntimeError("alarms are set by the methods of an entity while a message runs")
+        return running
 
 
 class Field(NamedTuple):
@@ -146,8 +233,12 @@ def _find_problem(info: Any, seen: set[int]) -> str | None:
     return None
 
 
-def save_state(entity: Entity) -> str:
+def save_state(entity: Entity, alarms: dict[str, int], ring: int = 0) -> str:
     """Return an entity's state as JSON.
+
+    Args:
+        entity: the entity.
+        alarms, ring: see Saved.
 
     Raises:
         StateError: a field cannot be saved, or the state is too large.
@@ -155,7 +246,7 @@ def save_state(entity: Entity) -> str:
     cls = type(entity)
     fields = {each.name: getattr(entity, each.name) for each in fields_of(cls)}
     try:
-        state = msgspec.json.encode({"version": cls.version, "fields": fields})
+        state = msgspec.json.encode(Saved(cls.version, fields, alarms, ring))
     except (TypeError, ValueError, OverflowError) as error:
         raise StateError(f"{cls.__qualname__} cannot be saved: {error}") from error
     if len(state) > MOST_STATE:
@@ -164,20 +255,29 @@ def save_state(entity: Entity) -> str:
             "keep long lists in entities of their own, or in a table"
         )
     # A value of a wrong type must fail this message, and not each later one.
-    load_entity(cls, state.decode())
+    load_entity(cls, _saved.decode(state))
     return state.decode()
 
 
-def load_entity(cls: type[Entity], state: str) -> Entity:
-    """Make an entity with a saved state; a new one for an empty state.
+def load_state(cls: type[Entity], state: str) -> Saved:
+    """Return a state; that of a new entity for an empty one."""
+    return _saved.decode(state) if state else Saved(cls.version, {})
+
+
+def without_alarm(state: str, method: str) -> str:
+    """Return a state without the alarm of a method."""
+    saved = _saved.decode(state)
+    alarms = {name: due for name, due in saved.alarms.items() if name != method}
+    return msgspec.json.encode(msgspec.structs.replace(saved, alarms=alarms)).decode()
+
+
+def load_entity(cls: type[Entity], saved: Saved) -> Entity:
+    """Make an entity with a saved state.
 
     Raises:
         StateError: the state is not that of the class.
     """
-    if not state:
-        return cls()
-    saved: Mapping[str, Any] = msgspec.json.decode(state)
-    fields, version = saved["fields"], saved["version"]
+    fields, version = saved.fields, saved.version
     if version > cls.version:
         raise StateError(
             f"{cls.__qualname__} has version {cls.version}, and version {version} has saved this "

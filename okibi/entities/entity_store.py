@@ -1,21 +1,76 @@
 """The actor that owns the store of a sandbox's entities."""
 
+import os
+from collections.abc import Mapping
+
 import attrs
 
-from ..actors import Server
-from .entities import CURRENT, Sandbox
+from ..actors import Actor
+from .alarms import KeepsAlarms, LambdaRings, LocalRings, Rings
+from .entities import CURRENT, Sandbox, ring
 from .stores import MemoryStore, Store
+
+_NO_TABLE = (
+    "OKIBI_ENTITIES is not set: name the DynamoDB table that keeps the entities (`okibi template` "
+    "declares one), or give EntityStore a store"
+)
 
 
 @attrs.define(eq=False)
-class EntityStore(Server):
+class EntityStore(Actor):
     """Has the store that entities are saved in. Put `Child(EntityStore)` before what calls them.
 
     Args:
-        store: the store; by default one in memory, which ends with the process.
+        store: the store. By default the variable OKIBI_ENTITIES chooses it: the name of a DynamoDB
+            table, or `sqlite:PATH`. If it is not set, the store is in memory and ends with the
+            process; on Lambda the init fails.
     """
 
-    store: Store = attrs.Factory(MemoryStore)
+    store: Store | None = None
+    _rings: Rings = attrs.field(init=False)
 
     async def init(self) -> None:
-        CURRENT.set(Sandbox(self.store))
+        store = choose_store(os.environ) if self.store is None else self.store
+        self.store = store
+        self._rings = _rings_of(store, "AWS_LAMBDA_RUNTIME_API" in os.environ)
+        CURRENT.set(Sandbox(store, self._rings))
+
+    async def run(self) -> None:
+        await self._rings.run(ring)
+
+
+def remember_function(arn: bytes) -> None:
+    """Keep the ARN by which this function is invoked, for alarms and doorbells."""
+    try:
+        rings = CURRENT.get().rings
+    except LookupError:
+        # The function has entities of another one's module, and does not run them.
+        return
+    if isinstance(rings, LambdaRings):
+        rings.function = arn.decode()
+
+
+def choose_store(environment: Mapping[str, str]) -> Store:
+    """Return the store that OKIBI_ENTITIES names.
+
+    Raises:
+        RuntimeError: it is not set on Lambda.
+    """
+    name = environment.get("OKIBI_ENTITIES", "")
+    if name.startswith("sqlite:"):
+        from .sqlite_store import SQLiteStore
+
+        return SQLiteStore(name.removeprefix("sqlite:"))
+    if name:
+        from .dynamodb_store import DynamoDBStore
+
+        return DynamoDBStore(name)
+    if "AWS_LAMBDA_RUNTIME_API" in environment:
+        raise RuntimeError(_NO_TABLE)
+    return MemoryStore()
+
+
+def _rings_of(store: Store, is_on_lambda: bool) -> Rings:
+    if not is_on_lambda and isinstance(store, KeepsAlarms):
+        return LocalRings(store)
+    return LambdaRings()

@@ -27,12 +27,13 @@ class EntityRefused(Refusal):
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """A message."""
+    """A message. `kind` is "call", "cast", or "alarm", which runs the first alarm that is due."""
 
     method: str
     arguments: tuple[Any, ...]
     options: dict[str, Any]
-    chain: Chain
+    chain: Chain = ()
+    kind: str = "call"
 
 
 class ReplyBody(msgspec.Struct, frozen=True, array_like=True):
@@ -52,7 +53,7 @@ _replies: msgspec.json.Decoder[ReplyBody] = msgspec.json.Decoder(ReplyBody)
 
 def encode_message(
     method: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], options: dict[str, Any],
-    chain: Chain,
+    chain: Chain = (), kind: str = "call",
 ) -> str:  # fmt: skip
     """Encode a message.
 
@@ -61,9 +62,14 @@ def encode_message(
     """
     bind(method, None, *arguments, **options)
     try:
-        return msgspec.json.encode(Body(method.__name__, arguments, options, chain)).decode()
+        return msgspec.json.encode(Body(method.__name__, arguments, options, chain, kind)).decode()
     except (TypeError, ValueError) as error:
         raise TypeError(f"{method.__qualname__}: an argument cannot be sent: {error}") from None
+
+
+def encode_alarm(due: int) -> str:
+    """Encode the message that runs the first alarm of those that are due at a time."""
+    return msgspec.json.encode(Body("", (due,), {}, kind="alarm")).decode()
 
 
 def decode_message(body: str) -> Body:
@@ -139,7 +145,18 @@ def read_name(reply: str) -> str:
 
 
 def take_reply(method: Callable[..., Any], key: str, reply: str) -> Any:
-    """Return the value of a reply.
+    """Return the value of a reply, as the method's type. The errors are those of `read_value`."""
+    value = read_value(method.__qualname__, key, reply)
+    return msgspec.convert(value, _parameters(method)[1].get("return", Any), str_keys=True)
+
+
+def read_value(name: str, key: str, reply: str) -> Any:
+    """Return the value of a reply, as JSON has it.
+
+    Args:
+        name: what has replied, for errors.
+        key: the entity.
+        reply: the reply.
 
     Raises:
         Refusal: the method has refused.
@@ -147,7 +164,7 @@ def take_reply(method: Callable[..., Any], key: str, reply: str) -> Any:
     """
     body = _replies.decode(reply)
     if body.kind == "value":
-        return msgspec.convert(body.value, _parameters(method)[1].get("return", Any), str_keys=True)
+        return body.value
     if body.kind == "refused":
         try:
             refusal = _find_refusal(body.name)(*body.value)
@@ -155,7 +172,7 @@ def take_reply(method: Callable[..., Any], key: str, reply: str) -> Any:
             # Its `__init__` takes other arguments than `args` has.
             refusal = EntityRefused(*body.value)
         raise refusal
-    raise EntityCrashed(f"{method.__qualname__} of {key} failed: {body.value}")
+    raise EntityCrashed(f"{name} of {key} failed: {body.value}")
 
 
 def _find_refusal(name: str) -> type[Refusal]:

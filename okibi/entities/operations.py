@@ -10,6 +10,9 @@
 | Renew | the owner in the middle of a long run | the same |
 | Commit | a caller on the quiet path, which ran its message without owning the entity | no run owns the entity, no mail waits, and the version is the one that the caller has read |
 
+A Move is a step of two rows: the first message of an outbox becomes mail of its receiver. Anyone may
+do it. It is done if the message is still the first one of the outbox, and the receiver has room.
+
 `apply` of an operation returns the next row, or None if its condition does not hold. The stores in
 memory and in a file use it as it is; the store in DynamoDB sends an expression with the same
 meaning.
@@ -24,7 +27,7 @@ from typing import TypeAlias, TypeVar
 
 import attrs
 
-from .rows import MOST_MAIL, Mail, Reply, Row
+from .rows import MOST_MAIL, Mail, Outgoing, Reply, Row
 
 T = TypeVar("T")
 
@@ -144,7 +147,8 @@ class Settle(ByOwner):
         count: the number of messages that it ran: the first ones.
         lease: the end of the new lease; None to give the entity up, if no other mail has come.
         pruned: the replies to remove: sender and number.
-        dead: a message to set aside.
+        dead: all messages that are set aside from now on; None for those of the row.
+        outgoing: messages to other entities.
     """
 
     state: str
@@ -152,7 +156,8 @@ class Settle(ByOwner):
     count: int
     lease: int | None
     pruned: tuple[tuple[str, int], ...] = ()
-    dead: Mail | None = None
+    dead: tuple[Mail, ...] | None = None
+    outgoing: tuple[Outgoing, ...] = ()
 
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):
@@ -175,7 +180,8 @@ class Settle(ByOwner):
             mail=row.mail[self.count :],
             posted=_without(row.posted, gone),
             replies={**_without(row.replies, gone), **self.replies},
-            dead=row.dead if self.dead is None else (*row.dead, self.dead),
+            dead=row.dead if self.dead is None else self.dead,
+            outbox=(*row.outbox, *self.outgoing),
         )
 
 
@@ -218,6 +224,7 @@ class Commit:
         sender: the caller.
         reply: to the caller.
         pruned: the replies to remove: sender and number.
+        outgoing: messages to other entities.
     """
 
     key: str
@@ -226,6 +233,7 @@ class Commit:
     sender: str
     reply: Reply
     pruned: tuple[tuple[str, int], ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()
 
     def apply(self, row: Row | None) -> Row | None:
         if (None if row is None else row.version) != self.version:
@@ -241,7 +249,50 @@ class Commit:
             version=row.version + 1,
             posted={**_without(row.posted, gone), self.sender: number},
             replies={**_without(row.replies, gone), self.sender: self.reply},
+            outbox=(*row.outbox, *self.outgoing),
         )
+
+
+@attrs.frozen
+class Move:
+    """Move the first message of an outbox to its receiver, which may be the sender itself.
+
+    Args:
+        source: the sender.
+        message: the message.
+    """
+
+    source: str
+    message: Outgoing
+
+    @property
+    def mail(self) -> Mail:
+        return Mail(f"out:{self.source}", 0, self.message.body, 0)
+
+    def take(self, row: Row | None) -> Row | None:
+        """Return the sender's row without the message."""
+        if row is None or row.outbox[:1] != (self.message,):
+            return None
+        return attrs.evolve(row, outbox=row.outbox[1:])
+
+    def put(self, row: Row | None) -> Row | None:
+        """Return the receiver's row with the message."""
+        row = row or Row()
+        if len(row.mail) >= MOST_MAIL:
+            return None
+        return attrs.evolve(row, mail=(*row.mail, self.mail))
+
+
+class Moved(enum.Enum):
+    """What became of a Move.
+
+    DONE: it is done. GONE: the message is no longer the first of the outbox, so someone has moved
+    it. FULL: the receiver has no room.
+    """
+
+    DONE = "done"
+    GONE = "gone"
+    FULL = "full"
 
 
 Operation: TypeAlias = Post | TakeOver | Settle | Release | HandOver | Renew | Commit

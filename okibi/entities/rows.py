@@ -15,6 +15,8 @@ MOST_MAIL = 256
 REPLY_MARGIN = 60_000
 # Replies that one operation removes.
 MOST_PRUNED = 16
+# Messages that were set aside, of which a row keeps the last ones.
+MOST_DEAD = 16
 
 NO_NUMBERS: Mapping[str, int] = {}
 
@@ -25,7 +27,8 @@ class Mail:
 
     Args:
         sender: identifies a sender. It waits for one reply before it sends the next message.
-        number: of the sender's messages to this entity, counted from 1.
+        number: of the sender's messages to this entity, counted from 1; 0 for a message from an
+            outbox, which comes once and has no reply.
         body: the message as JSON.
         until: the caller's deadline and REPLY_MARGIN.
     """
@@ -55,6 +58,19 @@ NO_REPLIES: Mapping[str, Reply] = {}
 
 
 @attrs.frozen
+class Outgoing:
+    """A message that an entity sends to another one; saved with the state, and moved later.
+
+    Args:
+        key: the receiver.
+        body: the message as JSON.
+    """
+
+    key: str
+    body: str
+
+
+@attrs.frozen
 class Row:
     """An entity in a store.
 
@@ -69,7 +85,8 @@ class Row:
         mail: the messages that wait, in their order.
         posted: by sender, the number of its last message.
         replies: by sender, its last reply.
-        dead: the messages that were set aside.
+        dead: the last messages that were set aside.
+        outbox: the messages to other entities that have not been moved yet.
     """
 
     state: str = ""
@@ -82,6 +99,7 @@ class Row:
     posted: Mapping[str, int] = NO_NUMBERS
     replies: Mapping[str, Reply] = NO_REPLIES
     dead: tuple[Mail, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
 
     def reply_to(self, sender: str, number: int) -> Reply | None:
         """Return the reply to a message; None if there is none yet."""

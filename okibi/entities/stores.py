@@ -1,10 +1,13 @@
 """The protocol of a store, and the store in memory."""
 
+from bisect import insort
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
 
-from .operations import Operation
+from .alarms import Alarm
+from .operations import Move, Moved, Operation
 from .rows import Row
 
 
@@ -61,6 +64,29 @@ class Store(Protocol):
         """
         ...
 
+    async def move(self, move: Move) -> Moved:
+        """Move a message from an outbox to its receiver, in one atomic step.
+
+        Raises:
+            StoreThrottled, StoreUnavailable: there is no answer.
+        """
+        ...
+
+
+def move_between(move: Move, read: Callable[[str], Row | None]) -> Moved | dict[str, Row]:
+    """Return the rows after a Move, by key; else what became of it.
+
+    Args:
+        move: the move.
+        read: returns the row of a key.
+    """
+    source, target = move.source, move.message.key
+    taken = move.take(read(source))
+    if taken is None:
+        return Moved.GONE
+    put = move.put(taken if target == source else read(target))
+    return Moved.FULL if put is None else {source: taken, target: put}
+
 
 class MemoryStore:
     """Keeps the rows in this process: for tests, and for programs that need no more.
@@ -76,6 +102,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.rows = dict[str, Row]()
+        self.alarms = list[Alarm]()
 
     def now(self) -> int:
         """Return the milliseconds of trio's clock, which a test may move."""
@@ -95,3 +122,31 @@ class MemoryStore:
             raise OperationRefused(row)
         self.rows[operation.key] = after
         return after
+
+    async def move(self, move: Move) -> Moved:
+        """Move a message from an outbox to its receiver."""
+        await trio.lowlevel.checkpoint()
+        after = move_between(move, self.rows.get)
+        if isinstance(after, Moved):
+            return after
+        self.rows |= after
+        return Moved.DONE
+
+    # -- alarms
+
+    async def add_alarm(self, alarm: Alarm) -> None:
+        """Add an alarm; see KeepsAlarms."""
+        await trio.lowlevel.checkpoint()
+        if alarm not in self.alarms:
+            insort(self.alarms, alarm)
+
+    async def first_alarm(self) -> Alarm | None:
+        """Return the first alarm; see KeepsAlarms."""
+        await trio.lowlevel.checkpoint()
+        return self.alarms[0] if self.alarms else None
+
+    async def remove_alarm(self, alarm: Alarm) -> None:
+        """Remove an alarm; see KeepsAlarms."""
+        await trio.lowlevel.checkpoint()
+        if alarm in self.alarms:
+            self.alarms.remove(alarm)

@@ -29,6 +29,7 @@ With a single lane a crashed actor is restarted at once, without backoff.
 """
 
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -135,11 +136,15 @@ class ServedFunction:
             from .handlers import streaming_handlers
 
             encode_result = streaming_handlers.refuse_encoding
-        kind = Worker
+        kind: type[Worker] = Worker
         if self.adapter is not None:
             from .serving.adapter_worker import AdapterWorker
 
             kind = AdapterWorker
+        if "okibi.entities" in sys.modules:
+            from .serving.ring_worker import taking_rings
+
+            kind = taking_rings(kind)
         return kind(
             self.ledger, self.settings, create, decoder, stateful, encode_result,
             self._plain_handler_for, self.loop, self.error_outcome,

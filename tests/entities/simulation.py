@@ -26,7 +26,7 @@ from trio.testing import MockClock
 
 from okibi.entities.calls import Caller, CallLate, Handled, Message
 from okibi.entities.dynamodb import Update, get_parameters, row_of, update_of
-from okibi.entities.operations import Operation
+from okibi.entities.operations import Move, Moved, Operation
 from okibi.entities.rows import Mail, Row
 from okibi.entities.stores import OperationRefused, StoreThrottled, StoreUnavailable
 from tests.entities.tiny_dynamodb import ConditionFailed, Item, TinyDynamoDB
@@ -252,6 +252,9 @@ class Node:
         row = row_of(answer["Attributes"])
         assert row is not None
         return row
+
+    async def move(self, move: Move) -> Moved:
+        raise NotImplementedError
 
     # -- what it runs
 

@@ -160,7 +160,7 @@ async def test_a_call_ends_at_its_deadline_and_the_next_one_takes_over() -> None
 async def test_a_full_mailbox_is_an_error_at_once() -> None:
     store = MemoryStore()
     for number in range(MOST_MAIL):
-        await store.apply(Post("k", Mail(f"s{number}", 1, "", 0)))
+        await store.apply(Post("k", Mail(f"s{number}", 1, "", 0), "run", LEASE))
     with pytest.raises(MailFull, match=f"k: {MOST_MAIL} messages wait already"):
         await Sandbox(store, "a").call("a")
 

@@ -1,7 +1,7 @@
 """An operation on a Row, and the expression that does the same in DynamoDB."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -9,6 +9,8 @@ from okibi.entities.dynamodb import row_of, update_of
 from okibi.entities.operations import (
     Commit,
     HandOver,
+    Move,
+    Moved,
     Operation,
     Ownership,
     Post,
@@ -17,8 +19,8 @@ from okibi.entities.operations import (
     Settle,
     TakeOver,
 )
-from okibi.entities.rows import MOST_MAIL, Mail, Reply, Row
-from okibi.entities.stores import OperationRefused, Store
+from okibi.entities.rows import MOST_MAIL, Mail, Outgoing, Reply, Row
+from okibi.entities.stores import OperationRefused, Store, move_between
 from tests.entities.tiny_dynamodb import ConditionFailed, TinyDynamoDB
 
 RUNS, SENDERS = ("r1", "r2"), ("a", "b", "once:x y")
@@ -60,7 +62,8 @@ class Guesses:
             mail = self._mail()
             reply = Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
             pruned = seen.find_old_replies(self.time, frozenset({mail.sender}))
-            return Commit("k", version, f"s{r.random()}", mail.sender, reply, pruned)
+            sent = self._outgoing()
+            return Commit("k", version, f"s{r.random()}", mail.sender, reply, pruned, sent)
         batch = seen.mail[: r.choice((1, 2, 256))]
         replies = {
             mail.sender: Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
@@ -68,8 +71,23 @@ class Guesses:
         }
         pruned = seen.find_old_replies(self.time, frozenset(replies))
         lease = r.choice((None, self.time + 5000))
-        dead = batch[0] if batch and r.random() < 0.1 else None
-        return Settle(own, f"s{r.random()}", replies, len(batch), lease, pruned, dead)
+        dead = (*seen.dead, *batch[:1])[-3:] if r.random() < 0.1 else None
+        sent = self._outgoing()
+        return Settle(own, f"s{r.random()}", replies, len(batch), lease, pruned, dead, sent)
+
+    def move(self, rows: Mapping[str, Row]) -> Move:
+        """Make a move, most often of the first message of an outbox."""
+        source = self.random.choice(("k", "k", "b"))
+        outbox = rows[source].outbox if source in rows else ()
+        some = self._outgoing() or (Outgoing("b", "?"),)
+        return Move(source, (outbox[:2] or some)[self.random.random() < 0.1 and len(outbox) > 1])
+
+    def _outgoing(self) -> tuple[Outgoing, ...]:
+        r = self.random
+        return tuple(
+            Outgoing(r.choice(("b", "b", "k")), f"{r.randrange(3)}")
+            for _ in range(r.choice((0, 0, 1, 3)))
+        )
 
     def _mail(self) -> Mail:
         sender = self.random.choice(SENDERS)
@@ -96,14 +114,26 @@ def steps(seed: int, count: int) -> Iterator[tuple[Operation, Row | None, Row | 
 
 async def compare_with_rows(store: Store, seed: int, count: int) -> None:
     """Do operations in a store, and compare each row with what the operation makes of a Row."""
-    for operation, before, after in steps(seed, count):
-        if after is None:
-            with pytest.raises(OperationRefused) as refused:
-                await store.apply(operation)
-            assert refused.value.row == before
+    guesses, rows = Guesses(seed), dict[str, Row]()
+    for _ in range(count):
+        if guesses.random.random() < 0.2:
+            move = guesses.move(rows)
+            moved = move_between(move, rows.get)
+            rows |= {} if isinstance(moved, Moved) else moved
+            is_done = not isinstance(moved, Moved)
+            assert await store.move(move) == (Moved.DONE if is_done else moved), move
         else:
-            assert await store.apply(operation) == after
-            assert await store.read("k", consistent=True) == after
+            operation = guesses.make(rows.get("k"))
+            after = operation.apply(rows.get("k"))
+            if after is None:
+                with pytest.raises(OperationRefused) as refused:
+                    await store.apply(operation)
+                assert refused.value.row == rows.get("k")
+            else:
+                assert await store.apply(operation) == after
+                rows["k"] = after
+        for key in ("k", "b"):
+            assert await store.read(key, consistent=True) == rows.get(key)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -145,6 +145,11 @@ class Parser:
             return lambda c: attribute(c) or otherwise(c)
         if word.startswith(":"):
             return lambda c: c.values[word]
+        if self.peek() == "[":
+            self.take()
+            index = int(self.take())
+            self.take("]")
+            return lambda c: dict(enumerate((c.attribute(word) or {"L": []})["L"])).get(index)
         return lambda c: c.attribute(word)
 
     # -- updates
@@ -203,6 +208,10 @@ class ConditionFailed(Exception):
     """A condition does not hold; `args` has the item."""
 
 
+class TransactionCancelled(Exception):
+    """A condition of a transaction does not hold; `args` has whether each update could be done."""
+
+
 @attrs.define(eq=False)
 class TinyDynamoDB:
     """The table. `ask` is one atomic step."""
@@ -210,18 +219,33 @@ class TinyDynamoDB:
     items: dict[str, Item] = attrs.Factory(dict[str, Item])
 
     def ask(self, operation: str, parameters: Item) -> Item:
+        if operation == "TransactWriteItems":
+            return self._transact([each["Update"] for each in parameters["TransactItems"]])
         key = parameters["Key"]["k"]["S"]
         item = self.items.get(key)
         if operation == "GetItem":
             return {} if item is None else {"Item": item}
-        context = Context(
-            item or {},
-            parameters["ExpressionAttributeValues"],
-            parameters.get("ExpressionAttributeNames", {}),
-        )
+        context = self._context(parameters)
         if not _condition(parameters["ConditionExpression"])(context):
             raise ConditionFailed(item or {})
         after = _update(parameters["UpdateExpression"])(context)
         after["k"] = {"S": key}
         self.items[key] = after
         return {"Attributes": after}
+
+    def _context(self, parameters: Item) -> Context:
+        return Context(
+            self.items.get(parameters["Key"]["k"]["S"], {}),
+            parameters["ExpressionAttributeValues"],
+            parameters.get("ExpressionAttributeNames", {}),
+        )
+
+    def _transact(self, updates: list[Item]) -> Item:
+        keys = [each["Key"]["k"]["S"] for each in updates]
+        assert len({*keys}) == len(keys), "one item twice in a transaction"
+        hold = [_condition(each["ConditionExpression"])(self._context(each)) for each in updates]
+        if not all(hold):
+            raise TransactionCancelled(*hold)
+        for each in updates:
+            self.ask("UpdateItem", each)
+        return {}
