@@ -232,16 +232,26 @@ class Caller:
             f"{key}: no reply before the deadline; the message may have run, or may yet"
         ) from failure
 
-    async def drain(self, key: str) -> None:
+    async def drain(self, key: str, *, waits: bool) -> None:
         """Run the mail that waits, unless another run does.
+
+        Args:
+            key: the entity.
+            waits: whether to wait for the end of a lease that nobody renews.
 
         Raises:
             StoreFailed: the store did not answer.
         """
         row = await self.store.read(key, consistent=True)
-        if row is None or not row.mail or (row.owner and row.lease > self.store.now()):
+        if row is None or not row.mail:
             await self._deliver(key, () if row is None else row.outbox)
             return
+        left = Watch(row).take_over_in(row, self.store.now())
+        if left > 0:
+            if not waits:
+                return
+            await self.sleep(left / 1000)
+            # If the owner has renewed its lease, the take-over is refused.
         run = self.new_run()
         with suppress(OperationRefused):
             row = await self.store.apply(TakeOver(key, run, self.store.now() + LEASE, row))
@@ -317,7 +327,7 @@ class Caller:
         """Leave the message, once. Where the mailbox is full, and nobody runs it, run it first."""
         for is_full in (False, True):
             if is_full:
-                await self.drain(key)
+                await self.drain(key, waits=False)
             try:
                 lease = self.store.now() + LEASE
                 return await self.store.apply(Post(key, message.mail, run, lease))

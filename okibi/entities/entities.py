@@ -286,7 +286,7 @@ async def ring(key: str, due: int | None) -> None:
     # With the lease: an alarm has effects elsewhere.
     caller = attrs.evolve(entities.caller(key), is_quiet=False)
     if due is None:
-        await caller.drain(key)
+        await caller.drain(key, waits=True)
         return
     sandbox, number, left = current_sandbox(), 0, 1
     # A ring that comes twice finds nothing due.

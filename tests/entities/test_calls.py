@@ -1,12 +1,14 @@
 """A call and its run: leases, deadlines, freezes, messages that end their run."""
 
+from functools import partial
+
 import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
-from okibi.entities.operations import Operation, Post
+from okibi.entities.operations import Operation, Post, TakeOver
 from okibi.entities.rows import MOST_MAIL, Mail, Row
 from okibi.entities.stores import MemoryStore, StoreUnavailable
 from okibi.testing import virtual_time
@@ -33,10 +35,12 @@ class Sandbox:
         self.runs += 1
         return f"{self.name}#{self.runs}"
 
+    def caller(self) -> Caller:
+        return Caller(self.store, self.handle, lambda mail: "dead", self.new_run, is_quiet=False)
+
     async def call(self, body: str, number: int = 1, seconds: float = 60) -> str:
-        caller = Caller(self.store, self.handle, lambda mail: "dead", self.new_run, is_quiet=False)
         deadline = self.store.now() + int(seconds * 1000)
-        return (await caller.call("k", Message(self.name, number, body, deadline))).body
+        return (await self.caller().call("k", Message(self.name, number, body, deadline))).body
 
 
 @virtual_time
@@ -93,6 +97,27 @@ async def test_after_the_lease_another_takes_over_and_the_old_run_is_void() -> N
     assert await frozen.call("a") == "other ran a"
     assert store.rows["k"].state == "ab"
     assert frozen.handled == 0
+
+
+@virtual_time
+async def test_a_drain_waits_for_the_lease_of_a_dead_owner_and_of_no_other() -> None:
+    store = MemoryStore()
+    await store.apply(Post("k", Mail("cast", 1, "a", 10**9), "dead#0", LEASE))
+    drain = Sandbox(store, "ring").caller().drain
+    await drain("k", waits=False)
+    assert store.rows["k"].mail
+    await drain("k", waits=True)
+    assert store.rows["k"].state == "a"
+    assert trio.current_time() == LEASE / 1000
+
+    # Another one takes over meanwhile.
+    await store.apply(Post("k", Mail("cast", 2, "b", 10**9), "dead#1", store.now() + LEASE))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(drain, "k", waits=True))
+        await wait_all_tasks_blocked()
+        seen = store.rows["k"]
+        await store.apply(TakeOver("k", "other#0", seen.lease + LEASE, seen))
+    assert store.rows["k"].owner == "other#0"
 
 
 @attrs.define(eq=False)
