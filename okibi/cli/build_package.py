@@ -10,6 +10,7 @@ from types import MappingProxyType
 import attrs
 import trio
 
+from ..local.settings import ACCOUNT_ID
 from ..packaging.archive import list_files, write_zip
 from ..packaging.bundled_cpython import PROGRAM
 from ..packaging.layouts.image import write_image
@@ -133,6 +134,9 @@ def make_environment(function: ProjectFunction) -> dict[str, str]:
     variables = dict[str, str]()
     if function.table:
         variables["TABLE_NAME"] = "table"
+    if function.entities:
+        arn = f"arn:aws:iam::{ACCOUNT_ID}:role/local"
+        variables |= {"OKIBI_ENTITIES": "table", "OKIBI_ENTITIES_ROLE": arn}
     if function.vpc and function.vpc.cache:
         variables |= {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "9"}
     return {**variables, **function.environment}

@@ -274,6 +274,20 @@ class TableSettings:
 
 
 @attrs.frozen
+class EntitySettings:
+    """What entities need: a DynamoDB table, and alarms of EventBridge Scheduler.
+
+    Args:
+        table: the table of another function, which shares its entities with this one; empty: the
+            template makes one.
+    """
+
+    TEXT_KEY: ClassVar = "table"
+
+    table: Annotated[str, text("the name of a DynamoDB table", r"[a-zA-Z0-9_.-]{3,255}")] = ""
+
+
+@attrs.frozen
 class VpcSettings:
     """The network of the function.
 
@@ -445,6 +459,10 @@ class ProjectFunction:
     stream: StreamSettings | None = None
     kafka: KafkaSettings | None = None
     table: TableSettings | None = None
+    entities: Annotated[
+        EntitySettings | None,
+        Meta(description="true, or the name of the table of another function"),
+    ] = None
     vpc: VpcSettings | None = None
     capacity_provider: CapacityProviderSettings | None = None
     snapstart: bool = False

@@ -601,6 +601,7 @@ handler = "shop.visits"
 architecture = "arm64"
 environment = { LEVEL = "debug" }
 table = { partition_key = "id" }
+entities = true
 """
 CART = '[tool.okibi.functions.cart]\nhandler = "shop.cart"\npython = "3.14"\n'
 
@@ -632,7 +633,12 @@ def test_a_function_s_table_says_what_the_options_do_not(
     target = made.target
     assert (made.handler, target.python_version, target.architecture) == expected
     if made.handler == "shop.visits":
-        assert made.environment == {"LEVEL": "debug", "TABLE_NAME": "table"}
+        assert made.environment == {
+            "LEVEL": "debug",
+            "TABLE_NAME": "table",
+            "OKIBI_ENTITIES": "table",
+            "OKIBI_ENTITIES_ROLE": "arn:aws:iam::012345678912:role/local",
+        }
 
 
 def test_an_unknown_function_is_refused_with_the_names(

@@ -1,17 +1,19 @@
 """A DynamoDB table of the function's own."""
 
-from ...project.settings import ProjectFunction
+from ...project.settings import ProjectFunction, TableSettings
 from .intrinsics import Resource, Resources
 
 
 def build_table(function: ProjectFunction) -> Resources:
-    """Build the table. It stays when the stack is removed: it holds data.
+    """Build the table that the function's settings ask for."""
+    return {"Table": make_table(function.table)} if function.table else {}
+
+
+def make_table(table: TableSettings) -> Resource:
+    """Make a table. It stays when the stack is removed: it holds data.
 
     If the stack cannot be created, the empty table is removed.
     """
-    table = function.table
-    if table is None:
-        return {}
     keys = [key for key in (table.partition_key, table.sort_key) if key is not None]
     properties: Resource = {
         "BillingMode": "PAY_PER_REQUEST",
@@ -27,10 +29,8 @@ def build_table(function: ProjectFunction) -> Resources:
     if table.ttl:
         properties["TimeToLiveSpecification"] = {"AttributeName": table.ttl, "Enabled": True}
     return {
-        "Table": {
-            "Type": "AWS::DynamoDB::Table",
-            "DeletionPolicy": "RetainExceptOnCreate",
-            "UpdateReplacePolicy": "Retain",
-            "Properties": properties,
-        }
+        "Type": "AWS::DynamoDB::Table",
+        "DeletionPolicy": "RetainExceptOnCreate",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": properties,
     }

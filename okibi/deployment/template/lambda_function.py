@@ -9,6 +9,7 @@ from ...project.settings import (
     VpcSettings,
 )
 from .alarms import list_rollback_alarms
+from .entities import build_entity_variables
 from .function_url import build_url_config
 from .intrinsics import ALIAS, FUNCTION, STACK, Resource, Resources, get_att, ref, sub
 
@@ -110,6 +111,7 @@ def _build_environment(function: ProjectFunction) -> Resource:
         variables.update(WRAPPER)
     if function.table:
         variables["TABLE_NAME"] = ref("Table")
+    variables |= build_entity_variables(function)
     if function.vpc and function.vpc.cache:
         variables["CACHE_HOST"] = get_att("Cache", "Endpoint.Address")
         variables["CACHE_PORT"] = get_att("Cache", "Endpoint.Port")

@@ -5,6 +5,7 @@ No action has a wildcard. A resource is `*` only for actions for which AWS accep
 
 from ...project.settings import ProjectFunction
 from .dead_letters import OF_QUEUE, list_dead_letter_queues
+from .entities import list_entity_statements
 from .intrinsics import Resource, Resources, get_att, make_role, make_statement, sub
 from .kafka_mapping import list_kafka_statements
 from .stream_mapping import list_stream_statements
@@ -46,6 +47,7 @@ def _list_statements(function: ProjectFunction) -> list[Resource]:
     ]
     if function.table:
         statements.append(make_statement(READ_AND_WRITE_ITEMS, get_att("Table", "Arn")))
+    statements += list_entity_statements(function)
     if function.vpc and not function.capacity_provider:
         # Lambda's documentation: all resource ids. With fewer, Lambda may fail to attach the
         # function to its VPC. A shared subnet belongs to another account.

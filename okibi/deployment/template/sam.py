@@ -11,6 +11,7 @@ from ...project.settings import ProjectFunction
 from .alarms import build_alarms
 from .dead_letters import OF_QUEUE, list_dead_letter_queues
 from .dynamodb_table import build_table
+from .entities import TABLE, build_entities
 from .http_api import API_URL, build_http_api
 from .intrinsics import ALIAS, FUNCTION, Resource, Resources, get_att, get_output, ref
 from .kafka_mapping import build_kafka_mapping
@@ -53,6 +54,7 @@ def build_template(function: ProjectFunction, code: object = None) -> Resource:
         **build_kafka_mapping(function),
         **build_schedule(function),
         **build_table(function),
+        **build_entities(function),
         **build_network(function),
         **build_capacity_provider(function),
         **build_alarms(function),
@@ -78,6 +80,8 @@ def _build_outputs(function: ProjectFunction) -> Resources:
         outputs[f"{queue}Url"] = get_output(f"{what} that failed too often.", ref(queue))
     if function.table:
         outputs["TableName"] = get_output("The table.", ref("Table"))
+    if function.entities and not function.entities.table:
+        outputs["EntityTableName"] = get_output("The table of the entities.", ref(TABLE))
     if find_alias(function):
         outputs["FunctionAlias"] = get_output("The alias that triggers invoke.", ref(ALIAS))
     return outputs

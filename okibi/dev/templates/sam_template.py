@@ -256,6 +256,8 @@ class TemplateReader:
             elif name == WRAPPER:
                 if value != "/var/task/bootstrap":
                     self.leave_out(f"{where}.{name}", "not run; okibi's runtime is started")
+            elif name.startswith("OKIBI_ENTITIES") and not str(value).startswith("sqlite:"):
+                self.leave_out(f"{where}.{name}", "not used; okibi dev keeps entities in a file")
             else:
                 try:
                     found[name] = self.values.text(value)

@@ -5,6 +5,7 @@ from okibi.project.settings import (
     AliasSettings,
     AuthorizerSettings,
     CapacityProviderSettings,
+    EntitySettings,
     KafkaSettings,
     KeySettings,
     PolicySettings,
@@ -47,6 +48,7 @@ EVERYTHING = {
     "stream": StreamSettings(STREAM, batching_window=5, parallelization_factor=2),
     "kafka": KafkaSettings("orders", (CLUSTER,), batching_window=5),
     "table": TableSettings(KeySettings("id"), KeySettings("at", "N"), ttl="expires"),
+    "entities": EntitySettings(),
     "alarms": AlarmSettings(email="ops@example.com"),
     "alias": AliasSettings("live", "Canary10Percent5Minutes"),
 }
@@ -89,6 +91,9 @@ FUNCTIONS = {
         vpc=VPC, kafka=KafkaSettings("orders", SERVERS)
     ),
     "table": make(table=TableSettings(KeySettings("id"))),
+    "entities": make(entities=EntitySettings()),
+    "entities of another function": make(entities=EntitySettings("shop-EntityTable-1A2B3C")),
+    "entities behind an alias": make(entities=EntitySettings(), alias=AliasSettings("live")),
     "vpc with own groups": make(vpc=VpcSettings(VPC.subnets, GROUPS)),
     "vpc with cache": make(vpc=VpcSettings(VPC.subnets, GROUPS, VPC.id, cache=True)),
     "vpc with new group and cache": make(vpc=VpcSettings(VPC.subnets, id=VPC.id, cache=True)),

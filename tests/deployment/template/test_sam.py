@@ -321,6 +321,64 @@ def test_a_table_stays_when_its_stack_is_removed() -> None:
     assert table["UpdateReplacePolicy"] == "Retain"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "table"),
+    [
+        ("entities", {"Ref": "EntityTable"}, {"Fn::GetAtt": ["EntityTable", "Arn"]}),
+        (
+            "entities of another function",
+            "shop-EntityTable-1A2B3C",
+            {
+                "Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}"
+                ":table/shop-EntityTable-1A2B3C"
+            },
+        ),
+    ],
+)
+def test_a_function_with_entities_has_their_table_and_no_other(
+    name: str, value: object, table: object
+) -> None:
+    resources = resources_of(ALL[name])
+
+    assert properties_of(ALL[name])["Environment"]["Variables"]["OKIBI_ENTITIES"] == value
+    assert ("EntityTable" in resources) == isinstance(value, dict)
+    (statement,) = [
+        each
+        for each in statements_in(resources["FunctionRole"])
+        if "dynamodb:UpdateItem" in each["Action"]
+    ]
+    assert statement["Resource"] == table
+
+
+def test_an_alarm_may_invoke_its_function_and_no_other() -> None:
+    resources = resources_of(ALL["entities"])
+    trust, invoke = statements_in(resources["EntityAlarmRole"])
+    own = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}"
+
+    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trust["Condition"] == {"StringEquals": account}
+    assert invoke["Resource"] == [{"Fn::Sub": own}, {"Fn::Sub": f"{own}:*"}]
+    # The function itself rings for mail that waits.
+    assert invoke in [*statements_in(resources["FunctionRole"])]
+
+
+def test_a_function_makes_alarms_of_its_group_with_the_role_of_alarms() -> None:
+    statements = {
+        each["Action"][0]: each
+        for each in statements_in(resources_of(ALL["entities"])["FunctionRole"])
+    }
+    variables = properties_of(ALL["entities"])["Environment"]["Variables"]
+
+    assert statements["scheduler:CreateSchedule"]["Resource"]["Fn::Sub"].endswith(
+        ":schedule/${EntityAlarms}/*"
+    )
+    assert variables["OKIBI_ENTITIES_GROUP"] == {"Ref": "EntityAlarms"}
+    role = {"Fn::GetAtt": ["EntityAlarmRole", "Arn"]}
+    assert statements["iam:PassRole"]["Resource"] == variables["OKIBI_ENTITIES_ROLE"] == role
+    only_to = {"iam:PassedToService": "scheduler.amazonaws.com"}
+    assert statements["iam:PassRole"]["Condition"] == {"StringEquals": only_to}
+
+
 @pytest.mark.parametrize("function", ALL.values(), ids=ALL.keys())
 def test_a_template_fits_into_a_request(function: ProjectFunction) -> None:
     assert len(json.dumps(build_template(function))) < 25_000
