@@ -12,6 +12,7 @@ from ..local.invoke_api.operations import error_response
 from ..local.server.browser_requests import SINGLE_HEADERS, browser_refusal, host_refusal
 from .asgi import AsgiApplication, ClientLeft, Receive, Scope, Send, read_body, send_response
 from .live_trees import TREE_PATH
+from .scheduler_api import is_scheduler_request
 
 _logger = logging.getLogger("okibi.dev")
 
@@ -32,6 +33,8 @@ class DevApplication:
             loopback.
         trees: serves the trees of the sandboxes; None leaves their path to `http`. A web page may
             not call it either.
+        scheduler: serves the API of EventBridge Scheduler; None leaves it to `http`. A web page may
+            not call it either.
     """
 
     lambda_api: AsgiApplication
@@ -39,6 +42,7 @@ class DevApplication:
     allowed_hosts: Collection[str] = ()
     any_address: bool = False
     trees: AsgiApplication | None = None
+    scheduler: AsgiApplication | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -51,7 +55,7 @@ class DevApplication:
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         tracked = _TrackedSend(send)
-        application = self._choose(scope["path"])
+        application = self._choose(scope)
         try:
             if refused := self._refuse(scope):
                 await read_body(receive, 0)
@@ -72,7 +76,10 @@ class DevApplication:
                 )
                 await send_response(tracked, error_response(failed))
 
-    def _choose(self, path: str) -> AsgiApplication:
+    def _choose(self, scope: Scope) -> AsgiApplication:
+        path = scope["path"]
+        if self.scheduler is not None and is_scheduler_request(scope):
+            return self.scheduler
         if path == TREE_PATH and self.trees is not None:
             return self.trees
         return self.lambda_api if is_lambda_path(path) else self.http
@@ -84,7 +91,7 @@ class DevApplication:
             close = {"Connection": "close"} if scope["http_version"] != "2" else {}
             return InvokeError(400, "BadRequestException", malformed, headers=close)
         headers = dict(scope["headers"])
-        is_http = self._choose(scope["path"]) is self.http
+        is_http = self._choose(scope) is self.http
         refusal = host_refusal if is_http else browser_refusal
         why = refusal(headers, self.allowed_hosts, any_address=self.any_address)
         if b"host" not in headers and scope["http_version"] != "1.0":

@@ -16,6 +16,7 @@ from ..local.sandbox.orphan_killer import OrphanKiller
 from ..local.server.listeners import LOOPBACK, open_listeners
 from .application import DevApplication
 from .asynchronous.event_queue import DEFAULT_RETRY_DELAY, EventQueue, open_event_queue
+from .asynchronous.failure_file import find_data_folder
 from .asynchronous.queue_reports import QueueReport
 from .dev_function import DevFunction
 from .http.http_front import HttpFront
@@ -25,6 +26,9 @@ from .lambda_api.api import LambdaApi
 from .lambda_api.functions import FunctionList
 from .live_trees import LiveTrees
 from .sandbox_pool import SandboxPool, open_sandbox_pool
+from .sandbox_settings import list_variables
+from .scheduler import Scheduler
+from .scheduler_api import SchedulerApi
 
 DEFAULT_PORT = 9000
 
@@ -44,7 +48,8 @@ class DevServerOptions:
         host: the address or host name to listen on.
         allowed_hosts: host names that clients may use, besides `localhost`, `*.localhost` and
             loopback addresses. Beyond loopback, every IP address is allowed too.
-        data: the folder that keeps asynchronous events; None keeps them in memory.
+        data: the folder that keeps asynchronous events; None keeps them in memory. Entities and
+            their alarms are kept there, too; for None, in `.okibi` of the current folder.
         retry_delay: seconds before the first retry of an asynchronous event.
         report: called with each report about the functions, queued events and HTTP requests, log
             lines included.
@@ -94,16 +99,18 @@ async def open_dev_server(
 ) -> AsyncGenerator[DevServer]:
     """Serve functions on this machine until the block ends.
 
-    The schedules of the functions are not run: see `Scheduler`.
+    The schedules of the functions are not run: see `Scheduler`. Those that the functions create
+    are.
 
-    One port serves Lambda's API, the function URLs and the routes. At the end of the block,
-    requests in progress have 0.3 s. Then all sandboxes end.
+    One port serves the APIs of Lambda and EventBridge Scheduler, the function URLs and the routes.
+    At the end of the block, requests in progress have 0.3 s. Then all sandboxes end.
 
     Args:
         functions: the functions, each with a name of its own.
         options: the options of the server.
 
     Raises:
+        EventFileError: a file in the data folder is damaged.
         OSError: the port is in use, or `host` is no address of this machine.
         ValueError: there is no function, or two have the same name or the same route.
 
@@ -125,6 +132,7 @@ async def open_dev_server(
         stack.callback(orphan_killer.dismiss)
         if options.temporary is not None:
             orphan_killer.add_folder(options.temporary)
+        url, folder = _make_url(_LOCAL.get(host, host), port), find_data_folder(options.data)
         pools = dict[str, SandboxPool]()
         for function in functions:
             pools[function.name] = await stack.enter_async_context(
@@ -132,7 +140,7 @@ async def open_dev_server(
                     function,
                     report=options.report,
                     orphan_killer=orphan_killer,
-                    endpoint=_make_url(_LOCAL.get(host, host), port),
+                    variables=list_variables(url, folder, function.role),
                 )
             )
         queue = await stack.enter_async_context(
@@ -145,8 +153,12 @@ async def open_dev_server(
         )
         # The sandboxes start during this import.
         serve_application = await trio.to_thread.run_sync(_import_http_server)
-        application = _build_application(pools, queue, options, _is_loopback(host))
         nursery = await stack.enter_async_context(open_background_nursery())
+        schedules = SchedulerApi(
+            pools, Scheduler((), queue.put), folder / "schedules", options.data is None, nursery
+        )
+        schedules.start()
+        application = _build_application(pools, queue, schedules, options, _is_loopback(host))
         nursery.start_soon(serve_application, application, listeners)
         yield DevServer(_make_url(host, port), pools, queue)
 
@@ -165,6 +177,7 @@ def _import_http_server() -> Callable[..., Awaitable[None]]:
 def _build_application(
     pools: Mapping[str, SandboxPool],
     queue: EventQueue,
+    schedules: SchedulerApi,
     options: DevServerOptions,
     loopback: bool,
 ) -> DevApplication:
@@ -172,7 +185,14 @@ def _build_application(
     allowed_hosts = frozenset(map(str.lower, options.allowed_hosts))
     http = HttpFront(pools, options.report)
     trees = LiveTrees(pools)
-    return DevApplication(lambda_api, http, allowed_hosts, any_address=not loopback, trees=trees)
+    return DevApplication(
+        lambda_api,
+        http,
+        allowed_hosts,
+        any_address=not loopback,
+        trees=trees,
+        scheduler=schedules,
+    )
 
 
 def _is_loopback(address: str) -> bool:

@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class SandboxPool(FunctionPool):
     _idle_timeout: float
     # The folder of the sockets on which the sandboxes answer with their trees.
     socket_folder: Path
-    _endpoint: str = ""
+    _variables: Mapping[str, str]
     # The sandboxes that serve; those that only finish an event are not among them.
     _sandboxes: list[PooledSandbox | AttachedRuntime] = attrs.field(
         factory=list["PooledSandbox | AttachedRuntime"], init=False
@@ -172,7 +172,7 @@ class SandboxPool(FunctionPool):
     ) -> PooledSandbox:
         self._started += 1
         self._running += 1
-        settings = sandbox_settings(self.function, self.socket_folder, self._endpoint)
+        settings = sandbox_settings(self.function, self.socket_folder, self._variables)
         sandbox = PooledSandbox(
             attrs.evolve(self.function, settings=settings),
             self._started,
@@ -326,7 +326,7 @@ async def open_sandbox_pool(
     start_ahead: bool = True,
     idle_timeout: float = IDLE_TIMEOUT,
     orphan_killer: OrphanKiller | None = None,
-    endpoint: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[SandboxPool]:
     """Serve a function in sandboxes until the block ends. No process remains then.
 
@@ -340,7 +340,7 @@ async def open_sandbox_pool(
         start_ahead: start the first sandbox at once.
         idle_timeout: seconds after which an idle sandbox ends; `math.inf` for never.
         orphan_killer: kills the processes if this process is killed. Pools can share it.
-        endpoint: the URL of Lambda's API for the function (`sandbox_settings`).
+        variables: further variables of the function (`sandbox_settings`).
 
     Raises:
         OSError: the port for the debugged runtime is in use.
@@ -358,7 +358,7 @@ async def open_sandbox_pool(
         async with open_background_nursery() as nursery:
             pool = SandboxPool(
                 function, report, nursery, orphan_killer, start_ahead, idle_timeout, Path(folder),
-                endpoint,
+                variables or {},
             )  # fmt: skip
             pool.open(listeners)
             try:

@@ -1,6 +1,7 @@
 """Add the variables and the command of `okibi dev` to the settings of sandboxes."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -11,11 +12,26 @@ from .dev_function import DevFunction
 # The arguments of an ordinary start (`FunctionSettings.command`).
 PLAIN = ("-P", "-m", "okibi.runtime")
 
-# The variable by which AWS SDKs find Lambda's API.
-ENDPOINT = "AWS_ENDPOINT_URL_LAMBDA"
+
+def list_variables(url: str, data: Path, role: str) -> dict[str, str]:
+    """List the variables by which a function finds what `okibi dev` does for it.
+
+    Args:
+        url: the URL of the server, with the APIs of Lambda and EventBridge Scheduler.
+        data: the folder in which entities are kept.
+        role: the ARN of the function's role.
+    """
+    return {
+        "AWS_ENDPOINT_URL_LAMBDA": url,
+        "AWS_ENDPOINT_URL_SCHEDULER": url,
+        "OKIBI_ENTITIES": f"sqlite:{data / 'entities.sqlite'}",
+        "OKIBI_ENTITIES_ROLE": role,
+    }
 
 
-def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> FunctionSettings:
+def sandbox_settings(
+    function: DevFunction, folder: Path, variables: Mapping[str, str]
+) -> FunctionSettings:
     """Return the settings of the sandboxes of a function.
 
     A sandbox answers with its tree. It has the variables of the function's runtime on Lambda
@@ -26,8 +42,7 @@ def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> Func
     Args:
         function: the function. Its variables win over those added here.
         folder: the folder for the sockets, of this user only and with a short path.
-        endpoint: the URL of Lambda's API for sandboxes that inherit none; "" to leave the choice to
-            the SDK.
+        variables: further variables, for sandboxes that inherit none of the same name.
     """
     settings = function.settings
     if tuple(settings.command[1:]) != PLAIN:
@@ -37,8 +52,7 @@ def sandbox_settings(function: DevFunction, folder: Path, endpoint: str) -> Func
     if function.runtime.startswith("python"):
         # Not with provided.al2023, whose functions bring the runtime with them.
         added["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{function.runtime}"
-    if endpoint and ENDPOINT not in inherited:
-        added[ENDPOINT] = endpoint
+    added |= {name: value for name, value in variables.items() if name not in inherited}
     command = (settings.command[0], "-P", "-m", "okibi.runtime.observed", str(folder))
     environment = {**added, **settings.environment}
     return attrs.evolve(settings, command=command, environment=environment)

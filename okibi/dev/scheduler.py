@@ -43,10 +43,21 @@ class Scheduler:
         async with trio.open_nursery() as nursery:
             for function in self.functions:
                 for number, schedule in enumerate(function.schedules, 1):
-                    nursery.start_soon(self._run_schedule, function, schedule, number)
+                    arn = schedule_arn("default", f"{function.name}-{number}")
+                    nursery.start_soon(self.run_schedule, function, schedule, arn)
 
-    async def _run_schedule(self, function: DevFunction, schedule: Schedule, number: int) -> None:
-        start = self._time()
+    async def run_schedule(
+        self, function: DevFunction, schedule: Schedule, arn: str, start: datetime | None = None
+    ) -> None:
+        """Put the events of one schedule at their times, until it has no next time.
+
+        Args:
+            function: the function.
+            schedule: the schedule.
+            arn: the ARN of the schedule.
+            start: the time in UTC after which the schedule begins; None for now.
+        """
+        start = start or self._time()
         due = schedule.next_time(start)
         while due is not None:
             seen = self._time()
@@ -56,7 +67,7 @@ class Scheduler:
                 # The clock was set back.
                 due = schedule.next_time(now, start)
             elif now >= due:
-                await self.put(function.name, _invocation(function, schedule, number, due))
+                await self.put(function.name, _invocation(function, schedule, arn, due))
                 due = schedule.next_time(now, start)
 
     def _time(self) -> datetime:
@@ -86,17 +97,19 @@ def scheduled_event(rule: str) -> str:
     )
 
 
-def _invocation(
-    function: DevFunction, schedule: Schedule, number: int, due: datetime
-) -> Invocation:
+def schedule_arn(group: str, name: str) -> str:
+    """Return the ARN of a schedule."""
+    return f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/{group}/{name}"
+
+
+def _invocation(function: DevFunction, schedule: Schedule, arn: str, due: datetime) -> Invocation:
     """Make the event of a run: the schedule's input, with the keywords replaced.
 
     Source: EventBridge Scheduler, context attributes.
     """
-    name = f"{function.name}-{number}"
     text = schedule.input
     for keyword, value in (
-        ("schedule-arn", f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{name}"),
+        ("schedule-arn", arn),
         ("scheduled-time", due.strftime("%Y-%m-%dT%H:%M:%SZ")),
         ("execution-id", str(uuid.uuid4())),
         ("attempt-number", "1"),

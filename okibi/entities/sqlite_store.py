@@ -29,7 +29,7 @@ class SQLiteStore:
     """Keeps the rows in a file, which several processes of one machine may use.
 
     Args:
-        path: the file; it is made if it does not exist.
+        path: the file. It is made if it does not exist, and so is its folder, which Git ignores.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -95,6 +95,10 @@ class SQLiteStore:
             raise StoreUnavailable(f"{self.path}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
+        folder = self.path.parent
+        if not folder.is_dir():
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            (folder / ".gitignore").write_text("*\n")
         connection = sqlite3.connect(
             self.path, timeout=BUSY_LIMIT, isolation_level=None, check_same_thread=False
         )

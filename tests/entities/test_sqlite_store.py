@@ -54,6 +54,13 @@ async def test_a_row_outlives_its_process(tmp_path: Path) -> None:
     second.close()
 
 
+async def test_it_makes_its_folder_which_git_ignores(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / ".okibi" / "entities.sqlite")
+    assert await store.read("k", consistent=True) is None
+    store.close()
+    assert (tmp_path / ".okibi" / ".gitignore").read_text() == "*\n"
+
+
 def test_processes_count_together(tmp_path: Path) -> None:
     path = str(tmp_path / "entities.db")
     processes = [

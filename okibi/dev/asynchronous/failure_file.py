@@ -6,17 +6,29 @@ import attrs
 
 from .private_files import PrivateFile, make_private_folder, replace_file
 
-# Where on-failure files go without `--data`: in the current folder.
+# Where files go without `--data`: in the current folder.
 OWN_FOLDER = Path(".okibi")
 
 
-def failure_folder(data: Path | None) -> Path:
-    """Return the folder of the on-failure files.
+def find_data_folder(data: Path | None) -> Path:
+    """Return the folder of what survives the end of `okibi dev`.
 
     Args:
         data: the data folder, or None for `.okibi` in the current folder.
     """
-    return (OWN_FOLDER if data is None else data).absolute() / "on-failure"
+    return (OWN_FOLDER if data is None else data).absolute()
+
+
+def failure_folder(data: Path | None) -> Path:
+    """Return the folder of the on-failure files; `data` as above."""
+    return find_data_folder(data) / "on-failure"
+
+
+def ignore_in_git(folder: Path) -> None:
+    """Let Git ignore a folder, with all that it contains."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        replace_file(ignore, b"*\n")
 
 
 @attrs.define(eq=False)
@@ -40,9 +52,8 @@ class FailureFile:
         """
         if self._file is None:
             make_private_folder(self.path.parent)
-            ignore = self.path.parent.parent / ".gitignore"
-            if self.own_folder and not ignore.exists():
-                replace_file(ignore, b"*\n")
+            if self.own_folder:
+                ignore_in_git(self.path.parent.parent)
             self._file = PrivateFile(self.path)
         self._file.append(record)
 
