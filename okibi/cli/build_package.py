@@ -10,7 +10,6 @@ from types import MappingProxyType
 import attrs
 import trio
 
-from ..local.settings import ACCOUNT_ID
 from ..packaging.archive import list_files, write_zip
 from ..packaging.bundled_cpython import PROGRAM
 from ..packaging.layouts.image import write_image
@@ -29,6 +28,7 @@ from ..packaging.targets import Target, parse_target
 from ..packaging.zip_check import check_zip
 from ..project.arguments import find_current_folder
 from ..project.bad_input import BadInput
+from ..project.local_settings import make_environment
 from ..project.reader import read_project
 from ..project.settings import ProjectFunction, ProjectSettings, check_handler, choose_function
 from .output import write_err, write_text
@@ -124,22 +124,6 @@ def find_function(project: ProjectSettings, asked: str | None) -> ProjectFunctio
     if asked is None and len(project.functions) != 1:
         return None
     return choose_function(project, asked)
-
-
-def make_environment(function: ProjectFunction) -> dict[str, str]:
-    """Return the variables that a function has on Lambda by its table.
-
-    The template names resources in some. Here these have values that lead nowhere.
-    """
-    variables = dict[str, str]()
-    if function.table:
-        variables["TABLE_NAME"] = "table"
-    if function.entities:
-        arn = f"arn:aws:iam::{ACCOUNT_ID}:role/local"
-        variables |= {"OKIBI_ENTITIES": "table", "OKIBI_ENTITIES_ROLE": arn}
-    if function.vpc and function.vpc.cache:
-        variables |= {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "9"}
-    return {**variables, **function.environment}
 
 
 def check_format(plan: PackagePlan) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..local import FunctionSettings
 from ..project.probe.connections import describe_connections
+from ..project.probe.entity_stores import COST, NO_TABLE
 from ..project.probe.import_times import (
     PackageTime,
     median_times,
@@ -61,6 +62,10 @@ async def _check(settings: FunctionSettings, imports: bool, sandboxes: int) -> i
             lines.append(f"  {line}")
         else:
             write_err(f"okibi: {settings.handler}: warning: {line}")
+    if report.needs_entity_table:
+        lines.append(f"  {COST}")
+        if "OKIBI_ENTITIES" not in settings.environment:
+            write_err(f"okibi: {settings.handler}: warning: {NO_TABLE}")
     if imports:
         logs = [(await load_function(settings, timed=True))[1] for _ in range(RUNS)]
         lines += ["", *describe_imports(logs, report.lines)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import attrs
 
 from ..local import FunctionSettings
+from ..local.settings import ACCOUNT_ID
 from .arguments import check_platform, find_current_folder
 from .bad_input import BadInput
 from .reader import read_project
@@ -43,6 +44,22 @@ def function_settings(function: ProjectFunction, folder: Path) -> FunctionSettin
         raise BadInput(f"pyproject.toml: [tool.okibi.functions.{function.name}] {error}") from error
 
 
+def make_environment(function: ProjectFunction) -> dict[str, str]:
+    """Return the variables that a function has on Lambda by its table.
+
+    The template names resources in some. Here these have values that lead nowhere.
+    """
+    variables = dict[str, str]()
+    if function.table:
+        variables["TABLE_NAME"] = "table"
+    if function.entities:
+        arn = f"arn:aws:iam::{ACCOUNT_ID}:role/local"
+        variables |= {"OKIBI_ENTITIES": "table", "OKIBI_ENTITIES_ROLE": arn}
+    if function.vpc and function.vpc.cache:
+        variables |= {"CACHE_HOST": "127.0.0.1", "CACHE_PORT": "9"}
+    return {**variables, **function.environment}
+
+
 def read_function(asked: str | None) -> FunctionSettings:
     """Read the settings of a function that is loaded, and not invoked.
 
@@ -54,7 +71,7 @@ def read_function(asked: str | None) -> FunctionSettings:
     """
     check_platform()
     folder = find_current_folder()
-    return function_settings(choose_function(read_project(folder), asked), folder)
+    return _loaded_settings(choose_function(read_project(folder), asked), folder)
 
 
 def read_functions(asked: str | None) -> list[FunctionSettings]:
@@ -65,7 +82,12 @@ def read_functions(asked: str | None) -> list[FunctionSettings]:
     check_platform()
     folder = find_current_folder()
     chosen = choose_functions(read_project(folder), asked)
-    return [function_settings(function, folder) for function in chosen]
+    return [_loaded_settings(function, folder) for function in chosen]
+
+
+def _loaded_settings(function: ProjectFunction, folder: Path) -> FunctionSettings:
+    settings = function_settings(function, folder)
+    return attrs.evolve(settings, environment=make_environment(function))
 
 
 def read_settings(

@@ -289,6 +289,53 @@ def test_connections_are_compared_with_the_limit_of_the_server(
     )
 
 
+ENTITIES = """
+from functools import partial
+from okibi import Application, Child, Function, SupervisorSpec
+from okibi.entities import EntityStore, MemoryStore
+
+async def handler(event, context): ...
+
+stores = SupervisorSpec([Child(partial(EntityStore))])
+child = Function(handler, [Child(EntityStore)])
+below = Function(handler, [Child(stores, id="stores")])
+application = Function(handler, applications=[Application("stores", stores)])
+own = Function(handler, [Child(partial(EntityStore, MemoryStore()))])
+"""
+ENTITIES_COST = (
+    "  entities: a million calls cost $1.38 (DynamoDB, 1 KB of state, one caller at a time,"
+    ' December 2026); see "Entities" in the docs'
+)
+
+
+def test_entities_without_a_table_are_a_warning_and_have_a_price(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "carts.py").write_text(ENTITIES)
+
+    for name in ("child", "below", "application"):
+        assert check(f"carts.{name}") == 0
+        told = capfd.readouterr()
+        assert told.out.splitlines()[1:] == [ENTITIES_COST]
+        assert told.err.startswith(
+            f"okibi: carts.{name}: warning: the EntityStore has no table on Lambda; write `entities"
+        )
+    assert check("carts.own") == 0
+    assert capfd.readouterr() == ("carts.own loads: async def, 1 child\n", "")
+
+
+def test_entities_with_a_table_in_pyproject_are_no_warning(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "carts.py").write_text(ENTITIES)
+    table = '[tool.okibi.functions.carts]\nhandler = "carts.child"\nentities = true\n'
+    (folder / "pyproject.toml").write_text(table)
+
+    assert check() == 0
+    told = capfd.readouterr()
+    assert (told.out.splitlines()[1:], told.err) == ([ENTITIES_COST], "")
+
+
 def test_a_decorator_that_does_not_fit_is_a_warning(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ class LoadReport:
         mistakes: mistakes that fail the start, or each event.
         warnings: mistakes that fail when code that has not run yet runs.
         connections: the connections of the function's resources.
+        needs_entity_table: whether an EntityStore has no store of its own.
         lines: the user's first line that imports each package, by package.
         files: the user's modules.
         error: the init error, if the function does not load.
@@ -41,6 +42,7 @@ class LoadReport:
     mistakes: Sequence[Mistake] = ()
     warnings: Sequence[Mistake] = ()
     connections: Sequence[Connections] = ()
+    needs_entity_table: bool = False
     lines: Mapping[str, str] = {}
     files: Sequence[str] = ()
     error: ErrorResponse | None = None

@@ -123,6 +123,7 @@ def _describe(function: Function, folder: str) -> Mapping[str, object]:
     import attrs
 
     from .connections import find_connections
+    from .entity_stores import needs_table
     from .mistakes import Mistake, find_mistakes, find_unused_names
     from .static_tree import build_function_tree, find_nodes
 
@@ -137,6 +138,7 @@ def _describe(function: Function, folder: str) -> Mapping[str, object]:
         "mistakes": [attrs.asdict(each) for each in find_mistakes(function, tree, folder)],
         "warnings": [attrs.asdict(each) for each in [*warnings, *find_unused_names(tree, modules)]],
         "connections": [attrs.asdict(each) for each in find_connections(tree)],
+        "needs_entity_table": needs_table(tree),
         "files": [*modules],
     }
 
