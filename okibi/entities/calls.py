@@ -130,13 +130,13 @@ class Turn:
 
     Attributes:
         own: the ownership.
-        outbox: the outbox of the last row.
+        row: the row as the run has last seen it.
         mine: the reply to the caller's own message, once it is settled.
         scope: ends the run a moment later.
     """
 
     own: Ownership
-    outbox: tuple[Outgoing, ...]
+    row: Row
     mine: Reply | None = None
     scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
 
@@ -184,6 +184,7 @@ class Caller:
         sleep: sleeps for seconds.
         random: returns a random number from 0 to 1, for jitter.
         moved: is told the receiver of each message that was moved from an outbox.
+        held: the runs that own an entity now, by their names.
     """
 
     store: Store
@@ -194,6 +195,7 @@ class Caller:
     sleep: Sleep = trio.sleep
     random: Callable[[], float] = random.random
     moved: Tell = _ignore
+    held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
 
     async def call(self, key: str, message: Message) -> Reply:
         """Return the reply to a message.
@@ -378,7 +380,7 @@ class Caller:
         message is settled, the mail of others is run for a moment only: the caller has its reply,
         and may hold what they wait for.
         """
-        turn = Turn(Ownership(key, run, row.fence, row.version), row.outbox)
+        turn = self.held[run] = Turn(Ownership(key, run, row.fence, row.version), row)
         try:
             with turn.scope:
                 await self._drain(turn, row, own)
@@ -387,7 +389,9 @@ class Caller:
         except BaseException:
             await self._hand_over(turn.own)
             raise
-        await self._deliver(key, turn.outbox)
+        finally:
+            del self.held[run]
+        await self._deliver(key, turn.row.outbox)
         return turn.mine
 
     async def _drain(self, turn: "Turn", row: Row, message: Message | None) -> None:
@@ -399,6 +403,7 @@ class Caller:
                 if left is None:
                     return
                 row = left
+            turn.row = row
             deaths = row.fence - row.settled
             # Someone has died in this mail: each message alone, so the first one is the culprit.
             careful = careful or deaths > 0
@@ -410,7 +415,7 @@ class Caller:
                 if deaths >= MOST_DEATHS:
                     handled = Handled(state, self.set_aside(mail), is_dead=True)
                 else:
-                    done = await self._handle_and_hold(turn.own, state, mail)
+                    done = await self._handle_and_hold(turn, state, mail)
                     if done is None:
                         return
                     handled = done
@@ -439,7 +444,7 @@ class Caller:
                 return
             own = turn.own
             turn.own = Ownership(own.key, own.run, settled.fence, settled.version)
-            turn.outbox = settled.outbox
+            turn.row = settled
             if message is not None:
                 mine = replies.get(message.sender)
                 if mine is not None and mine.number == message.number:
@@ -488,7 +493,7 @@ class Caller:
                 else:
                     return
 
-    async def _handle_and_hold(self, own: Ownership, state: str, mail: Mail) -> Handled | None:
+    async def _handle_and_hold(self, turn: Turn, state: str, mail: Mail) -> Handled | None:
         """Run a message, and renew the lease meanwhile; return None if the run was fenced off."""
         is_fenced = False
 
@@ -497,14 +502,14 @@ class Caller:
             while True:
                 await self.sleep(RENEWAL / 1000)
                 try:
-                    await self.store.apply(Renew(own, self.store.now() + LEASE))
+                    turn.row = await self.store.apply(Renew(turn.own, self.store.now() + LEASE))
                 except OperationRefused:
                     is_fenced = True
                     nursery.cancel_scope.cancel()
                     return
                 except Exception as error:
                     # The next renewal may arrive in time. A lasting error fails the settle, too.
-                    logger.warning("%s: its lease was not renewed: %s", own.key, error)
+                    logger.warning("%s: its lease was not renewed: %s", turn.own.key, error)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(renew)

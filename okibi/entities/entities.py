@@ -13,7 +13,7 @@ import trio
 from ..actors import Refusal, logs
 from ..actors.exits import CallCycle
 from .alarms import Alarm, Rings
-from .calls import MOST_DEATHS, Caller, Handled, MailFull, Message
+from .calls import MOST_DEATHS, Caller, Handle, Handled, MailFull, Message, Turn
 from .entity import (
     RUNNING,
     Entity,
@@ -95,11 +95,22 @@ class Sandbox:
         store: keeps the rows.
         rings: has entities rung.
         senders: senders that no call uses now.
+        held: the runs that own an entity now.
     """
 
     store: Store
     rings: Rings
     senders: list[Sender] = attrs.Factory(list[Sender])
+    held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
+
+    def caller(
+        self, handle: Handle, set_aside: Callable[[Mail], str], *, is_quiet: bool = True
+    ) -> Caller:
+        """Return what calls entities from this sandbox; see Caller."""
+        return Caller(
+            self.store, handle, set_aside, self.new_run, is_quiet, moved=ring_doorbell,
+            held=self.held,
+        )  # fmt: skip
 
     def new_run(self) -> str:
         """Return a name that no run and no sender has, also after the restore of a snapshot."""
@@ -227,11 +238,10 @@ class Entities(Generic[E]):
         finally:
             RUNNING.reset(token)
 
-    def caller(self, key: str) -> Caller:
-        """Return what calls an entity from here."""
-        sandbox = current_sandbox()
+    def caller(self, key: str, *, is_quiet: bool = True) -> Caller:
+        """Return what calls an entity from here; see Caller."""
         handle, aside = partial(self.handle, key), partial(_set_aside_message, key)
-        return Caller(sandbox.store, handle, aside, sandbox.new_run, moved=ring_doorbell)
+        return current_sandbox().caller(handle, aside, is_quiet=is_quiet)
 
 
 # The addresses by kind, for rings.
@@ -284,7 +294,7 @@ async def ring(key: str, due: int | None) -> None:
             "in the handler's module"
         )
     # With the lease: an alarm has effects elsewhere.
-    caller = attrs.evolve(entities.caller(key), is_quiet=False)
+    caller = entities.caller(key, is_quiet=False)
     if due is None:
         await caller.drain(key, waits=True)
         return

@@ -4,12 +4,15 @@ import os
 from collections.abc import Mapping
 
 import attrs
+from trio.lowlevel import in_trio_run
 
 from ..actors import Actor
 from .alarms import KeepsAlarms, LambdaRings, LocalRings, Rings
-from .entities import CURRENT, Sandbox, ring
+from .entities import CURRENT, Sandbox, current_sandbox, ring
 from .stores import MemoryStore, Store
 
+# The number of entities that a snapshot shows.
+MOST_SHOWN = 5
 _NO_TABLE = (
     "OKIBI_ENTITIES is not set: name the DynamoDB table that keeps the entities (`okibi template` "
     "declares one), or give EntityStore a store"
@@ -27,16 +30,32 @@ class EntityStore(Actor):
     """
 
     store: Store | None = None
-    _rings: Rings = attrs.field(init=False)
+    _sandbox: Sandbox | None = attrs.field(default=None, init=False)
 
     async def init(self) -> None:
         store = choose_store(os.environ) if self.store is None else self.store
-        self.store = store
-        self._rings = _rings_of(store, "AWS_LAMBDA_RUNTIME_API" in os.environ)
-        CURRENT.set(Sandbox(store, self._rings))
+        rings = _rings_of(store, "AWS_LAMBDA_RUNTIME_API" in os.environ)
+        self._sandbox = Sandbox(store, rings)
+        CURRENT.set(self._sandbox)
 
     async def run(self) -> None:
-        await self._rings.run(ring)
+        await current_sandbox().rings.run(ring)
+
+    def _describe_for_snapshot(self) -> str:
+        """Describe the entities that run here now. Another thread may call it."""
+        if self._sandbox is None:
+            return ""
+        turns = tuple(self._sandbox.held.values())
+        # Another thread does not know the time of a MemoryStore.
+        now = self._sandbox.store.now() if in_trio_run() else None
+        shown = [
+            f"holds {turn.own.key} (fence {turn.own.fence}, mail {len(turn.row.mail)}"
+            + ("" if now is None else f", lease {(turn.row.lease - now) / 1000:.1f} s")
+            + ")"
+            for turn in turns[:MOST_SHOWN]
+        ]
+        more = len(turns) - len(shown)
+        return ", ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def remember_function(arn: bytes) -> None:

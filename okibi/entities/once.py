@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from .calls import Caller, Handled, Message, MessageForgotten
+from .calls import Handled, Message, MessageForgotten
 from .entities import ONCE_KEPT, as_kept, current_sandbox, set_aside
 from .messages import encode_error, encode_value, read_name, take_reply
 from .rows import Mail
@@ -93,7 +93,7 @@ class Once:
             return set_aside(whole, function.__qualname__)
 
         # The work has effects elsewhere, so it runs with the lease.
-        caller = Caller(sandbox.store, handle, set_work_aside, sandbox.new_run, is_quiet=False)
+        caller = sandbox.caller(handle, set_work_aside, is_quiet=False)
         deadline, kept = sandbox.message_deadline(), as_kept(self.kept)
         number = 1
         try:

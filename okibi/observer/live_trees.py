@@ -30,6 +30,7 @@ class LiveNode:
     next_start: float | None = 0.0
     reason: str = ""
     suspended: bool = False
+    note: str = ""
     children: "Sequence[LiveNode]" = ()
 
 

@@ -70,6 +70,8 @@ def describe_live(node: LiveNode) -> Iterator[str]:
     if node.incarnation > 1:
         yield f"restarted {node.incarnation - 1} x"
     yield from describe_load(node.recent_restarts, node.waiting, node.peak, node.callers)
+    if node.note:
+        yield node.note
     if node.message:
         age = "" if node.message_age is None else f" for {_duration(node.message_age)}"
         yield f"handling {node.message}{age}"

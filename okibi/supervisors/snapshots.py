@@ -68,6 +68,8 @@ class Snapshot:
         message_age: seconds since the actor began to handle the message; nan from another thread.
         line: the line of code that the actor runs or waits in, as `file:line`: a line of user code
             if possible; empty while the actor waits for a message.
+        note: what the actor's method `_describe_for_snapshot` returns; empty without one. Another
+            thread calls it while the event loop is stuck.
     """
 
     path: str
@@ -87,6 +89,7 @@ class Snapshot:
     message: str = attrs.field(default="", eq=False)
     message_age: float = attrs.field(default=0.0, eq=False)
     line: str = attrs.field(default="", eq=False)
+    note: str = attrs.field(default="", eq=False)
 
     @property
     def restarts(self) -> int:
@@ -158,6 +161,7 @@ def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float
         ("", "") if message is process.life.ending_reason is None else _show_current(process)
     )
     alive = process.life.phase is not Phase.DEAD
+    describe = getattr(actor, "_describe_for_snapshot", None)
     # An actor with `make_receiver` waits for messages in a line of user code.
     task = process.waits.task
     waits = task is not None and process.mailbox._reader is task
@@ -177,6 +181,7 @@ def _snapshot_actor(process: Process, children: tuple[Snapshot, ...], now: float
         message=shown,
         message_age=0.0 if message is None else now - process.work.since,
         line=line_of(task, _HERE) if alive and not waits else "",
+        note="" if describe is None else describe(),
     )
 
 
@@ -251,6 +256,8 @@ def _describe(node: Snapshot) -> Iterator[str]:
     if node.restarts:
         yield f"restarted {node.restarts} x"
     yield from describe_load(node.recent_restarts, node.waiting, node.peak, node.callers)
+    if node.note:
+        yield node.note
     if node.message or node.line:
         yield _describe_activity(node)
 
