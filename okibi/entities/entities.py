@@ -1,5 +1,6 @@
 """Entities: the addresses of entities, and the path of a call."""
 
+import contextvars
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -123,6 +124,8 @@ class Sandbox:
 
 
 CURRENT: "trio.lowlevel.RunVar[Sandbox]" = trio.lowlevel.RunVar("okibi's entities")
+# In a test with several sandboxes, the sandbox of a task.
+OF_TASK: contextvars.ContextVar[Sandbox] = contextvars.ContextVar("sandbox of a test")
 
 
 def current_sandbox() -> Sandbox:
@@ -138,7 +141,7 @@ def current_sandbox() -> Sandbox:
             "CARTS[key].call, Cart.add, ...)`, in a thread trio.from_thread.run"
         )
     try:
-        return CURRENT.get()
+        return OF_TASK.get(None) or CURRENT.get()
     except LookupError:
         raise NoEntityStore(
             "no EntityStore runs here: add Child(EntityStore) to the children of the Function, or "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..local.services.sample_events import SampleError, sample_event
+    from .entity_sandboxes import EntitySandbox, EntityWorld, SandboxKilled, entity_world
     from .function_error import FunctionError, FunctionTimedOut
     from .handler_context import after_response, context
     from .message_inbox import Inbox, inbox
@@ -28,14 +29,18 @@ else:  # hidden from type checkers: they would accept any name
 
 
 __all__ = [
+    "EntitySandbox",
+    "EntityWorld",
     "FunctionError",
     "FunctionTimedOut",
     "Inbox",
     "RunningFunction",
     "SampleError",
     "Sandbox",
+    "SandboxKilled",
     "after_response",
     "context",
+    "entity_world",
     "inbox",
     "running",
     "sample_event",
@@ -44,14 +49,18 @@ __all__ = [
 ]
 
 _MODULES = {
+    "EntitySandbox": "entity_sandboxes",
+    "EntityWorld": "entity_sandboxes",
     "FunctionError": "function_error",
     "FunctionTimedOut": "function_error",
     "Inbox": "message_inbox",
     "RunningFunction": "running_function",
     "SampleError": ".local.services.sample_events",
     "Sandbox": "subprocess_sandbox",
+    "SandboxKilled": "entity_sandboxes",
     "after_response": "handler_context",
     "context": "handler_context",
+    "entity_world": "entity_sandboxes",
     "inbox": "message_inbox",
     "running": "running_function",
     "sample_event": ".local.services.sample_events",
