@@ -69,6 +69,7 @@ url = {streaming = true, auth = "none"}
 routes = ["$default"]
 queue = {max_receive_count = 1, batch_size = 10}
 table = {partition_key = "id"}
+entities = true
 schedule = "rate(1 day)"
 alias = "live"
 alarms = true
@@ -282,7 +283,7 @@ def test_a_project_is_deployed_by_one_command(project: Project) -> None:
 
     outputs = dict(line.split(": ", 1) for line in done.out.splitlines())
     assert outputs["FunctionName"] == "visits"
-    assert {"Url", "ApiUrl", "QueueUrl", "TableName"} <= outputs.keys()
+    assert {"Url", "ApiUrl", "QueueUrl", "TableName", "EntityTableName"} <= outputs.keys()
     (stack,) = project.client("cloudformation").describe_stacks(StackName="visits")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     assert {"Key": "okibi:managed", "Value": "true"} in stack["Tags"]
@@ -297,6 +298,19 @@ def test_boto3_invokes_the_function_and_its_actor_keeps_state(project: Project) 
     ]
 
     assert visits == [1, 2]
+
+
+def test_the_variables_of_entities_name_what_was_made(project: Project) -> None:
+    configuration = project.client("lambda").get_function_configuration(FunctionName="visits")
+    variables = configuration["Environment"]["Variables"]
+
+    table = project.client("dynamodb").describe_table(TableName=variables["OKIBI_ENTITIES"])
+    assert table["Table"]["KeySchema"] == [{"AttributeName": "k", "KeyType": "HASH"}]
+    group = variables["OKIBI_ENTITIES_GROUP"]
+    assert project.client("scheduler").get_schedule_group(Name=group)["Name"] == group
+    role = variables["OKIBI_ENTITIES_ROLE"]
+    found = project.client("iam").get_role(RoleName=role.rpartition("/")[2])
+    assert found["Role"]["Arn"] == role
 
 
 def test_the_function_url_answers(project: Project) -> None:
