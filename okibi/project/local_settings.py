@@ -1,5 +1,6 @@
 """Make the settings of a local sandbox from a function of the current folder."""
 
+import os
 from pathlib import Path
 
 import attrs
@@ -97,7 +98,8 @@ def read_settings(
 
     Args:
         asked: `module.name`, or a name in [tool.okibi.functions]. A function with a table there has
-            its settings, SnapStart excepted: `--snap-start` asks for a snapshot.
+            its settings, SnapStart excepted: `--snap-start` asks for a snapshot. Entities are those
+            of `okibi dev`, if neither the table nor the shell sets OKIBI_ENTITIES.
         timeout: seconds > 0 in place of its own.
         memory: MB in place of its own.
 
@@ -112,8 +114,13 @@ def read_settings(
             if function is None
             else function_settings(function, folder)
         )
+        entities = {"OKIBI_ENTITIES": f"sqlite:{folder / '.okibi' / 'entities.sqlite'}"}
         return attrs.evolve(
             settings,
+            environment={
+                **({} if "OKIBI_ENTITIES" in os.environ else entities),
+                **settings.environment,
+            },
             timeout=timeout or settings.timeout,
             memory=memory or settings.memory,
             snap_start=False,
