@@ -51,9 +51,9 @@ def list_entity_statements(function: ProjectFunction) -> list[Resource]:
     pass_role = make_statement(("iam:PassRole",), get_att(ALARM_ROLE, "Arn"))
     pass_role["Condition"] = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     return [
-        # A transaction needs the rights of its parts.
+        # A transaction of updates needs no other right.
         make_statement(
-            ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            ("dynamodb:GetItem", "dynamodb:UpdateItem"),
             arn("dynamodb", f"table/{table}") if table else get_att(TABLE, "Arn"),
         ),
         make_statement(
