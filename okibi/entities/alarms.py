@@ -229,7 +229,7 @@ def schedule_of(alarm: Alarm, function: str, environment: Mapping[str, str]) -> 
     if not role:
         raise RuntimeError(
             "OKIBI_ENTITIES_ROLE is not set: name the role by which EventBridge Scheduler may "
-            "invoke this function; `okibi template` declares one"
+            "invoke this function; `entities = true` in pyproject.toml declares one"
         )
     at = datetime.fromtimestamp(alarm.due / 1000, UTC)
     return {

@@ -14,8 +14,8 @@ from .stores import MemoryStore, Store
 # The number of entities that a snapshot shows.
 MOST_SHOWN = 5
 _NO_TABLE = (
-    "OKIBI_ENTITIES is not set: name the DynamoDB table that keeps the entities (`okibi template` "
-    "declares one), or give EntityStore a store"
+    "OKIBI_ENTITIES is not set: name the DynamoDB table that keeps the entities (`entities = true` "
+    "in the function's table of pyproject.toml declares one), or give EntityStore a store"
 )
 
 
@@ -34,7 +34,7 @@ class EntityStore(Actor):
 
     async def init(self) -> None:
         store = choose_store(os.environ) if self.store is None else self.store
-        rings = _rings_of(store, "AWS_LAMBDA_RUNTIME_API" in os.environ)
+        rings = _rings_of(store, "OKIBI_ENTITIES_ROLE" in os.environ)
         self._sandbox = Sandbox(store, rings)
         CURRENT.set(self._sandbox)
 
@@ -89,7 +89,7 @@ def choose_store(environment: Mapping[str, str]) -> Store:
     return MemoryStore()
 
 
-def _rings_of(store: Store, is_on_lambda: bool) -> Rings:
-    if not is_on_lambda and isinstance(store, KeepsAlarms):
+def _rings_of(store: Store, has_scheduler: bool) -> Rings:
+    if isinstance(store, KeepsAlarms) and not has_scheduler:
         return LocalRings(store)
     return LambdaRings()
