@@ -478,7 +478,7 @@ class Caller:
     async def _hand_over(self, own: Ownership) -> None:
         """Let another caller run the mail that is left, at once and not after the lease."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + HAND_OVER_LIMIT):
-            for _ in range(2):
+            while True:
                 try:
                     await self.store.apply(HandOver(own))
                 except OperationRefused as refused:
@@ -488,8 +488,8 @@ class Caller:
                     # A settle was cancelled after it had been done.
                     own = attrs.evolve(own, version=row.version)
                 except StoreFailed:
-                    # The lease ends by itself.
-                    return
+                    # If this lasts, the lease ends by itself.
+                    await self._pause(FIRST_PAUSE)
                 else:
                     return
 
@@ -539,13 +539,16 @@ class Caller:
 
     async def _release(self, own: Ownership) -> Row | None:
         """Give the entity up; return its row if mail has come, which is to be run first."""
-        try:
-            await self.store.apply(Release(own))
-        except OperationRefused as refused:
-            row = refused.row
-            if row is not None and row.mail and (row.owner, row.fence) == (own.run, own.fence):
-                return row
-        except StoreFailed:
-            # All is settled. The lease ends by itself.
-            pass
+        for attempt in range(SETTLE_ATTEMPTS):
+            try:
+                await self.store.apply(Release(own))
+            except OperationRefused as refused:
+                row = refused.row
+                if row is not None and row.mail and (row.owner, row.fence) == (own.run, own.fence):
+                    return row
+            except StoreFailed:
+                # If this lasts, the lease ends by itself. All is settled.
+                await self._pause(FIRST_PAUSE * 2**attempt)
+                continue
+            break
         return None

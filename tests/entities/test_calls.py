@@ -8,9 +8,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
-from okibi.entities.operations import Operation, Post, TakeOver
+from okibi.entities.operations import HandOver, Operation, Post, Release, TakeOver
 from okibi.entities.rows import MOST_MAIL, Mail, Row
-from okibi.entities.stores import MemoryStore, StoreUnavailable
+from okibi.entities.stores import MemoryStore, StoreThrottled, StoreUnavailable
 from okibi.testing import virtual_time
 from tests.entities.mutants import HARMFUL, find
 from tests.entities.simulation import Rules, simulate
@@ -168,6 +168,41 @@ async def test_a_call_that_is_late_for_the_store_names_its_failure() -> None:
     with pytest.raises(CallLate) as late:
         await Sandbox(LossyStore(lost=1), "a", seconds=9).call("a", seconds=3)
     assert late.value.__cause__ is None
+
+
+@attrs.define(eq=False)
+class ThrottlingStore(MemoryStore):
+    """Throttles the first operation of a kind."""
+
+    rows: dict[str, Row] = attrs.Factory(dict[str, Row])
+    throttled: tuple[type[Operation], ...] = ()
+
+    async def apply(self, operation: Operation) -> Row:
+        if isinstance(operation, self.throttled):
+            self.throttled = ()
+            raise StoreThrottled
+        return await super().apply(operation)
+
+
+@virtual_time
+async def test_a_throttled_release_does_not_cost_a_lease() -> None:
+    store = ThrottlingStore(throttled=(Release,))
+    for number in range(2):
+        await store.apply(Post("k", Mail(f"cast {number}", 1, "c", 10**9)))
+    await Sandbox(store, "a").call("a")
+    await Sandbox(store, "b").call("b")
+    assert store.throttled == ()
+    assert trio.current_time() < 1
+
+
+@virtual_time
+async def test_a_throttled_hand_over_does_not_cost_a_lease() -> None:
+    store = ThrottlingStore(throttled=(HandOver,))
+    with pytest.raises(CallLate):
+        await Sandbox(store, "a", seconds=9).call("a", seconds=1)
+    await Sandbox(store, "b").call("b")
+    assert store.throttled == ()
+    assert trio.current_time() < 2
 
 
 @virtual_time
