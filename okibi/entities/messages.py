@@ -60,7 +60,8 @@ def encode_message(
     Raises:
         TypeError: the method does not accept the arguments, or an argument has no JSON.
     """
-    bind(method, None, *arguments, **options)
+    if options or len(arguments) not in _counts(method):
+        bind(method, None, *arguments, **options)
     try:
         return msgspec.json.encode(Body(method.__name__, arguments, options, chain, kind)).decode()
     except (TypeError, ValueError) as error:
@@ -77,7 +78,20 @@ def decode_message(body: str) -> Body:
     return _bodies.decode(body)
 
 
-# Once has closures and bound methods: the cache must not keep all of them.
+# Once has closures and bound methods: the caches must not keep all of them.
+@lru_cache(256)
+def _counts(method: Callable[..., Any]) -> range:
+    """Return how many arguments without a name a method accepts for certain."""
+    least = most = 0
+    for each in [*signature(method).parameters.values()][1:]:
+        if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD):
+            most += 1
+            least += each.default is each.empty
+        elif each.kind == each.KEYWORD_ONLY and each.default is each.empty:
+            return range(0)
+    return range(least, most + 1)
+
+
 @lru_cache(256)
 def _parameters(method: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
     try:

@@ -298,7 +298,9 @@ class Moved(enum.Enum):
 Operation: TypeAlias = Post | TakeOver | Settle | Release | HandOver | Renew | Commit
 
 
-def _without(mapping: Mapping[str, T], gone: set[str]) -> dict[str, T]:
+def _without(mapping: Mapping[str, T], gone: set[str]) -> Mapping[str, T]:
+    if not gone:
+        return mapping
     return {key: value for key, value in mapping.items() if key not in gone}
 
 
