@@ -337,9 +337,9 @@ class EntityRef(Generic[E]):
     kept: float = ONCE_KEPT
 
     def once(self, key: str, kept: float = ONCE_KEPT) -> "EntityRef[E]":
-        """Return an address under which calls with the same key run once.
+        """Return an address under which a method runs once for a key.
 
-        A later call with the key gets the reply of the first.
+        A later call of the same method with the key gets the reply of the first.
 
         Args:
             key: identifies the message, such as the id of the event.
@@ -379,7 +379,7 @@ class EntityRef(Generic[E]):
             cycle = (*chain[chain.index(self.key) :], self.key)
             raise CallCycle("entities would wait for each other: " + " -> ".join(cycle), cycle)
         body = encode_message(method, args, kwargs, chain)
-        with self._message(body) as (caller, message):
+        with self._message(method.__name__, body) as (caller, message):
             reply = await caller.call(self.key, message)
         return take_reply(method, self.key, reply.body)  # type: ignore[no-any-return]
 
@@ -412,7 +412,7 @@ class EntityRef(Generic[E]):
             await trio.lowlevel.checkpoint()
             self._send_with_state(running, body)
             return
-        with self._message(body) as (caller, message):
+        with self._message(method.__name__, body) as (caller, message):
             row = await caller.leave(self.key, message)
         if row.owner is None and len(row.mail) == 1:
             await ring_doorbell(self.key)
@@ -428,13 +428,14 @@ class EntityRef(Generic[E]):
         running.outgoing.append(Outgoing(self.key, body))
 
     @contextmanager
-    def _message(self, body: str) -> Generator[tuple[Caller, Message]]:
+    def _message(self, method: str, body: str) -> Generator[tuple[Caller, Message]]:
         """Make the message, and who sends it, for the length of a `with` block."""
         sandbox = current_sandbox()
         caller = self.entities.caller(self.key)
         deadline = sandbox.message_deadline()
         if self.once_key is not None:
-            yield caller, Message(f"once:{self.once_key}", 1, body, deadline, as_kept(self.kept))
+            name = f"once:{method}:{self.once_key}"
+            yield caller, Message(name, 1, body, deadline, as_kept(self.kept))
             return
         # A sender sends one message at a time.
         sender = sandbox.senders.pop() if sandbox.senders else Sender(sandbox.new_run())

@@ -102,6 +102,8 @@ async def test_a_call_once_runs_once() -> None:
         for _ in range(3):
             assert await CARTS["bob"].once("event-1").call(Cart.add, "tea") == Line("tea", 1)
         assert await CARTS["bob"].once("event-2").call(Cart.add, "tea") == Line("tea", 2)
+        # The key of an event serves for each of its steps.
+        assert await CARTS["bob"].once("event-1").call(Cart.add_line, Line("cup", 1)) == 2
 
 
 @virtual_time
