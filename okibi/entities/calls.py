@@ -94,12 +94,14 @@ class Handled:
             callers run it themselves.
         outgoing: messages to other entities.
         is_dead: whether the message is to be set aside.
+        failure: the reply of a message that is forgotten, for the caller that has run it.
     """
 
     state: str
     reply: str | None
     outgoing: tuple[Outgoing, ...] = ()
     is_dead: bool = False
+    failure: str = ""
 
 
 # Runs one message on a state.
@@ -117,7 +119,15 @@ class CallLate(Exception):
 
 
 class MessageForgotten(Exception):
-    """A message has run, and nothing of it was saved."""
+    """A message has run, and nothing of it was saved.
+
+    Attributes:
+        failure: see Handled.
+    """
+
+    def __init__(self, failure: str) -> None:
+        super().__init__("the message was forgotten")
+        self.failure = failure
 
 
 class MailFull(Exception):
@@ -291,7 +301,7 @@ class Caller:
             if row is None or (row.owner is None and not row.mail):
                 handled = await self.handle("" if row is None else row.state, message.mail)
                 if handled.reply is None:
-                    raise MessageForgotten(key)
+                    raise MessageForgotten(handled.failure)
                 reply = Reply(message.number, handled.reply, message.mail.until)
                 try:
                     row = await self.store.apply(self._commit(key, row, message, handled, reply))
@@ -409,7 +419,7 @@ class Caller:
             careful = careful or deaths > 0
             batch = row.mail[: 1 if careful else MOST_AT_ONCE]
             state, replies = row.state, dict[str, Reply]()
-            forgotten, outgoing = list[tuple[str, int]](), list[Outgoing]()
+            forgotten, outgoing = dict[tuple[str, int], str](), list[Outgoing]()
             dead = list[Mail]()
             for mail in batch:
                 if deaths >= MOST_DEATHS:
@@ -424,7 +434,7 @@ class Caller:
                 if handled.is_dead:
                     dead.append(mail)
                 if handled.reply is None:
-                    forgotten.append((mail.sender, mail.number))
+                    forgotten[mail.sender, mail.number] = handled.failure
                 elif mail.number:
                     replies[mail.sender] = Reply(mail.number, handled.reply, mail.until)
             # Of many that came at once, more may come.
@@ -450,8 +460,9 @@ class Caller:
                 if mine is not None and mine.number == message.number:
                     turn.mine = mine
                     turn.scope.deadline = trio.current_time() + PATIENCE
-                if (message.sender, message.number) in forgotten:
-                    raise MessageForgotten(own.key)
+                failure = forgotten.get((message.sender, message.number))
+                if failure is not None:
+                    raise MessageForgotten(failure)
             if settled.owner != own.run:
                 return
             row = settled

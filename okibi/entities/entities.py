@@ -14,7 +14,16 @@ import trio
 from ..actors import Refusal, logs
 from ..actors.exits import CallCycle
 from .alarms import Alarm, Rings
-from .calls import MOST_DEATHS, Caller, Handle, Handled, MailFull, Message, Turn
+from .calls import (
+    MOST_DEATHS,
+    Caller,
+    Handle,
+    Handled,
+    MailFull,
+    Message,
+    MessageForgotten,
+    Turn,
+)
 from .entity import (
     RUNNING,
     Entity,
@@ -51,6 +60,8 @@ LONGEST_CALL = 60.0
 # Seconds for which the reply to a call that runs once is kept: Lambda repeats a failed event twice
 # within minutes.
 ONCE_KEPT = 3600.0
+# How the senders of such calls begin.
+ONCE = "once:"
 # Entities that a sender remembers; then another one sends.
 MOST_NUMBERS = 1000
 # Messages that one message may send to other entities.
@@ -203,6 +214,9 @@ class Entities(Generic[E]):
             except (Exception, SystemExit) as error:
                 failure = error
             logger.error("%s: a %s failed", key, alarm or kind, exc_info=failure)
+            if kind == "call" and mail.sender.startswith(ONCE):
+                # It has not run once: the next call with the key runs it again.
+                return Handled(state, None, failure=encode_error(failure))
             if kind == "call" or attempt == ATTEMPTS:
                 if alarm and not isinstance(failure, AlarmNotScheduled):
                     state = without_alarm(state, alarm)
@@ -339,7 +353,8 @@ class EntityRef(Generic[E]):
     def once(self, key: str, kept: float = ONCE_KEPT) -> "EntityRef[E]":
         """Return an address under which a method runs once for a key.
 
-        A later call of the same method with the key gets the reply of the first.
+        A later call of the same method with the key gets the reply of the first, a Refusal too. A
+        call that raised another exception has not run, and is run again.
 
         Args:
             key: identifies the message, such as the id of the event.
@@ -380,8 +395,11 @@ class EntityRef(Generic[E]):
             raise CallCycle("entities would wait for each other: " + " -> ".join(cycle), cycle)
         body = encode_message(method, args, kwargs, chain)
         with self._message(method.__name__, body) as (caller, message):
-            reply = await caller.call(self.key, message)
-        return take_reply(method, self.key, reply.body)  # type: ignore[no-any-return]
+            try:
+                reply = (await caller.call(self.key, message)).body
+            except MessageForgotten as forgotten:
+                reply = forgotten.failure
+        return take_reply(method, self.key, reply)  # type: ignore[no-any-return]
 
     async def cast(
         self,
@@ -434,7 +452,7 @@ class EntityRef(Generic[E]):
         caller = self.entities.caller(self.key)
         deadline = sandbox.message_deadline()
         if self.once_key is not None:
-            name = f"once:{method}:{self.once_key}"
+            name = f"{ONCE}{method}:{self.once_key}"
             yield caller, Message(name, 1, body, deadline, as_kept(self.kept))
             return
         # A sender sends one message at a time.

@@ -107,6 +107,22 @@ async def test_a_call_once_runs_once() -> None:
 
 
 @virtual_time
+async def test_a_call_once_runs_again_after_a_crash_not_after_a_refusal() -> None:
+    async with started():
+        await CARTS["bob"].call(Cart.add, "tea")
+        # The second time, mail waits, so the caller posts its message.
+        for key in ("event-1", "event-2"):
+            cart = CARTS["bob"].once(key)
+            with pytest.raises(EntityCrashed, match="LookupError: gone"):
+                await cart.call(Cart.fail, "gone")
+            for error in ("sold out", "gone"):
+                with pytest.raises(SoldOut, match="sold out"):
+                    await cart.call(Cart.fail, error)
+            await CARTS["bob"].cast(Cart.add, "tea")
+        assert await CARTS["bob"].call(Cart.add, "tea") == Line("tea", 4)
+
+
+@virtual_time
 async def test_a_cast_runs_before_the_next_call() -> None:
     async with started():
         for _ in range(3):
