@@ -106,6 +106,26 @@ class Entity:
         """
         return fields
 
+    @property
+    def key(self) -> str:
+        """The key of this entity: "bob" of `CARTS["bob"]`.
+
+        Raises:
+            RuntimeError: no message of this entity runs.
+        """
+        return _current().chain[-1].partition("/")[2]
+
+    def now(self) -> float:
+        """Return the time at which the message began, in seconds since 1970.
+
+        Clocks of sandboxes differ by seconds, so the time may step back between two messages. With
+        a MemoryStore it is trio's clock, which a test in virtual time moves.
+
+        Raises:
+            RuntimeError: no message of this entity runs.
+        """
+        return _current().now / 1000
+
     def send_after(self: E, seconds: float, method: Callable[[E], Awaitable[object]], /) -> None:
         """Have this entity run one of its methods later, in whatever sandbox.
 
@@ -142,10 +162,17 @@ class Entity:
                 f"{type(self).__qualname__}.{name or 'method'}, got {method!r}"
             )
         bind(method, self)
-        running = RUNNING.get()
-        if running is None:
-            raise RuntimeError("alarms are set by the methods of an entity while a message runs")
-        return running
+        return _current()
+
+
+def _current() -> Running:
+    running = RUNNING.get()
+    if running is None:
+        raise RuntimeError(
+            "an entity has its key, its time and its alarms while a message runs: send one, as in "
+            '`await CARTS["bob"].call(Cart.add, "tea")`'
+        )
+    return running
 
 
 class Field(NamedTuple):

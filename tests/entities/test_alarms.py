@@ -59,6 +59,9 @@ class Seat(Entity):
         if fails:
             raise LookupError
 
+    async def show_place(self) -> tuple[str, float]:
+        return self.key, self.now()
+
     async def note(self, text: str) -> None:
         self.log.append(text)
 
@@ -111,6 +114,15 @@ async def test_an_alarm_that_is_moved_runs_once_at_its_last_time() -> None:
         assert await SEATS["a"].call(Seat.show) == [""]
         await trio.sleep(2)
         assert await SEATS["a"].call(Seat.show) == ["", "reminded"]
+
+
+@virtual_time
+async def test_an_entity_knows_its_key_and_the_time() -> None:
+    async with started():
+        await trio.sleep(1.5)
+        assert await SEATS["row/7A"].call(Seat.show_place) == ("row/7A", 1.5)
+    with pytest.raises(RuntimeError, match="while a message runs"):
+        Seat().now()
 
 
 @virtual_time
