@@ -13,6 +13,8 @@ import trio
 
 from ..actors import Refusal, logs
 from ..actors.exits import CallCycle
+from ..actors.loops import LOOPS
+from ..actors.trio_internals import sniffio
 from .alarms import Alarm, Rings
 from .calls import (
     MOST_DEATHS,
@@ -144,12 +146,12 @@ def current_sandbox() -> Sandbox:
 
     Raises:
         NoEntityStore: no EntityStore runs.
-        RuntimeError: this code does not run on trio.
+        RuntimeError: this code runs in a thread.
     """
     if not trio.lowlevel.in_trio_task():
         raise RuntimeError(
-            "entities are called on trio: on okibi's asyncio loop use `await from_asyncio.run("
-            "CARTS[key].call, Cart.add, ...)`, in a thread trio.from_thread.run"
+            "entities are called by async code: in a thread use `trio.from_thread.run("
+            "CARTS[key].call, Cart.add, ...)`"
         )
     try:
         return OF_TASK.get(None) or CURRENT.get()
@@ -370,7 +372,7 @@ class EntityRef(Generic[E]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Have the entity run one of its methods, and wait for the reply.
+        """Have the entity run one of its methods, and wait for the reply; also on asyncio.
 
         The caller runs the method itself, on the saved state, if no other caller runs the entity
         at this moment. The method may run more than once; the state changes once.
@@ -388,6 +390,10 @@ class EntityRef(Generic[E]):
             NoEntityStore: no EntityStore runs here.
             TypeError: the method does not accept the arguments.
         """
+        if sniffio.name == "asyncio":
+            act = partial(self.call, method, *args, **kwargs)
+            result: R = await LOOPS["asyncio"].run_on_trio(act)
+            return result
         running = RUNNING.get()
         chain = () if running is None else running.chain
         if self.key in chain:
@@ -408,7 +414,7 @@ class EntityRef(Generic[E]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Leave a message; the next caller of the entity runs it first.
+        """Leave a message; the next caller of the entity runs it first. Also on asyncio.
 
         A method of an entity saves the message with the state: either both happen, or none does.
         A method that raises is tried three times; then the message is set aside, and logged.
@@ -424,6 +430,9 @@ class EntityRef(Generic[E]):
             TypeError: the method does not accept the arguments.
             ValueError: a method of an entity casts to an address of `once`.
         """
+        if sniffio.name == "asyncio":
+            await LOOPS["asyncio"].run_on_trio(partial(self.cast, method, *args, **kwargs))
+            return
         body = encode_message(method, args, kwargs, kind="cast")
         running = RUNNING.get()
         if running is not None:

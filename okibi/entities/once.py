@@ -1,11 +1,14 @@
 """Once: work that runs once for a key, on the store of the entities."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from hashlib import sha256
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
+from ..actors.loops import LOOPS, Runner, runner
+from ..actors.trio_internals import sniffio
 from .calls import Handled, Message, MessageForgotten
 from .entities import ONCE_KEPT, as_kept, current_sandbox, set_aside
 from .messages import encode_error, encode_value, read_name, take_reply
@@ -56,8 +59,8 @@ class Once:
 
         Args:
             key: identifies the work, such as the id of an order.
-            function: an async function. Its result has a JSON form, and is converted to the type
-                that the function names.
+            function: an async function. It runs on the caller's loop, trio's or asyncio's. Its
+                result has a JSON form, and is converted to the type that the function names.
             *args, **kwargs: the arguments of the function, with a JSON form.
 
         Raises:
@@ -66,6 +69,19 @@ class Once:
             NoEntityStore: no EntityStore runs here.
             BaseException: whatever the function raises.
         """
+        loop = "asyncio" if sniffio.name == "asyncio" else None
+        act = partial(self._run, runner(loop), key, function, args, kwargs)
+        result: R = await (act() if loop is None else LOOPS[loop].run_on_trio(act))
+        return result
+
+    async def _run(
+        self,
+        run_function: Runner,
+        key: str,
+        function: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
         sandbox = current_sandbox()
         whole = f"once:{self.kind}/{key}"
         given = msgspec.json.encode((args, kwargs), order="deterministic")
@@ -79,7 +95,7 @@ class Once:
                 # The sandbox that had these arguments has died: this run cannot do its work.
                 raise OnceMismatch(mismatch)
             try:
-                value = await function(*args, **kwargs)
+                value = await run_function(partial(function, *args, **kwargs))
             except (Exception, SystemExit) as error:
                 failures.append(error)
                 return Handled(state, None)
@@ -108,5 +124,4 @@ class Once:
             raise failures.pop() from None
         if read_name(reply.body) not in ("", digest):
             raise OnceMismatch(mismatch)
-        result: R = take_reply(function, whole, reply.body)
-        return result
+        return take_reply(function, whole, reply.body)

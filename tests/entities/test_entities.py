@@ -1,5 +1,6 @@
 """Entities as a user writes them."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -8,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from okibi import Child, Function
 from okibi.actors import CallCycle, Refusal
 from okibi.entities import (
     Entities,
@@ -19,8 +21,8 @@ from okibi.entities import (
     StateError,
 )
 from okibi.entities.entities import CURRENT, MOST_NUMBERS
-from okibi.supervisors import Child, SupervisorSpec, supervise
-from okibi.testing import virtual_time
+from okibi.supervisors import SupervisorSpec, supervise
+from okibi.testing import running, virtual_time
 
 
 class SoldOut(Refusal):
@@ -173,6 +175,18 @@ async def test_older_state_is_upgraded_and_newer_state_refused() -> None:
 async def test_without_a_store_a_call_says_what_to_add() -> None:
     with pytest.raises(NoEntityStore, match=r"add Child\(EntityStore\)"):
         await CARTS["bob"].call(Cart.add, "tea")
+
+
+@virtual_time
+async def test_entities_are_called_from_asyncio() -> None:
+    async def handler(event: object, context: object) -> int:
+        await asyncio.sleep(0.1)
+        await CARTS["bob"].cast(Cart.add, "tea")
+        return (await CARTS["bob"].call(Cart.add, "tea", count=2)).count
+
+    function = Function(handler, children=[Child(EntityStore)], loop="asyncio")
+    async with running(function) as app:
+        assert await app.invoke() == 3
 
 
 @virtual_time

@@ -1,15 +1,17 @@
 """Work that runs once for a key: duplicates, failures, sandboxes that die in it."""
 
+import asyncio
 from hashlib import sha256
 
 import msgspec
 import pytest
 import trio
 
-from okibi.entities import Once, OnceMismatch
+from okibi import Child, Function
+from okibi.entities import EntityStore, Once, OnceMismatch
 from okibi.entities.operations import Post
 from okibi.entities.rows import Mail
-from okibi.testing import virtual_time
+from okibi.testing import running, virtual_time
 from tests.entities.test_entities import started
 
 PAID = Once("paid")
@@ -102,6 +104,23 @@ async def test_a_result_is_kept_for_its_time() -> None:
         await trio.sleep(100)
         assert await PAID.run("order-1", bank.charge, "visa") == (2, "visa")
         assert await PAID.run("order-1", bank.charge, "visa") == (2, "visa")
+
+
+@virtual_time
+async def test_work_of_a_handler_on_asyncio_runs_on_asyncio() -> None:
+    async def charge(card: str) -> list[str]:
+        await asyncio.sleep(0.1)
+        charges.append(card)
+        return charges
+
+    async def handler(event: str, context: object) -> list[str]:
+        return await PAID.run(event, charge, "visa")
+
+    charges = list[str]()
+    function = Function(handler, children=[Child(EntityStore)], loop="asyncio")
+    async with running(function) as app:
+        for _ in range(2):
+            assert await app.invoke("order-1") == ["visa"]
 
 
 @virtual_time
