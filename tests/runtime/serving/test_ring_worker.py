@@ -9,7 +9,6 @@ import pytest
 from okibi import Context, Function, Handler
 from okibi.entities import Entities, Entity, EntityStore, MemoryStore
 from okibi.entities.alarms import ring_of
-from okibi.runtime import from_asyncio
 from okibi.supervisors import Child
 from okibi.testing import FunctionError, running, virtual_time
 
@@ -37,17 +36,9 @@ class Line:
     text: str
 
 
-class OnTrio(Handler[Line]):
+class Typed(Handler[Line]):
     async def handle(self, event: Line, context: Context) -> str:
         await LOGS["a"].cast(Log.note, event.text)
-        return "typed"
-
-
-class OnAsyncio(Handler[Line]):
-    async def handle(self, event: Line, context: Context) -> str:
-        with pytest.raises(RuntimeError, match=r"use `await from_asyncio\.run\("):
-            await LOGS["a"].cast(Log.note, event.text)
-        await from_asyncio.run(LOGS["a"].cast, Log.note, event.text)
         return "typed"
 
 
@@ -61,14 +52,14 @@ async def streamed(event: Any, context: Context) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize(
     ("handler", "loop"),
-    [(OnTrio, "trio"), (OnAsyncio, "asyncio"), (plain, "trio"), (streamed, "asyncio")],
+    [(Typed, "trio"), (Typed, "asyncio"), (plain, "trio"), (streamed, "asyncio")],
 )
 @virtual_time
 async def test_a_ring_runs_the_mail_and_not_the_handler(handler: Any, loop: Any) -> None:
     store = MemoryStore()
     children = [Child(lambda: EntityStore(store))]
     async with running(Function(handler, children, loop=loop)) as function:
-        is_typed = handler in (OnTrio, OnAsyncio)
+        is_typed = handler is Typed
         if is_typed:
             assert await function.invoke({"text": "hello"}) == "typed"
             assert store.rows[KEY].mail
