@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -217,7 +218,7 @@ def entity_caller(table: LimitedTable, number: int, size: int) -> Call:
     return call
 
 
-def optimistic_caller(table: LimitedTable, size: int, backoff: float) -> Call:
+def optimistic_caller(size: int, backoff: float, table: LimitedTable, _: int) -> Call:
     """Return what reads, and writes if nobody else has written."""
 
     async def send(operation: str, parameters: Item) -> Item:
@@ -321,23 +322,12 @@ def compare_on_one_key(
         measure(seed, callers, lambda table, number: entity_caller(table, number, size))
         for seed in range(rounds)
     ]
-    best, theirs = max(
-        (
-            (
-                backoff,
-                [
-                    measure(
-                        seed,
-                        callers,
-                        lambda table, _, first=backoff: optimistic_caller(table, size, first),
-                    )
-                    for seed in range(rounds)
-                ],
-            )
-            for backoff in (BACKOFFS if callers > 1 else BACKOFFS[:1])
-        ),
-        key=lambda each: statistics.median(measured.calls for measured in each[1]),
-    )
+    found = dict[float, list[Measured]]()
+    for backoff in BACKOFFS if callers > 1 else BACKOFFS[:1]:
+        caller = partial(optimistic_caller, size, backoff)
+        found[backoff] = [measure(seed, callers, caller) for seed in range(rounds)]
+    best = max(found, key=lambda each: statistics.median(one.calls for one in found[each]))
+    theirs = found[best]
     group += f", {1000 * best:.0f} ms backoff"
     pair = [each.calls for each in ours], [each.calls for each in theirs]
     yield compare(group, "calls a second", pair, "", (throughput, None), at_least=True)
