@@ -76,7 +76,8 @@ def size_of(value: Item) -> int:
             return 3 + sum(1 + size_of(each) for each in content)
         case "M":
             return 3 + sum(1 + len(name) + size_of(each) for name, each in content.items())
-    raise ValueError(f"no size of {kind} is known")
+        case _:
+            raise ValueError(f"no size of {kind} is known")
 
 
 def bytes_of(item: Item | None) -> int:
