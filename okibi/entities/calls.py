@@ -37,7 +37,7 @@ from .operations import (
     read_refusal,
 )
 from .rows import MOST_DEAD, MOST_MAIL, REPLY_MARGIN, Mail, Outgoing, Reply, Row
-from .stores import OperationRefused, Store, StoreFailed, StoreThrottled
+from .stores import OperationRefused, Store, StoreFailed
 
 logger = logs.logger("okibi")
 
@@ -58,8 +58,6 @@ HAND_OVER_LIMIT = 0.5
 # Milliseconds of a request and its answer, the unit of the pauses.
 TRIP = 8.0
 FIRST_PAUSE, LONGEST_PAUSE = 2 * TRIP, 500.0
-# Characters of a state above which the quiet path is tried again: a post writes all of it.
-LARGE, LARGE_ATTEMPTS = 4000, 12
 
 
 @attrs.frozen
@@ -292,36 +290,22 @@ class Caller:
     # -- the quiet path
 
     async def _try_quiet(self, key: str, message: Message) -> Reply | None:
-        """Read, run and commit; return None if someone else wants the entity."""
+        """Read, run and commit; return None if someone else wants it, or its state is large."""
         row = await self.store.read(key, consistent=True)
-        for attempt in range(LARGE_ATTEMPTS):
-            if row is not None and (reply := row.reply_to(message.sender, message.number)):
+        if row is not None:
+            reply = row.reply_to(message.sender, message.number)
+            if reply is not None or row.owner is not None or row.mail or not row.has_state:
                 return reply
-            is_large = row is not None and len(row.state) > LARGE
-            if row is None or (row.owner is None and not row.mail):
-                handled = await self.handle("" if row is None else row.state, message.mail)
-                if handled.reply is None:
-                    raise MessageForgotten(handled.failure)
-                reply = Reply(message.number, handled.reply, message.mail.until)
-                try:
-                    row = await self.store.apply(self._commit(key, row, message, handled, reply))
-                except OperationRefused as refused:
-                    # Someone else, or this very request, which was sent twice.
-                    row = refused.row
-                except StoreThrottled:
-                    if not is_large:
-                        raise
-                else:
-                    await self._deliver(key, row.outbox)
-                    return reply
-            elif row.posted.get(message.sender, 0) >= message.number:
-                return None
-            if not is_large:
-                return None
-            await self._pause(TRIP * 2 ** min(attempt, 5))
-            if attempt:
-                row = await self.store.read(key, consistent=True)
-        return None
+        handled = await self.handle("" if row is None else row.state, message.mail)
+        if handled.reply is None:
+            raise MessageForgotten(handled.failure)
+        reply = Reply(message.number, handled.reply, message.mail.until)
+        try:
+            row = await self.store.apply(self._commit(key, row, message, handled, reply))
+        except OperationRefused:
+            return None
+        await self._deliver(key, row.outbox)
+        return reply
 
     def _commit(
         self, key: str, row: Row | None, message: Message, handled: Handled, reply: Reply
@@ -448,6 +432,7 @@ class Caller:
                 (*forgotten, *self._old_replies(row, {mail.sender for mail in batch})),
                 (*row.dead, *dead)[-MOST_DEAD:] if dead else None,
                 tuple(outgoing),
+                row,
             )
             settled = await self._settle(settle, tuple(forgotten))
             if settled is None:

@@ -1,6 +1,7 @@
 """Rows in DynamoDB: one item an entity, and one conditional UpdateItem an operation.
 
     k  key                     s  state              v  version
+                               b  [slot, version, fence] of a large state, in place of s
     o  owner, l  lease         f  fence              g  settled
     m  mail: list of [sender, number, body, until]
     p:SENDER  posted           d:SENDER  reply: [number, body, until]
@@ -8,6 +9,20 @@
 
 AWS applies every action of an update to the item as it was before. Emulators remove the indexes of
 a list one after the other, so they are named from the last to the first here.
+
+A state of more than LARGE bytes is in another item, so that a post does not write it again. An
+entity has two slots for it, the items `/0/KEY` and `/1/KEY`: no key of an entity begins with a
+slash, since its kind is not empty. A slot has k, s, and the v and f of the Settle that wrote it.
+
+A Settle writes the slot that the row does not name, then the row, which names the slot with its v
+and f. No two runs have the same v and f, and each run that writes later has greater ones, at which
+a late request of an older run is refused. So a slot that the row names keeps its state:
+
+    a late request for this slot    comes of a run that began before the row named it; the v that
+                                    it would write is at most the slot's, and its f is smaller
+    the owner                       writes the other slot
+
+Who removes an entity removes its slots as well: a new entity counts from 1 again.
 """
 
 from collections.abc import Mapping
@@ -25,9 +40,12 @@ from .operations import (
     Settle,
     TakeOver,
 )
-from .rows import MOST_MAIL, Mail, Outgoing, Reply, Row
+from .rows import MOST_MAIL, Apart, Mail, Outgoing, Reply, Row
 
 Item: TypeAlias = dict[str, Any]
+
+# Bytes of a state above which it is in an item of its own.
+LARGE = 4000
 
 
 class Update:
@@ -77,8 +95,49 @@ class Update:
         return found
 
 
+def is_large(state: str) -> bool:
+    """Return whether a state is kept in an item of its own."""
+    return len(state.encode()) > LARGE
+
+
+def place_state(settle: Settle) -> Apart | None:
+    """Return where the state of a Settle is to be; None for the row."""
+    seen, own = settle.seen, settle.own
+    if not is_large(settle.state):
+        return None
+    if seen.apart is None:
+        return Apart(0, own.version + 1, own.fence)
+    if settle.state == seen.state:
+        return seen.apart
+    return Apart(1 - seen.apart.slot, own.version + 1, own.fence)
+
+
+def slot_key(key: str, slot: int) -> str:
+    """Return the key of an item that has a large state."""
+    return f"/{slot}/{key}"
+
+
+def slot_update(state: str, apart: Apart) -> Update:
+    """Return the update of a slot, which refuses a state that is older than the one it has."""
+    update = Update()
+    version, fence = update.value(_number(apart.version)), update.value(_number(apart.fence))
+    update.sets += [f"s = {update.value(_text(state))}", f"v = {version}", f"f = {fence}"]
+    update.conditions.append(
+        f"(attribute_not_exists(v) OR v < {version} OR (v = {version} AND f <= {fence}))"
+    )
+    return update
+
+
+def read_slot(item: Mapping[str, Any], apart: Apart) -> str | None:
+    """Return the state in a slot; None if it is not the one that a row has named."""
+    if not item or (int(item["v"]["N"]), int(item["f"]["N"])) != (apart.version, apart.fence):
+        return None
+    state: str = item["s"]["S"]
+    return state
+
+
 def update_of(operation: Operation) -> Update:
-    """Return the update that does an operation."""
+    """Return the update that does an operation. A large state must be in its slot before."""
     update = Update()
     match operation:
         case Post():
@@ -147,10 +206,8 @@ def _take_over(update: Update, taking: TakeOver) -> None:
 
 
 def _settle(update: Update, settle: Settle) -> None:
-    update.sets += [
-        f"s = {update.value(_text(settle.state))}",
-        f"v = v + {_one(update)}",
-    ]
+    _state(update, settle.state, place_state(settle))
+    update.sets.append(f"v = v + {_one(update)}")
     if settle.lease is None:
         _end_run(update, settle.own)
         update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
@@ -171,8 +228,8 @@ def _settle(update: Update, settle: Settle) -> None:
 def _commit(update: Update, commit: Commit) -> None:
     number = update.value(_number(commit.reply.number))
     posted = update.name(f"p:{commit.sender}")
+    _state(update, commit.state, None)
     update.sets += [
-        f"s = {update.value(_text(commit.state))}",
         f"v = {update.value(_number((commit.version or 0) + 1))}",
         f"f = if_not_exists(f, {update.value(_number(0))})",
         f"{posted} = {number}",
@@ -228,6 +285,16 @@ def _send(update: Update, outgoing: tuple[Outgoing, ...]) -> None:
         nothing = update.value({"L": []})
         sent = update.value({"L": [_outgoing(each) for each in outgoing]})
         update.sets.append(f"x = list_append(if_not_exists(x, {nothing}), {sent})")
+
+
+def _state(update: Update, state: str, apart: Apart | None) -> None:
+    if apart is None:
+        update.sets.append(f"s = {update.value(_text(state))}")
+        update.removes.append("b")
+    else:
+        numbers = [_number(each) for each in (apart.slot, apart.version, apart.fence)]
+        update.sets.append(f"b = {update.value({'L': numbers})}")
+        update.removes.append("s")
 
 
 def _hold(update: Update, own: Ownership) -> None:
@@ -315,6 +382,7 @@ def row_of(item: Mapping[str, Any]) -> Row | None:
     def mail(name: str) -> tuple[Mail, ...]:
         return tuple(_read_mail(each) for each in item[name]["L"]) if name in item else ()
 
+    apart = Apart(*(int(each["N"]) for each in item["b"]["L"])) if "b" in item else None
     return Row(
         state=item["s"]["S"] if "s" in item else "",
         version=number("v"),
@@ -327,6 +395,7 @@ def row_of(item: Mapping[str, Any]) -> Row | None:
         replies=replies,
         dead=mail("z"),
         outbox=tuple(_read_outgoing(each) for each in item["x"]["L"]) if "x" in item else (),
+        apart=apart,
     )
 
 
@@ -334,6 +403,6 @@ def get_parameters(table: str, key: str, sender: str, *, consistent: bool) -> It
     """Return the parameters of GetItem; see `Store.read`."""
     found: Item = {"TableName": table, "Key": {"k": _text(key)}, "ConsistentRead": consistent}
     if sender:
-        found["ProjectionExpression"] = "s, v, o, l, f, g, m, x, #p, #d"
+        found["ProjectionExpression"] = "s, b, v, o, l, f, g, m, x, #p, #d"
         found["ExpressionAttributeNames"] = {"#p": f"p:{sender}", "#d": f"d:{sender}"}
     return found

@@ -3,10 +3,24 @@
 import time
 from typing import Any, Final
 
+import attrs
+
 from ..aws import CallFailed, Client
 from ..aws.retries import THROTTLED_CODES
-from .dynamodb import get_parameters, row_of, update_of, updates_of
-from .operations import Move, Moved, Operation
+from .dynamodb import (
+    Item,
+    Update,
+    get_parameters,
+    is_large,
+    place_state,
+    read_slot,
+    row_of,
+    slot_key,
+    slot_update,
+    update_of,
+    updates_of,
+)
+from .operations import Commit, Move, Moved, Operation, Post, Release, Settle, TakeOver
 from .rows import Row
 from .stores import OperationRefused, StoreThrottled, StoreUnavailable
 
@@ -16,8 +30,12 @@ _THROTTLED: Final = {*THROTTLED_CODES, "TransactionConflictException"}
 _UNAVAILABLE: Final = ("Disconnected", "TimedOut", "Unreachable")
 
 
+# Reads of a large state whose slot was written again meanwhile.
+_SLOT_READS: Final = 5
+
+
 class DynamoDBStore:
-    """Keeps the rows in a table of DynamoDB, one item each.
+    """Keeps the rows in a table of DynamoDB, one item each, and large states in further items.
 
     Args:
         table: the name of the table.
@@ -40,20 +58,78 @@ class DynamoDBStore:
         return row_of(answer.get("Item", {}))
 
     async def apply(self, operation: Operation) -> Row:
-        """Update an item; see Store."""
-        parameters = update_of(operation).parameters(self.table, operation.key)
+        """Update an item, and before it the item of a large state; see Store."""
+        key = operation.key
+        run: str | None = None
+        match operation:
+            case Commit(state=state) if is_large(state):
+                raise OperationRefused(None)
+            case Post(run=run) | TakeOver(run=run):
+                pass
+            case Settle(own) | Release(own):
+                run = own.run
+            case _:
+                # The run has the state, or ends.
+                pass
         try:
-            answer = await self._ask("UpdateItem", parameters)
+            if isinstance(operation, Settle):
+                await self._save_apart(operation)
+            row = row_of(await self._update(key, update_of(operation)))
+        except OperationRefused as refused:
+            row = await self._load(key, run, refused.row)
+            raise OperationRefused(row) from None
+        assert row is not None
+        if isinstance(operation, Settle):
+            return attrs.evolve(row, state=operation.state)
+        row = await self._load(key, run, row)
+        assert row is not None
+        return row
+
+    async def _save_apart(self, settle: Settle) -> None:
+        """Save a large state that has changed, in the slot that the row does not name."""
+        apart = place_state(settle)
+        if apart is None or apart == settle.seen.apart:
+            return
+        slot = slot_key(settle.key, apart.slot)
+        try:
+            await self._update(slot, slot_update(settle.state, apart))
+        except OperationRefused:
+            row = await self.read(settle.key, consistent=True)
+            if settle.own.holds(row):
+                raise RuntimeError(
+                    f"{settle.key}: the item {slot} belongs to an entity of this key that was "
+                    "removed: remove it, too"
+                ) from None
+            raise OperationRefused(row) from None
+
+    async def _load(self, key: str, run: str | None, row: Row | None) -> Row | None:
+        """Read the large state of a row that a run owns."""
+        for _ in range(_SLOT_READS):
+            if row is None or row.apart is None or row.owner != run:
+                return row
+            parameters = get_parameters(
+                self.table, slot_key(key, row.apart.slot), "", consistent=True
+            )
+            answer = await self._ask("GetItem", parameters)
+            state = read_slot(answer.get("Item", {}), row.apart)
+            if state is not None:
+                return attrs.evolve(row, state=state)
+            # The run has lost the entity since, and its state has changed.
+            row = await self.read(key, consistent=True)
+        raise StoreUnavailable(f"{key}: its state is not in the slot that its item names")
+
+    async def _update(self, key: str, update: Update) -> Item:
+        try:
+            answer = await self._ask("UpdateItem", update.parameters(self.table, key))
         except CallFailed as error:
             if error.code != "ConditionalCheckFailedException":
                 raise
             item = error.answer.get("Item")
             # Some emulators do not return the item. A later state of it does as well.
-            row = row_of(item) if item else await self.read(operation.key, consistent=True)
+            row = row_of(item) if item else await self.read(key, consistent=True)
             raise OperationRefused(row) from None
-        row = row_of(answer["Attributes"])
-        assert row is not None
-        return row
+        attributes: Item = answer["Attributes"]
+        return attributes
 
     async def move(self, move: Move) -> Moved:
         """Move a message in a transaction; see Store."""

@@ -31,6 +31,8 @@ from .rows import MOST_MAIL, Mail, Outgoing, Reply, Row
 
 T = TypeVar("T")
 
+NEW_ROW = Row()
+
 
 @attrs.frozen
 class Post:
@@ -149,6 +151,7 @@ class Settle(ByOwner):
         pruned: the replies to remove: sender and number.
         dead: all messages that are set aside from now on; None for those of the row.
         outgoing: messages to other entities.
+        seen: the row that the owner has run the messages on.
     """
 
     state: str
@@ -158,6 +161,7 @@ class Settle(ByOwner):
     pruned: tuple[tuple[str, int], ...] = ()
     dead: tuple[Mail, ...] | None = None
     outgoing: tuple[Outgoing, ...] = ()
+    seen: Row = NEW_ROW
 
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):

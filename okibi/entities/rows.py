@@ -71,11 +71,26 @@ class Outgoing:
 
 
 @attrs.frozen
+class Apart:
+    """Where a store has put a state that is too large for the row.
+
+    Args:
+        slot: 0 or 1.
+        version, fence: of the run that has written it, after its change and at it.
+    """
+
+    slot: int
+    version: int
+    fence: int
+
+
+@attrs.frozen
 class Row:
     """An entity in a store.
 
     Args:
-        state: the state as JSON; empty if no message has run.
+        state: the state as JSON; empty if no message has run, or if the state is `apart` and was
+            not read.
         version: the number of changes of the state.
         fence: the number of runs that have ended. A run owns the entity from its first request to
             its last.
@@ -87,6 +102,7 @@ class Row:
         replies: by sender, its last reply.
         dead: the last messages that were set aside.
         outbox: the messages to other entities that have not been moved yet.
+        apart: where the state is; None for a state in the row.
     """
 
     state: str = ""
@@ -100,6 +116,12 @@ class Row:
     replies: Mapping[str, Reply] = NO_REPLIES
     dead: tuple[Mail, ...] = ()
     outbox: tuple[Outgoing, ...] = ()
+    apart: Apart | None = attrs.field(default=None, eq=False)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the state was read. No large state is empty."""
+        return self.apart is None or bool(self.state)
 
     def reply_to(self, sender: str, number: int) -> Reply | None:
         """Return the reply to a message; None if there is none yet."""

@@ -43,7 +43,7 @@ class Store(Protocol):
         ...
 
     async def read(self, key: str, sender: str = "", *, consistent: bool) -> Row | None:
-        """Return a row; None if there is none.
+        """Return a row, maybe without a large state; None if there is none.
 
         Args:
             key: the entity.
@@ -58,8 +58,12 @@ class Store(Protocol):
     async def apply(self, operation: Operation) -> Row:
         """Do an operation, and return the row after it.
 
+        After Post, TakeOver, Settle and Release, the row has the state if their run owns the
+        entity, also the row of a refusal.
+
         Raises:
-            OperationRefused: its condition does not hold.
+            OperationRefused: its condition does not hold, or a Commit has a state that is too large
+                to be saved in one step.
             StoreThrottled, StoreUnavailable: there is no answer.
         """
         ...

@@ -2,27 +2,30 @@
 
     python -m tests.entities.mutants --seeds 200
 
-A mutant makes one wrong update of an operation, or is a wrong Caller. Three are harmless, as theory
-says: the version alone guards the state, and the others spare runs.
+A mutant makes one wrong update of an operation, or is a wrong Caller. Five are harmless, as theory
+says: the version alone guards the state, and the others spare runs and requests.
 """
 
 import argparse
-from collections.abc import Callable
-from typing import TypeAlias
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import attrs
 
 from okibi.entities.calls import Caller, Message
-from okibi.entities.dynamodb import Update, update_of
+from okibi.entities.dynamodb import Update, place_state, slot_update, update_of
+from okibi.entities.dynamodb_store import DynamoDBStore
 from okibi.entities.operations import Commit, Operation, Post, Release, Settle, TakeOver
-from okibi.entities.rows import Reply, Row
+from okibi.entities.rows import Apart, Reply, Row
 from okibi.entities.stores import OperationRefused, StoreThrottled, StoreUnavailable
 from tests.entities.simulation import Rules, simulate
 
 Change: TypeAlias = Callable[[Operation, Update], None]
 
 
-def mutant(change: Change) -> Callable[[Operation], Update]:
+def mutant(change: Change) -> dict[str, Any]:
     def wrong_update_of(operation: Operation) -> Update:
         update = update_of(operation)
         change(operation, update)
@@ -30,7 +33,7 @@ def mutant(change: Change) -> Callable[[Operation], Update]:
         update.conditions = update.conditions or ["(attribute_not_exists(v) OR v = v)"]
         return update
 
-    return wrong_update_of
+    return {"update_of": wrong_update_of}
 
 
 def without(operations: type[Operation] | tuple[type[Operation], ...], *starts: str) -> Change:
@@ -83,6 +86,50 @@ def _commit_forgets_its_number(operation: Operation, update: Update) -> None:
 def _release_keeps_the_fence(operation: Operation, update: Update) -> None:
     if isinstance(operation, Settle | Release):
         update.sets = [each for each in update.sets if not each.startswith("f = f")]
+
+
+def _small_state_keeps_the_large_one(operation: Operation, update: Update) -> None:
+    update.removes = [each for each in update.removes if each != "b"]
+
+
+def slot_guarded_by(condition: str) -> dict[str, Any]:
+    def wrong_slot_update(state: str, apart: Apart) -> Update:
+        update = slot_update(state, apart)
+        update.conditions = [f"(attribute_not_exists(v) OR {condition})"]
+        return update
+
+    return {"slot_update": wrong_slot_update}
+
+
+def _place_in_the_named_slot(settle: Settle) -> Apart | None:
+    apart, before = place_state(settle), settle.seen.apart
+    return apart if apart is None or before is None else attrs.evolve(apart, slot=before.slot)
+
+
+def _place_where_the_last_state_is(settle: Settle) -> Apart | None:
+    apart = place_state(settle)
+    return apart and (settle.seen.apart or apart)
+
+
+def _read_any_slot(item: Mapping[str, Any], apart: Apart) -> str | None:
+    return item["s"]["S"] if item else None
+
+
+async def _load_nothing(self: DynamoDBStore, key: str, run: str | None, row: Row) -> Row:
+    return row
+
+
+save_apart = DynamoDBStore._save_apart
+
+
+async def _save_apart_without_an_answer(self: DynamoDBStore, settle: Settle) -> None:
+    with suppress(StoreUnavailable):
+        await save_apart(self, settle)
+
+
+async def _save_apart_though_refused(self: DynamoDBStore, settle: Settle) -> None:
+    with suppress(OperationRefused):
+        await save_apart(self, settle)
 
 
 class AnswersBeforeTheSettle(Caller):
@@ -178,25 +225,32 @@ class RunsWithoutOwning(Caller):
 
 SHORT = Rules(deadline=6.0, calls=25)
 HARMFUL: dict[str, Rules] = {
-    "a settle without a guard": Rules(update_of=mutant(without(Settle, "o =", "f =", "v ="))),
-    "a settle without a version": Rules(update_of=mutant(without(Settle, "v ="))),
-    "a settle that keeps the version": Rules(update_of=mutant(_settle_keeps_the_version)),
-    "a settle over new mail": Rules(update_of=mutant(without(Settle, "size(m)"))),
-    "a settle that removes other mail": Rules(update_of=mutant(_settle_removes_the_wrong_mail)),
-    "a settle that removes all mail": Rules(update_of=mutant(_settle_removes_all_mail)),
-    "a release over new mail": Rules(update_of=mutant(without(Release, "size(m)"))),
+    "a settle without a guard": Rules(wrong=mutant(without(Settle, "o =", "f =", "v ="))),
+    "a settle without a version": Rules(wrong=mutant(without(Settle, "v ="))),
+    "a settle that keeps the version": Rules(wrong=mutant(_settle_keeps_the_version)),
+    "a settle over new mail": Rules(wrong=mutant(without(Settle, "size(m)"))),
+    "a settle that removes other mail": Rules(wrong=mutant(_settle_removes_the_wrong_mail)),
+    "a settle that removes all mail": Rules(wrong=mutant(_settle_removes_all_mail)),
+    "a release over new mail": Rules(wrong=mutant(without(Release, "size(m)"))),
     "a release without a guard": Rules(
-        update_of=mutant(without(Release, "o =", "f =", "v =", "size(m)"))
+        wrong=mutant(without(Release, "o =", "f =", "v =", "size(m)"))
     ),
-    "a post without a number": Rules(update_of=mutant(without(Post, "(attribute_not_exists(#"))),
+    "a post without a number": Rules(wrong=mutant(without(Post, "(attribute_not_exists(#"))),
     "a take-over without a guard": Rules(
-        update_of=mutant(without(TakeOver, "o =", "l =", "f =", "v =", "attribute_not"))
+        wrong=mutant(without(TakeOver, "o =", "l =", "f =", "v =", "attribute_not"))
     ),
-    "a lease that never ends": Rules(update_of=mutant(_lease_never_ends)),
+    "a lease that never ends": Rules(wrong=mutant(_lease_never_ends)),
     "a commit without a version": Rules(
-        update_of=mutant(without(Commit, "v =", "attribute_not_exists(v)"))
+        wrong=mutant(without(Commit, "v =", "attribute_not_exists(v)"))
     ),
-    "a commit that forgets its number": Rules(update_of=mutant(_commit_forgets_its_number)),
+    "a commit that forgets its number": Rules(wrong=mutant(_commit_forgets_its_number)),
+    "a slot without a guard": Rules(wrong=slot_guarded_by("v = v")),
+    "a slot that any run of a version writes": Rules(wrong=slot_guarded_by("v < :0 OR v = :0")),
+    "a slot that the row names is written": Rules(wrong={"place_state": _place_in_the_named_slot}),
+    "a state taken for the last one": Rules(wrong={"place_state": _place_where_the_last_state_is}),
+    "a small state beside a large one": Rules(wrong=mutant(_small_state_keeps_the_large_one)),
+    "a run without a large state": Rules(wrong={"_load": _load_nothing}),
+    "a lost slot taken for written": Rules(wrong={"_save_apart": _save_apart_without_an_answer}),
     "a reply before the settle": Rules(caller=AnswersBeforeTheSettle),
     "a lost settle taken for done": Rules(caller=TrustsALostSettle),
     "a refused settle taken for done": Rules(caller=TakesAgainForDone),
@@ -209,10 +263,12 @@ HARMFUL: dict[str, Rules] = {
 }
 HARMLESS: dict[str, Rules] = {
     "a commit over mail": Rules(
-        update_of=mutant(without(Commit, "attribute_not_exists(o)", "(attribute_not_exists(m)"))
+        wrong=mutant(without(Commit, "attribute_not_exists(o)", "(attribute_not_exists(m)"))
     ),
-    "no owner in the guard": Rules(update_of=mutant(without((Settle, Release), "o ="))),
-    "no fence in the guard": Rules(update_of=mutant(without((Settle, Release), "f ="))),
+    "a slot that the row does not name": Rules(wrong={"read_slot": _read_any_slot}),
+    "a refused slot taken for written": Rules(wrong={"_save_apart": _save_apart_though_refused}),
+    "no owner in the guard": Rules(wrong=mutant(without((Settle, Release), "o ="))),
+    "no fence in the guard": Rules(wrong=mutant(without((Settle, Release), "f ="))),
 }
 
 
@@ -232,6 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Have the simulation find mistakes.")
     parser.add_argument("--seeds", type=int, default=200)
     given = parser.parse_args()
+    logging.getLogger("okibi").setLevel(logging.ERROR)
     missed = []
     for name, rules in HARMFUL.items():
         for mode in (True, False):

@@ -2,34 +2,41 @@
 
     python -m tests.entities.simulation --seeds 0:200 --mode commit
 
-The real Caller sends the real expressions. What goes wrong: requests and answers are lost, requests
-arrive up to 8 s after their sender gave up, the table throttles, a read is a second old, clocks are
-up to 10 s off, sandboxes freeze (right behind a request and anywhere), die, and are cut off. After
-60 s all heals. A caller that waits for ever is found.
+The real Caller and DynamoDBStore send the real expressions. What goes wrong: requests and answers
+are lost, requests arrive up to 8 s after their sender gave up, the table throttles, a read is a
+second old, clocks are up to 10 s off, sandboxes freeze (right behind a request and anywhere), die,
+and are cut off. After 60 s all heals. A caller that waits for ever is found.
 
 The state of an entity is the list of the messages that have changed it, and a reply is its length.
 So a history is right if no message is in the list twice, each caller was told the place of its own
-message, and a call that began after another one's reply has a later place.
+message, and a call that began after another one's reply has a later place. A message may also read
+the list. In some worlds messages make the state large, or small again.
 """
 
 import argparse
+import logging
+import math
 import random
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import Any
+from unittest import mock
 
 import attrs
 import trio
 import trio._core._run as trio_run
 from trio.testing import MockClock
 
-from okibi.entities.calls import Caller, CallLate, Handled, Message
-from okibi.entities.dynamodb import Update, get_parameters, row_of, update_of
+from okibi.aws import CallFailed, Client
+from okibi.entities import dynamodb, dynamodb_store
+from okibi.entities.calls import LEASE, Caller, CallLate, Handled, Message
+from okibi.entities.dynamodb import LARGE
+from okibi.entities.dynamodb_store import DynamoDBStore
 from okibi.entities.operations import Move, Moved, Operation
 from okibi.entities.rows import Mail, Row
-from okibi.entities.stores import OperationRefused, StoreThrottled, StoreUnavailable
-from tests.entities.tiny_dynamodb import ConditionFailed, Item, TinyDynamoDB
+from tests.entities.tiny_dynamodb import Item, TinyDynamoDB
 
 # Seconds of trouble; then all heals.
 TROUBLE = 60.0
@@ -46,6 +53,7 @@ class Call:
     key: str
     sender: str
     number: int
+    body: str
     began: float
     ended: float | None = None
     place: int = 0
@@ -63,8 +71,12 @@ class Rules:
         skew: seconds that a clock is off at most.
         deadline: seconds of a call; None for no limit.
         poison: the share of the messages that kill their sandbox.
-        update_of: makes the update of an operation; a mutant makes a wrong one.
+        reads: the share of the messages that leave the state as it is.
+        slow: the share of the messages that take seconds.
+        large: the share of the messages that make the state large; None for one that depends on
+            the seed.
         caller: the class of callers; a mutant is wrong.
+        wrong: functions and methods of the store that are replaced by wrong ones, by name.
         limit: seconds after which a caller waits for ever.
     """
 
@@ -76,8 +88,11 @@ class Rules:
     skew: float = 10.0
     deadline: float | None = None
     poison: float = 0.0
-    update_of: Callable[[Operation], Update] = update_of
+    reads: float = 0.1
+    slow: float = 0.01
+    large: float | None = None
     caller: type[Caller] = Caller
+    wrong: Mapping[str, Any] = attrs.Factory(dict[str, Any])
     limit: float = 600.0
 
 
@@ -88,6 +103,9 @@ class World:
         self.random = random.Random(seed)
         self.rules = rules
         self.table = TinyDynamoDB()
+        self.large = rules.large
+        if self.large is None:
+            self.large = self.random.choice((0.0, 0.5, 1.0))
         self.nodes = [Node(self, f"n{number}") for number in range(rules.nodes)]
         self.cut_off = set[str]()
         self.history = list[Call]()
@@ -96,6 +114,8 @@ class World:
         self.past = dict[str, list[tuple[float, Item | None]]]()
         self.states = dict[str, str]()
         self.deaths = dict[tuple[str, int], int]()
+        # By entity: the runs that were called dead since the last settle, and were not.
+        self.called_dead = dict[str, int]()
         self.runs = self.requests = 0
         self.nursery: trio.Nursery
 
@@ -112,11 +132,34 @@ class World:
         answer = self.table.ask(operation, parameters)
         if operation == "UpdateItem":
             self.past[key] = [*self.past.get(key, [])[-5:], (trio.current_time(), before)]
-            state, last = answer["Attributes"].get("s", {"S": ""})["S"], self.states.get(key, "")
-            if not state.startswith(last):
-                self.mistakes.append(f"{key}: {last[-40:]!r} was followed by {state[-40:]!r}")
-            self.states[key] = state
+            self._count_deaths(key, before or {}, answer["Attributes"])
+            # The key of a slot ends with that of its entity.
+            self._check_state(key.rpartition("/")[2])
         return answer
+
+    def _count_deaths(self, key: str, before: Item, after: Item) -> None:
+        owner = before.get("o", {"S": ""})["S"]
+        if after["f"] == after.get("g", {"N": "0"}):
+            self.called_dead[key] = 0
+        elif owner and after["o"]["S"] != owner:
+            node = next(node for node in self.nodes if node.name == owner.partition("#")[0])
+            self.called_dead[key] = self.called_dead.get(key, 0) + (not node.was_in_trouble())
+
+    def _check_state(self, key: str) -> None:
+        """Compare a state with the one before it."""
+        item, last = self.table.items.get(key), self.states.get(key, "")
+        row = None if item is None else dynamodb.row_of(item)
+        state = "" if row is None else row.state
+        if row is not None and row.apart is not None:
+            slot = self.table.items.get(dynamodb.slot_key(key, row.apart.slot), {})
+            written = [slot.get(name, {}).get("N") for name in ("v", "f")]
+            if written != [str(row.apart.version), str(row.apart.fence)]:
+                self.mistakes.append(f"{key}: the slot of {row.apart} has the state of {written}")
+            state = slot.get("s", {"S": ""})["S"]
+        state = state.lstrip()
+        if not state.startswith(last):
+            self.mistakes.append(f"{key}: {last[-40:]!r} was followed by {state[-40:]!r}")
+        self.states[key] = state
 
     async def ask(self, node: "Node", operation: str, parameters: Item) -> Item:
         """Send a request over a bad network."""
@@ -124,38 +167,38 @@ class World:
         await node.pause(self.random.expovariate(400))
         if node.name in self.cut_off or chance() < 0.01:
             await node.pause(0.5)
-            raise StoreUnavailable
+            raise CallFailed("dynamodb", operation, "TimedOut")
         if chance() < 0.01:
             await node.pause(0.05)
-            raise StoreThrottled
+            raise CallFailed("dynamodb", operation, "ThrottlingException", status=400)
         if chance() < 0.01:
             self.nursery.start_soon(self._arrive_late, operation, parameters)
             await node.pause(0.5)
-            raise StoreUnavailable
-        refused: OperationRefused | None = None
+            raise CallFailed("dynamodb", operation, "TimedOut")
+        refused: CallFailed | None = None
         answer = Item()
         try:
             answer = self.step(operation, parameters)
-        except ConditionFailed as failed:
-            refused = OperationRefused(row_of(failed.args[0]))
+        except CallFailed as failed:
+            refused = failed
         if trio.current_time() < TROUBLE:
             # Right behind a request it hurts most.
             luck = chance()
             if luck < 0.008:
-                node.is_dead = True
+                node.die()
             elif luck < 0.06:
                 node.freeze(self.random.choice((0.5, 4.9, 5.1, 12.0)))
         await node.pause(self.random.expovariate(400))
         if chance() < 0.01:
             await node.pause(0.5)
-            raise StoreUnavailable
+            raise CallFailed("dynamodb", operation, "Disconnected")
         if refused is not None:
             raise refused
         return answer
 
     async def _arrive_late(self, operation: str, parameters: Item) -> None:
         await trio.sleep(min(8.0, self.random.expovariate(1 / 3)))
-        with suppress(ConditionFailed):
+        with suppress(CallFailed):
             self.step(operation, parameters)
 
     async def trouble(self) -> None:
@@ -167,10 +210,12 @@ class World:
             if luck < 0.7:
                 node.freeze(chance.expovariate(0.25))
             elif luck < 0.8:
-                node.is_dead = True
+                node.die()
             else:
                 self.cut_off.add(node.name)
-                self.nursery.start_soon(self._heal, node.name, chance.expovariate(1 / 3))
+                seconds = chance.expovariate(1 / 3)
+                node.is_well_at = max(node.is_well_at, trio.current_time() + seconds)
+                self.nursery.start_soon(self._heal, node.name, seconds)
 
     async def _heal(self, name: str, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -199,6 +244,8 @@ class World:
             told = [call for call in self.history if call.key == key and call.ended is not None]
             for call in told:
                 own = f"{call.sender}:{call.number}/{call.ran}"
+                if call.body == "read":
+                    continue
                 if call.place > len(changes) or changes[call.place - 1] != own:
                     self.mistakes.append(f"{key}: {own} was told place {call.place}, not its own")
             self._check_order(key, told)
@@ -210,7 +257,7 @@ class World:
             while index < len(ended) and (ended[index].ended or 0.0) < call.began:
                 most = max(most, ended[index].place)
                 index += 1
-            if call.place <= most:
+            if call.place < most + (call.body != "read"):
                 self.mistakes.append(f"{key}: {call} began after {most} was told")
 
 
@@ -220,13 +267,23 @@ class Node:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.is_dead = False
-        self.thaws_at = 0.0
+        # The end of its last freeze, and of its last freeze or time without a network.
+        self.thaws_at = self.is_well_at = 0.0
         self.skew = world.random.uniform(-world.rules.skew, world.rules.skew)
         self.numbers = dict[str, int]()
         self.run_count = 0
+        self.store = DynamoDBStore("okibi", NodeClient(self))
 
     def freeze(self, seconds: float) -> None:
         self.thaws_at = max(self.thaws_at, trio.current_time() + seconds)
+        self.is_well_at = max(self.is_well_at, self.thaws_at)
+
+    def die(self) -> None:
+        self.is_dead, self.is_well_at = True, math.inf
+
+    def was_in_trouble(self) -> bool:
+        """Return whether anything has stopped it within the length of a lease."""
+        return self.is_well_at > trio.current_time() - LEASE / 1000
 
     async def pause(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -242,19 +299,13 @@ class Node:
         return int((trio.current_time() + 1000 + self.skew) * 1000)
 
     async def read(self, key: str, sender: str = "", *, consistent: bool) -> Row | None:
-        parameters = get_parameters("okibi", key, sender, consistent=consistent)
-        answer = await self.world.ask(self, "GetItem", parameters)
-        return row_of(answer.get("Item", {}))
+        return await self.store.read(key, sender, consistent=consistent)
 
     async def apply(self, operation: Operation) -> Row:
-        parameters = self.world.rules.update_of(operation).parameters("okibi", operation.key)
-        answer = await self.world.ask(self, "UpdateItem", parameters)
-        row = row_of(answer["Attributes"])
-        assert row is not None
-        return row
+        return await self.store.apply(operation)
 
     async def move(self, move: Move) -> Moved:
-        raise NotImplementedError
+        return await self.store.move(move)
 
     # -- what it runs
 
@@ -268,11 +319,14 @@ class Node:
         if mail.body == "poison":
             known = mail.sender, mail.number
             world.deaths[known] = world.deaths.get(known, 0) + 1
-            self.is_dead = True
-        await self.pause(world.random.expovariate(500))
+            self.die()
+        await self.pause(3.0 if mail.body == "slow" else world.random.expovariate(500))
+        if mail.body == "read":
+            return Handled(state, f"{state.count(',')}/0")
         # No two runs of one message say the same.
         ran = world.random.randrange(10**6)
-        state += f"{mail.sender}:{mail.number}/{ran},"
+        padding = " " * LARGE if world.random.random() < (world.large or 0) else ""
+        state = f"{padding}{state.lstrip()}{mail.sender}:{mail.number}/{ran},"
         return Handled(state, f"{state.count(',')}/{ran}")
 
     async def live(self) -> None:
@@ -286,17 +340,24 @@ class Node:
                 await self.pause(chance.expovariate(0.5))
                 key = f"k{chance.randrange(rules.keys)}"
                 number = self.numbers[key] = self.numbers.get(key, 0) + 1
-                call = Call(key, self.name, number, trio.current_time())
+                luck, body = chance.random(), "x"
+                for name, share in (
+                    ("poison", rules.poison), ("read", rules.reads), ("slow", rules.slow)
+                ):  # fmt: skip
+                    if 0 <= luck < share:
+                        body = name
+                    luck -= share
+                call = Call(key, self.name, number, body, trio.current_time())
                 world.history.append(call)
                 deadline = self.now() + int(1000 * (rules.deadline or 10**9))
-                body = "poison" if chance.random() < rules.poison else "x"
                 try:
                     message = Message(self.name, number, body, deadline)
                     reply = (await caller.call(key, message)).body
                 except CallLate:
                     continue
                 if reply == "dead":
-                    if not rules.poison:
+                    # By clocks that differ, one run may be called dead, and not more.
+                    if not rules.poison and world.called_dead.get(key, 0) > 1:
                         world.mistakes.append(f"{key}: a healthy message of {self.name} set aside")
                 else:
                     call.ended = trio.current_time()
@@ -304,6 +365,19 @@ class Node:
         except* Died:
             # Maybe in a nursery.
             pass
+
+
+class NodeClient(Client):
+    """The requests of a sandbox."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+
+    async def call(
+        self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, /
+    ) -> Item:
+        return await self.node.world.ask(self.node, operation, dict(parameters or {}))
 
 
 def simulate(seed: int, rules: Rules) -> World:
@@ -316,7 +390,12 @@ def simulate(seed: int, rules: Rules) -> World:
         await world.run()
         return world
 
-    return trio.run(run, clock=MockClock(autojump_threshold=0))
+    with ExitStack() as patches:
+        for name, wrong in rules.wrong.items():
+            for place in (dynamodb, dynamodb_store, DynamoDBStore):
+                if hasattr(place, name):
+                    patches.enter_context(mock.patch.object(place, name, wrong))
+        return trio.run(run, clock=MockClock(autojump_threshold=0))
 
 
 def main() -> None:
@@ -325,6 +404,8 @@ def main() -> None:
     parser.add_argument("--mode", choices=("commit", "post"), default="commit")
     parser.add_argument("--nodes", type=int, default=20)
     given = parser.parse_args()
+    # Of renewals that fail.
+    logging.getLogger("okibi").setLevel(logging.ERROR)
     first, end = map(int, given.seeds.split(":"))
     rules = Rules(nodes=given.nodes, is_quiet=given.mode == "commit", limit=3600)
     began = time.perf_counter()

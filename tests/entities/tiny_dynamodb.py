@@ -10,12 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+import trio
+
+from okibi.aws import CallFailed, Client
 
 Item = dict[str, Any]
 
+# Of an item.
+MOST_BYTES = 400 * 1024
+
 _TOKEN = re.compile(
     r"\s*(list_append|if_not_exists|attribute_not_exists|size|AND|OR|SET|REMOVE"
-    r"|[#:]?\w+|[()\[\],=<+])"
+    r"|[#:]?\w+|<=|[()\[\],=<+])"
 )
 
 
@@ -91,7 +97,7 @@ class Parser:
             name = self.take()
             self.take(")")
             return lambda c: c.attribute(name) is None
-        left, sign, right = self.value(), self.take("=", "<"), self.value()
+        left, sign, right = self.value(), self.take("=", "<", "<="), self.value()
 
         def compare(c: Context) -> bool:
             first, second = left(c), right(c)
@@ -99,7 +105,8 @@ class Parser:
                 return False
             if sign == "=":
                 return first == second
-            return int(first["N"]) < int(second["N"])
+            difference = int(first["N"]) - int(second["N"])
+            return difference < 0 if sign == "<" else difference <= 0
 
         return compare
 
@@ -204,12 +211,17 @@ def _update(expression: str) -> Callable[[Context], Item]:
     return Parser(expression).update()
 
 
-class ConditionFailed(Exception):
-    """A condition does not hold; `args` has the item."""
+def _size(value: Item) -> int:
+    """Return the bytes of a value, as AWS documents them."""
+    ((kind, content),) = value.items()
+    if kind == "L":
+        return 3 + sum(1 + _size(each) for each in content)
+    return len(content.encode()) if kind == "S" else len(content) // 2 + 2
 
 
-class TransactionCancelled(Exception):
-    """A condition of a transaction does not hold; `args` has whether each update could be done."""
+def _refusal(operation: str, code: str, message: str, item: Item | None = None) -> CallFailed:
+    answer = {} if item is None else {"Item": item}
+    return CallFailed("dynamodb", operation, code, message, status=400, answer=answer)
 
 
 @attrs.define(eq=False)
@@ -218,34 +230,59 @@ class TinyDynamoDB:
 
     items: dict[str, Item] = attrs.Factory(dict[str, Item])
 
-    def ask(self, operation: str, parameters: Item) -> Item:
+    def ask(self, operation: str, parameters: Mapping[str, Any]) -> Item:
         if operation == "TransactWriteItems":
             return self._transact([each["Update"] for each in parameters["TransactItems"]])
         key = parameters["Key"]["k"]["S"]
         item = self.items.get(key)
         if operation == "GetItem":
             return {} if item is None else {"Item": item}
-        context = self._context(parameters)
-        if not _condition(parameters["ConditionExpression"])(context):
-            raise ConditionFailed(item or {})
-        after = _update(parameters["UpdateExpression"])(context)
-        after["k"] = {"S": key}
-        self.items[key] = after
-        return {"Attributes": after}
-
-    def _context(self, parameters: Item) -> Context:
-        return Context(
-            self.items.get(parameters["Key"]["k"]["S"], {}),
+        context = Context(
+            item or {},
             parameters["ExpressionAttributeValues"],
             parameters.get("ExpressionAttributeNames", {}),
         )
+        if not _condition(parameters["ConditionExpression"])(context):
+            raise _refusal(operation, "ConditionalCheckFailedException", "", item)
+        after = _update(parameters["UpdateExpression"])(context)
+        after["k"] = {"S": key}
+        if sum(len(name.encode()) + _size(value) for name, value in after.items()) > MOST_BYTES:
+            text = "Item size to update has exceeded the maximum allowed size"
+            raise _refusal(operation, "ValidationException", text)
+        self.items[key] = after
+        return {"Attributes": after}
 
     def _transact(self, updates: list[Item]) -> Item:
         keys = [each["Key"]["k"]["S"] for each in updates]
         assert len({*keys}) == len(keys), "one item twice in a transaction"
-        hold = [_condition(each["ConditionExpression"])(self._context(each)) for each in updates]
-        if not all(hold):
-            raise TransactionCancelled(*hold)
+        before, reasons = dict(self.items), list[Item]()
         for each in updates:
-            self.ask("UpdateItem", each)
+            try:
+                self.ask("UpdateItem", each)
+            except CallFailed as error:
+                code = {"ValidationException": "ValidationError"}.get(error.code)
+                reasons.append({"Code": code or error.code.removesuffix("Exception")})
+            else:
+                reasons.append({"Code": "None"})
+        if any(reason["Code"] != "None" for reason in reasons):
+            self.items = before
+            answer = {"CancellationReasons": reasons}
+            raise CallFailed(
+                "dynamodb", "TransactWriteItems", "TransactionCanceledException", "",
+                status=400, answer=answer,
+            )  # fmt: skip
         return {}
+
+
+class TinyClient(Client):
+    """A client of a table in this process."""
+
+    def __init__(self, table: TinyDynamoDB) -> None:
+        super().__init__()
+        self.table = table
+
+    async def call(
+        self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, /
+    ) -> Item:
+        await trio.lowlevel.checkpoint()
+        return self.table.ask(operation, parameters or {})

@@ -32,4 +32,6 @@ async def test_an_operation_does_there_what_it_does_to_a_row(
             if answer["Table"]["TableStatus"] == "ACTIVE":
                 break
             await trio.sleep(0.05)
-        await compare_with_rows(DynamoDBStore("entities", client), 1, STEPS)
+        store = DynamoDBStore("entities", client)
+        # dynalite has no transactions.
+        await compare_with_rows(store, 1, STEPS, moves=0.2 if server == "url" else 0.0)
