@@ -38,7 +38,7 @@ from okibi.entities.calls import Caller, Handled, Message
 from okibi.entities.dynamodb_store import DynamoDBStore
 from okibi.entities.rows import Mail
 from okibi.entities.sqlite_store import SQLiteStore
-from tests.entities.tiny_dynamodb import ConditionFailed, Item, TinyDynamoDB
+from tests.entities.tiny_dynamodb import Item, TinyDynamoDB, bytes_of
 
 from .actors import timed
 from .reporting.rows import RatioRow, at_least_one, compare
@@ -61,28 +61,6 @@ COUNT = 1000
 
 
 # -- the table
-
-
-def size_of(value: Item) -> int:
-    """Return the bytes of an attribute's value."""
-    ((kind, content),) = value.items()
-    match kind:
-        case "S":
-            return len(content.encode())
-        case "N":
-            # A byte for two digits, and one.
-            return (len(content.lstrip("-")) + 1) // 2 + 1
-        case "L":
-            return 3 + sum(1 + size_of(each) for each in content)
-        case "M":
-            return 3 + sum(1 + len(name) + size_of(each) for name, each in content.items())
-        case _:
-            raise ValueError(f"no size of {kind} is known")
-
-
-def bytes_of(item: Item | None) -> int:
-    """Return the bytes of an item."""
-    return sum(len(name.encode()) + size_of(value) for name, value in (item or {}).items())
 
 
 def write_units(before: Item | None, after: Item | None) -> int:
@@ -139,18 +117,12 @@ class LimitedTable:
         self.requests += 1
         await self._travel()
         try:
-            answer = self._answer(operation, parameters)
-        except ConditionFailed as failed:
-            code, answer = "ConditionalCheckFailedException", {"Item": failed.args[0]}
+            return self._answer(operation, parameters)
         except Throttled:
             self.throttled += 1
-            code, answer = "ThrottlingException", {}
-        else:
-            code = ""
-        await self._travel()
-        if code:
-            raise aws.CallFailed(service, operation, code, status=400, answer=answer)
-        return answer
+            raise aws.CallFailed(service, operation, "ThrottlingException", status=400) from None
+        finally:
+            await self._travel()
 
     async def _travel(self) -> None:
         trip = LEAST_TRIP + self.random.expovariate(1 / (TRIP - LEAST_TRIP))

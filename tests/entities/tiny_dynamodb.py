@@ -211,12 +211,26 @@ def _update(expression: str) -> Callable[[Context], Item]:
     return Parser(expression).update()
 
 
-def _size(value: Item) -> int:
+def size_of(value: Item) -> int:
     """Return the bytes of a value, as AWS documents them."""
     ((kind, content),) = value.items()
-    if kind == "L":
-        return 3 + sum(1 + _size(each) for each in content)
-    return len(content.encode()) if kind == "S" else len(content) // 2 + 2
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            # A byte for two digits, and one.
+            return (len(content.lstrip("-")) + 1) // 2 + 1
+        case "L":
+            return 3 + sum(1 + size_of(each) for each in content)
+        case "M":
+            return 3 + sum(1 + len(name) + size_of(each) for name, each in content.items())
+        case _:
+            raise ValueError(f"no size of {kind} is known")
+
+
+def bytes_of(item: Item | None) -> int:
+    """Return the bytes of an item."""
+    return sum(len(name.encode()) + size_of(value) for name, value in (item or {}).items())
 
 
 def _refusal(operation: str, code: str, message: str, item: Item | None = None) -> CallFailed:
@@ -246,7 +260,7 @@ class TinyDynamoDB:
             raise _refusal(operation, "ConditionalCheckFailedException", "", item)
         after = _update(parameters["UpdateExpression"])(context)
         after["k"] = {"S": key}
-        if sum(len(name.encode()) + _size(value) for name, value in after.items()) > MOST_BYTES:
+        if bytes_of(after) > MOST_BYTES:
             text = "Item size to update has exceeded the maximum allowed size"
             raise _refusal(operation, "ValidationException", text)
         self.items[key] = after
