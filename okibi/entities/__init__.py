@@ -12,13 +12,14 @@ from .entity import Entity, StateError
 from .entity_store import EntityStore
 from .messages import EntityCrashed, EntityRefused
 from .once import Once, OnceMismatch
-from .stores import MemoryStore, Store
+from .stores import EntityFull, MemoryStore, Store
 
 __all__ = [
     "CallLate",
     "Entities",
     "Entity",
     "EntityCrashed",
+    "EntityFull",
     "EntityRef",
     "EntityRefused",
     "EntityStore",

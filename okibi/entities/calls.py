@@ -20,6 +20,7 @@ import outcome  # trio's own dependency
 import trio
 
 from ..actors import logs
+from .messages import encode_error
 from .operations import (
     Commit,
     HandOver,
@@ -37,7 +38,7 @@ from .operations import (
     read_refusal,
 )
 from .rows import MOST_DEAD, MOST_MAIL, REPLY_MARGIN, Mail, Outgoing, Reply, Row
-from .stores import OperationRefused, Store, StoreFailed
+from .stores import EntityFull, OperationRefused, Store, StoreFailed
 
 logger = logs.logger("okibi")
 
@@ -212,7 +213,7 @@ class Caller:
             MessageForgotten: `handle` has forgotten the message.
             CallLate: there was none before the deadline. Its cause is the last failure of the
                 store, if the store has not answered since.
-            MailFull: the message could not be left.
+            MailFull, EntityFull: the message could not be left, or its reply not be saved.
         """
         failure: StoreFailed | None = None
         pause = FIRST_PAUSE
@@ -272,7 +273,7 @@ class Caller:
 
         Raises:
             CallLate: the store did not answer before the deadline.
-            MailFull: the message could not be left.
+            MailFull, EntityFull: the message could not be left.
         """
         pause = FIRST_PAUSE
         while True:
@@ -434,7 +435,13 @@ class Caller:
                 tuple(outgoing),
                 row,
             )
-            settled = await self._settle(settle, tuple(forgotten))
+            try:
+                settled = await self._settle(settle, tuple(forgotten))
+            except EntityFull as full:
+                careful = True
+                settled = await self._settle(self._settle_less(settle, batch, full))
+                # An earlier request of the first one may have been done after all.
+                replies, forgotten = {} if settled is None else {**settled.replies}, {}
             if settled is None:
                 return
             own = turn.own
@@ -451,6 +458,23 @@ class Caller:
             if settled.owner != own.run:
                 return
             row = settled
+
+    def _settle_less(self, settle: Settle, batch: tuple[Mail, ...], full: EntityFull) -> Settle:
+        """Settle a message that has no room with an error. Of several, settle none: each alone.
+
+        It counts the version up, so that no other state has the version of the first attempt.
+        """
+        replies = dict[str, Reply]()
+        if len(batch) == 1:
+            logger.error("%s", full)
+            mail = batch[0]
+            if mail.number:
+                replies[mail.sender] = Reply(mail.number, encode_error(full), mail.until)
+        seen, lease = settle.seen, self.store.now() + LEASE
+        pruned = self._old_replies(seen, {mail.sender for mail in batch})
+        return Settle(
+            settle.own, seen.state, replies, int(len(batch) == 1), lease, pruned, None, (), seen
+        )
 
     async def _deliver(self, key: str, outbox: tuple[Outgoing, ...]) -> None:
         """Move the messages of an outbox. The next caller of the entity moves what is left."""

@@ -22,7 +22,7 @@ from .dynamodb import (
 )
 from .operations import Commit, Move, Moved, Operation, Post, Release, Settle, TakeOver
 from .rows import Row
-from .stores import OperationRefused, StoreThrottled, StoreUnavailable
+from .stores import EntityFull, OperationRefused, StoreThrottled, StoreUnavailable
 
 # Nothing was written. A TransactionConflict is another request in the same moment.
 _THROTTLED: Final = {*THROTTLED_CODES, "TransactionConflictException"}
@@ -32,6 +32,10 @@ _UNAVAILABLE: Final = ("Disconnected", "TimedOut", "Unreachable")
 
 # Reads of a large state whose slot was written again meanwhile.
 _SLOT_READS: Final = 5
+
+
+def _is_full(error: CallFailed) -> bool:
+    return error.code == "ValidationException" and "item size" in error.message.lower()
 
 
 class DynamoDBStore:
@@ -122,6 +126,11 @@ class DynamoDBStore:
         try:
             answer = await self._ask("UpdateItem", update.parameters(self.table, key))
         except CallFailed as error:
+            if _is_full(error):
+                raise EntityFull(
+                    f"{key}: its item would have more than 400 KB of mail and replies; the "
+                    "replies are removed a minute after their deadlines, those of `once` later"
+                ) from None
             if error.code != "ConditionalCheckFailedException":
                 raise
             item = error.answer.get("Item")
@@ -150,13 +159,16 @@ class DynamoDBStore:
             if error.code == "ConditionalCheckFailedException":
                 # It is of no consequence which of both.
                 return Moved.GONE
+            if _is_full(error):
+                return Moved.FULL
             reasons = [each["Code"] for each in error.answer.get("CancellationReasons", [])]
             if not reasons:
                 raise
             first, second = reasons
             if first == "ConditionalCheckFailed":
                 return Moved.GONE
-            if second == "ConditionalCheckFailed":
+            if second in ("ConditionalCheckFailed", "ValidationError"):
+                # Many messages, or large ones.
                 return Moved.FULL
             # Another request to one of both rows, in the same moment.
             raise StoreThrottled(str(error)) from error

@@ -386,9 +386,11 @@ class EntityRef(Generic[E]):
             EntityCrashed: the method raised another exception.
             CallLate: there was no reply before the caller's deadline, or within a minute.
             MailFull: too many messages wait.
+            EntityFull: mail and replies of the entity have too many bytes.
             CallCycle: this message waits for the same entity already.
             NoEntityStore: no EntityStore runs here.
             TypeError: the method does not accept the arguments.
+            ValueError: the arguments have more than 32 KB of JSON.
         """
         if sniffio.name == "asyncio":
             act = partial(self.call, method, *args, **kwargs)
@@ -426,9 +428,11 @@ class EntityRef(Generic[E]):
         Raises:
             CallLate: the store did not answer before the caller's deadline, or within a minute.
             MailFull: too many messages wait.
+            EntityFull: mail and replies of the entity have too many bytes.
             NoEntityStore: no EntityStore runs here.
             TypeError: the method does not accept the arguments.
-            ValueError: a method of an entity casts to an address of `once`.
+            ValueError: the arguments have more than 32 KB of JSON, or a method of an entity casts
+                to an address of `once`.
         """
         if sniffio.name == "asyncio":
             await LOOPS["asyncio"].run_on_trio(partial(self.cast, method, *args, **kwargs))

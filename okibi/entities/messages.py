@@ -14,6 +14,9 @@ from ..actors import Refusal
 from ..actors.safe_repr import class_name, error_text
 from ..actors.signatures import bind, signature
 
+# Bytes of a message, and of a reply. An item of DynamoDB has 400 KB for all that wait.
+MOST_BYTES = 32 * 1024
+
 # Keys of entities that wait for each other, the first one first.
 Chain = tuple[str, ...]
 
@@ -59,13 +62,24 @@ def encode_message(
 
     Raises:
         TypeError: the method does not accept the arguments, or an argument has no JSON.
+        ValueError: the message is too large.
     """
     if options or len(arguments) not in _counts(method):
         bind(method, None, *arguments, **options)
     try:
-        return msgspec.json.encode(Body(method.__name__, arguments, options, chain, kind)).decode()
+        body = msgspec.json.encode(Body(method.__name__, arguments, options, chain, kind))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{method.__qualname__}: an argument cannot be sent: {error}") from None
+    return _decode_small(body, f"the message to {method.__qualname__}")
+
+
+def _decode_small(body: bytes, what: str) -> str:
+    if len(body) > MOST_BYTES:
+        raise ValueError(
+            f"{what} has {len(body)} bytes of JSON, and {MOST_BYTES} can be sent: keep large data "
+            "elsewhere, such as in S3, and send its key"
+        )
+    return body.decode()
 
 
 def encode_alarm(due: int) -> str:
@@ -131,8 +145,9 @@ def encode_value(value: Any, name: str = "") -> str:
 
     Raises:
         TypeError: it has no JSON.
+        ValueError: it is too large.
     """
-    return msgspec.json.encode(ReplyBody("value", value, name)).decode()
+    return _decode_small(msgspec.json.encode(ReplyBody("value", value, name)), "the reply")
 
 
 def encode_error(error: BaseException) -> str:
@@ -140,9 +155,10 @@ def encode_error(error: BaseException) -> str:
     if isinstance(error, Refusal):
         try:
             name = f"{type(error).__module__}:{type(error).__qualname__}"
-            return msgspec.json.encode(ReplyBody("refused", error.args, name)).decode()
+            body = msgspec.json.encode(ReplyBody("refused", error.args, name))
+            return _decode_small(body, "the reply")
         except Exception:
-            # Its arguments have no JSON, or refer to themselves.
+            # Its arguments have no JSON, refer to themselves, or are too large.
             return msgspec.json.encode(ReplyBody("refused", [_text_of(error)])).decode()
     text = f"{class_name(type(error))}: {_text_of(error)}"
     return msgspec.json.encode(ReplyBody("crashed", text)).decode()

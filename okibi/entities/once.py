@@ -101,7 +101,7 @@ class Once:
                 return Handled(state, None)
             try:
                 return Handled(state, encode_value(value, digest))
-            except TypeError as error:
+            except (TypeError, ValueError) as error:
                 # The work is done, and must not be done again.
                 return Handled(state, encode_error(error))
 

@@ -35,6 +35,10 @@ class StoreUnavailable(StoreFailed):
     """The store did not answer. Nobody knows whether it has written."""
 
 
+class EntityFull(Exception):
+    """The mail and the replies of an entity have too many bytes; nothing was written."""
+
+
 class Store(Protocol):
     """Keeps the rows of entities. Each operation is one atomic step."""
 
@@ -64,6 +68,7 @@ class Store(Protocol):
         Raises:
             OperationRefused: its condition does not hold, or a Commit has a state that is too large
                 to be saved in one step.
+            EntityFull: the row would be too large.
             StoreThrottled, StoreUnavailable: there is no answer.
         """
         ...

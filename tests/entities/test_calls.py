@@ -1,6 +1,7 @@
 """A call and its run: leases, deadlines, freezes, messages that end their run."""
 
 from functools import partial
+from itertools import count
 
 import attrs
 import pytest
@@ -8,12 +9,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
+from okibi.entities.dynamodb_store import DynamoDBStore
 from okibi.entities.operations import HandOver, Operation, Post, Release, TakeOver
 from okibi.entities.rows import MOST_MAIL, Mail, Row
-from okibi.entities.stores import MemoryStore, StoreThrottled, StoreUnavailable
+from okibi.entities.stores import EntityFull, MemoryStore, StoreThrottled, StoreUnavailable
 from okibi.testing import virtual_time
 from tests.entities.mutants import HARMFUL, find
 from tests.entities.simulation import Rules, simulate
+from tests.entities.tiny_dynamodb import TinyClient, TinyDynamoDB
 
 
 @attrs.define(eq=False)
@@ -223,6 +226,53 @@ async def test_a_full_mailbox_is_an_error_at_once() -> None:
         await store.apply(Post("k", Mail(f"s{number}", 1, "", 0), "run", LEASE))
     with pytest.raises(MailFull, match=f"k: {MOST_MAIL} messages wait already"):
         await Sandbox(store, "a").call("a")
+
+
+@attrs.define(eq=False)
+class Verbose:
+    """Calls an entity that answers with 30 KB."""
+
+    store: DynamoDBStore = attrs.Factory(lambda: DynamoDBStore("okibi", TinyClient(TinyDynamoDB())))
+
+    async def handle(self, state: str, mail: Mail) -> Handled:
+        return Handled(state + mail.sender, "x" * 30_000)
+
+    async def call(self, name: str, *, is_quiet: bool = False, body: str = "") -> str:
+        runs = map(str, count())
+        caller = Caller(
+            self.store, self.handle, lambda mail: "dead", lambda: name + next(runs), is_quiet
+        )
+        message = Message(name, 1, body, self.store.now() + 30_000)
+        return (await caller.call("k", message)).body
+
+
+async def test_replies_that_have_no_room_fail_their_messages_alone() -> None:
+    verbose = Verbose()
+    until = verbose.store.now() + 10**6
+    for name in "abcdefghijklmnopqr":
+        await verbose.store.apply(Post("k", Mail(name, 1, "", until)))
+    # The caller runs the others' mail first; its own is the last of the batch.
+    assert "EntityFull: k: its item would have more than 400 KB" in await verbose.call("z")
+    row = await verbose.store.read("k", consistent=True)
+    assert row is not None
+    assert row.state == "abcdefghijklm"
+    assert not row.mail
+    long = [name for name, reply in row.replies.items() if len(reply.body) == 30_000]
+    assert sorted(long) == [*row.state]
+    assert len(row.replies) == 19
+
+
+async def test_an_item_without_room_is_an_error_at_once() -> None:
+    verbose = Verbose()
+    for name in "abcdefghijklm":
+        await verbose.call(name, is_quiet=True)
+    with pytest.raises(EntityFull, match="k: its item would have more than 400 KB of mail and"):
+        await verbose.call("n", is_quiet=True)
+    with pytest.raises(EntityFull):
+        await verbose.call("n", body="x" * 30_000)
+    row = await verbose.store.read("k", consistent=True)
+    assert row is not None
+    assert row.state == "abcdefghijklm"
 
 
 @pytest.mark.parametrize("mode", ["quiet", "post"])

@@ -15,6 +15,7 @@ from okibi.entities import (
     Entities,
     Entity,
     EntityCrashed,
+    EntityRefused,
     EntityStore,
     MemoryStore,
     NoEntityStore,
@@ -49,6 +50,16 @@ class Cart(Entity):
         had = self.lines.get(article, Line(article, 0))
         line = self.lines[article] = attrs.evolve(had, count=had.count + count)
         return line
+
+    async def add_many(self, count: int) -> None:
+        self.lines["x" * count] = Line("x", count)
+
+    async def read_all(self) -> str:
+        self.lines["read"] = Line("read", 1)
+        return "x".join(self.lines)
+
+    async def refuse_all(self) -> None:
+        raise SoldOut("x".join(self.lines))
 
     async def add_line(self, line: Line) -> int:
         self.lines[line.article] = line
@@ -221,8 +232,26 @@ def test_a_field_that_cannot_be_saved_is_refused_when_the_class_is_made() -> Non
 async def test_a_state_that_is_too_large_fails_its_message() -> None:
     async with started():
         with pytest.raises(EntityCrashed, match="and 262144 can be saved: keep long lists"):
-            await CARTS["bob"].call(Cart.add, "x" * 300_000)
+            await CARTS["bob"].call(Cart.add_many, 300_000)
     assert issubclass(StateError, Exception)
+
+
+@virtual_time
+async def test_a_large_message_is_refused_and_a_large_reply_fails_its_message() -> None:
+    async with started() as store:
+        with pytest.raises(ValueError, match=r"to Cart\.add has 40025 bytes of JSON, and 32768"):
+            await CARTS["bob"].call(Cart.add, "x" * 40_000)
+        assert not store.rows
+        await CARTS["bob"].call(Cart.add_many, 40_000)
+        with pytest.raises(
+            EntityCrashed, match=r"the reply has 400.. bytes of JSON, and 32768 can"
+        ):
+            await CARTS["bob"].call(Cart.read_all)
+        assert "read" not in store.rows["cart/bob"].state
+        with pytest.raises(EntityRefused, match="xxx"):
+            await CARTS["bob"].call(Cart.refuse_all)
+        with pytest.raises(ValueError, match="message to Cart"):
+            await CARTS["bob"].cast(Cart.add, "x" * 40_000)
 
 
 @attrs.frozen

@@ -5,12 +5,21 @@ import trio
 
 from okibi import aws
 from okibi.entities.dynamodb_store import DynamoDBStore
+from okibi.entities.operations import Post
+from okibi.entities.rows import Mail
+from okibi.entities.stores import EntityFull
 from tests.entities.test_operations import compare_with_rows
 from tests.services.test_aws_on_moto import dynalite, url
 from tests.support.aws_server import KEYS, environment
 
 __all__ = ["dynalite", "url"]
 STEPS = 500
+
+
+async def fill(store: DynamoDBStore) -> None:
+    # moto counts a list twice.
+    for number in range(1, 15):
+        await store.apply(Post("full", Mail("a", number, "x" * 30_000, 0)))
 
 
 @pytest.mark.parametrize("server", ["url", "dynalite"])
@@ -33,5 +42,7 @@ async def test_an_operation_does_there_what_it_does_to_a_row(
                 break
             await trio.sleep(0.05)
         store = DynamoDBStore("entities", client)
+        with pytest.raises(EntityFull, match="full: its item would have more than 400 KB"):
+            await fill(store)
         # dynalite has no transactions.
         await compare_with_rows(store, 1, STEPS, moves=0.2 if server == "url" else 0.0)
