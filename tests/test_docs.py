@@ -171,10 +171,18 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(sample_of(DOCS / "first-function.md", FUNCTION))
     connection = sample_of(DOCS / "state-machines.md", "class Connection")
     (tmp_path / "connection.py").write_text(connection)
+    (tmp_path / "cart.py").write_text(sample_of(DOCS / "entities.md", "# cart.py"))
     (tmp_path / "prices.py").write_text(sample_of(DOCS / "http-client.md", "API = Http"))
     pages = [
         DOCS / f"{name}.md"
-        for name in ("testing", "first-function", "state-machines", "http-client", "aws")
+        for name in (
+            "testing",
+            "first-function",
+            "state-machines",
+            "http-client",
+            "aws",
+            "entities",
+        )
     ]
     samples = [found for page in pages for found in SAMPLE.findall(page.read_text("utf-8"))]
     tests = [sample for sample in samples if "def test_" in sample]
@@ -189,8 +197,8 @@ def test_the_tests_of_the_pages_on_testing_pass(tmp_path: Path) -> None:
         timeout=120,
     )
 
-    assert "27 passed" in done.stdout, done.stdout
-    assert len(tests) == 19
+    assert "30 passed" in done.stdout, done.stdout
+    assert len(tests) == 21
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -294,6 +302,7 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
         "batch",
         "cached",
         "resource",
+        "entities",
         "http",
         "asyncio_loop",
         "local",
