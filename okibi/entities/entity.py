@@ -108,7 +108,7 @@ class Entity:
 
     @property
     def key(self) -> str:
-        """The key of this entity: "bob" of `CARTS["bob"]`.
+        """The key of this entity, "bob" for `CARTS["bob"]`.
 
         Raises:
             RuntimeError: no message of this entity runs.
