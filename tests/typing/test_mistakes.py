@@ -110,6 +110,19 @@ def test_all_mistakes_are_reported_and_nothing_else(
         "loop",
         "argument of an actor on asyncio",
         "reply of an actor on asyncio",
+        "alarm with arguments",
+        "alarm of another entity",
+        "alarm of no message",
+        "alarm cancelled",
+        "no entity",
+        "argument of an entity",
+        "argument of an entity missing",
+        "reply of an entity",
+        "method of another entity",
+        "method of no entity",
+        "key of an entity",
+        "argument of work",
+        "result of work",
     ]
 
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)

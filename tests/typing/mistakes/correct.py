@@ -35,6 +35,7 @@ from okibi.actors import (
 )
 from okibi.asyncio_loop import from_asyncio
 from okibi.batch import Batch, Record
+from okibi.entities import Entities, Entity, EntityRef, EntityStore, MemoryStore, Once
 from okibi.runtime import Context, Function, Handler, Prelude, Response, streaming
 from okibi.supervisors import (
     BRUTAL_KILL,
@@ -378,3 +379,33 @@ async def reads(reader: Name[Reader]) -> bytes:
     return await reader.call(Reader.read, "key") + await from_asyncio.call(
         reader, Reader.read, "key"
     )
+
+
+@attrs.define(eq=False)
+class Cart(Entity):
+    items: dict[str, int] = attrs.Factory(dict[str, int])
+
+    async def add(self, item: str, count: int = 1) -> int:
+        self.items[item] = count
+        self.send_after(60, Cart.remind)
+        await CARTS[self.key].cast(Cart.add, f"{self.now()}", count=2)
+        return await CARTS["eve"].call(Cart.add, item)
+
+    async def remind(self, times: int = 1) -> None:
+        self.cancel_alarm(Cart.remind)
+
+
+@attrs.define(eq=False)
+class SpecialCart(Cart): ...
+
+
+CARTS = Entities("cart", Cart, doorbell=True)
+SPECIAL = Entities("special", SpecialCart)
+ENTITY_STORES = [Child(EntityStore), Child(partial(EntityStore, MemoryStore()))]
+
+
+async def calls_entities(paid: Once) -> bytes:
+    cart: EntityRef[Cart] = CARTS["bob"].once("event", kept=60)
+    number: int = await cart.call(Cart.add, "tea", count=2)
+    await SPECIAL["bob"].cast(Cart.add, "tea", number)
+    return await paid.run("order", fetch, "url", times=2)

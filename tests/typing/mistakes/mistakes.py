@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+import attrs
+
 import okibi
 from okibi.actors import (
     Group,
@@ -16,6 +18,7 @@ from okibi.actors import (
 )
 from okibi.asyncio_loop import from_asyncio
 from okibi.batch import Batch, Record
+from okibi.entities import Entities, Entity, Once
 from okibi.runtime import Context, Handler, Prelude, Response, streaming
 from okibi.supervisors import Child, DynamicSupervisor, TaskStream, TaskSupervisor, run_task
 from okibi.testing import inbox
@@ -228,3 +231,44 @@ async def wrong_calls_of_an_actor_on_asyncio(reader: Name[Reader]) -> None:
     read = from_asyncio.call(reader, Reader.read, "key")
     text: str = await read  # mistake: reply of an actor on asyncio
     print(text)
+
+
+@attrs.define(eq=False)
+class Cart(Entity):
+    user: str = ""
+
+    async def add(self, item: str, count: int = 1) -> int:
+        self.send_after(60, Cart.add)  # mistake: alarm with arguments
+        self.send_after(60, Seat.release)  # mistake: alarm of another entity
+        self.send_after(60, Cart.show)  # mistake: alarm of no message
+        self.cancel_alarm(Seat.release)  # mistake: alarm cancelled
+        return len(item) * count
+
+    def show(self) -> str:
+        return self.user
+
+
+@attrs.define(eq=False)
+class Seat(Entity):
+    async def release(self) -> None: ...
+
+
+CARTS = Entities("cart", Cart)
+
+
+def wrong_entities() -> None:
+    Entities("visits", Visits)  # mistake: no entity
+
+
+async def wrong_calls_of_entities() -> None:
+    await CARTS["bob"].call(Cart.add, 1)  # mistake: argument of an entity
+    await CARTS["bob"].once("event").call(Cart.add)  # mistake: argument of an entity missing
+    text: str = await CARTS["bob"].call(Cart.add, "tea")  # mistake: reply of an entity
+    await CARTS["bob"].call(Seat.release)  # mistake: method of another entity
+    await CARTS["bob"].cast(Orders.order, 1)  # mistake: method of no entity
+    await CARTS[7].cast(Cart.add, text)  # mistake: key of an entity
+
+
+async def wrong_work_once(paid: Once) -> str:
+    await paid.run("order", fetch, 7)  # mistake: argument of work
+    return await paid.run("order", fetch, "url")  # mistake: result of work
