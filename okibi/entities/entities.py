@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from ..actors import Refusal, logs
+from ..actors.deadline_margin import shortly_before_deadline
 from ..actors.exits import CallCycle
 from ..actors.loops import LOOPS
 from ..actors.trio_internals import sniffio
@@ -131,8 +132,11 @@ class Sandbox:
         return os.urandom(9).hex()
 
     def message_deadline(self) -> int:
-        """Return the deadline of a message of the current task, by the store's clock."""
-        left = trio.current_effective_deadline() - trio.current_time()
+        """Return the deadline of a message of the current task, by the store's clock.
+
+        It comes shortly before the task's own, so the error of a late call reaches the task.
+        """
+        left = shortly_before_deadline() - trio.current_time()
         return self.store.now() + int(1000 * max(0.0, min(left, LONGEST_CALL)))
 
 
@@ -384,7 +388,7 @@ class EntityRef(Generic[E]):
         Raises:
             Refusal: the method has refused.
             EntityCrashed: the method raised another exception.
-            CallLate: there was no reply before the caller's deadline, or within a minute.
+            CallLate: there was no reply 0.1 s before the caller's deadline, or within a minute.
             MailFull: too many messages wait.
             EntityFull: mail and replies of the entity have too many bytes.
             CallCycle: this message waits for the same entity already.

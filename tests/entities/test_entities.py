@@ -12,6 +12,7 @@ import trio
 from okibi import Child, Function
 from okibi.actors import CallCycle, Refusal
 from okibi.entities import (
+    CallLate,
     Entities,
     Entity,
     EntityCrashed,
@@ -68,6 +69,9 @@ class Cart(Entity):
     async def fail(self, error: str) -> None:
         self.lines.clear()
         raise SoldOut(error) if error == "sold out" else LookupError(error)
+
+    async def wait(self) -> None:
+        await trio.sleep_forever()
 
     async def ask(self, other: str) -> Line:
         return await CARTS[other].call(Cart.ask_back, "bob")
@@ -180,6 +184,16 @@ async def test_older_state_is_upgraded_and_newer_state_refused() -> None:
         store.rows["cart/bob"] = attrs.evolve(store.rows["cart/bob"], state=new)
         with pytest.raises(EntityCrashed, match=r"Cart has version 2, and version 3 has saved"):
             await CARTS["bob"].call(Cart.add, "cup")
+
+
+@virtual_time
+async def test_a_late_call_raises_before_the_deadline_of_its_caller() -> None:
+    async with started():
+        for cup in (Line("cup", 0), Line("cup", 1)):
+            with pytest.raises(CallLate), trio.fail_after(2):
+                await CARTS["bob"].call(Cart.wait)
+            # Mail that waits takes the caller off the quiet path.
+            await CARTS["bob"].cast(Cart.add_line, cup)
 
 
 @virtual_time
