@@ -111,12 +111,14 @@ class Sandbox:
         rings: has entities rung.
         senders: senders that no call uses now.
         held: the runs that own an entity now.
+        kinds: by kind, the addresses that were called.
     """
 
     store: Store
     rings: Rings
     senders: list[Sender] = attrs.Factory(list[Sender])
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
+    kinds: "dict[str, Entities[Any]]" = attrs.Factory(dict[str, "Entities[Any]"])
 
     def caller(
         self, handle: Handle, set_aside: Callable[[Mail], str], *, is_quiet: bool = True
@@ -126,6 +128,14 @@ class Sandbox:
             self.store, handle, set_aside, self.new_run, is_quiet, moved=ring_doorbell,
             held=self.held,
         )  # fmt: skip
+
+    def find_entities(self, key: str) -> "Entities[Any] | None":
+        """Return the addresses that an entity belongs to, or None.
+
+        Several functions may stand in one process of tests, with a class of one kind each.
+        """
+        kind = key.partition("/")[0]
+        return self.kinds.get(kind) or _KINDS.get(kind)
 
     def new_run(self) -> str:
         """Return a name that no run and no sender has, also after the restore of a snapshot."""
@@ -262,9 +272,20 @@ class Entities(Generic[E]):
             RUNNING.reset(token)
 
     def caller(self, key: str, *, is_quiet: bool = True) -> Caller:
-        """Return what calls an entity from here; see Caller."""
+        """Return what calls an entity from here; see Caller.
+
+        Raises:
+            TypeError: another class has the kind.
+        """
+        sandbox = current_sandbox()
+        first = sandbox.kinds.setdefault(self.kind, self)
+        if first.entity is not self.entity:
+            raise TypeError(
+                f"{first!r} and {self!r} have one kind, so they would share entities: give one of "
+                "them another kind"
+            )
         handle, aside = partial(self.handle, key), partial(_set_aside_message, key)
-        return current_sandbox().caller(handle, aside, is_quiet=is_quiet)
+        return sandbox.caller(handle, aside, is_quiet=is_quiet)
 
 
 # The addresses by kind, for rings.
@@ -310,7 +331,8 @@ async def ring(key: str, due: int | None) -> None:
         LookupError: no Entities of this program have its kind.
         EntityCrashed: an alarm has raised three times, and is set aside.
     """
-    entities = _KINDS.get(key.partition("/")[0])
+    sandbox = current_sandbox()
+    entities = sandbox.find_entities(key)
     if entities is None:
         raise LookupError(
             f"{key} was rung, and no Entities of this program have its kind: import their module "
@@ -321,7 +343,7 @@ async def ring(key: str, due: int | None) -> None:
     if due is None:
         await caller.drain(key, waits=True)
         return
-    sandbox, number, left = current_sandbox(), 0, 1
+    number, left = 0, 1
     # A ring that comes twice finds nothing due.
     sender = sandbox.new_run()
     while left:
@@ -332,11 +354,12 @@ async def ring(key: str, due: int | None) -> None:
 
 async def ring_doorbell(key: str) -> None:
     """Have the mail of an entity run soon, if its class has a doorbell."""
-    entities = _KINDS.get(key.partition("/")[0])
+    sandbox = current_sandbox()
+    entities = sandbox.find_entities(key)
     if entities is None or not entities.doorbell:
         return
     try:
-        await current_sandbox().rings.ring_now(key)
+        await sandbox.rings.ring_now(key)
     except Exception as error:
         logger.warning("%s: its doorbell failed; its mail waits for a call: %s", key, error)
 

@@ -70,6 +70,11 @@ class Seat(Entity):
             await SEATS["b"].cast(Seat.note, "")
 
 
+@attrs.define(eq=False)
+class EmptySeat(Entity):
+    pass
+
+
 SEATS = Entities("seat", Seat)
 BELLS = Entities("bell", Seat, doorbell=True)
 FAILURES = list[float]()
@@ -114,6 +119,17 @@ async def test_an_alarm_that_is_moved_runs_once_at_its_last_time() -> None:
         assert await SEATS["a"].call(Seat.show) == [""]
         await trio.sleep(2)
         assert await SEATS["a"].call(Seat.show) == ["", "reminded"]
+
+
+@virtual_time
+async def test_an_alarm_is_that_of_the_class_which_has_set_it() -> None:
+    # Two functions in one process of tests.
+    boxes, other = Entities("box", Seat), Entities("box", EmptySeat)
+    async with started():
+        await boxes["a"].call(Seat.reserve, "bob")
+        await trio.sleep(601)
+        assert await boxes["a"].call(Seat.show) == ["", "released bob"]
+    assert other.kind == "box"
 
 
 @virtual_time

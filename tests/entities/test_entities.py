@@ -215,6 +215,19 @@ async def test_entities_are_called_from_asyncio() -> None:
 
 
 @virtual_time
+async def test_two_classes_of_one_kind_are_refused() -> None:
+    @attrs.define(eq=False)
+    class Other(Entity):
+        async def look(self) -> None: ...
+
+    baskets, other = Entities("basket", Cart), Entities("basket", Other)
+    async with started():
+        await baskets["bob"].call(Cart.add, "tea")
+        with pytest.raises(TypeError, match=r"basket of Cart> and .*Other> have one kind"):
+            await other["bob"].call(Other.look)
+
+
+@virtual_time
 async def test_wrong_arguments_are_refused_before_the_message_is_sent() -> None:
     call: Any = CARTS["bob"].call
     async with started() as store:
