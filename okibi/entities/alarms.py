@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import trio
@@ -225,6 +224,8 @@ def schedule_of(alarm: Alarm, function: str, environment: Mapping[str, str]) -> 
     Raises:
         RuntimeError: there is no role.
     """
+    from hashlib import sha256
+
     role = environment.get("OKIBI_ENTITIES_ROLE")
     if not role:
         raise RuntimeError(

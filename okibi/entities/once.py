@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
@@ -82,6 +81,8 @@ class Once:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
+        from hashlib import sha256
+
         sandbox = current_sandbox()
         whole = f"once:{self.kind}/{key}"
         given = msgspec.json.encode((args, kwargs), order="deterministic")
