@@ -165,22 +165,15 @@ def update_of(operation: Operation) -> Update:
 
 
 def _post(update: Update, post: Post) -> None:
-    nothing, zero = update.value({"L": []}), update.value(_number(0))
     posted, number = update.name(f"p:{post.mail.sender}"), update.value(_number(post.mail.number))
-    mail = update.value({"L": [_mail(post.mail)]})
-    update.sets += [
-        f"m = list_append(if_not_exists(m, {nothing}), {mail})",
-        f"{posted} = {number}",
-        f"f = if_not_exists(f, {zero})",
-        f"v = if_not_exists(v, {zero})",
-    ]
+    update.sets.append(f"{posted} = {number}")
     if post.run is not None:
         update.sets += [
             f"o = if_not_exists(o, {update.value(_text(post.run))})",
             f"l = if_not_exists(l, {update.value(_number(post.lease))})",
         ]
     update.conditions.append(f"(attribute_not_exists({posted}) OR {posted} < {number})")
-    _have_room(update)
+    _put(update, post.mail)
 
 
 def _take_over(update: Update, taking: TakeOver) -> None:
@@ -252,10 +245,10 @@ def updates_of(move: Move) -> tuple[Update, Update]:
     taking = Update()
     _take(taking, move)
     if move.source == move.message.key:
-        _put(taking, move)
+        _put(taking, move.mail)
         return taking, taking
     putting = Update()
-    _put(putting, move)
+    _put(putting, move.mail)
     return taking, putting
 
 
@@ -264,27 +257,21 @@ def _take(update: Update, move: Move) -> None:
     update.conditions.append(f"x[0] = {update.value(_outgoing(move.message))}")
 
 
-def _put(update: Update, move: Move) -> None:
-    nothing, zero = update.value({"L": []}), update.value(_number(0))
-    mail = update.value({"L": [_mail(move.mail)]})
-    update.sets += [
-        f"m = list_append(if_not_exists(m, {nothing}), {mail})",
-        f"f = if_not_exists(f, {zero})",
-        f"v = if_not_exists(v, {zero})",
-    ]
-    _have_room(update)
-
-
-def _have_room(update: Update) -> None:
-    most = update.value(_number(MOST_MAIL))
+def _put(update: Update, mail: Mail) -> None:
+    zero, most = update.value(_number(0)), update.value(_number(MOST_MAIL))
+    _append(update, "m", [_mail(mail)])
+    update.sets += [f"f = if_not_exists(f, {zero})", f"v = if_not_exists(v, {zero})"]
     update.conditions.append(f"(attribute_not_exists(m) OR size(m) < {most})")
 
 
 def _send(update: Update, outgoing: tuple[Outgoing, ...]) -> None:
     if outgoing:
-        nothing = update.value({"L": []})
-        sent = update.value({"L": [_outgoing(each) for each in outgoing]})
-        update.sets.append(f"x = list_append(if_not_exists(x, {nothing}), {sent})")
+        _append(update, "x", [_outgoing(each) for each in outgoing])
+
+
+def _append(update: Update, name: str, items: list[Item]) -> None:
+    nothing, added = update.value({"L": []}), update.value({"L": items})
+    update.sets.append(f"{name} = list_append(if_not_exists({name}, {nothing}), {added})")
 
 
 def _state(update: Update, state: str, apart: Apart | None) -> None:

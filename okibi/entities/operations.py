@@ -52,12 +52,13 @@ class Post:
     lease: int = 0
 
     def apply(self, row: Row | None) -> Row | None:
-        row = row or Row()
         mail = self.mail
-        if row.posted.get(mail.sender, 0) >= mail.number or len(row.mail) >= MOST_MAIL:
+        if row is not None and row.posted.get(mail.sender, 0) >= mail.number:
             return None
-        posted = {**row.posted, mail.sender: mail.number}
-        row = attrs.evolve(row, mail=(*row.mail, mail), posted=posted)
+        row = _put(row, mail)
+        if row is None:
+            return None
+        row = attrs.evolve(row, posted={**row.posted, mail.sender: mail.number})
         if row.owner is not None or self.run is None:
             return row
         return attrs.evolve(row, owner=self.run, lease=self.lease)
@@ -242,7 +243,7 @@ class Commit:
     def apply(self, row: Row | None) -> Row | None:
         if (None if row is None else row.version) != self.version:
             return None
-        row = row or Row()
+        row = row or NEW_ROW
         number = self.reply.number
         if row.owner is not None or row.mail or row.posted.get(self.sender, 0) >= number:
             return None
@@ -281,10 +282,7 @@ class Move:
 
     def put(self, row: Row | None) -> Row | None:
         """Return the receiver's row with the message."""
-        row = row or Row()
-        if len(row.mail) >= MOST_MAIL:
-            return None
-        return attrs.evolve(row, mail=(*row.mail, self.mail))
+        return _put(row, self.mail)
 
 
 class Moved(enum.Enum):
@@ -300,6 +298,12 @@ class Moved(enum.Enum):
 
 
 Operation: TypeAlias = Post | TakeOver | Settle | Release | HandOver | Renew | Commit
+
+
+def _put(row: Row | None, mail: Mail) -> Row | None:
+    """Return a row with one more message; None if there is no room."""
+    row = row or NEW_ROW
+    return None if len(row.mail) >= MOST_MAIL else attrs.evolve(row, mail=(*row.mail, mail))
 
 
 def _without(mapping: Mapping[str, T], gone: set[str]) -> Mapping[str, T]:
