@@ -249,14 +249,15 @@ class Entities(Generic[E]):
         return Handled(state, encode_value(value), tuple(running.outgoing))
 
     async def _run_alarm(self, key: str, saved: Saved, alarm: str, due: int) -> Handled:
-        """Run an alarm, or none; the reply is the number of alarms that are due."""
+        """Run an alarm, or none for ""; the reply is the number of those that are still due."""
         sandbox = current_sandbox()
         alarms = {name: at for name, at in saved.alarms.items() if name != alarm}
         left = sum(at <= due for at in alarms.values())
         running = Running((key,), sandbox.store.now(), alarms)
-        entity = load_entity(self.entity, saved)
         if alarm:
             entity, _ = await self._run_method(saved, Body(alarm, (), {}), running)
+        else:
+            entity = load_entity(self.entity, saved)
         ring = await _schedule(sandbox, key, running, saved.ring if saved.ring > due else 0)
         state = save_state(entity, alarms, ring)
         return Handled(state, encode_value(left), tuple(running.outgoing))
