@@ -192,7 +192,7 @@ def entity_caller(table: LimitedTable, number: int, size: int) -> Call:
 
 
 def optimistic_caller(size: int, backoff: float, table: LimitedTable, _: int) -> Call:
-    """Return what reads, and writes if nobody else has written."""
+    """Return what reads the item, and writes it if its version is still the one that was read."""
 
     async def send(operation: str, parameters: Item) -> Item:
         for attempt in range(BOTO3_ATTEMPTS):

@@ -42,7 +42,7 @@ def sandbox_settings(
     Args:
         function: the function. Its variables win over those added here.
         folder: the folder for the sockets, of this user only and with a short path.
-        variables: further variables, for sandboxes that inherit none of the same name.
+        variables: further variables. A variable that the sandbox inherits has precedence.
     """
     settings = function.settings
     if tuple(settings.command[1:]) != PLAIN:

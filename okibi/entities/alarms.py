@@ -1,11 +1,11 @@
-"""Alarms and doorbells: how an entity runs that nobody calls.
+"""Alarms and doorbells: how an entity runs without a caller.
 
 On Lambda something else must invoke the function: EventBridge Scheduler at the time of an alarm,
-and Lambda itself, asynchronously, for a doorbell. Both bring a ring, which okibi takes before the
-handler sees it. Elsewhere a task of the EntityStore rings.
+and Lambda itself, asynchronously, for a doorbell. Both send an event that is called a ring. okibi
+takes it before the handler sees it. Elsewhere a task of the EntityStore rings.
 
-A ring in vain is harmless, and one too many as well: what is due stands in the entity's state. So
-an alarm is scheduled first, and saved afterwards.
+The entity's state says which alarms are due. A ring that finds none due changes nothing, and a ring
+that comes twice finds none. So an alarm is scheduled first, and saved afterwards.
 """
 
 import json

@@ -192,7 +192,7 @@ class Caller:
         is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
         sleep: sleeps for seconds.
         random: returns a random number from 0 to 1, for jitter.
-        moved: is told the receiver of each message that was moved from an outbox.
+        moved: called after each move from an outbox, with the key of the receiver.
         held: the runs that own an entity now, by their names.
     """
 

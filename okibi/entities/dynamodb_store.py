@@ -28,8 +28,6 @@ from .stores import EntityFull, OperationRefused, StoreThrottled, StoreUnavailab
 _THROTTLED: Final = {*THROTTLED_CODES, "TransactionConflictException"}
 # Codes of the transport. The service may have written or not.
 _UNAVAILABLE: Final = ("Disconnected", "TimedOut", "Unreachable")
-
-
 # Reads of a large state whose slot was written again meanwhile.
 _SLOT_READS: Final = 5
 
@@ -157,7 +155,7 @@ class DynamoDBStore:
                 )
         except CallFailed as error:
             if error.code == "ConditionalCheckFailedException":
-                # It is of no consequence which of both.
+                # A cast of an entity to itself: it was moved, or the next caller moves it.
                 return Moved.GONE
             if _is_full(error):
                 return Moved.FULL
@@ -168,7 +166,7 @@ class DynamoDBStore:
             if first == "ConditionalCheckFailed":
                 return Moved.GONE
             if second in ("ConditionalCheckFailed", "ValidationError"):
-                # Many messages, or large ones.
+                # Too many messages, or too many bytes.
                 return Moved.FULL
             # Another request to one of both rows, in the same moment.
             raise StoreThrottled(str(error)) from error

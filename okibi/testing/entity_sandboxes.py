@@ -87,7 +87,7 @@ class EntitySandbox:
     async def run(self, function: Callable[[*Ts], Awaitable[T]], /, *args: *Ts) -> T:
         """Run an async function in this sandbox, and return its result.
 
-            total = await first.run(CARTS["bob"].call, Cart.add, "tea")
+            total = await first.run(partial(CARTS["bob"].call, Cart.add, "tea"))
 
         Args:
             function: calls entities.
@@ -171,10 +171,11 @@ async def entity_world() -> AsyncGenerator[EntityWorld]:
         async def test_a_freeze_in_the_middle_of_a_call() -> None:
             async with entity_world() as world, trio.open_nursery() as nursery:
                 first, second = world.sandbox(), world.sandbox()
-                nursery.start_soon(first.run, CARTS["bob"].call, Cart.add, "tea")
+                add = partial(CARTS["bob"].call, Cart.add)
+                nursery.start_soon(first.run, add, "tea")
                 await trio.sleep(0.012)
                 world.freeze(first, 30)
-                assert await second.run(CARTS["bob"].call, Cart.add, "cup") == 1
+                assert await second.run(add, "cup") == 1
 
     The sandboxes run okibi's own protocol over one store in memory. Alarms and doorbells ring in a
     sandbox of their own, which nothing happens to.
