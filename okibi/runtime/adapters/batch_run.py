@@ -303,10 +303,14 @@ class BatchRun:
         progress, read, unread = self._progress, self._read, self._unread
         now, until = self.origin.now, self.origin.until
         pause_at = now() + PAUSE
-        while (at := now()) < until and (place := progress.start()) is not None:
+        while (at := now()) < until:
             if at >= pause_at:
+                # Before a record is chosen: one that fails meanwhile may stop it.
                 await tasks.checkpoint()
                 pause_at = now() + PAUSE
+            place = progress.start()
+            if place is None:
+                return
             waits = False
             try:
                 coroutine = handle(read(unread[place]))

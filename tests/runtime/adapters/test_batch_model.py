@@ -176,3 +176,13 @@ def test_a_batch_names_what_was_not_handled_and_keeps_its_order(case: Case) -> N
     trace.check_order(case.service, case.order, case.records)
     if not late:
         trace.check_complete(case.service, case.order, case.records, unreadable)
+
+
+def test_no_record_starts_that_a_failure_in_the_same_moment_stops() -> None:
+    """Two records end at one time-out, one of them well; trio chooses which one goes first."""
+    fates = [("ok", "a"), ("sleep", "a"), ("catch cancellation", "b"), ("ok", "b")]
+    records = [Item(n, fate, key=key, partition="shard") for n, (fate, key) in enumerate(fates)]
+    case = Case("Kinesis", "trio", "key", 2, 0.7, records)
+    for _ in range(20):
+        _, trace, _ = serve(case)
+        trace.check_order(case.service, case.order, case.records)
