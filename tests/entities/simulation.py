@@ -34,8 +34,7 @@ from okibi.entities import dynamodb, dynamodb_store
 from okibi.entities.calls import LEASE, Caller, CallLate, Handled, Message
 from okibi.entities.dynamodb import LARGE
 from okibi.entities.dynamodb_store import DynamoDBStore
-from okibi.entities.operations import Move, Moved, Operation
-from okibi.entities.rows import Mail, Row
+from okibi.entities.rows import Mail
 from tests.entities.tiny_dynamodb import Item, TinyDynamoDB
 
 # Seconds of trouble; then all heals.
@@ -272,7 +271,7 @@ class Node:
         self.skew = world.random.uniform(-world.rules.skew, world.rules.skew)
         self.numbers = dict[str, int]()
         self.run_count = 0
-        self.store = DynamoDBStore("okibi", NodeClient(self))
+        self.store = NodeStore(self)
 
     def freeze(self, seconds: float) -> None:
         self.thaws_at = max(self.thaws_at, trio.current_time() + seconds)
@@ -292,22 +291,6 @@ class Node:
             await trio.sleep_until(thaw)
         if self.is_dead:
             raise Died
-
-    # -- the store
-
-    def now(self) -> int:
-        return int((trio.current_time() + 1000 + self.skew) * 1000)
-
-    async def read(self, key: str, sender: str = "", *, consistent: bool) -> Row | None:
-        return await self.store.read(key, sender, consistent=consistent)
-
-    async def apply(self, operation: Operation) -> Row:
-        return await self.store.apply(operation)
-
-    async def move(self, move: Move) -> Moved:
-        return await self.store.move(move)
-
-    # -- what it runs
 
     def new_run(self) -> str:
         self.run_count += 1
@@ -332,7 +315,7 @@ class Node:
     async def live(self) -> None:
         world, rules, chance = self.world, self.world.rules, self.world.random
         caller = rules.caller(
-            self, self.handle, lambda mail: "dead", self.new_run, rules.is_quiet, self.pause,
+            self.store, self.handle, lambda mail: "dead", self.new_run, rules.is_quiet, self.pause,
             chance.random,
         )  # fmt: skip
         try:
@@ -349,7 +332,7 @@ class Node:
                     luck -= share
                 call = Call(key, self.name, number, body, trio.current_time())
                 world.history.append(call)
-                deadline = self.now() + int(1000 * (rules.deadline or 10**9))
+                deadline = self.store.now() + int(1000 * (rules.deadline or 10**9))
                 try:
                     message = Message(self.name, number, body, deadline)
                     reply = (await caller.call(key, message)).body
@@ -365,6 +348,17 @@ class Node:
         except* Died:
             # Maybe in a nursery.
             pass
+
+
+class NodeStore(DynamoDBStore):
+    """The store of a sandbox, by the sandbox's clock."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__("okibi", NodeClient(node))
+        self.node = node
+
+    def now(self) -> int:
+        return int((trio.current_time() + 1000 + self.node.skew) * 1000)
 
 
 class NodeClient(Client):
