@@ -44,6 +44,8 @@
 #                in which connections break besides
 #   make entities-sim   sandboxes that call entities on a bad network, in virtual time; and the mistakes
 #                that this must find
+#   make entities-differential   10,000 random steps on a SQLite file, MiniStack and moto, beside the
+#                model of a row; and `Once` beside a dict
 #   make entities-sandboxes   20 real sandboxes on one cart, stopped and killed for two minutes, on a
 #                SQLite file and on MiniStack
 #   make release   sdist and wheels in dist/, checked; the demo from each of them
@@ -74,7 +76,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  reload dev-server streaming kills entities-sim entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
+  reload dev-server streaming kills entities-sim entities-differential entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
 help:
@@ -334,6 +336,12 @@ kills: .venv/installed
 	$(BIN)/python -m tests.endurance.kills $(or $(RUNS),2000) $(SEED)
 	$(BIN)/python -m tests.endurance.kills_and_cuts $(or $(RUNS),2000) $(SEED)
 	$(BIN)/python -m tests.endurance.after_response 10 $(or $(RUNS),2000) $(SEED)
+
+# 10,000 random steps on each store, beside the model.
+entities-differential: .venv/installed .venv-ministack/installed .venv-services/installed
+	$(BIN)/python -m tests.entities.differential --store sqlite
+	$(BIN)/python -m tests.entities.differential --store ministack
+	.venv-services/bin/python -m tests.entities.differential --store moto
 
 # Sandboxes that call entities while everything goes wrong. MODE is commit or post.
 entities-sim: .venv/installed

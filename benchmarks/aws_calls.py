@@ -30,6 +30,7 @@ import trustme
 from okibi import aws
 from okibi.aws.credentials import Credentials
 from okibi.aws.sigv4 import sign
+from tests.entities.tiny_dynamodb import TinyDynamoDB
 
 from .reporting.rows import RatioRow, at_least_one
 
@@ -38,10 +39,12 @@ ROUNDS = 7
 BODY = json.dumps(
     {"Item": {"k": {"S": "cart/bob"}, "v": {"N": "7"}, "text": {"S": "x" * 700}}}
 ).encode()
-ANSWER = (
+HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: 0\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    b"content-length: %d\r\n\r\n"
 )
+ANSWER = HEAD % len(BODY) + BODY
+ENTITIES_TABLE = b'"entities"'
 KEY = {"TableName": "carts", "Key": {"k": {"S": "cart/bob"}}}
 KEYS = {
     "AWS_ACCESS_KEY_ID": "a",
@@ -59,7 +62,9 @@ Call = Callable[[], Awaitable[object]]
 
 
 class CannedServer(asyncio.Protocol):
-    """Answers each complete request on a connection."""
+    """Answers each complete request on a connection: with one item, or for entities."""
+
+    entities = TinyDynamoDB()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -74,8 +79,15 @@ class CannedServer(asyncio.Protocol):
             whole = end + 4 + int(rest.split()[0] if rest else 0)
             if len(self._received) < whole:
                 return
-            self._received = self._received[whole:]
-            self._transport.write(ANSWER)
+            request, self._received = self._received[:whole], self._received[whole:]
+            self._transport.write(self._answer(request, end))
+
+    def _answer(self, request: bytes, end: int) -> bytes:
+        if ENTITIES_TABLE not in request[end:]:
+            return ANSWER
+        operation = "UpdateItem" if b".UpdateItem" in request[:end] else "GetItem"
+        body = json.dumps(self.entities.ask(operation, json.loads(request[end:]))).encode()
+        return HEAD % len(body) + body
 
 
 async def serve(certificate: str | None) -> None:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
@@ -96,6 +97,27 @@ client = boto3.client("dynamodb")
 def handler(event, context):
     return client.get_item(TableName="carts", Key={"k": {"S": "cart/bob"}})["Item"]
 """
+CART = """
+import attrs
+
+from okibi import Child, Function
+from okibi.entities import Entities, Entity, EntityStore
+
+@attrs.define(eq=False)
+class Cart(Entity):
+    items: dict[str, int] = attrs.Factory(dict[str, int])
+
+    async def add(self, item: str) -> int:
+        self.items[item] = self.items.get(item, 0) + 1
+        return self.items[item]
+
+CARTS = Entities("cart", Cart)
+
+async def handle(event, context):
+    return await CARTS["bob"].call(Cart.add, "tea")
+
+handler = Function(handle, children=[Child(EntityStore)])
+"""
 
 
 @attrs.frozen
@@ -110,6 +132,7 @@ class Function:
         payload: the event.
         by_tls: whether the function calls DynamoDB, which a server of this benchmark plays.
         bars: the greatest ratio of processor time, with and without the page cache; 0 for none.
+        environment: variables of the function.
     """
 
     name: str
@@ -120,6 +143,7 @@ class Function:
     payload: str = "{}"
     by_tls: bool = False
     bars: tuple[float, float] = (0.0, 0.0)
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 TRIVIAL = "{define} handler(event, context):\n    return event\n"
@@ -152,6 +176,15 @@ FUNCTIONS = (
         theirs_too=("boto3",),
         by_tls=True,
         bars=(0.55, 0.0),
+    ),
+    Function(
+        "one call of an entity by TLS, there GetItem by boto3",
+        CART,
+        GET_ITEM_BY_BOTO3,
+        theirs_too=("boto3",),
+        by_tls=True,
+        bars=(0.55, 0.0),
+        environment={"OKIBI_ENTITIES": "entities"},
     ),
 )
 MEMORY_BAR = 1.55
@@ -266,8 +299,10 @@ def build_ours(
         shutil.copytree(staged.folder, folder)
         copy = attrs.evolve(staged, folder=folder, lib=folder / "lib")
         if name != "without image":
-            line = add_start_image(copy, record=True, parts=VARIANTS[name]).line
-            print(f"  {function.name}, {name}: {line}")
+            added = add_start_image(
+                copy, record=True, environment=function.environment, parts=VARIANTS[name]
+            )
+            print(f"  {function.name}, {name}: {added.line}")
         packages.append(ours(name, copy, program, function.payload))
     return packages
 
@@ -397,9 +432,9 @@ def main() -> None:
             packages.append(build_theirs(function, program, Path(work)))
             if function.by_tls:
                 dynamodb = stack.enter_context(played_dynamodb())
+                more = {**dynamodb, **function.environment}
                 packages = [
-                    attrs.evolve(each, variables={**each.variables, **dynamodb})
-                    for each in packages
+                    attrs.evolve(each, variables={**each.variables, **more}) for each in packages
                 ]
             rows = rows_of(
                 function,
