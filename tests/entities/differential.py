@@ -8,6 +8,7 @@ model.
 """
 
 import argparse
+import logging
 import random
 import tempfile
 from collections import Counter
@@ -51,6 +52,7 @@ def open_store(name: str) -> Generator[Store]:
         else:
             # Installed with the services' tests.
             moto: Any = import_module("moto.server")
+            logging.getLogger("werkzeug").setLevel(logging.WARNING)
             server = moto.ThreadedMotoServer(port=0, verbose=False)
             server.start()
             stack.callback(server.stop)
