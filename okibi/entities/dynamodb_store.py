@@ -180,4 +180,10 @@ class DynamoDBStore:
                 raise StoreThrottled(str(error)) from error
             if error.code in _UNAVAILABLE or (error.status or 0) >= 500:
                 raise StoreUnavailable(str(error)) from error
+            if error.code == "ResourceNotFoundException":
+                raise RuntimeError(
+                    f"DynamoDB has no table {self.table} in this account and region, or it is not "
+                    "ready yet: create it (`entities = true` in the function's table of "
+                    "pyproject.toml declares one), or correct OKIBI_ENTITIES"
+                ) from error
             raise

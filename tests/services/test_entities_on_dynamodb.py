@@ -29,6 +29,9 @@ async def test_an_operation_does_there_what_it_does_to_a_row(
     endpoint: str = request.getfixturevalue(server)
     with environment({**KEYS, "AWS_REGION": "eu-west-1"}):
         client = aws.Client(endpoint=endpoint, attempts=1)
+        store = DynamoDBStore("entities", client)
+        with pytest.raises(RuntimeError, match="DynamoDB has no table entities in this account"):
+            await store.read("k", consistent=True)
         table = {
             "TableName": "entities",
             "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
@@ -41,7 +44,6 @@ async def test_an_operation_does_there_what_it_does_to_a_row(
             if answer["Table"]["TableStatus"] == "ACTIVE":
                 break
             await trio.sleep(0.05)
-        store = DynamoDBStore("entities", client)
         with pytest.raises(EntityFull, match="full: its item would have more than 400 KB"):
             await fill(store)
         # dynalite has no transactions.
