@@ -98,8 +98,8 @@ class Batch(Adapter):
     """
 
     __slots__ = (
-        "_abandon", "_call", "_concurrency", "_decode", "_is_plain", "_loop", "_options",
-        "_other", "_prepare", "loop",
+        "_abandon", "_call", "_concurrency", "_decode", "_is_plain", "_loop", "_order", "_other",
+        "_prepare", "_timeout", "_whole_failure", "loop",
     )  # fmt: skip
 
     default_loop = "trio"
@@ -174,8 +174,10 @@ class Batch(Adapter):
             and not (prepare is not None and is_async(prepare))
         )
         self.loop = options.get("loop")
-        self._prepare, self._options = prepare, options
-        self._other = options.get("other")
+        self._prepare, self._other = prepare, options.get("other")
+        self._order: Order = options.get("order", "key")
+        self._timeout = options.get("timeout")
+        self._whole_failure = options.get("raise_on_entire_batch_failure", False)
         self._decode = decoder_into(body_type(handler, method=actor is not None))
         self._loop: HandlerLoop | None = None
         # Set by `children`; a Batch that a test calls by itself abandons nothing.
@@ -237,11 +239,8 @@ class Batch(Adapter):
 
     def _begin(self, event: Any, context: Context) -> "BatchRun | Other":
         """Return the run of a batch, or `other` for an event that is no batch."""
-        options = self._options
         try:
-            source, records, progress = read_batch(
-                event, options.get("order", "key"), self._concurrency
-            )
+            source, records, progress = read_batch(event, self._order, self._concurrency)
         except NoBatch:
             if self._other is None:
                 raise
@@ -251,9 +250,14 @@ class Batch(Adapter):
         until = context._epoch_deadline_time_in_ms / 1000 - margin
         now = context._settings.wall_clock or time.time
         origin = Origin(source, self._decode, context, until, now)
-        whole = options.get("raise_on_entire_batch_failure", False) or not source.partial
         run = BatchRun(
-            origin, records, progress, self._call, options.get("timeout"), whole, self._abandon
+            origin,
+            records,
+            progress,
+            self._call,
+            self._timeout,
+            self._whole_failure,
+            self._abandon,
         )
         if source.partial:
             delivery.prepare_late_answer(run.encode_answer)

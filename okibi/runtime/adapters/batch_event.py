@@ -63,8 +63,8 @@ def read_batch(event: Any, order: Order, concurrency: int) -> tuple[Source, list
     try:
         records = source.records(event)
         # All records of a service have the same fields. A look at each takes too long.
-        for record in records[:1]:
-            source.identifier(record)
+        if records:
+            source.identifier(records[0])
         # What runs one after the other needs no chains.
         chains = source.chains(records, order) if concurrency > 1 else ()
         return source, records, Progress(len(records), chains, source.stops(records, order))
@@ -77,23 +77,19 @@ def read_batch(event: Any, order: Order, concurrency: int) -> tuple[Source, list
 
 
 def _find_source(event: Any) -> Source:
-    name, fields = None, "no object"
+    try:
+        records = event.get("Records")
+        return SQS if records == [] else SOURCES[(records[0] if records else event)["eventSource"]]
+    except (LookupError, TypeError, AttributeError):
+        pass
+    fields = "no object"
     if isinstance(event, dict):
-        event = cast("Raw", event)
-        name, records = event.get("eventSource"), event.get("Records")
-        if records == []:
-            return SQS
-        if isinstance(records, list):
-            first = cast("list[object]", records)[0]
-            name = cast("Raw", first).get("eventSource") if isinstance(first, dict) else None
-        fields = f"an event with {', '.join(map(str, [*event][:4])) or 'no fields'}"
-    source = SOURCES.get(name) if isinstance(name, str) else None
-    if source is None:
-        raise NoBatch(
-            f"this is {fields}, and no batch of SQS, Kinesis, DynamoDB, Kafka or MQ: "
-            "`okibi event sqs` prints one; Batch(..., other=handler) takes other events"
-        )
-    return source
+        names = [*cast("Raw", event)][:4]
+        fields = f"an event with {', '.join(map(str, names)) or 'no fields'}"
+    raise NoBatch(
+        f"this is {fields}, and no batch of SQS, Kinesis, DynamoDB, Kafka or MQ: "
+        "`okibi event sqs` prints one; Batch(..., other=handler) takes other events"
+    )
 
 
 def make_answer(identifiers: Iterable[object]) -> dict[str, object]:
@@ -102,8 +98,8 @@ def make_answer(identifiers: Iterable[object]) -> dict[str, object]:
     >>> make_answer(["1", "2", "1"])
     {'batchItemFailures': [{'itemIdentifier': '1'}, {'itemIdentifier': '2'}]}
     """
-    once = {repr(identifier): identifier for identifier in identifiers}
-    return {"batchItemFailures": [{"itemIdentifier": each} for each in once.values()]}
+    once = {repr(identifier): {"itemIdentifier": identifier} for identifier in identifiers}
+    return {"batchItemFailures": [*once.values()]}
 
 
 # -- SQS

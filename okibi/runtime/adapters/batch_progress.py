@@ -1,8 +1,9 @@
 """Decide which record of a batch starts next, and which ones Lambda has to send again. Pure."""
 
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
-from heapq import heappop, heappush
+from bisect import insort
+from collections.abc import Hashable, Sequence
+from itertools import compress, count
+from operator import neg
 
 
 class Progress:
@@ -14,39 +15,38 @@ class Progress:
     * Of what may start, the lowest place starts first.
 
     Args:
-        count: the number of records.
+        total: the number of records.
         chains: the chain of each record, None for a record in none; empty if there are no chains.
         stops: the stop group of each record, None for a record in none; empty if a failure stops
             nothing.
     """
 
-    __slots__ = ("_after", "_handled", "_left", "_pop", "_startable", "_stopped", "_stops")
+    __slots__ = ("_after", "_left", "_startable", "_stopped", "_stops", "_unhandled")
 
     def __init__(
-        self, count: int, chains: Sequence[Hashable] = (), stops: Sequence[Hashable] = ()
+        self, total: int, chains: Sequence[Hashable] = (), stops: Sequence[Hashable] = ()
     ) -> None:
-        self._handled = bytearray(count)
+        # A one for each record that is not handled.
+        self._unhandled = bytearray(b"\1") * total
         self._stops = stops
-        self._stopped = set[Hashable]()
+        self._stopped: set[Hashable] = set()
         # What was not handled when the batch was closed.
         self._left: list[int] | None = None
-        # The records that may start, and by each record of a chain the next one.
-        self._startable: list[int] = []
+        # The records that may start, the next one at the end.
+        self._startable: list[int] = [*range(total - 1, -1, -1)]
+        # By each record of a chain the one after it.
         self._after: dict[int, int] = {}
-        last: dict[Hashable, int] = {}
-        for place, chain in enumerate(chains):
-            before = None if chain is None else last.get(chain)
-            last[chain] = place
-            if before is None:
-                self._startable.append(place)
-            else:
-                self._after[before] = place
-        if not chains:
-            # Taken from the end, which costs less than a heap.
-            self._startable += range(count - 1, -1, -1)
-        self._pop: Callable[[], int] = (
-            partial(heappop, self._startable) if chains else self._startable.pop
-        )
+        if chains:
+            first: list[int] = []
+            last: dict[Hashable, int] = {}
+            for place, chain in enumerate(chains):
+                before = None if chain is None else last.get(chain)
+                last[chain] = place
+                if before is None:
+                    first.append(place)
+                else:
+                    self._after[before] = place
+            self._startable = first[::-1]
 
     @property
     def ready(self) -> int:
@@ -56,16 +56,16 @@ class Progress:
     def start(self) -> int | None:
         """Return the place of the record that starts now; None if none may start."""
         while self._startable:
-            place = self._pop()
+            place = self._startable.pop()
             if not self._stopped or self._stops[place] not in self._stopped:
                 return place
         return None
 
     def succeed(self, place: int) -> None:
         """Note that a record was handled to its end."""
-        self._handled[place] = True
+        self._unhandled[place] = False
         if self._after and place in self._after and self._left is None:
-            heappush(self._startable, self._after[place])
+            insort(self._startable, self._after[place], key=neg)
 
     def fail(self, place: int) -> None:
         """Note that a record has failed: no other record of its stop group starts."""
@@ -78,6 +78,7 @@ class Progress:
         What is handled later is not seen.
         """
         if self._left is None:
-            self._left = [place for place, handled in enumerate(self._handled) if not handled]
+            unhandled = self._unhandled
+            self._left = [*compress(count(), unhandled)] if 1 in unhandled else []
             self._startable.clear()
         return self._left

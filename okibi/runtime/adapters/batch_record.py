@@ -49,7 +49,8 @@ class Origin(NamedTuple):
         The function raises UnmarshalError if the body does not fit the type.
         """
         if self.decode is None:
-            return partial(cast("type[Record[Any]]", Record), self, _UNREAD)
+            kind: type[Record[Any]] = Record
+            return partial(kind, self, _UNREAD)
         decode, body = self.decode, self.source.body
 
         def read(raw: Raw) -> Record[Any]:
@@ -64,14 +65,7 @@ class Origin(NamedTuple):
             record: the record.
             timeout: seconds that the record may take.
         """
-        record._until = min(self.until, self.now() + timeout)
-
-    def context_until(self, until: float) -> Context:
-        """Return the event's context with an earlier deadline."""
-        context = Context(self.context._delivery, self.context._settings)
-        # A LazyAttribute is an ordinary attribute once it is set.
-        setattr(context, "_epoch_deadline_time_in_ms", int(until * 1000))  # noqa: B010
-        return context
+        record._origin = self._replace(until=min(self.until, self.now() + timeout))
 
 
 class Record(Generic[T]):
@@ -89,7 +83,7 @@ class Record(Generic[T]):
         raw: the record as AWS sends it.
     """
 
-    __slots__ = ("_body", "_origin", "_until", "raw")
+    __slots__ = ("_body", "_origin", "raw")
 
     raw: dict[str, Any]
 
@@ -97,7 +91,6 @@ class Record(Generic[T]):
         self._body: Any = body
         self.raw = raw
         self._origin = origin
-        self._until: float | None = None
 
     @property
     def body(self) -> T:
@@ -149,7 +142,11 @@ class Record(Generic[T]):
         `get_remaining_time_in_millis` ends when okibi answers the batch, or with the record's
         `timeout`.
         """
-        return self._origin.context_until(self._until or self._origin.until)
+        origin = self._origin
+        context = Context(origin.context._delivery, origin.context._settings)
+        # A LazyAttribute is an ordinary attribute once it is set.
+        setattr(context, "_epoch_deadline_time_in_ms", int(origin.until * 1000))  # noqa: B010
+        return context
 
     def __repr__(self) -> str:
         # Without the body, which may be a secret.

@@ -115,7 +115,7 @@ class BatchRun:
         progress: decides which one starts next.
         call: how one record is handled.
         timeout: seconds that one record may take; None for no limit of its own.
-        whole_failure: whether to raise instead of naming all records, or any record of MQ.
+        whole_failure: whether to raise instead of naming all records.
         abandon: called for a thread that cannot be ended.
     """
 
@@ -210,13 +210,15 @@ class BatchRun:
         Raises:
             BatchFailed: the whole batch has to come again.
         """
-        left, count = self._progress.close(), len(self._records)
-        if left and self.origin.now() >= self.origin.until:
+        left, error = self._progress.close(), self._take_first_error()
+        if not left:
+            return make_answer(())
+        count = len(self._records)
+        if self.origin.now() >= self.origin.until:
             logger.warning(
                 "the time of the batch is over: %d of %d records come again", len(left), count
             )
-        error = self._take_first_error()
-        if left and self._whole_failure and (len(left) == count or not self.origin.source.partial):
+        if not self.origin.source.partial or (self._whole_failure and len(left) == count):
             text = f"{len(left)} of {count} records of {self.origin.source.name} were not handled"
             try:
                 raise BatchFailed(f"{text}, and the whole batch comes again") from error
@@ -238,7 +240,8 @@ class BatchRun:
         return error
 
     def _name(self, places: list[int]) -> dict[str, object]:
-        return make_answer(self.origin.source.identifier(self._records[place]) for place in places)
+        identifier = self.origin.source.identifier
+        return make_answer([identifier(self._records[place]) for place in places])
 
     # -- one record
 
