@@ -251,13 +251,7 @@ class Batch(Adapter):
         now = context._settings.wall_clock or time.time
         origin = Origin(source, self._decode, context, until, now)
         run = BatchRun(
-            origin,
-            records,
-            progress,
-            self._call,
-            self._timeout,
-            self._whole_failure,
-            self._abandon,
+            origin, records, progress, self._call, self._timeout, self._whole_failure, self._abandon
         )
         if source.partial:
             delivery.prepare_late_answer(run.encode_answer)

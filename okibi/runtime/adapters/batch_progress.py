@@ -1,9 +1,9 @@
 """Decide which record of a batch starts next, and which ones Lambda has to send again. Pure."""
 
-from bisect import insort
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
+from heapq import heappop, heappush
 from itertools import compress, count
-from operator import neg
 
 
 class Progress:
@@ -26,13 +26,13 @@ class Progress:
     def __init__(
         self, total: int, chains: Sequence[Hashable] = (), stops: Sequence[Hashable] = ()
     ) -> None:
-        # A one for each record that is not handled.
-        self._unhandled = bytearray(b"\1") * total
+        # Whether a record is not handled, by its place.
+        self._unhandled = [True] * total
         self._stops = stops
         self._stopped: set[Hashable] = set()
         # What was not handled when the batch was closed.
         self._left: list[int] | None = None
-        # The records that may start, the next one at the end.
+        # The records that may start: a heap if some follow others, else the next at the end.
         self._startable: list[int] = [*range(total - 1, -1, -1)]
         # By each record of a chain the one after it.
         self._after: dict[int, int] = {}
@@ -46,26 +46,28 @@ class Progress:
                     first.append(place)
                 else:
                     self._after[before] = place
-            self._startable = first[::-1]
+            if self._after:
+                self._startable = first
 
     @property
     def ready(self) -> int:
         """The number of records that may start now."""
         return len(self._startable)
 
-    def start(self) -> int | None:
-        """Return the place of the record that starts now; None if none may start."""
-        while self._startable:
-            place = self._startable.pop()
-            if not self._stopped or self._stops[place] not in self._stopped:
-                return place
-        return None
+    def __iter__(self) -> Iterator[int]:
+        """Yield the place of the record that starts now, until none may start."""
+        startable, stopped, stops = self._startable, self._stopped, self._stops
+        pop = partial(heappop, startable) if self._after else startable.pop
+        while startable:
+            place = pop()
+            if not stopped or stops[place] not in stopped:
+                yield place
 
     def succeed(self, place: int) -> None:
         """Note that a record was handled to its end."""
         self._unhandled[place] = False
         if self._after and place in self._after and self._left is None:
-            insort(self._startable, self._after[place], key=neg)
+            heappush(self._startable, self._after[place])
 
     def fail(self, place: int) -> None:
         """Note that a record has failed: no other record of its stop group starts."""
@@ -79,6 +81,6 @@ class Progress:
         """
         if self._left is None:
             unhandled = self._unhandled
-            self._left = [*compress(count(), unhandled)] if 1 in unhandled else []
+            self._left = [*compress(count(), unhandled)] if True in unhandled else []
             self._startable.clear()
         return self._left

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -212,7 +212,7 @@ class BatchRun:
         """
         left, error = self._progress.close(), self._take_first_error()
         if not left:
-            return make_answer(())
+            return {"batchItemFailures": []}
         count = len(self._records)
         if self.origin.now() >= self.origin.until:
             logger.warning(
@@ -304,14 +304,14 @@ class BatchRun:
         needed later: the end of a record makes at most one other ready, for the same worker.
         """
         progress, read, unread = self._progress, self._read, self._unread
-        now, until = self.origin.now, self.origin.until
+        starts, now, until = iter(progress), self.origin.now, self.origin.until
         pause_at = now() + PAUSE
         while (at := now()) < until:
             if at >= pause_at:
                 # Before a record is chosen: one that fails meanwhile may stop it.
                 await tasks.checkpoint()
                 pause_at = now() + PAUSE
-            place = progress.start()
+            place = next(starts, None)
             if place is None:
                 return
             waits = False
@@ -345,11 +345,11 @@ class BatchRun:
 
     async def _work_in_thread(self, lock: threading.Lock) -> None:
         """Handle records in a thread until none may start."""
-        running = [0]
+        running, starts = [0], iter(self._progress)
 
         def start() -> int | None:
             with lock:
-                place = self._progress.start()
+                place = next(starts, None)
             running[0] = -1 if place is None else place
             return place
 
@@ -357,27 +357,29 @@ class BatchRun:
             with lock:
                 self._progress.succeed(place)
 
-        work = partial(self.run_plain, start, succeed)
+        work = partial(self.run_plain, iter(start, None), succeed)
         await self._in_thread(work, lambda: self._describe(running[0]))
 
     def run_plain(
         self,
-        start: Callable[[], int | None] | None = None,
+        starts: Iterable[int] | None = None,
         succeed: Callable[[int], None] | None = None,
     ) -> None:
         """Handle records here until none may start.
 
         Args:
-            start, succeed: the methods of Progress, where other threads call them too.
+            starts, succeed: as of Progress, where other threads call them too.
 
         Raises:
             DeadlineExceeded: the batch was late, or the process stops.
         """
-        start, succeed = start or self._progress.start, succeed or self._progress.succeed
+        succeed = succeed or self._progress.succeed
         read, unread = self._read, self._unread
         call = self._handler()
         now, until = self.origin.now, self.origin.until
-        while now() < until and (place := start()) is not None:
+        for place in starts or self._progress:
+            if now() >= until:
+                return
             try:
                 result = call(read(unread[place]))
                 if result is not None:

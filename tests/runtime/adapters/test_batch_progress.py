@@ -62,7 +62,7 @@ def test_the_progress_of_a_batch_is_the_models(
     running: list[int] = []
     for step in steps:
         if step is None or not running:
-            place = progress.start()
+            place = next(iter(progress), None)
             assert place == model.start()
             running += [] if place is None else [place]
         else:
@@ -75,7 +75,7 @@ def test_the_progress_of_a_batch_is_the_models(
     for place in running:
         # A thread that ends after the answer.
         progress.succeed(place)
-    assert progress.start() is None
+    assert next(iter(progress), None) is None
     assert progress.close() == model.left()
 
 
