@@ -158,7 +158,7 @@ class BatchRun:
     def read_all(self) -> list[Record[Any]]:
         """Return all records that can be read, for the batch's own step."""
         read = self._read
-        items = list[Record[Any] | Raw]()
+        items: list[Record[Any] | Raw] = []
         for raw in self._records:
             try:
                 items.append(read(raw))

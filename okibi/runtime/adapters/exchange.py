@@ -50,7 +50,7 @@ class Exchange:
         self.progress = BEGINS
         self.status = 500
         self.headers: RawHeaders = []
-        self.parts = list[bytes]()
+        self.parts: list[bytes] = []
         self.has_answered = False
 
     async def receive(self) -> dict[str, Any]:

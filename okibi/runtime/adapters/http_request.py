@@ -114,7 +114,8 @@ def read_request(event: Any, base_path: str = "") -> HttpRequest:
         method, raw = event["httpMethod"], event["path"] or "/"
         query = _read_query(event, decoded=event_format is PAYLOAD_1)
         if event_format is PAYLOAD_1:
-            client, protocol = _fields(context, "identity").get("sourceIp"), context.get("protocol")
+            identity: Mapping[str, Any] = context.get("identity") or {}
+            client, protocol = identity.get("sourceIp"), context.get("protocol")
             path, raw, root = _find_payload_1_path(event, raw, context)
         else:
             client = protocol = None
@@ -137,14 +138,14 @@ def find_format(event: Any) -> EventFormat:
     Raises:
         NoHttpRequest: the event is something else.
     """
-    given: object = event
+    given: dict[str, Any] = event
     if isinstance(event, dict):
-        context: object = cast("dict[str, Any]", event).get("requestContext")
+        context: object = given.get("requestContext")
         if isinstance(context, dict):
             if "http" in context:
                 return PAYLOAD_2
             if "elb" in context:
-                lists: object = cast("dict[str, Any]", event).get("multiValueHeaders")
+                lists: object = given.get("multiValueHeaders")
                 return LOAD_BALANCER if lists is None else LOAD_BALANCER_LISTS
             # A WebSocket's event has a connection in place of a path.
             if "httpMethod" in event and "path" in event and "connectionId" not in context:
@@ -211,9 +212,10 @@ def _find_payload_1_path(
     # A REST API keeps the path encoded. Only the path of the context has the stage, and behind a
     # custom domain the two paths are the same.
     full: str | None = context.get("path")
+    decoded = unquote(path) if "%" in path else path
     if full and full != path and _is_below(full, stage_root):
-        return stage_root + unquote(path), stage_root + path, stage_root
-    return unquote(path), path, ""
+        return stage_root + decoded, stage_root + path, stage_root
+    return decoded, path, ""
 
 
 def _has_custom_domain(context: Mapping[str, Any]) -> bool:
@@ -262,12 +264,6 @@ def _read_query(event: Mapping[str, Any], *, decoded: bool) -> str:
 def _encode_text(text: str) -> str:
     # Most texts need no encoding. The look takes a tenth of the time that quoting takes.
     return text if text.isascii() and text.isalnum() else quote_plus(text)
-
-
-def _fields(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object of the event, which may be null."""
-    found: Mapping[str, Any] | None = event.get(name)
-    return found or {}
 
 
 def _find_server(headers: Mapping[str, str], scheme: str) -> tuple[str, int]:

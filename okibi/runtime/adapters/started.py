@@ -34,7 +34,7 @@ class Started(FrameSource):
         steps, trap, started._trap = started._steps, started._trap, None
         # What to resume the coroutine with. No variable holds an error: the error refers to this
         # frame, also by a copy of the frame's variables.
-        box = list[Any]()
+        box: list[Any] = []
         while True:
             started.before_wait()
             try:
