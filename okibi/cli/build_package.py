@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,10 +19,11 @@ from ..packaging.layouts.layer import arrange_layer, place_in_layer
 from ..packaging.layouts.runtime import write_runtime
 from ..packaging.project import Project, Requirements, find_project
 from ..packaging.refusals import upload_note
+from ..packaging.sbom import write_sbom
 from ..packaging.secret_files import find_secrets, secrets_note
 from ..packaging.size_limits import format_mb
 from ..packaging.size_report import check_sizes, make_parts, render_table
-from ..packaging.staging import Staged, measure_files, stage
+from ..packaging.staging import Staged, StagedPackage, measure_files, stage
 from ..packaging.start_files import seal_image
 from ..packaging.start_image import add_start_image
 from ..packaging.targets import Target, parse_target
@@ -169,13 +171,16 @@ async def check_package(file: Path, target: Target) -> int:
     return await trio.to_thread.run_sync(_check, file, target, abandon_on_cancel=True)
 
 
-async def build_package(plan: PackagePlan, output: Path, *, record: bool) -> int:
+async def build_package(
+    plan: PackagePlan, output: Path, *, record: bool, sbom: Path | None = None
+) -> int:
     """Build a package, and print its sizes.
 
     Args:
         plan: the function and the target.
         output: the file or folder to write.
         record: whether to run the function's init twice, for the start image.
+        sbom: the file for a CycloneDX document of what the package contains.
 
     Returns:
         The exit code 0.
@@ -184,7 +189,7 @@ async def build_package(plan: PackagePlan, output: Path, *, record: bool) -> int
         BadInput: no package can be built.
     """
     with tempfile.TemporaryDirectory(prefix="okibi-package-", ignore_cleanup_errors=True) as folder:
-        build = partial(_build, plan, output, record, Path(folder))
+        build = partial(_build, plan, output, record, Path(folder), sbom)
         return await trio.to_thread.run_sync(build, abandon_on_cancel=True)
 
 
@@ -198,7 +203,9 @@ def _check(file: Path, target: Target) -> int:
     return REFUSED if wrong else GOOD
 
 
-def _build(plan: PackagePlan, output: Path, record: bool, work: Path) -> int:
+def _build(
+    plan: PackagePlan, output: Path, record: bool, work: Path, sbom: Path | None = None
+) -> int:
     work = work.resolve()  # macOS has its temporary folder behind a link
     target = plan.target
     project = find_project(plan.folder, output)
@@ -215,6 +222,8 @@ def _build(plan: PackagePlan, output: Path, record: bool, work: Path) -> int:
     if too_large := check_sizes(make_parts(made.owners, unzipped, {}), target):
         raise BadInput(too_large)
     zipped, size = _write(made.staged, output, unzipped)
+    if sbom is not None:
+        _write_sbom(made, plan, sbom)
     parts = make_parts(made.owners, unzipped, zipped, image.import_times)
     write_text(render_table(parts), OUTPUT)
     notes = [
@@ -235,6 +244,20 @@ def _build(plan: PackagePlan, output: Path, record: bool, work: Path) -> int:
         OUTPUT,
     )
     return GOOD
+
+
+def _write_sbom(made: StagedPackage, plan: PackagePlan, file: Path) -> None:
+    target = made.staged.target
+    facts = {
+        "okibi:format": target.format,
+        "okibi:python": target.python_version,
+        "okibi:architecture": target.architecture,
+    }
+    text = write_sbom(plan.handler or plan.folder.name, version("okibi"), made.components, facts)
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise BadInput(f"--sbom {file}: cannot be written ({error.strerror})") from error
 
 
 def describe_unset(names: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from .targets import Target
 
 # `python3.13`, `python3.13t` (free-threaded), `python3.13d` (debug).
 PROGRAM = re.compile(r"python(\d+)\.(\d+)([td]*)")
+VERSION = re.compile(r'#define PY_VERSION\s+"(.+)"')
 FOLDERS_LEFT_OUT = frozenset(
     {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "dist-packages", "test",
      "pydoc_data", "tkinter", "turtledemo"}
@@ -86,6 +87,16 @@ def add_cpython(cpython: Cpython, folder: Path) -> dict[str, str]:
         shutil.copyfile(file, place)
     (folder / "bin" / "python3").chmod(0o755)
     return dict.fromkeys(cpython.files, "CPython")
+
+
+def find_version(cpython: Cpython, target: Target) -> str:
+    """Return the version in a CPython's headers, such as 3.13.1; without headers, 3.13."""
+    headers = cpython.program.parent.parent / "include" / f"python{target.python_version}"
+    try:
+        found = VERSION.search((headers / "patchlevel.h").read_text("utf-8"))
+    except OSError:
+        found = None
+    return target.python_version if found is None else found[1]
 
 
 def find_cpython(interpreter: Path, target: Target) -> Cpython:

@@ -24,7 +24,7 @@ LEFT_OUT = (
     "pyproject.toml", "uv.lock", "requirements*.txt", "cdk.out", "*.tfstate", "*.tfstate.*",
 )  # fmt: skip
 # The same, for files directly in the folder: results of earlier builds.
-LEFT_OUT_OF_TOP = ("*.zip", "*.whl")
+LEFT_OUT_OF_TOP = ("*.zip", "*.whl", "*.cdx.json")
 # The first line of the Dockerfile in a folder for `docker build`.
 RESULT = "# Made by okibi package, which replaces all of this folder."
 TABLE = "[tool.okibi.package]"

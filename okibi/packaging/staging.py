@@ -14,11 +14,12 @@ from ..project.bad_input import BadInput
 from . import contents
 from .archive import list_files
 from .binaries import has_elf_header, read_elf
-from .bundled_cpython import add_cpython, find_cpython
+from .bundled_cpython import add_cpython, find_cpython, find_version
 from .bytecode import compile_package, find_interpreter
 from .project import Project, matches
 from .refusals import check_binaries, gather_facts
 from .resolve import install, resolve
+from .sbom import describe_component, describe_cpython
 from .size_limits import format_mb, unzipped_limit
 from .size_report import check_sizes, make_parts
 from .start_files import ENTRY, MANIFEST, bootstrap_script, entry_source, hash_package, manifest
@@ -57,11 +58,13 @@ class StagedPackage:
         staged: the package.
         owners: the part of each file, for the table of sizes.
         notes: sentences for the user.
+        components: what the package contains besides the user's files, for its SBOM.
     """
 
     staged: Staged
     owners: Mapping[str, str]
     notes: Sequence[str]
+    components: Sequence[Mapping[str, object]]
 
 
 def stage(
@@ -105,11 +108,18 @@ def stage(
     if conflict := contents.find_collision(packages, needed) or _find_replacing(needed, okibis):
         raise BadInput(conflict)
     notes += _edited_notes(packages, needed, installed)
+    components = [
+        describe_component(metadata.Distribution.at(installed / each.info).metadata)
+        for each in packages
+        if needed[each.name]
+    ]
+    components.append(describe_component(okibi_itself.metadata))
     owners = _move_packages(packages, needed, installed, staged, okibis)
     owners |= _copy_okibi(okibi_itself, staged)
     _copy_users_files(project, staged, owners)
     if bundled is not None:
         owners |= add_cpython(bundled, folder)
+        components.append(describe_cpython(find_version(bundled, target)))
     _check_handler(handler, owners)
     files = list_files(folder)
     # Before seconds of compiling. What is complete is measured again.
@@ -124,7 +134,7 @@ def stage(
     failed = {each.file: each.why for each in not_compiled}
     notes += [*_native_notes(staged), *_compile_notes(failed, owners, handler, target)]
     _write_start_files(staged, project.settings.wrapper, okibi_itself.version)
-    return StagedPackage(staged, owners, notes)
+    return StagedPackage(staged, owners, notes, components)
 
 
 # -- packages

@@ -93,7 +93,9 @@ def unpack(file: Path, folder: Path) -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project with a package for this machine."""
     folder = make_project(tmp_path_factory.mktemp("built") / "shop")
-    done = run_package(folder, "app.function", "--python", VERSION, "--arch", MACHINE)
+    done = run_package(
+        folder, "app.function", "--python", VERSION, "--arch", MACHINE, "--sbom", "shop.cdx.json"
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -154,6 +156,19 @@ def test_its_own_packages_pass_the_check_of_zips(built: Path) -> None:
     target = parse_target(VERSION, MACHINE, "managed")
 
     assert check_zip(built / "function.zip", target) == ([], [])
+
+
+@pytest.mark.slow
+def test_the_sbom_lists_each_package_in_the_zip_with_its_version_and_licence(built: Path) -> None:
+    sbom = json.loads((built / "shop.cdx.json").read_text("utf-8"))
+
+    infos = {name.split("/")[-2] for name in names(built / "function.zip") if "METADATA" in name}
+    assert {
+        f"{each['name'].replace('-', '_')}-{each['version']}.dist-info"
+        for each in sbom["components"]
+    } == infos  # fmt: skip
+    assert all(each["licenses"] for each in sbom["components"])
+    assert sbom["metadata"]["component"]["name"] == "app.function"
 
 
 @pytest.mark.slow

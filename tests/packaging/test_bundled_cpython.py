@@ -9,7 +9,7 @@ import pytest
 
 from okibi.packaging import bundled_cpython
 from okibi.packaging.binaries import Elf, read_elf
-from okibi.packaging.bundled_cpython import find_cpython, glibc_refusal
+from okibi.packaging.bundled_cpython import Cpython, find_cpython, find_version, glibc_refusal
 from okibi.packaging.targets import Target
 from okibi.project.bad_input import BadInput
 from tests.support.root_folder import SYSTEM_PYTHON
@@ -42,6 +42,16 @@ def test_the_standard_library_and_its_shared_libraries_are_found() -> None:
     shared = {name for name in files if name.startswith("lib/lib")}
     assert any(name.startswith("lib/libssl.so") for name in shared)
     assert not any(name.startswith(("lib/libc.so", "lib/libm.so", "lib/ld-")) for name in shared)
+
+
+def test_the_version_of_a_cpython_is_in_its_headers(tmp_path: Path) -> None:
+    cpython = Cpython(tmp_path / "bin/python3", tmp_path, {}, {})
+    assert find_version(cpython, HERE) == HERE.python_version
+
+    headers = tmp_path / "include" / f"python{HERE.python_version}"
+    headers.mkdir(parents=True)
+    (headers / "patchlevel.h").write_text('#define PY_VERSION              "3.13.1"\n')
+    assert find_version(cpython, HERE) == "3.13.1"
 
 
 def test_what_no_function_uses_is_left_out() -> None:

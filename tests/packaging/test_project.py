@@ -45,7 +45,7 @@ def test_code_and_data_go_into_the_package(name: str) -> None:
     "name",
     [".env", ".git/config", "shop/.DS_Store", "tests/test_app.py", "shop/tests/test_x.py",
      "build/lib/app.py", "dist/app.whl", "app.egg-info/PKG-INFO", "app.pyc", "uv.lock",
-     "pyproject.toml", "requirements-dev.txt", "function-arm64.zip"],
+     "pyproject.toml", "requirements-dev.txt", "function-arm64.zip", "function.cdx.json"],
 )  # fmt: skip
 def test_secrets_tests_and_build_results_are_left_out(name: str) -> None:
     assert not is_included(name, NO_SETTINGS)

@@ -61,6 +61,14 @@ CheckedZip = Annotated[
     ),
 ]
 
+Sbom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write the package's SBOM (CycloneDX), e.g. function.cdx.json.",
+    ),
+]
+
 
 def package(
     handler: PackageHandler = None,
@@ -70,6 +78,7 @@ def package(
     interpreter: Interpreter = None,
     output: PackageFile = None,
     record: Record = True,
+    sbom: Sbom = None,
     check: CheckedZip = None,
 ) -> int:
     """Build the package of the current folder's function for Lambda.
@@ -97,6 +106,6 @@ def package(
             return partial(build.check_package, check, plan.target)
         build.check_format(plan)
         destination = build.choose_output(plan.folder, output, plan.target)
-        return partial(build.build_package, plan, destination, record=record)
+        return partial(build.build_package, plan, destination, record=record, sbom=sbom)
 
     return run_command(build.OUTPUT, prepare)
