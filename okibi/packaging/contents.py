@@ -11,7 +11,7 @@ from types import MappingProxyType
 import attrs
 
 from .binaries import Elf
-from .resolve import normalize
+from .package_names import normalize
 from .targets import Target
 
 # What an installer writes: a part of it names folders of this machine.

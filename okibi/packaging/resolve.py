@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import attrs
 
 from ..project.bad_input import BadInput
+from .package_names import normalize
 from .project import Requirements
 from .targets import Target
 
@@ -73,11 +74,6 @@ class Resolution:
         while more := {each.name for each in self.packages if each.via & found} - found:
             found |= more
         return frozenset(found)
-
-
-def normalize(name: str) -> str:
-    """Normalize the name of a package (PyPA, "Names and normalization")."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def find_uv() -> str:

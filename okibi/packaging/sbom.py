@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageMetadata
 
-from .resolve import normalize
+from .package_names import normalize
 
 SPECIFICATION = "1.5"  # as `uv export --format cyclonedx1.5`
 
