@@ -1,4 +1,6 @@
-"""Compile okibi's module in C if there is a C compiler. okibi works without the module.
+"""Compile okibi's module in C if there is a C compiler, and make the page of PyPI from README.md.
+
+okibi works without the module.
 
 `okibi/runtime/system/native.c` uses Python's stable ABI: one file serves 3.11 and later. A wheel
 with the module is for this platform. `HATCH_BUILD_NO_HOOKS=true` builds a wheel without the
@@ -19,6 +21,7 @@ the interpreter's build into the wheel (RPATH), and `setuptools._distutils` is p
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 from packaging.tags import platform_tags
 
 SOURCE = "okibi/runtime/system/native.c"
@@ -60,6 +64,30 @@ class Compile(BuildHookInterface[Any]):
         if version != "editable":
             build_data["pure_python"] = False
             build_data["tag"] = f"cp311-abi3-{platform()}"
+
+
+class Readme(MetadataHookInterface):
+    """Makes the links of README.md absolute: PyPI has none of the files that they name."""
+
+    PLUGIN_NAME = "custom"
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Set the long description."""
+        text = Path(self.root, "README.md").read_text("utf-8")
+        files = f"{metadata['urls']['Source']}/blob/v{metadata['version']}"
+        metadata["readme"] = {
+            "content-type": "text/markdown",
+            "text": absolute_links(text, files),
+        }
+
+
+def absolute_links(text: str, files: str) -> str:
+    """Write the address of a repository's files before each relative link of a page.
+
+    >>> absolute_links("[a](docs/a.md) [b](https://b.example) [c](#c)", "https://x.example")
+    '[a](https://x.example/docs/a.md) [b](https://b.example) [c](#c)'
+    """
+    return re.sub(r"\]\((?!https?:|#)", f"]({files}/", text)
 
 
 def platform() -> str:
