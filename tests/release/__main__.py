@@ -8,12 +8,15 @@
     twine, abi3audit    metadata; symbols outside the stable ABI
     demo                each artifact in a new virtual environment, on each Python of this machine
                         from 3.11 on; no source of okibi is on the path
+    SBOM                what `pip install okibi` installs, from uv.lock, in CycloneDX
 
+It refuses pages with placeholders; `make release RELEASE=--rehearse` accepts them.
 `make check-release` checks a complete release in dist/, which the release workflow has collected.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,19 +24,26 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import attrs
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
+from okibi.packaging.package_names import normalize
+from okibi.packaging.sbom import read_licences
 from tests.release.artifacts import (
     Artifact,
+    complete_sbom,
     find_problems,
     format_table,
     missing_from_sdist,
     parse_artifact,
 )
-from tests.release.tag import ROOT, project_version
+from tests.release.tag import ROOT, find_unreleased, project_version
 
 TOOLS = Path(sys.executable).parent
 DIST = ROOT / "dist"
@@ -141,13 +151,12 @@ def check_sdist(sdist: Path) -> int:
     return len(contained)
 
 
-def check_files(folder: Path) -> None:
+def check_files(files: Sequence[Path]) -> None:
     """Check metadata and the stable ABI.
 
     Raises:
         ReleaseError: twine or abi3audit complains.
     """
-    files = sorted(folder.iterdir())
     run(TOOLS / "twine", "check", "--strict", *files)
     with_encoder = [file for file in files if parse_artifact(file.name).has_encoder]
     run(TOOLS / "abi3audit", "--strict", "--verbose", *with_encoder)
@@ -229,6 +238,36 @@ def run_demos(folder: Path) -> list[DemoResult]:
         ]
 
 
+def write_sbom(file: Path, epoch: str) -> int:
+    """Write the SBOM of `pip install okibi` with the versions of uv.lock; return its packages.
+
+    Raises:
+        ReleaseError: uv.lock does not match pyproject.toml, a package states no licence, or the
+            document does not follow CycloneDX's schema.
+    """
+    uv_export = (TOOLS / "uv", "export", "--quiet", "--locked")
+    exported = json.loads(run(*uv_export, "--format", "cyclonedx1.5"))
+    with tempfile.TemporaryDirectory() as folder:
+        locked = Path(folder, "requirements.txt")
+        run(*uv_export, "--no-emit-project", "--output-file", locked)
+        run(
+            TOOLS / "uv", "pip", "install", "--quiet", "--no-deps", "--requirements", locked,
+            "--target", Path(folder, "installed"),
+        )  # fmt: skip
+        found = [Distribution.at(info) for info in Path(folder, "installed").glob("*.dist-info")]
+        licences = {normalize(each.name): read_licences(each.metadata) for each in found}
+    time_of_commit = datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sbom = complete_sbom(exported, licences, time_of_commit)
+    text = json.dumps(sbom, indent=2) + "\n"
+    unlicensed = [each["name"] for each in sbom["components"] if not each["licenses"]]
+    if unlicensed:
+        raise ReleaseError(f"the metadata of {', '.join(unlicensed)} states no licence")
+    if (fault := JsonStrictValidator(SchemaVersion.V1_5).validate_str(text)) is not None:
+        raise ReleaseError(f"the SBOM does not follow CycloneDX's schema: {fault}")
+    file.write_text(text, "utf-8")
+    return len(sbom["components"])
+
+
 def release() -> None:
     """Build, check, run, and print one table.
 
@@ -244,17 +283,20 @@ def release() -> None:
         check_reproducible(hashes(DIST), hashes(Path(second)))
     (sdist,) = DIST.glob("*.tar.gz")
     count = check_sdist(sdist)
-    check_files(DIST)
+    check_files(sorted(DIST.iterdir()))
     chosen = check_choices_of_pip(DIST)
     rows = [("artifact", "bytes", "Python", "encoder", "demo")]
     for result in run_demos(DIST):
         size = f"{(DIST / result.artifact.name).stat().st_size:,}"
         took = f"passes, {result.seconds:.1f} s"
         rows.append((result.artifact.name, size, result.python, result.encoder, took))
+    sbom = DIST / f"okibi-{project_version()}.cdx.json"
+    packages = write_sbom(sbom, epoch)
     print(format_table(rows))
     print(f"\nTwo builds have the same bytes (SOURCE_DATE_EPOCH={epoch}).")
     print(f"The sdist has {count} files: all files in git that belong in it. It builds the wheels.")
     print("twine check --strict and abi3audit --strict pass.")
+    print(f"{sbom.name} lists {packages} packages and their licences.")
     for platform, name in chosen:
         print(f"pip chooses {name} for {platform}.")
 
@@ -265,10 +307,11 @@ def check_release() -> None:
     Raises:
         ReleaseError: a file is missing, or a check fails.
     """
-    artifacts = [parse_artifact(file.name) for file in sorted(DIST.iterdir())]
+    files = [file for file in sorted(DIST.iterdir()) if file.suffix != ".json"]
+    artifacts = [parse_artifact(file.name) for file in files]
     if problems := find_problems(artifacts, project_version()):
         raise ReleaseError("\n".join(problems))
-    check_files(DIST)
+    check_files(files)
     print(f"The {len(artifacts)} files in dist/ are a complete release of {project_version()}.")
 
 
@@ -276,11 +319,19 @@ def main() -> int:
     """Return the exit code."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     options.add_argument("--check", action="store_true", help="check a complete release in dist/")
-    check = options.parse_args().check
+    options.add_argument(
+        "--rehearse", action="store_true", help="accept pages that are not for a release yet"
+    )
+    chosen = options.parse_args()
     try:
-        check_release() if check else release()
+        if chosen.check:
+            check_release()
+        elif not chosen.rehearse and (refused := find_unreleased(ROOT)):
+            raise ReleaseError(refused)
+        else:
+            release()
     except ReleaseError as error:
-        print(f"make {'check-release' if check else 'release'}: {error}", file=sys.stderr)
+        print(f"make {'check-release' if chosen.check else 'release'}: {error}", file=sys.stderr)
         return 1
     return 0
 

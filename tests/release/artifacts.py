@@ -1,7 +1,11 @@
 """The files of a release, and the rules for them. Nothing here reads or writes."""
 
+import copy
+import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
@@ -119,6 +123,31 @@ def find_problems(artifacts: Sequence[Artifact], version: str) -> list[str]:
         f"there must be one {what}, found {count}" for what, count in counts.items() if count != 1
     ]
     return problems
+
+
+def complete_sbom(
+    exported: Mapping[str, Any], licences: Mapping[str, Sequence[Mapping[str, object]]], time: str
+) -> dict[str, Any]:
+    """Complete the CycloneDX document of `uv export`: licences, okibi's address, a fixed time.
+
+    Args:
+        exported: the document.
+        licences: the licences of each package by its name, as CycloneDX has them.
+        time: the time of the commit, which makes two builds the same.
+
+    Raises:
+        KeyError: a package has no licence.
+    """
+    sbom = copy.deepcopy(dict(exported))
+    okibi = sbom["metadata"]["component"]
+    okibi["purl"] = f"pkg:pypi/okibi@{okibi['version']}"
+    okibi["licenses"] = [{"expression": "MIT"}]
+    for component in sbom["components"]:
+        component["licenses"] = list(licences[component["name"]])
+    sbom["metadata"]["timestamp"] = time
+    del sbom["serialNumber"]
+    sbom["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(sbom))}"
+    return sbom
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
 """`python3 -m tests.release.tag v0.1.0`: check that a tag releases the version of pyproject.toml.
 
-The changelog must have an entry with a date for the version. Uses only the standard library.
+The changelog must have an entry with a date for the version, and no page a placeholder. Uses only
+the standard library.
 """
 
 import re
@@ -9,12 +10,28 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# What pages say before the first release, and what has to be done.
+UNRELEASED = {
+    "github.com/OWNER/": "replace OWNER by the owner of the repository",
+    "not on PyPI yet": "say pip install okibi, and replace './okibi[cli]' by 'okibi[cli]'",
+}
 
 
 def project_version() -> str:
     """Return the version of pyproject.toml, the only place that states it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return str(project["version"])
+
+
+def find_unreleased(folder: Path) -> str:
+    """Return what pages say that a release must not say, and what to do; "" without such a page."""
+    files = [folder / "pyproject.toml", *folder.glob("*.md"), *folder.glob("docs/*.md")]
+    return "\n".join(
+        f"{file.relative_to(folder)} says {text!r}: {cure}"
+        for file in sorted(files)
+        for text, cure in UNRELEASED.items()
+        if text in file.read_text("utf-8")
+    )
 
 
 def newest_heading(changelog: str) -> str:
@@ -47,7 +64,7 @@ def refuse_tag(tag: str, version: str, heading: str) -> str:
 def main(tag: str) -> str:
     """Return the reason against the tag, or ""."""
     heading = newest_heading((ROOT / "CHANGELOG.md").read_text("utf-8"))
-    return refuse_tag(tag, project_version(), heading)
+    return find_unreleased(ROOT) or refuse_tag(tag, project_version(), heading)
 
 
 if __name__ == "__main__":

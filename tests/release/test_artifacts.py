@@ -3,6 +3,7 @@
 import pytest
 
 from tests.release.artifacts import (
+    complete_sbom,
     find_problems,
     format_table,
     missing_from_sdist,
@@ -78,3 +79,20 @@ def test_a_table_is_aligned_under_its_heading() -> None:
     assert format_table([("file", "demo"), ("okibi.whl", "passes")]) == (
         "file       demo\n---------  ------\nokibi.whl  passes"
     )
+
+
+def test_the_sbom_has_a_licence_for_each_package_and_no_time_of_its_own() -> None:
+    exported = {
+        "serialNumber": "urn:uuid:5ddbe0ea-f782-45de-9f93-2d30cb1d3bce",
+        "metadata": {"timestamp": "2030", "component": {"name": "okibi", "version": "1.2.0"}},
+        "components": [{"name": "trio"}],
+    }
+    later = {**exported, "serialNumber": "urn:uuid:9f93"}
+    licences = {"trio": [{"expression": "MIT"}]}
+
+    sbom = complete_sbom(exported, licences, "2026")
+
+    assert sbom["components"] == [{"name": "trio", "licenses": [{"expression": "MIT"}]}]
+    assert sbom["metadata"]["timestamp"] == "2026"
+    assert sbom["metadata"]["component"]["purl"] == "pkg:pypi/okibi@1.2.0"
+    assert complete_sbom(later, licences, "2026") == sbom

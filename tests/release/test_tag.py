@@ -1,8 +1,16 @@
 """The version stands in pyproject.toml; all others follow it."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.release.tag import ROOT, newest_heading, project_version, refuse_tag
+from tests.release.tag import (
+    ROOT,
+    find_unreleased,
+    newest_heading,
+    project_version,
+    refuse_tag,
+)
 
 
 def test_the_changelog_begins_with_the_version_of_the_project() -> None:
@@ -35,3 +43,15 @@ def test_a_tag_must_name_the_version_and_the_changelog_its_day(
 
     assert reason in refused
     assert bool(refused) == bool(reason)
+
+
+def test_a_page_with_a_placeholder_is_not_released(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "pyproject.toml").write_text('Source = "https://github.com/OWNER/okibi"\n')
+    (tmp_path / "docs" / "index.md").write_text("okibi is not on PyPI yet\n")
+    (tmp_path / "README.md").write_text("the OWNER of a lease\n")
+
+    docs, project = find_unreleased(tmp_path).splitlines()
+
+    assert docs.startswith("docs/index.md says 'not on PyPI yet': say pip install okibi")
+    assert project.startswith("pyproject.toml says 'github.com/OWNER/': replace OWNER")
