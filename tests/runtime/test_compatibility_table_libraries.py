@@ -3,16 +3,31 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 import trio
 
+from okibi.local import FunctionSettings, open_local_lambda
 from okibi.packaging.resolve import find_uv
-from tests.support.sandbox import ROOT, Running, running
+from tests.limits import HANG
+from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, ROOT, Running, running
+from tests.support.servers import free_port
+from tests.support.side_by_side import skip_without_official
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio", "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR"}
+
+
+async def install(folder: Path, *packages: str) -> None:
+    """Install packages for one test."""
+    await trio.run_process(
+        [find_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", folder,
+         *packages],
+    )  # fmt: skip
 
 
 def served(name: str, **environment: str) -> Any:
@@ -135,10 +150,7 @@ async def test_powertools_around_a_decorator_that_runs_the_async_def() -> None:
 @pytest.mark.slow
 async def test_datadog_around_a_function(tmp_path: Path) -> None:
     # Not a requirement of all tests: with ddtrace it has 60 MB.
-    await trio.run_process(
-        [find_uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", tmp_path,
-         "datadog-lambda"],
-    )  # fmt: skip
+    await install(tmp_path, "datadog-lambda")
     datadog = {
         "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "AWS_REGION": "eu-central-1",
         "DD_API_KEY": "none", "DD_LAMBDA_HANDLER": "with_actor.function",
@@ -152,3 +164,54 @@ async def test_datadog_around_a_function(tmp_path: Path) -> None:
     async with running("with_actor.wrapped", environment=datadog) as sandbox:
         assert await sandbox.ask() == "on"
         assert sandbox.said("aws.lambda.enhanced.invocations") == 1
+
+
+RUNNER = "from aws_durable_execution_sdk_python_testing.cli import main; main()"
+OFFICIAL = (sys.executable, "-m", "awslambdaric", "durable.handler")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [COMMAND, pytest.param(OFFICIAL, marks=skip_without_official)])
+async def test_aws_s_durable_sdk(command: tuple[str, ...], tmp_path: Path) -> None:
+    """AWS's local runner is the backend, and invokes the function over the local Invoke API."""
+    await install(tmp_path, "aws-durable-execution-sdk-python-testing")
+    runner_port, invoke_port = free_port(), free_port()
+    runner_url = f"http://127.0.0.1:{runner_port}"
+    environment = {
+        **PYTHON, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)]),
+        "AWS_ENDPOINT_URL_LAMBDA": runner_url, "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
+    }  # fmt: skip
+    started = {
+        "AccountId": "123456789012", "FunctionName": "function", "FunctionQualifier": "$LATEST",
+        "ExecutionName": "orders", "InvocationId": "1", "Input": json.dumps({"orders": [1, 2]}),
+        "ExecutionTimeoutSeconds": 60, "ExecutionRetentionPeriodDays": 1,
+    }  # fmt: skip
+    settings = FunctionSettings(
+        "durable.handler", command=command, task_root=FUNCTIONS, environment=environment
+    )
+    runner = [
+        *(sys.executable, "-c", RUNNER, "start-server", "--host", "127.0.0.1"),
+        *("--port", f"{runner_port}", "--lambda-endpoint", f"http://127.0.0.1:{invoke_port}"),
+    ]
+    lines = list[str]()
+    with trio.fail_after(HANG):
+        async with (
+            open_local_lambda(settings, invoke_port=invoke_port, output=lines.append),
+            trio.open_nursery() as nursery,
+            httpx.AsyncClient(
+                base_url=runner_url, transport=httpx.AsyncHTTPTransport(retries=10)
+            ) as client,
+        ):
+            nursery.start_soon(partial(trio.run_process, runner, env={**os.environ, **environment}))
+            arn = (await client.post("/start-durable-execution", json=started)).json()
+            path = f"/2025-12-01/durable-executions/{quote(arn['ExecutionArn'], safe='')}"
+            while (told := (await client.get(path)).json())["Status"] == "RUNNING":  # noqa: ASYNC110, HTTP
+                await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+
+    assert told["Status"] == "SUCCEEDED"
+    result = json.loads(told["Result"])
+    # The wait suspends the execution: a second event, in the same process, finds the step's result.
+    assert result == {"pids": [result["pids"][0]] * 2, "doubled": [2, 4]}
+    assert sum(line.startswith("START") for line in lines) == 2
