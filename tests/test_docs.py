@@ -209,6 +209,8 @@ def test_each_target_and_page_that_a_page_names_exists(page: Path) -> None:
     assert set(re.findall(r"`make ([\w-]+)", text)) <= {*targets}
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (page.parent / link).exists(), link
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
 
 
 def test_the_readme_lists_the_pages_in_the_groups_of_the_site() -> None:
