@@ -137,7 +137,8 @@ test-rest: .venv/installed .venv-newest/installed
 .venv-deploy/installed: pyproject.toml .venv/installed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-deploy
 	$(BIN)/uv pip install --quiet --python .venv-deploy/bin/python --editable '.[deploy,http]' \
-	  pytest pytest-trio pytest-xdist hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*'
+	  pytest pytest-trio pytest-xdist hypothesis 'cfn-lint==1.58.*' 'aws-sam-translator==1.115.*' python-hcl2
+	! command -v node > /dev/null || $(BIN)/uv pip install --quiet --python .venv-deploy/bin/python aws-cdk-lib
 	touch $@
 
 # MiniStack needs an older botocore than the service models of the tests, and SAM's translator for
