@@ -13,7 +13,9 @@ import attrs
 import pytest
 
 from okibi import aws
+from okibi.actors.crash_report import CrashReport
 from okibi.cli.__main__ import main
+from okibi.deployment.template.alarms import DEADLINE_PATTERNS
 from okibi.local import FunctionSettings, open_local_lambda
 from okibi.project import settings as project_settings
 from okibi.project.reader import parse_project
@@ -288,6 +290,19 @@ def test_each_row_beside_the_official_client_has_its_test_and_each_test_its_row(
 
     assert len(named) == len(told) > 30
     assert sorted(named) == sorted(tests)
+
+
+def test_the_fields_of_a_crash_report_are_on_its_page() -> None:
+    table = (DOCS / "logging.md").read_text("utf-8").partition("| field | what |")[2]
+    named = re.findall(r"`(\w+)`[,|]? ", "\n".join(re.findall(r"^(\|.+?\|)", table, re.M)))
+
+    assert {*named} == {field.name for field in attrs.fields(CrashReport)} - {"traceback"}
+
+
+def test_the_filters_of_late_events_are_those_of_templates() -> None:
+    page = (DOCS / "existing-function.md").read_text("utf-8")
+
+    assert "\n".join(DEADLINE_PATTERNS.values()) in page
 
 
 API = DOCS / "api"
