@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 # What pages say before the first release, and what has to be done.
 UNRELEASED = {
     "github.com/OWNER/": "replace OWNER by the owner of the repository",
-    "not on PyPI yet": "say pip install okibi, and replace './okibi[cli]' by 'okibi[cli]'",
+    "not on PyPI yet": "remove the words",
+    "'./okibi[": "remove ./, as in pip install 'okibi[cli]'",
 }
 
 

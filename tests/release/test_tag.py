@@ -53,5 +53,5 @@ def test_a_page_with_a_placeholder_is_not_released(tmp_path: Path) -> None:
 
     docs, project = find_unreleased(tmp_path).splitlines()
 
-    assert docs.startswith("docs/index.md says 'not on PyPI yet': say pip install okibi")
+    assert docs.startswith("docs/index.md says 'not on PyPI yet': remove the words")
     assert project.startswith("pyproject.toml says 'github.com/OWNER/': replace OWNER")
