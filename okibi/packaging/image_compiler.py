@@ -102,6 +102,28 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     return programs
 
 
+def compile_recipes(recorded: list[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the recipes of classes, with the code of their texts, by module and class.
+
+    Args:
+        recorded: the module, the qualified name, and the parts of each recipe.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for module, name, (texts, *parts) in recorded:
+        scripts: list[Any] = [
+            (compile(text, filename, "exec", flags, dont_inherit=True), *seen)
+            for text, filename, flags, *seen in texts
+        ]
+        found.setdefault(module, {})[name] = freeze([scripts, *parts])
+    return found
+
+
+def freeze(value: Any) -> Any:
+    """Return a value with tuples in place of the lists that JSON makes."""
+    is_sequence = type(value) in (list, tuple)
+    return tuple(map(freeze, value)) if is_sequence else value
+
+
 def compile_modules(order: dict[str, Any]) -> tuple[list[CompiledModule], list[str]]:
     """Compile the modules of an order.
 
@@ -174,10 +196,8 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         offset += len(data)
     texts: list[tuple[str, str, int]] = order["attrs"]
     attrs = {
-        (source_hash(text.encode()), filename): compile(
-            text, filename, "exec", flags, dont_inherit=True
-        )
-        for text, filename, flags in texts
+        filename: compile(text, filename, "exec", flags, dont_inherit=True)
+        for filename, text, flags in texts
     }
     namedtuples = {
         # `eval` ignores leading spaces.
@@ -190,6 +210,7 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         "folders": folders,
         "library": tuple(order["library"]),
         "attrs": attrs,
+        "recipes": compile_recipes(order["recipes"]),
         "namedtuples": namedtuples,
         "patterns": (version, compile_patterns(order["patterns"])),
     }

@@ -36,8 +36,14 @@ def main() -> None:
     """Record, and start okibi in this module's place."""
     out, entry, placeholder, number = sys.argv[1:]
     file = posix.open(out, posix.O_WRONLY | posix.O_APPEND | posix.O_CLOEXEC)
+    folder = __file__.rpartition("/")[0]
+    sys.path.insert(0, folder)
+    recipes = __import__("recipe_recorder")
+    sys.path.remove(folder)
+    del sys.modules["recipe_recorder"]
+    write(file, "python", sys.platform, *sys.version_info[:2])
     record_imports(file)
-    record_attrs(file)
+    record_attrs(file, recipes)
 
     def change_os(_: int, os: "Any") -> None:
         add_placeholders(file, os, placeholder, int(number))
@@ -141,9 +147,16 @@ def add_placeholders(file: int, os: "Any", beginning: str, number: int) -> None:
     os.environ.__class__ = type("Variables", (plain,), methods)
 
 
-def record_attrs(file: int) -> None:
-    """Write each text that attrs compiles, with its file name and flags."""
+def record_attrs(file: int, recipes: "Any") -> None:
+    """Write the texts that attrs compiles for its own classes, and the recipes of other classes.
+
+    Args:
+        file: the descriptor of the file to write to.
+        recipes: the module `recipe_recorder`.
+    """
     compile_plainly = builtins.compile
+    # What a text of another class is for, once the module of attrs is imported.
+    notes: list[Any] = []
 
     def compile_and_record(
         source: "Any", filename: "Any", mode: str = "exec", flags: int = 0,
@@ -153,10 +166,17 @@ def record_attrs(file: int) -> None:
         if not dont_inherit:
             flags |= caller.f_code.co_flags & FUTURE_FLAGS
         if caller.f_globals.get("__name__") == ATTRS_MODULE and type(source) is str:
-            write(file, "attrs", source, filename, flags)
+            if notes:
+                notes[0](source, filename, flags)
+            elif text := recipes.write_salt_as_call(source, filename):
+                write(file, "attrs", text, filename, flags)
         return compile_plainly(source, filename, mode, flags, True, *more, **options)
 
+    def record_classes(_: int, make: "Any") -> None:
+        notes.append(recipes.record_classes(make, file, write))
+
     builtins.compile = compile_and_record
+    RECORDERS[ATTRS_MODULE] = record_classes
 
 
 def record_namedtuples(file: int, collections: "Any") -> None:

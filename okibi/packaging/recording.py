@@ -64,10 +64,10 @@ class RecordedModule:
 
 @attrs.frozen
 class AttrsText:
-    """A text that attrs compiled.
+    """A text that attrs compiled for a class of its own.
 
     Args:
-        source: the text.
+        source: the text, with the salt as a call.
         filename: the file name that attrs gives it.
         flags: the compiler's flags.
     """
@@ -78,18 +78,35 @@ class AttrsText:
 
 
 @attrs.frozen
+class RecordedClass:
+    """A class that attrs made.
+
+    Args:
+        module: the class's module.
+        name: the qualified name.
+        recipe: the parts of the recipe, by `recipe_recorder`; None for a class without one.
+    """
+
+    module: str
+    name: str
+    recipe: tuple[Any, ...] | None
+
+
+@attrs.frozen
 class Recording:
     """The record of a start, up to its first `GET /next` or its failure.
 
     Args:
         modules: the imported modules, in the order in which their imports ended.
-        attrs_texts: the texts that attrs compiled, in the order of compilation.
+        attrs_texts: the texts that attrs compiled for its own classes, in the order of compilation.
         problem: the reason why the start did not reach `GET /next`; "" after a complete start.
         namedtuples: the texts of constructors that `namedtuple` evaluated.
         patterns: the patterns that `re` compiled, with their flags.
         early_end: the problem of the start with placeholders, if texts, namedtuples and patterns
             end before the modules do; "" if they are complete.
         unset: the variables that the start subscripted although they were not set.
+        classes: the classes that attrs made, in order.
+        platform: the system and the version of the Python that started.
     """
 
     modules: tuple[RecordedModule, ...] = ()
@@ -99,6 +116,8 @@ class Recording:
     patterns: frozenset[tuple[str | bytes, int]] = frozenset()
     early_end: str = ""
     unset: frozenset[str] = frozenset()
+    classes: tuple[RecordedClass, ...] = ()
+    platform: tuple[str | int, ...] = ()
 
     def import_times(self) -> Mapping[str, float]:
         """Return milliseconds by top-level package, slowest first."""
@@ -228,7 +247,7 @@ def keep_common(first: Recording, second: Recording, prefixes: Iterable[Path]) -
         written = written.replace("\\", "")
         return not any(folder in written for folder in folders)
 
-    texts = {*second.attrs_texts}
+    texts, classes = {*second.attrs_texts}, {*second.classes}
     return attrs.evolve(
         first,
         attrs_texts=tuple(
@@ -237,6 +256,9 @@ def keep_common(first: Recording, second: Recording, prefixes: Iterable[Path]) -
         namedtuples=frozenset(filter(is_plain, first.namedtuples & second.namedtuples)),
         patterns=frozenset(each for each in first.patterns & second.patterns if is_plain(each[0])),
         early_end="" if first.problem else second.problem,
+        classes=tuple(
+            each for each in first.classes if each in classes and is_plain(repr(each.recipe))
+        ),
     )
 
 
@@ -306,6 +328,8 @@ def parse_rows(data: bytes, problem: str) -> Recording:
         frozenset(row[1] for row in rows if row[0] == "namedtuple"),
         frozenset((row[1], row[2]) for row in rows if row[0] == "pattern"),
         unset=frozenset(row[1] for row in rows if row[0] == "unset"),
+        classes=tuple(RecordedClass(*row[1:]) for row in rows if row[0] == "class"),
+        platform=next((row[1:] for row in rows if row[0] == "python"), ()),
     )
 
 

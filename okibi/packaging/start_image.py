@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,16 @@ from typing import Any
 import attrs
 
 from ..project.bad_input import BadInput
-from ..runtime.startup.attrs_cache import mark_salt
 from ..runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from .failed_start import FailedStart, find_missing
 from .project import Project
-from .recording import RecordedModule, Recording, in_environment, in_package, record_start
+from .recording import (
+    RecordedModule,
+    Recording,
+    in_environment,
+    in_package,
+    record_start,
+)
 from .size_limits import format_mb
 from .staging import Staged
 
@@ -39,6 +45,8 @@ EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
 LOADERS = ("SourceFileLoader", "LibraryLoader")
 # Beginnings of the names of variables that Lambda sets.
 OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
+# Packages whose classes have recipes. Their classes do not depend on the function's environment.
+OF_RECIPES = ("okibi", "trio", "outcome", "attr")
 # The formats that run on AWS's own Python, which has boto3.
 AWS_FORMATS = ("managed", "image")
 
@@ -49,7 +57,7 @@ class Parts:
 
     Args:
         modules: whether the image has the code of modules.
-        attrs: whether the image has the code of texts that attrs writes.
+        attrs: whether the image has the recipes of attrs' classes.
         patterns: whether the image has the programs of patterns and constructors of namedtuples.
         others: whether the image has modules of packages that okibi does not need.
     """
@@ -262,7 +270,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
         "library": list_library(staged, recording) if parts.modules else [],
-        **list_compiled(recording, parts),
+        **list_compiled(keep_recipes(staged, recording), parts),
     }
     image = staged.lib / IMAGE
     done = subprocess.run(
@@ -296,8 +304,7 @@ def choose_modules(staged: Staged, recording: Recording, parts: Parts) -> list[I
         file.relative_to(staged.folder).as_posix() for file in (staged.lib / "okibi").rglob("*.py")
     }
     if not parts.modules:
-        # attrs gets its cache when this module is imported from the image.
-        imported, okibis = imported & {f"{lib}/attr/_make.py"}, set[str]()
+        imported, okibis = set[str](), set[str]()
     if not parts.others:
         imported = {file for file in imported if file.startswith(f"{lib}/")}
     # A file is the user's if no installer has written it. The user may have a folder `lib` too.
@@ -366,15 +373,43 @@ def installed_files(folder: Path) -> set[str]:
     return found
 
 
+def keep_recipes(staged: Staged, recording: Recording) -> Recording:
+    """Return a recording without the recipes that do not fit the package.
+
+    A recipe fits the Python, the platform, the attrs and the class's module that were recorded.
+
+    Args:
+        staged: the package.
+        recording: a recorded start.
+    """
+    files = {module.name: find_file(staged, module) for module in recording.modules}
+    of_attrs = {name: file for name, file in files.items() if name.partition(".")[0] == "attr"}
+    if recording.platform != ("linux", *staged.target.python) or not all(of_attrs.values()):
+        return attrs.evolve(recording, attrs_texts=(), classes=())
+    classes = tuple(each for each in recording.classes if files.get(each.module))
+    return attrs.evolve(recording, classes=classes)
+
+
 def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
-    """Return the entries of an order with what attrs, `re` and `namedtuple` have compiled.
+    """Return the entries of an order with what attrs, `re` and `namedtuple` have made.
 
     Args:
         recording: a recorded start.
         parts: the parts to write.
     """
+    # A second class of the same name may have other fields.
+    count = Counter((each.module, each.name) for each in recording.classes)
+    recipes = sorted(
+        (each.module, each.name, each.recipe)
+        for each in recording.classes
+        if each.recipe is not None
+        and count[each.module, each.name] == 1
+        and each.module.partition(".")[0] in OF_RECIPES
+    )
+    texts = sorted((each.filename, each.source, each.flags) for each in recording.attrs_texts)
     return {
-        "attrs": marked_texts(recording) if parts.attrs else [],
+        "attrs": texts if parts.attrs else [],
+        "recipes": recipes if parts.attrs else [],
         "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
         "patterns": sorted_patterns(recording) if parts.patterns else [],
     }
@@ -386,11 +421,3 @@ def sorted_patterns(recording: Recording) -> list[tuple[str, bool, int]]:
         (each, False, flags) if isinstance(each, str) else (each.decode("latin-1"), True, flags)
         for each, flags in recording.patterns
     )
-
-
-def marked_texts(recording: Recording) -> list[tuple[str, str, int]]:
-    """Return the texts that attrs compiled without their salts: text, file name, flags; sorted."""
-    texts = {
-        (mark_salt(each.source)[0], each.filename): each.flags for each in recording.attrs_texts
-    }
-    return [(*key, texts[key]) for key in sorted(texts)]

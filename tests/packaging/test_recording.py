@@ -16,6 +16,7 @@ import pytest
 
 from okibi.packaging.recording import (
     AttrsText,
+    RecordedClass,
     RecordedModule,
     Recording,
     _Requests,
@@ -77,7 +78,10 @@ def test_a_recording_has_modules_and_texts_up_to_the_first_next(
     assert {"httptools.parser.parser", "json", "typing", "okibi.runtime.serving.poller"} <= (
         files.keys()
     )
-    assert any("app.Made" in text.filename for text in recording.attrs_texts)
+    assert any("attr._make.Attribute" in text.filename for text in recording.attrs_texts)
+    recipes = {(each.module, each.name): each.recipe for each in recording.classes}
+    assert recipes["trio._core._run", "CancelScope"] is not None
+    assert ("app", "Made") in recipes
     assert {"trio", "okibi", "app"} <= recording.import_times().keys()
     # The handler did not run.
     assert "ran" not in (tmp_path / "seen").read_text()
@@ -205,7 +209,8 @@ def test_no_text_depends_on_a_value_of_a_variable(
 
     assert (recording.problem, recording.early_end) == ("", "")
     assert ("a constant", 0) in recording.patterns
-    kept = repr((recording.attrs_texts, recording.namedtuples, recording.patterns)).lower()
+    texts = (recording.attrs_texts, recording.classes, recording.namedtuples, recording.patterns)
+    kept = repr(texts).lower()
     for value in (of_shell, own):
         data = value.encode()
         for each in (value, value[:6], base64.b64encode(data).decode(), data.hex()):
@@ -215,13 +220,18 @@ def test_no_text_depends_on_a_value_of_a_variable(
 
 def test_a_text_is_kept_if_both_starts_compiled_it() -> None:
     texts = [AttrsText(f"x = {number}", "made", 0) for number in range(3)]
+    one, other = (RecordedClass("made", "Made", (number,)) for number in range(2))
+    same = RecordedClass("made", "Same", (2,))
     first = Recording(
-        (), (texts[0], texts[1]), "", frozenset("ab"), frozenset({("a", 0), ("b", 0)})
+        (), (texts[0], texts[1]), "", frozenset("ab"), frozenset({("a", 0), ("b", 0)}),
+        classes=(one, same),
+    )  # fmt: skip
+    second = Recording(
+        (), (texts[1], texts[2]), "", frozenset("bc"), frozenset({("b", 0)}), classes=(other, same)
     )
-    second = Recording((), (texts[1], texts[2]), "", frozenset("bc"), frozenset({("b", 0)}))
 
     assert keep_common(first, second, []) == Recording(
-        (), (texts[1],), "", frozenset("b"), frozenset({("b", 0)})
+        (), (texts[1],), "", frozenset("b"), frozenset({("b", 0)}), classes=(same,)
     )
 
 

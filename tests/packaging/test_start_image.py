@@ -6,12 +6,13 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from okibi.packaging.project import PackageSettings, Project, Requirements
-from okibi.packaging.recording import AttrsText, RecordedModule, Recording
+from okibi.packaging.recording import AttrsText, RecordedClass, RecordedModule, Recording
 from okibi.packaging.staging import Staged
 from okibi.packaging.start_files import ENTRY
 from okibi.packaging.start_image import (
@@ -20,6 +21,8 @@ from okibi.packaging.start_image import (
     add_start_image,
     choose_modules,
     describe_failure,
+    keep_recipes,
+    list_compiled,
     list_library,
     write_image,
 )
@@ -85,7 +88,7 @@ def test_an_image_has_what_was_imported_and_all_of_okibi(tmp_path: Path) -> None
     recording = recorded(tmp_path, *IMPORTED)
 
     assert files_of(staged, recording) == sorted([*OKIBI, *IMPORTED])
-    assert files_of(staged, recording, Parts(modules=False)) == ["lib/attr/_make.py"]
+    assert files_of(staged, recording, Parts(modules=False)) == []
     assert files_of(staged, recording, Parts(others=False)) == [
         "lib/attr/_make.py", *OKIBI, "lib/trio/__init__.py",
     ]  # fmt: skip
@@ -189,20 +192,76 @@ def test_a_module_recorded_elsewhere_is_the_package_s_if_its_source_is(tmp_path:
     assert files_of(staged, Recording(tuple(modules))) == ["app.py", *OKIBI, "lib/trio/__init__.py"]
 
 
+RECIPE = ((("x = 1", "made", 0, True, ()),), ("x",), (), (), None, ())
+
+
+def with_recipes(folder: Path) -> Recording:
+    """A recording of two classes in trio, with texts of attrs."""
+    modules = [
+        RecordedModule(name, f"{folder}/lib/{file}", is_package, "SourceFileLoader", 1.0)
+        for name, file, is_package in [
+            ("trio", "trio/__init__.py", True),
+            ("attr._make", "attr/_make.py", False),
+        ]
+    ]
+    return Recording(
+        tuple(modules),
+        (AttrsText("x = 1", "a", 0), AttrsText("y = 1", "b", 0)),
+        classes=tuple(RecordedClass("trio", name, RECIPE) for name in ("One", "Other")),
+        platform=("linux", *sys.version_info[:2]),
+    )
+
+
 def test_two_images_of_a_package_are_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
-    texts = (AttrsText("x = hash((\n  12,\n))", "a", 0), AttrsText("y = 1", "b", 0))
     images = list[bytes]()
     for name in ("one", "another-folder"):
         staged = staged_in(tmp_path / name)
-        recording = attrs.evolve(recorded(staged.folder, *IMPORTED), attrs_texts=texts)
+        recording = with_recipes(staged.folder)
+        if images:
+            recording = attrs.evolve(
+                recording,
+                attrs_texts=recording.attrs_texts[::-1],
+                classes=recording.classes[::-1],
+            )
         write_image(staged, recording, Parts())
         os.utime(staged.folder / "app.py", (0, 0))
         images.append((staged.lib / "okibi.image").read_bytes())
         images.append((staged.lib / "okibi-package.json").read_bytes())
-        texts = texts[::-1]
 
     assert images[:2] == images[2:]
+    assert b"Other" in images[0]
     assert tmp_path.name.encode() not in images[0]
+
+
+@pytest.mark.parametrize("file", ["attr/_make.py", "trio/__init__.py"])
+def test_recipes_of_another_attrs_or_module_are_left_out(tmp_path: Path, file: str) -> None:
+    staged, here = staged_in(tmp_path / "task"), staged_in(tmp_path / "here")
+    recording = with_recipes(here.folder)
+    assert keep_recipes(staged, recording) == recording
+
+    (here.lib / file).write_text("# another version\n")
+
+    assert keep_recipes(staged, recording).classes == ()
+
+
+def test_recipes_of_another_python_are_left_out(tmp_path: Path) -> None:
+    staged = staged_in(tmp_path)
+    recording = attrs.evolve(with_recipes(tmp_path), platform=("linux", 3, 8))
+
+    kept = keep_recipes(staged, recording)
+
+    assert (kept.attrs_texts, kept.classes) == ((), ())
+
+
+def test_only_single_classes_of_okibi_and_its_dependencies_have_recipes(tmp_path: Path) -> None:
+    rows = [("trio", "One"), ("trio", "Two"), ("trio", "Two"), ("app", "Mine"), ("trio._run", "A")]
+    classes = [RecordedClass(*row, RECIPE) for row in rows]
+    recording = Recording(classes=(*classes, RecordedClass("okibi", "Refused", None)))
+
+    compiled: dict[str, Any] = list_compiled(recording, Parts())
+
+    assert [row[:2] for row in compiled["recipes"]] == [("trio", "One"), ("trio._run", "A")]
+    assert list_compiled(recording, Parts(attrs=False))["recipes"] == []
 
 
 def test_the_manifest_gets_the_image_s_checksum(tmp_path: Path) -> None:

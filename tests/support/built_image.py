@@ -55,7 +55,6 @@ class BuiltPackage:
         *names: str,
         checked: tuple[str, ...] = (),
         grouped: tuple[str, ...] = (),
-        texts: tuple[tuple[str, str], ...] = (),
         namedtuples: tuple[str, ...] = (),
         patterns: tuple[tuple[str, bool, int], ...] = (),
         library: tuple[str, ...] = (),
@@ -67,7 +66,6 @@ class BuiltPackage:
             names: the files.
             checked: the files of which the source is compared.
             grouped: the files that are read together.
-            texts: marked texts of attrs, with their file names.
             namedtuples: texts of constructors.
             patterns: the text of each pattern, whether the text is of bytes, and the flags.
             library: files of the standard library.
@@ -85,7 +83,8 @@ class BuiltPackage:
             "root": "/var/task",
             "modules": modules,
             "library": library,
-            "attrs": [(text, name, 0) for text, name in texts],
+            "attrs": [],
+            "recipes": [],
             "namedtuples": namedtuples,
             "patterns": patterns,
         }

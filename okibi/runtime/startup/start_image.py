@@ -27,7 +27,7 @@ from importlib.util import MAGIC_NUMBER, source_hash
 from types import CodeType, ModuleType
 from typing import Any
 
-from .attrs_cache import ATTRS_MODULE, CompileCache
+from .class_recipes import ATTRS_MODULE, ClassRecipes
 from .lean_imports import LeanImports
 from .library_finder import (
     NO_SUFFIX,
@@ -40,7 +40,7 @@ from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import add_patterns
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
-FORMAT = "okibi-image-4"
+FORMAT = "okibi-image-5"
 LENGTH_BYTES = 8
 # Bytes of the first read; most indexes are smaller.
 FIRST_READ = 1 << 19
@@ -110,7 +110,7 @@ class StartImage:
         self.built_at: str = index["root"]
         self.folders: Folders = index["folders"]
         self.library: Sequence[str] = index["library"]
-        self.attrs = CompileCache(index["attrs"])
+        self.recipes = ClassRecipes(index["attrs"], index["recipes"], log)
         self.namedtuples = NamedtupleCache(index["namedtuples"])
         self._patterns: tuple[Any, ...] = index["patterns"]
         self._failed = False
@@ -189,7 +189,7 @@ class StartImage:
     def end_start(self) -> None:
         """Let attrs and `namedtuple` compile again. Later imports still use the image."""
         self._groups.clear()
-        self.attrs.detach()
+        self.recipes.detach()
         self.namedtuples.detach()
 
     def _absolute(self, folder: str) -> str:
@@ -368,6 +368,9 @@ class ImageLoader(SourceFileLoader):
         source, code = self._entry[4], None
         if not source or source_hash(self.get_data(self.path)) == source:
             code = self._image.read_code(self._entry, self.path)
+        if code is None:
+            return super().get_code(fullname)
+        self._image.recipes.add_module(fullname)
         if fullname == ATTRS_MODULE:
-            self._image.attrs.attach(vars(sys.modules[fullname]))
-        return super().get_code(fullname) if code is None else code
+            self._image.recipes.attach(vars(sys.modules[fullname]))
+        return code
