@@ -48,7 +48,10 @@ import_okibi()
 import attrs
 
 def described(value):
-    if isinstance(value, FunctionType) and value.__name__ != "evolve":
+    # attrs and trio write other names into `evolve`.
+    if isinstance(value, FunctionType) and value.__code__.co_name == "evolve":
+        return "evolve"
+    if isinstance(value, FunctionType):
         found = [value.__module__, value.__qualname__, value.__doc__, inspect.signature(value)]
         value = [*found, value.__annotations__]
     return re.sub(" at 0x[0-9a-f]+", "", repr(value))

@@ -148,9 +148,10 @@ def describe(cls: Any) -> dict[str, object]:
 
 def describe_attribute(value: Any) -> object:
     if isinstance(value, FunctionType):
-        names = (value.__module__, value.__doc__, value.__defaults__, value.__annotations__)
-        # attrs writes the name of the last class into `evolve`.
-        return names if value.__name__ == "evolve" else (value.__qualname__, *names[1:])
+        names = (value.__module__, value.__qualname__, value.__doc__)
+        # attrs and trio write other names into `evolve`.
+        is_evolve = value.__code__.co_name == "evolve"
+        return is_evolve or (*names, value.__defaults__, value.__annotations__)
     return value.__name__ if isinstance(value, MemberDescriptorType) else value
 
 
