@@ -191,7 +191,7 @@ MEMORY_BAR = 1.55
 VARIANTS: Mapping[str, Parts] = {
     "okibi": Parts(),
     "without the user's part": Parts(others=False),
-    "without attrs' code": Parts(attrs=False),
+    "without classes of attrs": Parts(attrs=False),
     "without patterns and namedtuples": Parts(patterns=False),
     "without modules": Parts(modules=False),
     "without image": Parts(modules=False, attrs=False, patterns=False),

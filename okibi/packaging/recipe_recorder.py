@@ -257,13 +257,11 @@ def describe_addition(
 ) -> "tuple[str, Any]":
     """Return the kind of a value that attrs adds to a class, and what the kind needs."""
     if name in METHODS and value is not None:
-        annotations = getattr(value, "__annotations__", None)
-        if not annotations:
-            return "method", None
-        return "method", tuple(
+        annotations = tuple(
             (each, *describe_annotation(names, builder._cls, fields, each, of))
-            for each, of in annotations.items()
+            for each, of in value.__annotations__.items()
         )
+        return "annotated" if annotations else "method", annotations
     if name in CONSTANTS and is_constant(value):
         return "constant", value
     if name == "__getstate__":

@@ -1,7 +1,7 @@
 """Write the start image of a package: `lib/okibi.image`.
 
 The image has the modules that a recorded start imported from the package, all modules of okibi,
-what attrs, `re` and `namedtuple` compiled, and the names of the files that the start read from the
+what attrs, `re` and `namedtuple` made, and the names of the files that the start read from the
 standard library. `okibi.runtime.startup.start_image` imports from it.
 """
 

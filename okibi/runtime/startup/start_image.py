@@ -2,7 +2,7 @@
 
 The image is one file beside okibi's folder. It has the bytecode of the modules that a start
 imports, so a start reads one file instead of hundreds. It also has what attrs, `re` and
-`namedtuple` would compile during the imports, and a list of the files of the standard library that
+`namedtuple` would make during the imports, and a list of the files of the standard library that
 the start reads. `sys.path` decides as usual: the image has a finder for each of the package's
 folders, and for no other folder. A module that is not in the image is found in its folder as usual.
 
