@@ -180,8 +180,8 @@ def entity_caller(table: LimitedTable, number: int, size: int) -> Call:
         return Handled(f"{total} ".ljust(size, "x"), f'["value",{total},""]')
 
     caller = Caller(
-        store, handle, lambda mail: "", lambda: f"{number:09x}{next(runs):09x}",
-        random=table.random.random,
+        store, handle, lambda state, mail: Handled(state, ""),
+        lambda: f"{number:09x}{next(runs):09x}", random=table.random.random,
     )  # fmt: skip
 
     async def call() -> None:

@@ -105,6 +105,7 @@ class Handled:
 
 # Runs one message on a state.
 Handle: TypeAlias = Callable[[str, Mail], Awaitable[Handled]]
+SetAside: TypeAlias = Callable[[str, Mail], Handled]
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 Tell: TypeAlias = Callable[[str], Awaitable[None]]
 
@@ -187,7 +188,7 @@ class Caller:
     Args:
         store: keeps the rows.
         handle: runs one message.
-        set_aside: makes the reply to a message that has ended MOST_DEATHS runs.
+        set_aside: handles a message that has ended MOST_DEATHS runs, without running it.
         new_run: returns a name for a run that no run has had.
         is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
         sleep: sleeps for seconds.
@@ -198,7 +199,7 @@ class Caller:
 
     store: Store
     handle: Handle
-    set_aside: Callable[[Mail], str]
+    set_aside: SetAside
     new_run: Callable[[], str]
     is_quiet: bool = True
     sleep: Sleep = trio.sleep
@@ -408,7 +409,7 @@ class Caller:
             dead = list[Mail]()
             for mail in batch:
                 if deaths >= MOST_DEATHS:
-                    handled = Handled(state, self.set_aside(mail), is_dead=True)
+                    handled = self.set_aside(state, mail)
                 else:
                     done = await self._handle_and_hold(turn, state, mail)
                     if done is None:

@@ -25,6 +25,7 @@ from .calls import (
     MailFull,
     Message,
     MessageForgotten,
+    SetAside,
     Turn,
 )
 from .entity import (
@@ -120,9 +121,7 @@ class Sandbox:
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
     kinds: "dict[str, Entities[Any]]" = attrs.Factory(dict[str, "Entities[Any]"])
 
-    def caller(
-        self, handle: Handle, set_aside: Callable[[Mail], str], *, is_quiet: bool = True
-    ) -> Caller:
+    def caller(self, handle: Handle, set_aside: SetAside, *, is_quiet: bool = True) -> Caller:
         """Return what calls entities from this sandbox; see Caller."""
         return Caller(
             self.store, handle, set_aside, self.new_run, is_quiet, moved=ring_doorbell,
@@ -510,15 +509,23 @@ def as_kept(seconds: float) -> int:
     return max(int(1000 * seconds), REPLY_MARGIN)
 
 
-def _set_aside_message(key: str, mail: Mail) -> str:
-    return set_aside(key, decode_message(mail.body).method)
+def _set_aside_message(key: str, state: str, mail: Mail) -> Handled:
+    body = decode_message(mail.body)
+    name = body.method
+    if body.kind == "alarm":
+        name = first_due(load_state(Entity, state).alarms, body.arguments[0])
+        if name:
+            # Else the next ring would run it again.
+            state = without_alarm(state, name)
+    return set_aside(key, name, state)
 
 
-def set_aside(key: str, name: str) -> str:
-    """Return the reply to a message that has ended the sandboxes that ran it."""
+def set_aside(key: str, name: str, state: str) -> Handled:
+    """Handle a message that has ended the sandboxes that ran it."""
     logger.error("%s: %s has ended %d runs and is set aside", key, name, MOST_DEATHS)
-    return encode_error(SetAside(f"the message has ended {MOST_DEATHS} runs, and is set aside"))
+    error = EndsSandboxes(f"the message has ended {MOST_DEATHS} runs, and is set aside")
+    return Handled(state, encode_error(error), is_dead=True)
 
 
-class SetAside(Exception):
+class EndsSandboxes(Exception):
     """A message has ended the sandboxes that ran it."""

@@ -106,8 +106,8 @@ class Once:
                 # The work is done, and must not be done again.
                 return Handled(state, encode_error(error))
 
-        def set_work_aside(mail: Mail) -> str:
-            return set_aside(whole, function.__qualname__)
+        def set_work_aside(state: str, mail: Mail) -> Handled:
+            return set_aside(whole, function.__qualname__, state)
 
         # The work has effects elsewhere, so it runs with the lease.
         caller = sandbox.caller(handle, set_work_aside, is_quiet=False)

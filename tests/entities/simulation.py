@@ -41,6 +41,10 @@ from tests.entities.tiny_dynamodb import Item, TinyDynamoDB
 TROUBLE = 60.0
 
 
+def set_aside(state: str, mail: Mail) -> Handled:
+    return Handled(state, "dead", is_dead=True)
+
+
 class Died(BaseException):
     """The sandbox has died."""
 
@@ -315,7 +319,7 @@ class Node:
     async def live(self) -> None:
         world, rules, chance = self.world, self.world.rules, self.world.random
         caller = rules.caller(
-            self.store, self.handle, lambda mail: "dead", self.new_run, rules.is_quiet, self.pause,
+            self.store, self.handle, set_aside, self.new_run, rules.is_quiet, self.pause,
             chance.random,
         )  # fmt: skip
         try:

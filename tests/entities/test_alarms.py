@@ -1,5 +1,8 @@
 """Alarms, doorbells and casts between entities: what runs when nobody calls."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -10,7 +13,7 @@ from okibi.actors import Refusal
 from okibi.entities import Entities, Entity, EntityCrashed, MemoryStore
 from okibi.entities.alarms import Alarm, LambdaRings, ring_of, schedule_of
 from okibi.entities.entities import ring
-from okibi.testing import virtual_time
+from okibi.testing import SandboxKilled, entity_world, virtual_time
 from tests.entities.test_entities import started
 
 
@@ -49,6 +52,14 @@ class Seat(Entity):
         self.user = "lost"
         raise LookupError("no printer")
 
+    async def plan_end(self) -> None:
+        self.send_after(60, Seat.end_sandbox)
+        self.send_after(60, Seat.remind)
+
+    async def end_sandbox(self) -> None:
+        KILLS.pop()()
+        await trio.sleep(1)
+
     async def show(self) -> list[str]:
         return [self.user, *self.log]
 
@@ -78,6 +89,7 @@ class EmptySeat(Entity):
 SEATS = Entities("seat", Seat)
 BELLS = Entities("bell", Seat, doorbell=True)
 FAILURES = list[float]()
+KILLS = list[Callable[[], None]]()
 
 
 # -- alarms
@@ -163,6 +175,23 @@ async def test_an_alarm_that_raises_is_tried_three_times_and_set_aside(
         assert await SEATS["a"].call(Seat.show) == ["", "reminded"]
     assert pytest.approx([10.0, 10.1, 10.5]) == FAILURES
     assert "seat/a: a fail failed" in caplog.text
+
+
+@virtual_time
+async def test_an_alarm_that_ends_its_sandboxes_is_set_aside() -> None:
+    async with entity_world() as world:
+        await world.sandbox().run(SEATS["a"].call, Seat.plan_end)
+        world.store.alarms.clear()
+        await trio.sleep(61)
+        killed = 0
+        for _ in range(9):
+            sandbox = world.sandbox()
+            KILLS[:] = [partial(world.kill, sandbox)]
+            with suppress(SandboxKilled, EntityCrashed):
+                await sandbox.run(ring, "seat/a", 61_000)
+            killed += not KILLS
+        assert killed == 3
+        assert await world.sandbox().run(SEATS["a"].call, Seat.show) == ["", "reminded"]
 
 
 @virtual_time

@@ -15,7 +15,7 @@ from okibi.entities.rows import MOST_MAIL, Mail, Row
 from okibi.entities.stores import EntityFull, MemoryStore, StoreThrottled, StoreUnavailable
 from okibi.testing import virtual_time
 from tests.entities.mutants import HARMFUL, find
-from tests.entities.simulation import Rules, simulate
+from tests.entities.simulation import Rules, set_aside, simulate
 from tests.entities.tiny_dynamodb import TinyClient, TinyDynamoDB
 
 
@@ -39,7 +39,7 @@ class Sandbox:
         return f"{self.name}#{self.runs}"
 
     def caller(self) -> Caller:
-        return Caller(self.store, self.handle, lambda mail: "dead", self.new_run, is_quiet=False)
+        return Caller(self.store, self.handle, set_aside, self.new_run, is_quiet=False)
 
     async def call(self, body: str, number: int = 1, seconds: float = 60) -> str:
         deadline = self.store.now() + int(seconds * 1000)
@@ -239,9 +239,7 @@ class Verbose:
 
     async def call(self, name: str, *, is_quiet: bool = False, body: str = "") -> str:
         runs = map(str, count())
-        caller = Caller(
-            self.store, self.handle, lambda mail: "dead", lambda: name + next(runs), is_quiet
-        )
+        caller = Caller(self.store, self.handle, set_aside, lambda: name + next(runs), is_quiet)
         message = Message(name, 1, body, self.store.now() + 30_000)
         return (await caller.call("k", message)).body
 

@@ -10,6 +10,7 @@ from okibi.entities.calls import Caller, Handled, Message
 from okibi.entities.operations import Post
 from okibi.entities.rows import Mail, Row
 from okibi.entities.sqlite_store import SQLiteStore
+from tests.entities.simulation import set_aside
 from tests.entities.test_operations import compare_with_rows
 from tests.limits import HANG
 
@@ -29,7 +30,7 @@ async def count(path: str, name: str, times: int) -> None:
 
     runs = iter(range(10**6))
     store = SQLiteStore(path)
-    caller = Caller(store, handle, lambda mail: "dead", lambda: f"{name}.{next(runs)}")
+    caller = Caller(store, handle, set_aside, lambda: f"{name}.{next(runs)}")
     for number in range(1, times + 1):
         message = Message(name, number, "count", store.now() + 60_000)
         print((await caller.call("counter", message)).body)
