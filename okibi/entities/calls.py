@@ -267,7 +267,9 @@ class Caller:
         run = self.new_run()
         with suppress(OperationRefused):
             row = await self.store.apply(TakeOver(key, run, self.store.now() + LEASE, row))
-            await self._run(key, run, row, None)
+            # Another run may have taken it over again, while a large state was read.
+            if row.owner == run:
+                await self._run(key, run, row, None)
 
     async def leave(self, key: str, message: Message) -> Row:
         """Leave a message to the next caller of the entity; return the row after it.

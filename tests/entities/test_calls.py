@@ -1,7 +1,9 @@
 """A call and its run: leases, deadlines, freezes, messages that end their run."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
+from typing import Any
 
 import attrs
 import pytest
@@ -9,14 +11,23 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
+from okibi.entities.dynamodb import LARGE
 from okibi.entities.dynamodb_store import DynamoDBStore
-from okibi.entities.operations import HandOver, Operation, Post, Release, TakeOver
+from okibi.entities.operations import (
+    HandOver,
+    Operation,
+    Ownership,
+    Post,
+    Release,
+    Settle,
+    TakeOver,
+)
 from okibi.entities.rows import MOST_MAIL, Mail, Row
 from okibi.entities.stores import EntityFull, MemoryStore, StoreThrottled, StoreUnavailable
 from okibi.testing import virtual_time
 from tests.entities.mutants import HARMFUL, find
 from tests.entities.simulation import Rules, set_aside, simulate
-from tests.entities.tiny_dynamodb import TinyClient, TinyDynamoDB
+from tests.entities.tiny_dynamodb import Item, TinyClient, TinyDynamoDB
 
 
 @attrs.define(eq=False)
@@ -271,6 +282,56 @@ async def test_an_item_without_room_is_an_error_at_once() -> None:
     row = await verbose.store.read("k", consistent=True)
     assert row is not None
     assert row.state == "abcdefghijklm"
+
+
+@attrs.define(eq=False)
+class FrozenClient(TinyClient):
+    """Something else happens before it reads a large state."""
+
+    table: TinyDynamoDB
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def call(
+        self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, /
+    ) -> Item:
+        if (parameters or {})["Key"]["k"]["S"].startswith("/") and operation == "GetItem":
+            await self.meanwhile()
+        return await super().call(service, operation, parameters)
+
+
+async def test_a_drain_that_lost_a_large_entity_while_it_read_does_not_run_it() -> None:
+    table = TinyDynamoDB()
+    store = DynamoDBStore("okibi", TinyClient(table))
+
+    async def settle(run: str) -> None:
+        seen = await store.read("k", consistent=True)
+        assert seen is not None
+        seen = await store.apply(TakeOver("k", run, store.now() + LEASE, seen))
+        own = Ownership("k", run, seen.fence, seen.version)
+        large = seen.state + "x" * (LARGE + 1)
+        await store.apply(Settle(own, large, {}, 1, store.now() + LEASE, seen=seen))
+
+    async def settle_twice() -> None:
+        # The second one in the slot that the row has named.
+        await settle("second")
+        await settle("third")
+
+    handled = list[str]()
+
+    async def handle(state: str, mail: Mail) -> Handled:
+        handled.append(state)
+        return Handled(state, "")
+
+    for number in range(4):
+        await store.apply(Post("k", Mail(f"cast {number}", 1, "c", 10**9)))
+    await settle("first")
+    row = await store.read("k", consistent=True)
+    assert row is not None
+    await store.apply(HandOver(Ownership("k", "first", row.fence, row.version)))
+    frozen = DynamoDBStore("okibi", FrozenClient(table, settle_twice))
+    drain = Caller(frozen, handle, set_aside, lambda: "drain").drain
+    await drain("k", waits=True)
+    assert handled == []
 
 
 @pytest.mark.parametrize("mode", ["quiet", "post"])
