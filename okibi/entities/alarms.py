@@ -24,8 +24,8 @@ logger = logs.logger("okibi")
 RING: Final = "okibi.entities"
 # Seconds until a ring that has failed is repeated, where no platform repeats it.
 REPEATED: Final = 60
-# Seconds that a schedule is ahead of its creation, at least.
-AHEAD: Final = 5
+# Seconds that a schedule is ahead of its creation, at least, by a clock that may be 10 s behind.
+AHEAD: Final = 15
 # Seconds that the task sleeps at most: the clock of the machine may be set.
 LONGEST_SLEEP: Final = 60.0
 
