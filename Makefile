@@ -42,8 +42,9 @@
 #   make soak    1,000,000 invocations, 1 % errors, 0.1 % time-outs: none lost, nothing left, memory
 #   make kills   random kills of anybody while 20 events are served, 2,000 seeded runs; and as many
 #                in which connections break besides
-#   make entities-sim   sandboxes that call entities on a bad network, in virtual time; and the mistakes
-#                that this must find
+#   make entities-sim   sandboxes that call entities on a bad network, in virtual time: SEEDS=0:2000
+#                MODE=post (or commit), and SEEDS=0:10 NODES=10000
+#   make entities-bars   the mistakes that this must find, and what poison and unequal clocks cost
 #   make entities-differential   10,000 random steps on a SQLite file, MiniStack and moto, beside the
 #                model of a row; and `Once` beside a dict
 #   make entities-sandboxes   20 real sandboxes on one cart, stopped and killed for two minutes, on a
@@ -77,7 +78,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
 .PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
-  reload dev-server streaming kills entities-sim entities-differential entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
+  reload dev-server streaming kills entities-sim entities-bars entities-differential entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
 help:
@@ -347,8 +348,12 @@ entities-differential: .venv/installed .venv-ministack/installed .venv-services/
 
 # Sandboxes that call entities while everything goes wrong. MODE is commit or post.
 entities-sim: .venv/installed
-	$(BIN)/python -m tests.entities.simulation --seeds $(or $(SEEDS),0:200) --mode $(or $(MODE),commit)
+	$(BIN)/python -m tests.entities.simulation --seeds $(or $(SEEDS),0:200) --mode $(or $(MODE),commit) --nodes $(or $(NODES),20)
+
+# The mistakes that the simulation must find; then what poison and clocks that differ cost.
+entities-bars: .venv/installed
 	$(BIN)/python -m tests.entities.mutants --seeds 200
+	$(BIN)/python -m tests.entities.simulation --bars --seeds $(or $(SEEDS),0:50)
 
 # Twenty sandboxes on one cart, stopped and killed for two minutes, on each store.
 entities-sandboxes: .venv/installed .venv-ministack/installed

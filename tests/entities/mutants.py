@@ -13,14 +13,30 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 import attrs
+import msgspec
 
-from okibi.entities.calls import Caller, Message
-from okibi.entities.dynamodb import Update, place_state, slot_update, update_of
+from okibi.aws import CallFailed
+from okibi.entities import Entities, Entity
+from okibi.entities.alarms import Alarm, LambdaRings
+from okibi.entities.calls import Caller, Handled, Message
+from okibi.entities.dynamodb import Update, place_state, slot_update, update_of, updates_of
 from okibi.entities.dynamodb_store import DynamoDBStore
-from okibi.entities.operations import Commit, Operation, Post, Release, Settle, TakeOver
-from okibi.entities.rows import Apart, Reply, Row
+from okibi.entities.entity import Running, Saved, load_entity, load_state
+from okibi.entities.messages import Body, encode_value
+from okibi.entities.operations import (
+    Commit,
+    Move,
+    Moved,
+    Operation,
+    Post,
+    Release,
+    Settle,
+    TakeOver,
+)
+from okibi.entities.rows import Apart, Mail, Reply, Row
 from okibi.entities.stores import OperationRefused, StoreThrottled, StoreUnavailable
-from tests.entities.simulation import Rules, simulate
+from tests.entities.entity_simulation import ENTITIES, current_node
+from tests.entities.simulation import Died, Rules, simulate
 
 Change: TypeAlias = Callable[[Operation, Update], None]
 
@@ -223,7 +239,116 @@ class RunsWithoutOwning(Caller):
         return await super()._follow(key, row.owner or run, row, message)
 
 
+# -- alarms, and casts of entities
+
+
+async def _ring_later(self: LambdaRings, alarm: Alarm) -> None:
+    """The state is saved first."""
+    node = current_node()
+
+    async def ring_at() -> None:
+        with suppress(Died, CallFailed):
+            await node.pause(0.05)
+            await ring_at_once(self, alarm)
+
+    node.world.nursery.start_soon(ring_at)
+
+
+ring_at_once = LambdaRings.ring_at
+
+
+async def _take_then_put(self: DynamoDBStore, move: Move) -> Moved:
+    return await _move_in_two_steps(self, move, (0, 1))
+
+
+async def _put_then_take(self: DynamoDBStore, move: Move) -> Moved:
+    return await _move_in_two_steps(self, move, (1, 0))
+
+
+async def _move_in_two_steps(store: DynamoDBStore, move: Move, order: tuple[int, int]) -> Moved:
+    keys = move.source, move.message.key
+    try:
+        for step in order:
+            await store._update(keys[step], updates_of(move)[step])
+    except OperationRefused:
+        return Moved.GONE
+    return Moved.DONE
+
+
+def _take_any(update: Update, move: Move) -> None:
+    update.removes.append("x[0]")
+    update.conditions.append("(attribute_not_exists(v) OR v = v)")
+
+
+run_alarm = Entities._run_alarm
+
+
+async def _run_alarm_again(
+    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+) -> Handled:
+    handled = await run_alarm(self, key, saved, alarm, due)
+    after = load_state(self.entity, handled.state)
+    kept = {**after.alarms, **({alarm: saved.alarms[alarm]} if alarm else {})}
+    state = msgspec.json.encode(msgspec.structs.replace(after, alarms=kept)).decode()
+    return attrs.evolve(handled, state=state)
+
+
+async def _keep_the_state_in_vain(
+    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+) -> Handled:
+    if alarm:
+        return await run_alarm(self, key, saved, alarm, due)
+    return Handled(msgspec.json.encode(saved).decode(), encode_value(0))
+
+
+async def _keep_the_ring(
+    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+) -> Handled:
+    saved = msgspec.structs.replace(saved, ring=due + 1)
+    return await run_alarm(self, key, saved, alarm, due)
+
+
+def _first_alarm(alarms: Mapping[str, int], due: int) -> str:
+    return min(alarms, key=alarms.__getitem__, default="")
+
+
+def _set_alarm_once(self: Entity, seconds: float, method: Callable[..., Any]) -> None:
+    running = self._running(method)
+    running.alarms.setdefault(method.__name__, running.now + int(1000 * seconds))
+
+
+def _cancel_nothing(self: Entity, method: Callable[..., Any]) -> None:
+    pass
+
+
+run_method = Entities._run_method
+
+
+async def _save_though_it_raised(
+    self: Entities[Any], saved: Saved, body: Body, running: Running
+) -> tuple[Entity, Any]:
+    try:
+        return await run_method(self, saved, body, running)
+    except LookupError:
+        if body.kind != "cast":
+            raise
+        return load_entity(self.entity, saved), None
+
+
+handle = Entities.handle
+
+
+async def _drop_what_raises(self: Entities[Any], key: str, state: str, mail: Mail) -> Handled:
+    return attrs.evolve(await handle(self, key, state, mail), is_dead=False)
+
+
 SHORT = Rules(deadline=6.0, calls=25)
+
+
+def entities_with(**wrong: Any) -> Rules:
+    return attrs.evolve(ENTITIES, wrong=wrong)
+
+
 HARMFUL: dict[str, Rules] = {
     "a settle without a guard": Rules(wrong=mutant(without(Settle, "o =", "f =", "v ="))),
     "a settle without a version": Rules(wrong=mutant(without(Settle, "v ="))),
@@ -260,6 +385,20 @@ HARMFUL: dict[str, Rules] = {
     "mail settled that has not run": Rules(caller=SettlesWithoutRunning),
     "a post sent as another message": Rules(caller=PostsUnderANewNumber),
     "a run in the name of another": Rules(caller=RunsWithoutOwning),
+    "an alarm saved before its schedule": entities_with(ring_at=_ring_later),
+    "a schedule that may be in the past": entities_with(AHEAD=5),
+    "a ring that is not forgotten": entities_with(_run_alarm=_keep_the_ring),
+    "a ring in vain without another": entities_with(_run_alarm=_keep_the_state_in_vain),
+    "an alarm that stays when it has run": entities_with(_run_alarm=_run_alarm_again),
+    "an alarm that runs before its time": entities_with(first_due=_first_alarm),
+    "an alarm that is not moved": entities_with(send_after=_set_alarm_once),
+    "an alarm that is not cancelled": entities_with(cancel_alarm=_cancel_nothing),
+    "casts and alarms of what raised": entities_with(_run_method=_save_though_it_raised),
+    "a cast that raises is dropped": entities_with(handle=_drop_what_raises),
+    "an outbox cleared before the move": entities_with(move=_take_then_put),
+    "an outbox cleared after the move": entities_with(move=_put_then_take),
+    "a move of any message": entities_with(_take=_take_any),
+    "a cast sent as another message": attrs.evolve(ENTITIES, caller=PostsUnderANewNumber),
 }
 HARMLESS: dict[str, Rules] = {
     "a commit over mail": Rules(
@@ -288,7 +427,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Have the simulation find mistakes.")
     parser.add_argument("--seeds", type=int, default=200)
     given = parser.parse_args()
-    logging.getLogger("okibi").setLevel(logging.ERROR)
+    # Of methods that raise, and of renewals that fail.
+    logging.getLogger("okibi").setLevel(logging.CRITICAL)
     missed = []
     for name, rules in HARMFUL.items():
         for mode in (True, False):

@@ -336,7 +336,7 @@ async def test_a_drain_that_lost_a_large_entity_while_it_read_does_not_run_it() 
 
 @pytest.mark.parametrize("mode", ["quiet", "post"])
 def test_a_poisoned_message_ends_few_sandboxes(mode: str) -> None:
-    deaths = dict[tuple[str, int], int]()
+    deaths = dict[str, int]()
     for seed in range(4):
         rules = Rules(nodes=40, keys=2, poison=0.02, limit=900, is_quiet=mode == "quiet")
         world = simulate(seed, rules)
