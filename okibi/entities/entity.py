@@ -130,7 +130,7 @@ class Entity:
         """Have this entity run one of its methods later, in whatever sandbox.
 
         A method has one alarm: a later call of `send_after` for it moves the alarm. On Lambda an
-        alarm is due to the minute, so it comes up to a minute late.
+        alarm is due to the minute, so it comes up to two minutes late.
 
             async def reserve(self, user: str) -> None:
                 self.user = user
