@@ -349,6 +349,10 @@ class Caller:
                     reply = row.reply_to(message.sender, message.number)
                     assert reply is not None
                     return reply
+                case Next.RUN if not row.has_state:
+                    # A late request has made this run the owner, and a read has shown it. The row
+                    # that refuses the post again has the state.
+                    row = await self._post(key, run, message)
                 case Next.RUN:
                     return await self._run(key, run, row, message)
                 case Next.TAKE_OVER if left <= 0:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from okibi.aws import CallFailed
 from okibi.entities.calls import LEASE, PATIENCE, Caller, CallLate, Handled, MailFull, Message
 from okibi.entities.dynamodb import LARGE
 from okibi.entities.dynamodb_store import DynamoDBStore
@@ -332,6 +333,53 @@ async def test_a_drain_that_lost_a_large_entity_while_it_read_does_not_run_it() 
     drain = Caller(frozen, handle, set_aside, lambda: "drain").drain
     await drain("k", waits=True)
     assert handled == []
+
+
+@attrs.define(eq=False)
+class LateClient(TinyClient):
+    """The first take-over arrives late: before the next read."""
+
+    table: TinyDynamoDB
+    late: Mapping[str, Any] | None = None
+    is_lost: bool = False
+
+    async def call(
+        self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, /
+    ) -> Item:
+        given = parameters or {}
+        if not self.is_lost and "f = f +" in given.get("UpdateExpression", ""):
+            self.late, self.is_lost = given, True
+            raise CallFailed(service, operation, "TimedOut")
+        if self.late is not None and operation == "GetItem":
+            self.table.ask("UpdateItem", self.late)
+            self.late = None
+        return await super().call(service, operation, parameters)
+
+
+class VirtualStore(DynamoDBStore):
+    def now(self) -> int:
+        return int(trio.current_time() * 1000)
+
+
+@virtual_time
+async def test_a_run_that_a_late_take_over_has_made_the_owner_has_a_large_state() -> None:
+    table = TinyDynamoDB()
+    store = VirtualStore("okibi", TinyClient(table))
+    row = await store.apply(Post("k", Mail("a", 1, "a", 10**9), "first", LEASE))
+    settle = Settle(Ownership("k", "first", 0, 0), "x" * (LARGE + 1), {}, 1, LEASE, seen=row)
+    # Since a run has died, a caller watches the lease before it takes over.
+    await store.apply(TakeOver("k", "second", 1, await store.apply(settle)))
+    states = list[str]()
+
+    async def handle(state: str, mail: Mail) -> Handled:
+        states.append(state)
+        return Handled(state, "")
+
+    runs = map(str, count())
+    late = VirtualStore("okibi", LateClient(table))
+    caller = Caller(late, handle, set_aside, lambda: next(runs), is_quiet=False)
+    await caller.call("k", Message("b", 1, "b", 60_000))
+    assert states == ["x" * (LARGE + 1)]
 
 
 @pytest.mark.parametrize("mode", ["quiet", "post"])
