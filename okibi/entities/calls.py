@@ -16,8 +16,10 @@ from contextlib import suppress
 from typing import TypeAlias
 
 import attrs
+import msgspec
 import outcome  # trio's own dependency
 import trio
+from msgspec.structs import replace
 
 from ..actors import logs
 from .messages import encode_error
@@ -61,8 +63,7 @@ TRIP = 8.0
 FIRST_PAUSE, LONGEST_PAUSE = 2 * TRIP, 500.0
 
 
-@attrs.frozen
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message to an entity.
 
     Args:
@@ -83,8 +84,7 @@ class Message:
         return Mail(self.sender, self.number, self.body, self.deadline + self.kept)
 
 
-@attrs.frozen
-class Handled:
+class Handled(msgspec.Struct, frozen=True):
     """What a message has changed.
 
     Args:
@@ -181,7 +181,7 @@ class Watch:
         return max(left, LEASE + 1000 * (self.since - trio.current_time()))
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Caller:
     """Calls entities, and runs them.
 
@@ -219,27 +219,29 @@ class Caller:
         failure: StoreFailed | None = None
         pause = FIRST_PAUSE
         # The same after a lost answer, which may have made it the owner.
-        run = self.new_run()
-        left = (message.deadline - self.store.now()) / 1000
-        with trio.move_on_after(max(0.0, left)):
-            # A freeze may have passed the deadline, which trio's clock does not see.
-            while self.store.now() < message.deadline:
+        run = ""
+        left = message.deadline - self.store.now()
+        with trio.move_on_after(max(0.0, left / 1000)):
+            while left > 0:
                 try:
                     if self.is_quiet and pause == FIRST_PAUSE:
                         reply = await self._try_quiet(key, message)
                         if reply is not None:
                             return reply
+                    run = run or self.new_run()
                     row = await self._post(key, run, message)
                     failure = None
                     reply = await self._follow(key, run, row, message)
                     if reply is not None:
                         return reply
                     # Fenced off: this run is over.
-                    run = self.new_run()
+                    run = ""
                 except StoreFailed as error:
                     failure = error
                     await self._pause(pause)
                     pause = min(2 * pause, 2 * LONGEST_PAUSE)
+                # A freeze may have passed the deadline, which trio's clock does not see.
+                left = message.deadline - self.store.now()
         raise CallLate(
             f"{key}: no reply before the deadline; the message may have run, or may yet"
         ) from failure
@@ -300,26 +302,26 @@ class Caller:
             reply = row.reply_to(message.sender, message.number)
             if reply is not None or row.owner is not None or row.mail or not row.has_state:
                 return reply
-        handled = await self.handle("" if row is None else row.state, message.mail)
+        mail = message.mail
+        handled = await self.handle("" if row is None else row.state, mail)
         if handled.reply is None:
             raise MessageForgotten(handled.failure)
-        reply = Reply(message.number, handled.reply, message.mail.until)
+        reply = Reply(mail.number, handled.reply, mail.until)
+        version = None if row is None else row.version
+        pruned = self._old_replies(row, {mail.sender})
+        commit = Commit(key, version, handled.state, mail.sender, reply, pruned, handled.outgoing)
         try:
-            row = await self.store.apply(self._commit(key, row, message, handled, reply))
+            row = await self.store.apply(commit)
         except OperationRefused:
             return None
-        await self._deliver(key, row.outbox)
+        if row.outbox:
+            await self._deliver(key, row.outbox)
         return reply
 
-    def _commit(
-        self, key: str, row: Row | None, message: Message, handled: Handled, reply: Reply
-    ) -> Commit:
-        version = None if row is None else row.version
-        pruned = self._old_replies(row, {message.sender})
-        return Commit(key, version, handled.state, message.sender, reply, pruned, handled.outgoing)
-
     def _old_replies(self, row: Row | None, keep: set[str]) -> tuple[tuple[str, int], ...]:
-        return () if row is None else row.find_old_replies(self.store.now(), frozenset(keep))
+        if row is None or row.replies.keys() <= keep:
+            return ()
+        return row.find_old_replies(self.store.now(), keep)
 
     # -- mail
 
@@ -513,7 +515,7 @@ class Caller:
                     if row is None or (row.owner, row.fence) != (own.run, own.fence):
                         return
                     # A settle was cancelled after it had been done.
-                    own = attrs.evolve(own, version=row.version)
+                    own = replace(own, version=row.version)
                 except StoreFailed:
                     # If this lasts, the lease ends by itself.
                     await self._pause(FIRST_PAUSE)
@@ -555,7 +557,7 @@ class Caller:
                 match read_refusal(settle.own, refused.row):
                     case Refusal.AGAIN:
                         lease = self.store.now() + LEASE
-                        settle = attrs.evolve(settle, lease=lease, pruned=forgotten)
+                        settle = replace(settle, lease=lease, pruned=forgotten)
                     case Refusal.DONE | Refusal.RELEASED:
                         return refused.row
                     case Refusal.FENCED:

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-import attrs
+from msgspec.structs import replace
 
 from ..aws import CallFailed, Client
 from ..aws.retries import THROTTLED_CODES
@@ -82,7 +82,7 @@ class DynamoDBStore:
             raise OperationRefused(row) from None
         assert row is not None
         if isinstance(operation, Settle):
-            return attrs.evolve(row, state=operation.state)
+            return replace(row, state=operation.state)
         row = await self._load(key, run, row)
         assert row is not None
         return row
@@ -115,7 +115,7 @@ class DynamoDBStore:
             answer = await self._ask("GetItem", parameters)
             state = read_slot(answer.get("Item", {}), row.apart)
             if state is not None:
-                return attrs.evolve(row, state=state)
+                return replace(row, state=state)
             # The run has lost the entity since, and its state has changed.
             row = await self.read(key, consistent=True)
         raise StoreUnavailable(f"{key}: its state is not in the slot that its item names")

@@ -2,14 +2,15 @@
 
 import contextvars
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
+import msgspec
 import trio
+from msgspec.structs import replace
 
 from ..actors import Refusal, logs
 from ..actors.deadline_margin import shortly_before_deadline
@@ -128,6 +129,11 @@ class Sandbox:
             held=self.held,
         )  # fmt: skip
 
+    def take_back(self, sender: Sender | None) -> None:
+        """Keep a sender for the next call."""
+        if sender is not None and len(sender.numbers) <= MOST_NUMBERS:
+            self.senders.append(sender)
+
     def find_entities(self, key: str) -> "Entities[Any] | None":
         """Return the addresses that an entity belongs to, or None.
 
@@ -209,7 +215,7 @@ class Entities(Generic[E]):
     def __repr__(self) -> str:
         return f"<Entities {self.kind} of {self.entity.__qualname__}>"
 
-    async def handle(self, key: str, state: str, mail: Mail) -> Handled:
+    async def handle(self, sandbox: Sandbox, key: str, state: str, mail: Mail) -> Handled:
         """Run one message on a state. A cast and an alarm are tried again, then set aside."""
         kind, alarm, attempt = "call", "", 0
         while True:
@@ -218,10 +224,10 @@ class Entities(Generic[E]):
                 body = decode_message(mail.body)
                 kind, saved = body.kind, load_state(self.entity, state)
                 if kind != "alarm":
-                    return await self._run(key, saved, body)
+                    return await self._run(sandbox, key, saved, body)
                 due: int = body.arguments[0]
                 alarm = first_due(saved.alarms, due)
-                return await self._run_alarm(key, saved, alarm, due)
+                return await self._run_alarm(sandbox, key, saved, alarm, due)
             except Refusal as refusal:
                 if kind == "call":
                     return Handled(state, encode_error(refusal))
@@ -239,17 +245,17 @@ class Entities(Generic[E]):
             del failure
             await trio.sleep(FIRST_RETRY * 4 ** (attempt - 1))
 
-    async def _run(self, key: str, saved: Saved, body: Body) -> Handled:
-        sandbox = current_sandbox()
+    async def _run(self, sandbox: Sandbox, key: str, saved: Saved, body: Body) -> Handled:
         running = Running((*body.chain, key), sandbox.store.now(), dict(saved.alarms))
         entity, value = await self._run_method(saved, body, running)
         ring = await _schedule(sandbox, key, running, saved.ring)
         state = save_state(entity, running.alarms, ring)
         return Handled(state, encode_value(value), tuple(running.outgoing))
 
-    async def _run_alarm(self, key: str, saved: Saved, alarm: str, due: int) -> Handled:
+    async def _run_alarm(
+        self, sandbox: Sandbox, key: str, saved: Saved, alarm: str, due: int
+    ) -> Handled:
         """Run an alarm, or none for ""; the reply is the number of those that are still due."""
-        sandbox = current_sandbox()
         alarms = {name: at for name, at in saved.alarms.items() if name != alarm}
         left = sum(at <= due for at in alarms.values())
         running = Running((key,), sandbox.store.now(), alarms)
@@ -271,20 +277,19 @@ class Entities(Generic[E]):
         finally:
             RUNNING.reset(token)
 
-    def caller(self, key: str, *, is_quiet: bool = True) -> Caller:
-        """Return what calls an entity from here; see Caller.
+    def caller(self, sandbox: Sandbox, key: str, *, is_quiet: bool = True) -> Caller:
+        """Return what calls an entity from a sandbox; see Caller.
 
         Raises:
             TypeError: another class has the kind.
         """
-        sandbox = current_sandbox()
         first = sandbox.kinds.setdefault(self.kind, self)
         if first.entity is not self.entity:
             raise TypeError(
                 f"{first!r} and {self!r} have one kind, so they would share entities: give one of "
                 "them another kind"
             )
-        handle, aside = partial(self.handle, key), partial(_set_aside_message, key)
+        handle, aside = partial(self.handle, sandbox, key), partial(_set_aside_message, key)
         return sandbox.caller(handle, aside, is_quiet=is_quiet)
 
 
@@ -339,7 +344,7 @@ async def ring(key: str, due: int | None) -> None:
             "in the handler's module"
         )
     # With the lease: an alarm has effects elsewhere.
-    caller = entities.caller(key, is_quiet=False)
+    caller = entities.caller(sandbox, key, is_quiet=False)
     if due is None:
         await caller.drain(key, waits=True)
         return
@@ -364,8 +369,7 @@ async def ring_doorbell(key: str) -> None:
         logger.warning("%s: its doorbell failed; its mail waits for a call: %s", key, error)
 
 
-@attrs.frozen
-class EntityRef(Generic[E]):
+class EntityRef(msgspec.Struct, Generic[E], frozen=True):
     """The address of one entity.
 
     Args:
@@ -374,7 +378,7 @@ class EntityRef(Generic[E]):
         once_key, kept: see `once`.
     """
 
-    entities: Entities[E] = attrs.field(repr=False)
+    entities: Entities[E]
     key: str
     once_key: str | None = None
     kept: float = ONCE_KEPT
@@ -390,7 +394,7 @@ class EntityRef(Generic[E]):
             kept: seconds after the first call for which its reply is kept. Each change of the
                 entity writes it again.
         """
-        return attrs.evolve(self, once_key=key, kept=kept)
+        return replace(self, once_key=key, kept=kept)
 
     async def call(
         self,
@@ -429,11 +433,15 @@ class EntityRef(Generic[E]):
             cycle = (*chain[chain.index(self.key) :], self.key)
             raise CallCycle("entities would wait for each other: " + " -> ".join(cycle), cycle)
         body = encode_message(method, args, kwargs, chain)
-        with self._message(method.__name__, body) as (caller, message):
-            try:
-                reply = (await caller.call(self.key, message)).body
-            except MessageForgotten as forgotten:
-                reply = forgotten.failure
+        sandbox = current_sandbox()
+        caller = self.entities.caller(sandbox, self.key)
+        sender, message = self._message(sandbox, method.__name__, body)
+        try:
+            reply = (await caller.call(self.key, message)).body
+        except MessageForgotten as forgotten:
+            reply = forgotten.failure
+        finally:
+            sandbox.take_back(sender)
         return take_reply(method, self.key, reply)  # type: ignore[no-any-return]
 
     async def cast(
@@ -470,8 +478,13 @@ class EntityRef(Generic[E]):
             await trio.lowlevel.checkpoint()
             self._send_with_state(running, body)
             return
-        with self._message(method.__name__, body) as (caller, message):
+        sandbox = current_sandbox()
+        caller = self.entities.caller(sandbox, self.key)
+        sender, message = self._message(sandbox, method.__name__, body)
+        try:
             row = await caller.leave(self.key, message)
+        finally:
+            sandbox.take_back(sender)
         if row.owner is None and len(row.mail) == 1:
             await ring_doorbell(self.key)
 
@@ -485,23 +498,15 @@ class EntityRef(Generic[E]):
             raise MailFull(f"{running.chain[-1]}: a message casts {MOST_OUTGOING} times at most")
         running.outgoing.append(Outgoing(self.key, body))
 
-    @contextmanager
-    def _message(self, method: str, body: str) -> Generator[tuple[Caller, Message]]:
-        """Make the message, and who sends it, for the length of a `with` block."""
-        sandbox = current_sandbox()
-        caller = self.entities.caller(self.key)
+    def _message(self, sandbox: Sandbox, method: str, body: str) -> tuple[Sender | None, Message]:
+        """Make the message; the sandbox must get its sender back."""
         deadline = sandbox.message_deadline()
         if self.once_key is not None:
             name = f"{ONCE}{method}:{self.once_key}"
-            yield caller, Message(name, 1, body, deadline, as_kept(self.kept))
-            return
+            return None, Message(name, 1, body, deadline, as_kept(self.kept))
         # A sender sends one message at a time.
         sender = sandbox.senders.pop() if sandbox.senders else Sender(sandbox.new_run())
-        try:
-            yield caller, Message(sender.name, sender.next_number(self.key), body, deadline)
-        finally:
-            if len(sender.numbers) <= MOST_NUMBERS:
-                sandbox.senders.append(sender)
+        return sender, Message(sender.name, sender.next_number(self.key), body, deadline)
 
 
 def as_kept(seconds: float) -> int:

@@ -3,7 +3,7 @@
 import contextvars
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 import attrs
 import msgspec
@@ -27,18 +27,19 @@ class Saved(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         version: of the class that has saved it.
-        fields: the fields by name.
+        fields: the fields by name, as JSON.
         alarms: by method, milliseconds since 1970.
         ring: the time of the first ring that is scheduled; 0 for none.
     """
 
     version: int
-    fields: dict[str, Any]
+    fields: msgspec.Raw
     alarms: dict[str, int] = {}
     ring: int = 0
 
 
 _saved: msgspec.json.Decoder[Saved] = msgspec.json.Decoder(Saved)
+_NO_FIELDS = msgspec.Raw(b"{}")
 
 
 @attrs.define(eq=False)
@@ -175,24 +176,23 @@ def _current() -> Running:
     return running
 
 
-class Field(NamedTuple):
-    """A field of an entity's state.
+@attrs.frozen
+class Fields:
+    """The fields of an entity's state.
 
     Args:
-        name: of the attribute.
-        argument: of `__init__`.
-        type: to convert JSON to.
+        arguments: their names, and those of the arguments of `__init__`.
+        decode: returns an object with them from JSON; UNSET for one that was not saved.
     """
 
-    name: str
-    argument: str
-    type: Any
+    arguments: tuple[tuple[str, str], ...]
+    decode: Callable[[msgspec.Raw], msgspec.Struct]
 
 
-_FIELDS = dict[type, tuple[Field, ...]]()
+_FIELDS = dict[type, Fields]()
 
 
-def fields_of(cls: type) -> tuple[Field, ...]:
+def fields_of(cls: type) -> Fields:
     """Return the fields of a class.
 
     Raises:
@@ -204,7 +204,7 @@ def fields_of(cls: type) -> tuple[Field, ...]:
     if "__attrs_attrs__" not in cls.__dict__:
         raise TypeError(f"{cls.__qualname__} is no attrs class: write @attrs.define(eq=False)")
     hints = get_type_hints(cls)
-    found = list[Field]()
+    arguments, types = list[tuple[str, str]](), list[tuple[str, Any, Any]]()
     for each in attrs.fields(cls):
         if each.name == "version":
             raise TypeError(
@@ -221,8 +221,10 @@ def fields_of(cls: type) -> tuple[Field, ...]:
                 f"{cls.__qualname__}.{each.name} cannot be saved: it needs a type, and init=True"
             )
         _check_type(f"{cls.__qualname__}.{each.name}", hints[each.name])
-        found.append(Field(each.name, each.alias or each.name, hints[each.name]))
-    _FIELDS[cls] = tuple(found)
+        arguments.append((each.name, each.alias or each.name))
+        types.append((each.name, hints[each.name] | msgspec.UnsetType, msgspec.UNSET))
+    struct = msgspec.defstruct(cls.__name__, types)
+    _FIELDS[cls] = Fields(tuple(arguments), msgspec.json.Decoder(struct).decode)
     return _FIELDS[cls]
 
 
@@ -271,9 +273,11 @@ def save_state(entity: Entity, alarms: dict[str, int], ring: int = 0) -> str:
         StateError: a field cannot be saved, or the state is too large.
     """
     cls = type(entity)
-    fields = {each.name: getattr(entity, each.name) for each in fields_of(cls)}
+    values = {name: getattr(entity, name) for name, _ in fields_of(cls).arguments}
     try:
-        state = msgspec.json.encode(Saved(cls.version, fields, alarms, ring))
+        fields = msgspec.Raw(msgspec.json.encode(values))
+        saved = Saved(cls.version, fields, alarms, ring)
+        state = msgspec.json.encode(saved)
     except (TypeError, ValueError, OverflowError) as error:
         raise StateError(f"{cls.__qualname__} cannot be saved: {error}") from error
     if len(state) > MOST_STATE:
@@ -282,13 +286,13 @@ def save_state(entity: Entity, alarms: dict[str, int], ring: int = 0) -> str:
             "keep long lists in entities of their own, or in a table"
         )
     # A value of a wrong type must fail this message, and not each later one.
-    load_entity(cls, _saved.decode(state))
+    load_entity(cls, saved)
     return state.decode()
 
 
 def load_state(cls: type[Entity], state: str) -> Saved:
     """Return a state; that of a new entity for an empty one."""
-    return _saved.decode(state) if state else Saved(cls.version, {})
+    return _saved.decode(state) if state else Saved(cls.version, _NO_FIELDS)
 
 
 def without_alarm(state: str, method: str) -> str:
@@ -304,20 +308,22 @@ def load_entity(cls: type[Entity], saved: Saved) -> Entity:
     Raises:
         StateError: the state is not that of the class.
     """
-    fields, version = saved.fields, saved.version
+    fields, given, version = fields_of(cls), saved.fields, saved.version
     if version > cls.version:
         raise StateError(
             f"{cls.__qualname__} has version {cls.version}, and version {version} has saved this "
             "state: newer code runs beside this code"
         )
     if version < cls.version:
-        fields = cls.upgrade(fields, version)
+        upgraded = cls.upgrade(msgspec.json.decode(given), version)
+        given = msgspec.Raw(msgspec.json.encode(upgraded))
     try:
+        values = fields.decode(given)
         return cls(
             **{
-                each.argument: msgspec.convert(fields[each.name], each.type, str_keys=True)
-                for each in fields_of(cls)
-                if each.name in fields
+                argument: value
+                for name, argument in fields.arguments
+                if (value := getattr(values, name)) is not msgspec.UNSET
             }
         )
     except (msgspec.ValidationError, TypeError) as error:

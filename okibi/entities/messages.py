@@ -107,13 +107,15 @@ def _counts(method: Callable[..., Any]) -> range:
 
 
 @lru_cache(256)
-def _parameters(method: Callable[..., Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _parameters(method: Callable[..., Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the types of the arguments in order, and the types of all by name."""
     try:
         hints = get_type_hints(method)
     except TypeError:
         # No function, as a functools.partial.
         hints = {}
-    return tuple(signature(method).parameters)[1:], hints
+    names = [*signature(method).parameters][1:]
+    return tuple(hints.get(name, Any) for name in names), hints
 
 
 def convert_arguments(
@@ -124,16 +126,17 @@ def convert_arguments(
     Raises:
         msgspec.ValidationError: an argument has another type.
     """
-    names, hints = _parameters(method)
-    arguments = tuple(
-        msgspec.convert(value, hints.get(name, Any), str_keys=True)
-        for name, value in zip(names, body.arguments, strict=False)
-    )
-    options = {
-        name: msgspec.convert(value, hints.get(name, Any), str_keys=True)
-        for name, value in body.options.items()
-    }
-    return (*arguments, *body.arguments[len(names) :]), options
+    types, hints = _parameters(method)
+    options = body.options
+    if options:
+        options = {name: _convert(value, hints.get(name, Any)) for name, value in options.items()}
+    arguments = body.arguments
+    return (*map(_convert, arguments, types), *arguments[len(types) :]), options
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    """Convert a value of JSON."""
+    return value if type(value) is hint else msgspec.convert(value, hint, str_keys=True)
 
 
 def encode_value(value: Any, name: str = "") -> str:
@@ -177,7 +180,7 @@ def read_name(reply: str) -> str:
 def take_reply(method: Callable[..., Any], key: str, reply: str) -> Any:
     """Return the value of a reply, as the method's type. The errors are those of `read_value`."""
     value = read_value(method.__qualname__, key, reply)
-    return msgspec.convert(value, _parameters(method)[1].get("return", Any), str_keys=True)
+    return _convert(value, _parameters(method)[1].get("return", Any))
 
 
 def read_value(name: str, key: str, reply: str) -> Any:

@@ -25,7 +25,8 @@ import enum
 from collections.abc import Mapping
 from typing import TypeAlias, TypeVar
 
-import attrs
+import msgspec
+from msgspec.structs import replace
 
 from .rows import MOST_MAIL, Mail, Outgoing, Reply, Row
 
@@ -34,8 +35,7 @@ T = TypeVar("T")
 NEW_ROW = Row()
 
 
-@attrs.frozen
-class Post:
+class Post(msgspec.Struct, frozen=True):
     """Leave a message; own the entity if no run does.
 
     Args:
@@ -58,14 +58,13 @@ class Post:
         row = _put(row, mail)
         if row is None:
             return None
-        row = attrs.evolve(row, posted={**row.posted, mail.sender: mail.number})
+        row = replace(row, posted={**row.posted, mail.sender: mail.number})
         if row.owner is not None or self.run is None:
             return row
-        return attrs.evolve(row, owner=self.run, lease=self.lease)
+        return replace(row, owner=self.run, lease=self.lease)
 
 
-@attrs.frozen
-class TakeOver:
+class TakeOver(msgspec.Struct, frozen=True):
     """Own an entity whose owner has stopped to renew its lease, or that has mail and no owner.
 
     Args:
@@ -90,12 +89,11 @@ class TakeOver:
             if row.lease != seen.lease:
                 return None
             # The old owner's run has ended.
-            row = attrs.evolve(row, fence=row.fence + 1)
-        return attrs.evolve(row, owner=self.run, lease=self.lease)
+            row = replace(row, fence=row.fence + 1)
+        return replace(row, owner=self.run, lease=self.lease)
 
 
-@attrs.frozen
-class Ownership:
+class Ownership(msgspec.Struct, frozen=True):
     """What the owner knows of its row, and what must be so still when it writes.
 
     Args:
@@ -117,8 +115,7 @@ class Ownership:
         )  # fmt: skip
 
 
-@attrs.frozen
-class ByOwner:
+class ByOwner(msgspec.Struct, frozen=True):
     """An operation of the owner.
 
     Args:
@@ -136,11 +133,10 @@ class ByOwner:
         if row is None or not self.own.holds(row):
             return None
         fence = row.fence + 1
-        return attrs.evolve(row, fence=fence, settled=fence, owner=None, lease=0)
+        return replace(row, fence=fence, settled=fence, owner=None, lease=0)
 
 
-@attrs.frozen
-class Settle(ByOwner):
+class Settle(ByOwner, frozen=True):
     """Save what the owner has run.
 
     Args:
@@ -174,7 +170,7 @@ class Settle(ByOwner):
         ended = self.lease is None
         fence = row.fence + ended
         gone = {sender for sender, _ in self.pruned}
-        return attrs.evolve(
+        return replace(
             row,
             state=self.state,
             version=row.version + 1,
@@ -190,24 +186,21 @@ class Settle(ByOwner):
         )
 
 
-@attrs.frozen
-class Release(ByOwner):
+class Release(ByOwner, frozen=True):
     """Give up an entity that has no mail."""
 
     def apply(self, row: Row | None) -> Row | None:
         return None if row is not None and row.mail else self.give_up(row)
 
 
-@attrs.frozen
-class HandOver(ByOwner):
+class HandOver(ByOwner, frozen=True):
     """Give up an entity whose mail waits: the next caller takes over at once."""
 
     def apply(self, row: Row | None) -> Row | None:
         return self.give_up(row)
 
 
-@attrs.frozen
-class Renew(ByOwner):
+class Renew(ByOwner, frozen=True):
     """Lengthen the lease."""
 
     lease: int
@@ -215,11 +208,10 @@ class Renew(ByOwner):
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):
             return None
-        return attrs.evolve(row, lease=self.lease)
+        return replace(row, lease=self.lease)
 
 
-@attrs.frozen
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Save what a caller has run without owning the entity.
 
     Args:
@@ -248,7 +240,7 @@ class Commit:
         if row.owner is not None or row.mail or row.posted.get(self.sender, 0) >= number:
             return None
         gone = {sender for sender, _ in self.pruned}
-        return attrs.evolve(
+        return replace(
             row,
             state=self.state,
             version=row.version + 1,
@@ -258,8 +250,7 @@ class Commit:
         )
 
 
-@attrs.frozen
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """Move the first message of an outbox to its receiver, which may be the sender itself.
 
     Args:
@@ -278,7 +269,7 @@ class Move:
         """Return the sender's row without the message."""
         if row is None or row.outbox[:1] != (self.message,):
             return None
-        return attrs.evolve(row, outbox=row.outbox[1:])
+        return replace(row, outbox=row.outbox[1:])
 
     def put(self, row: Row | None) -> Row | None:
         """Return the receiver's row with the message."""
@@ -303,7 +294,7 @@ Operation: TypeAlias = Post | TakeOver | Settle | Release | HandOver | Renew | C
 def _put(row: Row | None, mail: Mail) -> Row | None:
     """Return a row with one more message; None if there is no room."""
     row = row or NEW_ROW
-    return None if len(row.mail) >= MOST_MAIL else attrs.evolve(row, mail=(*row.mail, mail))
+    return None if len(row.mail) >= MOST_MAIL else replace(row, mail=(*row.mail, mail))
 
 
 def _without(mapping: Mapping[str, T], gone: set[str]) -> Mapping[str, T]:

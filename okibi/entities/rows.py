@@ -6,7 +6,7 @@ differ by seconds; the operations stay right, and only some messages run twice.
 
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 
 # What may wait at one entity.
 MOST_MAIL = 256
@@ -18,11 +18,8 @@ MOST_PRUNED = 16
 # Messages that were set aside, of which a row keeps the last ones.
 MOST_DEAD = 16
 
-NO_NUMBERS: Mapping[str, int] = {}
 
-
-@attrs.frozen
-class Mail:
+class Mail(msgspec.Struct, frozen=True):
     """A message that waits.
 
     Args:
@@ -39,8 +36,7 @@ class Mail:
     until: int
 
 
-@attrs.frozen
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """The reply to the last message of a sender, kept for a sender that asks again.
 
     Args:
@@ -54,11 +50,7 @@ class Reply:
     until: int
 
 
-NO_REPLIES: Mapping[str, Reply] = {}
-
-
-@attrs.frozen
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A message that an entity sends to another one; saved with the state, and moved later.
 
     Args:
@@ -70,8 +62,7 @@ class Outgoing:
     body: str
 
 
-@attrs.frozen
-class Apart:
+class Apart(msgspec.Struct, frozen=True):
     """Where a store has put a state that is too large for the row.
 
     Args:
@@ -84,8 +75,7 @@ class Apart:
     fence: int
 
 
-@attrs.frozen
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """An entity in a store.
 
     Args:
@@ -112,11 +102,11 @@ class Row:
     owner: str | None = None
     lease: int = 0
     mail: tuple[Mail, ...] = ()
-    posted: Mapping[str, int] = NO_NUMBERS
-    replies: Mapping[str, Reply] = NO_REPLIES
+    posted: Mapping[str, int] = {}
+    replies: Mapping[str, Reply] = {}
     dead: tuple[Mail, ...] = ()
     outbox: tuple[Outgoing, ...] = ()
-    apart: Apart | None = attrs.field(default=None, eq=False)
+    apart: Apart | None = None
 
     @property
     def has_state(self) -> bool:
@@ -128,7 +118,7 @@ class Row:
         reply = self.replies.get(sender)
         return reply if reply is not None and reply.number >= number else None
 
-    def find_old_replies(self, now: int, keep: frozenset[str]) -> tuple[tuple[str, int], ...]:
+    def find_old_replies(self, now: int, keep: set[str]) -> tuple[tuple[str, int], ...]:
         """Find replies that nobody asks for any more.
 
         Args:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import attrs
 import msgspec
+from msgspec.structs import replace
 
 from okibi.aws import CallFailed
 from okibi.entities import Entities, Entity
@@ -119,7 +120,7 @@ def slot_guarded_by(condition: str) -> dict[str, Any]:
 
 def _place_in_the_named_slot(settle: Settle) -> Apart | None:
     apart, before = place_state(settle), settle.seen.apart
-    return apart if apart is None or before is None else attrs.evolve(apart, slot=before.slot)
+    return apart if apart is None or before is None else replace(apart, slot=before.slot)
 
 
 def _place_where_the_last_state_is(settle: Settle) -> Apart | None:
@@ -189,7 +190,7 @@ class RepliesToItself(Caller):
         self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
     ) -> Row | None:
         first = dict([*settle.replies.items()][:1])
-        return await super()._settle(attrs.evolve(settle, replies=first))
+        return await super()._settle(replace(settle, replies=first))
 
 
 class SendsACommitAnew(Caller):
@@ -199,7 +200,7 @@ class SendsACommitAnew(Caller):
         try:
             return await super()._try_quiet(key, message)
         except StoreUnavailable:
-            again = attrs.evolve(message, number=message.number + 1000)
+            again = replace(message, number=message.number + 1000)
             return await super()._try_quiet(key, again)
 
 
@@ -207,7 +208,7 @@ class TakesAnyReply(Caller):
     """It takes the reply to an older message for its own."""
 
     async def _follow(self, key: str, run: str, row: Row, message: Message) -> Reply | None:
-        older = attrs.evolve(message, number=1)
+        older = replace(message, number=1)
         return await super()._follow(key, run, row, older)
 
 
@@ -217,7 +218,7 @@ class SettlesWithoutRunning(Caller):
     async def _settle(
         self, settle: Settle, forgotten: tuple[tuple[str, int], ...] = ()
     ) -> Row | None:
-        return await super()._settle(attrs.evolve(settle, count=settle.count + 1))
+        return await super()._settle(replace(settle, count=settle.count + 1))
 
 
 class PostsUnderANewNumber(Caller):
@@ -227,9 +228,7 @@ class PostsUnderANewNumber(Caller):
         try:
             return await super()._post(key, run, message)
         except StoreUnavailable:
-            return await super()._post(
-                key, run, attrs.evolve(message, number=message.number + 1000)
-            )
+            return await super()._post(key, run, replace(message, number=message.number + 1000))
 
 
 class RunsWithoutOwning(Caller):

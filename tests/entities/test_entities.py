@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 import trio
+from msgspec.structs import replace
 
 from okibi import Child, Function
 from okibi.actors import CallCycle, Refusal
@@ -178,10 +179,10 @@ async def test_older_state_is_upgraded_and_newer_state_refused() -> None:
     async with started() as store:
         await CARTS["bob"].call(Cart.add, "tea")
         old = '{"version":1,"fields":{"articles":["tea","cup"]}}'
-        store.rows["cart/bob"] = attrs.evolve(store.rows["cart/bob"], state=old)
+        store.rows["cart/bob"] = replace(store.rows["cart/bob"], state=old)
         assert await CARTS["bob"].call(Cart.add, "cup") == Line("cup", 2)
         new = '{"version":3,"fields":{}}'
-        store.rows["cart/bob"] = attrs.evolve(store.rows["cart/bob"], state=new)
+        store.rows["cart/bob"] = replace(store.rows["cart/bob"], state=new)
         with pytest.raises(EntityCrashed, match=r"Cart has version 2, and version 3 has saved"):
             await CARTS["bob"].call(Cart.add, "cup")
 

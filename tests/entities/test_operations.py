@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterator, Mapping
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from okibi.entities.dynamodb import LARGE
 from okibi.entities.dynamodb_store import DynamoDBStore
@@ -65,7 +65,7 @@ class Guesses:
             version = version if r.random() < 0.9 else r.choice((None, 0, 7))
             mail = self._mail()
             reply = Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
-            pruned = seen.find_old_replies(self.time, frozenset({mail.sender}))
+            pruned = seen.find_old_replies(self.time, {mail.sender})
             sent = self._outgoing()
             return Commit("k", version, f"s{r.random()}", mail.sender, reply, pruned, sent)
         batch = seen.mail[: r.choice((1, 2, 256))]
@@ -73,7 +73,7 @@ class Guesses:
             mail.sender: Reply(mail.number, f"reply {r.random()}", self.time + r.randrange(9000))
             for mail in batch
         }
-        pruned = seen.find_old_replies(self.time, frozenset(replies))
+        pruned = seen.find_old_replies(self.time, set(replies))
         lease = r.choice((None, self.time + 5000))
         dead = (*seen.dead, *batch[:1])[-3:] if r.random() < 0.1 else None
         state = r.choice((f"s{r.random()}", f"s{r.random()}".ljust(LARGE + 1), seen.state))
@@ -136,7 +136,7 @@ async def compare_with_rows(store: Store, seed: int, count: int, *, moves: float
         if isinstance(operation, Settle):
             # The store has told where it keeps the state.
             state = "" if before is None else before.state
-            operation = attrs.evolve(operation, seen=attrs.evolve(seen, state=state))
+            operation = replace(operation, seen=replace(seen, state=state))
         run = ""
         if isinstance(operation, Post | TakeOver | Settle | Release):
             run = (operation.own if isinstance(operation, ByOwner) else operation).run or ""
@@ -159,8 +159,9 @@ def _compare(found: Row | None, row: Row | None, run: str = "") -> None:
     if found is not None and not found.has_state:
         assert row is not None
         assert row.owner != run, "a run without its state"
-        row = attrs.evolve(row, state="")
-    assert found == row
+        row = replace(row, state="")
+    # Only this store has a place for a large state.
+    assert (found and replace(found, apart=None)) == row
 
 
 @pytest.mark.parametrize("seed", range(5))
