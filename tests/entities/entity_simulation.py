@@ -33,7 +33,7 @@ from okibi.entities.alarms import LambdaRings, read_ring
 from okibi.entities.calls import Caller, Handle, SetAside
 from okibi.entities.dynamodb import LARGE, row_of
 from okibi.entities.entities import OF_TASK, OVERDUE, EntityRef, Sandbox, ring, ring_doorbell
-from okibi.entities.entity import load_state
+from okibi.entities.entity import load_entity, load_state
 from okibi.entities.messages import decode_message
 from okibi.entities.stores import StoreFailed
 from tests.entities.simulation import EPOCH, Call, Died, Node, NodeStore, Rules, World
@@ -251,7 +251,9 @@ class EntityWorld(World):
         if state == last:
             return
         self.states[key] = state
-        log, before = load_state(Cell, state).fields["log"], self.logs.get(key, [])
+        cell = load_entity(Cell, load_state(Cell, state))
+        assert isinstance(cell, Cell)
+        log, before = cell.log, self.logs.get(key, [])
         if log[: len(before)] != before:
             self.mistakes.append(f"{key}: {before[-3:]} was followed by {log[-3:]}")
         self.logs[key] = log

@@ -22,6 +22,7 @@ from okibi.entities.alarms import Alarm, LambdaRings
 from okibi.entities.calls import Caller, Handled, Message
 from okibi.entities.dynamodb import Update, place_state, slot_update, update_of, updates_of
 from okibi.entities.dynamodb_store import DynamoDBStore
+from okibi.entities.entities import Sandbox
 from okibi.entities.entity import Running, Saved, load_entity, load_state
 from okibi.entities.messages import Body, encode_value
 from okibi.entities.operations import (
@@ -283,28 +284,28 @@ run_alarm = Entities._run_alarm
 
 
 async def _run_alarm_again(
-    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+    self: Entities[Any], sandbox: Sandbox, key: str, saved: Saved, alarm: str, due: int
 ) -> Handled:
-    handled = await run_alarm(self, key, saved, alarm, due)
+    handled = await run_alarm(self, sandbox, key, saved, alarm, due)
     after = load_state(self.entity, handled.state)
     kept = {**after.alarms, **({alarm: saved.alarms[alarm]} if alarm else {})}
-    state = msgspec.json.encode(msgspec.structs.replace(after, alarms=kept)).decode()
-    return attrs.evolve(handled, state=state)
+    state = msgspec.json.encode(replace(after, alarms=kept)).decode()
+    return replace(handled, state=state)
 
 
 async def _keep_the_state_in_vain(
-    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+    self: Entities[Any], sandbox: Sandbox, key: str, saved: Saved, alarm: str, due: int
 ) -> Handled:
     if alarm:
-        return await run_alarm(self, key, saved, alarm, due)
+        return await run_alarm(self, sandbox, key, saved, alarm, due)
     return Handled(msgspec.json.encode(saved).decode(), encode_value(0))
 
 
 async def _keep_the_ring(
-    self: Entities[Any], key: str, saved: Saved, alarm: str, due: int
+    self: Entities[Any], sandbox: Sandbox, key: str, saved: Saved, alarm: str, due: int
 ) -> Handled:
-    saved = msgspec.structs.replace(saved, ring=due + 1)
-    return await run_alarm(self, key, saved, alarm, due)
+    saved = replace(saved, ring=due + 1)
+    return await run_alarm(self, sandbox, key, saved, alarm, due)
 
 
 def _first_alarm(alarms: Mapping[str, int], due: int) -> str:
@@ -337,8 +338,10 @@ async def _save_though_it_raised(
 handle = Entities.handle
 
 
-async def _drop_what_raises(self: Entities[Any], key: str, state: str, mail: Mail) -> Handled:
-    return attrs.evolve(await handle(self, key, state, mail), is_dead=False)
+async def _drop_what_raises(
+    self: Entities[Any], sandbox: Sandbox, key: str, state: str, mail: Mail
+) -> Handled:
+    return replace(await handle(self, sandbox, key, state, mail), is_dead=False)
 
 
 SHORT = Rules(deadline=6.0, calls=25)
