@@ -321,6 +321,7 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
         "resource",
         "entities",
         "http",
+        "telemetry",
         "asyncio_loop",
         "local",
         "testing",

@@ -170,6 +170,8 @@ async def serve(
     watchdog.attach(ledger, interrupt)
     with shutdown, interrupt:
         not_started, reason = await _run_tree(spec, shutdown, fine, observe)
+        if ledger.telemetry is not None:
+            await ledger.telemetry.close(shutdown.code != 0)
     for lane in lanes:
         lane.close()
     if extension is not None:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from ..supervisors import Backoff
     from .handlers import asyncio_handlers as aio
     from .protocol.transport import Connect
+    from .serving.telemetry import Telemetry
 
 # Seconds for each actor to stop. The platform leaves 300 ms from SIGTERM to SIGKILL.
 GRACE = 0.05
@@ -109,6 +110,11 @@ class ServedFunction:
         self.adapter: Adapter | None = handler if isinstance(handler, Adapter) else None
         # What the workers call.
         self.target: Any = handler if self.adapter is None else self.adapter.handler()
+        self.telemetry: Telemetry | None = None
+        if "okibi.telemetry" in sys.modules:
+            from .serving import telemetry
+
+            ledger.telemetry = self.telemetry = telemetry.Telemetry(ledger, settings)
         self.loop: aio.HandlerLoop | None = None
         if choose_loop(function.loop, settings.loop, self.adapter) == "asyncio":
             from .handlers.asyncio_handlers import HandlerLoop
@@ -141,13 +147,19 @@ class ServedFunction:
             from .serving.adapter_worker import AdapterWorker
 
             kind = AdapterWorker
+        error_outcome = self.error_outcome
+        if self.telemetry is not None:
+            from .serving.telemetry import with_telemetry
+
+            kind = with_telemetry(kind)
+            error_outcome = partial(self.telemetry.note_error, error_outcome)
         if "okibi.entities" in sys.modules:
             from .serving.ring_worker import taking_rings
 
             kind = taking_rings(kind)
         return kind(
             self.ledger, self.settings, create, decoder, stateful, encode_result,
-            self._plain_handler_for, self.loop, self.error_outcome,
+            self._plain_handler_for, self.loop, error_outcome,
         )  # fmt: skip
 
     def _instance_factory(self, target: Any) -> Callable[[], Instance]:

@@ -86,6 +86,7 @@ async def running(
     api: RuntimeApiOptions | None = None,
     max_concurrency: int | None = None,
     snap_start: bool = False,
+    freeze: bool = False,
     grace: float = GRACE,
 ) -> AsyncIterator[Running]:
     """Run a function of `functions/` until the block ends, with a wide deadline margin."""
@@ -101,7 +102,7 @@ async def running(
     lines: list[str] = []
     with trio.fail_after(HANG):
         async with open_local_lambda(
-            settings, output=lines.append, api=api, grace=grace
+            settings, output=lines.append, api=api, freeze=freeze, grace=grace
         ) as function:
             yield Running(function, lines)
 

@@ -189,7 +189,14 @@ class ASGI(Adapter):
             await EarlyEnd(application, steps, trap, exchange)
         except (Exception, SystemExit) as error:
             log_error(handler_error(error, context.aws_request_id).body)
+            observed = context._delivery.observed
+            if observed is not None:
+                observed.note_error(error)
             return error
+        finally:
+            observed = context._delivery.observed
+            if observed is not None and (route := _route_of(scope)):
+                observed.note_route(route)
         return None
 
 
@@ -262,6 +269,12 @@ def make_scope(request: HttpRequest, event: Any, context: Context) -> dict[str, 
         "aws.event": event,
         "aws.context": context,
     }
+
+
+def _route_of(scope: dict[str, Any]) -> str:
+    """Return the route that FastAPI or Litestar has left in the scope; else an empty text."""
+    path: object = scope.get("path_template") or getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else ""
 
 
 def _late_stream() -> Outcome:

@@ -9,6 +9,7 @@ One worker handles records one after the other. Only when a handler waits, other
 handler that does not wait costs no task.
 """
 
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -250,8 +251,14 @@ class Batch(Adapter):
         until = context._epoch_deadline_time_in_ms / 1000 - margin
         now = context._settings.wall_clock or time.time
         origin = Origin(source, self._decode, context, until, now)
+        call = self._call
+        if "okibi.telemetry" in sys.modules:
+            from ..handlers.observed_event import observe_record
+
+            function = observe_record(call.function, is_async=call.is_async)
+            call = Call(function, call.is_async, call.is_trio)
         run = BatchRun(
-            origin, records, progress, self._call, self._timeout, self._whole_failure, self._abandon
+            origin, records, progress, call, self._timeout, self._whole_failure, self._abandon
         )
         if source.partial:
             delivery.prepare_late_answer(run.encode_answer)

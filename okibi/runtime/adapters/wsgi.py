@@ -107,8 +107,10 @@ class WSGI:
             status = reply.status
         except AnswerTooLarge as error:
             answer = refuse_large_answer(request, error)
-        except Exception:
+        except Exception as error:
             logger.exception("%s %s: the application raised", request.method, request.path)
+            if delivery is not None and delivery.observed is not None:
+                delivery.observed.note_error(error)
             answer = make_answer(request.format, status, PLAIN_TEXT, SERVER_ERROR)
         if self.fail_on:
             check_status(status, request, self.fail_on)

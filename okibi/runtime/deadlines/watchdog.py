@@ -300,10 +300,11 @@ class Watchdog:
         # The process ends after this time, whatever holds the interpreter or the report.
         self._deadline.set(monotonic() + REPORT_LIMIT)
         words = "the loop does not answer at the deadline; all stacks follow"
+        telemetry = None if self._ledger is None else self._ledger.telemetry
         try:
+            error = deadline_error_from_loop(delivery)
             # The Runtime API would refuse an /error for a response that is streaming, or is out.
             if delivery.state < DeliveryState.STREAMING:
-                error = deadline_error_from_loop(delivery)
                 answer = delivery.late_answer()
                 if answer is not None:
                     # The invoker does not see the error.
@@ -311,6 +312,10 @@ class Watchdog:
                 report_outcome(self.address, delivery, answer or error)
             write_raw(words, delivery.request_id)
             faulthandler.dump_traceback(STDERR)
+            if telemetry is not None:
+                seconds = (delivery.due - delivery.limit) / 4
+                self._deadline.set(monotonic() + seconds + REPORT_LIMIT)
+                telemetry.end_process(delivery, error, seconds)
         finally:
             # The delivery is claimed, so only this thread can answer and end the process.
             os._exit(1)

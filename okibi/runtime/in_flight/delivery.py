@@ -28,7 +28,7 @@ own thread. `claim` takes the right to settle in one atomic operation.
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...actors import Ref
 from ..protocol.outcome import Outcome
@@ -97,6 +97,16 @@ TRANSITIONS: Final[Mapping[str, Mapping[DeliveryState, DeliveryState]]] = {
 ) = TRANSITIONS.values()  # fmt: skip
 
 
+class Observed(Protocol):
+    """The event as its observers see it (`handlers.observed_event`)."""
+
+    def end(self, outcome: Outcome, /) -> None: ...
+    def note_error(self, error: BaseException, /) -> None: ...
+    def note_route(self, route: str, /) -> None: ...
+    def note_early_answer(self, outcome: Outcome, /) -> None: ...
+    def note_late_answer(self, error: Outcome, /) -> None: ...
+
+
 class OtherAnswers:
     """Answers besides the handler's result.
 
@@ -127,6 +137,8 @@ class Delivery:
     follow_ups: "FollowUps | None" = None
     # Of adapters.
     other_answers: "OtherAnswers | None" = None
+    # Of a function with telemetry.
+    observed: "Observed | None" = None
 
     def __init__(
         self,
@@ -325,6 +337,10 @@ class Delivery:
         if answers is None or answers.late is None or self.state is not RUNNING:
             return None
         return answers.late()
+
+    def observe(self, observed: Observed) -> None:
+        """Tell the observers of the event what becomes of the event."""
+        self.observed = observed
 
     def drop_body(self) -> None:
         """Keep the undecoded event no longer."""

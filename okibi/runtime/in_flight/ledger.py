@@ -13,6 +13,7 @@ import trio
 
 from ...actors import Actor, Address, Name, Ref, logs
 from ...actors.safe_repr import class_name
+from ..protocol.outcome import Outcome
 from .delivery import Delivery
 from .handover import wake
 from .lane import Lane
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
         def arm(self, delivery: Delivery, /) -> None: ...
 
         def settled(self) -> None: ...
+
+    class Telemetry(Protocol):
+        """The telemetry, as the actors see it: it ends the observation of an event."""
+
+        def end_and_export(self, delivery: Delivery, outcome: Outcome, /) -> None: ...
+
+        def end_process(self, delivery: Delivery, outcome: Outcome, seconds: float, /) -> None: ...
+
+        async def close(self, failed: bool, /) -> None: ...
 
 
 logger = logs.logger("okibi")
@@ -57,13 +67,16 @@ class Ledger:
 
     __slots__ = (
         "_abandoned", "_abandoned_workers", "backlog", "check_freeze", "dispatcher",
-        "dispatcher_woken", "fail", "idle", "lanes", "ready", "watch", "worker_count",
+        "dispatcher_woken", "fail", "idle", "lanes", "ready", "telemetry", "watch",
+        "worker_count",
     )  # fmt: skip
 
     def __init__(self, lanes: list[Lane], fail: Callable[[str], None], watch: "Watch") -> None:
         self.lanes = lanes
         self.fail = fail
         self.watch = watch
+        # None for a function without observers of its events.
+        self.telemetry: Telemetry | None = None
         # Workers with an instance, each with its last delivery: once that is finished, it is idle.
         self.ready: dict[Ref[Any], Delivery | None] = {}
         # Hints for the dispatcher: workers that have become idle. The last entry is used first,

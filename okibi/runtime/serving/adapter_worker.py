@@ -45,6 +45,8 @@ class AdapterWorker(Worker):
         if follow_ups is None:
             # The event was late, and is answered.
             return
+        if delivery.observed is not None:
+            delivery.observed.note_early_answer(outcome)
         follow_ups.begin = partial(self.ledger.begin_follow_ups, delivery, self._own_ref)
         self._end_reason = end_of_event(outcome)
         lane.outbox.hold_next()

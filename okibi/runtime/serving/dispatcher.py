@@ -214,6 +214,7 @@ class Dispatcher(Actor):
             exited = platform_error(kind, WORKER_EXITED, request_id)
             self._settle(lane, delivery, exited, WORKER_ENDED)
         elif action.what == FINISH_DEAD:
+            self._end_telemetry(delivery, Outcome(b"", error_type="Runtime.WorkerExited"))
             self.ledger.finish(lane, delivery, WORKER_ENDED)
         else:
             self._end_late(lane, delivery)
@@ -224,6 +225,7 @@ class Dispatcher(Actor):
             self._settle(lane, delivery, error, NO_TIME)
         else:
             log_error(error.body)
+            self._end_telemetry(delivery, error)
             self.ledger.finish(lane, delivery, NO_TIME)
         if delivery.worker is not None:
             self._abandon(delivery.worker)
@@ -247,7 +249,12 @@ class Dispatcher(Actor):
         self.ledger.count_abandoned_worker(worker, goes_on)
 
     def _settle(self, lane: Lane, delivery: Delivery, outcome: Outcome, why: str) -> None:
+        self._end_telemetry(delivery, outcome)
         if delivery.settle(outcome):
             log_error(outcome.body)
             delivery.drop_follow_ups(why)
             self.ledger.respond(lane)
+
+    def _end_telemetry(self, delivery: Delivery, outcome: Outcome) -> None:
+        if self.ledger.telemetry is not None:
+            self.ledger.telemetry.end_and_export(delivery, outcome)

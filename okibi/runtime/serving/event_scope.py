@@ -70,6 +70,10 @@ class EventScope:
             trio_internals.CONTEXT.runner.deadlines.add(deadline, scope)
         return self
 
+    def keep_context(self) -> None:
+        """Note the context variables to restore, before the first block."""
+        self.context_before = copy_context()
+
     def __enter__(self) -> None:
         """`until` has entered the scope."""
 

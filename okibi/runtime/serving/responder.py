@@ -69,6 +69,8 @@ class Responder(Actor):
         if delivery is None or not self.lane.closing:
             return
         outcome = platform_error("Runtime.Stopped", STOPPED, delivery.request_id)
+        if delivery.observed is not None:
+            delivery.observed.end(outcome)
         if delivery.settle(outcome):
             log_error(outcome.body)
         delivery.drop_follow_ups("the process ends")

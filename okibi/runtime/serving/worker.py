@@ -458,6 +458,8 @@ def _prefer_late_answer(delivery: Delivery, error: Outcome) -> Outcome:
     answer = delivery.late_answer() if error.error_type == DEADLINE_EXCEEDED else None
     if answer is None:
         return error
+    if delivery.observed is not None:
+        delivery.observed.note_late_answer(error)
     log_error(error.body)
     return answer
 
