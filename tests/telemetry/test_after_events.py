@@ -17,6 +17,7 @@ from okibi.testing import FunctionError, running
 from tests.support.observing import HANDLERS, Observer, on_trio
 from tests.support.sandbox import Running, is_gone
 from tests.support.sandbox import running as running_process
+from tests.test_docs import DOCS, sample_of
 
 
 @pytest.fixture
@@ -244,3 +245,12 @@ async def test_an_event_that_the_end_of_the_process_stops_is_exported(tmp_path: 
         await wait_for(lambda: len(lines_of(out)) == 2)
 
     assert lines_of(out) == ["first None", "stopped Runtime.Stopped"]
+
+
+async def test_the_sample_of_the_page_prints_each_event_after_its_response(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(sample_of(DOCS / "telemetry.md", "around_events"))
+    async with running_process("app.handler", task_root=tmp_path) as sandbox:
+        first, second = [await sandbox.invoke({"name": "bob"}) for _ in range(2)]
+        await wait_for(lambda: sandbox.said(f'["{second.request_id}", null, ') == 1)
+
+    assert sandbox.said(f'["{first.request_id}", null, ') == 1

@@ -68,9 +68,10 @@ async def test_sixteen_events_at_once_are_never_mixed(observer: Observer) -> Non
         assert each.result["current"] == each.request_id
 
 
+@pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind not in ("def", "generator")])
 @virtual_time
-async def test_a_killed_worker_s_event_ends_once(observer: Observer) -> None:
-    async with running(on_trio) as app, trio.open_nursery() as nursery:
+async def test_a_killed_worker_s_event_ends_once(kind: str, observer: Observer) -> None:
+    async with running(HANDLERS[kind]()) as app, trio.open_nursery() as nursery:
 
         async def invoke() -> None:
             with pytest.raises(FunctionError, match=r"Runtime.WorkerExited"):
@@ -224,6 +225,20 @@ def web_request(path: str) -> dict[str, Any]:
         "headers": {},
         "requestContext": {"http": {"method": "GET", "path": path, "sourceIp": "1.2.3.4"}},
     }
+
+
+async def slow_asgi(scope: Any, receive: Any, send: Any) -> None:
+    await trio.sleep_forever()
+
+
+@virtual_time
+async def test_a_late_web_request_has_the_deadline_s_error_beside_its_answer(
+    observer: Observer,
+) -> None:
+    async with running(Function(ASGI(slow_asgi, lifespan="off", loop="trio"))) as function:
+        assert (await function.invoke(web_request("/")))["statusCode"] == 504
+
+    assert observer.outcomes() == ["Runtime.DeadlineExceeded"]
 
 
 async def broken_asgi(scope: Any, receive: Any, send: Any) -> None:
