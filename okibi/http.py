@@ -638,6 +638,7 @@ class _State:
         try:
             host.places.acquire_nowait()
         except trio.WouldBlock:
+            logs.count(logs.POOL_WAITS, name.decode("latin-1"))
             await host.places.acquire()
         return host
 

@@ -28,6 +28,7 @@ from okibi.http import (
     retry_after,
 )
 from okibi.testing import running, virtual_time
+from tests.support.counting import counting
 
 BASE = "https://api.example.com/v1"
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
@@ -435,11 +436,13 @@ async def test_nothing_is_sent_after_the_deadline() -> None:
 async def test_a_host_gets_at_most_limit_requests_at_once_in_their_order() -> None:
     server = Server(seconds=1)
     api = server.http(limit=3)
-    async with trio.open_nursery() as nursery:
-        for number in range(9):
-            nursery.start_soon(api.get, f"/{number}")
-            await wait_all_tasks_blocked()
+    with counting() as counts:
+        async with trio.open_nursery() as nursery:
+            for number in range(9):
+                nursery.start_soon(api.get, f"/{number}")
+                await wait_all_tasks_blocked()
 
+    assert counts == {("PoolWaits", "api.example.com"): 6}
     assert server.most == 3
     assert server.times == [0] * 3 + [1] * 3 + [2] * 3
     paths = [each.url.path for each in server.requests]

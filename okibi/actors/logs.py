@@ -2,6 +2,9 @@
 
 logging catches what a handler's `emit` raises, but not what a user's filter or record factory
 raises. Such an error would crash an actor over a log line, and its crash report over the next.
+
+What goes wrong is also counted, if something counts (`count_with`). Here, because most of it is
+logged in the same place, and a start should not import another module for it.
 """
 
 import logging
@@ -18,6 +21,18 @@ TRACEBACK_LIMIT: Final = 2 * TEXT_LIMIT
 
 # The last line of a log record that leaves frames out.
 TRACE_HINT: Final = "OKIBI_TRACE=full shows all frames"
+
+# What is counted, as the metrics name it.
+CRASHES: Final = "Crashes"
+RESTARTS: Final = "Restarts"
+GIVE_UPS: Final = "GiveUps"
+REFUSED_MESSAGES: Final = "RefusedMessages"
+MAILBOX_PEAK: Final = "MailboxPeak"
+POOL_WAITS: Final = "PoolWaits"
+
+# Takes what has happened, the path of the actor, and the number.
+Counter = Callable[[str, str, int], object]
+_counters: list[Counter] = []
 
 
 def write_to_stderr(text: str) -> None:
@@ -169,3 +184,31 @@ def logger(name: str) -> logging.Logger:
         return logging.getLogger(name)
     finally:
         logging.setLoggerClass(before)
+
+
+# -- counts
+
+
+def count(what: str, path: str = "", number: int = 1) -> None:
+    """Count something that has happened, if something counts.
+
+    Args:
+        what: one of the names above, or a name of a layer above this one.
+        path: the path of the actor that it happened to; empty for none.
+        number: how often it has happened; of MAILBOX_PEAK, the messages that wait.
+    """
+    for counter in _counters:
+        try:
+            counter(what, path, number)
+        except Exception as error:
+            SafeLogger.write_fallback(f"{what} could not be counted: {class_name(type(error))}")
+
+
+def count_with(counter: Counter) -> Callable[[], None]:
+    """Call a function for each `count` from now on, in the thread that counts.
+
+    Returns:
+        A function that ends this.
+    """
+    _counters.append(counter)
+    return lambda: _counters.remove(counter)

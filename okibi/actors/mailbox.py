@@ -121,8 +121,10 @@ TIMEOUT: Final = _Timeout()
 # handed each message while they wait. With maxlen=0, because it must stay empty.
 _EMPTY: deque[object] = deque(maxlen=0)
 
-# Returned by `offer` if no message was dropped: None may be a message.
+# Returned by `offer` if no message was dropped: None may be a message. NEW_PEAK, if more messages
+# wait than ever before, and they take more than half of the capacity.
 NOTHING_DROPPED: Final[object] = object()
+NEW_PEAK: Final[object] = object()
 
 # Wakes the reader without a message: the reader must check the lanes again. A reader that takes
 # turns gets it as a message.
@@ -230,7 +232,7 @@ class Mailbox:
         """Put a message on the data lane without waiting.
 
         Returns:
-            The message dropped for it, or NOTHING_DROPPED.
+            The message dropped for it, NOTHING_DROPPED, or NEW_PEAK.
 
         Raises:
             MailboxFull: the lane is full, and the policy is not DROP_OLDEST.
@@ -253,6 +255,8 @@ class Mailbox:
         elif waiting >= self.peak:
             # A blocked sender takes the place of a message that was read: no new peak.
             self.peak = waiting + 1
+            if 2 * self.peak > self.policy.capacity:
+                dropped = NEW_PEAK
         self._append_data(message)
         return dropped
 

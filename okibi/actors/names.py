@@ -28,6 +28,7 @@ import attrs
 import trio
 from trio.lowlevel import RunVar, checkpoint, current_task
 
+from . import logs
 from .exits import NOT_STARTED, NoProcess
 from .life import Phase
 from .process import CURRENT, Process, outside_run_error
@@ -146,6 +147,7 @@ class NameTable(dict[Any, Process]):
         if restarter.life.ending_reason is not None:
             return NoProcess(key, f"its supervisor {restarter.path} is ending")
         if delay > 0:
+            logs.count(logs.REFUSED_MESSAGES, restart.path)
             due = f"{restart.path} starts again in {round(delay, 2):g} s"
             return NoProcess(key, f"{due}, because {restart.why}")
         if within:

@@ -21,9 +21,10 @@ from trio.lowlevel import (
     enable_ki_protection,
 )
 
+from . import logs
 from .exits import NO_PROCESS, SHUTDOWN, ActorExited, ExitReason, is_a
 from .life import Phase
-from .mailbox import NOTHING_DROPPED, MailboxFull, WhenFull
+from .mailbox import NEW_PEAK, NOTHING_DROPPED, MailboxFull, WhenFull
 from .process import CURRENT, Process, check_same_run, logger, protect_methods, wrong_run_error
 from .request import PendingRequest, Request, describe, message_name
 from .safe_repr import class_name
@@ -404,12 +405,17 @@ def _deliver(process: Process, message: object, verb: str) -> bool:
         if mailbox.policy.when_full is WhenFull.REJECT:
             raise _mailbox_full(process, message) from None
         return False
-    if dropped is not NOTHING_DROPPED:
+    if dropped is NOTHING_DROPPED:
+        return True
+    if dropped is NEW_PEAK:
+        logs.count(logs.MAILBOX_PEAK, process.path, mailbox.peak)
+    else:
         _report_dropped(process, dropped)
     return True
 
 
 def _mailbox_full(process: Process, message: object) -> MailboxFull:
+    logs.count(logs.REFUSED_MESSAGES, process.path)
     return MailboxFull(f"{process.path} cannot take {describe(message)}: its mailbox is full")
 
 
@@ -450,6 +456,7 @@ def _not_a_server_error(process: Process, method: object) -> TypeError:
 
 def _report_dropped(process: Process, message: object) -> None:
     """Fail a call that was dropped for a newer message; log any other message."""
+    logs.count(logs.REFUSED_MESSAGES, process.path)
     if is_a(message, Request) and message.wanted:
         message.fail(MailboxFull(f"{process.path} dropped {message} for a newer message"))
     else:

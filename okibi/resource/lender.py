@@ -205,6 +205,10 @@ class Lender(Server):
         loan.reply = self.reply_later()
         borrower = Borrower(loan, holder, loan.task, until)
         self._act(lending.ask(self._resource.rules, self._state, borrower, self._now()))
+        state = self._state
+        waits = bool(state.waiting) and state.waiting[-1] is borrower
+        if waits and len(state.lent) >= self._resource.rules.connections:
+            logs.count(logs.POOL_WAITS, self.path)
         return NO_REPLY
 
     async def give_back(self, loan: Loan, error: BaseException | None) -> None:

@@ -429,6 +429,7 @@ class Children:
         place.note_crash(error)
         if place.repeats and error is not None:
             process.life.report_elsewhere()
+            logs.count(logs.CRASHES, process.path)
             # Imported here: a start does not need it.
             from ..actors.empty_frames import empty_frames
 

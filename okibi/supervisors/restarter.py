@@ -120,8 +120,13 @@ class Restarter(Parent):
     def _count_restart(self, place: Place, reason: ExitReason) -> None:
         decision = count_restart(self._options, self._restarts, trio.current_time())
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self._options, place.id, reason)
+            raise self._give_up(place.id, reason)
         self._restarts = decision.restarts
+
+    def _give_up(self, child: str, reason: ExitReason) -> SupervisorGaveUp:
+        """Count the end of this supervisor, and build its error."""
+        logs.count(logs.GIVE_UPS, self.path)
+        return SupervisorGaveUp(self.path, self._options, child, reason)
 
     def _handle_failed_start(
         self, place: Place, failure: StartError, along: Iterable[Place] = ()
@@ -155,6 +160,9 @@ class Restarter(Parent):
         seconds = place.next_delay(self._options.backoff)
         # In one line: an error's text may have several.
         place.reason = " ".join(str(reason).split())
+        if seconds > 0 and place.delay is not None and place.delay.crashes > 1:
+            # Restarts at once have not helped. A first delay is only the rule of the back-off.
+            logs.count(logs.GIVE_UPS, f"{self.path}/{place.id}")
         if place.repeats or seconds > 0:
             row = "" if place.delay is None else describe_row(place.delay)
             start = f"in {round(seconds, 2):g} s" if seconds > 0 else "now"
@@ -177,5 +185,6 @@ class Restarter(Parent):
 
     def _handle_restarted(self, place: Place) -> None:
         """Log that a child runs again; after a delay, once it has run for a period."""
+        logs.count(logs.RESTARTS, f"{self.path}/{place.id}")
         logger.info("%s/%s restarted", self.path, place.id)
         self._children.check_recovery(place, self._options.period)

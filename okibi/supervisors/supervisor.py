@@ -12,7 +12,7 @@ from ..actors.process import Process
 from .any_supervisor_spec import AnySupervisorSpec, build_supervisor, implements
 from .child_place import Place
 from .child_state import ChildEvent, ChildState
-from .restarter import Restarter, SupervisorGaveUp
+from .restarter import Restarter
 from .spec import Child, Strategy, SupervisorSpec, check_child, check_significant
 from .spec_error import wrong_value
 from .strategy import ChildView, Decision, decide_on_end, decide_restart, should_restart
@@ -317,7 +317,7 @@ class Supervisor(Restarter):
         child, now = place.id, trio.current_time()
         decision = decide_on_end(self.spec, self._views(place), child, reason, self._restarts, now)
         if decision.give_up:
-            raise SupervisorGaveUp(self.path, self.spec, child, reason)
+            raise self._give_up(child, reason)
         if decision.shut_down:
             raise Exit(SHUTDOWN)
         delay = self._next_delay(place, reason) if decision.start else 0

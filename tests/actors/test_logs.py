@@ -135,3 +135,17 @@ def test_ctrl_c_while_an_error_is_formatted_is_raised(monkeypatch: pytest.Monkey
 
     with pytest.raises(KeyboardInterrupt):
         logs.short_traceback(ValueError("x"))
+
+
+def test_a_counter_that_raises_ends_no_code_that_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = list[str]()
+    monkeypatch.setattr(logs.SafeLogger, "write_fallback", staticmethod(lines.append))
+    end = logs.count_with(lambda what, path, number: 1 / 0)
+    try:
+        logs.count(logs.CRASHES, "/a")
+    finally:
+        end()
+
+    assert lines == ["Crashes could not be counted: ZeroDivisionError"]

@@ -17,7 +17,7 @@ from okibi.actors import (
     start,
     stop,
 )
-from okibi.actors.mailbox import NOTHING_DROPPED, Mailbox
+from okibi.actors.mailbox import NEW_PEAK, NOTHING_DROPPED, Mailbox
 from okibi.actors.timers import Notice
 
 TWO_BLOCK = MailboxPolicy(2)
@@ -120,7 +120,7 @@ def test_a_full_lane_refuses_an_offer(policy: MailboxPolicy) -> None:
 def test_drop_oldest_accepts_the_new_message_and_returns_the_oldest() -> None:
     mailbox = Mailbox(TWO_DROP)
 
-    assert [mailbox.offer(n) for n in (1, 2, 3)] == [NOTHING_DROPPED, NOTHING_DROPPED, 1]
+    assert [mailbox.offer(n) for n in (1, 2, 3)] == [NOTHING_DROPPED, NEW_PEAK, 1]
     assert list(mailbox.data) == [2, 3]
     assert mailbox.dropped == 1
 

@@ -15,6 +15,7 @@ from okibi.actors import (
     ActorExited,
     Address,
     ExitReason,
+    MailboxFull,
     MailboxPolicy,
     Name,
     NoProcess,
@@ -23,6 +24,7 @@ from okibi.actors import (
     start,
     stop,
 )
+from tests.support.counting import counting
 
 
 @attrs.define(eq=False)
@@ -101,6 +103,27 @@ async def test_a_call_runs_the_overriding_method(nursery: trio.Nursery) -> None:
 
     assert await strict.call(Clerk.add, 1) == [10]
     await stop(strict)
+
+
+# -- counts
+
+
+async def test_refused_messages_and_a_mailbox_that_fills_are_counted(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    clerk = await start(nursery, Clerk)
+    with counting() as counts:
+        clerk.cast_nowait(Clerk.sleep, 1)
+        await wait_all_tasks_blocked()
+        for number in range(2):
+            clerk.cast_nowait(Clerk.add, number)
+        for _ in range(3):
+            with pytest.raises(MailboxFull):
+                clerk.cast_nowait(Clerk.add, 3)
+        await stop(clerk)
+
+    # A mailbox of two: a peak of one is not more than half.
+    assert counts == {("MailboxPeak", "Clerk"): 2, ("RefusedMessages", "Clerk"): 3}
 
 
 # -- errors

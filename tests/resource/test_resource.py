@@ -21,6 +21,7 @@ from okibi.supervisors import SupervisorSpec, supervise
 from okibi.testing import FunctionError, running, virtual_time
 from tests.limits import HANG
 from tests.resource.fake_database import Connection, Database, Unreachable, freeze
+from tests.support.counting import counting
 
 
 def make(database: Database, **changes: Any) -> Resource[Connection]:
@@ -92,10 +93,14 @@ async def test_borrowers_wait_in_their_order() -> None:
 async def test_as_many_borrow_at_once_as_there_are_connections() -> None:
     resource = make(Database(seconds=0), connections=3)
     async with started(resource):
-        async with trio.open_nursery() as nursery:
-            for _ in range(9):
-                nursery.start_soon(use, resource, 1)
+        await use(resource)
+        with counting() as counts:
+            async with trio.open_nursery() as nursery:
+                for _ in range(9):
+                    nursery.start_soon(use, resource, 1)
         assert trio.current_time() == pytest.approx(3)
+    assert [*counts.values()] == [6]
+    assert next(iter(counts))[0] == "PoolWaits"
 
 
 @virtual_time
