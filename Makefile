@@ -54,6 +54,8 @@
 #   make wheels    the wheels for glibc and musl on this machine's processor (needs Docker)
 #   make aws     okibi on AWS itself, in your account: deployed by each route, checked, measured beside
 #                AWS's client, and removed; asks first. make aws-clean removes what runs have left; asks too
+#   make faults   100 faults in a real process: handlers, workers, actors, late events; do its metrics say
+#                what happened?
 #   make concurrent   16 events at once: throughput and memory beside awslambdaric, on AWS's emulator
 #   make streaming   a streamed answer: its first byte, an error in the middle, 100 MB in flat memory
 #   make reload  a saved file under okibi dev, until its new sandbox asks for an event, beside a bare start
@@ -77,7 +79,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BESIDE := The official client could not be installed: the tests that run beside it are skipped.
 
-.PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held \
+.PHONY: help demo test test-all test-rest test-deploy test-services test-browser test-trio test-trio-oldest test-trio-unknown test-trio-main check docs bench bench-full bench-repeat instructions scale conformance prove coverage mutate sweep cuts fuzz soak stopping held faults \
   reload dev-server streaming kills entities-sim entities-bars entities-differential entities-sandboxes concurrent clean release wheels check-release aws aws-clean cold test-image test-packages anew
 
 # What stands at the top of this file.
@@ -333,6 +335,9 @@ stopping: .venv/installed
 
 held: .venv/installed
 	$(BIN)/python -m tests.endurance.held
+
+faults: .venv/installed
+	$(BIN)/python -m tests.endurance.faults $(SEED)
 
 # SEED is the first run's; the same seed makes the same run: make kills RUNS=1 SEED=...
 kills: .venv/installed

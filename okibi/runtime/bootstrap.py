@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from socket import socket
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -33,7 +34,7 @@ from .handlers.function import Function, find_warnings
 from .in_flight.emergency_report import report_init_error
 from .in_flight.lane import Lane
 from .in_flight.ledger import Ledger
-from .logs.lambda_log import configure, log_error
+from .logs.lambda_log import configure, log_error, write_counts
 from .process_end.at_fork import ForkGuard
 from .process_end.shutdown import STOP_LIMIT, RootSupervisor, Shutdown, exit_within
 from .protocol.registration import send_registration
@@ -45,6 +46,9 @@ from .startup.find_function import load
 from .startup.pause_gc import fewer_collections
 from .system.precise_clock import PreciseClock
 from .tree import ServedFunction, build_tree
+
+if TYPE_CHECKING:
+    from .in_flight.ledger import Watch
 
 logger = logs.logger("okibi")
 
@@ -162,16 +166,24 @@ async def serve(
     clock = trio.lowlevel.current_clock()
     fine = [clock] if isinstance(clock, PreciseClock) else []
     fork_guard = ForkGuard(lanes, shutdown, interrupt, *fine)
-    ledger = Ledger(lanes, shutdown.fail, watchdog)
+    watch: Watch = watchdog
+    if settings.metrics or "opentelemetry.metrics" in sys.modules:
+        from .serving.tree_metrics import count_tree
+
+        watch = count_tree(settings, watchdog)
+    ledger = Ledger(lanes, shutdown.fail, watch)
     served = ServedFunction(function, settings, ledger, interrupt)
     if served.loop is not None:
         fork_guard.others.append(served.loop)
     spec = build_tree(served, partial(connect, *settings.address), extension)
     watchdog.attach(ledger, interrupt)
     with shutdown, interrupt:
-        not_started, reason = await _run_tree(spec, shutdown, fine, observe)
-        if ledger.telemetry is not None:
-            await ledger.telemetry.close(shutdown.code != 0)
+        try:
+            not_started, reason = await _run_tree(spec, shutdown, fine, observe)
+            if ledger.telemetry is not None:
+                await ledger.telemetry.close(shutdown.code != 0)
+        finally:
+            write_counts()
     for lane in lanes:
         lane.close()
     if extension is not None:

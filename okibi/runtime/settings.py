@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class Settings(NamedTuple):
         register_extension: whether okibi registers as an extension, to receive SIGTERM.
         log_level: level of the root logger; empty to leave it.
         log_json: whether to log JSON, one object per line.
+        metrics: the CloudWatch namespace of the embedded metrics; empty for none.
         loop: loop of async handlers, `trio` or `asyncio`; None if OKIBI_LOOP is not set.
         function_name, function_version, memory, log_group, log_stream: values of the context
             object.
@@ -55,6 +57,7 @@ class Settings(NamedTuple):
     register_extension: bool = True
     log_level: str = ""
     log_json: bool = False
+    metrics: str = ""
     loop: str | None = None
     function_name: str = ""
     function_version: str = ""
@@ -118,6 +121,7 @@ def read_settings(environment: Mapping[str, str], arguments: Sequence[str]) -> S
         register_extension=_switch(environment, "OKIBI_GRACEFUL_SHUTDOWN"),
         log_level=environment.get("AWS_LAMBDA_LOG_LEVEL", "").upper(),
         log_json=environment.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
+        metrics=_namespace(environment, "OKIBI_METRICS"),
         loop=_choice(environment, "OKIBI_LOOP", "trio", "asyncio")
         if environment.get("OKIBI_LOOP")
         else None,
@@ -180,6 +184,15 @@ def _switch(environment: Mapping[str, str], name: str) -> bool:
         # Refused, because a user who writes `false` would expect it to be off.
         raise _bad_setting(name, "0 or 1", text)
     return text == "1"
+
+
+def _namespace(environment: Mapping[str, str], name: str) -> str:
+    """Read a CloudWatch namespace; empty for none. A letter first: `1` is meant as a switch."""
+    text = environment.get(name, "")
+    if text and not re.fullmatch(r"(?!AWS/)[A-Za-z][A-Za-z0-9._/#:-]{0,254}", text):
+        rule = "a CloudWatch namespace that begins with a letter and not with AWS/, as in okibi"
+        raise _bad_setting(name, rule, text)
+    return text
 
 
 def _number(

@@ -41,6 +41,7 @@ def test_every_variable_is_read() -> None:
         "OKIBI_PIPELINE": "0",
         "OKIBI_DEADLINE_MARGIN_MS": "250",
         "OKIBI_BUSY_WAIT_US": "0",
+        "OKIBI_METRICS": "shop/tree",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
         "AWS_LAMBDA_LOG_LEVEL": "debug",
         "AWS_LAMBDA_FUNCTION_NAME": "shop",
@@ -57,6 +58,7 @@ def test_every_variable_is_read() -> None:
     assert not settings.pipelined
     assert settings.margin == 0.25
     assert settings.busy_wait == 0
+    assert settings.metrics == "shop/tree"
     assert not settings.on_demand
     assert settings.log_level == "DEBUG"
     assert settings.function_name == "shop"
@@ -103,6 +105,12 @@ def test_a_concurrency_of_zero_is_refused() -> None:
 def test_a_busy_wait_of_over_ten_milliseconds_is_refused() -> None:
     with pytest.raises(InitError, match="OKIBI_BUSY_WAIT_US must be a number from 0 to 10000, got"):
         read_settings({**MINIMUM, "OKIBI_BUSY_WAIT_US": "10001"}, [])
+
+
+@pytest.mark.parametrize("text", ["1", "0", "AWS/Lambda", "my shop", "a" * 256])
+def test_a_bad_namespace_of_metrics_is_refused(text: str) -> None:
+    with pytest.raises(InitError, match="OKIBI_METRICS must be a CloudWatch namespace that begins"):
+        read_settings({**MINIMUM, "OKIBI_METRICS": text}, [])
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,13 @@ from time import monotonic, sleep
 
 import trio
 
+from ...actors import logs
+from ..errors.error_response import LATE_ANSWERS, RECYCLED_PROCESSES
 from ..in_flight.delivery import Delivery, DeliveryState
 from ..in_flight.emergency_report import report_outcome
 from ..in_flight.handover import wake
 from ..in_flight.ledger import DISPATCHER, Ledger
-from ..logs.lambda_log import STDERR, write_raw
+from ..logs.lambda_log import STDERR, write_counts_at_exit, write_raw
 from ..system.unlisted_thread import start_unlisted_thread
 from .held_loop import HeldLoop
 from .interrupt import DeadlineInterrupt
@@ -311,6 +313,9 @@ class Watchdog:
                     write_raw(error.body.decode(), delivery.request_id)
                 report_outcome(self.address, delivery, answer or error)
             write_raw(words, delivery.request_id)
+            logs.count(LATE_ANSWERS)
+            logs.count(RECYCLED_PROCESSES)
+            write_counts_at_exit()
             faulthandler.dump_traceback(STDERR)
             if telemetry is not None:
                 seconds = (delivery.due - delivery.limit) / 4

@@ -32,6 +32,7 @@ from ...actors.frames import (
     line_of,
 )
 from ..errors.error_response import (
+    DEADLINE_EXCEEDED,
     LATE,
     calls_handler,
     error_json,
@@ -49,7 +50,6 @@ UNKNOWN = "the handler's line is not known"
 UNKNOWN_FOLLOW_UP = "the line of the function that ran after the response is not known"
 DEPTH = 50
 # The type of these errors.
-DEADLINE_EXCEEDED = "Runtime.DeadlineExceeded"
 # What was late, for messages.
 HANDLER, FOLLOW_UP = "the handler", "a function that ran after the response"
 # At most so many threads are named.

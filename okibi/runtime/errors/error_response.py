@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
+from ...actors import logs
 from ...actors.exits import is_a
 from ...actors.safe_repr import TEXT_LIMIT, class_name, cut, error_text, traceback_of
 from ..protocol.outcome import Outcome
@@ -40,6 +41,10 @@ RELATED_LIMIT = 40
 TYPE_LIMIT = 200
 # Frames and message characters, tried in this order until the cause is within CAUSE_LIMIT.
 _CAUSE_SIZES = ((FRAMES, CAUSE_LIMIT // 16), (25, 2000), (5, 200))
+DEADLINE_EXCEEDED = "Runtime.DeadlineExceeded"
+# What the runtime counts (`actors.logs.count`), as the metrics name it.
+HANDLER_ERRORS, LATE_ANSWERS = "HandlerErrors", "LateAnswers"
+RECYCLED_PROCESSES = "RecycledProcesses"
 LATE = "The invocation ran out of time and was ended before the platform would end the sandbox"
 _NEEDS_ASYNCIO = (
     ": this needs asyncio, and okibi runs it on trio; set OKIBI_LOOP=asyncio for the handler, or "
@@ -104,6 +109,7 @@ def platform_error(kind: str, message: str, request_id: str, x_ray_kind: str = "
 
 def handler_error(error: BaseException, request_id: str) -> Outcome:
     """Make the outcome of a handler's exception, even if the exception's own methods raise."""
+    logs.count(HANDLER_ERRORS)
     try:
         return _handler_error(error, request_id)
     except BaseException as broken:

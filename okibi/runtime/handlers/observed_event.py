@@ -13,7 +13,7 @@ import trio
 from ...actors import logs
 from ...actors.safe_repr import describe_value
 from ..codec.json import UNTYPED, UnmarshalError
-from ..deadlines.where_it_stood import DEADLINE_EXCEEDED
+from ..errors.error_response import DEADLINE_EXCEEDED
 from ..in_flight.delivery import Delivery
 from ..protocol.outcome import Outcome
 from ..settings import Settings

@@ -23,7 +23,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from time import monotonic
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...actors import logs
 from ...actors.safe_repr import class_name
-from ..errors.error_response import decode_body, to_json
+from ..errors.error_response import DEADLINE_EXCEEDED, LATE_ANSWERS, decode_body, to_json
 from . import invocation_context
 from .sinks import JSON, TEXT, FramedSink, StandardSink, frame_type, sink_from
 
@@ -58,6 +58,8 @@ class _LogTarget:
     as_json = False
     # The replacements of standard output and error. User code may wrap them.
     streams: tuple[Any, ...] = ()
+    # Returns the line of what was counted since its last call (`OKIBI_METRICS`); empty for none.
+    take_counts: "staticmethod[[], str]" = staticmethod(lambda: "")
 
 
 def configure(
@@ -175,6 +177,8 @@ def log_error(body: bytes) -> None:
 
 
 def _log_error(error: dict[str, Any]) -> None:
+    if error["errorType"] == DEADLINE_EXCEEDED:
+        logs.count(LATE_ANSWERS)
     if _LogTarget.as_json:
         stamp = time.strftime(TIME + "Z", time.gmtime())
         lines = [to_json({"timestamp": stamp, "level": "ERROR", **error})]
@@ -210,7 +214,10 @@ def write_raw(words: str, request_id: str = "") -> None:
         words: the message.
         request_id: the event that the message is about; empty for none.
     """
-    entry = _raw_line(words, request_id)
+    _write_raw(_raw_line(words, request_id))
+
+
+def _write_raw(entry: bytes) -> None:
     until = monotonic() + PIPE_PATIENCE
     # User code may have closed the descriptor too.
     with suppress(OSError):
@@ -238,6 +245,30 @@ def _raw_line(words: str, request_id: str) -> bytes:
         stamp = f"{time.strftime(TIME, time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
         line = f"[CRITICAL]\t{stamp}\t{request_id}\t{words}"
     return line.encode("utf-8", "backslashreplace") + b"\n"
+
+
+# -- counts
+
+
+def write_counts_of(take: Callable[[], str]) -> None:
+    """Set what returns the line of counts."""
+    _LogTarget.take_counts = staticmethod(take)
+
+
+def write_counts() -> None:
+    """Write the line of what was counted since the last one, if anything was."""
+    line = _LogTarget.take_counts()
+    if line:
+        with suppress(Exception):  # user code has replaced standard output
+            _LogTarget.sink.log(line)
+        flush()
+
+
+def write_counts_at_exit() -> None:
+    """Write the same line as `write_raw` does: the process exits within this thread."""
+    line = _LogTarget.take_counts()
+    if line:
+        _write_raw(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 # -- what is printed

@@ -50,9 +50,10 @@ from ...supervisors.parent import Parent
 from ..deadlines.interrupt import DeadlineInterrupt
 from ..deadlines.kill_timer import AGAIN, KillTimer
 from ..deadlines.kill_timer import SIGNAL as KILLS
+from ..errors.error_response import RECYCLED_PROCESSES
 from ..errors.exceptions import ProcessStopped
 from ..in_flight.lane import Lane
-from ..logs.lambda_log import write_raw
+from ..logs.lambda_log import write_counts_at_exit, write_raw
 from ..system.signal_timer import SignalTimer
 from ..system.unlisted_thread import start_unlisted_thread
 
@@ -123,6 +124,8 @@ class Shutdown:
         """Begin to end. Of several codes the highest becomes the exit code."""
         # Code 1: if the limit is reached, an event in flight was not answered.
         exit_within(STOP_LIMIT, 1)
+        if code and not self.code:
+            logs.count(RECYCLED_PROCESSES)
         if self.code is None:
             self._began = trio.current_time()
         self.code = max(code, self.code or 0)
@@ -199,6 +202,7 @@ class Shutdown:
     def _handle_signal(self, number: int, _: FrameType | None) -> None:
         if self._received is not None:
             write_raw(f"{signal.Signals(number).name} arrived again: the process exits at once")
+            write_counts_at_exit()
             os._exit(128 + number)
         self._received = signal.Signals(number)
         for lane in self._lanes:
@@ -303,6 +307,7 @@ def _exit(seconds: float, *_: object) -> None:
     try:
         _exit_timer.cancel()
         write_raw(f"the process has not ended within {seconds:g} s: exiting now")
+        write_counts_at_exit()
     finally:
         os._exit(_code[0])
 

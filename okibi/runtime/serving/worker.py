@@ -22,12 +22,12 @@ from ..codec.json import (
     decode_event,
 )
 from ..deadlines.where_it_stood import (
-    DEADLINE_EXCEEDED,
     FOLLOW_UP,
     HANDLER,
     deadline_error_from_exception,
 )
 from ..errors.error_response import (
+    DEADLINE_EXCEEDED,
     calls_handler,
     handler_error,
     platform_error,
