@@ -368,6 +368,7 @@ class AlarmSettings:
         email: an address to notify; the template makes a topic.
         errors: error responses, late ones included.
         deadlines: late events that okibi has answered.
+        restarts, give_ups: of actors; for a function with the variable OKIBI_METRICS.
         throttles: refused invocations.
         dead_letters: messages in the dead-letter queue.
     """
@@ -376,6 +377,8 @@ class AlarmSettings:
     email: Annotated[str, text("an e-mail address", r"\S+@\S+")] = ""
     errors: Count = 1
     deadlines: Count = 1
+    restarts: Count = 10
+    give_ups: Count = 1
     throttles: Count = 1
     dead_letters: Count = 1
 

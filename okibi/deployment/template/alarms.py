@@ -2,6 +2,7 @@
 
 A late event is an answer with `Runtime.DeadlineExceeded`, not the platform's `Task timed out`. A
 metric filter counts these answers in the log, so late events and other errors can be told apart.
+A function with `OKIBI_METRICS` counts them itself, and what goes wrong in its tree.
 """
 
 from ...project.settings import ProjectFunction
@@ -14,13 +15,15 @@ DEADLINE_PATTERNS = {
     "json": '{ $.errorType = "Runtime.DeadlineExceeded" }',
 }
 NAMESPACE = "okibi"
+# The variable with the namespace of the function's own metrics.
+METRICS = "OKIBI_METRICS"
 # Of an alarm, and of AWS's metrics that a new version changes.
 FIVE_MINUTES = 300
 DIMENSION = "FunctionName"
 
 
 def build_alarms(function: ProjectFunction) -> Resources:
-    """Build the alarms, the metric filter, and the topic if there is an e-mail address."""
+    """Build the alarms, a metric filter if one is needed, and the topic of an e-mail address."""
     alarms = function.alarms
     if alarms is None:
         return {}
@@ -38,11 +41,25 @@ def build_alarms(function: ProjectFunction) -> Resources:
             "Error responses, late ones included",
             ("AWS/Lambda", "Errors"), of_function, alarms.errors, actions,
         )  # fmt: skip
+    own = function.environment.get(METRICS)
     if alarms.deadlines:
-        resources["DeadlineMetric"] = _build_deadline_metric(function.log_format)
+        late: tuple[str, object] = (own or NAMESPACE, "LateAnswers")
+        if not own:
+            resources["DeadlineMetric"] = _build_deadline_metric(function.log_format)
+            late = (NAMESPACE, sub("${AWS::StackName}-deadlines"))
         resources["DeadlineAlarm"] = _build_alarm(
             "Events that okibi answered at their deadline",
-            (NAMESPACE, sub("${AWS::StackName}-deadlines")), [], alarms.deadlines, actions,
+            late, of_function if own else [], alarms.deadlines, actions,
+        )  # fmt: skip
+    if own and alarms.restarts:
+        resources["RestartAlarm"] = _build_alarm(
+            "Restarts of actors",
+            (own, "Restarts"), of_function, alarms.restarts, actions,
+        )  # fmt: skip
+    if own and alarms.give_ups:
+        resources["GiveUpAlarm"] = _build_alarm(
+            "Actors that keep ending: they wait before each start, or their supervisor has ended",
+            (own, "GiveUps"), of_function, alarms.give_ups, actions,
         )  # fmt: skip
     if alarms.throttles:
         resources["ThrottleAlarm"] = _build_alarm(
@@ -61,7 +78,8 @@ def build_alarms(function: ProjectFunction) -> Resources:
 
 def list_rollback_alarms(function: ProjectFunction) -> list[str]:
     """List the alarms that stop a gradual deployment; not what an old message can ring."""
-    return [name for name in ("ErrorAlarm", "DeadlineAlarm") if name in build_alarms(function)]
+    alarms = build_alarms(function)
+    return [name for name in ("ErrorAlarm", "DeadlineAlarm", "GiveUpAlarm") if name in alarms]
 
 
 def _build_deadline_metric(log_format: str) -> Resource:

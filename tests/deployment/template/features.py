@@ -104,6 +104,11 @@ FUNCTIONS = {
     "alias": make(alias=AliasSettings("live"), queue=QueueSettings()),
     "gradual deployment": make(alias=AliasSettings("live", "Linear10PercentEvery1Minute")),
     "alarms": make(alarms=AlarmSettings(topic="arn:aws:sns:eu-central-1:123456789012:ops")),
+    "alarms on metrics": make(
+        environment={"OKIBI_METRICS": "shop/tree"},
+        alarms=AlarmSettings(),
+        alias=AliasSettings("live", "Canary10Percent5Minutes"),
+    ),
     "everything": make(**EVERYTHING, vpc=VpcSettings(VPC.subnets, GROUPS, VPC.id, cache=True)),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from okibi.actors import logs
 from okibi.cli.write_template import write_template
 from okibi.deployment.template.sam import build_template
 from okibi.project.settings import (
@@ -16,6 +17,7 @@ from okibi.project.settings import (
     QueueSettings,
     ScheduleSettings,
 )
+from okibi.runtime.errors.error_response import LATE_ANSWERS
 from tests.deployment.template.features import (
     CLUSTER,
     FUNCTIONS,
@@ -311,6 +313,26 @@ def test_the_alarm_on_deadlines_watches_what_the_filter_counts() -> None:
     (transformation,) = metric["MetricTransformations"]
     assert alarm["MetricName"] == transformation["MetricName"]
     assert alarm["Namespace"] == transformation["MetricNamespace"]
+
+
+def test_with_metrics_alarms_watch_what_the_runtime_counts() -> None:
+    resources = resources_of(ALL["alarms on metrics"])
+
+    assert "DeadlineMetric" not in resources
+    own = {
+        name: each["Properties"]["MetricName"]
+        for name, each in resources.items()
+        if each["Properties"].get("Namespace") == "shop/tree"
+    }
+    assert own == {
+        "DeadlineAlarm": LATE_ANSWERS, "RestartAlarm": logs.RESTARTS, "GiveUpAlarm": logs.GIVE_UPS,
+    }  # fmt: skip
+    for name in own:
+        # As EmbeddedMetrics writes it.
+        (dimension,) = resources[name]["Properties"]["Dimensions"]
+        assert dimension == {"Name": "FunctionName", "Value": {"Ref": "Function"}}
+    preference = resources["Function"]["Properties"]["DeploymentPreference"]
+    assert {"Ref": "GiveUpAlarm"} in preference["Alarms"]
 
 
 def test_a_table_stays_when_its_stack_is_removed() -> None:
