@@ -371,7 +371,8 @@ class Process:
             notify(self)
         self.waits.wake_phase_waiters()
         if not reason.quiet and not life.reported_elsewhere and not _is_ctrl_c(reason):
-            logs.count(logs.CRASHES, self.path)
+            if logs.counters:
+                logs.count(logs.CRASHES, self.path)
             self._report(reason, left)
         # A Ref of a dead actor keeps only the exit reason alive.
         self.root = self.actor = None

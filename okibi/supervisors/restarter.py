@@ -185,6 +185,7 @@ class Restarter(Parent):
 
     def _handle_restarted(self, place: Place) -> None:
         """Log that a child runs again; after a delay, once it has run for a period."""
-        logs.count(logs.RESTARTS, f"{self.path}/{place.id}")
+        if logs.counters:
+            logs.count(logs.RESTARTS, f"{self.path}/{place.id}")
         logger.info("%s/%s restarted", self.path, place.id)
         self._children.check_recovery(place, self._options.period)
