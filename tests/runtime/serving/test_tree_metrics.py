@@ -76,11 +76,20 @@ async def test_a_crash_at_the_end_of_the_process_is_in_its_log(
     assert add_metrics(found) == {("Crashes", "/function/children/crashes"): 1}
 
 
-async def test_a_process_without_faults_writes_no_metrics(tmp_path: Path) -> None:
-    async with running("app.plain", environment={"OKIBI_METRICS": "shop"}) as app:
+@pytest.mark.parametrize("concurrency", [None, 4])
+async def test_an_event_with_a_fault_writes_one_line_and_another_none(
+    concurrency: int | None,
+) -> None:
+    environment = {"OKIBI_METRICS": "shop"}
+    async with running("app.plain", environment=environment, max_concurrency=concurrency) as app:
         await app.ask({})
+        await app.do("raise")
+        await app.ask({})
+        await app.function.wait_for_report()
+        before_the_end = find_metrics(app.lines)
 
-    assert find_metrics(app.lines) == []
+    assert add_metrics(before_the_end) == {("HandlerErrors", ""): 1}
+    assert find_metrics(app.lines) == before_the_end
 
 
 WITH_SDK = """
