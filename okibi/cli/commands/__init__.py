@@ -30,6 +30,7 @@ Environment variables of a function:
   OKIBI_TRACE               full: show every frame in tracebacks
   OKIBI_DEADLINE_MARGIN_MS  answer a late event so long before its time-out
   OKIBI_BUSY_WAIT_US        poll so long for the next event; 0: never
+  OKIBI_METRICS             a namespace: write failures as CloudWatch metrics
   OKIBI_PIPELINE            0: wait for the status of each response
   OKIBI_GRACEFUL_SHUTDOWN   0: register no extension, which SIGTERM needs"""
 
