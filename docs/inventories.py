@@ -1,4 +1,4 @@
-"""The names of Python, trio and httpx that the documentation links to, without a network."""
+"""The names of other projects that the documentation links to, without a network."""
 
 import re
 import zlib
@@ -8,6 +8,7 @@ URLS = {
     "python": "https://docs.python.org/3",
     "trio": "https://trio.readthedocs.io/en/stable",
     "httpx": "https://www.python-httpx.org",
+    "opentelemetry": "https://opentelemetry-python.readthedocs.io/en/latest",
 }
 
 # project: {page: names}; each name is "kind name".
@@ -33,7 +34,8 @@ NAMES = {
             class collections.abc.Collection, class collections.abc.AsyncGenerator,
             class collections.abc.Coroutine, class collections.abc.Generator""",
         "library/asyncio-task.html": "class asyncio.Task",
-        "library/contextlib.html": "class contextlib.AbstractAsyncContextManager",
+        "library/contextlib.html": "class contextlib.AbstractAsyncContextManager, "
+        "class contextlib.AbstractContextManager",
         "library/pathlib.html": "class pathlib.Path",
         "library/ssl.html": "class ssl.SSLContext",
         "library/types.html": "class types.FrameType, class types.TracebackType",
@@ -52,6 +54,10 @@ NAMES = {
         "api/#request": "class httpx.Request",
         "api/#response": "class httpx.Response",
         "exceptions/": "exception httpx.TransportError, exception httpx.UnsupportedProtocol",
+    },
+    "opentelemetry": {
+        "api/trace.html": "class opentelemetry.trace.TracerProvider",
+        "sdk/resources.html": "class opentelemetry.sdk.resources.Resource",
     },
 }
 

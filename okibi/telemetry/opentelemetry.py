@@ -90,8 +90,9 @@ def trace_events(provider: trace.TracerProvider | None = None) -> None:
             "cloud.resource_id": arn,
             "aws.lambda.invoked_arn": arn,
         }
-        if arn.count(":") > 4:
-            attributes["cloud.account.id"] = arn.split(":", 5)[4]
+        parts = arn.split(":", 5)
+        if len(parts) > 5:
+            attributes["cloud.account.id"] = parts[4]
         headers: Fields = {}
         if web:
             attributes |= web
@@ -221,11 +222,11 @@ def _parent_of(headers: Fields, xray: str | None) -> otel_context.Context | None
         found = propagate.extract(headers)
         if trace.get_current_span(found).get_span_context().is_valid:
             return found
-    remote = _read_xray(xray) if xray else None
     # Lambda names a trace for each event. Those that are not sampled are in no backend.
-    if remote is None or not remote.trace_flags.sampled:
+    if not xray or "Sampled=1" not in xray:
         return None
-    return trace.set_span_in_context(NonRecordingSpan(remote))
+    remote = _read_xray(xray)
+    return None if remote is None else trace.set_span_in_context(NonRecordingSpan(remote))
 
 
 def _read_xray(header: str) -> SpanContext | None:

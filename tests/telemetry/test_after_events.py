@@ -159,6 +159,26 @@ def test_an_export_that_raises_is_logged(
     assert capfd.readouterr().err.count("raised SystemExit('no receiver')") == 2
 
 
+def test_an_export_without_a_thread_is_logged_and_tried_again(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter.go.set()
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        async with running(on_trio) as app:
+            with monkeypatch.context() as patch:
+                patch.setattr(trio.to_thread, "run_sync", refuse)
+                await app.invoke("")
+                await wait_for(lambda: "telemetry was not exported" in caplog.messages)
+            await app.invoke("")
+            await wait_for(lambda: exporter.calls == [2])
+
+    trio.run(main)
+
+
 def test_functions_after_the_response_are_exported_too(exporter: Exporter) -> None:
     exporter.go.set()
     ran: list[int] = []

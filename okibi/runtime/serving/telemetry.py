@@ -14,6 +14,7 @@ observer that holds the loop leaves the delivery unsettled, and the watchdog ans
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import trio
@@ -22,7 +23,7 @@ from ...actors import logs
 from ...actors.safe_repr import describe_value
 from ..errors.error_response import platform_error
 from ..handlers.handler import Instance
-from ..handlers.handler_thread import THREADS
+from ..handlers.handler_thread import HandlerThread
 from ..handlers.observed_event import AFTER_EVENTS, AROUND_EVENTS, Export, ObservedEvent
 from ..in_flight.delivery import Delivery
 from ..in_flight.lane import Lane
@@ -127,7 +128,7 @@ class Telemetry:
 
 
 class Exports:
-    """Runs the exports in a thread, one after the other, never two calls at once.
+    """Runs the exports in one thread, never two calls at once.
 
     Args:
         functions: called with the number of seconds that okibi waits.
@@ -135,8 +136,12 @@ class Exports:
 
     def __init__(self, functions: list[Export]) -> None:
         self._functions = functions
+        # Set at the end of the calls that run; None if none run.
         self._idle: trio.Event | None = None
-        self._asked = False
+        # Wakes the task that owns the thread; None without this task.
+        self._asked: trio.Event | None = None
+        # Whether other calls follow those that run.
+        self._again = False
         self._until = 0.0
 
     def __bool__(self) -> bool:
@@ -153,11 +158,15 @@ class Exports:
         """
         if not self._functions:
             return True
-        self._asked, self._until = True, trio.current_time() + seconds
+        self._until = trio.current_time() + seconds
         if self._idle is not None:
+            self._again = True
             return False
         self._idle = trio.Event()
-        trio.lowlevel.spawn_system_task(self._run_in_thread, name="okibi.telemetry")
+        if self._asked is None:
+            self._asked = trio.Event()
+            trio.lowlevel.spawn_system_task(self._serve, name="okibi.telemetry")
+        self._asked.set()
         return True
 
     async def wait_idle(self) -> None:
@@ -165,21 +174,29 @@ class Exports:
         if self._idle is not None:
             await self._idle.wait()
 
-    async def _run_in_thread(self) -> None:
+    async def _serve(self) -> None:
         try:
-            while self._asked:
-                self._asked = False
-                seconds = max(self._until - trio.current_time(), 0.0)
-                await trio.to_thread.run_sync(
-                    self.run, seconds, abandon_on_cancel=True, limiter=THREADS
-                )
-        except RuntimeError:
+            async with trio.open_nursery() as nursery:
+                thread = HandlerThread(nursery)
+                while self._asked is not None:
+                    await self._asked.wait()
+                    self._again = False
+                    seconds = max(self._until - trio.current_time(), 0.0)
+                    await thread.call(partial(self.run, seconds))
+                    if not self._again:
+                        self._asked = trio.Event()
+                        self._mark_idle()
+        except* RuntimeError:
             # The system allows no more threads: the next event tries again.
             logger.exception("telemetry was not exported")
         finally:
-            idle, self._idle = self._idle, None
-            if idle is not None:
-                idle.set()
+            self._asked = None
+            self._mark_idle()
+
+    def _mark_idle(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.set()
 
     def run(self, seconds: float) -> None:
         """Export in this thread."""
