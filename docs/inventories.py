@@ -8,6 +8,7 @@ URLS = {
     "python": "https://docs.python.org/3",
     "trio": "https://trio.readthedocs.io/en/stable",
     "httpx": "https://www.python-httpx.org",
+    "msgspec": "https://jcristharif.com/msgspec",
     "opentelemetry": "https://opentelemetry-python.readthedocs.io/en/latest",
 }
 
@@ -55,6 +56,7 @@ NAMES = {
         "api/#response": "class httpx.Response",
         "exceptions/": "exception httpx.TransportError, exception httpx.UnsupportedProtocol",
     },
+    "msgspec": {"api.html#struct": "class msgspec.Struct"},
     "opentelemetry": {
         "api/trace.html": "class opentelemetry.trace.TracerProvider",
         "sdk/resources.html": "class opentelemetry.sdk.resources.Resource",
