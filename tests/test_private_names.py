@@ -33,6 +33,14 @@ FALL_BACKS = {
     **dict.fromkeys(
         ("_ready", "_run_until_complete_cb", "_scheduled"), "tests/asyncio_loop/test_loop.py"
     ),
+    # attrs', and CPython's that attrs calls: without them, attrs makes the class.
+    **dict.fromkeys(
+        (
+            "_attr_names", "_attrs", "_base_names", "_clear_type_descriptors", "_cls_dict",
+            "_make_getstate_setstate", "_validator",
+        ),
+        "tests/runtime/startup/test_class_recipes.py",
+    ),
     # CPython's
     "_sre": "tests/runtime/startup/test_pattern_cache.py",
     "_cache": "tests/runtime/startup/test_pattern_cache.py",

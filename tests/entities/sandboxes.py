@@ -168,9 +168,15 @@ def run_sandboxes(store: str, count: int) -> Generator[tuple[OkibiDev, Path]]:
             )
         )  # fmt: skip
         # Else it waits when the pipe is full.
-        assert dev.process.stdout is not None
-        threading.Thread(target=dev.output.extend, args=(dev.process.stdout,), daemon=True).start()
+        threading.Thread(target=read_output, args=(dev,), daemon=True).start()
         yield dev, folder
+
+
+def read_output(dev: OkibiDev) -> None:
+    """Read until the process ends, or its pipe is closed."""
+    assert dev.process.stdout is not None
+    with suppress(ValueError):
+        dev.output.extend(dev.process.stdout)
 
 
 async def create_table(url: str) -> None:
