@@ -46,6 +46,10 @@ async def handler(event, context):
                     account.cast_nowait(Account.pause)
                 except MailboxFull:
                     refused += 1
+            # The next event must find it empty.
+            while account.whereis().mailbox_statistics.length:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            await account.call(Account.ask)
             return refused
         case "die":
             CURRENT.get().kill()
