@@ -32,7 +32,6 @@ from .operations import (
     Ownership,
     Post,
     Refusal,
-    Release,
     Renew,
     Settle,
     TakeOver,
@@ -60,7 +59,7 @@ PATIENCE = 0.2
 HAND_OVER_LIMIT = 0.5
 # Milliseconds of a request and its answer, the unit of the pauses.
 TRIP = 8.0
-FIRST_PAUSE, LONGEST_PAUSE = 2 * TRIP, 500.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.25 * TRIP, 500.0
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -193,7 +192,8 @@ class Caller:
         is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
         sleep: sleeps for seconds.
         random: returns a random number from 0 to 1, for jitter.
-        moved: called after each move from an outbox, with the key of the receiver.
+        left: called with the key of an entity where mail was left and nobody runs it: by a move
+            from an outbox, or by a run that has ended.
         held: the runs that own an entity now, by their names.
     """
 
@@ -204,7 +204,7 @@ class Caller:
     is_quiet: bool = True
     sleep: Sleep = trio.sleep
     random: Callable[[], float] = random.random
-    moved: Tell = _ignore
+    left: Tell = _ignore
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
 
     async def call(self, key: str, message: Message) -> Reply:
@@ -403,10 +403,9 @@ class Caller:
         careful = False
         while True:
             if not row.mail:
-                left = await self._release(turn.own)
-                if left is None:
-                    return
-                row = left
+                # If mail comes now, its callers run it.
+                await self._hand_over(turn.own)
+                return
             turn.row = row
             deaths = row.fence - row.settled
             # Someone has died in this mail: each message alone, so the first one is the culprit.
@@ -494,7 +493,7 @@ class Caller:
                 logger.warning("%s: a message to %s waits: %s", key, message.key, why)
                 return
             if moved is Moved.DONE:
-                await self.moved(message.key)
+                await self.left(message.key)
 
     async def _move(self, move: Move) -> Moved | None:
         for attempt in range(MOVE_ATTEMPTS):
@@ -509,7 +508,7 @@ class Caller:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + HAND_OVER_LIMIT):
             while True:
                 try:
-                    await self.store.apply(HandOver(own))
+                    after = await self.store.apply(HandOver(own))
                 except OperationRefused as refused:
                     row = refused.row
                     if row is None or (row.owner, row.fence) != (own.run, own.fence):
@@ -520,6 +519,8 @@ class Caller:
                     # If this lasts, the lease ends by itself.
                     await self._pause(FIRST_PAUSE)
                 else:
+                    if after.mail:
+                        await self.left(own.key)
                     return
 
     async def _handle_and_hold(self, turn: Turn, state: str, mail: Mail) -> Handled | None:
@@ -564,20 +565,4 @@ class Caller:
                         return None
             except StoreFailed:
                 await self._pause(20 * 2**attempt)
-        return None
-
-    async def _release(self, own: Ownership) -> Row | None:
-        """Give the entity up; return its row if mail has come, which is to be run first."""
-        for attempt in range(SETTLE_ATTEMPTS):
-            try:
-                await self.store.apply(Release(own))
-            except OperationRefused as refused:
-                row = refused.row
-                if row is not None and row.mail and (row.owner, row.fence) == (own.run, own.fence):
-                    return row
-            except StoreFailed:
-                # If this lasts, the lease ends by itself. All is settled.
-                await self._pause(FIRST_PAUSE * 2**attempt)
-                continue
-            break
         return None

@@ -35,7 +35,6 @@ from .operations import (
     Operation,
     Ownership,
     Post,
-    Release,
     Renew,
     Settle,
     TakeOver,
@@ -146,10 +145,6 @@ def update_of(operation: Operation) -> Update:
             _take_over(update, operation)
         case Settle():
             _settle(update, operation)
-        case Release(own):
-            _end_run(update, own)
-            update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
-            _have_count(update, 0)
         case HandOver(own):
             _hold(update, own)
             update.removes += ["o", "l"]
@@ -202,9 +197,10 @@ def _settle(update: Update, settle: Settle) -> None:
     _state(update, settle.state, place_state(settle))
     update.sets.append(f"v = v + {_one(update)}")
     if settle.lease is None:
-        _end_run(update, settle.own)
+        _hold(update, settle.own)
+        update.removes += ["o", "l", "m"]
         update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
-        _have_count(update, settle.count)
+        update.conditions.append(f"size(m) = {update.value(_number(settle.count))}")
     else:
         _hold(update, settle.own)
         update.sets += ["g = f", f"l = {update.value(_number(settle.lease))}"]
@@ -290,15 +286,6 @@ def _hold(update: Update, own: Ownership) -> None:
         f"f = {update.value(_number(own.fence))}",
         f"v = {update.value(_number(own.version))}",
     ]
-
-
-def _end_run(update: Update, own: Ownership) -> None:
-    _hold(update, own)
-    update.removes += ["o", "l", "m"]
-
-
-def _have_count(update: Update, count: int) -> None:
-    update.conditions.append(f"size(m) = {update.value(_number(count))}")
 
 
 def _reply(update: Update, sender: str, reply: Reply) -> None:

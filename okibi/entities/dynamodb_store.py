@@ -20,7 +20,7 @@ from .dynamodb import (
     update_of,
     updates_of,
 )
-from .operations import Commit, Move, Moved, Operation, Post, Release, Settle, TakeOver
+from .operations import Commit, Move, Moved, Operation, Post, Settle, TakeOver
 from .rows import Row
 from .stores import EntityFull, OperationRefused, StoreThrottled, StoreUnavailable
 
@@ -68,7 +68,7 @@ class DynamoDBStore:
                 raise OperationRefused(None)
             case Post(run=run) | TakeOver(run=run):
                 pass
-            case Settle(own) | Release(own):
+            case Settle(own):
                 run = own.run
             case _:
                 # The run has the state, or ends.
@@ -107,7 +107,7 @@ class DynamoDBStore:
     async def _load(self, key: str, run: str | None, row: Row | None) -> Row | None:
         """Read the large state of a row that a run owns."""
         for _ in range(_SLOT_READS):
-            if row is None or row.apart is None or row.owner != run:
+            if row is None or row.apart is None or run is None or row.owner != run:
                 return row
             parameters = get_parameters(
                 self.table, slot_key(key, row.apart.slot), "", consistent=True

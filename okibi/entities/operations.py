@@ -5,8 +5,7 @@
 | Post | a caller: leaves a message, and owns the entity if it asks to and no run does | it was not posted before, and there is room |
 | TakeOver | a caller whose lease has ended, or that found mail without an owner | nothing has changed since it looked |
 | Settle | the owner: saves the state and the replies, and removes the mail that it ran | it is still the owner, and is the last that has written |
-| Release | the owner, when no mail is left | the same, and no mail came |
-| HandOver | the owner, when it must stop before the mail is run | the same |
+| HandOver | the owner, when it has run all mail that it saw, or must stop | the same |
 | Renew | the owner in the middle of a long run | the same |
 | Commit | a caller on the quiet path, which ran its message without owning the entity | no run owns the entity, no mail waits, and the version is the one that the caller has read |
 
@@ -128,13 +127,6 @@ class ByOwner(msgspec.Struct, frozen=True):
     def key(self) -> str:
         return self.own.key
 
-    def give_up(self, row: Row | None) -> Row | None:
-        """Return the row without its owner; None if the run does not own the entity."""
-        if row is None or not self.own.holds(row):
-            return None
-        fence = row.fence + 1
-        return replace(row, fence=fence, settled=fence, owner=None, lease=0)
-
 
 class Settle(ByOwner, frozen=True):
     """Save what the owner has run.
@@ -186,18 +178,14 @@ class Settle(ByOwner, frozen=True):
         )
 
 
-class Release(ByOwner, frozen=True):
-    """Give up an entity that has no mail."""
-
-    def apply(self, row: Row | None) -> Row | None:
-        return None if row is not None and row.mail else self.give_up(row)
-
-
 class HandOver(ByOwner, frozen=True):
-    """Give up an entity whose mail waits: the next caller takes over at once."""
+    """Give up the entity. If mail waits, its callers take over at once."""
 
     def apply(self, row: Row | None) -> Row | None:
-        return self.give_up(row)
+        if row is None or not self.own.holds(row):
+            return None
+        fence = row.fence + 1
+        return replace(row, fence=fence, settled=fence, owner=None, lease=0)
 
 
 class Renew(ByOwner, frozen=True):
@@ -288,7 +276,7 @@ class Moved(enum.Enum):
     FULL = "full"
 
 
-Operation: TypeAlias = Post | TakeOver | Settle | Release | HandOver | Renew | Commit
+Operation: TypeAlias = Post | TakeOver | Settle | HandOver | Renew | Commit
 
 
 def _put(row: Row | None, mail: Mail) -> Row | None:

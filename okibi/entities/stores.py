@@ -62,7 +62,7 @@ class Store(Protocol):
     async def apply(self, operation: Operation) -> Row:
         """Do an operation, and return the row after it.
 
-        After Post, TakeOver, Settle and Release, the row has the state if their run owns the
+        After Post, TakeOver and Settle, the row has the state if their run owns the
         entity, also the row of a refusal.
 
         Raises:

@@ -31,7 +31,6 @@ from okibi.entities.operations import (
     Moved,
     Operation,
     Post,
-    Release,
     Settle,
     TakeOver,
 )
@@ -99,11 +98,6 @@ def _settle_keeps_the_version(operation: Operation, update: Update) -> None:
 def _commit_forgets_its_number(operation: Operation, update: Update) -> None:
     if isinstance(operation, Commit):
         update.sets = [each for each in update.sets if not each.startswith("#0 = ")]
-
-
-def _release_keeps_the_fence(operation: Operation, update: Update) -> None:
-    if isinstance(operation, Settle | Release):
-        update.sets = [each for each in update.sets if not each.startswith("f = f")]
 
 
 def _small_state_keeps_the_large_one(operation: Operation, update: Update) -> None:
@@ -358,10 +352,6 @@ HARMFUL: dict[str, Rules] = {
     "a settle over new mail": Rules(wrong=mutant(without(Settle, "size(m)"))),
     "a settle that removes other mail": Rules(wrong=mutant(_settle_removes_the_wrong_mail)),
     "a settle that removes all mail": Rules(wrong=mutant(_settle_removes_all_mail)),
-    "a release over new mail": Rules(wrong=mutant(without(Release, "size(m)"))),
-    "a release without a guard": Rules(
-        wrong=mutant(without(Release, "o =", "f =", "v =", "size(m)"))
-    ),
     "a post without a number": Rules(wrong=mutant(without(Post, "(attribute_not_exists(#"))),
     "a take-over without a guard": Rules(
         wrong=mutant(without(TakeOver, "o =", "l =", "f =", "v =", "attribute_not"))
@@ -408,8 +398,8 @@ HARMLESS: dict[str, Rules] = {
     ),
     "a slot that the row does not name": Rules(wrong={"read_slot": _read_any_slot}),
     "a refused slot taken for written": Rules(wrong={"_save_apart": _save_apart_though_refused}),
-    "no owner in the guard": Rules(wrong=mutant(without((Settle, Release), "o ="))),
-    "no fence in the guard": Rules(wrong=mutant(without((Settle, Release), "f ="))),
+    "no owner in the guard": Rules(wrong=mutant(without(Settle, "o ="))),
+    "no fence in the guard": Rules(wrong=mutant(without(Settle, "f ="))),
 }
 
 

@@ -19,7 +19,6 @@ from okibi.entities.operations import (
     Operation,
     Ownership,
     Post,
-    Release,
     Settle,
     TakeOver,
 )
@@ -199,15 +198,29 @@ class ThrottlingStore(MemoryStore):
         return await super().apply(operation)
 
 
+class BusyStore(MemoryStore):
+    """Gets mail before each HandOver."""
+
+    async def apply(self, operation: Operation) -> Row:
+        if isinstance(operation, HandOver):
+            await super().apply(Post("k", Mail("late", 1, "l", 10**9)))
+        return await super().apply(operation)
+
+
 @virtual_time
-async def test_a_throttled_release_does_not_cost_a_lease() -> None:
-    store = ThrottlingStore(throttled=(Release,))
-    for number in range(2):
-        await store.apply(Post("k", Mail(f"cast {number}", 1, "c", 10**9)))
-    await Sandbox(store, "a").call("a")
-    await Sandbox(store, "b").call("b")
-    assert store.throttled == ()
-    assert trio.current_time() < 1
+async def test_a_caller_with_its_reply_leaves_late_mail_and_tells_of_it() -> None:
+    store, told = BusyStore(), list[str]()
+    sandbox = Sandbox(store, "a")
+
+    async def tell(key: str) -> None:
+        told.append(key)
+
+    await store.apply(Post("k", Mail("cast", 1, "c", 10**9)))
+    caller = sandbox.caller()
+    caller.left = tell
+    assert (await caller.call("k", Message("a", 1, "a", 10**9))).body == "a ran a"
+    assert (store.rows["k"].state, store.rows["k"].owner) == ("ca", None)
+    assert told == ["k"]
 
 
 @virtual_time

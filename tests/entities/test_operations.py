@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,14 +18,13 @@ from okibi.entities.operations import (
     Operation,
     Ownership,
     Post,
-    Release,
     Renew,
     Settle,
     TakeOver,
 )
 from okibi.entities.rows import MOST_MAIL, Mail, Outgoing, Reply, Row
 from okibi.entities.stores import OperationRefused, Store, move_between
-from tests.entities.tiny_dynamodb import TinyClient, TinyDynamoDB
+from tests.entities.tiny_dynamodb import Item, TinyClient, TinyDynamoDB
 
 RUNS, SENDERS = ("r1", "r2"), ("a", "b", "once:x y")
 
@@ -54,9 +54,7 @@ class Guesses:
             return Post("k", self._mail(), r.choice((run, run, None)), self.time + 5000)
         if kind == 2:
             return TakeOver("k", run, self.time + 5000, self._distort(seen))
-        if kind in (3, 4):
-            return Release(own)
-        if kind == 10:
+        if kind in (3, 4, 10):
             return HandOver(own)
         if kind == 5:
             return Renew(own, self.time + 5000)
@@ -138,7 +136,7 @@ async def compare_with_rows(store: Store, seed: int, count: int, *, moves: float
             state = "" if before is None else before.state
             operation = replace(operation, seen=replace(seen, state=state))
         run = ""
-        if isinstance(operation, Post | TakeOver | Settle | Release):
+        if isinstance(operation, Post | TakeOver | Settle):
             run = (operation.own if isinstance(operation, ByOwner) else operation).run or ""
         after = operation.apply(before)
         if after is None:
@@ -168,7 +166,7 @@ def _compare(found: Row | None, row: Row | None, run: str = "") -> None:
 async def test_an_expression_does_what_its_operation_does(seed: int) -> None:
     store = DynamoDBStore("okibi", TinyClient(TinyDynamoDB()))
     done = await compare_with_rows(store, seed, 500)
-    names = {"Post", "TakeOver", "Settle", "Release", "HandOver", "Renew", "Commit"}
+    names = {"Post", "TakeOver", "Settle", "HandOver", "Renew", "Commit"}
     assert done == names, names - done
 
 
@@ -176,6 +174,29 @@ async def test_a_large_state_is_not_committed() -> None:
     store = DynamoDBStore("okibi", TinyClient(TinyDynamoDB()))
     with pytest.raises(OperationRefused):
         await store.apply(Commit("k", None, "x" * (LARGE + 1), "a", Reply(1, "", 0)))
+
+
+class CountingClient(TinyClient):
+    """Counts the reads."""
+
+    reads = 0
+
+    async def call(
+        self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, /
+    ) -> Item:
+        self.reads += operation == "GetItem"
+        return await super().call(service, operation, parameters)
+
+
+async def test_who_does_not_own_an_entity_does_not_read_its_large_state() -> None:
+    client = CountingClient(TinyDynamoDB())
+    store = DynamoDBStore("okibi", client)
+    row = await store.apply(Post("k", Mail("a", 1, "", 0), "r", 0))
+    state = "x" * (LARGE + 1)
+    await store.apply(Settle(Ownership("k", "r", 0, 0), state, {}, 1, 5, seen=row))
+    await store.apply(HandOver(Ownership("k", "r", 0, 1)))
+    await store.apply(Post("k", Mail("b", 1, "", 0)))
+    assert client.reads == 0
 
 
 async def test_a_slot_of_a_removed_entity_is_named() -> None:
@@ -205,7 +226,7 @@ def test_an_operation_is_done_once(seed: int) -> None:
     for operation, _, after in steps(seed, 300):
         if after is None:
             continue
-        if isinstance(operation, Post | Commit | Settle | Release | HandOver):
+        if isinstance(operation, Post | Commit | Settle | HandOver):
             sent.append(operation)
         for late in sent:
             match late:
