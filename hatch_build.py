@@ -67,7 +67,7 @@ class Compile(BuildHookInterface[Any]):
 
 
 class Readme(MetadataHookInterface):
-    """Makes the links of README.md absolute: PyPI has none of the files that they name."""
+    """Makes the links of README.md absolute: PyPI does not have the files that they name."""
 
     PLUGIN_NAME = "custom"
 

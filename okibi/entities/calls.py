@@ -192,8 +192,8 @@ class Caller:
         is_quiet: whether the quiet path is tried. A run without the lease may be one of two.
         sleep: sleeps for seconds.
         random: returns a random number from 0 to 1, for jitter.
-        left: called with the key of an entity where mail was left and nobody runs it: by a move
-            from an outbox, or by a run that has ended.
+        ring_doorbell: called with the key of an entity that has mail and may have no owner: after a
+            move from an outbox, and at the end of a run.
         held: the runs that own an entity now, by their names.
     """
 
@@ -204,7 +204,7 @@ class Caller:
     is_quiet: bool = True
     sleep: Sleep = trio.sleep
     random: Callable[[], float] = random.random
-    left: Tell = _ignore
+    ring_doorbell: Tell = _ignore
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
 
     async def call(self, key: str, message: Message) -> Reply:
@@ -493,7 +493,7 @@ class Caller:
                 logger.warning("%s: a message to %s waits: %s", key, message.key, why)
                 return
             if moved is Moved.DONE:
-                await self.left(message.key)
+                await self.ring_doorbell(message.key)
 
     async def _move(self, move: Move) -> Moved | None:
         for attempt in range(MOVE_ATTEMPTS):
@@ -520,7 +520,7 @@ class Caller:
                     await self._pause(FIRST_PAUSE)
                 else:
                     if after.mail:
-                        await self.left(own.key)
+                        await self.ring_doorbell(own.key)
                     return
 
     async def _handle_and_hold(self, turn: Turn, state: str, mail: Mail) -> Handled | None:

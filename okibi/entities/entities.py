@@ -125,8 +125,8 @@ class Sandbox:
     def caller(self, handle: Handle, set_aside: SetAside, *, is_quiet: bool = True) -> Caller:
         """Return what calls entities from this sandbox; see Caller."""
         return Caller(
-            self.store, handle, set_aside, self.new_run, is_quiet, left=ring_doorbell,
-            held=self.held,
+            self.store, handle, set_aside, self.new_run, is_quiet,
+            ring_doorbell=ring_doorbell, held=self.held,
         )  # fmt: skip
 
     def take_back(self, sender: Sender | None) -> None:

@@ -62,8 +62,8 @@ class Store(Protocol):
     async def apply(self, operation: Operation) -> Row:
         """Do an operation, and return the row after it.
 
-        After Post, TakeOver and Settle, the row has the state if their run owns the
-        entity, also the row of a refusal.
+        After Post, TakeOver and Settle, the row has the state if their run owns the entity, also
+        the row of a refusal.
 
         Raises:
             OperationRefused: its condition does not hold, or a Commit has a state that is too large

@@ -42,7 +42,7 @@ def write_salt_as_call(source: str, filename: str) -> str:
     """Replace the salt in a text of attrs by the call that makes it.
 
     attrs writes the hash of a string into each `__hash__`. The hash of a string differs from
-    process to process, so nobody can choose values that collide.
+    process to process, so an attacker cannot choose values that collide.
 
     Returns:
         The text, which is the same in each process; "" for a text with another salt.

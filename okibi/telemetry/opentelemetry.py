@@ -155,7 +155,7 @@ def trace_events(provider: trace.TracerProvider | None = None) -> None:
     @after_events
     def flush(seconds: float) -> None:
         used: Any = provider or trace.get_tracer_provider()
-        # A global provider that nobody has set has no such method.
+        # Without a provider, the global one has no such method.
         force_flush = getattr(used, "force_flush", None)
         if force_flush is not None:
             force_flush(max(int(seconds * 1000), LEAST_FLUSH_MS))

@@ -217,7 +217,7 @@ async def test_a_caller_with_its_reply_leaves_late_mail_and_tells_of_it() -> Non
 
     await store.apply(Post("k", Mail("cast", 1, "c", 10**9)))
     caller = sandbox.caller()
-    caller.left = tell
+    caller.ring_doorbell = tell
     assert (await caller.call("k", Message("a", 1, "a", 10**9))).body == "a ran a"
     assert (store.rows["k"].state, store.rows["k"].owner) == ("ca", None)
     assert told == ["k"]

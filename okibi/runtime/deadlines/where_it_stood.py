@@ -49,7 +49,6 @@ T = TypeVar("T")
 UNKNOWN = "the handler's line is not known"
 UNKNOWN_FOLLOW_UP = "the line of the function that ran after the response is not known"
 DEPTH = 50
-# The type of these errors.
 # What was late, for messages.
 HANDLER, FOLLOW_UP = "the handler", "a function that ran after the response"
 # At most so many threads are named.

@@ -3,7 +3,7 @@
 Imported by `okibi.telemetry` only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import Context as ContextVariables
 from typing import Any, TypeVar
@@ -114,7 +114,7 @@ def _check(function: object, name: str, shape: str) -> None:
 
 
 class ObservedEvent:
-    """An event that an observer is told of, and its outcome once it is known.
+    """An event, and its outcome once it is known, as an observer sees them.
 
     Attributes:
         context: the context object, as the handler's.
@@ -141,7 +141,7 @@ class ObservedEvent:
         # The response of an adapter that has answered early; the error behind a late answer.
         self._early: Outcome | None = None
         self._late: Outcome | None = None
-        self._blocks: list[AbstractContextManager[object]] = []
+        self._blocks: _Blocks | None = None
         self._variables: ContextVariables | None = None
         self._open = [None]
 
@@ -200,14 +200,8 @@ class ObservedEvent:
     def begin(self, observers: list[Observer]) -> None:
         """Enter the blocks, in the current context."""
         self._variables = _current_variables()
-        for observer in observers:
-            try:
-                block = observer(self)
-                block.__enter__()
-            except BaseException:
-                logger.exception("%s raised before an event", _name_of(observer))
-            else:
-                self._blocks.append(block)
+        self._blocks = _Blocks(observers, self, "an event")
+        self._blocks.__enter__()
 
     def end(self, outcome: Outcome) -> None:
         """Leave the blocks, in the context in which they were entered. The first call counts.
@@ -230,12 +224,8 @@ class ObservedEvent:
             variables.copy().run(self._leave)
 
     def _leave(self) -> None:
-        while self._blocks:
-            block = self._blocks.pop()
-            try:
-                block.__exit__(None, None, None)
-            except BaseException:
-                logger.exception("%s raised after an event", describe_value(block))
+        if self._blocks is not None:
+            self._blocks.__exit__(None, None, None)
         # The frames of the error refer to the event and to this object.
         self.error = self._variables = None
 
@@ -281,30 +271,36 @@ def observe_record(handle: Callable[..., Any], *, is_async: bool) -> Callable[..
         return handle
 
     async def observed(record: Any, *prepared: Any) -> Any:
-        with _RecordBlocks(observers, record):
+        with _Blocks(observers, record, "a record"):
             return await handle(record, *prepared)
 
     def observed_plainly(record: Any, *prepared: Any) -> Any:
-        with _RecordBlocks(observers, record):
+        with _Blocks(observers, record, "a record"):
             return handle(record, *prepared)
 
     return observed if is_async else observed_plainly
 
 
-class _RecordBlocks:
-    """Enters the blocks around one record."""
+class _Blocks:
+    """The blocks of observers around an event or a record. Their errors are logged.
 
-    def __init__(self, observers: list[Any], record: Any) -> None:
-        self._observers, self._record = observers, record
+    Args:
+        observers: each returns a context manager.
+        subject: their argument.
+        name: what `subject` is, for the log.
+    """
+
+    def __init__(self, observers: Sequence[Callable[[Any], Any]], subject: Any, name: str) -> None:
+        self._observers, self._subject, self._name = observers, subject, name
         self._blocks: list[AbstractContextManager[object]] = []
 
     def __enter__(self) -> None:
         for observer in self._observers:
             try:
-                block = observer(self._record)
+                block = observer(self._subject)
                 block.__enter__()
             except BaseException:
-                logger.exception("%s raised before a record", _name_of(observer))
+                logger.exception("%s raised before %s", _name_of(observer), self._name)
             else:
                 self._blocks.append(block)
 
@@ -315,4 +311,4 @@ class _RecordBlocks:
                 block.__exit__(kind, error, traceback)
             except BaseException as raised:
                 if raised is not error:
-                    logger.exception("%s raised after a record", describe_value(block))
+                    logger.exception("%s raised after %s", describe_value(block), self._name)
