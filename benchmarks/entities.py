@@ -175,12 +175,12 @@ def entity_caller(table: LimitedTable, number: int, size: int) -> Call:
     numbers = count(1)
     sender = f"{number:018x}"
 
-    async def handle(state: str, mail: Mail) -> Handled:
+    async def handle(key: str, state: str, mail: Mail) -> Handled:
         total = int(state.partition(" ")[0] or 0) + 1
         return Handled(f"{total} ".ljust(size, "x"), f'["value",{total},""]')
 
     caller = Caller(
-        store, handle, lambda state, mail: Handled(state, ""),
+        store, handle, lambda key, state, mail: Handled(state, ""),
         lambda: f"{number:09x}{next(runs):09x}", random=table.random.random,
     )  # fmt: skip
 

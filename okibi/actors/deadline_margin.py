@@ -10,8 +10,12 @@ import trio
 MARGIN = 0.1
 
 
+def time_left() -> float:
+    """Return the seconds for which this task may wait; inf without a deadline."""
+    left = trio.current_effective_deadline() - trio.current_time()
+    return max(0.0, left - MARGIN if left > 10 * MARGIN else 0.9 * left)
+
+
 def shortly_before_deadline() -> float:
     """Return the time of trio's clock until which this task may wait; inf without a deadline."""
-    deadline = trio.current_effective_deadline()
-    left = max(0.0, deadline - trio.current_time())
-    return deadline - min(MARGIN, left / 10)
+    return trio.current_time() + time_left()

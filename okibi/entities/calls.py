@@ -102,9 +102,9 @@ class Handled(msgspec.Struct, frozen=True):
     failure: str = ""
 
 
-# Runs one message on a state.
-Handle: TypeAlias = Callable[[str, Mail], Awaitable[Handled]]
-SetAside: TypeAlias = Callable[[str, Mail], Handled]
+# Runs one message on the state of an entity.
+Handle: TypeAlias = Callable[[str, str, Mail], Awaitable[Handled]]
+SetAside: TypeAlias = Callable[[str, str, Mail], Handled]
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 Tell: TypeAlias = Callable[[str], Awaitable[None]]
 
@@ -221,7 +221,7 @@ class Caller:
         # The same after a lost answer, which may have made it the owner.
         run = ""
         left = message.deadline - self.store.now()
-        with trio.move_on_after(max(0.0, left / 1000)):
+        with trio.CancelScope(deadline=trio.current_time() + left / 1000):
             while left > 0:
                 try:
                     if self.is_quiet and pause == FIRST_PAUSE:
@@ -303,7 +303,7 @@ class Caller:
             if reply is not None or row.owner is not None or row.mail or not row.has_state:
                 return reply
         mail = message.mail
-        handled = await self.handle("" if row is None else row.state, mail)
+        handled = await self.handle(key, "" if row is None else row.state, mail)
         if handled.reply is None:
             raise MessageForgotten(handled.failure)
         reply = Reply(mail.number, handled.reply, mail.until)
@@ -416,7 +416,7 @@ class Caller:
             dead = list[Mail]()
             for mail in batch:
                 if deaths >= MOST_DEATHS:
-                    handled = self.set_aside(state, mail)
+                    handled = self.set_aside(turn.own.key, state, mail)
                 else:
                     done = await self._handle_and_hold(turn, state, mail)
                     if done is None:
@@ -543,7 +543,7 @@ class Caller:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(renew)
-            handled = await outcome.acapture(self.handle, state, mail)
+            handled = await outcome.acapture(self.handle, turn.own.key, state, mail)
             nursery.cancel_scope.cancel()
         return None if is_fenced else handled.unwrap()
 

@@ -13,7 +13,7 @@ import trio
 from msgspec.structs import replace
 
 from ..actors import Refusal, logs
-from ..actors.deadline_margin import shortly_before_deadline
+from ..actors.deadline_margin import time_left
 from ..actors.exits import CallCycle
 from ..actors.loops import LOOPS
 from ..actors.trio_internals import sniffio
@@ -114,6 +114,7 @@ class Sandbox:
         senders: senders that no call uses now.
         held: the runs that own an entity now.
         kinds: by kind, the addresses that were called.
+        callers: what calls them, with the quiet path.
     """
 
     store: Store
@@ -121,6 +122,7 @@ class Sandbox:
     senders: list[Sender] = attrs.Factory(list[Sender])
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
     kinds: "dict[str, Entities[Any]]" = attrs.Factory(dict[str, "Entities[Any]"])
+    callers: "dict[Entities[Any], Caller]" = attrs.Factory(dict["Entities[Any]", Caller])
 
     def caller(self, handle: Handle, set_aside: SetAside, *, is_quiet: bool = True) -> Caller:
         """Return what calls entities from this sandbox; see Caller."""
@@ -128,6 +130,13 @@ class Sandbox:
             self.store, handle, set_aside, self.new_run, is_quiet,
             ring_doorbell=ring_doorbell, held=self.held,
         )  # fmt: skip
+
+    def quiet_caller(self, entities: "Entities[Any]") -> Caller:
+        """Return what calls entities on the quiet path. The errors are those of `caller`."""
+        caller = self.callers.get(entities)
+        if caller is None:
+            caller = self.callers[entities] = entities.caller(self)
+        return caller
 
     def take_back(self, sender: Sender | None) -> None:
         """Keep a sender for the next call."""
@@ -151,8 +160,7 @@ class Sandbox:
 
         It comes shortly before the task's own, so the error of a late call reaches the task.
         """
-        left = shortly_before_deadline() - trio.current_time()
-        return self.store.now() + int(1000 * max(0.0, min(left, LONGEST_CALL)))
+        return self.store.now() + int(1000 * min(time_left(), LONGEST_CALL))
 
 
 CURRENT: "trio.lowlevel.RunVar[Sandbox]" = trio.lowlevel.RunVar("okibi's entities")
@@ -245,40 +253,38 @@ class Entities(Generic[E]):
             del failure
             await trio.sleep(FIRST_RETRY * 4 ** (attempt - 1))
 
-    async def _run(self, sandbox: Sandbox, key: str, saved: Saved, body: Body) -> Handled:
-        running = Running((*body.chain, key), sandbox.store.now(), dict(saved.alarms))
-        entity, value = await self._run_method(saved, body, running)
-        ring = await _schedule(sandbox, key, running, saved.ring)
-        state = save_state(entity, running.alarms, ring)
-        return Handled(state, encode_value(value), tuple(running.outgoing))
-
     async def _run_alarm(
         self, sandbox: Sandbox, key: str, saved: Saved, alarm: str, due: int
     ) -> Handled:
         """Run an alarm, or none for ""; the reply is the number of those that are still due."""
         alarms = {name: at for name, at in saved.alarms.items() if name != alarm}
         left = sum(at <= due for at in alarms.values())
-        running = Running((key,), sandbox.store.now(), alarms)
-        if alarm:
-            entity, _ = await self._run_method(saved, Body(alarm, (), {}), running)
-        else:
-            entity = load_entity(self.entity, saved)
-        ring = await _schedule(sandbox, key, running, saved.ring if saved.ring > due else 0)
-        state = save_state(entity, alarms, ring)
-        return Handled(state, encode_value(left), tuple(running.outgoing))
+        saved = replace(saved, alarms=alarms, ring=saved.ring if saved.ring > due else 0)
+        return await self._run(sandbox, key, saved, Body(alarm, (), {}), left)
 
-    async def _run_method(self, saved: Saved, body: Body, running: Running) -> tuple[Entity, Any]:
-        token = RUNNING.set(running)
-        try:
-            method = getattr(self.entity, body.method)
-            entity = load_entity(self.entity, saved)
-            arguments, options = convert_arguments(method, body)
-            return entity, await method(entity, *arguments, **options)
-        finally:
-            RUNNING.reset(token)
+    async def _run(
+        self, sandbox: Sandbox, key: str, saved: Saved, body: Body, reply: Any = None
+    ) -> Handled:
+        """Run the method that a message names, or none for "". An alarm has its reply already."""
+        running = Running((*body.chain, key), sandbox.store.now(), dict(saved.alarms))
+        entity = load_entity(self.entity, saved)
+        if body.method:
+            token = RUNNING.set(running)
+            try:
+                method = getattr(self.entity, body.method)
+                arguments, options = convert_arguments(method, body)
+                value = await method(entity, *arguments, **options)
+                reply = value if reply is None else reply
+            finally:
+                RUNNING.reset(token)
+        ring = saved.ring
+        if running.alarms:
+            ring = await _schedule(sandbox, key, running, ring)
+        state = save_state(entity, running.alarms, ring)
+        return Handled(state, encode_value(reply), tuple(running.outgoing))
 
-    def caller(self, sandbox: Sandbox, key: str, *, is_quiet: bool = True) -> Caller:
-        """Return what calls an entity from a sandbox; see Caller.
+    def caller(self, sandbox: Sandbox, *, is_quiet: bool = True) -> Caller:
+        """Return what calls these entities from a sandbox; see Caller.
 
         Raises:
             TypeError: another class has the kind.
@@ -289,8 +295,8 @@ class Entities(Generic[E]):
                 f"{first!r} and {self!r} have one kind, so they would share entities: give one of "
                 "them another kind"
             )
-        handle, aside = partial(self.handle, sandbox, key), partial(_set_aside_message, key)
-        return sandbox.caller(handle, aside, is_quiet=is_quiet)
+        handle = partial(self.handle, sandbox)
+        return sandbox.caller(handle, _set_aside_message, is_quiet=is_quiet)
 
 
 # The addresses by kind, for rings.
@@ -344,7 +350,7 @@ async def ring(key: str, due: int | None) -> None:
             "in the handler's module"
         )
     # With the lease: an alarm has effects elsewhere.
-    caller = entities.caller(sandbox, key, is_quiet=False)
+    caller = entities.caller(sandbox, is_quiet=False)
     if due is None:
         await caller.drain(key, waits=True)
         return
@@ -434,7 +440,7 @@ class EntityRef(msgspec.Struct, Generic[E], frozen=True):
             raise CallCycle("entities would wait for each other: " + " -> ".join(cycle), cycle)
         body = encode_message(method, args, kwargs, chain)
         sandbox = current_sandbox()
-        caller = self.entities.caller(sandbox, self.key)
+        caller = sandbox.quiet_caller(self.entities)
         sender, message = self._message(sandbox, method.__name__, body)
         try:
             reply = (await caller.call(self.key, message)).body
@@ -479,7 +485,7 @@ class EntityRef(msgspec.Struct, Generic[E], frozen=True):
             self._send_with_state(running, body)
             return
         sandbox = current_sandbox()
-        caller = self.entities.caller(sandbox, self.key)
+        caller = sandbox.quiet_caller(self.entities)
         sender, message = self._message(sandbox, method.__name__, body)
         try:
             row = await caller.leave(self.key, message)

@@ -91,7 +91,7 @@ class Once:
 
         mismatch = f"{whole} was used with other arguments before"
 
-        async def handle(state: str, mail: Mail) -> Handled:
+        async def handle(key: str, state: str, mail: Mail) -> Handled:
             if mail.body != digest:
                 # The sandbox that had these arguments has died: this run cannot do its work.
                 raise OnceMismatch(mismatch)
@@ -106,8 +106,8 @@ class Once:
                 # The work is done, and must not be done again.
                 return Handled(state, encode_error(error))
 
-        def set_work_aside(state: str, mail: Mail) -> Handled:
-            return set_aside(whole, function.__qualname__, state)
+        def set_work_aside(key: str, state: str, mail: Mail) -> Handled:
+            return set_aside(key, function.__qualname__, state)
 
         # The work has effects elsewhere, so it runs with the lease.
         caller = sandbox.caller(handle, set_work_aside, is_quiet=False)

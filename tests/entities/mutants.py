@@ -22,8 +22,8 @@ from okibi.entities.alarms import Alarm, LambdaRings
 from okibi.entities.calls import Caller, Handled, Message
 from okibi.entities.dynamodb import Update, place_state, slot_update, update_of, updates_of
 from okibi.entities.dynamodb_store import DynamoDBStore
-from okibi.entities.entities import Sandbox
-from okibi.entities.entity import Running, Saved, load_entity, load_state
+from okibi.entities.entities import Sandbox, _schedule
+from okibi.entities.entity import RUNNING, Running, Saved, load_entity, load_state, save_state
 from okibi.entities.messages import Body, encode_value
 from okibi.entities.operations import (
     Commit,
@@ -315,18 +315,26 @@ def _cancel_nothing(self: Entity, method: Callable[..., Any]) -> None:
     pass
 
 
-run_method = Entities._run_method
+run = Entities._run
 
 
 async def _save_though_it_raised(
-    self: Entities[Any], saved: Saved, body: Body, running: Running
-) -> tuple[Entity, Any]:
+    self: Entities[Any], sandbox: Sandbox, key: str, saved: Saved, body: Body, reply: Any = None
+) -> Handled:
+    if body.kind != "cast":
+        return await run(self, sandbox, key, saved, body, reply)
+    running = Running((*body.chain, key), sandbox.store.now(), dict(saved.alarms))
+    token = RUNNING.set(running)
+    entity = load_entity(self.entity, saved)
     try:
-        return await run_method(self, saved, body, running)
+        await getattr(entity, body.method)(*body.arguments)
     except LookupError:
-        if body.kind != "cast":
-            raise
-        return load_entity(self.entity, saved), None
+        entity = load_entity(self.entity, saved)
+    finally:
+        RUNNING.reset(token)
+    ring = await _schedule(sandbox, key, running, saved.ring)
+    state = save_state(entity, running.alarms, ring)
+    return Handled(state, encode_value(None), tuple(running.outgoing))
 
 
 handle = Entities.handle
@@ -385,7 +393,7 @@ HARMFUL: dict[str, Rules] = {
     "an alarm that runs before its time": entities_with(first_due=_first_alarm),
     "an alarm that is not moved": entities_with(send_after=_set_alarm_once),
     "an alarm that is not cancelled": entities_with(cancel_alarm=_cancel_nothing),
-    "casts and alarms of what raised": entities_with(_run_method=_save_though_it_raised),
+    "casts and alarms of what raised": entities_with(_run=_save_though_it_raised),
     "a cast that raises is dropped": entities_with(handle=_drop_what_raises),
     "an outbox cleared before the move": entities_with(move=_take_then_put),
     "an outbox cleared after the move": entities_with(move=_put_then_take),

@@ -40,7 +40,7 @@ from okibi.entities.rows import Mail
 from tests.entities.tiny_dynamodb import Item, TinyDynamoDB
 
 
-def set_aside(state: str, mail: Mail) -> Handled:
+def set_aside(key: str, state: str, mail: Mail) -> Handled:
     return Handled(state, "dead", is_dead=True)
 
 
@@ -380,7 +380,7 @@ class Node:
         self.run_count += 1
         return f"{self.name}#{self.run_count}"
 
-    async def handle(self, state: str, mail: Mail) -> Handled:
+    async def handle(self, key: str, state: str, mail: Mail) -> Handled:
         world = self.world
         world.runs += 1
         if mail.body == "poison":

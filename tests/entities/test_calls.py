@@ -40,7 +40,7 @@ class Sandbox:
     runs: int = 0
     handled: int = 0
 
-    async def handle(self, state: str, mail: Mail) -> Handled:
+    async def handle(self, key: str, state: str, mail: Mail) -> Handled:
         self.handled += 1
         await trio.sleep(self.seconds)
         return Handled(state + mail.body, f"{self.name} ran {mail.body}")
@@ -259,7 +259,7 @@ class Verbose:
 
     store: DynamoDBStore = attrs.Factory(lambda: DynamoDBStore("okibi", TinyClient(TinyDynamoDB())))
 
-    async def handle(self, state: str, mail: Mail) -> Handled:
+    async def handle(self, key: str, state: str, mail: Mail) -> Handled:
         return Handled(state + mail.sender, "x" * 30_000)
 
     async def call(self, name: str, *, is_quiet: bool = False, body: str = "") -> str:
@@ -332,7 +332,7 @@ async def test_a_drain_that_lost_a_large_entity_while_it_read_does_not_run_it() 
 
     handled = list[str]()
 
-    async def handle(state: str, mail: Mail) -> Handled:
+    async def handle(key: str, state: str, mail: Mail) -> Handled:
         handled.append(state)
         return Handled(state, "")
 
@@ -384,7 +384,7 @@ async def test_a_run_that_a_late_take_over_has_made_the_owner_has_a_large_state(
     await store.apply(TakeOver("k", "second", 1, await store.apply(settle)))
     states = list[str]()
 
-    async def handle(state: str, mail: Mail) -> Handled:
+    async def handle(key: str, state: str, mail: Mail) -> Handled:
         states.append(state)
         return Handled(state, "")
 

@@ -24,7 +24,7 @@ trio.run(count, sys.argv[1], sys.argv[2], 25)
 
 
 async def count(path: str, name: str, times: int) -> None:
-    async def handle(state: str, mail: Mail) -> Handled:
+    async def handle(key: str, state: str, mail: Mail) -> Handled:
         number = str(int(state or 0) + 1)
         return Handled(number, number)
 
