@@ -148,7 +148,8 @@ def update_of(operation: Operation) -> Update:
         case HandOver(own):
             _hold(update, own)
             update.removes += ["o", "l"]
-            update.sets += [f"f = f + {_one(update)}", f"g = f + {_one(update)}"]
+            one, zero = _one(update), update.value(_number(0))
+            update.sets += [f"f = f + {one}", f"g = if_not_exists(g, {zero}) + {one}"]
         case Renew(own, lease):
             _hold(update, own)
             update.sets.append(f"l = {update.value(_number(lease))}")

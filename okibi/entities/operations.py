@@ -184,8 +184,8 @@ class HandOver(ByOwner, frozen=True):
     def apply(self, row: Row | None) -> Row | None:
         if row is None or not self.own.holds(row):
             return None
-        fence = row.fence + 1
-        return replace(row, fence=fence, settled=fence, owner=None, lease=0)
+        # The runs that have died before it still count.
+        return replace(row, fence=row.fence + 1, settled=row.settled + 1, owner=None, lease=0)
 
 
 class Renew(ByOwner, frozen=True):
