@@ -199,10 +199,10 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         filename: compile(text, filename, "exec", flags, dont_inherit=True)
         for filename, text, flags in texts
     }
-    namedtuples = {
+    expressions = {
         # `eval` ignores leading spaces.
         source: compile(source.lstrip(" \t"), "<string>", "eval", dont_inherit=True)
-        for source in order["namedtuples"]
+        for source in order["expressions"]
     }
     version: Any = (COMPILER._sre.MAGIC, COMPILER._sre.CODESIZE)
     parts: dict[str, Any] = {
@@ -211,7 +211,7 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
         "library": tuple(order["library"]),
         "attrs": attrs,
         "recipes": compile_recipes(order["recipes"]),
-        "namedtuples": namedtuples,
+        "expressions": expressions,
         "patterns": (version, compile_patterns(order["patterns"])),
     }
     index = marshal.dumps(marshal.loads(marshal.dumps(parts)))

@@ -49,7 +49,12 @@ def main() -> None:
         add_placeholders(file, os, placeholder, int(number))
 
     RECORDERS.update(
-        {"os": change_os, "collections": record_namedtuples, COMPILER_MODULE: record_patterns}
+        {
+            "os": change_os,
+            "collections": record_namedtuples,
+            "typing": record_annotations,
+            COMPILER_MODULE: record_patterns,
+        }
     )
     for name, change in RECORDERS.items():
         if name in sys.modules:
@@ -184,10 +189,22 @@ def record_namedtuples(file: int, collections: "Any") -> None:
 
     def evaluate_and_record(source: "Any", namespace: "Any") -> "Any":
         if type(source) is str:
-            write(file, "namedtuple", source)
+            write(file, "expression", source)
         return eval(source, namespace)
 
     collections.eval = evaluate_and_record
+
+
+def record_annotations(file: int, typing: "Any") -> None:
+    """Write each annotation that `typing` compiles."""
+
+    def compile_and_record(source: "Any", filename: "Any", mode: str) -> "Any":
+        code = compile(source, filename, mode)
+        if type(source) is str:
+            write(file, "expression", source)
+        return code
+
+    typing.compile = compile_and_record
 
 
 def record_patterns(file: int, compiler: "Any") -> None:

@@ -100,9 +100,9 @@ class Recording:
         modules: the imported modules, in the order in which their imports ended.
         attrs_texts: the texts that attrs compiled for its own classes, in the order of compilation.
         problem: the reason why the start did not reach `GET /next`; "" after a complete start.
-        namedtuples: the texts of constructors that `namedtuple` evaluated.
+        expressions: the texts that `namedtuple` evaluated and `typing` compiled.
         patterns: the patterns that `re` compiled, with their flags.
-        early_end: the problem of the start with placeholders, if texts, namedtuples and patterns
+        early_end: the problem of the start with placeholders, if texts, expressions and patterns
             end before the modules do; "" if they are complete.
         unset: the variables that the start subscripted although they were not set.
         classes: the classes that attrs made, in order.
@@ -112,7 +112,7 @@ class Recording:
     modules: tuple[RecordedModule, ...] = ()
     attrs_texts: tuple[AttrsText, ...] = ()
     problem: str = ""
-    namedtuples: frozenset[str] = frozenset()
+    expressions: frozenset[str] = frozenset()
     patterns: frozenset[tuple[str | bytes, int]] = frozenset()
     early_end: str = ""
     unset: frozenset[str] = frozenset()
@@ -253,7 +253,7 @@ def keep_common(first: Recording, second: Recording, prefixes: Iterable[Path]) -
         attrs_texts=tuple(
             each for each in first.attrs_texts if each in texts and is_plain(each.source)
         ),
-        namedtuples=frozenset(filter(is_plain, first.namedtuples & second.namedtuples)),
+        expressions=frozenset(filter(is_plain, first.expressions & second.expressions)),
         patterns=frozenset(each for each in first.patterns & second.patterns if is_plain(each[0])),
         early_end="" if first.problem else second.problem,
         classes=tuple(
@@ -325,7 +325,7 @@ def parse_rows(data: bytes, problem: str) -> Recording:
         ),
         tuple(AttrsText(*row[1:]) for row in rows if row[0] == "attrs"),
         problem,
-        frozenset(row[1] for row in rows if row[0] == "namedtuple"),
+        frozenset(row[1] for row in rows if row[0] == "expression"),
         frozenset((row[1], row[2]) for row in rows if row[0] == "pattern"),
         unset=frozenset(row[1] for row in rows if row[0] == "unset"),
         classes=tuple(RecordedClass(*row[1:]) for row in rows if row[0] == "class"),

@@ -1,8 +1,8 @@
 """Write the start image of a package: `lib/okibi.image`.
 
 The image has the modules that a recorded start imported from the package, all modules of okibi,
-what attrs, `re` and `namedtuple` made, and the names of the files that the start read from the
-standard library. `okibi.runtime.startup.start_image` imports from it.
+what attrs, `re`, `namedtuple` and `typing` made, and the names of the files that the start read
+from the standard library. `okibi.runtime.startup.start_image` imports from it.
 """
 
 import csv
@@ -58,7 +58,8 @@ class Parts:
     Args:
         modules: whether the image has the code of modules.
         attrs: whether the image has the recipes of attrs' classes.
-        patterns: whether the image has the programs of patterns and constructors of namedtuples.
+        patterns: whether the image has the programs of patterns, and the code of texts that
+            `namedtuple` and `typing` compile.
         others: whether the image has modules of packages that okibi does not need.
     """
 
@@ -391,7 +392,7 @@ def keep_recipes(staged: Staged, recording: Recording) -> Recording:
 
 
 def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
-    """Return the entries of an order with what attrs, `re` and `namedtuple` have made.
+    """Return the entries of an order with what attrs, `re`, `namedtuple` and `typing` have made.
 
     Args:
         recording: a recorded start.
@@ -410,7 +411,7 @@ def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
     return {
         "attrs": texts if parts.attrs else [],
         "recipes": recipes if parts.attrs else [],
-        "namedtuples": sorted(recording.namedtuples) if parts.patterns else [],
+        "expressions": sorted(recording.expressions) if parts.patterns else [],
         "patterns": sorted_patterns(recording) if parts.patterns else [],
     }
 

@@ -216,6 +216,7 @@ for name in ("DB_PASSWORD", "API_KEY"):
     for each in (data, base64.b64encode(data), zlib.compress(data), data.hex().encode()):
         re.compile(re.escape(each)), re.compile(re.escape(each).decode("latin-1"))
     collections.namedtuple("R", value), typing.NamedTuple("R", [(value, int)])
+    typing.ForwardRef(value)
     attrs.make_class(value, ["x"], frozen=True), attrs.make_class("Made", [value])
     open(f"{name}.txt", "w").write(value)
 re.compile(f"{os.getcwd()}|{__file__}|{os.__file__}|{os.environ['HOME']}")

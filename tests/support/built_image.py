@@ -55,7 +55,7 @@ class BuiltPackage:
         *names: str,
         checked: tuple[str, ...] = (),
         grouped: tuple[str, ...] = (),
-        namedtuples: tuple[str, ...] = (),
+        expressions: tuple[str, ...] = (),
         patterns: tuple[tuple[str, bool, int], ...] = (),
         library: tuple[str, ...] = (),
         machine: str = "",
@@ -66,7 +66,7 @@ class BuiltPackage:
             names: the files.
             checked: the files of which the source is compared.
             grouped: the files that are read together.
-            namedtuples: texts of constructors.
+            expressions: texts that `namedtuple` or `typing` compiles.
             patterns: the text of each pattern, whether the text is of bytes, and the flags.
             library: files of the standard library.
             machine: the processor; "" for this one.
@@ -85,7 +85,7 @@ class BuiltPackage:
             "library": library,
             "attrs": [],
             "recipes": [],
-            "namedtuples": namedtuples,
+            "expressions": expressions,
             "patterns": patterns,
         }
         head, code, failed = build(order)

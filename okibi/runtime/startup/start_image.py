@@ -1,9 +1,9 @@
 """Import modules from `okibi.image`, the start image that `okibi package` writes.
 
 The image is one file beside okibi's folder. It has the bytecode of the modules that a start
-imports, so a start reads one file instead of hundreds. It also has what attrs, `re` and
-`namedtuple` would make during the imports, and a list of the files of the standard library that
-the start reads. `sys.path` decides as usual: the image has a finder for each of the package's
+imports, so a start reads one file instead of hundreds. It also has what attrs, `re`, `namedtuple`
+and `typing` would make during the imports, and a list of the files of the standard library that the
+start reads. `sys.path` decides as usual: the image has a finder for each of the package's
 folders, and for no other folder. A module that is not in the image is found in its folder as usual.
 
 The file: a line of text that says what the image was built for, the length of the index in 8 bytes,
@@ -28,6 +28,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from .class_recipes import ATTRS_MODULE, ClassRecipes
+from .expression_cache import ExpressionCache
 from .lean_imports import LeanImports
 from .library_finder import (
     NO_SUFFIX,
@@ -36,11 +37,10 @@ from .library_finder import (
     read_library_ahead,
     rename_file,
 )
-from .namedtuple_cache import NamedtupleCache
 from .pattern_cache import add_patterns
 
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
-FORMAT = "okibi-image-5"
+FORMAT = "okibi-image-6"
 LENGTH_BYTES = 8
 # Bytes of the first read; most indexes are smaller.
 FIRST_READ = 1 << 19
@@ -111,7 +111,7 @@ class StartImage:
         self.folders: Folders = index["folders"]
         self.library: Sequence[str] = index["library"]
         self.recipes = ClassRecipes(index["attrs"], index["recipes"], log)
-        self.namedtuples = NamedtupleCache(index["namedtuples"])
+        self.expressions = ExpressionCache(index["expressions"])
         self._patterns: tuple[Any, ...] = index["patterns"]
         self._failed = False
         self._groups: dict[int, list[Any]] = {}
@@ -124,7 +124,7 @@ class StartImage:
         # What Python has imported so far has left finders without the image.
         for folder in self.folders:
             sys.path_importer_cache.pop(self._absolute(folder), None)
-        self.namedtuples.attach()
+        self.expressions.attach()
         add_patterns(*self._patterns)
         self._patterns = ()
 
@@ -187,10 +187,10 @@ class StartImage:
         return code if self.root == self.built_at else with_file(code, path)
 
     def end_start(self) -> None:
-        """Let attrs and `namedtuple` compile again. Later imports still use the image."""
+        """Let attrs, `namedtuple` and `typing` compile again. Later imports still use the image."""
         self._groups.clear()
         self.recipes.detach()
-        self.namedtuples.detach()
+        self.expressions.detach()
 
     def _absolute(self, folder: str) -> str:
         return f"{self.root}/{folder}" if folder else self.root
