@@ -66,6 +66,7 @@ def write_image(folder: Path) -> int:
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,
         "folder": str(ROOT), "root": str(ROOT), "modules": modules, "library": [],
+        "without_docstrings": "okibi/",
         **list_compiled(recording, Parts()),
     }  # fmt: skip
     head, code, failed = build(order)

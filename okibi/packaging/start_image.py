@@ -270,6 +270,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "folder": str(staged.folder),
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
+        "without_docstrings": (staged.lib / "okibi").relative_to(staged.folder).as_posix() + "/",
         "library": list_library(staged, recording) if parts.modules else [],
         **list_compiled(keep_recipes(staged, recording), parts),
     }

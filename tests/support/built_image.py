@@ -59,6 +59,7 @@ class BuiltPackage:
         patterns: tuple[tuple[str, bool, int], ...] = (),
         library: tuple[str, ...] = (),
         machine: str = "",
+        short: str = "lib/okibi/",
     ) -> None:
         """Build the image of some of the files.
 
@@ -70,6 +71,7 @@ class BuiltPackage:
             patterns: the text of each pattern, whether the text is of bytes, and the flags.
             library: files of the standard library.
             machine: the processor; "" for this one.
+            short: the folder of which the grouped modules have no docstrings.
         """
         modules = list[tuple[str, str, str, bool, bool]]()
         for file in names:
@@ -82,6 +84,7 @@ class BuiltPackage:
             "folder": str(self.root),
             "root": "/var/task",
             "modules": modules,
+            "without_docstrings": short,
             "library": library,
             "attrs": [],
             "recipes": [],

@@ -132,6 +132,23 @@ def test_modules_and_packages_are_imported_from_the_image(package: BuiltPackage)
     assert image.hits == 4
 
 
+def test_modules_of_okibi_that_a_start_reads_have_no_docstrings(package: BuiltPackage) -> None:
+    package.build(*MODULES, grouped=("made_helper.py",), short="made_h")
+    image = used(package)
+
+    assert imported("made_helper").double(2) == 4
+    assert imported("made_helper").double.__doc__ is None
+    assert image.hits == 1
+    # Only together: the others are as their files.
+    del sys.modules["made_helper"]
+    for grouped, short in (((), "made_h"), (MODULES, "lib/okibi/")):
+        package.build(*MODULES, grouped=grouped, short=short)
+        sys.path_importer_cache.clear()
+        used(package)
+        assert imported("made_helper").double.__doc__ == "Twice the number."
+        del sys.modules["made_helper"]
+
+
 def test_a_module_looks_as_if_imported_from_its_file(package: BuiltPackage) -> None:
     def looks(name: str) -> dict[str, object]:
         module = imported(name)
