@@ -23,13 +23,21 @@ import marshal as builtins_only
 from collections.abc import Callable
 from json import JSONDecoder, JSONEncoder
 from types import GeneratorType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...actors import logs
 from ..in_flight.delivery import Delivery
 from ..protocol.outcome import Outcome
 from ..protocol.runtime_api import JSON
 from .import_msgspec import import_msgspec
+
+if TYPE_CHECKING:
+
+    class Decoder(Protocol):
+        """Decodes the body of an event."""
+
+        def decode(self, body: bytes, /) -> Any: ...
+
 
 logger = logs.logger("okibi")
 
@@ -86,16 +94,10 @@ class UntypedDecoder:
             return _decode_slowly(body)
 
 
-class Decoder(Protocol):
-    """Decodes the body of an event."""
-
-    def decode(self, body: bytes, /) -> Any: ...
-
-
 UNTYPED = UntypedDecoder()
 
 
-def decode_event(delivery: Delivery, decoder: Decoder) -> Any:
+def decode_event(delivery: Delivery, decoder: "Decoder") -> Any:
     """Decode the event; an untyped handler gets an event of another content type as raw bytes.
 
     Drops the encoded body, so that the handler of a large event has the memory.

@@ -5,21 +5,24 @@ Imported when a function has a Handler class: other functions start without msgs
 
 import re
 from contextlib import suppress
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from ..protocol.outcome import Outcome
 from .import_msgspec import import_msgspec
-from .json import UNTYPED, Decoder, UnmarshalError, encode_bytes, encode_slowly
+from .json import UNTYPED, UnmarshalError, encode_bytes, encode_slowly
 
 import_msgspec()
 import msgspec  # noqa: E402
+
+if TYPE_CHECKING:
+    from .json import Decoder
 
 # What `requestContext` has in events of HTTP: of a function URL or an HTTP API, of a REST API, and
 # of a load balancer.
 HTTP_CONTEXTS = frozenset({"http", "httpMethod", "elb"})
 
 
-def decoder_for(event: Any) -> Decoder:
+def decoder_for(event: Any) -> "Decoder":
     """Make a decoder into a handler's event type.
 
     Raises:

@@ -12,16 +12,13 @@ Depth first, each error once, at most LIMIT errors.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import cast
 
 LIMIT = 20
 
 
-class Related(NamedTuple):
-    """An error behind another error; `relation` begins the error's line."""
-
-    relation: str
-    error: BaseException
+# The beginning of the error's line, and an error behind another error.
+Related = tuple[str, BaseException]
 
 
 def find_related(error: BaseException) -> list[Related]:
@@ -30,11 +27,11 @@ def find_related(error: BaseException) -> list[Related]:
     found: list[Related] = []
     waiting = list(_direct(error))
     while waiting and len(found) < LIMIT:
-        related = waiting.pop(0)
-        if id(related.error) not in seen:
-            seen.add(id(related.error))
-            found.append(related)
-            waiting = [*_direct(related.error), *waiting]
+        relation, behind = waiting.pop(0)
+        if id(behind) not in seen:
+            seen.add(id(behind))
+            found.append((relation, behind))
+            waiting = [*_direct(behind), *waiting]
     return found
 
 
@@ -42,8 +39,8 @@ def _direct(error: BaseException) -> Iterator[Related]:
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         for member in group.exceptions:
-            yield Related("", member)
+            yield "", member
     if error.__cause__ is not None:
-        yield Related("Caused by ", error.__cause__)
+        yield "Caused by ", error.__cause__
     elif error.__context__ is not None and not error.__suppress_context__:
-        yield Related("While handling ", error.__context__)
+        yield "While handling ", error.__context__

@@ -125,9 +125,7 @@ def _handler_error(error: BaseException, request_id: str) -> Outcome:
     return Outcome(
         error_json(kind, message, _stack(error, related), request_id),
         error_type=_function_error(kind),
-        cause=x_ray_cause(
-            [_summary(each) for each in (error, *(other.error for other in related))]
-        ),
+        cause=x_ray_cause([_summary(each) for each in (error, *(other for _, other in related))]),
     )
 
 

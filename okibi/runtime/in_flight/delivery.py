@@ -38,6 +38,15 @@ from .stream import Stream
 if TYPE_CHECKING:
     from .follow_ups import Call, FollowUps
 
+    class Observed(Protocol):
+        """The event as its observers see it (`handlers.observed_event`)."""
+
+        def end(self, outcome: Outcome, /) -> None: ...
+        def note_error(self, error: BaseException, /) -> None: ...
+        def note_route(self, route: str, /) -> None: ...
+        def note_early_answer(self, outcome: Outcome, /) -> None: ...
+        def note_late_answer(self, error: Outcome, /) -> None: ...
+
 
 class DeliveryState(enum.IntEnum):
     """The progress of a delivery. An IntEnum, because each event hashes the state a dozen times."""
@@ -95,16 +104,6 @@ TRANSITIONS: Final[Mapping[str, Mapping[DeliveryState, DeliveryState]]] = {
     _ASSIGN, _GIVE_BACK, _BEGIN, _OPEN_STREAM, _SETTLE, _STAGE, _UNSTAGE, _ACK, _BEGIN_FOLLOW_UPS,
     _FINISH,
 ) = TRANSITIONS.values()  # fmt: skip
-
-
-class Observed(Protocol):
-    """The event as its observers see it (`handlers.observed_event`)."""
-
-    def end(self, outcome: Outcome, /) -> None: ...
-    def note_error(self, error: BaseException, /) -> None: ...
-    def note_route(self, route: str, /) -> None: ...
-    def note_early_answer(self, outcome: Outcome, /) -> None: ...
-    def note_late_answer(self, error: Outcome, /) -> None: ...
 
 
 class OtherAnswers:
@@ -338,7 +337,7 @@ class Delivery:
             return None
         return answers.late()
 
-    def observe(self, observed: Observed) -> None:
+    def observe(self, observed: "Observed") -> None:
         """Tell the observers of the event what becomes of the event."""
         self.observed = observed
 

@@ -14,7 +14,6 @@ from ...actors.exits import crash_in, is_a, without_cancelled
 from ...actors.mailbox import LOOK
 from ...actors.trio_internals import tasks_are_runnable
 from ..codec.json import (
-    Decoder,
     LambdaContextUnmarshalError,
     MarshalError,
     ResultIsStream,
@@ -48,6 +47,7 @@ from .event_scope import EventScope
 from .instance_lifecycle import InstanceLifecycle
 
 if TYPE_CHECKING:
+    from ..codec.json import Decoder
     from ..handlers.asyncio_handlers import HandlerLoop
 
 logger = logs.logger("okibi")
@@ -106,7 +106,7 @@ class Worker(Actor):
         ledger: Ledger,
         settings: Settings,
         create: Callable[[], Instance],
-        decoder: Decoder,
+        decoder: "Decoder",
         stateful: bool,
         encode_result: Callable[[object], Outcome],
         plain_handler_for: Callable[[Instance], PlainHandler],

@@ -4,7 +4,7 @@ from okibi.runtime.errors.causes import LIMIT, find_related
 
 
 def related(error: BaseException) -> list[str]:
-    return [f"{each.relation}{each.error!r}" for each in find_related(error)]
+    return [f"{relation}{behind!r}" for relation, behind in find_related(error)]
 
 
 def linked(
