@@ -5,6 +5,10 @@ of the process, and the time by the clock. Processor time is compared, because o
 machine hardly changes it. okibi and the official client start in turn, in another order each round;
 the median of the rounds' ratios counts. Both packages have bytecode that Python does not check.
 
+The instructions of one start each, counted by valgrind, stand beside the rows. The first function
+also starts with 1/14 of a core, the share of 128 MB on Lambda, by a quota of a control group: for
+this, root is needed.
+
 `--share` also measures packages of okibi without a part of the start image, and `--bundled` one
 that brings its own Python. `--cold` drops the system's page cache before each start (root only): it
 slows down everything else on the machine.
@@ -13,13 +17,14 @@ slows down everything else on the machine.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -44,6 +49,11 @@ from .server import cpu_seconds, start_runtime
 ROUNDS = 40
 MIB = 2**20
 DROP = Path("/proc/sys/vm/drop_caches")
+# The folder of control groups, and the files that give a group 1/14 of a core: versions 2 and 1.
+QUOTAS = (
+    (Path("/sys/fs/cgroup"), {"cpu.max": "1430 20000"}),
+    (Path("/sys/fs/cgroup/cpu"), {"cpu.cfs_period_us": "20000", "cpu.cfs_quota_us": "1430"}),
+)
 HTTP_EVENT = json.dumps(
     {
         "version": "2.0",
@@ -129,9 +139,13 @@ class Function:
         ours, theirs: the source of `app.py` for okibi and for the official client.
         requirements: the packages that the source imports.
         theirs_too: further packages that the official client's source imports.
+        of_runtime: packages that lie beside Python's own, as boto3 on Lambda.
+        theirs_is_compiled: whether the official client's package has bytecode. Without it, Lambda
+            compiles at each start: its disk is read-only.
         payload: the event.
         by_tls: whether the function calls DynamoDB, which a server of this benchmark plays.
         bars: the greatest ratio of processor time, with and without the page cache; 0 for none.
+        slow_bar: the greatest ratio by the clock with 1/14 of a core; 0 to measure none.
         environment: variables of the function.
     """
 
@@ -140,9 +154,12 @@ class Function:
     theirs: str
     requirements: tuple[str, ...] = ()
     theirs_too: tuple[str, ...] = ()
+    of_runtime: tuple[str, ...] = ()
+    theirs_is_compiled: bool = True
     payload: str = "{}"
     by_tls: bool = False
     bars: tuple[float, float] = (0.0, 0.0)
+    slow_bar: float = 0.0
     environment: Mapping[str, str] = MappingProxyType({})
 
 
@@ -153,6 +170,7 @@ FUNCTIONS = (
         TRIVIAL.format(define="async def"),
         TRIVIAL.format(define="def"),
         bars=(2.6, 0.0),
+        slow_bar=2.6,
     ),
     Function(
         "import boto3",
@@ -162,7 +180,22 @@ FUNCTIONS = (
         bars=(1.10, 0.90),
     ),
     Function(
-        "FastAPI, there by Mangum",
+        "import boto3, there without bytecode",
+        BOTO3.format(define="async def"),
+        BOTO3.format(define="def"),
+        ("boto3",),
+        theirs_is_compiled=False,
+        bars=(0.50, 0.0),
+    ),
+    Function(
+        "import boto3 of the runtime",
+        BOTO3.format(define="async def"),
+        BOTO3.format(define="def"),
+        of_runtime=("boto3",),
+        bars=(1.25, 0.0),
+    ),
+    Function(
+        "FastAPI by okibi's adapter, there by Mangum",
         FASTAPI,
         BY_MANGUM,
         ("fastapi", "mangum"),
@@ -230,13 +263,45 @@ def start(package: Package, *, cold: bool) -> Start:
     Args:
         package: the package.
         cold: whether to drop the page cache before.
-
-    Raises:
-        SystemExit: the runtime did not answer.
     """
     if cold:
         os.sync()
         DROP.write_text("3\n")
+    with answered(package) as (pid, cpu, wall):
+        return Start(cpu * 1000, wall * 1000, tree_memory(pid) / MIB)
+
+
+def count_instructions(package: Package) -> float:
+    """Return the millions of instructions of a start until its first answer, in user space."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        before = ("valgrind", "--tool=callgrind", "-q", f"--callgrind-out-file={out}")
+        variables = {**package.variables, "PYTHONHASHSEED": "0"}
+        counted = attrs.evolve(package, command=(*before, *package.command), variables=variables)
+        with answered(counted) as (pid, _, _):
+            subprocess.run(["callgrind_control", "-d", str(pid)], check=True, capture_output=True)
+            dumped, until = Path(f"{out}.1"), time.monotonic() + 10
+            while not (found := re.search(r"^totals: (\d+)$", read(dumped), re.MULTILINE)):
+                if time.monotonic() > until:
+                    raise SystemExit(f"valgrind has not counted the start of {package.name}")
+                time.sleep(0.05)
+    return int(found[1]) / 1e6
+
+
+def read(file: Path) -> str:
+    """Return a text, or nothing of a file that does not exist yet."""
+    return file.read_text() if file.exists() else ""
+
+
+@contextmanager
+def answered(package: Package) -> Generator[tuple[int, float, float]]:
+    """Start a package, and let it wait after its first answer.
+
+    Yields the process, and its seconds of the processor and of the clock until the answer.
+
+    Raises:
+        SystemExit: the runtime did not answer.
+    """
     folder = package.variables["LAMBDA_TASK_ROOT"]
     with (
         # Closed last: the process would complain about its closed connection.
@@ -256,21 +321,39 @@ def start(package: Package, *, cold: bool) -> Start:
             wall, cpu = time.perf_counter() - listener.began, cpu_seconds(pid)
             if not requests.begins(given.answer):
                 raise SystemExit(f"{package.name}: {requests.line()}: {requests.body()[:500]!r}")
-            memory = tree_memory(pid)
+            yield pid, cpu, wall
             connection.sendall(STATUS)
         except (ConnectionClosed, OSError) as error:
             raise SystemExit(f"{package.name} did not answer: {error!r}") from None
-    return Start(cpu * 1000, wall * 1000, memory / MIB)
+
+
+def make_slow_group(stack: ExitStack) -> Path | None:
+    """Make a control group that has 1/14 of a core, until the stack is left; None if refused."""
+    for root, quota in QUOTAS:
+        group = root / f"okibi-cold-{os.getpid()}"
+        if (root / "cgroup.procs").exists():
+            with suppress(OSError):
+                group.mkdir()
+                stack.callback(group.rmdir)
+                for name, text in quota.items():
+                    (group / name).write_text(text)
+                return group
+    return None
 
 
 # -- packages
 
 
-def clean_python(python: str, work: Path) -> Path:
+def clean_python(python: str, work: Path, packages: Sequence[str] = ()) -> Path:
     """Return a Python without the packages of this machine, as on Lambda.
 
+    Args:
+        python: the version.
+        work: gets the Python.
+        packages: packages that it has.
+
     Raises:
-        SystemExit: there is no such Python here.
+        SystemExit: there is no such Python here, or a package cannot be installed.
     """
     folder = work / "python"
     done = subprocess.run(
@@ -279,7 +362,22 @@ def clean_python(python: str, work: Path) -> Path:
     )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"no Python {python}: {done.stderr.strip()}")
-    return folder / "bin" / "python"
+    program = folder / "bin" / "python"
+    if packages:
+        install(packages, "--python", str(program), "--compile-bytecode")
+    return program
+
+
+def install(packages: Sequence[str], *options: str) -> None:
+    """Install packages.
+
+    Raises:
+        SystemExit: a package cannot be installed.
+    """
+    command = [find_uv(), "pip", "install", "--quiet", "--only-binary", ":all:", *options]
+    done = subprocess.run([*command, *packages], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{', '.join(packages)} cannot be installed: {done.stderr.strip()}")
 
 
 def build_ours(
@@ -336,18 +434,16 @@ def build_theirs(function: Function, program: Path, work: Path) -> Package:
     folder = work / "official"
     folder.mkdir(parents=True)
     wanted = ["awslambdaric", *function.requirements, *function.theirs_too]
-    done = subprocess.run(
-        [find_uv(), "pip", "install", "--quiet", "--target", str(folder), "--python",
-         str(program), "--only-binary", ":all:", *wanted],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise SystemExit(f"the official client cannot be installed: {done.stderr.strip()}")
+    install(wanted, "--target", str(folder), "--python", str(program))
     (folder / "app.py").write_text(function.theirs)
     files = [file.relative_to(folder).as_posix() for file in folder.rglob("*.py")]
-    compile_package(folder, files, program)
+    variables = environment(folder, str(folder))
+    if function.theirs_is_compiled:
+        compile_package(folder, files, program)
+    else:
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
     command = (str(program), "-m", "awslambdaric", "app.handler")
-    return Package("awslambdaric", command, environment(folder, str(folder)), function.payload)
+    return Package("awslambdaric", command, variables, function.payload)
 
 
 def environment(folder: Path, path: str) -> dict[str, str]:
@@ -399,6 +495,39 @@ def rows_of(
     return rows
 
 
+def instruction_rows(group: str, packages: Sequence[Package]) -> list[RatioRow]:
+    """Count the instructions of a start of each package."""
+    if shutil.which("valgrind") is None:
+        return [RatioRow(group, "instructions", (), told="valgrind is not installed")]
+    counts = {package.name: count_instructions(package) for package in packages}
+    theirs = counts.pop("awslambdaric")
+    return [
+        RatioRow(
+            group, f"{name}: instructions", (),
+            told=f"{ours:.1f} of {theirs:.1f} million {ours / theirs:9.2f}",
+        )
+        for name, ours in counts.items()
+    ]  # fmt: skip
+
+
+def slow_row(group: str, packages: Sequence[Package], rounds: int, bar: float) -> RatioRow:
+    """Start okibi and the official client in turn with 1/14 of a core."""
+    name = "okibi: wall, 1/14 of a core"
+    with ExitStack() as stack:
+        procs = make_slow_group(stack)
+        if procs is None:
+            return RatioRow(group, name, (), told="no control group with a quota: this needs root")
+        enter = ("/bin/sh", "-c", 'echo $$ > "$0"; exec "$@"', str(procs / "cgroup.procs"))
+        slow = [
+            attrs.evolve(each, command=(*enter, *each.command))
+            for each in packages
+            if each.name in ("okibi", "awslambdaric")
+        ]
+        taken = measure_starts(slow, rounds, cold=False)
+    pair = [[each.wall for each in taken[side]] for side in ("okibi", "awslambdaric")]
+    return compare(group, name, pair, "ms", (bar, None), digits=0)
+
+
 def main() -> None:
     """Run `make cold`.
 
@@ -423,7 +552,7 @@ def main() -> None:
         with ExitStack() as stack:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="okibi-cold-"))
             try:
-                program = clean_python(options.python, Path(work))
+                program = clean_python(options.python, Path(work), function.of_runtime)
                 packages = build_ours(function, options.python, program, Path(work), names)
             except BadInput as error:
                 raise SystemExit(str(error)) from None
@@ -441,7 +570,13 @@ def main() -> None:
                 measure_starts(packages, options.rounds, cold=options.cold),
                 cold=options.cold,
             )
-        print(f"\n{rows[0].group}, okibi / awslambdaric")
+            group = rows[0].group
+            if not options.cold:
+                rows += instruction_rows(group, packages)
+            if function.slow_bar and not options.cold:
+                rounds = max(1, options.rounds // 4)
+                rows.append(slow_row(group, packages, rounds, function.slow_bar))
+        print(f"\n{group}, okibi / awslambdaric")
         for row in rows:
             print(row, flush=True)
         met = met and all(row.met for row in rows)
