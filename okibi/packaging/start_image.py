@@ -47,6 +47,7 @@ LOADERS = ("SourceFileLoader", "LibraryLoader")
 OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
 # Packages whose classes have recipes. Their classes do not depend on the function's environment.
 OF_RECIPES = ("okibi", "trio", "outcome", "attr")
+WITHOUT_DOCSTRINGS = (*OF_RECIPES, "sniffio", "sortedcontainers")
 # The formats that run on AWS's own Python, which has boto3.
 AWS_FORMATS = ("managed", "image")
 
@@ -262,6 +263,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
     """
     modules = choose_modules(staged, recording, parts)
     manifest = staged.lib / MANIFEST
+    lib = staged.lib.relative_to(staged.folder).as_posix()
     described: dict[str, Any] = json.loads(manifest.read_bytes())
     order = {
         "format": FORMAT,
@@ -270,7 +272,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "folder": str(staged.folder),
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
-        "without_docstrings": (staged.lib / "okibi").relative_to(staged.folder).as_posix() + "/",
+        "without_docstrings": [f"{lib}/{name}/" for name in WITHOUT_DOCSTRINGS],
         "library": list_library(staged, recording) if parts.modules else [],
         **list_compiled(keep_recipes(staged, recording), parts),
     }

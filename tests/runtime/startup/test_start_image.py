@@ -132,7 +132,7 @@ def test_modules_and_packages_are_imported_from_the_image(package: BuiltPackage)
     assert image.hits == 4
 
 
-def test_modules_of_okibi_that_a_start_reads_have_no_docstrings(package: BuiltPackage) -> None:
+def test_modules_that_a_start_reads_together_have_no_docstrings(package: BuiltPackage) -> None:
     package.build(*MODULES, grouped=("made_helper.py",), short="made_h")
     image = used(package)
 
