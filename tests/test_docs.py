@@ -322,6 +322,7 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
         "entities",
         "http",
         "telemetry",
+        "telemetry.datadog",
         "telemetry.opentelemetry",
         "asyncio_loop",
         "local",

@@ -104,7 +104,7 @@ def main(
         gc.enable()
     try:
         with SlowImport(LIMIT if settings.on_demand else math.inf), fewer_collections():
-            function = load(settings.handler, settings.task_root)
+            function = load(settings.handler, settings.task_root, settings.lanes)
         for warning in find_warnings(function.handler.handler):
             logger.warning("%s", warning)
         if end_imports is not None:

@@ -19,6 +19,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import context as otel_context
@@ -183,6 +184,14 @@ def lambda_resource() -> "Resource":
         "service.name": environ.get("OTEL_SERVICE_NAME") or name,
     }
     return Resource.create({key: value for key, value in attributes.items() if value is not None})
+
+
+def undo_wrapper() -> None:
+    """Take back the wrapper that the layer of OpenTelemetry has put around the handler."""
+    library = import_module("opentelemetry.instrumentation.aws_lambda")
+    instrumentor = library.AwsLambdaInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
 
 
 def _as_fields(value: Any) -> Fields:

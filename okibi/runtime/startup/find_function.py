@@ -37,22 +37,25 @@ PATCHES = (
     ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread", "monkey_patch"),
 )
 
-# Libraries whose own handler is set in place of the user's: the package, and the variable that then
-# names the user's handler, which the library imports and calls.
+# Libraries whose own handler is set in place of the user's. For each module of such a handler
+# setting: the variable that names the user's handler, the library's name, and okibi's adapter (by
+# name, because the runtime does not import what stands above it).
 WRAPPERS = {
-    "datadog_lambda": "DD_LAMBDA_HANDLER",
-    "lumigo_tracer": "LUMIGO_ORIGINAL_HANDLER",
-    "newrelic_lambda_wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+    "datadog_lambda": ("DD_LAMBDA_HANDLER", "Datadog", "okibi.telemetry.datadog"),
+    "otel_wrapper": ("ORIG_HANDLER", "OpenTelemetry", "okibi.telemetry.opentelemetry"),
+    "lumigo_tracer": ("LUMIGO_ORIGINAL_HANDLER", "Lumigo", ""),
+    "newrelic_lambda_wrapper": ("NEW_RELIC_LAMBDA_HANDLER", "New Relic", ""),
 }
 
 
-def load(handler: str, task_root: str) -> Function:
+def load(handler: str, task_root: str, lanes: int = 1) -> Function:
     """Import the user's code and find the Function to serve.
 
     Args:
         handler: `module.name`; slashes in the module part stand for dots.
         task_root: the folder of the user's code; goes first on the path, before the layers'
             folders. If neither has the module, the working directory is searched too.
+        lanes: the number of events at once.
 
     Raises:
         InitError: the function cannot be loaded. Type and text are the official client's, where
@@ -85,7 +88,10 @@ def load(handler: str, task_root: str) -> Function:
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
-    _refuse_wrapped(handler)
+    if about := WRAPPERS.get(module_name.replace("/", ".").partition(".")[0]):
+        from .wrapped_handler import find_wrapped
+
+        target = find_wrapped(handler, target, lanes, *about)
     function = as_function(target)
     patched = _patched()
     return function if patched is None else patched.replace_handler(function)
@@ -151,25 +157,6 @@ def refuse_patched() -> None:
                 f"{call}(thread=False, select=False)"
             )
             raise InitError("Runtime.MonkeyPatchConflict", words)
-
-
-def _refuse_wrapped(handler: str) -> None:
-    """Check that no library's handler stands before a Function or a Handler class.
-
-    Raises:
-        InitError: `Runtime.HandlerWrapperConflict`, with the cure.
-    """
-    variable = WRAPPERS.get(handler.replace("/", ".").partition(".")[0], "")
-    named = os.environ.get(variable, "")
-    module_name, _, name = named.replace("/", ".").rpartition(".")
-    hidden: object = getattr(sys.modules.get(module_name), name, None)
-    if isinstance(hidden, Function) or is_handler(hidden):
-        words = (
-            f"{handler} calls {named}, which {variable} names, as handler(event, context), and so "
-            "starts neither children nor a Handler class: set the handler setting to "
-            f"{named}, and wrap a `def` inside: Function(wrapper(handler), children=[...])"
-        )
-        raise InitError("Runtime.HandlerWrapperConflict", words)
 
 
 def _roots(module_name: str, task_root: str, layers: Sequence[str]) -> list[str]:

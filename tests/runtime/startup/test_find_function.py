@@ -134,46 +134,6 @@ def test_an_unknown_handler_lists_at_most_8_handlers(root: Path) -> None:
     )
 
 
-# Imports the user's handler as the wrapper does, and calls the handler.
-WRAPPER = """
-import importlib, os
-module, name = os.environ["{}"].rsplit(".", 1)
-hidden = getattr(importlib.import_module(module), name)
-
-def handler(event, context):
-    return hidden(event, context)
-"""
-WRAPPERS = [
-    ("datadog_lambda/handler.py", "datadog_lambda.handler.handler", "DD_LAMBDA_HANDLER"),
-    ("newrelic_lambda_wrapper.py", "newrelic_lambda_wrapper.handler", "NEW_RELIC_LAMBDA_HANDLER"),
-    ("lumigo_tracer.py", "lumigo_tracer.handler", "LUMIGO_ORIGINAL_HANDLER"),
-]
-
-
-@pytest.mark.parametrize(("file", "handler", "variable"), WRAPPERS)
-def test_a_function_that_a_wrapper_would_call_is_refused(
-    file: str, handler: str, variable: str, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (root / file).parent.mkdir(exist_ok=True)
-    (root / file).write_text(WRAPPER.format(variable))
-    (root / "defines.py").write_text(DEFINES)
-
-    for hidden in ("defines.function", "defines.Greeter"):
-        sys.modules.pop(handler.rpartition(".")[0], None)
-        monkeypatch.setenv(variable, hidden)
-        error = error_of(handler, root)
-        assert error.kind == "Runtime.HandlerWrapperConflict"
-        assert error.message == (
-            f"{handler} calls {hidden}, which {variable} names, as handler(event, context), and so "
-            "starts neither children nor a Handler class: set the handler setting to "
-            f"{hidden}, and wrap a `def` inside: Function(wrapper(handler), children=[...])"
-        )
-
-    sys.modules.pop(handler.rpartition(".")[0], None)
-    monkeypatch.setenv(variable, "defines.handler")
-    assert load(handler, str(root)).handler.handler.__module__ == handler.rpartition(".")[0]
-
-
 def test_an_object_that_cannot_be_inspected_does_not_hide_the_error(root: Path) -> None:
     (root / "odd.py").write_text(
         "class Meta(type):\n"
