@@ -72,14 +72,6 @@ def trace_events() -> None:
         tracer.flush()
 
 
-def undo_wrapper() -> None:
-    """Take back the alarm that ddtrace has put around the handler that DD_LAMBDA_HANDLER names.
-
-    It works on the main thread and with one event at a time only. okibi has a deadline of its own.
-    """
-    import_module("ddtrace.contrib.internal.aws_lambda.patch").unpatch()
-
-
 def _no_handler(event: object, context: object) -> None: ...
 
 

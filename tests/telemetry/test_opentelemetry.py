@@ -23,8 +23,8 @@ from okibi.web import ASGI
 from tests.support import observing
 from tests.support.batch_events import Item, make_event
 from tests.support.observing import HANDLERS, on_trio
-from tests.support.otlp_receiver import Receiver, receiving
 from tests.support.sandbox import running as running_process
+from tests.support.span_receiver import Receiver, receiving
 from tests.telemetry.test_observed_events import orders_on_fastapi, web_request
 from tests.test_docs import DOCS, sample_of
 

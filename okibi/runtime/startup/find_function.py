@@ -67,6 +67,10 @@ def load(handler: str, task_root: str, lanes: int = 1) -> Function:
         raise InitError("Runtime.MalformedHandlerName", words + _dot_form(handler))
     # Errors show the module as written in the handler string, including slashes.
     module_name, name = parts
+    about = WRAPPERS.get(module_name.replace("/", ".").partition(".")[0])
+    if about is not None and lanes > 1:
+        # ddtrace sets an alarm around each event, which Python refuses in the threads of a `def`.
+        os.environ.setdefault("DD_TRACE_AWS_LAMBDA_ENABLED", "false")
     if module_name.split(".")[0] in sys.builtin_module_names:
         words = f"Cannot use built-in module {module_name} as a handler module"
         raise InitError("Runtime.BuiltInModuleConflict", words)
@@ -88,7 +92,7 @@ def load(handler: str, task_root: str, lanes: int = 1) -> Function:
     except Exception as error:
         # A module's own `__getattr__`.
         raise init_error(error) from error
-    if about := WRAPPERS.get(module_name.replace("/", ".").partition(".")[0]):
+    if about is not None:
         from .wrapped_handler import find_wrapped
 
         target = find_wrapped(handler, target, lanes, *about)

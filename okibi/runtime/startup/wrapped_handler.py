@@ -68,7 +68,8 @@ def _trace(adapter: str, library: str, named: str) -> None:
         # A function that has imported the adapter calls it.
         traced = adapter in sys.modules
         module = import_module(adapter)
-        module.undo_wrapper()
+        if undo_wrapper := getattr(module, "undo_wrapper", None):
+            undo_wrapper()
         if not traced:
             module.trace_events()
     except Exception as error:

@@ -1,15 +1,18 @@
-"""A receiver of OpenTelemetry's spans: a real HTTP server that takes OTLP."""
+"""A receiver of spans: a real HTTP server that takes OpenTelemetry's OTLP or Datadog's traces."""
 
 import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import attrs
+import msgspec
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.limits import HANG
 
 
 @attrs.frozen
@@ -36,20 +39,30 @@ class Receiver:
 
     Attributes:
         delay: seconds until a request is answered.
+        go: answers are given while it is set.
         status: the status of the answers; spans of other requests than 200 are not kept.
+        requests: how many have come.
+        answered: how many have been answered.
     """
 
     url: str = ""
     delay: float = 0.0
+    go: threading.Event = attrs.field(factory=threading.Event)
     status: int = 200
     requests: int = 0
+    answered: int = 0
     spans: list[ReceivedSpan] = attrs.field(factory=list)
 
-    def take(self, body: bytes) -> int:
+    def take(self, path: str, body: bytes) -> int:
+        read = _READERS.get(path)
+        if read is None:
+            return 404
         self.requests += 1
         time.sleep(self.delay)
+        assert self.go.wait(HANG)
         if self.status == 200:
-            self.spans += _read(body)
+            self.spans += read(body)
+        self.answered += 1
         return self.status
 
     def named(self, name: str) -> list[ReceivedSpan]:
@@ -67,6 +80,7 @@ class Receiver:
 def receiving() -> Iterator[Receiver]:
     """Run a receiver in a thread."""
     receiver = Receiver()
+    receiver.go.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(receiver.take))
     receiver.url = f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -74,27 +88,46 @@ def receiving() -> Iterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.go.set()
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-def _handler_of(take: Callable[[bytes], int]) -> type[BaseHTTPRequestHandler]:
+def _handler_of(take: Callable[[str, bytes], int]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            chunked = self.headers.get("transfer-encoding") == "chunked"
+            length = int(self.headers.get("content-length", 0))
+            body = b"".join(self._chunks()) if chunked else self.rfile.read(length)
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
-            self.send_response(take(body))
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(take(self.path, body))
+
+        def do_GET(self) -> None:
+            self.answer(404)
+
+        def answer(self, status: int) -> None:
+            with suppress(OSError):  # the client has left
+                self.send_response(status)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+        def _chunks(self) -> Iterator[bytes]:
+            while length := int(self.rfile.readline(), 16):
+                yield self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
 
         def log_message(self, *_: Any) -> None: ...
 
     return Handler
 
 
-def _read(body: bytes) -> Iterator[ReceivedSpan]:
+def _read_otlp(body: bytes) -> Iterator[ReceivedSpan]:
     request = ExportTraceServiceRequest.FromString(body)
     for group in request.resource_spans:
         resource = _attributes(group.resource.attributes)
@@ -114,6 +147,37 @@ def _read(body: bytes) -> Iterator[ReceivedSpan]:
                     [_attributes(each.attributes)["exception.type"] for each in span.events],
                     [each.trace_id.hex() for each in span.links],
                 )
+
+
+def _read_datadog(body: bytes) -> Iterator[ReceivedSpan]:
+    """Read a body of the agent's `/v0.4/traces`. Ids are 64 bits, as 16 hexadecimal digits."""
+    for trace in msgspec.msgpack.decode(body):
+        for span in trace:
+            tags: dict[str, Any] = span.get("meta", {})
+            parent, named = span.get("parent_id", 0), span["name"] == "aws.lambda"
+            yield ReceivedSpan(
+                span["name"],
+                f"{span['trace_id']:016x}",
+                f"{span['span_id']:016x}",
+                f"{parent:016x}" if parent else "",
+                0,
+                span["duration"] / 1e9,
+                bool(span.get("error")),
+                tags.get("error.message", ""),
+                # An inferred span, of a queue or an API, has the request id too.
+                {"resource": span["resource"]}
+                | tags
+                | ({"faas.invocation_id": tags["request_id"]} if named else {}),
+                {},
+                [],
+                [],
+            )
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[ReceivedSpan]]] = {
+    "/v1/traces": _read_otlp,
+    "/v0.4/traces": _read_datadog,
+}
 
 
 def _attributes(fields: Any) -> dict[str, Any]:

@@ -1,0 +1,291 @@
+"""Functions behind the handler or the layer of a vendor, and what the vendor's receiver gets."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from tests.support.sandbox import COMMAND, FUNCTIONS, ROOT, Running, running
+from tests.support.span_receiver import ReceivedSpan, Receiver
+
+VENV = Path(sys.prefix)
+LAYER = FUNCTIONS / "otel_layer"
+OFFICIAL = (sys.executable, "-m", "awslambdaric")
+# For each kind of handler: its name in `functions/vendors.py`.
+KINDS = {
+    "def": "plain",
+    "def in a Function": "plain_function",
+    "def beside an actor": "plain_beside",
+    "async def": "on_trio",
+    "Handler": "Class",
+    "Function": "function",
+    "stream": "stream",
+    "asyncio": "on_asyncio",
+}
+CASES = ("success", "exception", "deadline", "crash")
+# Seconds of a late event: until its time-out less the margin.
+TIMEOUT, LATE = 1.5, 1.2
+# What the caller of an event sends: a trace id from this number on, and a span id.
+TRACE, CALLER = 0x8448EB211C803000, "b7ad6b7169203331"
+
+
+@attrs.frozen
+class Vendor:
+    """How a function gets a vendor's telemetry by variables alone."""
+
+    name: str
+
+    def serve(
+        self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        """Return the handler setting, the command and the variables of a function."""
+        raise NotImplementedError
+
+
+class Datadog(Vendor):
+    def serve(
+        self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        handler = "datadog_lambda.handler.handler"
+        environment = {
+            "DD_LAMBDA_HANDLER": f"vendors.{KINDS[kind]}",
+            "DD_TRACE_AGENT_URL": receiver_url,
+            "DD_TRACE_API_VERSION": "v0.4",
+            "DD_COLD_START_TRACING": "false",
+            "DD_API_KEY": "none",
+            "DD_FLUSH_TO_LOG": "true",
+        }
+        return handler, (*OFFICIAL, handler) if official else COMMAND, environment
+
+
+class OpenTelemetry(Vendor):
+    def serve(
+        self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        # The layer's script, for a layer elsewhere than in /opt.
+        script = tmp_path / "otel-instrument"
+        script.write_text((LAYER / script.name).read_text().replace('"/opt/python"', f'"{VENV}"'))
+        script.chmod(0o755)
+        command = (*OFFICIAL, "otel_wrapper.lambda_handler") if official else COMMAND
+        environment = {
+            "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver_url,
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            "LAYER": str(LAYER),
+        }
+        return f"vendors.{KINDS[kind]}", (str(script), *command), environment
+
+
+VENDORS: dict[str, Vendor] = {
+    v.name: v for v in (Datadog("Datadog"), OpenTelemetry("OpenTelemetry"))
+}
+
+
+@attrs.frozen
+class Served:
+    """A function of a vendor's, and the receiver of its spans."""
+
+    sandbox: Running
+    receiver: Receiver
+
+    async def invoke(self, number: int = 0, **event: Any) -> str:
+        """Invoke the function as an HTTP API does, within a trace; return the request id.
+
+        Args:
+            number: makes the trace another one.
+            event: what the handler does.
+        """
+        parent = f"00-0af7651916cd43dd{TRACE + number:016x}-{CALLER}-01"
+        http = {"method": "GET", "path": "/", "sourceIp": "192.0.2.1", "userAgent": "test"}
+        result = await self.sandbox.invoke(
+            {
+                "version": "2.0", "rawPath": "/", "headers": {"traceparent": parent},
+                "requestContext": {"http": http, "domainName": "example.com", "stage": "$default"},
+                **event,
+            }
+        )  # fmt: skip
+        return result.request_id
+
+    def find(self, request_id: str) -> "Found | None":
+        """Return an event's span and the one that its handler has made; None without the first.
+
+        Raises:
+            ValueError: an event has several spans.
+        """
+        spans = [*self.receiver.spans]
+        events = [s for s in spans if s.attributes.get("faas.invocation_id") == request_id]
+        bodies = [
+            s for s in spans if s.name == "body" and s.attributes.get("resource") == request_id
+        ]
+        if not events:
+            return None
+        (event,) = events
+        return Found(event, *bodies)
+
+    async def wait_for(self, request_id: str, seconds: float = 5.0) -> "Found | None":
+        """The same, and wait; None if no span has come after some seconds."""
+        with trio.move_on_after(seconds):
+            while self.find(request_id) is None:  # noqa: ASYNC110, of a thread
+                await trio.sleep(0.01)
+        return self.find(request_id)
+
+    def find_faults(
+        self, found: "Found | None", *, error: bool, seconds: float, number: int, slack: float = 0.0
+    ) -> list[str]:
+        """Return what is wrong with the span of an event.
+
+        Args:
+            found: the spans of the event.
+            error: whether the event has failed.
+            seconds: the most that it may last; its handler's span may say less.
+            number: the number of its trace.
+            slack: more seconds that it may differ: sixteen begin at once.
+        """
+        if found is None:
+            return ["no span"]
+        event, body = found.event, found.body
+        faults = list[str]()
+        if event.error is not error:
+            faults.append("no error" if error else "an error")
+        if body is not None:
+            # That of a late thread goes on.
+            seconds = min(body.seconds, seconds)
+            if (body.parent_id, body.trace_id) != (event.span_id, event.trace_id):
+                faults.append("not above the handler's span")
+        if abs(event.seconds - seconds) > seconds * 0.05 + slack:
+            faults.append(f"{event.seconds:.4f} s for {seconds:.4f} s")
+        # There may be a span of the API between.
+        by_id = {each.span_id: each for each in self.receiver.spans}
+        top = event
+        while top.parent_id in by_id:
+            top = by_id[top.parent_id]
+        if (top.parent_id, top.trace_id[-16:]) != (CALLER, f"{TRACE + number:016x}"):
+            faults.append("not below the caller")
+        return faults
+
+
+@attrs.frozen
+class Found:
+    """The span of an event, and the one that its handler has made."""
+
+    event: ReceivedSpan
+    body: ReceivedSpan | None = None
+
+
+async def find_faults(served: Served, kind: str, case: str) -> list[str]:
+    """Invoke a function, and return what is wrong with the span of the event."""
+    event: dict[str, Any] = {"seconds": LATE}
+    match case:
+        case "success":
+            event = {"seconds": 0.5}
+        case "exception":
+            event = {"seconds": 0.5, "do": "raise"}
+        case "deadline":
+            event = {"seconds": 3.0}
+        case "crash":
+            threads = kind.startswith("def")
+            event = {"seconds": 0.5, "do": "exit" if threads else "kill the worker"}
+        case _:
+            raise ValueError(case)
+    request_id = await served.invoke(**event)
+    found = await served.wait_for(request_id)
+    error = case != "success"
+    return served.find_faults(found, error=error, seconds=LATE, number=0)
+
+
+async def find_mixed(served: Served) -> list[str]:
+    """Have 64 events in 16 slots, and return what is wrong with their spans."""
+    faults = list[str]()
+
+    async def invoke(number: int) -> None:
+        request_id = await served.invoke(number, seconds=0.2 + number % 4 / 20)
+        found = await served.wait_for(request_id)
+        faults.extend(
+            served.find_faults(found, error=False, seconds=20.0, number=number, slack=0.1)
+        )
+
+    async with trio.open_nursery() as nursery:
+        for slot in range(16):
+
+            async def invoke_four(slot: int) -> None:
+                for n in range(4):
+                    await invoke(slot * 4 + n)
+
+            nursery.start_soon(invoke_four, slot)
+    return faults
+
+
+async def find_waits(served: Served) -> list[str]:
+    """Have the receiver take 3 s, then refuse; return which answers waited or failed."""
+    receiver, faults = served.receiver, list[str]()
+    receiver.go.clear()
+    async with trio.open_nursery() as nursery:
+
+        async def answer_late() -> None:
+            await trio.sleep(3)
+            receiver.go.set()
+
+        nursery.start_soon(answer_late)
+        waited = await served.invoke(seconds=0.01)
+        if receiver.go.is_set():
+            faults.append("the answer waits for the receiver")
+    if await served.wait_for(waited) is None:
+        faults.append("no span from a slow receiver")
+    receiver.status = 503
+    with trio.move_on_after(2):
+        await served.invoke(seconds=0.01)
+        receiver.status = 200
+    if receiver.status != 200:
+        faults.append("the answer waits for a receiver that refuses")
+    receiver.status = 200
+    await served.invoke(seconds=0.01)
+    later = await served.invoke(seconds=0.01)
+    if await served.wait_for(later) is None:
+        faults.append("no span after a refusal")
+    return faults
+
+
+async def is_slow_without_receiver(served: Served) -> bool:
+    """Return whether the first answer waits for a receiver that is not there."""
+    with trio.move_on_after(5) as limit:
+        await served.invoke(seconds=0.01)
+    return limit.cancelled_caught
+
+
+@asynccontextmanager
+async def serving(
+    vendor: Vendor,
+    kind: str,
+    receiver: Receiver,
+    tmp_path: Path,
+    *,
+    official: bool = False,
+    timeout: float = TIMEOUT,
+    max_concurrency: int | None = None,
+    **variables: str,
+) -> AsyncIterator[Served]:
+    """Run a function of `functions/vendors.py`."""
+    url = receiver.url.removesuffix("/v1/traces")
+    handler, command, environment = vendor.serve(kind, url, tmp_path, official=official)
+    python_path = [str(ROOT)]
+    if "LAYER" in environment:
+        python_path.append(environment.pop("LAYER"))
+    async with running(
+        handler,
+        command=command,
+        timeout=timeout,
+        max_concurrency=max_concurrency,
+        environment={
+            "PYTHONPATH": os.pathsep.join(python_path), "VENDOR": vendor.name,
+            "OKIBI_LOOP": "asyncio" if kind == "asyncio" else "",
+            "OKIBI_DEADLINE_MARGIN_MS": "300", "AWS_REGION": "eu-central-1",
+            **environment, **variables,
+        },
+    ) as sandbox:  # fmt: skip
+        yield Served(sandbox, receiver)
