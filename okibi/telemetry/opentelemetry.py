@@ -16,6 +16,8 @@ messaging. The package `opentelemetry-sdk` is the user's: okibi does not install
 """
 
 import os
+import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,6 +69,8 @@ def trace_events(provider: trace.TracerProvider | None = None) -> None:
     The span is the current one in the handler, whatever kind the handler is: spans that the handler
     makes are its children. Its parent is the `traceparent` of an HTTP event, or what the configured
     propagator finds in the headers; without one, the sampled X-Ray trace of the invocation.
+
+    Metrics of the global `MeterProvider` are exported with the spans.
 
     The span has the status ERROR for an error, at a deadline, for a killed worker and for an HTTP
     status of 500 or more. The record of an SQS batch has a link to the trace of its sender.
@@ -155,11 +159,16 @@ def trace_events(provider: trace.TracerProvider | None = None) -> None:
 
     @after_events
     def flush(seconds: float) -> None:
-        used: Any = provider or trace.get_tracer_provider()
-        # Without a provider, the global one has no such method.
-        force_flush = getattr(used, "force_flush", None)
-        if force_flush is not None:
-            force_flush(max(int(seconds * 1000), LEAST_FLUSH_MS))
+        until = time.monotonic() + seconds
+        providers: list[Any] = [provider or trace.get_tracer_provider()]
+        # Imported by whoever makes a provider of metrics.
+        if "opentelemetry.metrics" in sys.modules:
+            providers.append(import_module("opentelemetry.metrics").get_meter_provider())
+        for used in providers:
+            # The API's own providers, which stand for none, have no such method.
+            force_flush = getattr(used, "force_flush", None)
+            if force_flush is not None:
+                force_flush(max(int((until - time.monotonic()) * 1000), LEAST_FLUSH_MS))
 
 
 def lambda_resource() -> "Resource":

@@ -18,6 +18,8 @@ from tests.limits import HANG
 from tests.support.sandbox import COMMAND, FUNCTIONS, PYTHON, ROOT, Running, running
 from tests.support.servers import free_port
 from tests.support.side_by_side import skip_without_official
+from tests.support.span_receiver import receiving
+from tests.support.vendors import VENDORS, find_faults, serving
 
 ASYNCIO = {"OKIBI_LOOP": "asyncio", "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR"}
 
@@ -149,21 +151,19 @@ async def test_powertools_around_a_decorator_that_runs_the_async_def() -> None:
 
 @pytest.mark.slow
 async def test_datadog_around_a_function(tmp_path: Path) -> None:
-    # Not a requirement of all tests: with ddtrace it has 60 MB.
-    await install(tmp_path, "datadog-lambda")
-    datadog = {
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "AWS_REGION": "eu-central-1",
-        "DD_API_KEY": "none", "DD_LAMBDA_HANDLER": "with_actor.function",
-    }  # fmt: skip
-    async with running("datadog_lambda.handler.handler", environment=datadog) as sandbox:
-        told = await sandbox.ask()
-        assert told["errorType"] == "Runtime.HandlerWrapperConflict"
-        assert "set the handler setting to with_actor.function" in told["errorMessage"]
+    await check_span("Datadog", tmp_path)
 
-    datadog["DD_TRACE_AWS_LAMBDA_ENABLED"] = "false"
-    async with running("with_actor.wrapped", environment=datadog) as sandbox:
-        assert await sandbox.ask() == "on"
-        assert sandbox.said("aws.lambda.enhanced.invocations") == 1
+
+@pytest.mark.slow
+async def test_opentelemetry_s_layer_around_a_function(tmp_path: Path) -> None:
+    await check_span("OpenTelemetry", tmp_path)
+
+
+async def check_span(vendor: str, tmp_path: Path) -> None:
+    """Check the span of a Function with a child (tests/telemetry/test_vendors.py has all kinds)."""
+    with receiving() as receiver:
+        async with serving(VENDORS[vendor], "Function", receiver, tmp_path) as served:
+            assert await find_faults(served, "Function", "success") == []
 
 
 RUNNER = "from aws_durable_execution_sdk_python_testing.cli import main; main()"

@@ -9,9 +9,13 @@ import trio
 
 from okibi import Context, Function, Handler, Workers, telemetry
 from okibi.batch import Batch, Record
+from okibi.runtime.protocol.outcome import Outcome
+from okibi.runtime.serving.telemetry import Telemetry
+from okibi.runtime.settings import Settings
 from okibi.testing import FunctionError, running, virtual_time
 from okibi.web import ASGI, WSGI
 from tests.support.batch_events import Item, make_event
+from tests.support.doubles import delivery, ledger_of
 from tests.support.observing import CURRENT, HANDLERS, Class, Observer, act, on_trio, text_of
 
 
@@ -172,6 +176,18 @@ async def test_context_variables_of_an_observer_end_with_the_event(kind: str) ->
         assert [text_of(await app.invoke("")) for _ in range(4)] == ["set"] * 4
 
     assert before == [""] * 4
+
+
+async def test_context_variables_of_an_event_without_a_worker_stay_in_its_block(
+    observer: Observer,
+) -> None:
+    # The dispatcher ends such an event, in its own task.
+    ended = Telemetry(ledger_of(), Settings("127.0.0.1:9001", "app.handler", "/var/task"))
+
+    ended.end(delivery(), Outcome(b"", error_type="Runtime.DeadlineExceeded"))
+
+    assert observer.outcomes() == ["Runtime.DeadlineExceeded"]
+    assert CURRENT.get() == ""
 
 
 @pytest.mark.parametrize("framework", ["FastAPI", "Litestar"])

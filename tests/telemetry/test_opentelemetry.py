@@ -12,6 +12,8 @@ import pytest
 import trio
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -24,6 +26,7 @@ from tests.support import observing
 from tests.support.batch_events import Item, make_event
 from tests.support.observing import HANDLERS, on_trio
 from tests.support.sandbox import running as running_process
+from tests.support.servers import free_port
 from tests.support.span_receiver import Receiver, receiving
 from tests.telemetry.test_observed_events import orders_on_fastapi, web_request
 from tests.test_docs import DOCS, sample_of
@@ -291,25 +294,65 @@ async def test_a_killed_worker_s_span_arrives_with_an_error(traced: Traced) -> N
 
 
 async def test_a_slow_receiver_delays_no_answer(traced: Traced) -> None:
-    traced.receiver.delay = 1.0
+    receiver = traced.receiver
+    receiver.go.clear()
     async with running(on_trio, timeout=20) as app:
-        began = time.perf_counter()
         await app.invoke("", request_id="1")
-        assert time.perf_counter() - began < 0.5
+        await until(lambda: receiver.requests == 1)
+        assert receiver.answered == 0
+        receiver.go.set()
         await app.invoke("", request_id="2")
-        await until(lambda: len(traced.receiver.spans) == 2)
+        await until(lambda: len(receiver.spans) == 2)
 
 
 async def test_a_receiver_that_refuses_for_a_while_loses_no_span(traced: Traced) -> None:
-    traced.receiver.status = 503
+    receiver = traced.receiver
+    receiver.status = 503
+    receiver.go.clear()
     async with running(on_trio, timeout=20) as app:
-        began = time.perf_counter()
         await app.invoke("", request_id="1")
-        assert time.perf_counter() - began < 0.5
-        await until(lambda: traced.receiver.requests)
-        traced.receiver.status = 200
+        assert receiver.answered == 0
+        receiver.go.set()
+        # The exporter tries again.
+        await until(lambda: receiver.answered == 1)
+        receiver.status = 200
         await app.invoke("", request_id="2")
-        await until(lambda: len(traced.receiver.spans) == 2)
+        await until(lambda: len(receiver.spans) == 2)
+
+
+async def test_without_a_receiver_each_event_is_answered(
+    none_registered: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = OTLPSpanExporter(f"http://127.0.0.1:{free_port()}/v1/traces", timeout=1)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=60_000))
+    trace_events(provider)
+    async with running(on_trio, timeout=20) as app:
+        for n in range(3):
+            await app.invoke("own", request_id=f"{n}")
+    provider.shutdown()
+
+    assert any("Failed to export" in each.getMessage() for each in caplog.records)
+
+
+async def test_metrics_are_exported_with_the_spans(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = list[float]()
+
+    class Reader(InMemoryMetricReader):
+        def force_flush(self, timeout_millis: float = 0) -> bool:
+            flushed.append(timeout_millis)
+            return True
+
+    meters = MeterProvider([Reader()], shutdown_on_exit=False)
+    monkeypatch.setattr("opentelemetry.metrics.get_meter_provider", lambda: meters)
+    async with running(on_trio, timeout=20) as app:
+        await app.invoke("", request_id="1")
+        await until(lambda: flushed)
+
+    assert traced.receiver.of_event("1")
+    assert flushed[0] <= 10_000
 
 
 async def test_in_a_process_a_held_loop_s_span_arrives_and_names_the_sandbox() -> None:
