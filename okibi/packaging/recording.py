@@ -29,6 +29,7 @@ import attrs
 
 from ..local.sandbox.environment import CREDENTIALS, sandbox_environment
 from ..local.settings import RESERVED_VARIABLES, FunctionSettings
+from ..runtime.startup.find_function import WRAPPERS
 from .placeholders import PLACEHOLDER, make_placeholder
 from .staging import Staged
 from .start_files import ENTRY
@@ -37,8 +38,9 @@ from .start_files import ENTRY
 LIMIT = 30.0
 RECORDER = Path(__file__).with_name("recorder.py")
 PLAIN_ENTRY = "from okibi.runtime.__main__ import start\nstart()\n"
-# Beginnings of variables that configure Python and okibi. Both starts have their values.
-SETTINGS = ("AWS_LAMBDA_", "OKIBI_", "PYTHON")
+# Beginnings of variables that configure Python and okibi, and the variables that name a handler
+# behind a library's. Both starts have their values.
+SETTINGS = ("AWS_LAMBDA_", "OKIBI_", "PYTHON", *(variable for variable, *_ in WRAPPERS.values()))
 # Folders above Python that tell nothing of this machine.
 PLAIN_PREFIXES = (Path("/"), Path("/usr"), Path("/usr/local"))
 

@@ -180,6 +180,23 @@ def test_both_starts_have_the_settings_of_python_and_okibi(staged: Staged) -> No
     assert (recording.problem, recording.early_end) == ("", "")
 
 
+@pytest.mark.slow
+def test_both_starts_have_the_handler_behind_a_library_s_handler(staged: Staged) -> None:
+    (staged.folder / "app.py").write_text("def handler(event, context): ...")
+    (staged.folder / "otel_wrapper.py").write_text(
+        "import importlib, os\nmodule, name = os.environ['ORIG_HANDLER'].split('.')\n"
+        "lambda_handler = getattr(importlib.import_module(module), name)\n"
+    )
+
+    recording = record_start(
+        in_package(staged),
+        "otel_wrapper.lambda_handler",
+        environment={"ORIG_HANDLER": "app.handler"},
+    )
+
+    assert (recording.problem, recording.early_end) == ("", "")
+
+
 COMPILES_VALUES = """
 import base64, collections, os, re, typing, zlib
 import attrs
