@@ -40,6 +40,7 @@ def trace_events() -> None:
     # no types.
     decorator: Any = import_module("datadog_lambda.wrapper").datadog_lambda_wrapper
     submit_errors_metric: Any = import_module("datadog_lambda.metric").submit_errors_metric
+    find_status: Any = import_module("datadog_lambda.trigger").extract_http_status_code_tag
     tracer: Any = import_module("ddtrace.trace").tracer
     # Made once: this changes the formatters of all log handlers.
     settings = decorator(_no_handler).__dict__
@@ -55,11 +56,19 @@ def trace_events() -> None:
         wrapper._before(event, context)
         yield
         ended = time.time()
+        wrapper.response = observed.result
         if observed.error_type is not None:
             submit_errors_metric(context)
             if wrapper.span:
                 _note_error(wrapper.span, observed)
-        wrapper.response = observed.result
+        else:
+            if wrapper.response is None:
+                # Of a stream nothing is known: the wrapper takes None for a missing response, 502.
+                wrapper.response = ""
+            status = find_status(wrapper.trigger_tags, wrapper.response) or ""
+            if wrapper.span and status.startswith("5"):
+                # The wrapper notes it after the span's end, when the span may have been sent.
+                wrapper.span.error = 1
         for name in ("span", "inferred_span"):
             if (span := getattr(wrapper, name)) is not None:
                 setattr(wrapper, name, _EndedSpan(span, ended))

@@ -4,15 +4,18 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.sandbox import running
 from tests.support.servers import free_port
 from tests.support.span_receiver import receiving
 from tests.support.vendors import (
     CASES,
     KINDS,
     VENDORS,
+    Served,
     find_faults,
     find_mixed,
     find_waits,
@@ -60,3 +63,49 @@ async def test_no_answer_waits_for_an_absent_receiver(name: str, tmp_path: Path)
         receiver.url = f"http://127.0.0.1:{free_port()}"
         async with serving(VENDORS[name], "Function", receiver, tmp_path, timeout=60.0) as served:
             assert not await is_slow_without_receiver(served)
+
+
+BY_HAND = """
+from ddtrace.trace import tracer
+from okibi import Child, Function, Server
+from okibi.telemetry.datadog import trace_events
+
+trace_events()
+
+class Beside(Server): ...
+
+async def handler(event, context):
+    with tracer.trace("body", resource=context.aws_request_id):
+        return event.get("answer")
+
+function = Function(handler, [Child(Beside)])
+"""
+
+
+@pytest.mark.slow
+async def test_a_function_traces_its_events_for_datadog(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(BY_HAND)
+    with receiving() as receiver:
+        _, _, variables = VENDORS["Datadog"].serve(
+            "def", receiver.url[: -len("/v1/traces")], tmp_path
+        )
+        del variables["DD_LAMBDA_HANDLER"]
+        async with running(
+            "app.function",
+            task_root=tmp_path,
+            environment={"AWS_REGION": "eu-central-1", **variables},
+        ) as sandbox:
+            served = Served(sandbox, receiver)
+            answers: list[Any] = [{"statusCode": 503}, {"statusCode": 404}, None]
+            found = [await served.wait_for(await served.invoke(answer=each)) for each in answers]
+            web = [each.event for each in found if each is not None]
+            other = (await sandbox.invoke({})).request_id
+            not_web = await served.wait_for(other)
+
+    assert [(s.error, s.attributes["http.status_code"]) for s in web] == [
+        (True, "503"), (False, "404"), (False, "200"),
+    ]  # fmt: skip
+    assert not_web is not None
+    assert not not_web.event.error
+    assert not_web.body is not None
+    assert not_web.body.parent_id == not_web.event.span_id
