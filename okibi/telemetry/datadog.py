@@ -42,6 +42,8 @@ def trace_events() -> None:
     submit_errors_metric: Any = import_module("datadog_lambda.metric").submit_errors_metric
     find_status: Any = import_module("datadog_lambda.trigger").extract_http_status_code_tag
     tracer: Any = import_module("ddtrace.trace").tracer
+    # Its two halves. A version without them is refused here.
+    before, after = decorator._before, decorator._after
     # Made once: this changes the formatters of all log handlers.
     settings = decorator(_no_handler).__dict__
     ends: deque[Callable[[], object]] = deque()
@@ -53,7 +55,7 @@ def trace_events() -> None:
         # The wrapper's attributes are those of one event.
         wrapper: Any = object.__new__(decorator)
         wrapper.__dict__.update(settings)
-        wrapper._before(event, context)
+        before(wrapper, event, context)
         yield
         ended = time.time()
         wrapper.response = observed.result
@@ -72,7 +74,7 @@ def trace_events() -> None:
         for name in ("span", "inferred_span"):
             if (span := getattr(wrapper, name)) is not None:
                 setattr(wrapper, name, _EndedSpan(span, ended))
-        ends.append(partial(copy_context().run, wrapper._after, event, context))
+        ends.append(partial(copy_context().run, after, wrapper, event, context))
 
     @after_events
     def send(seconds: float) -> None:
@@ -103,13 +105,13 @@ class _EndedSpan:
     """
 
     def __init__(self, span: Any, ended: float) -> None:
-        vars(self).update(_span=span, _ended=ended)
+        vars(self).update(span=span, ended=ended)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._span, name)
+        return getattr(self.span, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._span, name, value)
+        setattr(self.span, name, value)
 
     def finish(self, finish_time: float | None = None) -> None:
-        self._span.finish(self._ended if finish_time is None else finish_time)
+        self.span.finish(self.ended if finish_time is None else finish_time)
