@@ -12,9 +12,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import trio
 from trio.lowlevel import checkpoint_if_cancelled
 from trio.lowlevel import current_task as current_trio_task
 
@@ -22,7 +21,7 @@ from ..actors.process import Process
 from .from_asyncio import run_on_trio
 from .job import Job
 from .loop import AsyncioLoop, loop_of_run
-from .slices import Origin
+from .slices import ORIGIN
 
 __all__ = ["current_task", "run", "run_method", "run_on_trio"]
 
@@ -42,8 +41,27 @@ async def run(act: Callable[[], Awaitable[R]]) -> R:
     """
     await checkpoint_if_cancelled()
     loop = loop_of_run()
-    job = loop.begin_job(act, Origin(of_actor=True))
-    return await _result(loop, job)  # type: ignore[no-any-return]
+    job = loop.begin_job(lambda: _run_for_actor(act))
+    if not job.ended:
+        task, timer = current_trio_task(), None
+
+        def limit(_: Job) -> None:
+            nonlocal timer
+            if loop.loop is not None:
+                timer = loop.loop.call_later(CLEAN_UP, loop.abandon, task)
+            loop.run_later()
+
+        try:
+            await job.wait(limit)
+        finally:
+            if timer is not None:
+                timer.cancel()
+    return job.take_result()  # type: ignore[no-any-return]
+
+
+async def _run_for_actor(act: Callable[[], Awaitable[R]]) -> R:
+    ORIGIN.get().of_actor = True
+    return await act()
 
 
 async def run_method(process: Process, method: Awaitable[R]) -> R:
@@ -54,44 +72,44 @@ async def run_method(process: Process, method: Awaitable[R]) -> R:
         if isinstance(method, CoroutineType):
             method.close()
         raise
-    job = loop.begin_job(lambda: method, Origin(of_actor=True, is_method=True))
-    return await _result(loop, job, process)  # type: ignore[no-any-return]
+    job = loop.begin_job(lambda: method, is_method=True)
+    if not job.ended:
+        limit = _GraceLimit(process, loop)
+        try:
+            await job.wait(limit.begin)
+        finally:
+            limit.end()
+    return job.take_result()  # type: ignore[no-any-return]
 
 
-async def _result(loop: AsyncioLoop, job: Job, process: Process | None = None) -> Any:
-    """Return a job's result. A cancelled job that does not end is left behind.
+class _GraceLimit:
+    """Ends the wait for a cancelled method at the end of the actor's grace, and at a kill."""
 
-    Args:
-        loop: runs the job.
-        job: has begun.
-        process: the actor whose method the job runs: the wait lasts until the end of its grace, or
-            a kill. None for a wait of CLEAN_UP seconds.
-    """
-    if job.ended:
-        return job.take_result()
-    task = current_trio_task()
-    timer: asyncio.TimerHandle | None = None
+    __slots__ = ("_began", "_loop", "_process", "_task", "_timer")
 
-    def set_timer() -> None:
-        nonlocal timer
-        # On asyncio, so that a function that ends in its next step has ended before.
-        if timer is not None:
-            timer.cancel()
-        end = trio.current_time() + CLEAN_UP if process is None else process.deadline()
-        if end < math.inf and loop.loop is not None:
-            timer = loop.loop.call_at(end, loop.abandon, task)
-        loop.run_later()
+    def __init__(self, process: Process, loop: AsyncioLoop) -> None:
+        self._process, self._loop, self._task = process, loop, current_trio_task()
+        self._began = False
+        self._timer: asyncio.TimerHandle | None = None
 
-    def limit() -> None:
-        if process is not None:
-            process.scopes.call_back(set_timer, set_timer)
-        set_timer()
+    def begin(self, _: Job) -> None:
+        """Limit the wait: the job was cancelled."""
+        self._began = True
+        self._process.scopes.call_back(self._set_timer, self._set_timer)
+        self._set_timer()
 
-    try:
-        await job.wait(limit)
-    finally:
-        if timer is not None:
-            timer.cancel()
-        if process is not None:
-            process.scopes.forget_callbacks()
-    return job.take_result()
+    def _set_timer(self) -> None:
+        # On asyncio, so that a method that ends in its next step has ended before.
+        if self._timer is not None:
+            self._timer.cancel()
+        end, running = self._process.deadline(), self._loop.loop
+        if end < math.inf and running is not None:
+            self._timer = running.call_at(end, self._loop.abandon, self._task)
+        self._loop.run_later()
+
+    def end(self) -> None:
+        """End the limit: the caller no longer waits."""
+        if self._began:
+            self._process.scopes.forget_callbacks()
+        if self._timer is not None:
+            self._timer.cancel()

@@ -18,7 +18,7 @@ import math
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakKeyDictionary
@@ -42,7 +42,7 @@ from ..actors.portals import RUN_OF_CONTEXT
 from ..actors.trio_internals import make_task_hider, sniffio
 from .job import Job, is_cancelled
 from .shared_wait import SharedWait
-from .slices import ROOT_CALLBACK, Origin, SliceLoop, SliceSelector, Wait
+from .slices import ROOT_CALLBACK, Events, SliceLoop, SliceSelector
 
 logger = logs.logger("okibi")
 
@@ -56,7 +56,7 @@ CLOSED = "the asyncio loop was closed"
 
 # By asyncio's loop, for code that runs on it.
 LOOPS: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioLoop]" = WeakKeyDictionary()
-_LOOP_OF_RUN: "RunVar[AsyncioLoop | None]" = RunVar("okibi's asyncio loop", default=None)
+_LOOP_OF_RUN: "RunVar[AsyncioLoop]" = RunVar("okibi's asyncio loop")
 
 
 class LoopEnded(Exception):
@@ -98,7 +98,10 @@ def loop_of_run() -> "AsyncioLoop":
     Raises:
         LoopEnded: asyncio cannot run inside trio here.
     """
-    loop = _LOOP_OF_RUN.get() or AsyncioLoop()
+    try:
+        loop = _LOOP_OF_RUN.get()
+    except LookupError:
+        loop = AsyncioLoop()
     if not loop.alive:
         loop.start()
     return loop
@@ -108,6 +111,12 @@ class AsyncioLoop:
     """asyncio's loop inside the current run of trio; any trio task of the run may use it.
 
     A run has one, which `on_asyncio` uses too.
+
+    Args:
+        threads: the size of the loop's default executor (`asyncio.to_thread`, name resolution); 0
+            for asyncio's own.
+        restarts: whether a job waits while the loop does not run, because a LoopActor will start
+            the loop.
 
     >>> import asyncio, trio
     >>> from okibi.asyncio_loop import AsyncioLoop
@@ -120,26 +129,29 @@ class AsyncioLoop:
     slept
     """
 
-    def __init__(self) -> None:
-        # The error that ended the last loop.
+    def __init__(self, threads: int = 0, *, restarts: bool = False) -> None:
+        self._thread_count = threads
         self.error: BaseException | None = None
         self.loop: SliceLoop | None = None
-        # From here on: of the last loop.
         self.selector: SliceSelector
-        # Lasts as long as the loop: the root of other libraries' tasks.
-        self.root: asyncio.Task[None]
-        self._token: TrioToken
-        self._down: trio.Event
+        self._up, self._down = trio.Event(), trio.Event()
+        self._jobs = set[Job]()
+        self._closing = False
+        # The pump's waits, until the loop's next timer.
+        self._nap, self._nap_ends = trio.CancelScope(), False
+        self._in_slice = False
         self._pump_task: Task
-        # The pump's wait, until the loop's next timer.
-        self._nap = trio.CancelScope()
+        # Lasts as long as the loop.
+        self.root: asyncio.Task[None]
         # None where trio waits by itself, as under a MockClock.
         self._shared_wait: SharedWait | None = None
-        self._jobs = set[Job]()
-        # The jobs that ended in the current slice.
-        self._ended_jobs = list[Job]()
-        self._in_slice = self._closing = False
         self._slices = 0
+        # The jobs that ended in the current slice. Always the same list.
+        self.ended_jobs = list[Job]()
+        # Whether a job waits for a loop that has ended to start again.
+        self._restarts = restarts
+        # The run of trio, from the start on.
+        self._token: TrioToken
 
     @property
     def alive(self) -> bool:
@@ -153,39 +165,40 @@ class AsyncioLoop:
             LoopEnded: asyncio cannot run inside trio here.
             RuntimeError: this run of trio has a loop that runs.
         """
-        current = _LOOP_OF_RUN.get()
-        if current is not None and current.alive:
+        if self.alive or _has_loop():
             raise RuntimeError("this run of trio has an asyncio loop already: use on_asyncio")
         _refuse_what_cannot_run()
         try:
-            loop = SliceLoop()
+            self.selector = SliceSelector()
+            loop = SliceLoop(self.selector)
         except OSError as error:
             raise LoopEnded("the asyncio loop did not start") from error
+        if self._thread_count:
+            loop.set_default_executor(ThreadPoolExecutor(self._thread_count, "asyncio"))
+        self.error, self._closing, self._down = None, False, trio.Event()
+        self._token = current_trio_token()
         try:
-            self._pump_task = spawn_system_task(self._pump_until_end, loop, name="okibi asyncio")
+            pump = spawn_system_task(self._pump_until_end, loop, name="okibi asyncio")
         except RuntimeError as error:
             loop.close()
             raise LoopEnded("the asyncio loop did not start: the run of trio is ending") from error
-        self.loop, self.selector = loop, loop.selector
-        self.root = asyncio.Task(_wait_on(loop), loop=loop, name="okibi asyncio")
-        if ROOT_CALLBACK is not None:
-            self.root.add_done_callback(ROOT_CALLBACK)
-        self._closing, self._down, self._token = False, trio.Event(), current_trio_token()
+        self.loop, self._pump_task = loop, pump
         self._hide_task, self._show_task = make_task_hider("asyncio", self._current_step)
+        self.root = loop.start_root()
         LOOPS[loop] = self
         _LOOP_OF_RUN.set(self)
-        self._shared_wait = SharedWait.begin(self.selector, self.run_slice)
+        self._shared_wait = SharedWait.open(self)
+        self._up.set()
 
     async def run(
         self, target: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run an async function on the loop, with this task's context variables.
 
-        Starts the loop if it does not run. A cancellation cancels the asyncio task once, and waits
-        until the asyncio task has ended.
+        A cancellation cancels the asyncio task once, and waits until the asyncio task has ended.
 
         Raises:
-            LoopEnded: the loop ended before the function, or cannot run here.
+            LoopEnded: the loop ended before the function.
             BaseException: whatever `target` raises, including SystemExit.
         """
         result = await self.run_job(partial(target, *args, **kwargs))
@@ -199,14 +212,16 @@ class AsyncioLoop:
         For a caller that waits for something else before each job.
         """
         await checkpoint_if_cancelled()
-        if self.loop is None:
-            self.start()
-        job = self.begin_job(act, Origin())
+        while self.loop is None:
+            if not self._restarts:
+                raise LoopEnded("the asyncio loop does not run: start it first")
+            await self._up.wait()
+        job = self.begin_job(act)
         if not job.ended:
             await job.wait(self.run_later)
         return job.take_result()
 
-    def begin_job(self, act: Callable[[], Awaitable[Any]], origin: Origin) -> Job:
+    def begin_job(self, act: Callable[[], Awaitable[Any]], *, is_method: bool = False) -> Job:
         """Begin to run an async function without arguments, on a loop that runs.
 
         A short function ends here, without a switch of trio's tasks. The caller waits for a job
@@ -214,12 +229,13 @@ class AsyncioLoop:
 
         Args:
             act: the function.
-            origin: of the function's code.
+            is_method: whether it is a method of an actor.
         """
         loop = self.loop
         assert loop is not None  # the callers have looked
         self.mark_context()
-        job = Job(loop, act, self._note_ended, origin)
+        job = Job(is_method)
+        job.begin(loop, act, self._note_ended)
         self._jobs.add(job)
         self.run_soon()
         if job.running is not None and not job.begun:
@@ -265,7 +281,8 @@ class AsyncioLoop:
             # It would stop the loop.
             self.root.remove_done_callback(ROOT_CALLBACK)
         try:
-            await self.run(_end_tasks, self.loop)
+            await self.run(_cancel_others)
+            await self.run(self.loop.shutdown_asyncgens)
         except LoopEnded:
             # It crashed, or another task closed it.
             return
@@ -278,10 +295,14 @@ class AsyncioLoop:
         For a forked child, which must not run the parent's callbacks. Nothing happens outside
         asyncio code.
         """
-        if self.loop is not None and self._in_slice:
-            self.loop.call_soon(callback)
-            with suppress(AttributeError):  # otherwise it is called after them
-                self.loop._ready.rotate()  # type: ignore[attr-defined]
+        loop: Any = self.loop
+        if loop is None or not self._in_slice:
+            return
+        ready = getattr(loop, "_ready", None)
+        if ready is None:
+            loop.call_soon(callback)
+        else:
+            ready.appendleft(asyncio.Handle(callback, (), loop))
 
     # -- slices
 
@@ -296,25 +317,36 @@ class AsyncioLoop:
                         nursery.start_soon(self._pump, loop)
                         with trio.move_on_after(CLOSE_LIMIT):
                             await self.close()
+                        self._end(None)
 
     async def _pump(self, loop: SliceLoop) -> None:
         """Run a slice whenever something is ready, until the loop has ended."""
+        selector = self.selector
         while self.loop is loop:
+            # One scope for many waits: a new one takes longer than a wait. A timer ends it.
+            self._nap_ends = False
             with trio.CancelScope() as self._nap:
-                self.run_slice(looks=True)
-                if loop.selector.idle_for <= 0:
-                    await checkpoint()
-                elif self._shared_wait is None and self.loop is loop:
-                    await wait_readable(loop.selector.fileno())
-                else:
-                    await trio.sleep_forever()
+                while self.loop is loop:
+                    self.run_slice()
+                    if selector.idle_for <= 0:
+                        await checkpoint()
+                    elif self.loop is not loop:
+                        return
+                    elif self._shared_wait is None:
+                        await wait_readable(selector.fileno())
+                    else:
+                        await trio.sleep_forever()
 
     def _current_step(self) -> object:
         """Return at which step asyncio is, for another thread; None while it waits."""
         shared = self._shared_wait
-        if shared is not None and shared.waits:
-            return None
-        return self._pump_task, self._slices, shared and shared.steps
+        if shared is None:
+            return self._pump_task, self._slices
+        return None if shared.steps % 2 else (self._pump_task, self._slices, shared.steps)
+
+    def crash(self, error: BaseException) -> None:
+        """End the loop by an error of its own: each job raises LoopEnded."""
+        self._end(error)
 
     def run_soon(self) -> None:
         """Run what trio's code has made ready: at once, unless the pump is about to."""
@@ -323,15 +355,19 @@ class AsyncioLoop:
             self.run_slice()
 
     @enable_ki_protection
-    def run_slice(self, wait: Wait | None = None, *, looks: bool = False) -> None:
+    def run_slice(
+        self,
+        found: Events | None = None,
+        wait: Callable[[float | None], Events] | None = None,
+    ) -> None:
         """Let the loop run; then adjust the pump's wait, and wake the tasks whose jobs ended.
 
         Args:
-            wait, looks: the arguments of `SliceSelector.begin_slice`.
+            found, wait: the arguments of `SliceSelector.begin_slice`.
         """
         loop, selector = self.loop, self.selector
         assert loop is not None  # the callers have looked
-        selector.begin_slice(wait, looks=looks)
+        selector.begin_slice(found, wait)
         self._slices += 1
         self._in_slice = True
         try:
@@ -340,31 +376,37 @@ class AsyncioLoop:
                 loop.run_forever()
             finally:
                 self._show_task(*hidden)
-        except BaseException as error:
-            if self._shared_wait is not None and self._shared_wait.waits:
-                # Of a user's signal handler. It ends the run, as in any wait of trio.
+            if not selector.ended:
+                logger.error("user code stopped the asyncio loop; the loop continues")
+        except (SystemExit, KeyboardInterrupt) as error:
+            if error is selector.interruption:
                 raise
-            if not isinstance(error, SystemExit | KeyboardInterrupt):
-                self._end(error)
-                return
             # asyncio lets these two leave `run_forever`. A task does not end the process, and the
             # sessions on this loop still work.
             logger.exception(
                 "a background task raised %s; the asyncio loop continues", type(error).__name__
             )
+        except BaseException as crash:
+            self.crash(crash)
+            return
         finally:
             self._in_slice = False
-        if selector.idle_for < math.inf or self._nap.deadline < math.inf:
-            self._nap.deadline = loop.time() + selector.idle_for
-        if self._ended_jobs:
+        if self.ended_jobs and loop.has_ready():
+            # The slice ended with a job, and user code waits for the end of the job's task.
+            selector.idle_for = 0.0
+        idle_for = selector.idle_for
+        if idle_for < math.inf or self._nap_ends:
+            self._nap.deadline = loop.time() + idle_for
+            self._nap_ends = idle_for < math.inf
+        if self.ended_jobs:
             self._finish_ended()
 
     def _note_ended(self, job: Job) -> None:
-        self._ended_jobs.append(job)
-        # The slice does not wait on.
-        self.selector.wait = None
+        self.ended_jobs.append(job)
+        if self.loop is not None:
+            self.loop.end_if_idle()
 
-    def run_later(self) -> None:
+    def run_later(self, _: Job | None = None) -> None:
         """Have the pump run a slice soon: a job was cancelled, or the loop has a new timer."""
         self.selector.idle_for = 0.0
         self._nap.cancel()
@@ -375,11 +417,11 @@ class AsyncioLoop:
             self._jobs.discard(job)
 
     def _finish_ended(self) -> None:
-        for job in self._ended_jobs:
+        for job in self.ended_jobs:
             self._jobs.discard(job)
             closed = self._closing and not job.is_cancelled and is_cancelled(job.error)
             job.finish(LoopEnded(CLOSED) if closed else None)
-        self._ended_jobs.clear()
+        self.ended_jobs.clear()
 
     def _end(self, error: BaseException | None) -> None:
         """Close the loop. Jobs that have not ended raise LoopEnded."""
@@ -387,6 +429,7 @@ class AsyncioLoop:
         if loop is None:
             return
         self.error = error
+        self._up = trio.Event()
         # Now, so that trio no longer watches the descriptor that is closed here.
         self._nap.cancel()
         self._finish_ended()
@@ -398,16 +441,31 @@ class AsyncioLoop:
             ended.__cause__ = error
             job.finish(ended)
         if self._shared_wait is not None:
-            self._shared_wait.end()
+            self._shared_wait.close()
             self._shared_wait = None
+        try:
+            loop.close()
+        except BaseException:
+            # User code may have closed the selector's descriptor.
+            logger.exception("closing the asyncio loop failed")
         self._down.set()
-        loop.close()
 
 
 def waits_for_thread() -> bool:
     """Return whether code on this run's loop waits for a thread of an executor."""
-    current = _LOOP_OF_RUN.get()
-    return current is not None and current.loop is not None and current.loop.thread_calls > 0
+    try:
+        loop = _LOOP_OF_RUN.get().loop
+    except LookupError:
+        return False
+    return loop is not None and loop.thread_calls > 0
+
+
+def _has_loop() -> bool:
+    """Return whether this run of trio has a loop that runs."""
+    try:
+        return _LOOP_OF_RUN.get().alive
+    except LookupError:
+        return False
 
 
 def _refuse_what_cannot_run() -> None:
@@ -436,16 +494,11 @@ def _refuse_what_cannot_run() -> None:
             )
 
 
-async def _wait_on(loop: asyncio.AbstractEventLoop) -> None:
-    await loop.create_future()
-
-
-async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the other tasks, await their ends, and close the generators, as `asyncio.run` does."""
+async def _cancel_others() -> None:
+    """Cancel the loop's other tasks and await their ends, as `asyncio.run` does."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     if others:
         # Not `gather`, whose own cancellation waits for the tasks.
         await asyncio.wait(others)
-    await loop.shutdown_asyncgens()

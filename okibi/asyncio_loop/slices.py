@@ -27,8 +27,6 @@ SLICE = 0.001
 
 
 Events = list[tuple[selectors.SelectorKey, int]]
-# Waits for up to so many seconds, None for no limit, and returns what is ready, or ends the slice.
-Wait = Callable[[float | None], Events]
 
 # anyio ends its threads with the task that has this callback, as the task of `asyncio.run` has.
 # Without one, they end with the job that started them, and each event starts threads anew.
@@ -41,16 +39,16 @@ class Origin:
     """For whom code on asyncio runs. It holds no result and no error of the code.
 
     Attributes:
-        of_actor: whether an actor runs the code, and no handler.
         is_method: whether the code is a method of an actor, whose own task waits for it.
+        of_actor: whether an actor runs the code, and no handler.
         running: the asyncio task of the code; None when it has ended.
         caller: the trio task that waits for the code; None when the code has ended.
     """
 
     __slots__ = ("caller", "is_method", "of_actor", "running")
 
-    def __init__(self, *, of_actor: bool = False, is_method: bool = False) -> None:
-        self.of_actor, self.is_method = of_actor, is_method
+    def __init__(self, is_method: bool) -> None:
+        self.is_method = self.of_actor = is_method
         self.running: asyncio.Task[None] | None = None
         self.caller: trio.lowlevel.Task | None = trio.lowlevel.current_task()
 
@@ -64,50 +62,80 @@ class SliceSelector(selectors.DefaultSelector):
 
     Attributes:
         end_slice: has the loop return from `run_forever`.
+        until: the time of the monotonic clock at which the slice must end.
         idle_for: seconds until the loop's next timer; 0 while callbacks are ready.
-        wait: takes the place of the end of the slice.
-        look: waits for up to so many seconds, and returns the ready descriptors.
+        ended: whether the slice was ended here.
+        trio_is_ready: whether trio had something to do at the last look.
+        interruption: what a user's signal handler raised during a look.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self._poll = super().select
         self.end_slice: Callable[[], None] = lambda: None
-        self.idle_for = math.inf
-        self.wait: Wait | None = None
-        self.look = super().select
-        # The time of the monotonic clock at which the slice must end.
-        self._until = math.inf
-        self._looks = False
+        self.until = self.idle_for = math.inf
+        self.ended = self.trio_is_ready = False
+        self.interruption: BaseException | None = None
+        self._wait: Callable[[float | None], Events] | None = None
+        self._found: Events = []
+        self._trio: selectors.SelectorKey | None = None
 
-    def begin_slice(self, wait: Wait | None, *, looks: bool) -> None:
+    def watch_trio(self, descriptor: int) -> None:
+        """Look at trio's epoll, too."""
+        self._trio = self.register(descriptor, selectors.EVENT_READ)
+
+    def begin_slice(
+        self,
+        found: Events | None = None,
+        wait: Callable[[float | None], Events] | None = None,
+    ) -> None:
         """Let the loop run for up to SLICE seconds.
 
         Args:
-            wait: takes the place of the end of the slice, until a job ends.
-            looks: whether the slice looks for ready descriptors before it waits or ends.
+            found: events that `look` has returned.
+            wait: takes the place of the end of the slice: waits for up to so many seconds (None for
+                no limit), and returns what is ready, or ends the slice.
         """
-        self.wait, self._looks = wait, looks
-        self._until = time.monotonic() + SLICE
+        self._found, self._wait = found or [], wait
+        self.until = time.monotonic() + SLICE
         # It stays 0 if the slice ends with callbacks that are ready.
         self.idle_for = 0.0
+        self.ended = False
+
+    def look(self, seconds: float) -> Events:
+        """Wait for up to so many seconds, and return what is ready for asyncio."""
+        try:
+            events = self._poll(seconds)
+        except BaseException as error:
+            self.interruption = error
+            raise
+        self.trio_is_ready = False
+        for event in events:
+            if event[0] is self._trio:
+                self.trio_is_ready = True
+                events.remove(event)
+                break
+        return events
 
     def select(self, timeout: float | None = None) -> Events:
         """Return the ready descriptors; `timeout` is 0 if the loop has callbacks to run."""
+        if self._found:
+            found, self._found = self._found, []
+            return found
         if timeout == 0:
             # A look costs as much as a callback, so one a slice suffices until nothing is ready.
-            if time.monotonic() < self._until:
+            if time.monotonic() < self.until:
                 return []
             self.end(0.0)
             return self.look(0)
-        if self._looks:
-            self._looks = False
-            events = self.look(0)
-            if events:
-                return events
-        if self.wait is not None:
-            return self.wait(timeout)
-        self.end(timeout)
-        return []
+        if self._wait is not None:
+            return self._wait(timeout)
+        events = self.look(0)
+        if not events:
+            self.end(timeout)
+        elif time.monotonic() >= self.until:
+            self.end(0.0)
+        return events
 
     def end(self, idle_for: float | None) -> None:
         """End the slice.
@@ -118,6 +146,7 @@ class SliceSelector(selectors.DefaultSelector):
                 at once.
         """
         self.idle_for = math.inf if idle_for is None else idle_for
+        self.ended = True
         self.end_slice()
 
 
@@ -131,16 +160,40 @@ class SliceLoop(asyncio.SelectorEventLoop):
             has started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, selector: SliceSelector) -> None:
         # Virtual under a MockClock. Not a method, which each iteration would call.
         clock = trio.lowlevel.current_clock()
         self.time: Callable[[], float] = clock.current_time  # pyright: ignore[reportIncompatibleMethodOverride]
         self.thread_calls = 0
         self.has_new_tasks = False
         self.tasks_of_actors = WeakSet[asyncio.Task[Any]]()
-        self.selector = SliceSelector()
-        super().__init__(self.selector)
-        self.selector.end_slice = self.stop
+        super().__init__(selector)
+        self.selector = selector
+        selector.end_slice = self.stop
+
+    def end_if_idle(self) -> None:
+        """End the slice now, if nothing is ready and no timer is set: a job has ended.
+
+        Otherwise the loop's next iteration ends the slice.
+        """
+        if not getattr(self, "_ready", True) and not getattr(self, "_scheduled", True):
+            self.selector.end(None)
+
+    def has_ready(self) -> bool:
+        """Whether callbacks are ready."""
+        return bool(getattr(self, "_ready", False))
+
+    def start_root(self) -> "asyncio.Task[None]":
+        """Start a task that lasts as long as the loop: the root of other libraries' tasks."""
+        root = self.start_job(_sleep_forever(self))
+        root.set_name("okibi asyncio")
+        if ROOT_CALLBACK is not None:
+            root.add_done_callback(ROOT_CALLBACK)
+        return root
+
+    def start_job(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Start a task that is no new task of the code on the loop."""
+        return asyncio.Task(coroutine, loop=self)
 
     def create_task(
         self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
@@ -176,3 +229,7 @@ class SliceLoop(asyncio.SelectorEventLoop):
             "this asyncio loop runs inside trio, which handles the signals of the process: use "
             "signal.signal, or trio.open_signal_receiver on trio"
         )
+
+
+async def _sleep_forever(loop: asyncio.AbstractEventLoop) -> None:
+    await loop.create_future()
