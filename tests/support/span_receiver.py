@@ -2,7 +2,6 @@
 
 import gzip
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +37,6 @@ class Receiver:
     """Collects spans.
 
     Attributes:
-        delay: seconds until a request is answered.
         go: answers are given while it is set.
         status: the status of the answers; spans of other requests than 200 are not kept.
         requests: how many have come.
@@ -46,7 +44,6 @@ class Receiver:
     """
 
     url: str = ""
-    delay: float = 0.0
     go: threading.Event = attrs.field(factory=threading.Event)
     status: int = 200
     requests: int = 0
@@ -58,7 +55,6 @@ class Receiver:
         if read is None:
             return 404
         self.requests += 1
-        time.sleep(self.delay)
         assert self.go.wait(HANG)
         if self.status == 200:
             self.spans += read(body)

@@ -77,7 +77,7 @@ class OpenTelemetry(Vendor):
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver_url,
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
-            "LAYER": str(LAYER),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{LAYER}",
         }
         return f"vendors.{KINDS[kind]}", (str(script), *command), environment
 
@@ -210,13 +210,12 @@ async def find_mixed(served: Served) -> list[str]:
             served.find_faults(found, error=False, seconds=20.0, number=number, slack=0.1)
         )
 
+    async def invoke_four(slot: int) -> None:
+        for number in range(slot * 4, slot * 4 + 4):
+            await invoke(number)
+
     async with trio.open_nursery() as nursery:
         for slot in range(16):
-
-            async def invoke_four(slot: int) -> None:
-                for n in range(4):
-                    await invoke(slot * 4 + n)
-
             nursery.start_soon(invoke_four, slot)
     return faults
 
@@ -268,24 +267,20 @@ async def serving(
     official: bool = False,
     timeout: float = TIMEOUT,
     max_concurrency: int | None = None,
-    **variables: str,
 ) -> AsyncIterator[Served]:
     """Run a function of `functions/vendors.py`."""
     url = receiver.url.removesuffix("/v1/traces")
     handler, command, environment = vendor.serve(kind, url, tmp_path, official=official)
-    python_path = [str(ROOT)]
-    if "LAYER" in environment:
-        python_path.append(environment.pop("LAYER"))
     async with running(
         handler,
         command=command,
         timeout=timeout,
         max_concurrency=max_concurrency,
         environment={
-            "PYTHONPATH": os.pathsep.join(python_path), "VENDOR": vendor.name,
+            "PYTHONPATH": str(ROOT), "VENDOR": vendor.name,
             "OKIBI_LOOP": "asyncio" if kind == "asyncio" else "",
             "OKIBI_DEADLINE_MARGIN_MS": "300", "AWS_REGION": "eu-central-1",
-            **environment, **variables,
+            **environment,
         },
     ) as sandbox:  # fmt: skip
         yield Served(sandbox, receiver)

@@ -87,7 +87,7 @@ async def test_a_function_traces_its_events_for_datadog(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(BY_HAND)
     with receiving() as receiver:
         _, _, variables = VENDORS["Datadog"].serve(
-            "def", receiver.url[: -len("/v1/traces")], tmp_path
+            "def", receiver.url.removesuffix("/v1/traces"), tmp_path
         )
         del variables["DD_LAMBDA_HANDLER"]
         async with running(
