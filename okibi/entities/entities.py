@@ -114,7 +114,7 @@ class Sandbox:
         senders: senders that no call uses now.
         held: the runs that own an entity now.
         kinds: by kind, the addresses that were called.
-        callers: what calls them, with the quiet path.
+        callers: what calls them on the quiet path.
     """
 
     store: Store

@@ -84,7 +84,8 @@ class Row(msgspec.Struct, frozen=True):
         version: the number of changes of the state.
         fence: the number of runs that have ended. A run owns the entity from its first request to
             its last.
-        settled: the fence at the last change by a run. `fence - settled` runs have died since.
+        settled: the fence at the last change by a run, and the runs since then that have handed
+            over. `fence - settled` runs have died since the change.
         owner: the run that owns the entity; None if nobody runs it.
         lease: the end of the owner's lease. After it, another run takes over.
         mail: the messages that wait, in their order.

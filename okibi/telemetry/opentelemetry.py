@@ -161,7 +161,7 @@ def trace_events(provider: trace.TracerProvider | None = None) -> None:
     def flush(seconds: float) -> None:
         until = time.monotonic() + seconds
         providers: list[Any] = [provider or trace.get_tracer_provider()]
-        # Imported by whoever makes a provider of metrics.
+        # What makes a provider of metrics has imported this.
         if "opentelemetry.metrics" in sys.modules:
             providers.append(import_module("opentelemetry.metrics").get_meter_provider())
         for used in providers:

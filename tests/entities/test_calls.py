@@ -85,15 +85,6 @@ async def test_a_message_whose_callers_have_no_time_is_not_set_aside() -> None:
 
 
 @virtual_time
-async def test_a_run_that_hands_over_does_not_hide_those_that_have_died() -> None:
-    row = Row(mail=(Mail("a", 1, "poison", 10**9),), fence=2, owner="third", lease=1)
-    after = HandOver(Ownership("k", "third", 2, 0)).apply(row)
-    assert after is not None
-    assert after.owner is None
-    assert after.fence - after.settled == 2
-
-
-@virtual_time
 async def test_a_caller_that_has_its_reply_does_not_run_others_mail_for_long() -> None:
     store = MemoryStore()
 

@@ -212,6 +212,14 @@ async def test_a_slot_of_a_removed_entity_is_named() -> None:
         await store.apply(settle)
 
 
+def test_a_run_that_hands_over_does_not_hide_those_that_have_died() -> None:
+    row = Row(mail=(Mail("a", 1, "poison", 10**9),), fence=2, owner="third", lease=1)
+    after = HandOver(Ownership("k", "third", 2, 0)).apply(row)
+    assert after is not None
+    assert after.owner is None
+    assert after.fence - after.settled == 2
+
+
 def test_a_full_mailbox_refuses_a_message() -> None:
     mail = tuple(Mail(f"s{number}", 1, "", 0) for number in range(MOST_MAIL))
     post = Post("k", Mail("a", 1, "", 0), "r", 5000)
