@@ -408,8 +408,8 @@ class Caller:
                 return
             turn.row = row
             deaths = row.fence - row.settled
-            # Someone has died in this mail: each message alone, so the first one is the culprit.
-            careful = careful or deaths > 0
+            # Each suspect alone: a run that dies then has died of the first message.
+            careful = careful or row.suspects > 0
             batch = row.mail[: 1 if careful else MOST_AT_ONCE]
             state, replies = row.state, dict[str, Reply]()
             forgotten, outgoing = dict[tuple[str, int], str](), list[Outgoing]()

@@ -2,7 +2,7 @@
 
     k  key                     s  state              v  version
                                b  [slot, version, fence] of a large state, in place of s
-    o  owner, l  lease         f  fence              g  settled
+    o  owner, l  lease         f  fence              g  settled, q  suspects
     m  mail: list of [sender, number, body, until]
     p:SENDER  posted           d:SENDER  reply: [number, body, until]
     z  dead                    x  outbox: list of [key, body]
@@ -183,7 +183,8 @@ def _take_over(update: Update, taking: TakeOver) -> None:
         update.sets.append(f"m = if_not_exists(m, {nothing})")
         update.conditions.append("attribute_not_exists(o)")
     else:
-        update.sets.append(f"f = f + {_one(update)}")
+        suspects = update.value(_number(len(seen.mail)))
+        update.sets += [f"f = f + {_one(update)}", f"q = {suspects}"]
         update.conditions += [
             f"o = {update.value(_text(seen.owner))}",
             f"l = {update.value(_number(seen.lease))}",
@@ -206,6 +207,11 @@ def _settle(update: Update, settle: Settle) -> None:
         _hold(update, settle.own)
         update.sets += ["g = f", f"l = {update.value(_number(settle.lease))}"]
         update.removes += [f"m[{index}]" for index in reversed(range(settle.count))]
+    suspects = settle.seen.suspects - settle.count
+    if suspects > 0:
+        update.sets.append(f"q = {update.value(_number(suspects))}")
+    else:
+        update.removes.append("q")
     for sender, reply in settle.replies.items():
         _reply(update, sender, reply)
     _prune(update, settle.pruned)
@@ -363,6 +369,7 @@ def row_of(item: Mapping[str, Any]) -> Row | None:
         version=number("v"),
         fence=number("f"),
         settled=number("g"),
+        suspects=number("q"),
         owner=item["o"]["S"] if "o" in item else None,
         lease=number("l"),
         mail=mail("m"),
@@ -378,6 +385,6 @@ def get_parameters(table: str, key: str, sender: str, *, consistent: bool) -> It
     """Return the parameters of GetItem; see `Store.read`."""
     found: Item = {"TableName": table, "Key": {"k": _text(key)}, "ConsistentRead": consistent}
     if sender:
-        found["ProjectionExpression"] = "s, b, v, o, l, f, g, m, x, #p, #d"
+        found["ProjectionExpression"] = "s, b, v, o, l, f, g, q, m, x, #p, #d"
         found["ExpressionAttributeNames"] = {"#p": f"p:{sender}", "#d": f"d:{sender}"}
     return found

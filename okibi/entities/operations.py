@@ -87,8 +87,8 @@ class TakeOver(msgspec.Struct, frozen=True):
         if row.owner is not None:
             if row.lease != seen.lease:
                 return None
-            # The old owner's run has ended.
-            row = replace(row, fence=row.fence + 1)
+            # The old owner's run has ended, perhaps by one of the messages that it saw.
+            row = replace(row, fence=row.fence + 1, suspects=len(seen.mail))
         return replace(row, owner=self.run, lease=self.lease)
 
 
@@ -168,6 +168,7 @@ class Settle(ByOwner, frozen=True):
             version=row.version + 1,
             fence=fence,
             settled=fence,
+            suspects=max(0, self.seen.suspects - self.count),
             owner=None if ended else row.owner,
             lease=0 if self.lease is None else self.lease,
             mail=row.mail[self.count :],

@@ -86,6 +86,8 @@ class Row(msgspec.Struct, frozen=True):
             its last.
         settled: the fence at the last change by a run, and the runs since then that have handed
             over. `fence - settled` runs have died since the change.
+        suspects: the number of first messages in the mail that may have ended a run; each of them
+            is run alone.
         owner: the run that owns the entity; None if nobody runs it.
         lease: the end of the owner's lease. After it, another run takes over.
         mail: the messages that wait, in their order.
@@ -100,6 +102,7 @@ class Row(msgspec.Struct, frozen=True):
     version: int = 0
     fence: int = 0
     settled: int = 0
+    suspects: int = 0
     owner: str | None = None
     lease: int = 0
     mail: tuple[Mail, ...] = ()

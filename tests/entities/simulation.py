@@ -384,7 +384,7 @@ class Node:
         world = self.world
         world.runs += 1
         if mail.body == "poison":
-            known = f"{mail.sender}:{mail.number}"
+            known = f"{key}: {mail.sender}:{mail.number}"
             world.deaths[known] = world.deaths.get(known, 0) + 1
             self.die()
         await self.pause(3.0 if mail.body == "slow" else world.random.expovariate(500))

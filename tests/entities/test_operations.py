@@ -76,7 +76,9 @@ class Guesses:
         dead = (*seen.dead, *batch[:1])[-3:] if r.random() < 0.1 else None
         state = r.choice((f"s{r.random()}", f"s{r.random()}".ljust(LARGE + 1), seen.state))
         sent = self._outgoing()
-        return Settle(own, state, replies, len(batch), lease, pruned, dead, sent)
+        return Settle(
+            own, state, replies, len(batch), lease, pruned, dead, sent, Row(suspects=seen.suspects)
+        )
 
     def move(self, rows: Mapping[str, Row]) -> Move:
         """Make a move, most often of the first message of an outbox."""
@@ -101,7 +103,7 @@ class Guesses:
         change = self.random.choice(({}, {}, {"lease": 1}, {"owner": None}, {"fence": 77}))
         return Row(row.state, **{  # type: ignore[arg-type]
             "version": row.version, "fence": row.fence, "owner": row.owner, "lease": row.lease,
-            **change,
+            "mail": row.mail, **change,
         })  # fmt: skip
 
 
