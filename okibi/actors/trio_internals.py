@@ -14,7 +14,6 @@ from types import CodeType, SimpleNamespace
 from typing import Any, Final, cast
 
 import trio
-from trio.abc import Instrument
 from trio.lowlevel import Task
 
 # trio sets the name here to tell libraries that they run on trio. A trio without sniffio does not.
@@ -34,9 +33,7 @@ PRIVATE_NAMES: Final = {
         "_cancel_status", "_next_send_fn", "_schedule_points",
     ),
     "CancelScope": ("_cancel_called", "_cancel_status", "_deadline", "_registered_deadline"),
-    "Runner": (
-        "deadlines", "instruments", "io_manager", "is_guest", "runq", "waiting_for_idle",
-    ),
+    "Runner": ("deadlines", "io_manager", "is_guest", "runq"),
     "CancelStatus": ("effective_deadline",),
     "Deadlines": ("add", "remove"),
     # Only Linux has epoll.
@@ -106,6 +103,14 @@ def epoll() -> "select.epoll | None":
     return loop_epoll
 
 
+def set_epoll(epoll: object) -> None:
+    """Have trio's loop wait by another object with an epoll's methods.
+
+    For a caller that got trio's own from `epoll`.
+    """
+    CONTEXT.runner.io_manager._epoll = epoll
+
+
 def wake_loop_on(descriptor: int) -> bool:
     """End the wait of trio's loop each time a descriptor becomes readable. No task is woken.
 
@@ -173,19 +178,6 @@ def make_task_hider(
 def is_guest() -> bool:
     """Return whether trio is the guest of another loop, which does the waiting."""
     return bool(CONTEXT.runner.is_guest)
-
-
-def is_called_last(instrument: Instrument) -> bool:
-    """Return whether an instrument's `before_io_wait` is called after all others."""
-    return next(reversed(CONTEXT.runner.instruments["before_io_wait"])) is instrument
-
-
-def waits_for_events_only() -> bool:
-    """Return whether nothing depends on how long trio's loop waits.
-
-    `trio.testing.wait_all_tasks_blocked` does: it looks for a wait without events.
-    """
-    return not CONTEXT.runner.waiting_for_idle
 
 
 # -- threads

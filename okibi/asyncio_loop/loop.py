@@ -42,7 +42,7 @@ from ..actors.portals import RUN_OF_CONTEXT
 from ..actors.trio_internals import make_task_hider, sniffio
 from .job import Job, is_cancelled
 from .shared_wait import SharedWait
-from .slices import ROOT_CALLBACK, Events, SliceLoop, SliceSelector
+from .slices import ROOT_CALLBACK, SliceLoop, SliceSelector, Wait
 
 logger = logs.logger("okibi")
 
@@ -147,7 +147,7 @@ class AsyncioLoop:
         self._shared_wait: SharedWait | None = None
         self._slices = 0
         # The jobs that ended in the current slice. Always the same list.
-        self.ended_jobs = list[Job]()
+        self._ended_jobs = list[Job]()
         # Whether a job waits for a loop that has ended to start again.
         self._restarts = restarts
         # The run of trio, from the start on.
@@ -187,7 +187,7 @@ class AsyncioLoop:
         self.root = loop.start_root()
         LOOPS[loop] = self
         _LOOP_OF_RUN.set(self)
-        self._shared_wait = SharedWait.open(self)
+        self._shared_wait = SharedWait.begin(self.selector, self.run_slice)
         self._up.set()
 
     async def run(
@@ -327,7 +327,7 @@ class AsyncioLoop:
             self._nap_ends = False
             with trio.CancelScope() as self._nap:
                 while self.loop is loop:
-                    self.run_slice()
+                    self.run_slice(looks=True)
                     if selector.idle_for <= 0:
                         await checkpoint()
                     elif self.loop is not loop:
@@ -340,9 +340,12 @@ class AsyncioLoop:
     def _current_step(self) -> object:
         """Return at which step asyncio is, for another thread; None while it waits."""
         shared = self._shared_wait
-        if shared is None:
-            return self._pump_task, self._slices
-        return None if shared.steps % 2 else (self._pump_task, self._slices, shared.steps)
+        if self._waits_in_slice():
+            return None
+        return self._pump_task, self._slices, shared and shared.steps
+
+    def _waits_in_slice(self) -> bool:
+        return self._shared_wait is not None and self._shared_wait.steps % 2 == 1
 
     def crash(self, error: BaseException) -> None:
         """End the loop by an error of its own: each job raises LoopEnded."""
@@ -355,19 +358,15 @@ class AsyncioLoop:
             self.run_slice()
 
     @enable_ki_protection
-    def run_slice(
-        self,
-        found: Events | None = None,
-        wait: Callable[[float | None], Events] | None = None,
-    ) -> None:
+    def run_slice(self, wait: Wait | None = None, *, looks: bool = False) -> None:
         """Let the loop run; then adjust the pump's wait, and wake the tasks whose jobs ended.
 
         Args:
-            found, wait: the arguments of `SliceSelector.begin_slice`.
+            wait, looks: the arguments of `SliceSelector.begin_slice`.
         """
         loop, selector = self.loop, self.selector
         assert loop is not None  # the callers have looked
-        selector.begin_slice(found, wait)
+        selector.begin_slice(wait, looks=looks)
         self._slices += 1
         self._in_slice = True
         try:
@@ -376,33 +375,34 @@ class AsyncioLoop:
                 loop.run_forever()
             finally:
                 self._show_task(*hidden)
-            if not selector.ended:
-                logger.error("user code stopped the asyncio loop; the loop continues")
-        except (SystemExit, KeyboardInterrupt) as error:
-            if error is selector.interruption:
+        except BaseException as error:
+            if self._waits_in_slice():
+                # Of a user's signal handler. It ends the run, as in any wait of trio.
                 raise
+            if not isinstance(error, SystemExit | KeyboardInterrupt):
+                self.crash(error)
+                return
             # asyncio lets these two leave `run_forever`. A task does not end the process, and the
             # sessions on this loop still work.
             logger.exception(
                 "a background task raised %s; the asyncio loop continues", type(error).__name__
             )
-        except BaseException as crash:
-            self.crash(crash)
-            return
         finally:
             self._in_slice = False
-        if self.ended_jobs and loop.has_ready():
+        if self._ended_jobs and loop.has_ready():
             # The slice ended with a job, and user code waits for the end of the job's task.
             selector.idle_for = 0.0
         idle_for = selector.idle_for
         if idle_for < math.inf or self._nap_ends:
             self._nap.deadline = loop.time() + idle_for
             self._nap_ends = idle_for < math.inf
-        if self.ended_jobs:
+        if self._ended_jobs:
             self._finish_ended()
 
     def _note_ended(self, job: Job) -> None:
-        self.ended_jobs.append(job)
+        self._ended_jobs.append(job)
+        # The slice does not wait on.
+        self.selector.wait = None
         if self.loop is not None:
             self.loop.end_if_idle()
 
@@ -417,11 +417,11 @@ class AsyncioLoop:
             self._jobs.discard(job)
 
     def _finish_ended(self) -> None:
-        for job in self.ended_jobs:
+        for job in self._ended_jobs:
             self._jobs.discard(job)
             closed = self._closing and not job.is_cancelled and is_cancelled(job.error)
             job.finish(LoopEnded(CLOSED) if closed else None)
-        self.ended_jobs.clear()
+        self._ended_jobs.clear()
 
     def _end(self, error: BaseException | None) -> None:
         """Close the loop. Jobs that have not ended raise LoopEnded."""
@@ -441,7 +441,7 @@ class AsyncioLoop:
             ended.__cause__ = error
             job.finish(ended)
         if self._shared_wait is not None:
-            self._shared_wait.close()
+            self._shared_wait.end()
             self._shared_wait = None
         try:
             loop.close()

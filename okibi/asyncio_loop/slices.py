@@ -27,6 +27,8 @@ SLICE = 0.001
 
 
 Events = list[tuple[selectors.SelectorKey, int]]
+# Waits for up to so many seconds, None for no limit, and returns what is ready, or ends the slice.
+Wait = Callable[[float | None], Events]
 
 # anyio ends its threads with the task that has this callback, as the task of `asyncio.run` has.
 # Without one, they end with the job that started them, and each event starts threads anew.
@@ -62,80 +64,50 @@ class SliceSelector(selectors.DefaultSelector):
 
     Attributes:
         end_slice: has the loop return from `run_forever`.
-        until: the time of the monotonic clock at which the slice must end.
         idle_for: seconds until the loop's next timer; 0 while callbacks are ready.
-        ended: whether the slice was ended here.
-        trio_is_ready: whether trio had something to do at the last look.
-        interruption: what a user's signal handler raised during a look.
+        wait: takes the place of the end of the slice.
+        look: waits for up to so many seconds, and returns the ready descriptors.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._poll = super().select
         self.end_slice: Callable[[], None] = lambda: None
-        self.until = self.idle_for = math.inf
-        self.ended = self.trio_is_ready = False
-        self.interruption: BaseException | None = None
-        self._wait: Callable[[float | None], Events] | None = None
-        self._found: Events = []
-        self._trio: selectors.SelectorKey | None = None
+        self.idle_for = math.inf
+        self.wait: Wait | None = None
+        self.look = super().select
+        # The time of the monotonic clock at which the slice must end.
+        self._until = math.inf
+        self._looks = False
 
-    def watch_trio(self, descriptor: int) -> None:
-        """Look at trio's epoll, too."""
-        self._trio = self.register(descriptor, selectors.EVENT_READ)
-
-    def begin_slice(
-        self,
-        found: Events | None = None,
-        wait: Callable[[float | None], Events] | None = None,
-    ) -> None:
+    def begin_slice(self, wait: Wait | None, *, looks: bool) -> None:
         """Let the loop run for up to SLICE seconds.
 
         Args:
-            found: events that `look` has returned.
-            wait: takes the place of the end of the slice: waits for up to so many seconds (None for
-                no limit), and returns what is ready, or ends the slice.
+            wait: takes the place of the end of the slice, until a job ends.
+            looks: whether the slice looks for ready descriptors before it waits or ends.
         """
-        self._found, self._wait = found or [], wait
-        self.until = time.monotonic() + SLICE
+        self.wait, self._looks = wait, looks
+        self._until = time.monotonic() + SLICE
         # It stays 0 if the slice ends with callbacks that are ready.
         self.idle_for = 0.0
-        self.ended = False
-
-    def look(self, seconds: float) -> Events:
-        """Wait for up to so many seconds, and return what is ready for asyncio."""
-        try:
-            events = self._poll(seconds)
-        except BaseException as error:
-            self.interruption = error
-            raise
-        self.trio_is_ready = False
-        for event in events:
-            if event[0] is self._trio:
-                self.trio_is_ready = True
-                events.remove(event)
-                break
-        return events
 
     def select(self, timeout: float | None = None) -> Events:
         """Return the ready descriptors; `timeout` is 0 if the loop has callbacks to run."""
-        if self._found:
-            found, self._found = self._found, []
-            return found
         if timeout == 0:
             # A look costs as much as a callback, so one a slice suffices until nothing is ready.
-            if time.monotonic() < self.until:
+            if time.monotonic() < self._until:
                 return []
             self.end(0.0)
             return self.look(0)
-        if self._wait is not None:
-            return self._wait(timeout)
-        events = self.look(0)
-        if not events:
-            self.end(timeout)
-        elif time.monotonic() >= self.until:
-            self.end(0.0)
-        return events
+        if self._looks:
+            self._looks = False
+            events = self.look(0)
+            if events:
+                return events
+        if self.wait is not None:
+            return self.wait(timeout)
+        self.end(timeout)
+        return []
 
     def end(self, idle_for: float | None) -> None:
         """End the slice.
@@ -146,7 +118,6 @@ class SliceSelector(selectors.DefaultSelector):
                 at once.
         """
         self.idle_for = math.inf if idle_for is None else idle_for
-        self.ended = True
         self.end_slice()
 
 
