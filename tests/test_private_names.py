@@ -31,7 +31,7 @@ FALL_BACKS = {
     "_threads": "tests/actors/test_trio_internals.py",
     # asyncio's
     **dict.fromkeys(
-        ("_ready", "_run_until_complete_cb", "_scheduled"), "tests/asyncio_loop/test_loop.py"
+        ("_ready", "_run_until_complete_cb"), "tests/asyncio_loop/test_loop.py"
     ),
     # attrs', and CPython's that attrs calls: without them, attrs makes the class.
     **dict.fromkeys(

@@ -12,8 +12,9 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import trio
 from trio.lowlevel import checkpoint_if_cancelled
 from trio.lowlevel import current_task as current_trio_task
 
@@ -42,21 +43,7 @@ async def run(act: Callable[[], Awaitable[R]]) -> R:
     await checkpoint_if_cancelled()
     loop = loop_of_run()
     job = loop.begin_job(lambda: _run_for_actor(act))
-    if not job.ended:
-        task, timer = current_trio_task(), None
-
-        def limit(_: Job) -> None:
-            nonlocal timer
-            if loop.loop is not None:
-                timer = loop.loop.call_later(CLEAN_UP, loop.abandon, task)
-            loop.run_later()
-
-        try:
-            await job.wait(limit)
-        finally:
-            if timer is not None:
-                timer.cancel()
-    return job.take_result()  # type: ignore[no-any-return]
+    return await _result(loop, job)  # type: ignore[no-any-return]
 
 
 async def _run_for_actor(act: Callable[[], Awaitable[R]]) -> R:
@@ -73,43 +60,43 @@ async def run_method(process: Process, method: Awaitable[R]) -> R:
             method.close()
         raise
     job = loop.begin_job(lambda: method, is_method=True)
-    if not job.ended:
-        limit = _GraceLimit(process, loop)
-        try:
-            await job.wait(limit.begin)
-        finally:
-            limit.end()
-    return job.take_result()  # type: ignore[no-any-return]
+    return await _result(loop, job, process)  # type: ignore[no-any-return]
 
 
-class _GraceLimit:
-    """Ends the wait for a cancelled method at the end of the actor's grace, and at a kill."""
+async def _result(loop: AsyncioLoop, job: Job, process: Process | None = None) -> Any:
+    """Return a job's result. A cancelled job that does not end is left behind.
 
-    __slots__ = ("_began", "_loop", "_process", "_task", "_timer")
+    Args:
+        loop: runs the job.
+        job: has begun.
+        process: the actor whose method the job runs: the wait lasts until the end of its grace, or
+            a kill. None for a wait of CLEAN_UP seconds.
+    """
+    if job.ended:
+        return job.take_result()
+    task = current_trio_task()
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, process: Process, loop: AsyncioLoop) -> None:
-        self._process, self._loop, self._task = process, loop, current_trio_task()
-        self._began = False
-        self._timer: asyncio.TimerHandle | None = None
+    def set_timer() -> None:
+        nonlocal timer
+        # On asyncio, so that a function that ends in its next step has ended before.
+        if timer is not None:
+            timer.cancel()
+        end = trio.current_time() + CLEAN_UP if process is None else process.deadline()
+        if end < math.inf and loop.loop is not None:
+            timer = loop.loop.call_at(end, loop.abandon, task)
+        loop.run_later()
 
-    def begin(self, _: Job) -> None:
-        """Limit the wait: the job was cancelled."""
-        self._began = True
-        self._process.scopes.call_back(self._set_timer, self._set_timer)
-        self._set_timer()
+    def limit() -> None:
+        if process is not None:
+            process.scopes.call_back(set_timer, set_timer)
+        set_timer()
 
-    def _set_timer(self) -> None:
-        # On asyncio, so that a method that ends in its next step has ended before.
-        if self._timer is not None:
-            self._timer.cancel()
-        end, running = self._process.deadline(), self._loop.loop
-        if end < math.inf and running is not None:
-            self._timer = running.call_at(end, self._loop.abandon, self._task)
-        self._loop.run_later()
-
-    def end(self) -> None:
-        """End the limit: the caller no longer waits."""
-        if self._began:
-            self._process.scopes.forget_callbacks()
-        if self._timer is not None:
-            self._timer.cancel()
+    try:
+        await job.wait(limit)
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if process is not None:
+            process.scopes.forget_callbacks()
+    return job.take_result()

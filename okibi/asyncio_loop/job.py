@@ -86,11 +86,11 @@ class Job(FrameSource):
         """Whether the waiting trio task was cancelled."""
         return self._cancel is not None
 
-    async def wait(self, on_cancel: Callable[["Job"], None]) -> None:
+    async def wait(self, on_cancel: Callable[[], None]) -> None:
         """Wait until the asyncio task has ended.
 
         Args:
-            on_cancel: called with this job after its asyncio task was cancelled.
+            on_cancel: called after the asyncio task was cancelled.
         """
 
         def abort(raise_cancel: RaiseCancelT) -> Abort:
@@ -98,7 +98,7 @@ class Job(FrameSource):
             # Once, as `asyncio.run` does.
             if self.running is not None:
                 self.running.cancel()
-            on_cancel(self)
+            on_cancel()
             return Abort.FAILED
 
         self._waiting = current_task()

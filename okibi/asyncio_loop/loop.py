@@ -18,7 +18,7 @@ import math
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakKeyDictionary
@@ -56,7 +56,7 @@ CLOSED = "the asyncio loop was closed"
 
 # By asyncio's loop, for code that runs on it.
 LOOPS: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioLoop]" = WeakKeyDictionary()
-_LOOP_OF_RUN: "RunVar[AsyncioLoop]" = RunVar("okibi's asyncio loop")
+_LOOP_OF_RUN: "RunVar[AsyncioLoop | None]" = RunVar("okibi's asyncio loop", default=None)
 
 
 class LoopEnded(Exception):
@@ -98,10 +98,7 @@ def loop_of_run() -> "AsyncioLoop":
     Raises:
         LoopEnded: asyncio cannot run inside trio here.
     """
-    try:
-        loop = _LOOP_OF_RUN.get()
-    except LookupError:
-        loop = AsyncioLoop()
+    loop = _LOOP_OF_RUN.get() or AsyncioLoop()
     if not loop.alive:
         loop.start()
     return loop
@@ -111,12 +108,6 @@ class AsyncioLoop:
     """asyncio's loop inside the current run of trio; any trio task of the run may use it.
 
     A run has one, which `on_asyncio` uses too.
-
-    Args:
-        threads: the size of the loop's default executor (`asyncio.to_thread`, name resolution); 0
-            for asyncio's own.
-        restarts: whether a job waits while the loop does not run, because a LoopActor will start
-            the loop.
 
     >>> import asyncio, trio
     >>> from okibi.asyncio_loop import AsyncioLoop
@@ -129,29 +120,26 @@ class AsyncioLoop:
     slept
     """
 
-    def __init__(self, threads: int = 0, *, restarts: bool = False) -> None:
-        self._thread_count = threads
+    def __init__(self) -> None:
+        # The error that ended the last loop.
         self.error: BaseException | None = None
         self.loop: SliceLoop | None = None
+        # From here on: of the last loop.
         self.selector: SliceSelector
-        self._up, self._down = trio.Event(), trio.Event()
-        self._jobs = set[Job]()
-        self._closing = False
-        # The pump's waits, until the loop's next timer.
-        self._nap, self._nap_ends = trio.CancelScope(), False
-        self._in_slice = False
-        self._pump_task: Task
         # Lasts as long as the loop.
         self.root: asyncio.Task[None]
+        self._token: TrioToken
+        self._down: trio.Event
+        self._pump_task: Task
+        # The pump's wait, until the loop's next timer.
+        self._nap = trio.CancelScope()
         # None where trio waits by itself, as under a MockClock.
         self._shared_wait: SharedWait | None = None
-        self._slices = 0
-        # The jobs that ended in the current slice. Always the same list.
+        self._jobs = set[Job]()
+        # The jobs that ended in the current slice.
         self._ended_jobs = list[Job]()
-        # Whether a job waits for a loop that has ended to start again.
-        self._restarts = restarts
-        # The run of trio, from the start on.
-        self._token: TrioToken
+        self._in_slice = self._closing = False
+        self._slices = 0
 
     @property
     def alive(self) -> bool:
@@ -165,40 +153,36 @@ class AsyncioLoop:
             LoopEnded: asyncio cannot run inside trio here.
             RuntimeError: this run of trio has a loop that runs.
         """
-        if self.alive or _has_loop():
+        current = _LOOP_OF_RUN.get()
+        if current is not None and current.alive:
             raise RuntimeError("this run of trio has an asyncio loop already: use on_asyncio")
         _refuse_what_cannot_run()
         try:
-            self.selector = SliceSelector()
-            loop = SliceLoop(self.selector)
+            loop = SliceLoop(SliceSelector())
         except OSError as error:
             raise LoopEnded("the asyncio loop did not start") from error
-        if self._thread_count:
-            loop.set_default_executor(ThreadPoolExecutor(self._thread_count, "asyncio"))
-        self.error, self._closing, self._down = None, False, trio.Event()
-        self._token = current_trio_token()
         try:
-            pump = spawn_system_task(self._pump_until_end, loop, name="okibi asyncio")
+            self._pump_task = spawn_system_task(self._pump_until_end, loop, name="okibi asyncio")
         except RuntimeError as error:
             loop.close()
             raise LoopEnded("the asyncio loop did not start: the run of trio is ending") from error
-        self.loop, self._pump_task = loop, pump
+        self.loop, self.selector, self.root = loop, loop.selector, loop.start_root()
+        self._closing, self._down, self._token = False, trio.Event(), current_trio_token()
         self._hide_task, self._show_task = make_task_hider("asyncio", self._current_step)
-        self.root = loop.start_root()
         LOOPS[loop] = self
         _LOOP_OF_RUN.set(self)
         self._shared_wait = SharedWait.begin(self.selector, self.run_slice)
-        self._up.set()
 
     async def run(
         self, target: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run an async function on the loop, with this task's context variables.
 
-        A cancellation cancels the asyncio task once, and waits until the asyncio task has ended.
+        Starts the loop if it does not run. A cancellation cancels the asyncio task once, and waits
+        until the asyncio task has ended.
 
         Raises:
-            LoopEnded: the loop ended before the function.
+            LoopEnded: the loop ended before the function, or cannot run here.
             BaseException: whatever `target` raises, including SystemExit.
         """
         result = await self.run_job(partial(target, *args, **kwargs))
@@ -212,10 +196,8 @@ class AsyncioLoop:
         For a caller that waits for something else before each job.
         """
         await checkpoint_if_cancelled()
-        while self.loop is None:
-            if not self._restarts:
-                raise LoopEnded("the asyncio loop does not run: start it first")
-            await self._up.wait()
+        if self.loop is None:
+            self.start()
         job = self.begin_job(act)
         if not job.ended:
             await job.wait(self.run_later)
@@ -295,14 +277,10 @@ class AsyncioLoop:
         For a forked child, which must not run the parent's callbacks. Nothing happens outside
         asyncio code.
         """
-        loop: Any = self.loop
-        if loop is None or not self._in_slice:
-            return
-        ready = getattr(loop, "_ready", None)
-        if ready is None:
-            loop.call_soon(callback)
-        else:
-            ready.appendleft(asyncio.Handle(callback, (), loop))
+        if self.loop is not None and self._in_slice:
+            self.loop.call_soon(callback)
+            with suppress(AttributeError):  # otherwise it is called after them
+                self.loop._ready.rotate()  # type: ignore[attr-defined]
 
     # -- slices
 
@@ -317,25 +295,18 @@ class AsyncioLoop:
                         nursery.start_soon(self._pump, loop)
                         with trio.move_on_after(CLOSE_LIMIT):
                             await self.close()
-                        self._end(None)
 
     async def _pump(self, loop: SliceLoop) -> None:
         """Run a slice whenever something is ready, until the loop has ended."""
-        selector = self.selector
         while self.loop is loop:
-            # One scope for many waits: a new one takes longer than a wait. A timer ends it.
-            self._nap_ends = False
             with trio.CancelScope() as self._nap:
-                while self.loop is loop:
-                    self.run_slice(looks=True)
-                    if selector.idle_for <= 0:
-                        await checkpoint()
-                    elif self.loop is not loop:
-                        return
-                    elif self._shared_wait is None:
-                        await wait_readable(selector.fileno())
-                    else:
-                        await trio.sleep_forever()
+                self.run_slice(looks=True)
+                if loop.selector.idle_for <= 0:
+                    await checkpoint()
+                elif self._shared_wait is None and self.loop is loop:
+                    await wait_readable(loop.selector.fileno())
+                else:
+                    await trio.sleep_forever()
 
     def _current_step(self) -> object:
         """Return at which step asyncio is, for another thread; None while it waits."""
@@ -346,10 +317,6 @@ class AsyncioLoop:
 
     def _waits_in_slice(self) -> bool:
         return self._shared_wait is not None and self._shared_wait.steps % 2 == 1
-
-    def crash(self, error: BaseException) -> None:
-        """End the loop by an error of its own: each job raises LoopEnded."""
-        self._end(error)
 
     def run_soon(self) -> None:
         """Run what trio's code has made ready: at once, unless the pump is about to."""
@@ -380,7 +347,7 @@ class AsyncioLoop:
                 # Of a user's signal handler. It ends the run, as in any wait of trio.
                 raise
             if not isinstance(error, SystemExit | KeyboardInterrupt):
-                self.crash(error)
+                self._end(error)
                 return
             # asyncio lets these two leave `run_forever`. A task does not end the process, and the
             # sessions on this loop still work.
@@ -389,13 +356,8 @@ class AsyncioLoop:
             )
         finally:
             self._in_slice = False
-        if self._ended_jobs and loop.has_ready():
-            # The slice ended with a job, and user code waits for the end of the job's task.
-            selector.idle_for = 0.0
-        idle_for = selector.idle_for
-        if idle_for < math.inf or self._nap_ends:
-            self._nap.deadline = loop.time() + idle_for
-            self._nap_ends = idle_for < math.inf
+        if selector.idle_for < math.inf or self._nap.deadline < math.inf:
+            self._nap.deadline = loop.time() + selector.idle_for
         if self._ended_jobs:
             self._finish_ended()
 
@@ -403,10 +365,8 @@ class AsyncioLoop:
         self._ended_jobs.append(job)
         # The slice does not wait on.
         self.selector.wait = None
-        if self.loop is not None:
-            self.loop.end_if_idle()
 
-    def run_later(self, _: Job | None = None) -> None:
+    def run_later(self) -> None:
         """Have the pump run a slice soon: a job was cancelled, or the loop has a new timer."""
         self.selector.idle_for = 0.0
         self._nap.cancel()
@@ -429,7 +389,6 @@ class AsyncioLoop:
         if loop is None:
             return
         self.error = error
-        self._up = trio.Event()
         # Now, so that trio no longer watches the descriptor that is closed here.
         self._nap.cancel()
         self._finish_ended()
@@ -453,19 +412,8 @@ class AsyncioLoop:
 
 def waits_for_thread() -> bool:
     """Return whether code on this run's loop waits for a thread of an executor."""
-    try:
-        loop = _LOOP_OF_RUN.get().loop
-    except LookupError:
-        return False
-    return loop is not None and loop.thread_calls > 0
-
-
-def _has_loop() -> bool:
-    """Return whether this run of trio has a loop that runs."""
-    try:
-        return _LOOP_OF_RUN.get().alive
-    except LookupError:
-        return False
+    current = _LOOP_OF_RUN.get()
+    return current is not None and current.loop is not None and current.loop.thread_calls > 0
 
 
 def _refuse_what_cannot_run() -> None:

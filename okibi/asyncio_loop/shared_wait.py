@@ -31,7 +31,7 @@ class SharedWait:
     def __init__(
         self, epoll: select.epoll, selector: SliceSelector, run_slice: Callable[..., None]
     ) -> None:
-        self._epoll, self._poll_trio = epoll, epoll.poll
+        self._trio_epoll, self._poll_trio = epoll, epoll.poll
         # What trio calls, too.
         self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
         self.close = epoll.close
@@ -56,9 +56,9 @@ class SharedWait:
 
     def end(self) -> None:
         """Let trio wait by itself again."""
-        trio_internals.set_epoll(self._epoll)
+        trio_internals.set_epoll(self._trio_epoll)
         with suppress(OSError):  # user code has closed the descriptor
-            self._epoll.unregister(self._descriptor)
+            self._trio_epoll.unregister(self._descriptor)
 
     def poll(self, timeout: float, max_events: int) -> list[tuple[int, int]]:
         """Wait as trio's epoll; if asyncio is ready, run a slice."""

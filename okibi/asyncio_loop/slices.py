@@ -142,18 +142,6 @@ class SliceLoop(asyncio.SelectorEventLoop):
         self.selector = selector
         selector.end_slice = self.stop
 
-    def end_if_idle(self) -> None:
-        """End the slice now, if nothing is ready and no timer is set: a job has ended.
-
-        Otherwise the loop's next iteration ends the slice.
-        """
-        if not getattr(self, "_ready", True) and not getattr(self, "_scheduled", True):
-            self.selector.end(None)
-
-    def has_ready(self) -> bool:
-        """Whether callbacks are ready."""
-        return bool(getattr(self, "_ready", False))
-
     def start_root(self) -> "asyncio.Task[None]":
         """Start a task that lasts as long as the loop: the root of other libraries' tasks."""
         root = self.start_job(_sleep_forever(self))

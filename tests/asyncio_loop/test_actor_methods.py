@@ -147,7 +147,7 @@ async def test_an_actor_is_restarted_when_the_loop_crashes(
             calls.start_soon(call)
             await wait_all_tasks_blocked()
             with caplog.at_level(logging.CRITICAL):
-                loop_of_run().crash(OSError("broken"))
+                loop_of_run()._end(OSError("broken"))
         assert await QUERY.waiting(5).call(Query.run_for, 0) == "rows"
         tree.stop()
 

@@ -339,47 +339,6 @@ async def test_asyncio_run_works_between_slices() -> None:
     await loop.close()
 
 
-def test_a_release_without_the_names_of_a_loop_ends_no_slice_early() -> None:
-    loop: Any = SimpleNamespace()
-    slices.SliceLoop.end_if_idle(loop)
-    assert not slices.SliceLoop.has_ready(loop)
-
-
-async def test_a_slice_ends_with_its_job_unless_something_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = await started()
-    await loop.run(asyncio.sleep, 0)
-    looks, look = list[float](), loop.selector.look
-
-    def record(seconds: float) -> Any:
-        looks.append(seconds)
-        return look(seconds)
-
-    monkeypatch.setattr(loop.selector, "look", record)
-
-    async def ends() -> str:
-        return "ended"
-
-    async def leaves_a_callback() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.add_done_callback(lambda _: called.append("callback"))
-
-    async def leaves_a_timer() -> None:
-        asyncio.get_running_loop().call_later(0.001, called.append, "timer")
-
-    called = list[str]()
-    assert await loop.run_job(ends) == "ended"
-    assert looks == []
-    await loop.run(leaves_a_callback)
-    await loop.run(leaves_a_timer)
-    with trio.fail_after(HANG):
-        while called != ["callback", "timer"]:
-            await trio.lowlevel.checkpoint()
-    await loop.close()
-
-
 @pytest.mark.parametrize("known", [True, False])
 async def test_the_loop_keeps_threads_of_anyio(
     monkeypatch: pytest.MonkeyPatch, known: bool
@@ -454,6 +413,29 @@ async def test_failed_cancelled_and_abandoned_jobs_leave_no_cycles() -> None:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+    await loop.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_call_first_calls_a_function_before_all_that_are_ready(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of asyncio without the name of its queue calls the function after them."""
+    loop, called = await started(), list[str]()
+
+    async def forks() -> None:
+        asyncio.get_running_loop().call_soon(called.append, "ready")
+        with monkeypatch.context() as patched:
+            if not known:
+                call_soon = asyncio.get_running_loop().call_soon
+                patched.setattr(loop, "loop", SimpleNamespace(call_soon=call_soon))
+            loop.call_first(lambda: called.append("first"))
+        await asyncio.sleep(0)
+
+    await loop.run(forks)
+    assert called == (["first", "ready"] if known else ["ready", "first"])
+    loop.call_first(lambda: called.append("outside asyncio"))
+    assert len(called) == 2
     await loop.close()
 
 
@@ -592,7 +574,7 @@ async def test_from_thread_does_not_reach_actors_from_a_thread_of_asyncio() -> N
 
 
 async def start_loop_actor(nursery: trio.Nursery) -> tuple[AsyncioLoop, Ref[Supervisor]]:
-    loop = AsyncioLoop(restarts=True)
+    loop = AsyncioLoop()
     child = Child(lambda: LoopActor(loop), id="asyncio")
     return loop, await start(nursery, lambda: Supervisor(SupervisorSpec([child])))
 
@@ -624,7 +606,7 @@ async def test_a_crash_of_the_loop_restarts_the_actor_with_a_new_loop() -> None:
         with pytest.raises(LoopEnded) as caught:
             await loop.run(breaks)
         assert isinstance(caught.value.__cause__, OSError)
-        # A job before the new loop's start waits for the new loop.
+        # The actor and the next job start one new loop.
         assert await loop.run(current_loop) is not first
         supervisor.stop()
     assert not loop.alive
@@ -642,14 +624,12 @@ async def test_a_second_loop_of_a_run_is_refused() -> None:
     assert await on_asyncio(current_loop) is loop.loop
 
 
-async def test_a_job_of_a_loop_that_does_not_run_is_refused() -> None:
+async def test_a_job_starts_a_loop_that_does_not_run() -> None:
     loop = AsyncioLoop()
-    with pytest.raises(LoopEnded, match="start it first"):
-        await loop.run(current_loop)
-    loop.start()
+    first = await loop.run(current_loop)
     await loop.close()
-    with pytest.raises(LoopEnded, match="start it first"):
-        await loop.run(current_loop)
+    assert await loop.run(current_loop) is not first
+    await loop.close()
 
 
 async def test_on_asyncio_in_code_on_asyncio_is_refused_with_the_cure() -> None:

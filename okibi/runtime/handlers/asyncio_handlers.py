@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -47,9 +48,9 @@ class HandlerLoop(AsyncioLoop):
     """
 
     def __init__(self, lanes: int = 1) -> None:
+        super().__init__()
         # The size of asyncio's own executor, for each lane. A thread starts when needed.
-        alone = min(32, (os.cpu_count() or 1) + 4)
-        super().__init__(thread_limit(lanes, alone) if lanes > 1 else 0, restarts=True)
+        self._thread_count = thread_limit(lanes, min(32, (os.cpu_count() or 1) + 4))
         self._leftover_tasks = LeftoverTaskLog()
         # The tasks of handlers, and of the nurseries of Handler instances.
         self._handlers = set["asyncio.Task[Any]"]()
@@ -57,6 +58,8 @@ class HandlerLoop(AsyncioLoop):
 
     def start(self) -> None:
         super().start()
+        assert self.loop is not None
+        self.loop.set_default_executor(ThreadPoolExecutor(self._thread_count, "asyncio"))
         keep_running(self.root)
 
     def keep_tasks(self) -> None:
