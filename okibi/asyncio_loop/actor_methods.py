@@ -22,7 +22,7 @@ from ..actors.process import Process
 from .from_asyncio import run_on_trio
 from .job import Job
 from .loop import AsyncioLoop, loop_of_run
-from .slices import ORIGIN
+from .slices import Origin
 
 __all__ = ["current_task", "run", "run_method", "run_on_trio"]
 
@@ -42,13 +42,8 @@ async def run(act: Callable[[], Awaitable[R]]) -> R:
     """
     await checkpoint_if_cancelled()
     loop = loop_of_run()
-    job = loop.begin_job(lambda: _run_for_actor(act))
+    job = loop.begin_job(act, Origin(of_actor=True))
     return await _result(loop, job)  # type: ignore[no-any-return]
-
-
-async def _run_for_actor(act: Callable[[], Awaitable[R]]) -> R:
-    ORIGIN.get().of_actor = True
-    return await act()
 
 
 async def run_method(process: Process, method: Awaitable[R]) -> R:
@@ -59,7 +54,7 @@ async def run_method(process: Process, method: Awaitable[R]) -> R:
         if isinstance(method, CoroutineType):
             method.close()
         raise
-    job = loop.begin_job(lambda: method, is_method=True)
+    job = loop.begin_job(lambda: method, Origin(of_actor=True, is_method=True))
     return await _result(loop, job, process)  # type: ignore[no-any-return]
 
 

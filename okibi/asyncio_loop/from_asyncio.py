@@ -126,11 +126,9 @@ async def run_on_trio(act: Callable[[], Awaitable[R]]) -> R:
     if origin is not None and origin.is_method and origin.running is asyncio.current_task():
         # An actor whose own method waits here reads no messages meanwhile (`wait_cycles`).
         holder = CURRENT.get()
-    act_here = act if holder is None else partial(_act_for, holder, act)
+    context = contextvars.copy_context()
     try:
-        spawn_system_task(
-            _act, act_here, future, scope, running, context=contextvars.copy_context()
-        )
+        spawn_system_task(_act, act, holder, future, scope, running, context=context)
     except RuntimeError:
         # The run of trio is ending.
         raise PortalClosed(_ENDED) from None
@@ -144,24 +142,19 @@ async def run_on_trio(act: Callable[[], Awaitable[R]]) -> R:
         del future
 
 
-async def _act_for(holder: Process, act: Callable[[], Awaitable[R]]) -> R:
-    """Act in the place of an actor's own task, which waits for its method on asyncio."""
-    waits, task = holder.waits, current_task()
-    waits.add_stand_in(task)
-    try:
-        return await act()
-    finally:
-        waits.remove_stand_in(task)
-
-
 async def _act(
     act: Callable[[], Awaitable[R]],
+    holder: Process | None,
     future: "asyncio.Future[outcome.Outcome[R]]",
     scope: trio.CancelScope,
     running: AsyncioLoop,
 ) -> None:
     with scope:
+        if holder is not None:
+            holder.waits.add_stand_in(current_task())
         result = await outcome.acapture(act)
+        if holder is not None:
+            holder.waits.remove_stand_in(current_task())
         if not future.done():
             future.set_result(_replace_cancelled(result, scope.deadline))
             running.run_soon()

@@ -16,7 +16,7 @@ from trio.lowlevel import (
 
 from ..actors import logs
 from ..actors.frames import Frames, FrameSource, frames_of_coroutine, running_from
-from .slices import ORIGIN, Origin, SliceLoop
+from .slices import ORIGIN, Origin
 
 logger = logs.logger("okibi")
 
@@ -25,15 +25,24 @@ class Job(FrameSource):
     """An asyncio task, and the trio task that waits for its result.
 
     Args:
-        is_method: whether the function is a method of an actor, whose own task waits.
+        loop: runs the function.
+        act: the async function to run.
+        ended: called with this job when the function has ended.
+        origin: of the function's code.
     """
 
     __slots__ = (
         "_cancel", "_origin", "_result", "_waiting", "begun", "ended", "error", "stopped_by",
     )  # fmt: skip
 
-    def __init__(self, is_method: bool = False) -> None:
-        self._origin = Origin(is_method)
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        act: Callable[[], Awaitable[Any]],
+        ended: Callable[["Job"], None],
+        origin: Origin,
+    ) -> None:
+        self._origin = origin
         self.begun = self.ended = False
         self._result: object = None
         # What the function raised.
@@ -41,28 +50,13 @@ class Job(FrameSource):
         self._waiting: Task | None = None
         self._cancel: RaiseCancelT | None = None
         self.stopped_by: BaseException | None = None
+        # Not by `create_task`: it is no new task of the code on the loop.
+        origin.running = asyncio.Task(self._run(act, ended), loop=loop)
 
     @property
     def running(self) -> "asyncio.Task[None] | None":
-        """The asyncio task; None before the begin and after the end."""
+        """The asyncio task; None after the end."""
         return self._origin.running
-
-    # -- on asyncio
-
-    def begin(
-        self,
-        loop: SliceLoop,
-        act: Callable[[], Awaitable[Any]],
-        ended: Callable[["Job"], None],
-    ) -> None:
-        """Start the asyncio task.
-
-        Args:
-            loop: runs the task.
-            act: the function to run.
-            ended: called with this job when the function has ended.
-        """
-        self._origin.running = loop.start_job(self._run(act, ended))
 
     async def _run(self, act: Callable[[], Awaitable[Any]], ended: Callable[["Job"], None]) -> None:
         self.begun = True
@@ -78,8 +72,6 @@ class Job(FrameSource):
         ended(self)
         # The error's frames refer to this frame, which must not refer to the job.
         del self, ended
-
-    # -- on trio
 
     @property
     def is_cancelled(self) -> bool:

@@ -42,7 +42,7 @@ from ..actors.portals import RUN_OF_CONTEXT
 from ..actors.trio_internals import make_task_hider, sniffio
 from .job import Job, is_cancelled
 from .shared_wait import SharedWait
-from .slices import ROOT_CALLBACK, SliceLoop, SliceSelector, Wait
+from .slices import ROOT_CALLBACK, Origin, SliceLoop, SliceSelector, Wait
 
 logger = logs.logger("okibi")
 
@@ -126,7 +126,7 @@ class AsyncioLoop:
         self.loop: SliceLoop | None = None
         # From here on: of the last loop.
         self.selector: SliceSelector
-        # Lasts as long as the loop.
+        # Lasts as long as the loop: the root of other libraries' tasks.
         self.root: asyncio.Task[None]
         self._token: TrioToken
         self._down: trio.Event
@@ -166,7 +166,10 @@ class AsyncioLoop:
         except RuntimeError as error:
             loop.close()
             raise LoopEnded("the asyncio loop did not start: the run of trio is ending") from error
-        self.loop, self.selector, self.root = loop, loop.selector, loop.start_root()
+        self.loop, self.selector = loop, loop.selector
+        self.root = asyncio.Task(_wait_on(loop), loop=loop, name="okibi asyncio")
+        if ROOT_CALLBACK is not None:
+            self.root.add_done_callback(ROOT_CALLBACK)
         self._closing, self._down, self._token = False, trio.Event(), current_trio_token()
         self._hide_task, self._show_task = make_task_hider("asyncio", self._current_step)
         LOOPS[loop] = self
@@ -198,12 +201,12 @@ class AsyncioLoop:
         await checkpoint_if_cancelled()
         if self.loop is None:
             self.start()
-        job = self.begin_job(act)
+        job = self.begin_job(act, Origin())
         if not job.ended:
             await job.wait(self.run_later)
         return job.take_result()
 
-    def begin_job(self, act: Callable[[], Awaitable[Any]], *, is_method: bool = False) -> Job:
+    def begin_job(self, act: Callable[[], Awaitable[Any]], origin: Origin) -> Job:
         """Begin to run an async function without arguments, on a loop that runs.
 
         A short function ends here, without a switch of trio's tasks. The caller waits for a job
@@ -211,13 +214,12 @@ class AsyncioLoop:
 
         Args:
             act: the function.
-            is_method: whether it is a method of an actor.
+            origin: of the function's code.
         """
         loop = self.loop
         assert loop is not None  # the callers have looked
         self.mark_context()
-        job = Job(is_method)
-        job.begin(loop, act, self._note_ended)
+        job = Job(loop, act, self._note_ended, origin)
         self._jobs.add(job)
         self.run_soon()
         if job.running is not None and not job.begun:
@@ -263,8 +265,7 @@ class AsyncioLoop:
             # It would stop the loop.
             self.root.remove_done_callback(ROOT_CALLBACK)
         try:
-            await self.run(_cancel_others)
-            await self.run(self.loop.shutdown_asyncgens)
+            await self.run(_end_tasks, self.loop)
         except LoopEnded:
             # It crashed, or another task closed it.
             return
@@ -442,11 +443,16 @@ def _refuse_what_cannot_run() -> None:
             )
 
 
-async def _cancel_others() -> None:
-    """Cancel the loop's other tasks and await their ends, as `asyncio.run` does."""
+async def _wait_on(loop: asyncio.AbstractEventLoop) -> None:
+    await loop.create_future()
+
+
+async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the other tasks, await their ends, and close the generators, as `asyncio.run` does."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     if others:
         # Not `gather`, whose own cancellation waits for the tasks.
         await asyncio.wait(others)
+    await loop.shutdown_asyncgens()

@@ -41,16 +41,16 @@ class Origin:
     """For whom code on asyncio runs. It holds no result and no error of the code.
 
     Attributes:
-        is_method: whether the code is a method of an actor, whose own task waits for it.
         of_actor: whether an actor runs the code, and no handler.
+        is_method: whether the code is a method of an actor, whose own task waits for it.
         running: the asyncio task of the code; None when it has ended.
         caller: the trio task that waits for the code; None when the code has ended.
     """
 
     __slots__ = ("caller", "is_method", "of_actor", "running")
 
-    def __init__(self, is_method: bool) -> None:
-        self.is_method = self.of_actor = is_method
+    def __init__(self, *, of_actor: bool = False, is_method: bool = False) -> None:
+        self.of_actor, self.is_method = of_actor, is_method
         self.running: asyncio.Task[None] | None = None
         self.caller: trio.lowlevel.Task | None = trio.lowlevel.current_task()
 
@@ -142,18 +142,6 @@ class SliceLoop(asyncio.SelectorEventLoop):
         self.selector = selector
         selector.end_slice = self.stop
 
-    def start_root(self) -> "asyncio.Task[None]":
-        """Start a task that lasts as long as the loop: the root of other libraries' tasks."""
-        root = self.start_job(_sleep_forever(self))
-        root.set_name("okibi asyncio")
-        if ROOT_CALLBACK is not None:
-            root.add_done_callback(ROOT_CALLBACK)
-        return root
-
-    def start_job(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Start a task that is no new task of the code on the loop."""
-        return asyncio.Task(coroutine, loop=self)
-
     def create_task(
         self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
     ) -> "asyncio.Task[T]":
@@ -188,7 +176,3 @@ class SliceLoop(asyncio.SelectorEventLoop):
             "this asyncio loop runs inside trio, which handles the signals of the process: use "
             "signal.signal, or trio.open_signal_receiver on trio"
         )
-
-
-async def _sleep_forever(loop: asyncio.AbstractEventLoop) -> None:
-    await loop.create_future()
