@@ -158,7 +158,7 @@ class AsyncioLoop:
             raise RuntimeError("this run of trio has an asyncio loop already: use on_asyncio")
         _refuse_what_cannot_run()
         try:
-            loop = SliceLoop(SliceSelector())
+            loop = SliceLoop()
         except OSError as error:
             raise LoopEnded("the asyncio loop did not start") from error
         try:
@@ -312,12 +312,9 @@ class AsyncioLoop:
     def _current_step(self) -> object:
         """Return at which step asyncio is, for another thread; None while it waits."""
         shared = self._shared_wait
-        if self._waits_in_slice():
+        if shared is not None and shared.waits:
             return None
         return self._pump_task, self._slices, shared and shared.steps
-
-    def _waits_in_slice(self) -> bool:
-        return self._shared_wait is not None and self._shared_wait.steps % 2 == 1
 
     def run_soon(self) -> None:
         """Run what trio's code has made ready: at once, unless the pump is about to."""
@@ -344,7 +341,7 @@ class AsyncioLoop:
             finally:
                 self._show_task(*hidden)
         except BaseException as error:
-            if self._waits_in_slice():
+            if self._shared_wait is not None and self._shared_wait.waits:
                 # Of a user's signal handler. It ends the run, as in any wait of trio.
                 raise
             if not isinstance(error, SystemExit | KeyboardInterrupt):
@@ -403,12 +400,8 @@ class AsyncioLoop:
         if self._shared_wait is not None:
             self._shared_wait.end()
             self._shared_wait = None
-        try:
-            loop.close()
-        except BaseException:
-            # User code may have closed the selector's descriptor.
-            logger.exception("closing the asyncio loop failed")
         self._down.set()
+        loop.close()
 
 
 def waits_for_thread() -> bool:

@@ -8,7 +8,6 @@ to do. This needs epoll, and a clock that is real.
 import select
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from ..actors import trio_internals
 from ..actors.freezes import is_virtual
@@ -25,7 +24,8 @@ class SharedWait:
         run_slice: `AsyncioLoop.run_slice`.
 
     Attributes:
-        steps: how often a wait within a slice has begun or ended: odd while a slice waits.
+        waits: whether a slice waits.
+        steps: how often a slice has waited.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SharedWait:
         self._until = 0.0
         self._events: list[tuple[int, int]] = []
         self._max_events = 1
-        self.steps = 0
+        self.waits, self.steps = False, 0
 
     @classmethod
     def begin(cls, selector: SliceSelector, run_slice: Callable[..., None]) -> "SharedWait | None":
@@ -57,8 +57,7 @@ class SharedWait:
     def end(self) -> None:
         """Let trio wait by itself again."""
         trio_internals.set_epoll(self._trio_epoll)
-        with suppress(OSError):  # user code has closed the descriptor
-            self._trio_epoll.unregister(self._descriptor)
+        self._trio_epoll.unregister(self._descriptor)
 
     def poll(self, timeout: float, max_events: int) -> list[tuple[int, int]]:
         """Wait as trio's epoll; if asyncio is ready, run a slice."""
@@ -79,9 +78,10 @@ class SharedWait:
         if left <= 0 or tasks_are_runnable():
             selector.end(timeout)
             return []
-        self.steps += 1
         seconds = left if timeout is None or left < timeout else timeout
+        self.waits = True
         events = self._poll_trio(seconds, self._max_events)
+        self.waits = False
         self.steps += 1
         selector.begin_slice(self._wait, looks=False)
         for descriptor, _ in events:

@@ -131,16 +131,16 @@ class SliceLoop(asyncio.SelectorEventLoop):
             has started.
     """
 
-    def __init__(self, selector: SliceSelector) -> None:
+    def __init__(self) -> None:
         # Virtual under a MockClock. Not a method, which each iteration would call.
         clock = trio.lowlevel.current_clock()
         self.time: Callable[[], float] = clock.current_time  # pyright: ignore[reportIncompatibleMethodOverride]
         self.thread_calls = 0
         self.has_new_tasks = False
         self.tasks_of_actors = WeakSet[asyncio.Task[Any]]()
-        super().__init__(selector)
-        self.selector = selector
-        selector.end_slice = self.stop
+        self.selector = SliceSelector()
+        super().__init__(self.selector)
+        self.selector.end_slice = self.stop
 
     def create_task(
         self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any

@@ -91,7 +91,7 @@ async def handler(event, context):
         case "stop":
             asyncio.get_running_loop().stop()
         case "break":
-            os.close(asyncio.get_running_loop()._selector.fileno())
+            asyncio.get_running_loop()._run_once = break_loop
             await asyncio.sleep(60)
         case "generator":
             STATE["generator"] = numbers()
@@ -117,6 +117,10 @@ def kill(path):
     processes = [each for each in gc.get_objects() if isinstance(each, Process)]
     (found,) = (p for p in processes if p.path == path and p.life.phase is Phase.RUNNING)
     found.kill()
+
+
+def break_loop():
+    raise OSError("broken")
 
 
 async def logs():
