@@ -9,6 +9,8 @@ import select
 import time
 from collections.abc import Callable
 
+from trio.lowlevel import current_trio_token
+
 from ..actors import trio_internals
 from ..actors.freezes import is_virtual
 from ..actors.trio_internals import tasks_are_runnable
@@ -36,7 +38,7 @@ class SharedWait:
         self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
         self.close = epoll.close
         self._selector, self._descriptor = selector, selector.fileno()
-        self._run_slice = run_slice
+        self._run_slice, self._token = run_slice, current_trio_token()
         # When trio's wait ends, and what it returns.
         self._until = 0.0
         self._events: list[tuple[int, int]] = []
@@ -61,15 +63,21 @@ class SharedWait:
 
     def poll(self, timeout: float, max_events: int) -> list[tuple[int, int]]:
         """Wait as trio's epoll; if asyncio is ready, run a slice."""
-        self._until = time.monotonic() + timeout
-        self._events = events = self._poll_trio(timeout, max_events)
-        for descriptor, _ in events:
-            # While callbacks of asyncio are ready, the pump runs the slices.
-            if descriptor == self._descriptor and self._selector.idle_for > 0:
-                self._max_events = max_events
-                waits = timeout > 0 and len(events) == 1
-                self._run_slice(self._wait if waits else None, looks=True)
-                break
+        self._until, self._events = time.monotonic() + timeout, []
+        try:
+            self._events = events = self._poll_trio(timeout, max_events)
+            for descriptor, _ in events:
+                # While callbacks of asyncio are ready, the pump runs the slices.
+                if descriptor == self._descriptor and self._selector.idle_for > 0:
+                    self._max_events = max_events
+                    waits = timeout > 0 and len(events) == 1
+                    self._run_slice(self._wait if waits else None, looks=True)
+                    break
+        except BaseException as error:
+            # Of a user's signal handler. If it left the wait, the run would stay open until the
+            # frames of the traceback are freed, and for ever if another thread frees them.
+            self.waits = False
+            trio_internals.end_run(self._token, error)
         return self._events
 
     def _wait(self, timeout: float | None) -> Events:

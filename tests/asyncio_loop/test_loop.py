@@ -37,6 +37,7 @@ from okibi.actors.portals import PortalClosed
 from okibi.asyncio_loop import AsyncioLoop, LoopEnded, from_asyncio, on_asyncio, slices
 from okibi.asyncio_loop import loop as module
 from okibi.asyncio_loop.job import Job
+from okibi.asyncio_loop.loop import LOOPS
 from okibi.asyncio_loop.loop_actor import LoopActor
 from okibi.supervisors import Child, Supervisor, SupervisorSpec
 from tests.limits import HANG
@@ -668,29 +669,50 @@ async def test_trio_finds_each_method_of_its_epoll() -> None:
         assert callable(getattr(shared, method))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_exception_of_a_signal_handler_in_the_wait_of_a_slice_ends_the_run() -> None:
-    """As an exception in trio's own wait, which leaves the tasks to the collector."""
-
-    async def main() -> None:
-        loop = await on_asyncio(current_loop)
-        loop.call_soon_threadsafe(signal.setitimer, signal.ITIMER_REAL, 0.05)
-        await trio.sleep(HANG)
-
-    def give_up(*_: object) -> None:
-        raise GaveUp
+@pytest.mark.parametrize("in_slice", [False, True])
+def test_an_exception_in_the_wait_ends_the_run_in_order(in_slice: bool) -> None:
+    """A user's signal handler may raise one."""
 
     class GaveUp(BaseException):
         pass
 
-    before = signal.signal(signal.SIGALRM, give_up)
-    try:
-        with pytest.raises(GaveUp):
-            trio.run(main)
-        gc.collect()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    async def main() -> None:
+        loop = await on_asyncio(current_loop)
+        shared: Any = LOOPS[loop]._shared_wait
+        if shared is None:
+            pytest.skip("trio waits by itself here")
+        poll = shared._poll_trio
+
+        def give_up(*_: object) -> None:
+            waits.append(shared.waits)
+            shared._poll_trio = poll
+            raise GaveUp
+
+        def prepare() -> None:
+            shared._poll_trio = give_up
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on_asyncio, cleans_up)
+            await wait_all_tasks_blocked()
+            if in_slice:
+                loop.call_soon_threadsafe(prepare)
+            else:
+                prepare()
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(HANG)
+        finally:
+            said.append("clean")
+
+    waits, said = list[bool](), list[str]()
+    with pytest.raises(trio.TrioInternalError) as caught:
+        trio.run(main)
+    assert waits == [in_slice]
+    assert said == ["clean"]
+    # An exception that leaves trio's wait leaves the run open while its traceback is kept.
+    assert caught.value.__traceback__ is not None
+    assert not trio.lowlevel.in_trio_run()
 
 
 def test_code_that_cleans_up_for_too_long_does_not_hold_the_end_of_the_run() -> None:
