@@ -192,7 +192,7 @@ class World:
                     self.mistakes.append(f"{key}: a healthy message was set aside: {body}")
         if after["f"] == after.get("g", {"N": "0"}):
             self.called_dead[key] = 0
-        elif owner and after["o"]["S"] != owner:
+        elif owner and after.get("o", {"S": owner})["S"] != owner:
             node = self.by_name[owner.partition("#")[0]]
             lease = int(before["l"]["N"]) / 1000 - LEASE / 1000 - EPOCH - node.skew
             was_well = not node.was_in_trouble(lease)
