@@ -86,7 +86,8 @@ def test_an_export_that_hangs_holds_one_event_and_loses_none(exporter: Exporter)
             assert 0.4 < trio.current_time() - began < 2
             assert exporter.calls == [1]
             exporter.go.set()
-            await wait_for(lambda: exporter.calls == [1, 5])
+            # One more may follow, if the last event asks for it after the second has begun.
+            await wait_for(lambda: exporter.calls[1:2] == [5])
 
     trio.run(main)
     assert exporter.observer.outcomes() == [None] * 5
