@@ -9,11 +9,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# `inspect.Format` exists since Python 3.14.
-_formats: Any = getattr(inspect, "Format", None)
-_TEXT: dict[str, Any] = {"format": _formats.STRING} if _formats else {}
-_AS_TEXT: dict[str, Any] = {"annotation_format": _formats.STRING} if _formats else {}
-
 
 def bind(function: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     """Check that a function accepts these arguments.
@@ -25,11 +20,17 @@ def bind(function: Callable[..., object], /, *args: object, **kwargs: object) ->
     signature(function).bind(*args, **kwargs)
 
 
-def signature(function: Callable[..., object]) -> inspect.Signature:
+def signature(function: Callable[..., object]) -> "inspect.Signature":
     """Return the signature of a function, without evaluating annotations."""
-    return inspect.signature(function, **_AS_TEXT)
+    return inspect.signature(function, **_as_text("annotation_format"))
 
 
 def annotations_as_text(holder: Any) -> Mapping[str, Any]:
     """Return a function's or class's own annotations; as text where not yet evaluated."""
-    return inspect.get_annotations(holder, **_TEXT)
+    return inspect.get_annotations(holder, **_as_text("format"))
+
+
+def _as_text(argument: str) -> dict[str, Any]:
+    # `inspect.Format` exists since Python 3.14.
+    formats = getattr(inspect, "Format", None)
+    return {argument: formats.STRING} if formats else {}

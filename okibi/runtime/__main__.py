@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def import_okibi() -> Callable[..., int]:
     """Import what each start needs; return `bootstrap.main`."""
-    from .startup.lean_trio import import_trio
+    from .startup.lean_trio import import_trio, imports_when_used
 
     import_trio()
-
-    from .bootstrap import main
+    with imports_when_used():
+        from .bootstrap import main
 
     return main
 

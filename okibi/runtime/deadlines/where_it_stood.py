@@ -13,6 +13,8 @@ The search continues in another thread if okibi runs the handler there, and in t
 deadline pays nothing for this.
 """
 
+from __future__ import annotations
+
 import inspect
 import sys
 import threading

@@ -26,7 +26,7 @@ from .user_code import OKIBI, is_framework_file, is_user_file, is_written_by_use
 
 F = TypeVar("F", bound=Callable[..., object])
 # Type, message and frames of an error, for the X-Ray cause.
-ErrorSummary = tuple[str, str, Sequence[traceback.FrameSummary]]
+ErrorSummary = tuple[str, str, Sequence["traceback.FrameSummary"]]
 
 # The platform crops the cause at 64 KiB and refuses 1 MiB of headers with 431.
 CAUSE_LIMIT = 60 * 1024
@@ -165,12 +165,12 @@ def _entries(error: BaseException) -> list[str]:
     return format_frames(user_frames(traceback_of(error)))
 
 
-def format_frames(frames: Iterable[traceback.FrameSummary]) -> list[str]:
+def format_frames(frames: "Iterable[traceback.FrameSummary]") -> list[str]:
     """Format frames as `traceback.format_list` does, without the lines of `^^^^`."""
     return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
-def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+def user_frames(trace: TracebackType | None) -> "list[traceback.FrameSummary]":
     """Return the frames from the user's first frame on.
 
     Without a user's frame (a handler made by `exec`): the frames from the first one outside okibi

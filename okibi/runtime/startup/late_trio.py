@@ -8,7 +8,8 @@ imports the submodule, by the `__getattr__` of the module (PEP 562).
 trio has the same public names as after a plain import, in `dir(trio)` too, and each has the same
 `__module__`. Only `vars(trio)` lacks those that have not been used.
 
-If anything here fails, because a release of trio is built in another way, trio is imported plainly.
+If anything here fails, because a release of trio is built in another way, `lean_trio` imports trio
+plainly.
 """
 
 import sys
@@ -60,9 +61,11 @@ def import_late(import_module: Callable[[], object]) -> None:
 
     Args:
         import_module: imports trio.
+
+    Raises:
+        Exception: this release of trio is built in another way. It is not imported then.
     """
     if "trio" in sys.modules:
-        import_module()
         return
     names = [f"trio.{name}" for name in LATE]
     sys.modules.update({name: StandIn(name) for name in names})
@@ -72,7 +75,7 @@ def import_late(import_module: Callable[[], object]) -> None:
     except Exception:
         for name in [name for name in sys.modules if name.partition(".")[0] == "trio"]:
             del sys.modules[name]
-        import_module()
+        raise
     finally:
         for name in names:
             if isinstance(sys.modules.get(name), StandIn):

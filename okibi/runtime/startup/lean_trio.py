@@ -1,21 +1,26 @@
-"""Import trio without the modules that a Lambda start does not use.
+"""Import trio and okibi without the modules that a Lambda start does not use.
 
 trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
 functions never use them. Modules of the standard library that trio and attrs need import ast and
-subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. During `import trio`
-a placeholder stands in for each.
-Afterwards `import ssl` imports the real module; only the modules that were imported with trio keep
-the placeholder. The first attribute access imports the real module and copies its names into the
+subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. inspect and queue are
+for rare cases: 4 ms. During the start's imports a placeholder stands in for each.
+Afterwards `import ssl` imports the real module; only the modules that the start imported keep the
+placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
+
+`KNOWN` has the names that the start does use. Each of its functions imports the real module for
+anything but the common case.
 
 `late_trio` leaves out submodules of trio itself, and `late_validators` those of attrs.
 
 Drawback: a module that is imported this late is searched for in the user's folder first. A user's
-`ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path.
+`ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path. The modules
+of LIBRARY_FIRST always come from the standard library: every Python program imports them early, so
+a user's `queue.py` never took their place.
 
-If another thread is already running, this module falls back to a plain `import trio`: the other
-thread could otherwise import a placeholder.
+If another thread is already running, this module falls back to plain imports: the other thread
+could otherwise import a placeholder.
 
 Rejected: importlib.util.LazyLoader, because a second `import` statement triggers the load, trio has
 two of them, and every importer would hold the unfinished module.
@@ -25,24 +30,89 @@ there is one answer. With musl there is none, which ctypes would find out by run
 and ld; trio handles a missing library.
 """
 
+import _queue
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
+from importlib.machinery import ModuleSpec, PathFinder
+from types import FunctionType, MethodWrapperType, ModuleType
 from typing import Any
 
 from .late_trio import import_late
 from .late_validators import LATE_MODULES, LateInstanceOf, import_validators_when_used
+from .library_finder import LIBRARY
 
-# Not tokenize and traceback: an error report uses them, and a user may have such a file.
+# Modules that are always found in the standard library, with what they import.
+LIBRARY_FIRST = frozenset((
+    "_colorize", "_opcode", "_opcode_metadata", "_tokenize", "annotationlib", "dis", "inspect",
+    "opcode", "queue", "token", "tokenize",
+))  # fmt: skip
 UNUSED_AT_START = (
-    "ast", "hmac", "idna", "locale", "platform", "shutil", "ssl", "subprocess", "tempfile",
-    *LATE_MODULES,
+    "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "shutil", "ssl", "subprocess",
+    "tempfile", *LATE_MODULES,
 )  # fmt: skip
+
+
+def call_late(module: str, name: str) -> Callable[..., Any]:
+    """Return a function that imports a function of a module when called."""
+
+    def call(*args: Any) -> Any:
+        return getattr(_import(module), name)(*args)
+
+    return call
+
+
+def has_flag(name: str, flag: int) -> Callable[[object], Any]:
+    """Return the function of `inspect` that looks for a flag of a function's code.
+
+    Args:
+        name: the function's name in `inspect`.
+        flag: the flag.
+    """
+    ask = call_late("inspect", name)
+
+    def has(value: object) -> Any:
+        # A mark of `inspect` or `functools` would be in the dict.
+        if type(value) is FunctionType and not value.__dict__:
+            return bool(value.__code__.co_flags & flag)
+        return type(value) is not MethodWrapperType and ask(value)
+
+    return has
+
+
+def is_class(value: object) -> bool:
+    """Return what `inspect.isclass` does."""
+    return isinstance(value, type)
+
+
+def _import(name: str) -> Any:
+    # Not `import_module`, which `-X importtime` does not report.
+    __import__(name)
+    return sys.modules[name]
+
+
 # Values of modules, by module and name, that need no import.
-KNOWN: dict[str, dict[str, object]] = {LATE_MODULES[0]: {"instance_of": LateInstanceOf}}
+KNOWN: dict[str, dict[str, object]] = {
+    LATE_MODULES[0]: {"instance_of": LateInstanceOf},
+    "inspect": {
+        "CO_COROUTINE": 0x80,
+        "CO_ITERABLE_COROUTINE": 0x100,
+        "CO_ASYNC_GENERATOR": 0x200,
+        "CORO_CREATED": "CORO_CREATED",
+        "isclass": is_class,
+        "isgeneratorfunction": has_flag("isgeneratorfunction", 0x20),
+        "iscoroutinefunction": has_flag("iscoroutinefunction", 0x80),
+        "isasyncgenfunction": has_flag("isasyncgenfunction", 0x200),
+        **{
+            name: call_late("inspect", name)
+            for name in ("getcoroutinestate", "isawaitable", "isdatadescriptor")
+        },
+    },
+    "queue": {"Empty": _queue.Empty, "SimpleQueue": _queue.SimpleQueue},
+}
 if sys.implementation.name == "cpython":
     # attrs asks for it when it is imported.
     KNOWN["platform"] = {"python_implementation": lambda: "CPython"}
@@ -56,14 +126,18 @@ def import_trio() -> None:
     if threading.active_count() > 1:
         __import__("trio")
         return
-    import_without("ctypes.util", UNUSED_AT_START)
-    util: Any = sys.modules["ctypes.util"]
+    with imports_when_used():
+        util = _import("ctypes.util")
     find = util.find_library
     if sys.platform == "linux":
         util.find_library = partial(_find_library, find)
     try:
-        import_late(partial(import_without, "trio", UNUSED_AT_START))
+        with imports_when_used():
+            import_late(partial(__import__, "trio"))
         import_validators_when_used(Placeholder)
+    except Exception as error:
+        __import__("trio")
+        sys.stderr.write(f"okibi: trio is imported plainly: {error!r}\n")
     finally:
         util.find_library = find
 
@@ -80,25 +154,48 @@ def _find_library(find: Callable[[str], str | None], name: str) -> str | None:
     return "libpthread.so.0" if is_glibc else None
 
 
-def import_without(module: str, unneeded: Iterable[str]) -> None:
-    """Import a module, with placeholders for some of the modules that it imports.
+@contextmanager
+def imports_when_used(unneeded: Sequence[str] = UNUSED_AT_START) -> Generator[None]:
+    """Use placeholders for modules that the block imports and does not use.
+
+    Beside another thread (`sitecustomize` may start one) nothing changes.
 
     Args:
-        module: the module's name.
         unneeded: names of the modules to replace. A module that is already imported stays; a
             placeholder that is used at once imports the real module.
-
-    Raises:
-        ImportError: the import failed.
     """
+    if threading.active_count() > 1:
+        yield
+        return
+    if LibraryFirst not in sys.meta_path and PathFinder in sys.meta_path:
+        sys.meta_path.insert(sys.meta_path.index(PathFinder), LibraryFirst)
     placeholders = [Placeholder(name) for name in unneeded if name not in sys.modules]
     sys.modules.update({each.__name__: each for each in placeholders})
     try:
-        # Not `import_module`, which `-X importtime` does not report.
-        __import__(module)
+        yield
     finally:
         for each in placeholders:
             each.remove_placeholder()
+
+
+class LibraryFirst:
+    """Finds the modules of LIBRARY_FIRST (a finder of `sys.meta_path`)."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of a module of LIBRARY_FIRST."""
+        if name not in LIBRARY_FIRST:
+            return None
+        spec = PathFinder.find_spec(name, [LIBRARY, f"{LIBRARY}/lib-dynload"], target)
+        if spec is not None and name == "inspect":
+            loader: Any = spec.loader
+            loader.exec_module = partial(_execute_without, ("ast",), loader.exec_module)
+        return spec
+
+
+def _execute_without(unneeded: Sequence[str], execute: Any, module: ModuleType) -> None:
+    with imports_when_used(unneeded):
+        execute(module)
 
 
 class Placeholder(ModuleType):
@@ -107,14 +204,16 @@ class Placeholder(ModuleType):
     def __getattr__(self, name: str) -> object:
         if name in KNOWN.get(self.__name__, ()):
             return KNOWN[self.__name__][name]
+        if name == "__path__":
+            # `from` asks for it.
+            raise AttributeError(name)
         self.remove_placeholder()
-        __import__(self.__name__)
-        module = sys.modules[self.__name__]
+        module: ModuleType = _import(self.__name__)
         vars(self).update(vars(module))
         value: object = getattr(module, name)
         return value
 
     def remove_placeholder(self) -> None:
-        """Remove the placeholder from sys.modules, so that the next `import` finds the module."""
-        if sys.modules.get(self.__name__) is self:
+        """Remove a placeholder from sys.modules, so that the next `import` finds the module."""
+        if type(sys.modules.get(self.__name__)) is Placeholder:
             del sys.modules[self.__name__]

@@ -69,11 +69,12 @@ import trio.testing
 """
 
 
-def run(script: str, path: Sequence[Path] = ()) -> Any:
-    """Run a script in a process; return its output."""
+def run(script: str, path: Sequence[Path] = (), said: str = "") -> Any:
+    """Run a script in a process that says something on stderr; return its output."""
     program = "".join(f"import sys\nsys.path.insert(0, {str(each)!r})\n" for each in path) + script
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert said in done.stderr
     return json.loads(done.stdout)
 
 
@@ -99,8 +100,9 @@ def test_sockets_processes_files_channels_and_signals_work() -> None:
 
 BEFORE = """
 import json, sys
-from okibi.runtime.startup.late_trio import StandIn, import_late
-import_late(lambda: __import__("trio"))
+from okibi.runtime.startup.late_trio import StandIn
+from okibi.runtime.startup.lean_trio import import_trio
+import_trio()
 trio = sys.modules["trio"]
 stand_ins = [name for name, module in sys.modules.items() if isinstance(module, StandIn)]
 """
@@ -117,9 +119,9 @@ def other_trio(tmp_path: Path) -> Path:
     return package
 
 
-def seen(package: Path, expression: str) -> Any:
+def seen(package: Path, expression: str, said: str = "") -> Any:
     """Import a trio of the test, and return what an expression has then."""
-    return run(f"{BEFORE}print(json.dumps({expression}))\n", [package.parent])
+    return run(f"{BEFORE}print(json.dumps({expression}))\n", [package.parent], said)
 
 
 def test_the_first_use_imports_a_submodule(other_trio: Path) -> None:
@@ -156,7 +158,8 @@ def test_a_release_that_needs_a_late_submodule_is_imported_plainly(
     with (other_trio / "__init__.py").open("a") as file:
         file.write("from . import _new\n")
 
-    assert seen(other_trio, '["Path" in vars(trio), stand_ins]') == [True, []]
+    said = "okibi: trio is imported plainly: "
+    assert seen(other_trio, '["Path" in vars(trio), stand_ins]', said) == [True, []]
 
 
 def test_a_trio_that_is_imported_stays() -> None:

@@ -1,17 +1,22 @@
 """trio is imported without unused modules; each is imported when first used."""
 
 import ctypes.util
+import functools
+import inspect
 import json
 import platform
 import subprocess
 import sys
+import types
+import unittest.mock
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from okibi.runtime.startup import lean_trio
-from okibi.runtime.startup.lean_trio import Placeholder, import_trio, import_without
+from okibi.runtime.startup.lean_trio import KNOWN, Placeholder, import_trio, imports_when_used
 
 AS_A_START = """
 import json, sys
@@ -120,6 +125,75 @@ def test_beside_another_thread_trio_is_imported_plainly() -> None:
     assert {"ssl", "hmac", "idna"} <= set(modules)
 
 
+OWN_FILES = """
+import sys
+sys.path.insert(0, {folder!r})
+import inspect, queue, colorsys
+print(json.dumps([each.__file__ for each in (inspect, queue, colorsys)]))
+print(json.dumps([type(each).__name__ for each in (inspect, queue)]))
+from okibi.actors import server
+print(json.dumps(server.isdatadescriptor(property())))
+"""
+
+
+def test_late_modules_come_from_the_standard_library(tmp_path: Path) -> None:
+    for name in ("inspect", "queue", "dis", "colorsys"):
+        (tmp_path / f"{name}.py").write_text("")
+
+    files, kinds, answer = started(OWN_FILES.format(folder=str(tmp_path)))
+
+    # colorsys is not okibi's.
+    assert [Path(each).parent == tmp_path for each in files] == [False, False, True]
+    assert kinds == ["module", "module"]
+    assert answer is True
+
+
+def plain_function() -> None: ...
+async def coroutine_function() -> None: ...
+def generator_function() -> Iterator[None]:
+    yield
+
+
+async def async_generator_function() -> AsyncIterator[None]:
+    yield
+
+
+def wrapping(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: object) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+class Called:
+    async def __call__(self) -> None: ...
+    async def method(self) -> None: ...
+
+
+CALLABLES: list[object] = [
+    plain_function, coroutine_function, generator_function, async_generator_function,
+    *[functools.partial(each) for each in (coroutine_function, async_generator_function)],
+    wrapping(coroutine_function), wrapping(generator_function), Called, Called(),
+    Called().method, object().__str__,
+    types.coroutine(generator_function), unittest.mock.AsyncMock(), unittest.mock.Mock(), len, None,
+    lambda: (yield), staticmethod(coroutine_function), property(lambda _: None),
+]  # fmt: skip
+if hasattr(inspect, "markcoroutinefunction"):
+    CALLABLES.append(inspect.markcoroutinefunction(lambda: None))
+
+
+@pytest.mark.parametrize("name", KNOWN["inspect"])
+def test_a_known_name_of_inspect_is_as_the_real_one(name: str) -> None:
+    known: Any = KNOWN["inspect"][name]
+    real: Any = getattr(inspect, name)
+
+    if not callable(real):
+        assert known == real
+    elif name != "getcoroutinestate":
+        assert [known(each) for each in CALLABLES] == [real(each) for each in CALLABLES]
+
+
 # -- with modules of the test
 
 
@@ -133,6 +207,11 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "modules", {**sys.modules})
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
+
+
+def import_without(name: str, unneeded: Sequence[str]) -> None:
+    with imports_when_used(unneeded):
+        __import__(name)
 
 
 def imported(name: str) -> Any:
@@ -219,15 +298,12 @@ def test_find_library_is_replaced_during_the_import_only(
     find = ctypes.util.find_library
     seen: list[object] = []
 
-    def importing(module: str, _: object) -> None:
-        if module == "trio":
-            seen.extend(map(ctypes.util.find_library, ("pthread", "nowhere to be found")))
-            raise ImportError(module)
+    def importing(_: object) -> None:
+        seen.extend(map(ctypes.util.find_library, ("pthread", "nowhere to be found")))
 
-    monkeypatch.setattr(lean_trio, "import_without", importing)
+    monkeypatch.setattr(lean_trio, "import_late", importing)
     monkeypatch.setattr("threading.active_count", lambda: 1)
-    with pytest.raises(ImportError, match="trio"):
-        import_trio()
+    import_trio()
 
     known = "libpthread.so.0" if platform.libc_ver()[0] == "glibc" else None
     assert seen == [known, None]
