@@ -51,7 +51,10 @@ def start(
         gc.disable()
     try:
         with nullcontext() if image is None else image.lean_imports():
-            from .protocol.registration import send_registration
+            from .startup.lean_trio import imports_when_used
+
+            with imports_when_used():
+                from .protocol.registration import send_registration
 
             # The response comes during the imports.
             registration = send_registration(os.environ)

@@ -4,6 +4,7 @@ Used before trio's loop runs, after it has ended, and by the watchdog while the 
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 
@@ -64,7 +65,7 @@ def _post(address: tuple[str, int], request: bytes) -> int | None:
 
     try:
         # `socket` was imported before the user's module, which may replace `socket.socket`.
-        with socket(AF_INET, SOCK_STREAM) as connection:
+        with closing(socket(AF_INET, SOCK_STREAM)) as connection:
             limit_next_call(connection)
             connection.connect(address)
             limit_next_call(connection)

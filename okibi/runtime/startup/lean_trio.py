@@ -3,8 +3,9 @@
 trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TLS, DTLS and host
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
 functions never use them. Modules of the standard library that trio and attrs need import ast and
-subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. inspect and queue are
-for rare cases: 4 ms. During the start's imports a placeholder stands in for each.
+subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. inspect, queue,
+random, socket, traceback and sortedcontainers are for rare cases: 8 ms. During the start's imports
+a placeholder stands in for each.
 Afterwards `import ssl` imports the real module; only the modules that the start imported keep the
 placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
@@ -31,10 +32,12 @@ and ld; trio handles a missing library.
 """
 
 import _queue
+import _random
+import _socket
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
@@ -47,12 +50,13 @@ from .library_finder import LIBRARY
 
 # Modules that are always found in the standard library, with what they import.
 LIBRARY_FIRST = frozenset((
-    "_colorize", "_opcode", "_opcode_metadata", "_tokenize", "annotationlib", "dis", "inspect",
-    "opcode", "queue", "token", "tokenize",
+    "_bisect", "_colorize", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_tokenize",
+    "annotationlib", "array", "bisect", "dis", "inspect", "math", "opcode", "queue", "random",
+    "select", "selectors", "socket", "textwrap", "token", "tokenize", "traceback",
 ))  # fmt: skip
 UNUSED_AT_START = (
-    "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "shutil", "ssl", "subprocess",
-    "tempfile", *LATE_MODULES,
+    "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
+    "sortedcontainers", "ssl", "subprocess", "tempfile", "traceback", *LATE_MODULES,
 )  # fmt: skip
 
 
@@ -83,6 +87,27 @@ def has_flag(name: str, flag: int) -> Callable[[object], Any]:
     return has
 
 
+class LateRandom(_random.Random):
+    """`random.Random`, imported when more than `random()` is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = _import("random").Random
+        vars(self)["gauss_next"] = None
+        return getattr(self, name)
+
+
+class LateSortedDict(dict[Any, Any]):
+    """`sortedcontainers.SortedDict`, imported when it gets a value."""
+
+    def __new__(cls, *args: Any) -> Any:
+        return _import("sortedcontainers").SortedDict(*args) if args else super().__new__(cls)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.__class__ = _import("sortedcontainers").SortedDict
+        self.__init__()  # type: ignore[misc]
+        self[key] = value
+
+
 def is_class(value: object) -> bool:
     """Return what `inspect.isclass` does."""
     return isinstance(value, type)
@@ -95,7 +120,7 @@ def _import(name: str) -> Any:
 
 
 # Values of modules, by module and name, that need no import.
-KNOWN: dict[str, dict[str, object]] = {
+KNOWN: dict[str, Mapping[str, object]] = {
     LATE_MODULES[0]: {"instance_of": LateInstanceOf},
     "inspect": {
         "CO_COROUTINE": 0x80,
@@ -112,6 +137,10 @@ KNOWN: dict[str, dict[str, object]] = {
         },
     },
     "queue": {"Empty": _queue.Empty, "SimpleQueue": _queue.SimpleQueue},
+    "random": {"Random": LateRandom},
+    # `socket.socket` adds to its base class what only servers and files need.
+    "socket": vars(_socket),
+    "sortedcontainers": {"SortedDict": LateSortedDict},
 }
 if sys.implementation.name == "cpython":
     # attrs asks for it when it is imported.

@@ -97,6 +97,7 @@ def test_openssl_and_idna_are_imported_when_first_used() -> None:
     assert "trio" in modules
     openssl = {"ssl", "_ssl", "hmac", "hashlib", "_hashlib"}
     unused = {"idna", "locale", "platform", "shutil", "tempfile", "typing_extensions"}
+    unused |= {"queue", "random", "socket", "selectors", "sortedcontainers", "traceback"}
     assert not {*openssl, *unused} & {*modules}
     assert processes == [] or sys.platform != "linux"
     assert tls == ["hello", True]
@@ -123,6 +124,36 @@ def test_beside_another_thread_trio_is_imported_plainly() -> None:
     ((_, modules),) = started(LEFT_OUT, before=A_THREAD)
 
     assert {"ssl", "hmac", "idna"} <= set(modules)
+
+
+SCHEDULER = """
+import random, trio, trio.testing
+from trio._core import _run
+_run._r.seed(1)
+drawn = [_run._r.random() for _ in range(3)]
+_run._r.seed(1)
+_run._r.shuffle([1, 2])
+real = random.Random(1)
+print(json.dumps([drawn == [real.random() for _ in range(3)], type(_run._r) is random.Random]))
+async def main():
+    runner = trio._core._run.GLOBAL_RUN_CONTEXT.runner
+    async with trio.open_nursery() as nursery:
+        for cushion in (0.02, 0.01):
+            nursery.start_soon(wait, cushion)
+    print(json.dumps([order, type(runner.waiting_for_idle).__module__]))
+order = []
+async def wait(cushion):
+    await trio.testing.wait_all_tasks_blocked(cushion)
+    order.append(cushion)
+trio.run(main)
+"""
+
+
+def test_the_scheduler_s_random_and_sorted_dict_are_real_when_used() -> None:
+    randoms, idle = started(SCHEDULER)
+
+    assert randoms == [True, True]
+    assert idle == [[0.01, 0.02], "sortedcontainers.sorteddict"]
 
 
 OWN_FILES = """

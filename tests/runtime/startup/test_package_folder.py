@@ -21,7 +21,7 @@ from tests.support.sandbox import ROOT, Running, running, without_lambda
 
 # The modules that okibi has imported when the user's code begins; docs/deploy.md has the list.
 IMPORTED = {
-    "attr", "attrs", "httptools", "okibi", "outcome", "sniffio", "sortedcontainers", "trio",
+    "attr", "attrs", "httptools", "okibi", "outcome", "sniffio", "trio",
 }  # fmt: skip
 # Without `site-packages`, as in a Lambda runtime.
 COMMAND = (sys.executable, "-S", "-P", "-m", "okibi.runtime")

@@ -49,7 +49,17 @@ LATE = {
     "okibi.actors.pending",
 }
 # All modules that a start imports besides okibi's, trio's, attrs', msgspec's and httptools'.
-ONLY_OKIBI_S = {"_json", "binascii", "faulthandler", "json", "json.decoder", "json.encoder"}
+ONLY_OKIBI_S = {
+    "_bisect",
+    "_json",
+    "binascii",
+    "bisect",
+    "errno",
+    "faulthandler",
+    "json",
+    "json.decoder",
+    "json.encoder",
+}
 ONLY_OKIBI_S |= {"json.scanner"}
 # attrs asks for the signature of a converter, if the image has no recipe of the class.
 ONLY_OKIBI_S |= {"inspect", "dis", "opcode", "_opcode", "ast", "_ast"}
