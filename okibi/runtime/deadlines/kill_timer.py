@@ -36,8 +36,6 @@ SIGNAL = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else 0
 LOOKS = SIGNAL and SIGNAL + 2
 # Seconds for writing the stacks.
 AGAIN = 0.025
-# Seconds that the timer may be late: deadlines are known to the millisecond.
-LATE = 0.002
 NO_TIMER = (
     "the kernel gives no timer: C code that holds the interpreter will not be ended at a deadline"
 )
@@ -51,7 +49,7 @@ class KillTimer(SignalTimer):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(SIGNAL, AGAIN, LATE)
+        super().__init__(SIGNAL, AGAIN)
 
     def create(self) -> bool:
         """Get the timer from the kernel and let faulthandler handle its signal."""

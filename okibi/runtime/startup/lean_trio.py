@@ -26,22 +26,20 @@ could otherwise import a placeholder.
 Rejected: importlib.util.LazyLoader, because a second `import` statement triggers the load, trio has
 two of them, and every importer would hold the unfinished module.
 
-trio also asks ctypes for the C library's threads, and ctypes runs ldconfig: 1 to 2 ms. With glibc
-there is one answer. With musl there is none, which ctypes would find out by running ldconfig, gcc
-and ld; trio handles a missing library.
+trio also asks ctypes for the function that names threads. The compiled module has it, so a start
+does not import ctypes, which runs ldconfig: 3 ms. Without the module trio gets the real ctypes.
 """
 
 import _queue
 import _random
 import _socket
-import os
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
-from types import FunctionType, MethodWrapperType, ModuleType
+from types import FunctionType, MethodWrapperType, ModuleType, SimpleNamespace
 from typing import Any
 
 from .late_trio import import_late
@@ -50,13 +48,21 @@ from .library_finder import LIBRARY
 
 # Modules that are always found in the standard library, with what they import.
 LIBRARY_FIRST = frozenset((
-    "_bisect", "_colorize", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_tokenize",
-    "annotationlib", "array", "bisect", "dis", "inspect", "math", "opcode", "queue", "random",
-    "select", "selectors", "socket", "textwrap", "token", "tokenize", "traceback",
+    "_bisect", "_colorize", "_ctypes", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_struct",
+    "_tokenize", "annotationlib", "array", "bisect", "ctypes", "dis", "inspect", "math", "opcode",
+    "queue", "random", "select", "selectors", "socket", "struct", "textwrap", "token", "tokenize",
+    "traceback",
 ))  # fmt: skip
+try:
+    from ..system.native import name_thread as _  # noqa: F401
+except ImportError:
+    ctypes: tuple[str, ...] = ()
+else:
+    ctypes = ("ctypes", "ctypes.util")
 UNUSED_AT_START = (
     "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
-    "sortedcontainers", "ssl", "subprocess", "tempfile", "traceback", *LATE_MODULES,
+    "sortedcontainers", "ssl", "subprocess", "tempfile", "traceback", *ctypes,
+    *LATE_MODULES,
 )  # fmt: skip
 
 
@@ -119,6 +125,10 @@ def _import(name: str) -> Any:
     return sys.modules[name]
 
 
+def _refuse(*_: object) -> None:
+    raise OSError
+
+
 # Values of modules, by module and name, that need no import.
 KNOWN: dict[str, Mapping[str, object]] = {
     LATE_MODULES[0]: {"instance_of": LateInstanceOf},
@@ -138,6 +148,8 @@ KNOWN: dict[str, Mapping[str, object]] = {
     },
     "queue": {"Empty": _queue.Empty, "SimpleQueue": _queue.SimpleQueue},
     "random": {"Random": LateRandom},
+    # trio expects that the library may not load.
+    "ctypes": {"CDLL": _refuse, "util": SimpleNamespace(find_library=str)},
     # `socket.socket` adds to its base class what only servers and files need.
     "socket": vars(_socket),
     "sortedcontainers": {"SortedDict": LateSortedDict},
@@ -155,32 +167,24 @@ def import_trio() -> None:
     if threading.active_count() > 1:
         __import__("trio")
         return
-    with imports_when_used():
-        util = _import("ctypes.util")
-    find = util.find_library
-    if sys.platform == "linux":
-        util.find_library = partial(_find_library, find)
     try:
         with imports_when_used():
             import_late(partial(__import__, "trio"))
         import_validators_when_used(Placeholder)
+        threads: Any = sys.modules.get("trio._core._thread_cache")
+        if isinstance(getattr(threads, "ctypes", None), Placeholder):
+            threads.set_os_thread_name = _name_thread
     except Exception as error:
         __import__("trio")
         sys.stderr.write(f"okibi: trio is imported plainly: {error!r}\n")
-    finally:
-        util.find_library = find
 
 
-def _find_library(find: Callable[[str], str | None], name: str) -> str | None:
-    """Replace `ctypes.util.find_library`, with a known answer for the C library's threads."""
-    if name != "pthread":
-        return find(name)
-    try:
-        is_glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (ValueError, OSError):
-        # musl, whose threads are part of libc.
-        is_glibc = False
-    return "libpthread.so.0" if is_glibc else None
+def _name_thread(thread: int | None, name: str) -> None:
+    """Name a thread: trio's function of the C library, by the compiled module."""
+    from ..system.native import name_thread
+
+    if thread is not None:
+        name_thread(thread, name.encode("ascii", "replace")[:15])
 
 
 @contextmanager

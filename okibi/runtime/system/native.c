@@ -1,5 +1,5 @@
 /* What okibi does in C, in three parts: it encodes results as JSON, ends a process that C code blocks, and calls
-   two functions of the system. Each part is optional: okibi works without this module.
+   functions of the system. Each part is optional: okibi works without this module.
 
    Built against Python's stable ABI, so that one file serves 3.11 and later. No format with "#" (s#, y#): compiled
    with the headers of 3.13 or later, 3.11 and 3.12 refuse it. */
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #if defined(__linux__)
+#include <pthread.h>
 #include <sys/prctl.h>
 #endif
 
@@ -257,6 +258,7 @@ static PyObject *encode_unescaped(PyObject *Py_UNUSED(module), PyObject *value) 
 
 #if defined(__linux__) && defined(__LP64__)
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -319,20 +321,22 @@ static void rung(int number)
     errno = before;
 }
 
+/* Create a timer that signals a thread; store its number. */
+static int signal_thread(int number, int thread, int *created)
+{
+    /* struct sigevent: eight bytes of value, the signal, SIGEV_THREAD_ID, the thread. Called by syscall because
+       older C libraries have timer_create in librt. */
+    int event[16] = {0, 0, number, 4, thread};
+    return (int)syscall(SYS_timer_create, CLOCK_MONOTONIC, event, created);
+}
+
 static PyObject *create_kill_timer(PyObject *module, PyObject *args)
 {
     int number, thread;
     struct sigaction action = {.sa_handler = rung, .sa_flags = SA_NODEFER | SA_RESTART | SA_ONSTACK};
-    /* struct sigevent: eight bytes of value, the signal, SIGEV_THREAD_ID, the thread. Called by syscall because
-       older C libraries have timer_create in librt. */
-    int event[16] = {0, 0, 0, 4, 0};
     (void)module;
     if (!PyArg_ParseTuple(args, "iii", &number, &fatal, &thread)) return NULL;
-    event[2] = number;
-    event[4] = thread;
-    if (sigaction(number, &action, NULL) < 0 ||
-        syscall(SYS_timer_create, CLOCK_MONOTONIC, event, &timer) < 0)
-        Py_RETURN_FALSE;
+    if (sigaction(number, &action, NULL) < 0 || signal_thread(number, thread, &timer) < 0) Py_RETURN_FALSE;
     atomic_store(&ends_at, NEVER);
     atomic_store(&rings_at, NEVER);
     Py_RETURN_TRUE;
@@ -367,6 +371,60 @@ static PyObject *postpone_kill_timer(PyObject *module, PyObject *value)
     if (seconds == -1.0 && PyErr_Occurred()) return NULL;
     atomic_store(&not_before, (int64_t)(seconds * SECOND));
     Py_RETURN_NONE;
+}
+
+/* -- other timers (`system.signal_timer`, `system.timerfd`). No call blocks, so each keeps the interpreter: beside a
+   busy thread, getting it back could take milliseconds. */
+
+static PyObject *create_timer(PyObject *module, PyObject *args)
+{
+    int number, thread, created;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ii", &number, &thread)) return NULL;
+    return PyLong_FromLong(signal_thread(number, thread, &created) < 0 ? -1 : created);
+}
+
+/* Set a timer by a system call with the arguments of timer_settime(2) and timerfd_settime(2). A forked child has no
+   timer: that is no error. */
+static PyObject *set(long call, PyObject *args)
+{
+    int number;
+    double seconds, every = 0;
+    if (!PyArg_ParseTuple(args, "id|d", &number, &seconds, &every)) return NULL;
+    int64_t first = (int64_t)(seconds * SECOND), next = (int64_t)(every * SECOND);
+    int64_t times[4] = {next / SECOND, next % SECOND, first / SECOND, first % SECOND};
+    int done = syscall(call, number, 0, times, NULL) == 0;
+    if (!done && call == SYS_timerfd_settime) return PyErr_SetFromErrno(PyExc_OSError);
+    return PyBool_FromLong(done);
+}
+
+static PyObject *set_timer(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return set(SYS_timer_settime, args);
+}
+
+static PyObject *create_timerfd(PyObject *module, PyObject *args)
+{
+    (void)module, (void)args;
+    /* TFD_NONBLOCK and TFD_CLOEXEC have these values. */
+    long created = syscall(SYS_timerfd_create, CLOCK_MONOTONIC, O_NONBLOCK | O_CLOEXEC);
+    return created < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(created);
+}
+
+static PyObject *set_timerfd(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return set(SYS_timerfd_settime, args);
+}
+
+static PyObject *name_thread(PyObject *module, PyObject *args)
+{
+    unsigned long thread;
+    const char *name;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ky", &thread, &name)) return NULL;
+    return PyLong_FromLong(pthread_setname_np((pthread_t)thread, name));
 }
 #else
 static PyObject *create_kill_timer(PyObject *module, PyObject *args)
@@ -448,6 +506,13 @@ static PyMethodDef functions[] = {
     {"set_timer_slack", set_timer_slack, METH_O,
      "Set this thread's timer slack in nanoseconds; False if the system has none."},
     {"export_entry", export_entry, METH_VARARGS, "Write the entry of the environment that okibi owns."},
+#if defined(__linux__) && defined(__LP64__)
+    {"create_timer", create_timer, METH_VARARGS, "Create a timer that signals a thread; -1 if the system has none."},
+    {"set_timer", set_timer, METH_VARARGS, "Set such a timer, or cancel it with 0."},
+    {"create_timerfd", create_timerfd, METH_NOARGS, "Create a timerfd."},
+    {"set_timerfd", set_timerfd, METH_VARARGS, "Let a timerfd expire once."},
+    {"name_thread", name_thread, METH_VARARGS, "Give a thread a name in the system."},
+#endif
     {NULL, NULL, 0, NULL},
 };
 

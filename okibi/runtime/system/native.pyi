@@ -59,3 +59,40 @@ def export_entry(entry: bytes, is_new: bool, /) -> None:
         ValueError: the entry is too long.
         OSError: putenv failed.
     """
+
+# Only on 64-bit Linux. For `system.signal_timer`.
+
+def create_timer(number: int, thread: int, /) -> int:
+    """Create a timer that signals a thread (timer_create(2)).
+
+    Args:
+        number: the signal.
+        thread: the kernel's id of the thread.
+
+    Returns:
+        The timer's number; -1 if the system gives none.
+    """
+
+def set_timer(timer: int, seconds: float, every: float = 0.0, /) -> bool:
+    """Let a timer fire after so many seconds, and then at each interval; 0 cancels it.
+
+    Returns:
+        False if there is no such timer, as in a forked child.
+    """
+
+# For `system.timerfd`.
+
+def create_timerfd() -> int:
+    """Create a non-blocking timerfd that executed programs do not inherit."""
+
+def set_timerfd(timer: int, seconds: float, /) -> bool:
+    """Let a timerfd expire once, after so many seconds.
+
+    Raises:
+        OSError: it is no timerfd.
+    """
+
+# For `startup.lean_trio`.
+
+def name_thread(thread: int, name: bytes, /) -> int:
+    """Name a running thread of this process (pthread_setname_np(3)): at most 15 bytes."""

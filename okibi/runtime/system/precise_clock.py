@@ -58,7 +58,7 @@ class PreciseClock(Clock):
 
     def __init__(self) -> None:
         self._timer: int | None = None
-        self._set_early: Callable[[float], None] | None = None
+        self._set_early: Callable[[float], object] | None = None
         self._timer_at = 0.0
 
     def start_clock(self) -> None:

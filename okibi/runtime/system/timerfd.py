@@ -1,15 +1,17 @@
 """Linux's timerfd: a descriptor that becomes readable at a time.
 
-The functions of the C library are called through ctypes, which trio has imported already. Python's
-`os` has them since 3.13, but releases the interpreter in each call.
+The compiled module calls the system and keeps the interpreter. Without it, `os` of Python 3.13 or
+later does, and releases the interpreter in each call.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-Timerfd = tuple[Callable[[], int], Callable[[int, float], None]]
+Timerfd = tuple[Callable[[], int], Callable[[int, float], object]]
 
 
 def timerfd() -> Timerfd:
@@ -19,37 +21,15 @@ def timerfd() -> Timerfd:
     do not inherit it.
 
     Raises:
-        OSError: the kernel refused a call of either function.
-        AttributeError: the system is not Linux, or the C library lacks a function. `create` may
-            raise it, too.
+        AttributeError: the system is not Linux, or neither the compiled module nor `os` has them.
     """
     if sys.platform != "linux":
         raise AttributeError("only Linux has timerfd")
-    import ctypes
-
-    # PyDLL: neither call blocks, so both keep the interpreter. Beside a busy thread, getting it
-    # back could take milliseconds. Declared argument types would cost a quarter more.
-    library = ctypes.PyDLL(None, use_errno=True)
-    timerfd_create, timerfd_settime = library.timerfd_create, library.timerfd_settime
-    # struct itimerspec: seconds and nanoseconds of the interval, then of the first expiration; each
-    # a long on 64 bits.
-    itimerspec = (ctypes.c_long * 4)()
-    address = ctypes.byref(itimerspec)
-
-    def error() -> OSError:
-        number = ctypes.get_errno()
-        return OSError(number, os.strerror(number))
-
-    def create() -> int:
-        # TFD_NONBLOCK and TFD_CLOEXEC have these values.
-        timer: int = timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if timer < 0:
-            raise error()
-        return timer
-
-    def settime(timer: int, seconds: float) -> None:
-        itimerspec[2], itimerspec[3] = divmod(int(seconds * 1e9), 1_000_000_000)
-        if timerfd_settime(timer, 0, address, None) < 0:
-            raise error()
-
-    return create, settime
+    try:
+        from .native import create_timerfd, set_timerfd
+    except ImportError:
+        python: Any = os
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        create = partial(python.timerfd_create, time.CLOCK_MONOTONIC, flags=flags)
+        return create, lambda timer, seconds: python.timerfd_settime(timer, initial=seconds)
+    return create_timerfd, set_timerfd

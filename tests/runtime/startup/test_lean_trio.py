@@ -1,6 +1,5 @@
 """trio is imported without unused modules; each is imported when first used."""
 
-import ctypes.util
 import functools
 import inspect
 import json
@@ -15,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from okibi.runtime.startup import lean_trio
-from okibi.runtime.startup.lean_trio import KNOWN, Placeholder, import_trio, imports_when_used
+from okibi.runtime.startup.lean_trio import KNOWN, Placeholder, imports_when_used
 
 AS_A_START = """
 import json, sys
@@ -98,6 +96,7 @@ def test_openssl_and_idna_are_imported_when_first_used() -> None:
     openssl = {"ssl", "_ssl", "hmac", "hashlib", "_hashlib"}
     unused = {"idna", "locale", "platform", "shutil", "tempfile", "typing_extensions"}
     unused |= {"queue", "random", "socket", "selectors", "sortedcontainers", "traceback"}
+    unused |= {"ctypes", "struct"}
     assert not {*openssl, *unused} & {*modules}
     assert processes == [] or sys.platform != "linux"
     assert tls == ["hello", True]
@@ -300,42 +299,3 @@ def test_removing_a_placeholder_keeps_another_module(modules: Path) -> None:
     Placeholder("made_later").remove_placeholder()
 
     assert sys.modules["made_later"] is later
-
-
-# -- the C library
-
-
-MUSL = """
-import errno, os
-def musl_s(_):
-    raise OSError(errno.EINVAL, "Invalid argument")
-os.confstr = musl_s
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="musl is Linux's")
-def test_a_start_on_musl_runs_no_ldconfig() -> None:
-    ((processes, modules),) = started(LEFT_OUT, before=MUSL)
-
-    assert processes == []
-    assert not {"shutil", "tempfile"} & set(modules)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ctypes finds all by itself")
-def test_find_library_is_replaced_during_the_import_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    find = ctypes.util.find_library
-    seen: list[object] = []
-
-    def importing(_: object) -> None:
-        seen.extend(map(ctypes.util.find_library, ("pthread", "nowhere to be found")))
-
-    monkeypatch.setattr(lean_trio, "import_late", importing)
-    monkeypatch.setattr("threading.active_count", lambda: 1)
-    import_trio()
-
-    known = "libpthread.so.0" if platform.libc_ver()[0] == "glibc" else None
-    assert seen == [known, None]
-    assert ctypes.util.find_library is find

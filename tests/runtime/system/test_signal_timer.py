@@ -22,6 +22,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 NUMBER = signal.SIGUSR2
 
 
+@pytest.fixture(autouse=True, params=["compiled", "ctypes"])
+def functions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both implementations."""
+    if request.param == "ctypes":
+        monkeypatch.setattr(signal_timer, "timer_functions", signal_timer.by_ctypes)
+
+
 @pytest.fixture
 def arrivals() -> Iterator[list[float]]:
     """The times at which the signal arrived."""
@@ -69,25 +76,6 @@ def test_a_second_set_replaces_the_first(arrivals: list[float]) -> None:
     assert came - began >= 0.15
 
 
-def test_a_late_timer_reuses_the_packed_times(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    packed = list[float]()
-
-    def parts(seconds: float) -> tuple[int, int]:
-        packed.append(seconds)
-        return divmod(int(seconds * 1e9), 1_000_000_000)
-
-    monkeypatch.setattr(signal_timer, "_parts", parts)
-    timer = SignalTimer(NUMBER, late=0.002)
-    for seconds in (5.0, 5.0005, 4.9995):
-        timer.set(seconds)
-    assert len(packed) == 2
-    timer.set(5.005)
-    assert len(packed) == 4
-    timer.cancel()
-
-
 def test_a_repeating_timer_fires_until_cancelled(arrivals: list[float]) -> None:
     timer = SignalTimer(NUMBER, every=0.02)
     timer.set(0.01)
@@ -110,25 +98,11 @@ def test_a_cancelled_timer_does_not_fire(arrivals: list[float]) -> None:
     assert arrivals == []
 
 
-def test_a_cancelled_timer_is_disarmed_in_the_kernel() -> None:
-    timer, times = SignalTimer(NUMBER), ctypes.create_string_buffer(b"x" * 32, 32)
-    timer.set(5)
-    timer.cancel()
-
-    assert ctypes.PyDLL(None).timer_gettime(timer._timer, times) == 0
-    # struct itimerspec: the interval, and the time left.
-    assert times.raw == bytes(32)
-
-
-@pytest.mark.parametrize("library", [None, "full"])
 def test_a_timer_that_cannot_be_created_does_not_fire(
-    library: str | None, arrivals: list[float], monkeypatch: pytest.MonkeyPatch
+    arrivals: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full:
-        def timer_create(self, *_: object) -> int:
-            return -1
-
-    monkeypatch.setattr(signal_timer, "_library", Full if library else lambda: None)
+    functions = (lambda *_: -1), pytest.fail
+    monkeypatch.setattr(signal_timer, "timer_functions", lambda: functions)
     timer = SignalTimer(NUMBER)
     timer.set(0.01)
     timer.cancel()
@@ -137,23 +111,17 @@ def test_a_timer_that_cannot_be_created_does_not_fire(
     assert arrivals == []
 
 
-@pytest.mark.parametrize(
-    ("has_it", "taken"), [(None, None), ("librt.so.1", "librt.so.1"), ("neither", "nothing")]
-)
-def test_librt_is_used_with_an_older_c_library(
-    has_it: str | None, taken: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_librt_is_used_with_an_older_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str | None] = []
+
     class Library:
         def __init__(self, name: str | None) -> None:
-            if name is not None and name != has_it:
-                raise OSError(name)
-            self.name = name
-            if name == has_it:
-                self.timer_create = None
+            tried.append(name)
 
     monkeypatch.setattr(ctypes, "PyDLL", Library)
+    signal_timer.by_ctypes()
 
-    assert getattr(signal_timer._library.__wrapped__(), "name", "nothing") == taken
+    assert tried == [None, "librt.so.1"]
 
 
 def test_other_systems_have_no_timer(

@@ -1,4 +1,4 @@
-"""Linux's timerfd, by the C library's functions."""
+"""Linux's timerfd, by the compiled module or by `os`."""
 
 import errno
 import os
@@ -11,7 +11,18 @@ import pytest
 from okibi.runtime.system.timerfd import timerfd
 from tests.support.fdinfo import rings_every, rings_in
 
+PYTHON_HAS_IT, NO = hasattr(os, "timerfd_create"), "Python 3.13 has it"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timerfd")
+
+
+@pytest.fixture(
+    autouse=True,
+    params=["compiled", pytest.param("os", marks=pytest.mark.skipif(not PYTHON_HAS_IT, reason=NO))],
+)
+def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the compiled module and without."""
+    if request.param == "os":
+        monkeypatch.setitem(sys.modules, "okibi.runtime.system.native", None)
 
 
 @pytest.mark.parametrize("seconds", [0.75, 5.25])
