@@ -235,6 +235,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "made_at_once.py").write_text("from made_later import WORD\nimport made_later")
     (tmp_path / "made_wrong.py").write_text("import made_later\nimport made_nowhere")
     monkeypatch.setattr(sys, "modules", {**sys.modules})
+    # pytest's workers have threads.
+    monkeypatch.setattr("threading.active_count", lambda: 1)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
