@@ -4,8 +4,8 @@ trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TL
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
 functions never use them. Modules of the standard library that trio and attrs need import ast and
 subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. inspect, queue,
-random, socket, traceback and sortedcontainers are for rare cases: 8 ms. During the start's imports
-a placeholder stands in for each.
+random, socket and sortedcontainers are for rare cases: 7 ms. During the start's imports a
+placeholder stands in for each.
 Afterwards `import ssl` imports the real module; only the modules that the start imported keep the
 placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
@@ -23,6 +23,8 @@ a user's `queue.py` never took their place.
 If another thread is already running, this module falls back to plain imports: the other thread
 could otherwise import a placeholder.
 
+Rejected: a late traceback, because a process without free descriptors could no longer report an
+error, and `logging` would lose the record.
 Rejected: importlib.util.LazyLoader, because a second `import` statement triggers the load, trio has
 two of them, and every importer would hold the unfinished module.
 
@@ -47,10 +49,9 @@ from .library_finder import LIBRARY
 
 # Modules that are always found in the standard library, with what they import.
 LIBRARY_FIRST = frozenset((
-    "_bisect", "_colorize", "_ctypes", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_struct",
-    "_tokenize", "annotationlib", "array", "bisect", "ctypes", "dis", "inspect", "math", "opcode",
-    "queue", "random", "select", "selectors", "socket", "struct", "textwrap", "token", "tokenize",
-    "traceback",
+    "_bisect", "_ctypes", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_struct", "_tokenize",
+    "annotationlib", "array", "bisect", "ctypes", "dis", "inspect", "math", "opcode", "queue",
+    "random", "select", "selectors", "socket", "struct", "token", "tokenize",
 ))  # fmt: skip
 try:
     from ..system.native import name_thread as _  # noqa: F401
@@ -60,7 +61,7 @@ else:
     ctypes = ("ctypes", "ctypes.util")
 UNUSED_AT_START = (
     "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
-    "sortedcontainers", "ssl", "subprocess", "tempfile", "traceback", *ctypes,
+    "sortedcontainers", "ssl", "subprocess", "tempfile", *ctypes,
 )  # fmt: skip
 
 

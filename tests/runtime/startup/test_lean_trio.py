@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import sys
+import threading
 import types
 import unittest.mock
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -95,7 +96,7 @@ def test_openssl_and_idna_are_imported_when_first_used() -> None:
     assert "trio" in modules
     openssl = {"ssl", "_ssl", "hmac", "hashlib", "_hashlib"}
     unused = {"idna", "locale", "platform", "shutil", "tempfile", "typing_extensions"}
-    unused |= {"queue", "random", "socket", "selectors", "sortedcontainers", "traceback"}
+    unused |= {"queue", "random", "socket", "selectors", "sortedcontainers"}
     unused |= {"ctypes", "struct"}
     assert not {*openssl, *unused} & {*modules}
     assert processes == [] or sys.platform != "linux"
@@ -153,6 +154,27 @@ def test_the_scheduler_s_random_and_sorted_dict_are_real_when_used() -> None:
 
     assert randoms == [True, True]
     assert idle == [[0.01, 0.02], "sortedcontainers.sorteddict"]
+
+
+HELD = """
+from okibi.runtime.startup.lean_trio import Placeholder
+import inspect, logging, pickle, queue, random, socket, sortedcontainers
+for each in (random.Random(1), queue.Empty(), socket.AF_INET, sortedcontainers.SortedDict(a=1)):
+    copy = pickle.loads(pickle.dumps(each))
+    assert type(copy) is type(each) and type(copy).__module__ in sys.modules
+print(json.dumps([
+    f"{module}.{name}"
+    for module in sys.modules
+    if module.partition(".")[0] in sys.stdlib_module_names
+    for name, value in vars(sys.modules[module]).items()
+    if isinstance(value, Placeholder)
+]))
+"""
+
+
+def test_no_module_of_the_standard_library_holds_a_placeholder() -> None:
+    # inspect uses ast for the signatures of functions in C.
+    assert started(HELD) == [["inspect.ast"]]
 
 
 OWN_FILES = """
@@ -264,6 +286,30 @@ def test_the_first_use_imports_the_module_for_everybody(modules: Path) -> None:
     later = sys.modules["made_later"]
     assert not isinstance(later, Placeholder)
     assert vars(imported("made_above").made_later) == vars(later)
+
+
+def test_threads_that_use_a_module_first_at_once_wait_for_its_import(modules: Path) -> None:
+    import_without("made_above", ["made_later"])
+    begun, seen = threading.Event(), list[str]()
+    (modules / "made_later.py").write_text("begin()\nWORD = 'real'\n")
+
+    def use() -> None:
+        seen.append(imported("made_above").word())
+
+    def begin() -> None:
+        other.start()
+        assert begun.wait(10)
+
+    def use_next() -> None:
+        begun.set()
+        use()
+
+    other = threading.Thread(target=use_next)
+    with unittest.mock.patch("builtins.begin", begin, create=True):
+        use()
+        other.join()
+
+    assert seen == ["real", "real"]
 
 
 def test_a_module_used_during_the_import_is_imported_at_once(modules: Path) -> None:
