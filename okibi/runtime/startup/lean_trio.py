@@ -13,7 +13,7 @@ placeholder. A later patch of the real module does not reach the placeholder.
 `KNOWN` has the names that the start does use. Each of its functions imports the real module for
 anything but the common case.
 
-`late_trio` leaves out submodules of trio itself.
+`late_trio` leaves out submodules of trio itself, and `late_validators` those of attrs.
 
 Drawback: a module that is imported this late is searched for in the user's folder first. A user's
 `ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path. The modules
@@ -45,6 +45,7 @@ from types import FunctionType, MethodWrapperType, ModuleType, SimpleNamespace
 from typing import Any
 
 from .late_trio import import_late
+from .late_validators import LATE_MODULES, LateInstanceOf, import_validators_when_used
 from .library_finder import LIBRARY
 
 # Modules that are always found in the standard library, with what they import.
@@ -61,7 +62,7 @@ else:
     ctypes = ("ctypes", "ctypes.util")
 UNUSED_AT_START = (
     "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
-    "sortedcontainers", "ssl", "subprocess", "tempfile", *ctypes,
+    "sortedcontainers", "ssl", "subprocess", "tempfile", *ctypes, *LATE_MODULES,
 )  # fmt: skip
 
 
@@ -130,6 +131,7 @@ def _refuse(*_: object) -> None:
 
 # Values of modules, by module and name, that need no import.
 KNOWN: dict[str, Mapping[str, object]] = {
+    LATE_MODULES[0]: {"instance_of": LateInstanceOf},
     "inspect": {
         "CO_COROUTINE": 0x80,
         "CO_ITERABLE_COROUTINE": 0x100,
@@ -168,6 +170,7 @@ def import_trio() -> None:
     try:
         with imports_when_used():
             import_late(partial(__import__, "trio"))
+        import_validators_when_used(Placeholder)
         threads: Any = sys.modules.get("trio._core._thread_cache")
         if isinstance(getattr(threads, "ctypes", None), Placeholder):
             threads.set_os_thread_name = _name_thread
