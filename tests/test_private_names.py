@@ -42,6 +42,7 @@ FALL_BACKS = {
         "tests/runtime/startup/test_class_recipes.py",
     ),
     # CPython's
+    "_random": "tests/runtime/startup/test_lean_trio.py",
     "_sre": "tests/runtime/startup/test_pattern_cache.py",
     "_cache": "tests/runtime/startup/test_pattern_cache.py",
     "_imp": "tests/runtime/startup/test_start_image.py",
