@@ -63,6 +63,8 @@ ONLY_OKIBI_S = {
 ONLY_OKIBI_S |= {"json.scanner"}
 # attrs asks for the signature of a converter, if the image has no recipe of the class.
 ONLY_OKIBI_S |= {"inspect", "dis", "opcode", "_opcode", "ast", "_ast"}
+# What inspect imports from Python 3.13 on, where traceback has not imported it already.
+ONLY_OKIBI_S |= {"_opcode_metadata", "_tokenize", "token", "tokenize"}
 DEPENDENCIES = """
 import json, sys
 from okibi.runtime.startup.lean_trio import import_trio, imports_when_used
