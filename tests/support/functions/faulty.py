@@ -3,6 +3,7 @@
 import time
 
 import trio
+import trio.testing
 
 from okibi import Child, Function, Name, Server
 from okibi.actors import MailboxFull, MailboxPolicy, NoProcess, WhenFull
@@ -40,6 +41,8 @@ async def handler(event, context):
             except Exception:
                 return "crashed"
         case "fill":
+            # The actor waits for a message, also after a restart: it takes the first one at once.
+            await trio.testing.wait_all_tasks_blocked()
             refused = 0
             for _ in range(event["messages"]):
                 try:
