@@ -342,7 +342,7 @@ class AsyncioLoop:
                 self._show_task(*hidden)
         except BaseException as error:
             if self._shared_wait is not None and self._shared_wait.waits:
-                # Of a user's signal handler. It ends the run.
+                # A user's signal handler has raised in the wait: the run ends.
                 raise
             if not isinstance(error, SystemExit | KeyboardInterrupt):
                 self._end(error)

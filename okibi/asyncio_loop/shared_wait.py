@@ -34,7 +34,7 @@ class SharedWait:
         self, epoll: select.epoll, selector: SliceSelector, run_slice: Callable[..., None]
     ) -> None:
         self._trio_epoll, self._poll_trio = epoll, epoll.poll
-        # What trio calls, too.
+        # trio calls these, too.
         self.register, self.modify, self.unregister = epoll.register, epoll.modify, epoll.unregister
         self.close = epoll.close
         self._selector, self._descriptor = selector, selector.fileno()
@@ -74,8 +74,9 @@ class SharedWait:
                     self._run_slice(self._wait if waits else None, looks=True)
                     break
         except BaseException as error:
-            # Of a user's signal handler. If it left the wait, the run would stay open until the
-            # frames of the traceback are freed, and for ever if another thread frees them.
+            # A user's signal handler has raised. If the error left the wait, the run would stay
+            # open until the frames of the traceback are freed, and for ever if another thread
+            # frees them.
             self.waits = False
             trio_internals.end_run(self._token, error)
         return self._events

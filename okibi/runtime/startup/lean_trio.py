@@ -57,12 +57,12 @@ LIBRARY_FIRST = frozenset((
 try:
     from ..system.native import name_thread as _  # noqa: F401
 except ImportError:
-    ctypes: tuple[str, ...] = ()
+    late_ctypes: tuple[str, ...] = ()
 else:
-    ctypes = ("ctypes", "ctypes.util")
+    late_ctypes = ("ctypes", "ctypes.util")
 UNUSED_AT_START = (
     "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
-    "sortedcontainers", "ssl", "subprocess", "tempfile", *ctypes, *LATE_MODULES,
+    "sortedcontainers", "ssl", "subprocess", "tempfile", *late_ctypes, *LATE_MODULES,
 )  # fmt: skip
 
 
