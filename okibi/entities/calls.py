@@ -12,7 +12,6 @@ A message may run more than once, on the state before it; the state changes once
 
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeAlias
 
 import attrs
@@ -267,11 +266,28 @@ class Caller:
             await self.sleep(left / 1000)
             # If the owner has renewed its lease, the take-over is refused.
         run = self.new_run()
-        with suppress(OperationRefused):
-            row = await self.store.apply(TakeOver(key, run, self.store.now() + LEASE, row))
-            # Another run may have taken it over again, while a large state was read.
-            if row.owner == run:
-                await self._run(key, run, row, None)
+        after = await self._take_over(TakeOver(key, run, self.store.now() + LEASE, row))
+        # Another run may have taken it over again, while a large state was read.
+        if after is not None and after.owner == run:
+            await self._run(key, run, after, None)
+
+    async def _take_over(self, taking: TakeOver) -> Row | None:
+        """Take an entity over; return the row after it.
+
+        A request without an answer may have made the run the owner. A run that owns an entity and
+        does nothing is called dead; so the request is repeated.
+        """
+        attempt = 0
+        while True:
+            try:
+                return await self.store.apply(taking)
+            except OperationRefused as refused:
+                return refused.row
+            except StoreFailed:
+                attempt += 1
+                if attempt == SETTLE_ATTEMPTS:
+                    raise
+                await self._pause(20 * 2**attempt)
 
     async def leave(self, key: str, message: Message) -> Row:
         """Leave a message to the next caller of the entity; return the row after it.

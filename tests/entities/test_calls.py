@@ -203,6 +203,22 @@ async def test_a_lost_answer_of_a_post_does_not_cost_a_lease() -> None:
 
 
 @virtual_time
+async def test_a_lost_answer_of_a_take_over_is_no_death_of_a_run() -> None:
+    store = LossyStore()
+    await store.apply(Post("k", Mail("cast", 1, "a", 10**9)))
+    store.lost = 2
+    await Sandbox(store, "ring").caller().drain("k", waits=False)
+    assert store.rows["k"].state == "a"
+    assert store.rows["k"].fence == 1
+    assert trio.current_time() < 1
+
+    await store.apply(Post("k", Mail("cast", 2, "b", 10**9)))
+    store.lost = 10**6
+    with pytest.raises(StoreUnavailable):
+        await Sandbox(store, "ring").caller().drain("k", waits=False)
+
+
+@virtual_time
 async def test_a_call_that_is_late_for_the_store_names_its_failure() -> None:
     with pytest.raises(CallLate) as late:
         await Sandbox(LossyStore(lost=10**6), "a", seconds=9).call("a", seconds=3)
