@@ -45,7 +45,7 @@ def url() -> Iterator[str]:
             ],
             url=FunctionUrl(cors=CORS),
         ),
-        web("stream", "web.stream", url=FunctionUrl(streaming=True)),
+        web("stream", "web.stream", url=FunctionUrl(streaming=True), concurrency=1),
         web("buffered-stream", "web.stream"),
         web("plain", url=FunctionUrl(streaming=True)),
         web("no-url", url=None, reserved_concurrency=0),
