@@ -28,6 +28,8 @@ OF_ATTRS = ("NOTHING", "_compat", "_config", "__ne__", "_frozen_setattrs", "_fro
 STATE = ("_attr_names", "_cache_hash", "_slots")
 STATE_WITHOUT_SLOTS = ("_delete_attribs", "_has_custom_setattr", "_wrote_own_setattr")
 ADDED_LATE = ("__attrs_own_setattr__", "__setattr__")
+# Python 3.14 has taken the last two from the first class by then.
+NOT_ADDED = ("__attrs_attrs__", "__setstate__", "__dict__", "__weakref__")
 ORDER = ("__lt__", "__le__", "__gt__", "__ge__")
 SALT_BEGINS = "hash((\n"
 FIELD, FACTORY, CONVERTER = "__attr_", "__attr_factory_", "__attr_converter_"
@@ -176,8 +178,7 @@ def make_recipe(
     added = tuple(
         (name, *describe_addition(names, builder, fields, name, value))
         for name, value in additions.items()
-        if name not in ("__attrs_attrs__", "__setstate__")
-        and (name not in body or body[name] is not value)
+        if name not in NOT_ADDED and (name not in body or body[name] is not value)
     )
     return scripts, own, tuple(state.items()), (*added, *reused), slots, cells
 

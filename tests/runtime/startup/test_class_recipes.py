@@ -102,6 +102,8 @@ class Own:
         return "mine"
 """
 NAMES = ["Empty", "Point", "Point3", "Key", "Open", "Old", "Shape", "Square", "Own"]
+# Of Python 3.14, which makes the annotations of a class when they are first read.
+LAZY_ANNOTATIONS = ("__annotate_func__", "__annotations_cache__")
 REFUSED = f"""
 from functools import cached_property
 {DEFINE}
@@ -133,9 +135,11 @@ for number in range(2):
 def describe(cls: Any) -> dict[str, object]:
     """Everything that a user sees of a class of attrs."""
     attributes = {name: describe_attribute(value) for name, value in cls.__dict__.items()}
-    del attributes["__attrs_attrs__"]
+    for name in ("__attrs_attrs__", *LAZY_ANNOTATIONS):
+        attributes.pop(name, None)
     described = {
         "attributes": attributes,
+        "annotations": cls.__annotations__,
         "fields": attrs.fields(cls),
         "names": attrs.fields(cls).__class__.__name__,
         "hints": typing.get_type_hints(cls.__init__, {"T": None}),
