@@ -19,6 +19,8 @@ from ..local.limits import (
     MIN_MEMORY,
 )
 from ..local.services.route_path import RouteKind
+from ..runtime.errors.exceptions import InitError
+from ..runtime.settings import read_settings
 from .bad_input import BadInput
 from .pythons import ARCHITECTURES
 from .pythons import PYTHONS as VERSIONS
@@ -479,7 +481,7 @@ class ProjectFunction:
         return self.name if self.in_project else self.handler
 
     def find_mistakes(self) -> Iterator[str]:
-        """Yield the mistakes of the name and the handler, and of keys that do not go together."""
+        """Yield mistakes of name, handler and variables, and of keys that do not go together."""
         if self.name != as_stack_name(self.name):
             yield "a function's name has at most 60 letters, digits and hyphens, a letter first"
         try:
@@ -487,6 +489,12 @@ class ProjectFunction:
                 yield f"handler = {self.handler!r}: must be {HANDLER_FORM}"
         except BadInput as error:
             yield str(error)
+        try:
+            read_settings({**self.environment, "AWS_LAMBDA_RUNTIME_API": "any"}, ())
+        except InitError as error:
+            # The tools also run on Windows, where no function starts.
+            if error.kind == "Runtime.BadSetting":
+                yield f"environment: {error.message}"
         if self.capacity_provider:
             yield from self._find_mistakes_of_capacity(self.capacity_provider)
         else:

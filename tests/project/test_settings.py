@@ -196,6 +196,10 @@ def test_a_table_key_is_a_name_or_a_name_with_its_type() -> None:
         ("environment = {TOKEN = 12345}", "TOKEN: must be a text; write it in quotes"),
         ("environment = {A = '12345'}",
          "A: a variable's name has at least two characters: a letter first, then letters"),
+        ("environment = {OKIBI_METRICS = 'AWS/shop'}",
+         "environment: OKIBI_METRICS must be a CloudWatch namespace that begins with a letter"),
+        ("environment = {OKIBI_LOOP = 'curio'}",
+         "environment: OKIBI_LOOP must be trio or asyncio, got 'curio'"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_the_key_and_what_was_expected(body: str, mistake: str) -> None:
