@@ -10,6 +10,7 @@ URLS = {
     "httpx": "https://www.python-httpx.org",
     "msgspec": "https://jcristharif.com/msgspec",
     "opentelemetry": "https://opentelemetry-python.readthedocs.io/en/latest",
+    "powertools": "https://docs.powertools.aws.dev/lambda/python/latest",
 }
 
 # project: {page: names}; each name is "kind name".
@@ -60,6 +61,11 @@ NAMES = {
     "opentelemetry": {
         "api/trace.html": "class opentelemetry.trace.TracerProvider",
         "sdk/resources.html": "class opentelemetry.sdk.resources.Resource",
+    },
+    "powertools": {
+        "core/logger/": "class Logger",
+        "core/tracer/": "class Tracer",
+        "core/metrics/": "class Metrics",
     },
 }
 

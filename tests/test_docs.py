@@ -324,6 +324,7 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
         "telemetry",
         "telemetry.datadog",
         "telemetry.opentelemetry",
+        "telemetry.powertools",
         "asyncio_loop",
         "local",
         "testing",

@@ -76,7 +76,7 @@ async def test_powertools_tracer() -> None:
 
         (warning,) = await warnings(traced)
         assert "capture_lambda_handler traces nothing" in warning
-        assert warning.endswith("use capture_method")
+        assert warning.endswith("call okibi.telemetry.powertools.observe(tracer=tracer) instead")
         assert await warnings(as_method) == []
 
 
@@ -95,7 +95,7 @@ async def test_powertools_metrics() -> None:
         assert await sent(flushed) == [1, 2]
         (warning,) = await warnings(measured)
 
-    assert warning.endswith("call metrics.flush_metrics() at the end of the handler")
+    assert warning.endswith("call okibi.telemetry.powertools.observe(metrics=metrics) instead")
 
 
 @pytest.mark.slow

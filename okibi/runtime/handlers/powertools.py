@@ -23,12 +23,13 @@ class Misfit(NamedTuple):
 
 _TRACER = Misfit(
     False,
-    "Powertools' capture_lambda_handler traces nothing of an `async def`: use capture_method",
+    "Powertools' capture_lambda_handler traces nothing of an `async def`: call "
+    "okibi.telemetry.powertools.observe(tracer=tracer) instead",
 )
 _METRICS = Misfit(
     False,
     "Powertools' log_metrics sends the metrics of an `async def` with those of the next event: "
-    "call metrics.flush_metrics() at the end of the handler",
+    "call okibi.telemetry.powertools.observe(metrics=metrics) instead",
 )
 _IDEMPOTENT = Misfit(
     True,
