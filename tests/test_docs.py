@@ -325,6 +325,7 @@ API_ENTRY = re.compile(r"^\.\. (?:auto\w+|py:data):: (\w+)$", re.M)
         "telemetry.datadog",
         "telemetry.opentelemetry",
         "telemetry.powertools",
+        "telemetry.sentry",
         "asyncio_loop",
         "local",
         "testing",

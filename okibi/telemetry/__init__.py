@@ -17,7 +17,7 @@ A function registers globally, while its module is imported: tracers are global 
 that is not part of a `Function` is observed in the same way. A function whose module does not
 import this one pays nothing.
 
-`okibi.telemetry` has a module each for OpenTelemetry, Datadog and Powertools.
+`okibi.telemetry` has a module each for OpenTelemetry, Datadog, Powertools and Sentry.
 """
 
 from ..runtime.handlers.observed_event import (
