@@ -10,14 +10,13 @@ It takes the place of Sentry's AwsLambdaIntegration, which is for a plain `def`.
 `sentry-sdk` is the user's: okibi does not install it.
 """
 
-import os
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from os import environ
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
 import sentry_sdk
+from sentry_sdk.integrations import aws_lambda
 from sentry_sdk.utils import event_from_exception
 
 from . import ObservedEvent, after_events, around_events
@@ -25,12 +24,8 @@ from . import ObservedEvent, after_events, around_events
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-    from ..runtime import Context
-
 __all__ = ["capture_events"]
 
-# The least time for a flush: with none, the SDK does not begin. The caller does not wait for it.
-LEAST_FLUSH = 0.1
 _MECHANISM = {"type": "okibi", "handled": False}
 _STATUS = {None: "ok", "Runtime.DeadlineExceeded": "deadline_exceeded"}
 
@@ -38,53 +33,59 @@ _STATUS = {None: "ok", "Runtime.DeadlineExceeded": "deadline_exceeded"}
 def capture_events() -> None:
     """Send the error of each event to Sentry, and a transaction, after the response.
 
-    Each event has an isolation scope of its own, whatever kind the handler is. An error has the
-    function, the request id, the time that is left, and the place in CloudWatch's logs. Errors are
-    the handler's exceptions, an event at its deadline, and an event whose worker was killed.
+    Each event has an isolation scope of its own, whatever kind the handler is. Errors are the
+    handler's exceptions, an event at its deadline, and an event whose worker was killed. They have
+    the data that AwsLambdaIntegration adds: the function, the request id, the time that is left,
+    the place in CloudWatch's logs, and the HTTP request as far as the settings of Sentry allow.
 
     With `traces_sample_rate` or `traces_sampler`, each sampled event is a transaction with the
     function's name and the operation `function.aws`. A sampler gets `aws_event` and `aws_context`.
 
-    Call it while the function's module is imported, once.
+    Call it while the function's module is imported, once, after `sentry_sdk.init`.
 
     Raises:
-        RuntimeError: Sentry's AwsLambdaIntegration is on, which would send each error twice.
+        RuntimeError: Sentry's AwsLambdaIntegration is on, which would send each event twice.
     """
-    _refuse_integration()
+    if sentry_sdk.get_client().get_integration("aws_lambda") is not None:
+        raise RuntimeError(
+            "capture_events takes the place of Sentry's AwsLambdaIntegration, and both would send "
+            "each event of a plain `def`: leave AwsLambdaIntegration out of sentry_sdk.init"
+        )
+    make_processor: Any = getattr(aws_lambda, "_make_request_event_processor", None)
 
     @around_events
     @contextmanager
     def observe_event(observed: ObservedEvent) -> Generator[None]:
-        _refuse_integration()  # `init` may have followed
-        context, event = observed.context, observed.event
+        context, fields = observed.context, _as_fields(observed.event)
         captured: list[BaseException] = []
-        began = time.time()
 
-        def add_lambda(sent: "Event", hint: "Hint") -> "Event":
+        def note_exception(sent: "Event", hint: "Hint") -> "Event":
             if "exc_info" in hint:
                 captured.append(hint["exc_info"][1])
-            sent.setdefault("extra", {}).update(_describe(context, began))
-            if request := _request_of(event):
-                sent.setdefault("request", request)
             return sent
 
         with sentry_sdk.isolation_scope() as scope:
             scope.clear_breadcrumbs()
-            scope.add_event_processor(add_lambda)
-            scope.set_tag("aws_region", os.environ.get("AWS_REGION"))
+            scope.add_event_processor(note_exception)
+            scope.set_tag("aws_region", environ.get("AWS_REGION"))
+            if make_processor is not None:
+                left = context.get_remaining_time_in_millis()
+                scope.add_event_processor(make_processor(fields, context, left))
             transaction = sentry_sdk.continue_trace(
-                _as_fields(_as_fields(event).get("headers")),
+                _as_fields(fields.get("headers")),
                 op="function.aws",
                 name=context.function_name,
                 source="component",
                 origin="auto.function.okibi",
             )
-            sampling = {"aws_event": event, "aws_context": context}
+            sampling = {"aws_event": observed.event, "aws_context": context}
             with sentry_sdk.start_transaction(
                 transaction, custom_sampling_context=sampling
             ) as span:
                 yield
-                _capture_error(observed, captured)
+                # The handler or a framework's integration may have sent the exception.
+                if all(each is not observed.error for each in captured):
+                    _capture_error(observed)
                 span.set_status(_STATUS.get(observed.error_type, "internal_error"))
                 status = _as_fields(observed.result).get("statusCode")
                 if isinstance(status, int):
@@ -92,24 +93,13 @@ def capture_events() -> None:
 
     @after_events
     def flush(seconds: float) -> None:
-        sentry_sdk.flush(max(seconds, LEAST_FLUSH))
+        sentry_sdk.flush(seconds)
 
 
-def _refuse_integration() -> None:
-    if sentry_sdk.get_client().get_integration("aws_lambda") is not None:
-        raise RuntimeError(
-            "capture_events takes the place of Sentry's AwsLambdaIntegration, and both would send "
-            "each error of a plain `def`: leave AwsLambdaIntegration out of sentry_sdk.init"
-        )
-
-
-def _capture_error(observed: ObservedEvent, captured: list[BaseException]) -> None:
-    """Send the error of an event, unless a framework's integration or the handler has sent it."""
-    error = observed.error
-    if error is not None:
-        if all(each is not error for each in captured):
-            options = sentry_sdk.get_client().options
-            sentry_sdk.capture_event(*event_from_exception(error, options, _MECHANISM))
+def _capture_error(observed: ObservedEvent) -> None:
+    if observed.error is not None:
+        options = sentry_sdk.get_client().options
+        sentry_sdk.capture_event(*event_from_exception(observed.error, options, _MECHANISM))
     elif observed.error_type is not None:
         described = {
             "type": observed.error_type,
@@ -117,40 +107,6 @@ def _capture_error(observed: ObservedEvent, captured: list[BaseException]) -> No
             "mechanism": _MECHANISM,
         }
         sentry_sdk.capture_event({"level": "error", "exception": {"values": [described]}})
-
-
-def _describe(context: "Context", began: float) -> dict[str, Any]:
-    """Return what AwsLambdaIntegration adds to an event of Sentry."""
-    region = os.environ.get("AWS_REGION", "")
-    console = "console.amazonaws.cn" if region.startswith("cn-") else "console.aws.amazon.com"
-    group, stream = context.log_group_name, context.log_stream_name
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began - 1))
-    return {
-        "lambda": {
-            "function_name": context.function_name,
-            "function_version": context.function_version,
-            "invoked_function_arn": context.invoked_function_arn,
-            "aws_request_id": context.aws_request_id,
-            "execution_duration_in_millis": int((time.time() - began) * 1000),
-            "remaining_time_in_millis": context.get_remaining_time_in_millis(),
-        },
-        "cloudwatch logs": {
-            "url": f"https://{console}/cloudwatch/home?region={region}#logEventViewer:"
-            f"group={quote(group, '')};stream={quote(stream, '')};start={since}",
-            "log_group": group,
-            "log_stream": stream,
-        },
-    }
-
-
-def _request_of(event: Any) -> dict[str, object]:
-    """Return method and path of an HTTP event; none for another event."""
-    fields = _as_fields(event)
-    http = _as_fields(_as_fields(fields.get("requestContext")).get("http"))
-    method = http.get("method") or fields.get("httpMethod")
-    if not method:
-        return {}
-    return {"method": method, "url": fields.get("rawPath") or fields.get("path")}
 
 
 def _as_fields(value: Any) -> dict[str, Any]:

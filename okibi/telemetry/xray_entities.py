@@ -93,8 +93,9 @@ class TaskContext(LambdaContext):  # type: ignore[misc]
 def _make_segment(header: str | None) -> Any:
     """Return Lambda's own segment of a trace; one that is never sent without a complete header."""
     trace = TraceHeader.from_header_str(header)
-    if not trace.root or not trace.parent or trace.sampled not in (0, 1):
-        return DummySegment()
-    segment: Any = FacadeSegment("facade", trace.parent, trace.root, trace.sampled == 1)
+    if trace.root and trace.parent and trace.sampled in (0, 1):
+        segment: Any = FacadeSegment("facade", trace.parent, trace.root, trace.sampled == 1)
+    else:
+        segment = DummySegment()
     segment.save_origin_trace_header(trace)
     return segment

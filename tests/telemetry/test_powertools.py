@@ -348,32 +348,12 @@ async def test_the_log_buffer_of_a_late_event_is_flushed(
     assert [json.loads(line)["message"] for line in log.getvalue().splitlines()] == ["late"]
 
 
-@pytest.mark.parametrize(
-    ("concurrency", "names", "error", "words"),
-    [
-        ("16", ["metrics"], RuntimeError, "use single_metric, or an EphemeralMetrics object"),
-        ("16", ["logger", "flush_buffer_on_uncaught_error"], RuntimeError, "log buffer would mix"),
-        ("1", [], TypeError, "takes a logger, a tracer or metrics"),
-    ],
-)
-def test_what_would_mix_events_is_refused(
-    concurrency: str,
-    names: list[str],
-    error: type[Exception],
-    words: str,
-    observed: Observed,
-    monkeypatch: pytest.MonkeyPatch,
+def test_metrics_that_would_mix_events_are_refused(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)
-    arguments: Any = {name: getattr(observed, name, True) for name in names}
-    with pytest.raises(error, match=words):
-        powertools.observe(**arguments)
-
-
-def test_a_tracer_on_another_sdk_is_refused(observed: Observed) -> None:
-    observed.tracer.provider = observing  # type: ignore[assignment]
-    with pytest.raises(TypeError, match="a tracer on the X-Ray SDK, got one on"):
-        powertools.observe(tracer=observed.tracer)
+    monkeypatch.setenv("AWS_LAMBDA_MAX_CONCURRENCY", "16")
+    with pytest.raises(RuntimeError, match="use single_metric, or an EphemeralMetrics object"):
+        powertools.observe(metrics=observed.metrics)
 
 
 async def test_a_disabled_tracer_traces_nothing(observed: Observed) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sentry_sdk
 import trio
-from sentry_sdk.integrations.aws_lambda import AwsLambdaIntegration
+from sentry_sdk.integrations import aws_lambda
 
 from okibi import Context
 from okibi.telemetry import sentry
@@ -177,14 +177,15 @@ async def test_an_http_request_continues_its_client_s_trace(receiver: SentryRece
 
     trace_id = "771a43a4192642f0b136d5159a501700"
     event = web_request("/orders/7")
-    event["headers"] = {"Sentry-Trace": f"{trace_id}-1234567890abcdef-1"}
+    event["headers"] = {"Sentry-Trace": f"{trace_id}-1234567890abcdef-1", "Authorization": "key"}
     async with running(handler) as app:
         await app.invoke(event)
         await until(lambda: len(receiver.items) == 2)
 
     (message,), (transaction,) = receiver.errors, receiver.transactions
     assert trace_of(message) == trace_of(transaction) == trace_id
-    assert message["request"] == {"method": "GET", "url": "/orders/7"}
+    headers = message["request"]["headers"]
+    assert (headers["Sentry-Trace"][:32], headers["Authorization"]) == (trace_id, "[Filtered]")
     assert transaction["contexts"]["trace"]["status"] == "unavailable"
 
 
@@ -250,19 +251,28 @@ async def test_without_a_dsn_events_are_answered(receiver: SentryReceiver) -> No
     assert receiver.requests == 0
 
 
-async def test_sentry_s_own_integration_is_refused(
-    receiver: SentryReceiver, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sentry_s_own_integration_is_refused(receiver: SentryReceiver) -> None:
     # Its set-up would patch `__main__`.
-    sentry_sdk.get_client().integrations["aws_lambda"] = AwsLambdaIntegration()
+    sentry_sdk.get_client().integrations["aws_lambda"] = aws_lambda.AwsLambdaIntegration()
     with pytest.raises(RuntimeError, match=r"leave AwsLambdaIntegration out of sentry_sdk\.init"):
         sentry.capture_events()
-    async with running(on_trio) as app:
-        with pytest.raises(FunctionError, match="asked for"):
-            await app.invoke("raise")
 
-    assert "leave AwsLambdaIntegration out" in caplog.text
-    assert receiver.requests == 0
+
+@pytest.fixture
+def without_private_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(aws_lambda, "_make_request_event_processor")
+
+
+async def test_without_the_private_name_of_the_sdk_errors_are_sent(
+    without_private_name: None, receiver: SentryReceiver
+) -> None:
+    async with running(on_trio) as app:
+        with pytest.raises(FunctionError):
+            await app.invoke("raise")
+        await until(lambda: receiver.errors)
+
+    assert error_of(receiver.errors[0])[0] == "ValueError"
+    assert "lambda" not in receiver.errors[0].get("extra", {})
 
 
 # -- in a process, with Sentry's default integrations
