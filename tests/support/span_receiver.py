@@ -1,11 +1,14 @@
-"""A receiver of spans: a real HTTP server that takes OpenTelemetry's OTLP or Datadog's traces."""
+"""A receiver of spans: a real HTTP server for OpenTelemetry's OTLP, Datadog and Sentry."""
 
 import gzip
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import msgspec
@@ -41,6 +44,7 @@ class Receiver:
         status: the status of the answers; spans of other requests than 200 are not kept.
         requests: how many have come.
         answered: how many have been answered.
+        items: errors and transactions of Sentry.
     """
 
     url: str = ""
@@ -49,6 +53,20 @@ class Receiver:
     requests: int = 0
     answered: int = 0
     spans: list[ReceivedSpan] = attrs.field(factory=list)
+    items: list[dict[str, Any]] = attrs.field(factory=list)
+
+    @property
+    def dsn(self) -> str:
+        """The address for Sentry's SDK."""
+        return f"http://key@{urlsplit(self.url).netloc}/1"
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [each for each in self.items if each.get("type") != "transaction"]
+
+    @property
+    def transactions(self) -> list[dict[str, Any]]:
+        return [each for each in self.items if each.get("type") == "transaction"]
 
     def take(self, path: str, body: bytes) -> int:
         read = _READERS.get(path)
@@ -56,7 +74,10 @@ class Receiver:
             return 404
         self.requests += 1
         assert self.go.wait(HANG)
-        if self.status == 200:
+        if self.status == 200 and read is _read_envelope:
+            self.items += (items := [*_read_envelope(body)])
+            self.spans += _spans_of(items)
+        elif self.status == 200:
             self.spans += read(body)
         self.answered += 1
         return self.status
@@ -170,9 +191,48 @@ def _read_datadog(body: bytes) -> Iterator[ReceivedSpan]:
             )
 
 
-_READERS: dict[str, Callable[[bytes], Iterator[ReceivedSpan]]] = {
+def _read_envelope(body: bytes) -> Iterator[dict[str, Any]]:
+    """Read an envelope of Sentry: a header, then a header and a body of each item."""
+    lines = iter(body.split(b"\n")[1:])
+    for line in lines:
+        if line and json.loads(line)["type"] in ("event", "transaction"):
+            yield json.loads(next(lines))
+        elif line:
+            next(lines)
+
+
+def _spans_of(items: list[dict[str, Any]]) -> Iterator[ReceivedSpan]:
+    """Yield the spans of Sentry's transactions: the transaction's own, and those in it."""
+    for item in items:
+        if item.get("type") != "transaction":
+            continue
+        request_id = item["extra"]["lambda"]["aws_request_id"]
+        own = {**item["contexts"]["trace"], "data": {"faas.invocation_id": request_id}}
+        own |= {key: item[key] for key in ("start_timestamp", "timestamp")}
+        for span in (own, *item["spans"]):
+            began, ended = (
+                datetime.fromisoformat(span[key]) for key in ("start_timestamp", "timestamp")
+            )
+            yield ReceivedSpan(
+                span.get("description", item["transaction"]),
+                span["trace_id"],
+                span["span_id"],
+                span.get("parent_span_id") or "",
+                0,
+                (ended - began).total_seconds(),
+                span.get("status", "ok") != "ok",
+                "",
+                span.get("data", {}),
+                {},
+                [],
+                [],
+            )
+
+
+_READERS: dict[str, Callable[[bytes], Iterator[Any]]] = {
     "/v1/traces": _read_otlp,
     "/v0.4/traces": _read_datadog,
+    "/api/1/envelope/": _read_envelope,
 }
 
 

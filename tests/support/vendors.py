@@ -1,17 +1,21 @@
-"""Functions behind the handler or the layer of a vendor, and what the vendor's receiver gets."""
+"""Functions with the telemetry of a vendor, and what the vendor's receiver gets."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
+from okibi.local.platform.invocation import Invocation
+from tests.support import span_receiver, xray_daemon
 from tests.support.sandbox import COMMAND, FUNCTIONS, ROOT, Running, running
 from tests.support.span_receiver import ReceivedSpan, Receiver
+from tests.support.xray_daemon import XRayDaemon
 
 VENV = Path(sys.prefix)
 LAYER = FUNCTIONS / "otel_layer"
@@ -36,15 +40,23 @@ TRACE, CALLER = 0x8448EB211C803000, "b7ad6b7169203331"
 
 @attrs.frozen
 class Vendor:
-    """How a function gets a vendor's telemetry by variables alone."""
+    """How a function gets a vendor's telemetry."""
 
     name: str
+
+    def receiving(self) -> AbstractContextManager[Receiver | XRayDaemon]:
+        """Run the vendor's receiver."""
+        return span_receiver.receiving()
 
     def serve(
         self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
     ) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """Return the handler setting, the command and the variables of a function."""
         raise NotImplementedError
+
+    def find_others(self, served: "Served", request_id: str, *, error: bool) -> list[str]:
+        """Return what is wrong with what is no span: logs, metrics and errors of an event."""
+        return []
 
 
 class Datadog(Vendor):
@@ -82,17 +94,74 @@ class OpenTelemetry(Vendor):
         return f"vendors.{KINDS[kind]}", (str(script), *command), environment
 
 
+class Sentry(Vendor):
+    """`capture_events` in the function's module; AwsLambdaIntegration on the official client."""
+
+    def serve(
+        self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        handler = f"vendors.{KINDS[kind]}"
+        environment = {"SENTRY_DSN": Receiver(receiver_url).dsn}
+        return handler, (*OFFICIAL, handler) if official else COMMAND, environment
+
+    def find_others(self, served: "Served", request_id: str, *, error: bool) -> list[str]:
+        assert isinstance(served.receiver, Receiver)
+        errors = [e["extra"]["lambda"]["aws_request_id"] for e in served.receiver.errors]
+        count = errors.count(request_id)
+        return [] if count == error else [f"{count} errors"]
+
+
+class Powertools(Vendor):
+    """`observe` in the function's module; the decorators on the official client."""
+
+    def receiving(self) -> AbstractContextManager[Receiver | XRayDaemon]:
+        return xray_daemon.receiving()
+
+    def serve(
+        self, kind: str, receiver_url: str, tmp_path: Path, *, official: bool = False
+    ) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        handler = f"vendors.{KINDS[kind]}"
+        environment = {"AWS_XRAY_DAEMON_ADDRESS": receiver_url.removeprefix("http://")}
+        return handler, (*OFFICIAL, handler) if official else COMMAND, environment
+
+    def find_others(self, served: "Served", request_id: str, *, error: bool) -> list[str]:
+        lines = [line for line in served.sandbox.lines if request_id in line and line[0] == "{"]
+        written = [json.loads(line) for line in lines]
+        logs = [each for each in written if each.get("message") == request_id]
+        metrics = [each for each in written if each.get("request") == request_id]
+        faults = list[str]()
+        if [each.get("function_request_id") for each in logs] != [request_id]:
+            faults.append("not one log line with the request id")
+        if served.has_metrics and [each["events"] for each in metrics] != [[1.0]]:
+            faults.append(f"{len(metrics)} lines of metrics")
+        return faults
+
+
 VENDORS: dict[str, Vendor] = {
-    v.name: v for v in (Datadog("Datadog"), OpenTelemetry("OpenTelemetry"))
+    v.name: v
+    for v in (
+        Datadog("Datadog"),
+        OpenTelemetry("OpenTelemetry"),
+        Sentry("Sentry"),
+        Powertools("Powertools"),
+    )
 }
+# Those whose handler or layer is set by variables alone: a plain `def` stays behind it.
+BY_VARIABLES = ("Datadog", "OpenTelemetry")
 
 
 @attrs.frozen
 class Served:
-    """A function of a vendor's, and the receiver of its spans."""
+    """A function of a vendor's, and the receiver of its spans.
 
+    Attributes:
+        has_metrics: whether the function makes a metric of each event.
+    """
+
+    vendor: Vendor
     sandbox: Running
-    receiver: Receiver
+    receiver: Receiver | XRayDaemon
+    has_metrics: bool = True
 
     async def invoke(self, number: int = 0, **event: Any) -> str:
         """Invoke the function as an HTTP API does, within a trace; return the request id.
@@ -101,16 +170,20 @@ class Served:
             number: makes the trace another one.
             event: what the handler does.
         """
-        parent = f"00-0af7651916cd43dd{TRACE + number:016x}-{CALLER}-01"
+        trace = f"0af7651916cd43dd{TRACE + number:016x}"
+        headers = {"traceparent": f"00-{trace}-{CALLER}-01", "sentry-trace": f"{trace}-{CALLER}-1"}
         http = {"method": "GET", "path": "/", "sourceIp": "192.0.2.1", "userAgent": "test"}
-        result = await self.sandbox.invoke(
-            {
-                "version": "2.0", "rawPath": "/", "headers": {"traceparent": parent},
-                "requestContext": {"http": http, "domainName": "example.com", "stage": "$default"},
-                **event,
-            }
-        )  # fmt: skip
-        return result.request_id
+        request = {
+            "version": "2.0", "rawPath": "/", "headers": headers,
+            "requestContext": {"http": http, "domainName": "example.com", "stage": "$default"},
+            **event,
+        }  # fmt: skip
+        function = self.sandbox.function
+        invocation = Invocation(json.dumps(request).encode(), function.settings.timeout)
+        invocation.trace_id = f"Root=1-{trace[:8]}-{trace[8:]};Parent={CALLER};Sampled=1"
+        function.start_invocation(invocation, done := trio.Event())
+        await done.wait()
+        return invocation.request_id
 
     def find(self, request_id: str) -> "Found | None":
         """Return an event's span and the one that its handler has made; None without the first.
@@ -134,6 +207,13 @@ class Served:
             while self.find(request_id) is None:  # noqa: ASYNC110, of a thread
                 await trio.sleep(0.01)
         return self.find(request_id)
+
+    async def find_others(self, request_id: str, *, error: bool) -> list[str]:
+        """Return what is wrong with the rest after some seconds at most."""
+        with trio.move_on_after(2):
+            while self.vendor.find_others(self, request_id, error=error):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        return self.vendor.find_others(self, request_id, error=error)
 
     def find_faults(
         self, found: "Found | None", *, error: bool, seconds: float, number: int, slack: float = 0.0
@@ -179,7 +259,7 @@ class Found:
 
 
 async def find_faults(served: Served, kind: str, case: str) -> list[str]:
-    """Invoke a function, and return what is wrong with the span of the event."""
+    """Invoke a function, and return what is wrong with what the receiver has of the event."""
     event: dict[str, Any] = {"seconds": LATE}
     match case:
         case "success":
@@ -196,7 +276,10 @@ async def find_faults(served: Served, kind: str, case: str) -> list[str]:
     request_id = await served.invoke(**event)
     found = await served.wait_for(request_id)
     error = case != "success"
-    return served.find_faults(found, error=error, seconds=LATE, number=0)
+    return [
+        *served.find_faults(found, error=error, seconds=LATE, number=0),
+        *await served.find_others(request_id, error=error),
+    ]
 
 
 async def find_mixed(served: Served) -> list[str]:
@@ -209,6 +292,7 @@ async def find_mixed(served: Served) -> list[str]:
         faults.extend(
             served.find_faults(found, error=False, seconds=20.0, number=number, slack=0.1)
         )
+        faults.extend(await served.find_others(request_id, error=False))
 
     async def invoke_four(slot: int) -> None:
         for number in range(slot * 4, slot * 4 + 4):
@@ -223,6 +307,7 @@ async def find_mixed(served: Served) -> list[str]:
 async def find_waits(served: Served) -> list[str]:
     """Have the receiver take 3 s, then refuse; return which answers waited or failed."""
     receiver, faults = served.receiver, list[str]()
+    assert isinstance(receiver, Receiver)
     receiver.go.clear()
     async with trio.open_nursery() as nursery:
 
@@ -261,7 +346,7 @@ async def is_slow_without_receiver(served: Served) -> bool:
 async def serving(
     vendor: Vendor,
     kind: str,
-    receiver: Receiver,
+    receiver: Receiver | XRayDaemon,
     tmp_path: Path,
     *,
     official: bool = False,
@@ -277,10 +362,11 @@ async def serving(
         timeout=timeout,
         max_concurrency=max_concurrency,
         environment={
-            "PYTHONPATH": str(ROOT), "VENDOR": vendor.name,
+            "PYTHONPATH": str(ROOT), "VENDOR": vendor.name, "OFFICIAL": "1" if official else "",
             "OKIBI_LOOP": "asyncio" if kind == "asyncio" else "",
             "OKIBI_DEADLINE_MARGIN_MS": "300", "AWS_REGION": "eu-central-1",
             **environment,
         },
     ) as sandbox:  # fmt: skip
-        yield Served(sandbox, receiver)
+        alone = official or max_concurrency is None
+        yield Served(vendor, sandbox, receiver, has_metrics=alone)

@@ -8,18 +8,40 @@ from typing import Any
 
 import attrs
 
+from tests.support.span_receiver import ReceivedSpan
+
 
 @attrs.define(eq=False)
 class XRayDaemon:
     """Collects subsegments; those that came within others too."""
 
+    url: str
     socket: socket.socket
     received: list[dict[str, Any]] = attrs.field(factory=list)
 
     @property
-    def address(self) -> str:
-        host, port = self.socket.getsockname()
-        return f"{host}:{port}"
+    def spans(self) -> list[ReceivedSpan]:
+        """The same as spans. A function annotates the request id, as `event` and `resource`."""
+        return [
+            ReceivedSpan(
+                each["name"],
+                each["trace_id"],
+                each["id"],
+                each["parent_id"],
+                0,
+                each["end_time"] - each["start_time"],
+                bool(each.get("fault") or each.get("error")),
+                "",
+                {
+                    "faas.invocation_id": each.get("annotations", {}).get("event"),
+                    "resource": each.get("annotations", {}).get("resource"),
+                },
+                {},
+                [],
+                [],
+            )
+            for each in self.subsegments
+        ]
 
     @property
     def subsegments(self) -> list[dict[str, Any]]:
@@ -49,4 +71,4 @@ def receiving() -> Iterator[XRayDaemon]:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
         receiver.bind(("127.0.0.1", 0))
         receiver.setblocking(False)
-        yield XRayDaemon(receiver)
+        yield XRayDaemon("{}:{}".format(*receiver.getsockname()), receiver)

@@ -59,7 +59,7 @@ def observed(none_registered: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
     global_sdk_config.set_sdk_enabled(True)
     with receiving() as daemon:
-        xray_recorder.configure(daemon_address=daemon.address)
+        xray_recorder.configure(daemon_address=daemon.url)
         log = io.StringIO()
         # A logger of a name is made once a process.
         logger = Logger(service=f"shop-{id(log)}", stream=log)
@@ -394,7 +394,7 @@ async def test_in_a_process_a_held_loop_s_subsegments_arrive(tmp_path: Path) -> 
     )
     with receiving() as daemon:
         environment = {
-            "AWS_XRAY_DAEMON_ADDRESS": daemon.address,
+            "AWS_XRAY_DAEMON_ADDRESS": daemon.url,
             "OKIBI_DEADLINE_MARGIN_MS": "2000",
         }
         async with running_process(
@@ -414,7 +414,7 @@ async def test_the_sample_of_the_page_observes_an_event(tmp_path: Path) -> None:
         async with running_process(
             "app.handler",
             task_root=tmp_path,
-            environment={"AWS_XRAY_DAEMON_ADDRESS": daemon.address},
+            environment={"AWS_XRAY_DAEMON_ADDRESS": daemon.url},
         ) as sandbox:
             await invoke_process(sandbox, {"name": "bob"})
             await sandbox.function.wait_for_report()

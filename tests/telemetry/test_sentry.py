@@ -18,14 +18,14 @@ from tests.support import observing
 from tests.support.batch_events import Item, make_event
 from tests.support.observing import HANDLERS, on_trio
 from tests.support.sandbox import running as running_process
-from tests.support.sentry_receiver import SentryReceiver, receiving
 from tests.support.servers import free_port
+from tests.support.span_receiver import Receiver, receiving
 from tests.telemetry.test_observed_events import web_request
 from tests.test_docs import DOCS, sample_of
 
 
 @pytest.fixture
-def receiver(none_registered: None) -> Iterator[SentryReceiver]:
+def receiver(none_registered: None) -> Iterator[Receiver]:
     """Set up Sentry without integrations, which would patch this process."""
     with receiving() as made:
         init(made)
@@ -35,7 +35,7 @@ def receiver(none_registered: None) -> Iterator[SentryReceiver]:
         sentry_sdk.get_global_scope().set_client(None)
 
 
-def init(receiver: SentryReceiver, **options: Any) -> None:
+def init(receiver: Receiver, **options: Any) -> None:
     sentry_sdk.init(dsn=receiver.dsn, default_integrations=False, traces_sample_rate=1.0, **options)
 
 
@@ -58,7 +58,7 @@ def error_of(item: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("kind", HANDLERS)
 async def test_each_kind_of_handler_has_its_error_and_transaction_with_each_outcome(
-    kind: str, concurrency: int, receiver: SentryReceiver, monkeypatch: pytest.MonkeyPatch
+    kind: str, concurrency: int, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act, inner = observing.act, list[float]()
 
@@ -115,7 +115,7 @@ def seconds_of(transaction: dict[str, Any]) -> float:
     return (ended - began).total_seconds()
 
 
-async def test_sixteen_events_at_once_are_never_mixed(receiver: SentryReceiver) -> None:
+async def test_sixteen_events_at_once_are_never_mixed(receiver: Receiver) -> None:
     async def step(number: int) -> None:
         with sentry_sdk.start_span(name=f"step {number}"):
             await trio.sleep(number % 4 / 200)
@@ -152,7 +152,7 @@ async def test_sixteen_events_at_once_are_never_mixed(receiver: SentryReceiver) 
     assert len({trace_of(each) for each in receiver.transactions}) == 32
 
 
-async def test_a_killed_worker_s_event_is_sent(receiver: SentryReceiver) -> None:
+async def test_a_killed_worker_s_event_is_sent(receiver: Receiver) -> None:
     async with running(on_trio) as app, trio.open_nursery() as nursery:
 
         async def invoke() -> None:
@@ -170,7 +170,7 @@ async def test_a_killed_worker_s_event_is_sent(receiver: SentryReceiver) -> None
     assert transaction["contexts"]["trace"]["status"] == "internal_error"
 
 
-async def test_an_http_request_continues_its_client_s_trace(receiver: SentryReceiver) -> None:
+async def test_an_http_request_continues_its_client_s_trace(receiver: Receiver) -> None:
     async def handler(event: Any, context: Context) -> dict[str, object]:
         sentry_sdk.capture_message("seen")
         return {"statusCode": 503, "body": ""}
@@ -189,7 +189,7 @@ async def test_an_http_request_continues_its_client_s_trace(receiver: SentryRece
     assert transaction["contexts"]["trace"]["status"] == "unavailable"
 
 
-async def test_a_sampler_gets_the_event_and_the_context(receiver: SentryReceiver) -> None:
+async def test_a_sampler_gets_the_event_and_the_context(receiver: Receiver) -> None:
     init(
         receiver,
         traces_sampler=lambda found: (
@@ -204,7 +204,7 @@ async def test_a_sampler_gets_the_event_and_the_context(receiver: SentryReceiver
     assert [request_id_of(each) for each in receiver.items] == ["sampled"]
 
 
-async def test_a_slow_receiver_delays_no_answer(receiver: SentryReceiver) -> None:
+async def test_a_slow_receiver_delays_no_answer(receiver: Receiver) -> None:
     receiver.go.clear()
     async with running(on_trio, timeout=20) as app:
         with pytest.raises(FunctionError):
@@ -217,7 +217,7 @@ async def test_a_slow_receiver_delays_no_answer(receiver: SentryReceiver) -> Non
 
 
 async def test_a_receiver_that_refuses_delays_no_answer_and_gets_later_events(
-    receiver: SentryReceiver,
+    receiver: Receiver,
 ) -> None:
     receiver.status = 503
     receiver.go.clear()
@@ -234,15 +234,15 @@ async def test_a_receiver_that_refuses_delays_no_answer_and_gets_later_events(
     assert [request_id_of(each) for each in receiver.items] == ["2"]
 
 
-async def test_without_a_receiver_events_are_answered(receiver: SentryReceiver) -> None:
-    init(SentryReceiver(f"http://key@127.0.0.1:{free_port()}/1"))
+async def test_without_a_receiver_events_are_answered(receiver: Receiver) -> None:
+    init(Receiver(f"http://127.0.0.1:{free_port()}"))
     async with running(on_trio, timeout=20) as app:
         for _ in range(2):
             with pytest.raises(FunctionError, match="asked for"):
                 await app.invoke("raise")
 
 
-async def test_without_a_dsn_events_are_answered(receiver: SentryReceiver) -> None:
+async def test_without_a_dsn_events_are_answered(receiver: Receiver) -> None:
     sentry_sdk.init(default_integrations=False)
     async with running(on_trio) as app:
         with pytest.raises(FunctionError, match="asked for"):
@@ -251,7 +251,7 @@ async def test_without_a_dsn_events_are_answered(receiver: SentryReceiver) -> No
     assert receiver.requests == 0
 
 
-def test_sentry_s_own_integration_is_refused(receiver: SentryReceiver) -> None:
+def test_sentry_s_own_integration_is_refused(receiver: Receiver) -> None:
     # Its set-up would patch `__main__`.
     sentry_sdk.get_client().integrations["aws_lambda"] = aws_lambda.AwsLambdaIntegration()
     with pytest.raises(RuntimeError, match=r"leave AwsLambdaIntegration out of sentry_sdk\.init"):
@@ -264,7 +264,7 @@ def without_private_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_the_private_name_of_the_sdk_errors_are_sent(
-    without_private_name: None, receiver: SentryReceiver
+    without_private_name: None, receiver: Receiver
 ) -> None:
     async with running(on_trio) as app:
         with pytest.raises(FunctionError):

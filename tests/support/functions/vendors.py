@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import contextmanager
 
 import attrs
 import trio
@@ -15,6 +16,48 @@ if os.environ["VENDOR"] == "Datadog":
 
     def span(context):
         return tracer.trace("body", resource=context.aws_request_id)
+elif os.environ["VENDOR"] == "Sentry":
+    import sentry_sdk
+
+    if os.environ["OFFICIAL"]:
+        from sentry_sdk.integrations.aws_lambda import AwsLambdaIntegration
+
+        sentry_sdk.init(traces_sample_rate=1.0, integrations=[AwsLambdaIntegration()])
+    else:
+        from okibi.telemetry import sentry
+
+        sentry_sdk.init(traces_sample_rate=1.0)
+        sentry.capture_events()
+
+    @contextmanager
+    def span(context):
+        with sentry_sdk.start_span(name="body") as found:
+            found.set_data("resource", context.aws_request_id)
+            yield
+
+elif os.environ["VENDOR"] == "Powertools":
+    from aws_lambda_powertools import Logger, Metrics, Tracer
+
+    logger, tracer = Logger(service="shop"), Tracer(service="shop", auto_patch=False)
+    alone = os.environ["OFFICIAL"] or "AWS_LAMBDA_MAX_CONCURRENCY" not in os.environ
+    metrics = Metrics(namespace="shop", service="shop") if alone else None
+    if not os.environ["OFFICIAL"]:
+        from okibi.telemetry import powertools
+
+        powertools.observe(logger=logger, tracer=tracer, metrics=metrics)
+
+    @contextmanager
+    def span(context):
+        request_id = context.aws_request_id
+        tracer.put_annotation("event", request_id)
+        with tracer.provider.in_subsegment("body") as found:
+            found.put_annotation("resource", request_id)
+            logger.info(request_id)
+            if metrics:
+                metrics.add_metadata("request", request_id)
+                metrics.add_metric("events", "Count", 1)
+            yield
+
 else:
     from opentelemetry import trace
 
@@ -40,6 +83,12 @@ def plain(event, context):
     with span(context):
         time.sleep(event["seconds"])
         return act(event)
+
+
+if os.environ["VENDOR"] == "Powertools" and os.environ["OFFICIAL"]:
+    plain = logger.inject_lambda_context(
+        tracer.capture_lambda_handler(metrics.log_metrics(plain))
+    )
 
 
 async def on_trio(event, context):
