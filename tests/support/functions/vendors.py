@@ -86,9 +86,7 @@ def plain(event, context):
 
 
 if os.environ["VENDOR"] == "Powertools" and os.environ["OFFICIAL"]:
-    plain = logger.inject_lambda_context(
-        tracer.capture_lambda_handler(metrics.log_metrics(plain))
-    )
+    plain = logger.inject_lambda_context(tracer.capture_lambda_handler(metrics.log_metrics(plain)))
 
 
 async def on_trio(event, context):
