@@ -290,7 +290,7 @@ async def find_mixed(served: Served) -> list[str]:
         request_id = await served.invoke(number, seconds=0.2 + number % 4 / 20)
         found = await served.wait_for(request_id)
         faults.extend(
-            served.find_faults(found, error=False, seconds=20.0, number=number, slack=0.1)
+            served.find_faults(found, error=False, seconds=20.0, number=number, slack=0.2)
         )
         faults.extend(await served.find_others(request_id, error=False))
 

@@ -1,8 +1,9 @@
-"""Vendors' handler and layer, set by variables alone: okibi traces what they name.
+"""Vendors' telemetry in real processes, first that of a handler or layer set by variables alone.
 
 `python -m tests.telemetry.vendors` prints the whole table, with AWS's own client.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.sandbox import running
 from tests.support.servers import free_port
 from tests.support.span_receiver import receiving
 from tests.support.vendors import (
+    BY_VARIABLES,
     CASES,
     KINDS,
     VENDORS,
@@ -25,12 +27,19 @@ from tests.support.vendors import (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *product(BY_VARIABLES, KINDS),
+        # Their own tests have each kind.
+        ("Sentry", "Function"),
+        ("Powertools", "Function"),
+    ],
+)
 async def test_a_span_is_right_for_each_outcome(name: str, kind: str, tmp_path: Path) -> None:
     # A `def` stays behind the vendor's handler, which does not know okibi's deadline.
     cases = ("success", "exception") if kind == "def" else CASES
-    with receiving() as receiver:
+    with VENDORS[name].receiving() as receiver:
         async with serving(VENDORS[name], kind, receiver, tmp_path) as served:
             faults = {case: await find_faults(served, kind, case) for case in cases}
 
@@ -39,7 +48,7 @@ async def test_a_span_is_right_for_each_outcome(name: str, kind: str, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["def", "Function", "asyncio"])
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("name", BY_VARIABLES)
 async def test_sixteen_at_once_are_never_mixed(name: str, kind: str, tmp_path: Path) -> None:
     with receiving() as receiver:
         async with serving(
@@ -49,7 +58,7 @@ async def test_sixteen_at_once_are_never_mixed(name: str, kind: str, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("name", BY_VARIABLES)
 async def test_no_answer_waits_for_a_receiver(name: str, tmp_path: Path) -> None:
     with receiving() as receiver:
         async with serving(VENDORS[name], "Function", receiver, tmp_path, timeout=60.0) as served:
@@ -57,7 +66,7 @@ async def test_no_answer_waits_for_a_receiver(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("name", BY_VARIABLES)
 async def test_no_answer_waits_for_an_absent_receiver(name: str, tmp_path: Path) -> None:
     with receiving() as receiver:
         receiver.url = f"http://127.0.0.1:{free_port()}"
@@ -95,7 +104,7 @@ async def test_a_function_traces_its_events_for_datadog(tmp_path: Path) -> None:
             task_root=tmp_path,
             environment={"AWS_REGION": "eu-central-1", **variables},
         ) as sandbox:
-            served = Served(sandbox, receiver)
+            served = Served(VENDORS["Datadog"], sandbox, receiver)
             answers: list[Any] = [{"statusCode": 503}, {"statusCode": 404}, None]
             found = [await served.wait_for(await served.invoke(answer=each)) for each in answers]
             web = [each.event for each in found if each is not None]
