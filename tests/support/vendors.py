@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,11 @@ class Powertools(Vendor):
         return handler, (*OFFICIAL, handler) if official else COMMAND, environment
 
     def find_others(self, served: "Served", request_id: str, *, error: bool) -> list[str]:
-        lines = [line for line in served.sandbox.lines if request_id in line and line[0] == "{"]
-        written = [json.loads(line) for line in lines]
+        written = list[dict[str, Any]]()
+        for line in served.sandbox.lines:
+            if request_id in line and line[0] == "{":
+                with suppress(ValueError):  # lines that the official client's processes have mixed
+                    written.append(json.loads(line))
         logs = [each for each in written if each.get("message") == request_id]
         metrics = [each for each in written if each.get("request") == request_id]
         faults = list[str]()

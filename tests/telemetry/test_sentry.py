@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,6 @@ def trace_of(item: dict[str, Any]) -> str:
 
 
 def seconds_of(transaction: dict[str, Any]) -> float:
-    from datetime import datetime
-
     began, ended = (
         datetime.fromisoformat(transaction[name]) for name in ("start_timestamp", "timestamp")
     )

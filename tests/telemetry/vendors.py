@@ -2,7 +2,7 @@
 
 A table: okibi, and below it AWS's own client with a `def`. A cell says what is wrong with the span
 of an event: its duration (5 %), its error, its place in the trace; also with Sentry's errors and
-with logs and metrics of Powertools. Five minutes. An argument is the name of a vendor.
+with logs and metrics of Powertools. Ten minutes. An argument is the name of a vendor.
 """
 
 import sys
