@@ -556,7 +556,7 @@ def main() -> None:
                 packages = build_ours(function, options.python, program, Path(work), names)
             except BadInput as error:
                 raise SystemExit(str(error)) from None
-            if options.bundled:
+            if options.bundled and not function.of_runtime:
                 packages.append(build_bundled(function, options.python, program, Path(work)))
             packages.append(build_theirs(function, program, Path(work)))
             if function.by_tls:
