@@ -2,12 +2,15 @@
 
 import functools
 import json
+import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from okibi.runtime.__main__ import start
 from okibi.runtime.codec.import_msgspec import NEEDED
 from okibi.runtime.startup.lean_trio import LIBRARY_FIRST
 from tests.support.sandbox import running
@@ -171,6 +174,32 @@ async def test_with_many_events_the_collector_runs_during_the_imports(
     assert enabled
     assert frozen > 20_000
     assert searches > elsewhere / 2
+
+
+def test_calls_at_any_depth_take_no_new_memory_for_their_frames() -> None:
+    def most_faults() -> int:
+        return max(map(faults_of_calls, range(300)))
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(most_faults).result() >= 100
+    size = start.__code__.co_stacksize
+    most_faults.__code__ = most_faults.__code__.replace(co_stacksize=size)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(most_faults).result() < 100
+
+
+def faults_of_calls(depth: int) -> int:
+    """The page faults of 100 calls on top of so many others."""
+    if depth > 0:
+        return faults_of_calls(depth - 1)
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    for _ in range(100):
+        do_nothing()
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+
+def do_nothing() -> None:
+    """Need a frame."""
 
 
 async def seen(
