@@ -42,8 +42,8 @@ from .pattern_cache import add_patterns
 IMAGE, MANIFEST = "okibi.image", "okibi-package.json"
 FORMAT = "okibi-image-6"
 LENGTH_BYTES = 8
-# Bytes of the first read; most indexes are smaller.
-FIRST_READ = 1 << 19
+# Bytes of the first read: the first line and the length. Each new page of memory costs time.
+FIRST_READ = 512
 
 # A module: whether it is a package, the place, length and checksum of its group, the checksum of
 # its source, its place in the group. The checksum of the source is empty for modules of installed
@@ -223,16 +223,13 @@ def read_index(file: int, manifest: bytes) -> tuple[dict[str, Any], int]:
     Raises:
         NotUsed: the image does not fit.
     """
-    data = os.pread(file, FIRST_READ, 0)
-    line, _, rest = data.partition(b"\n")
+    line, _, rest = os.pread(file, FIRST_READ, 0).partition(b"\n")
     if problem := explain_mismatch(line.decode("ascii", "replace"), manifest):
         raise NotUsed(problem)
     size = int.from_bytes(rest[:LENGTH_BYTES], "little")
     start = len(line) + 1 + LENGTH_BYTES + size
     # A damaged length may be larger than the memory.
-    if len(data) < start <= os.fstat(file).st_size:
-        data = os.pread(file, start, 0)
-    head = memoryview(data)[:start]
+    head = memoryview(os.pread(file, start, 0) if start <= os.fstat(file).st_size else b"")
     if len(head) < start or b'"%s"' % source_hash(head).hex().encode() not in manifest:
         raise NotUsed(f"its checksum is not the one in {MANIFEST}")
     index: dict[str, Any] = marshal.loads(head[start - size :])
