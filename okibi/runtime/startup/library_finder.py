@@ -5,6 +5,9 @@ A start imports some 80 of its modules, and boto3 some 70 more. For each, Python
 calls and computes paths. The finder of this module makes 6 system calls: it stats the folder,
 compares the bytecode's header with the source as Python does, and reads the bytecode in one read.
 
+It also finds the packages that lie beside the standard library, which the image does not have
+either: on Lambda, AWS's copy of boto3.
+
 It answers for a source with bytecode beside it. For everything else (extension modules, bytecode
 with the hash of its source, a source that has changed) Python's own finder and loader answer.
 
@@ -50,6 +53,8 @@ HEADER = MAGIC_NUMBER + bytes(4)
 CACHE_TAG = sys.implementation.cache_tag
 # The folder of the standard library.
 LIBRARY = (getattr(os, "__file__", None) or "").rpartition("/")[0]
+# The folder of Python's own packages.
+PACKAGES = f"{sys.prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 NOT_OF_LIBRARY = ("/site-packages", "/dist-packages", "/lib-dynload")
 
 
@@ -57,20 +62,23 @@ def use_library_finder() -> None:
     """Find the modules of the standard library by `LibraryFinder`, from now on."""
     if LIBRARY and sys.pycache_prefix is None and not sys.flags.optimize:
         sys.path_hooks.insert(0, library_hook)
-        sys.path_importer_cache.pop(LIBRARY, None)
+        for folder in (LIBRARY, PACKAGES):
+            sys.path_importer_cache.pop(folder, None)
 
 
 def library_hook(path: str) -> "LibraryFinder":
     """Return the finder of a folder (a hook of `sys.path_hooks`).
 
     Raises:
-        ImportError: the folder is not one of the standard library with sources.
+        ImportError: the folder is not one of the standard library, or of Python's packages.
     """
+    if path == PACKAGES or path.startswith(f"{PACKAGES}/"):
+        return LibraryFinder(path)
     if path == LIBRARY or path.startswith(f"{LIBRARY}/"):
         inner = path[len(LIBRARY) :]
         if not inner.startswith(NOT_OF_LIBRARY):
             return LibraryFinder(path)
-    raise ImportError(f"{path} is not in the standard library", path=path)
+    raise ImportError(f"{path} is not a folder of this Python", path=path)
 
 
 def read_library_ahead(files: "Iterable[str]") -> None:
@@ -145,7 +153,7 @@ ONLY_FOLDER = {""}
 
 
 class LibraryFinder(FolderFinder):
-    """Finds the modules of one folder of the standard library."""
+    """Finds the modules of one folder of the standard library, or of Python's packages."""
 
     def find_spec(self, fullname: str, target: "ModuleType | None" = None) -> "ModuleSpec | None":
         """Return the spec of a module. A target comes from `importlib.reload`: Python finds it."""
@@ -157,7 +165,7 @@ class LibraryFinder(FolderFinder):
         if suffixes == ONLY_FOLDER:
             folder = f"{folder}/{name}"
             path = f"{folder}/__init__.py"
-            is_package, stem = os.path.exists(path), "__init__"
+            is_package, stem = os.path.exists(path) and not self._is_compiled(folder), "__init__"
         else:
             is_package, path, stem = False, f"{folder}/{name}.py", name
         if target is not None or not (is_package or suffixes == ONLY_SOURCE):
@@ -169,6 +177,12 @@ class LibraryFinder(FolderFinder):
         if is_package:
             spec.submodule_search_locations = [folder]
         return spec
+
+    def _is_compiled(self, package: str) -> bool:
+        """Return whether a package has an extension module, which comes before its source."""
+        if not self.path.startswith(PACKAGES):
+            return False
+        return any(os.path.exists(f"{package}/__init__{each}") for each in EXTENSION_SUFFIXES)
 
 
 class LibraryLoader(SourceFileLoader):

@@ -7,6 +7,7 @@ import os
 import py_compile
 import subprocess
 import sys
+import sysconfig
 from importlib.machinery import FileFinder, ModuleSpec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from okibi.runtime.startup import library_finder
 from okibi.runtime.startup.library_finder import (
     LIBRARY,
     LOADERS,
+    PACKAGES,
     LibraryFinder,
     LibraryLoader,
     library_hook,
@@ -60,6 +62,31 @@ def test_each_module_has_the_spec_that_python_gives_it(inner: str) -> None:
         assert described(ours.find_spec(name)) == described(pythons.find_spec(name))
 
 
+def test_python_s_packages_are_found_as_python_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sysconfig.get_path("purelib") == PACKAGES
+    monkeypatch.setattr(library_finder, "PACKAGES", str(tmp_path))
+    extension = importlib.machinery.EXTENSION_SUFFIXES[0]
+    for file in (
+        "plain/__init__.py", "compiled/__init__.py", f"compiled/__init__{extension}",
+        "namespace/module.py", "both.py", "both/__init__.py", "module.py", "stubs.py", "stubs.pyi",
+    ):  # fmt: skip
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    pythons, ours = FileFinder(str(tmp_path), *LOADERS), library_hook(str(tmp_path))
+    names = ("plain", "compiled", "both", "module", "stubs")
+
+    for name in names:
+        assert described(ours.find_spec(name)) == described(pythons.find_spec(name))
+    found = [type(getattr(ours.find_spec(name), "loader", None)) for name in names]
+    assert [kind is LibraryLoader for kind in found] == [True, False, False, True, False]
+    namespace = ours.find_spec("namespace")
+    assert namespace is not None
+    assert namespace.submodule_search_locations == [str(tmp_path / "namespace")]
+    assert type(library_hook(str(tmp_path / "plain"))) is LibraryFinder
+
+
 def test_a_module_of_a_package_is_found_by_its_last_name() -> None:
     spec = library_hook(f"{LIBRARY}/json").find_spec("json.decoder")
 
@@ -69,7 +96,7 @@ def test_a_module_of_a_package_is_found_by_its_last_name() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [f"{LIBRARY}/site-packages", f"{LIBRARY}/dist-packages", f"{LIBRARY}/lib-dynload", "/tmp", ""],
+    [f"{LIBRARY}/dist-packages", f"{LIBRARY}/lib-dynload", f"{PACKAGES}-not", "/tmp", ""],
 )
 def test_other_folders_keep_python_s_finder(path: str) -> None:
     with pytest.raises(ImportError):
