@@ -13,6 +13,7 @@ def threshold() -> Iterator[None]:
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,16 @@ def test_a_threshold_that_the_user_s_code_sets_stays() -> None:
         gc.set_threshold(50_000, 20, 20)
 
     assert gc.get_threshold()[0] == 50_000
+
+
+def test_what_was_imported_is_not_looked_through_afterwards() -> None:
+    gc.set_threshold(10_000, 10, 10)
+    gc.collect()
+
+    with fewer_collections():
+        imported = [[each] for each in range(20_000)]
+        before = gc.get_stats()[0]["collections"]
+    later = [[each] for each in range(100)]
+
+    assert gc.get_stats()[0]["collections"] == before
+    assert (len(imported), len(later)) == (20_000, 100)
