@@ -228,7 +228,7 @@ class Served:
             error: whether the event has failed.
             seconds: the most that it may last; its handler's span may say less.
             number: the number of its trace.
-            slack: more seconds that it may differ: sixteen begin at once.
+            slack: more seconds that it may differ.
         """
         if found is None:
             return ["no span"]
@@ -261,8 +261,15 @@ class Found:
     body: ReceivedSpan | None = None
 
 
-async def find_faults(served: Served, kind: str, case: str) -> list[str]:
-    """Invoke a function, and return what is wrong with what the receiver has of the event."""
+async def find_faults(served: Served, kind: str, case: str, slack: float = 0.0) -> list[str]:
+    """Invoke a function, and return what is wrong with what the receiver has of the event.
+
+    Args:
+        served: the function.
+        kind: the kind of its handler.
+        case: how the event ends.
+        slack: more seconds that its span may differ, on a loaded machine.
+    """
     event: dict[str, Any] = {"seconds": LATE}
     match case:
         case "success":
@@ -280,7 +287,7 @@ async def find_faults(served: Served, kind: str, case: str) -> list[str]:
     found = await served.wait_for(request_id)
     error = case != "success"
     return [
-        *served.find_faults(found, error=error, seconds=LATE, number=0),
+        *served.find_faults(found, error=error, seconds=LATE, number=0, slack=slack),
         *await served.find_others(request_id, error=error),
     ]
 
