@@ -2,9 +2,9 @@
 
 Bootstrap processes serve the same events in turns, round by round: with nothing registered, with a
 function after the response, with an observer, with an export that does nothing, and with
-`trace_events` and a processor that keeps nothing. In the last, the handler itself makes a span with
-the same attributes and flushes, as a vendor's wrapper does. Printed are microseconds of CPU time an
-event, of all threads.
+the adapters of OpenTelemetry (with a processor that keeps nothing), Powertools and Sentry. Beside
+each adapter the handler itself does the same, as the vendor's own wrapper does. Printed are
+microseconds of CPU time an event, of all threads.
 """
 
 import os
@@ -24,12 +24,21 @@ from .requests import Requests
 ROUNDS = 9
 # Events that are not measured, and that are.
 WARM, EVENTS = 200, 1000
-SERVED = ("nothing", "after_response", "observer", "export", "OpenTelemetry", "SDK")
+# The handlers that do what an adapter does, by name.
+OWN_WRAPPERS = {
+    "OpenTelemetry itself": "handler_in_span",
+    "Powertools itself": "handler_in_decorators",
+    "Sentry itself": "handler_in_transaction",
+}
+SERVED = (
+    "nothing", "after_response", "observer", "export",
+    "OpenTelemetry", "Powertools", "Sentry", *OWN_WRAPPERS,
+)  # fmt: skip
 
 
 def serve(observed: str) -> float:
     """Return microseconds of CPU time of an event."""
-    handler = "handler_in_span" if observed == "SDK" else "handler"
+    handler = OWN_WRAPPERS.get(observed, "handler")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
         environment = {
@@ -44,7 +53,12 @@ def serve(observed: str) -> float:
             "OKIBI_GRACEFUL_SHUTDOWN": "0",
         }
         process = subprocess.Popen(
-            OKIBI_COMMAND, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+            OKIBI_COMMAND,
+            env=environment,
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         try:
             connection, _ = listener.accept()
@@ -75,15 +89,20 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name in SERVED:
             times[name].append(serve(name))
-    nothing, after, observer, export, traced, sdk = map(statistics.median, times.values())
-    adapter = traced - export - (sdk - nothing)
+    took = {name: statistics.median(of) for name, of in times.items()}
+    nothing = took["nothing"]
     print(f"an event, nothing registered              {nothing:6.1f} us")
-    print(f"an empty function after the response      {after - nothing:+6.1f} us")
-    print(f"an empty observer                         {observer - nothing:+6.1f} us")
-    print(f"an empty observer and an empty export     {export - nothing:+6.1f} us")
-    print(f"the SDK in the handler, flush included    {sdk - nothing:+6.1f} us")
-    print(f"trace_events                              {traced - nothing:+6.1f} us")
-    print(f"  beyond the SDK and the empty ones (30)  {adapter:+6.1f} us")
+    print(f"an empty function after the response      {took['after_response'] - nothing:+6.1f} us")
+    print(f"an empty observer                         {took['observer'] - nothing:+6.1f} us")
+    print(f"an empty observer and an empty export     {took['export'] - nothing:+6.1f} us")
+    for itself in OWN_WRAPPERS:
+        name = itself.removesuffix(" itself")
+        # Powertools' metrics are printed; nothing is exported.
+        empty = took["observer" if name == "Powertools" else "export"]
+        print(f"{itself + ', in the handler':42}{took[itself] - nothing:+6.1f} us")
+        print(f"{'the adapter of ' + name:42}{took[name] - nothing:+6.1f} us")
+        beyond = took[name] - empty - (took[itself] - nothing)
+        print(f"  beyond itself and the empty ones (30)   {beyond:+6.1f} us")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,27 @@ if OBSERVED == "OpenTelemetry":
     trace_events(provider)
 
 
+if OBSERVED.startswith("Powertools"):
+    from aws_lambda_powertools import Logger, Metrics
+
+    logger, metrics = Logger(service="shop"), Metrics(namespace="shop", service="shop")
+    if OBSERVED == "Powertools":
+        from okibi.telemetry import powertools
+
+        powertools.observe(logger=logger, metrics=metrics)
+
+
+if OBSERVED.startswith("Sentry"):
+    import sentry_sdk
+
+    # The port of no server: no event is sampled, and none fails.
+    sentry_sdk.init("http://key@127.0.0.1:9/1", traces_sample_rate=0.0, send_client_reports=False)
+    if OBSERVED == "Sentry":
+        from okibi.telemetry import sentry
+
+        sentry.capture_events()
+
+
 async def nothing() -> None: ...
 
 
@@ -46,6 +67,8 @@ async def handler(event: Any, context: Any) -> Any:
     seen.append(time.process_time())
     if len(seen) == WARM + EVENTS:
         print(f"CPU {(seen[-1] - seen[WARM - 1]) / EVENTS * 1e6}", file=sys.stderr, flush=True)
+    if OBSERVED.startswith("Powertools"):
+        metrics.add_metric("orders", "Count", 1)
     if OBSERVED == "after_response":
         context.after_response(nothing)
     return event
@@ -69,3 +92,23 @@ async def handler_in_span(event: Any, context: Any) -> Any:
         otel_context.detach(token)
         span.end()
         provider.force_flush(1000)
+
+
+async def handler_in_decorators(event: Any, context: Any) -> Any:
+    """As Powertools' decorators do, around what is no coroutine."""
+    done = await handler(event, context)
+    decorated = metrics.log_metrics(lambda event, context: done)
+    return logger.inject_lambda_context(decorated)(event, context)
+
+
+async def handler_in_transaction(event: Any, context: Any) -> Any:
+    """As Sentry's integration does: a scope, a transaction, and a flush before the response."""
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_tag("aws_region", os.environ.get("AWS_REGION"))
+        headers = event.get("headers") or {}
+        transaction = sentry_sdk.continue_trace(headers, "function.aws", context.function_name)
+        try:
+            with sentry_sdk.start_transaction(transaction):
+                return await handler(event, context)
+        finally:
+            sentry_sdk.flush(1)
