@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+import sentry_sdk
+from aws_lambda_powertools import Logger, Metrics
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -15,6 +17,7 @@ seen: list[float] = []
 provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(SpanProcessor())
 tracer = provider.get_tracer("okibi")
+logger, metrics = Logger(service="shop"), Metrics(namespace="shop", service="shop")
 
 if OBSERVED in ("observer", "export"):
     from collections.abc import Generator
@@ -39,19 +42,13 @@ if OBSERVED == "OpenTelemetry":
     trace_events(provider)
 
 
-if OBSERVED.startswith("Powertools"):
-    from aws_lambda_powertools import Logger, Metrics
+if OBSERVED == "Powertools":
+    from okibi.telemetry import powertools
 
-    logger, metrics = Logger(service="shop"), Metrics(namespace="shop", service="shop")
-    if OBSERVED == "Powertools":
-        from okibi.telemetry import powertools
-
-        powertools.observe(logger=logger, metrics=metrics)
+    powertools.observe(logger=logger, metrics=metrics)
 
 
 if OBSERVED.startswith("Sentry"):
-    import sentry_sdk
-
     # The port of no server: no event is sampled, and none fails.
     sentry_sdk.init("http://key@127.0.0.1:9/1", traces_sample_rate=0.0, send_client_reports=False)
     if OBSERVED == "Sentry":
@@ -97,15 +94,20 @@ async def handler_in_span(event: Any, context: Any) -> Any:
 async def handler_in_decorators(event: Any, context: Any) -> Any:
     """As Powertools' decorators do, around what is no coroutine."""
     done = await handler(event, context)
-    decorated = metrics.log_metrics(lambda event, context: done)
-    return logger.inject_lambda_context(decorated)(event, context)
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def answer(event: Any, context: Any) -> Any:
+        return done
+
+    return answer(event, context)
 
 
 async def handler_in_transaction(event: Any, context: Any) -> Any:
     """As Sentry's integration does: a scope, a transaction, and a flush before the response."""
     with sentry_sdk.isolation_scope() as scope:
         scope.set_tag("aws_region", os.environ.get("AWS_REGION"))
-        headers = event.get("headers") or {}
+        headers: dict[str, str] = event.get("headers") or {}
         transaction = sentry_sdk.continue_trace(headers, "function.aws", context.function_name)
         try:
             with sentry_sdk.start_transaction(transaction):

@@ -181,7 +181,8 @@ def test_calls_at_any_depth_take_no_new_memory_for_their_frames() -> None:
         return max(map(faults_of_calls, range(300)))
 
     with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(most_faults).result() >= 100
+        # From 3.14 on, Python keeps one empty piece itself.
+        assert sys.version_info >= (3, 14) or thread.submit(most_faults).result() >= 100
     size = start.__code__.co_stacksize
     most_faults.__code__ = most_faults.__code__.replace(co_stacksize=size)
     with ThreadPoolExecutor(1) as thread:
