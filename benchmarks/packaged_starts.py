@@ -169,15 +169,15 @@ FUNCTIONS = (
         "trivial async def",
         TRIVIAL.format(define="async def"),
         TRIVIAL.format(define="def"),
-        bars=(2.6, 0.0),
-        slow_bar=2.6,
+        bars=(2.0, 0.0),
+        slow_bar=2.1,
     ),
     Function(
         "import boto3",
         BOTO3.format(define="async def"),
         BOTO3.format(define="def"),
         ("boto3",),
-        bars=(1.10, 0.90),
+        bars=(1.0, 0.82),
     ),
     Function(
         "import boto3, there without bytecode",
@@ -192,7 +192,7 @@ FUNCTIONS = (
         BOTO3.format(define="async def"),
         BOTO3.format(define="def"),
         of_runtime=("boto3",),
-        bars=(1.25, 0.0),
+        bars=(1.12, 0.0),
     ),
     Function(
         "FastAPI by okibi's adapter, there by Mangum",
@@ -200,7 +200,7 @@ FUNCTIONS = (
         BY_MANGUM,
         ("fastapi", "mangum"),
         payload=HTTP_EVENT,
-        bars=(1.10, 0.0),
+        bars=(1.0, 0.0),
     ),
     Function(
         "GetItem by TLS, there by boto3",
@@ -220,7 +220,7 @@ FUNCTIONS = (
         environment={"OKIBI_ENTITIES": "entities"},
     ),
 )
-MEMORY_BAR = 1.55
+MEMORY_BAR = 1.3
 VARIANTS: Mapping[str, Parts] = {
     "okibi": Parts(),
     "without the user's part": Parts(others=False),
