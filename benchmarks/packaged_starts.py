@@ -574,8 +574,7 @@ def main() -> None:
             if not options.cold:
                 rows += instruction_rows(group, packages)
             if function.slow_bar and not options.cold:
-                rounds = max(1, options.rounds // 4)
-                rows.append(slow_row(group, packages, rounds, function.slow_bar))
+                rows.append(slow_row(group, packages, options.rounds, function.slow_bar))
         print(f"\n{group}, okibi / awslambdaric")
         for row in rows:
             print(row, flush=True)
