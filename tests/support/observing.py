@@ -8,9 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from okibi import Child, Context, Function, Handler, Server, telemetry
+from okibi.testing import FunctionError, RunningFunction
 
 CURRENT: ContextVar[str] = ContextVar("CURRENT", default="")
 
@@ -129,3 +131,24 @@ HANDLERS: dict[str, Callable[[], Any]] = {
 def text_of(answer: Any) -> Any:
     """Return the text of an answer, also of a stream."""
     return json.loads(answer) if isinstance(answer, bytes) else answer
+
+
+async def invoke_and_kill(app: RunningFunction, **options: Any) -> None:
+    """Invoke a handler of these that sleeps, and kill the workers meanwhile."""
+
+    async def invoke() -> None:
+        with pytest.raises(FunctionError, match=r"Runtime.WorkerExited"):
+            await app.invoke("sleep", **options)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(invoke)
+        await trio.sleep(0.1)
+        for n in range(2):
+            await app.kill(f"lambda/workers/worker-{n}")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for what a thread does."""
+    with trio.fail_after(15):
+        while not condition():  # noqa: ASYNC110, of a thread
+            await trio.sleep(0.005)

@@ -16,7 +16,16 @@ from okibi.testing import FunctionError, running, virtual_time
 from okibi.web import ASGI, WSGI
 from tests.support.batch_events import Item, make_event
 from tests.support.doubles import delivery, ledger_of
-from tests.support.observing import CURRENT, HANDLERS, Class, Observer, act, on_trio, text_of
+from tests.support.observing import (
+    CURRENT,
+    HANDLERS,
+    Class,
+    Observer,
+    act,
+    invoke_and_kill,
+    on_trio,
+    text_of,
+)
 
 
 @pytest.fixture
@@ -75,16 +84,8 @@ async def test_sixteen_events_at_once_are_never_mixed(observer: Observer) -> Non
 @pytest.mark.parametrize("kind", [kind for kind in HANDLERS if kind not in ("def", "generator")])
 @virtual_time
 async def test_a_killed_worker_s_event_ends_once(kind: str, observer: Observer) -> None:
-    async with running(HANDLERS[kind]()) as app, trio.open_nursery() as nursery:
-
-        async def invoke() -> None:
-            with pytest.raises(FunctionError, match=r"Runtime.WorkerExited"):
-                await app.invoke("sleep")
-
-        nursery.start_soon(invoke)
-        await trio.sleep(0.1)
-        for n in range(2):
-            await app.kill(f"lambda/workers/worker-{n}")
+    async with running(HANDLERS[kind]()) as app:
+        await invoke_and_kill(app)
 
     assert observer.outcomes() == ["Runtime.WorkerExited"]
 

@@ -24,7 +24,7 @@ from okibi.testing import FunctionError, running
 from okibi.web import ASGI
 from tests.support import observing
 from tests.support.batch_events import Item, make_event
-from tests.support.observing import HANDLERS, on_trio
+from tests.support.observing import HANDLERS, invoke_and_kill, on_trio, until
 from tests.support.sandbox import running as running_process
 from tests.support.servers import free_port
 from tests.support.span_receiver import Receiver, receiving
@@ -110,12 +110,6 @@ async def test_each_kind_of_handler_has_its_span_with_each_outcome(
     assert (late.error, late.attributes["error.type"]) == (True, "Runtime.DeadlineExceeded")
     assert 0.1 < late.seconds < 0.4
     assert not receiver.of_event("own").attributes["faas.coldstart"]
-
-
-async def until(condition: Any) -> None:
-    with trio.fail_after(15):
-        while not condition():  # noqa: ASYNC110, of a thread
-            await trio.sleep(0.005)
 
 
 async def test_sixteen_traces_at_once_are_never_mixed(traced: Traced) -> None:
@@ -279,16 +273,8 @@ async def test_a_web_request_without_a_framework_has_the_api_s_route(traced: Tra
 
 
 async def test_a_killed_worker_s_span_arrives_with_an_error(traced: Traced) -> None:
-    async with running(on_trio) as app, trio.open_nursery() as nursery:
-
-        async def invoke() -> None:
-            with pytest.raises(FunctionError, match=r"Runtime.WorkerExited"):
-                await app.invoke("sleep", request_id="killed")
-
-        nursery.start_soon(invoke)
-        await trio.sleep(0.1)
-        for n in range(2):
-            await app.kill(f"lambda/workers/worker-{n}")
+    async with running(on_trio) as app:
+        await invoke_and_kill(app, request_id="killed")
         await until(lambda: traced.receiver.spans)
 
     span = traced.receiver.of_event("killed")

@@ -17,7 +17,7 @@ from okibi.telemetry import sentry
 from okibi.testing import FunctionError, running
 from tests.support import observing
 from tests.support.batch_events import Item, make_event
-from tests.support.observing import HANDLERS, on_trio
+from tests.support.observing import HANDLERS, invoke_and_kill, on_trio, until
 from tests.support.sandbox import running as running_process
 from tests.support.servers import free_port
 from tests.support.span_receiver import Receiver, receiving
@@ -38,12 +38,6 @@ def receiver(none_registered: None) -> Iterator[Receiver]:
 
 def init(receiver: Receiver, **options: Any) -> None:
     sentry_sdk.init(dsn=receiver.dsn, default_integrations=False, traces_sample_rate=1.0, **options)
-
-
-async def until(condition: Any) -> None:
-    with trio.fail_after(15):
-        while not condition():  # noqa: ASYNC110, of a thread
-            await trio.sleep(0.005)
 
 
 def request_id_of(item: dict[str, Any]) -> str:
@@ -152,16 +146,8 @@ async def test_sixteen_events_at_once_are_never_mixed(receiver: Receiver) -> Non
 
 
 async def test_a_killed_worker_s_event_is_sent(receiver: Receiver) -> None:
-    async with running(on_trio) as app, trio.open_nursery() as nursery:
-
-        async def invoke() -> None:
-            with pytest.raises(FunctionError, match=r"Runtime.WorkerExited"):
-                await app.invoke("sleep", request_id="killed")
-
-        nursery.start_soon(invoke)
-        await trio.sleep(0.1)
-        for n in range(2):
-            await app.kill(f"lambda/workers/worker-{n}")
+    async with running(on_trio) as app:
+        await invoke_and_kill(app, request_id="killed")
         await until(lambda: len(receiver.items) == 2)
 
     (error,), (transaction,) = receiver.errors, receiver.transactions
