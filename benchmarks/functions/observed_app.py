@@ -92,7 +92,7 @@ async def handler_in_span(event: Any, context: Any) -> Any:
 
 
 async def handler_in_decorators(event: Any, context: Any) -> Any:
-    """As Powertools' decorators do, around what is no coroutine."""
+    """Do what Powertools' decorators do, which are for a plain `def`."""
     done = await handler(event, context)
 
     @logger.inject_lambda_context
@@ -104,7 +104,7 @@ async def handler_in_decorators(event: Any, context: Any) -> Any:
 
 
 async def handler_in_transaction(event: Any, context: Any) -> Any:
-    """As Sentry's integration does: a scope, a transaction, and a flush before the response."""
+    """Do what Sentry's integration does: a scope, a transaction, a flush before the response."""
     with sentry_sdk.isolation_scope() as scope:
         scope.set_tag("aws_region", os.environ.get("AWS_REGION"))
         headers: dict[str, str] = event.get("headers") or {}

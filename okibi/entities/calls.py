@@ -49,7 +49,7 @@ RENEWAL = 2000
 MOST_AT_ONCE = 64
 # Deaths of runs that began with the same message: then it is set aside.
 MOST_DEATHS = 3
-# Attempts at a settle whose answer is lost, and at a move.
+# Attempts at a settle or a take-over whose answer is lost, and at a move.
 SETTLE_ATTEMPTS = 5
 MOVE_ATTEMPTS = 3
 # Seconds that a caller runs the mail of others when its own message is settled.

@@ -28,7 +28,7 @@ OF_ATTRS = ("NOTHING", "_compat", "_config", "__ne__", "_frozen_setattrs", "_fro
 STATE = ("_attr_names", "_cache_hash", "_slots")
 STATE_WITHOUT_SLOTS = ("_delete_attribs", "_has_custom_setattr", "_wrote_own_setattr")
 ADDED_LATE = ("__attrs_own_setattr__", "__setattr__")
-# Python 3.14 has taken the last two from the first class by then.
+# On Python 3.14 the class that attrs replaces has lost the last two by then.
 NOT_ADDED = ("__attrs_attrs__", "__setstate__", "__dict__", "__weakref__")
 ORDER = ("__lt__", "__le__", "__gt__", "__ge__")
 SALT_BEGINS = "hash((\n"

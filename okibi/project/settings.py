@@ -492,7 +492,7 @@ class ProjectFunction:
         try:
             read_settings({**self.environment, "AWS_LAMBDA_RUNTIME_API": "any"}, ())
         except InitError as error:
-            # The tools also run on Windows, where no function starts.
+            # Another error is about this system: the tools also run on Windows.
             if error.kind == "Runtime.BadSetting":
                 yield f"environment: {error.message}"
         if self.capacity_provider:
