@@ -136,8 +136,6 @@ class AsyncioLoop:
         # None where trio waits by itself, as under a MockClock.
         self._shared_wait: SharedWait | None = None
         self._jobs = set[Job]()
-        # The jobs that ended in the current slice.
-        self._ended_jobs = list[Job]()
         self._in_slice = self._closing = False
         self._slices = 0
 
@@ -219,12 +217,12 @@ class AsyncioLoop:
         loop = self.loop
         assert loop is not None  # the callers have looked
         self.mark_context()
-        job = Job(loop, act, self._note_ended, origin)
+        job = Job(loop, act, self._finish, origin)
         self._jobs.add(job)
         self.run_soon()
         if job.running is not None and not job.begun:
             # A task that is cancelled before it begins runs no code of the job.
-            job.running.add_done_callback(partial(self._note_unbegun, job))
+            job.running.add_done_callback(partial(self._finish_unbegun, job))
         return job
 
     def mark_context(self) -> None:
@@ -324,7 +322,7 @@ class AsyncioLoop:
 
     @enable_ki_protection
     def run_slice(self, wait: Wait | None = None, *, looks: bool = False) -> None:
-        """Let the loop run; then adjust the pump's wait, and wake the tasks whose jobs ended.
+        """Let the loop run; then adjust the pump's wait.
 
         Args:
             wait, looks: the arguments of `SliceSelector.begin_slice`.
@@ -356,30 +354,22 @@ class AsyncioLoop:
             self._in_slice = False
         if selector.idle_for < math.inf or self._nap.deadline < math.inf:
             self._nap.deadline = loop.time() + selector.idle_for
-        if self._ended_jobs:
-            self._finish_ended()
-
-    def _note_ended(self, job: Job) -> None:
-        self._ended_jobs.append(job)
-        # The slice does not wait on.
-        self.selector.wait = None
 
     def run_later(self) -> None:
         """Have the pump run a slice soon: a job was cancelled, or the loop has a new timer."""
         self.selector.idle_for = 0.0
         self._nap.cancel()
 
-    def _note_unbegun(self, job: Job, task: "asyncio.Task[None]") -> None:
-        if task.cancelled() and not job.ended:
-            job.finish(asyncio.CancelledError())
-            self._jobs.discard(job)
+    def _finish(self, job: Job) -> None:
+        """Wake the trio task whose job has ended. A slice that waits for trio, too, then ends."""
+        self._jobs.discard(job)
+        closed = self._closing and not job.is_cancelled and is_cancelled(job.error)
+        job.finish(LoopEnded(CLOSED) if closed else None)
 
-    def _finish_ended(self) -> None:
-        for job in self._ended_jobs:
-            self._jobs.discard(job)
-            closed = self._closing and not job.is_cancelled and is_cancelled(job.error)
-            job.finish(LoopEnded(CLOSED) if closed else None)
-        self._ended_jobs.clear()
+    def _finish_unbegun(self, job: Job, _: object) -> None:
+        if not job.ended:
+            job.error = asyncio.CancelledError()
+            self._finish(job)
 
     def _end(self, error: BaseException | None) -> None:
         """Close the loop. Jobs that have not ended raise LoopEnded."""
@@ -389,7 +379,6 @@ class AsyncioLoop:
         self.error = error
         # Now, so that trio no longer watches the descriptor that is closed here.
         self._nap.cancel()
-        self._finish_ended()
         jobs, self._jobs = self._jobs, set[Job]()
         for job in jobs:
             if job.is_cancelled:

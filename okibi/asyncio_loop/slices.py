@@ -65,7 +65,6 @@ class SliceSelector(selectors.DefaultSelector):
     Attributes:
         end_slice: has the loop return from `run_forever`.
         idle_for: seconds until the loop's next timer; 0 while callbacks are ready.
-        wait: takes the place of the end of the slice.
         look: waits for up to so many seconds, and returns the ready descriptors.
     """
 
@@ -73,7 +72,7 @@ class SliceSelector(selectors.DefaultSelector):
         super().__init__()
         self.end_slice: Callable[[], None] = lambda: None
         self.idle_for = math.inf
-        self.wait: Wait | None = None
+        self._wait: Wait | None = None
         self.look = super().select
         # The time of the monotonic clock at which the slice must end.
         self._until = math.inf
@@ -83,10 +82,10 @@ class SliceSelector(selectors.DefaultSelector):
         """Let the loop run for up to SLICE seconds.
 
         Args:
-            wait: takes the place of the end of the slice, until a job ends.
+            wait: takes the place of the end of the slice.
             looks: whether the slice looks for ready descriptors before it waits or ends.
         """
-        self.wait, self._looks = wait, looks
+        self._wait, self._looks = wait, looks
         self._until = time.monotonic() + SLICE
         # It stays 0 if the slice ends with callbacks that are ready.
         self.idle_for = 0.0
@@ -104,8 +103,8 @@ class SliceSelector(selectors.DefaultSelector):
             events = self.look(0)
             if events:
                 return events
-        if self.wait is not None:
-            return self.wait(timeout)
+        if self._wait is not None:
+            return self._wait(timeout)
         self.end(timeout)
         return []
 
