@@ -136,8 +136,7 @@ class AsyncioLoop:
         # None where trio waits by itself, as under a MockClock.
         self._shared_wait: SharedWait | None = None
         self._jobs = set[Job]()
-        self._in_slice = self._closing = False
-        self._slices = 0
+        self._closing = False
 
     @property
     def alive(self) -> bool:
@@ -276,7 +275,7 @@ class AsyncioLoop:
         For a forked child, which must not run the parent's callbacks. Nothing happens outside
         asyncio code.
         """
-        if self.loop is not None and self._in_slice:
+        if self.loop is not None and self.loop.is_running():
             self.loop.call_soon(callback)
             with suppress(AttributeError):  # otherwise it is called after them
                 self.loop._ready.rotate()  # type: ignore[attr-defined]
@@ -309,10 +308,7 @@ class AsyncioLoop:
 
     def _current_step(self) -> object:
         """Return at which step asyncio is, for another thread; None while it waits."""
-        shared = self._shared_wait
-        if shared is not None and shared.waits:
-            return None
-        return self._pump_task, self._slices, shared and shared.steps
+        return None if self.selector.waits else (self._pump_task, self.selector.slices)
 
     def run_soon(self) -> None:
         """Run what trio's code has made ready: at once, unless the pump is about to."""
@@ -330,8 +326,6 @@ class AsyncioLoop:
         loop, selector = self.loop, self.selector
         assert loop is not None  # the callers have looked
         selector.begin_slice(wait, looks=looks)
-        self._slices += 1
-        self._in_slice = True
         try:
             hidden = self._hide_task()
             try:
@@ -339,7 +333,7 @@ class AsyncioLoop:
             finally:
                 self._show_task(*hidden)
         except BaseException as error:
-            if self._shared_wait is not None and self._shared_wait.waits:
+            if selector.waits:
                 # A user's signal handler has raised in the wait: the run ends.
                 raise
             if not isinstance(error, SystemExit | KeyboardInterrupt):
@@ -350,8 +344,6 @@ class AsyncioLoop:
             logger.exception(
                 "a background task raised %s; the asyncio loop continues", type(error).__name__
             )
-        finally:
-            self._in_slice = False
         if selector.idle_for < math.inf or self._nap.deadline < math.inf:
             self._nap.deadline = loop.time() + selector.idle_for
 

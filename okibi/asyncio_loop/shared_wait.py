@@ -24,10 +24,6 @@ class SharedWait:
         epoll: trio's epoll.
         selector: the selector of asyncio's loop.
         run_slice: `AsyncioLoop.run_slice`.
-
-    Attributes:
-        waits: whether a slice waits.
-        steps: how often a slice has waited.
     """
 
     def __init__(
@@ -43,7 +39,6 @@ class SharedWait:
         self._until = 0.0
         self._events: list[tuple[int, int]] = []
         self._max_events = 1
-        self.waits, self.steps = False, 0
 
     @classmethod
     def begin(cls, selector: SliceSelector, run_slice: Callable[..., None]) -> "SharedWait | None":
@@ -77,7 +72,7 @@ class SharedWait:
             # A user's signal handler has raised. If the error left the wait, the run would stay
             # open until the frames of the traceback are freed, and for ever if another thread
             # frees them.
-            self.waits = False
+            self._selector.waits = False
             trio_internals.end_run(self._token, error)
         return self._events
 
@@ -88,10 +83,9 @@ class SharedWait:
             selector.end(timeout)
             return []
         seconds = left if timeout is None or left < timeout else timeout
-        self.waits = True
+        selector.waits = True
         events = self._poll_trio(seconds, self._max_events)
-        self.waits = False
-        self.steps += 1
+        selector.waits = False
         selector.begin_slice(self._wait, looks=False)
         for descriptor, _ in events:
             if descriptor != self._descriptor:

@@ -65,6 +65,8 @@ class SliceSelector(selectors.DefaultSelector):
     Attributes:
         end_slice: has the loop return from `run_forever`.
         idle_for: seconds until the loop's next timer; 0 while callbacks are ready.
+        slices: how often the loop has begun to run, after a wait within a slice, too.
+        waits: whether a slice waits.
         look: waits for up to so many seconds, and returns the ready descriptors.
     """
 
@@ -72,6 +74,7 @@ class SliceSelector(selectors.DefaultSelector):
         super().__init__()
         self.end_slice: Callable[[], None] = lambda: None
         self.idle_for = math.inf
+        self.slices, self.waits = 0, False
         self._wait: Wait | None = None
         self.look = super().select
         # The time of the monotonic clock at which the slice must end.
@@ -87,6 +90,7 @@ class SliceSelector(selectors.DefaultSelector):
         """
         self._wait, self._looks = wait, looks
         self._until = time.monotonic() + SLICE
+        self.slices += 1
         # It stays 0 if the slice ends with callbacks that are ready.
         self.idle_for = 0.0
 

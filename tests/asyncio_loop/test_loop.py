@@ -429,7 +429,8 @@ async def test_call_first_calls_a_function_before_all_that_are_ready(
         with monkeypatch.context() as patched:
             if not known:
                 call_soon = asyncio.get_running_loop().call_soon
-                patched.setattr(loop, "loop", SimpleNamespace(call_soon=call_soon))
+                unknown = SimpleNamespace(call_soon=call_soon, is_running=lambda: True)
+                patched.setattr(loop, "loop", unknown)
             loop.call_first(lambda: called.append("first"))
         await asyncio.sleep(0)
 
@@ -684,7 +685,7 @@ def test_an_exception_in_the_wait_ends_the_run_in_order(in_slice: bool) -> None:
         poll = shared._poll_trio
 
         def give_up(*_: object) -> None:
-            waits.append(shared.waits)
+            waits.append(shared._selector.waits)
             shared._poll_trio = poll
             raise GaveUp
 
