@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import trio
 from trio.lowlevel import checkpoint_if_cancelled
-from trio.lowlevel import current_task as current_trio_task
 
 from ..actors.process import Process
 from .from_asyncio import run_on_trio
@@ -69,7 +68,6 @@ async def _result(loop: AsyncioLoop, job: Job, process: Process | None = None) -
     """
     if job.ended:
         return job.take_result()
-    task = current_trio_task()
     timer: asyncio.TimerHandle | None = None
 
     def set_timer() -> None:
@@ -79,7 +77,7 @@ async def _result(loop: AsyncioLoop, job: Job, process: Process | None = None) -
             timer.cancel()
         end = trio.current_time() + CLEAN_UP if process is None else process.deadline()
         if end < math.inf and loop.loop is not None:
-            timer = loop.loop.call_at(end, loop.abandon, task)
+            timer = loop.loop.call_at(end, job.abandon)
         loop.run_later()
 
     def limit() -> None:

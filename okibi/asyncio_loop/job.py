@@ -32,7 +32,7 @@ class Job(FrameSource):
     """
 
     __slots__ = (
-        "_cancel", "_origin", "_result", "_waiting", "begun", "ended", "error", "stopped_by",
+        "_cancel", "_origin", "_result", "begun", "ended", "error", "stopped_by", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +47,7 @@ class Job(FrameSource):
         self._result: object = None
         # What the function raised.
         self.error: BaseException | None = None
-        self._waiting: Task | None = None
+        self.waiting: Task | None = None
         self._cancel: RaiseCancelT | None = None
         self.stopped_by: BaseException | None = None
         # Not by `create_task`: it is no new task of the code on the loop.
@@ -93,14 +93,15 @@ class Job(FrameSource):
             on_cancel()
             return Abort.FAILED
 
-        self._waiting = current_task()
+        self.waiting = current_task()
         await wait_task_rescheduled(abort)
 
-    def abandon(self, waiting: Task) -> bool:
-        """Resume a cancelled trio task at once, if the task waits for this job."""
-        if self._cancel is None or self._waiting is not waiting:
+    def abandon(self) -> bool:
+        """Resume the waiting trio task at once, if it is cancelled; return whether it was."""
+        waiting = self.waiting
+        if waiting is None or self._cancel is None:
             return False
-        self._waiting = None
+        self.waiting = None
         reschedule(waiting, outcome.capture(self._cancel))
         return True
 
@@ -115,7 +116,7 @@ class Job(FrameSource):
         self._origin.running = self._origin.caller = None
         if error is not None:
             self.error = error
-        waiting, self._waiting = self._waiting, None
+        waiting, self.waiting = self.waiting, None
         if waiting is not None:
             reschedule(waiting)
         elif self._cancel is not None and self.error is not None:

@@ -239,7 +239,7 @@ class AsyncioLoop:
             A function: whether the job still runs. None if the task waits for no job.
         """
         for job in self._jobs:
-            if job.abandon(waiting):
+            if job.waiting is waiting and job.abandon():
                 return lambda: job in self._jobs
         return None
 
