@@ -19,8 +19,7 @@ from trio.lowlevel import current_task, spawn_system_task
 from ..actors import Address, PortalClosed
 from ..actors.process import CURRENT, Process
 from ..actors.trio_internals import deadline_of
-from .loop import LOOPS, AsyncioLoop
-from .slices import ORIGIN
+from .slices import ORIGIN, SliceLoop
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -117,8 +116,8 @@ _ENDED = "the tree has ended, or ended before the reply"
 
 async def run_on_trio(act: Callable[[], Awaitable[R]]) -> R:
     """Run an async function on trio, and wait for its result on the asyncio loop."""
-    running = _running_loop()
-    future: asyncio.Future[outcome.Outcome[R]] = asyncio.get_running_loop().create_future()
+    loop = _running_loop()
+    future: asyncio.Future[outcome.Outcome[R]] = loop.create_future()
     origin = ORIGIN.get(None)
     # So that code on trio knows how much time is left.
     scope = trio.CancelScope(deadline=deadline_of(None if origin is None else origin.caller))
@@ -128,7 +127,7 @@ async def run_on_trio(act: Callable[[], Awaitable[R]]) -> R:
         holder = CURRENT.get()
     context = contextvars.copy_context()
     try:
-        spawn_system_task(_act, act, holder, future, scope, running, context=context)
+        spawn_system_task(_act, act, holder, future, scope, loop, context=context)
     except RuntimeError:
         # The run of trio is ending.
         raise PortalClosed(_ENDED) from None
@@ -147,7 +146,7 @@ async def _act(
     holder: Process | None,
     future: "asyncio.Future[outcome.Outcome[R]]",
     scope: trio.CancelScope,
-    running: AsyncioLoop,
+    loop: SliceLoop,
 ) -> None:
     with scope:
         if holder is not None:
@@ -157,7 +156,7 @@ async def _act(
             holder.waits.remove_stand_in(current_task())
         if not future.done():
             future.set_result(_replace_cancelled(result, scope.deadline))
-            running.run_soon()
+            loop.run_soon()
         # The error's frames refer to this frame.
         del result, future
 
@@ -171,17 +170,17 @@ def _replace_cancelled(result: outcome.Outcome[R], deadline: float) -> outcome.O
     return outcome.Error(PortalClosed(_ENDED))
 
 
-def _running_loop() -> AsyncioLoop:
+def _running_loop() -> SliceLoop:
     try:
-        running = LOOPS.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
             "from_asyncio needs okibi's asyncio loop, and this code does not run on asyncio: on "
             "trio use `await address.call(...)`; in a plain `def` use okibi.actors.from_sync"
         ) from None
-    if running is None:
-        raise RuntimeError(
-            "from_asyncio needs okibi's own asyncio loop, and this code runs on another loop: "
-            "use okibi.actors.Portal"
-        )
-    return running
+    if isinstance(loop, SliceLoop):
+        return loop
+    raise RuntimeError(
+        "from_asyncio needs okibi's own asyncio loop, and this code runs on another loop: "
+        "use okibi.actors.Portal"
+    )

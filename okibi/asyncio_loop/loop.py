@@ -21,7 +21,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
-from weakref import WeakKeyDictionary
 
 import trio
 from trio.lowlevel import (
@@ -54,8 +53,6 @@ Ts = TypeVarTuple("Ts")
 CLOSE_LIMIT = 1.0
 CLOSED = "the asyncio loop was closed"
 
-# By asyncio's loop, for code that runs on it.
-LOOPS: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioLoop]" = WeakKeyDictionary()
 _LOOP_OF_RUN: "RunVar[AsyncioLoop | None]" = RunVar("okibi's asyncio loop", default=None)
 
 
@@ -127,7 +124,7 @@ class AsyncioLoop:
         # From here on: of the last loop.
         self.selector: SliceSelector
         # Lasts as long as the loop: the root of other libraries' tasks.
-        self.root: asyncio.Task[None]
+        self.root: asyncio.Task[Any]
         self._token: TrioToken
         self._down: trio.Event
         self._pump_task: Task
@@ -163,13 +160,12 @@ class AsyncioLoop:
         except RuntimeError as error:
             loop.close()
             raise LoopEnded("the asyncio loop did not start: the run of trio is ending") from error
-        self.loop, self.selector = loop, loop.selector
-        self.root = asyncio.Task(_wait_on(loop), loop=loop, name="okibi asyncio")
+        self.loop, self.selector, loop.run_soon = loop, loop.selector, self.run_soon
+        self.root = asyncio.Task(asyncio.Event().wait(), loop=loop, name="okibi asyncio")
         if ROOT_CALLBACK is not None:
             self.root.add_done_callback(ROOT_CALLBACK)
         self._closing, self._down, self._token = False, trio.Event(), current_trio_token()
         self._hide_task, self._show_task = make_task_hider("asyncio", self._current_step)
-        LOOPS[loop] = self
         _LOOP_OF_RUN.set(self)
         self._shared_wait = SharedWait.begin(self.selector, self.run_slice)
 
@@ -415,10 +411,6 @@ def _refuse_what_cannot_run() -> None:
                 "okibi runs asyncio's own loop inside trio's thread, and uvloop has no descriptor "
                 "to wait for: remove uvloop.install()"
             )
-
-
-async def _wait_on(loop: asyncio.AbstractEventLoop) -> None:
-    await loop.create_future()
 
 
 async def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -128,11 +128,14 @@ class SliceLoop(asyncio.SelectorEventLoop):
     """asyncio's loop on trio's clock. It leaves the process's signal handlers to trio.
 
     Attributes:
+        run_soon: `AsyncioLoop.run_soon`.
         thread_calls: the number of functions that threads of executors run, or will run.
         has_new_tasks: whether code on the loop has started a task since this was set to False.
         tasks_of_actors: the tasks that code of actors has started, and the tasks that such a task
             has started.
     """
+
+    run_soon: Callable[[], None]
 
     def __init__(self) -> None:
         # Virtual under a MockClock. Not a method, which each iteration would call.

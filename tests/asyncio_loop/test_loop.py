@@ -37,7 +37,7 @@ from okibi.actors.portals import PortalClosed
 from okibi.asyncio_loop import AsyncioLoop, LoopEnded, from_asyncio, on_asyncio, slices
 from okibi.asyncio_loop import loop as module
 from okibi.asyncio_loop.job import Job
-from okibi.asyncio_loop.loop import LOOPS
+from okibi.asyncio_loop.loop import loop_of_run
 from okibi.asyncio_loop.loop_actor import LoopActor
 from okibi.supervisors import Child, Supervisor, SupervisorSpec
 from tests.limits import HANG
@@ -679,7 +679,7 @@ def test_an_exception_in_the_wait_ends_the_run_in_order(in_slice: bool) -> None:
 
     async def main() -> None:
         loop = await on_asyncio(current_loop)
-        shared: Any = LOOPS[loop]._shared_wait
+        shared: Any = loop_of_run()._shared_wait
         if shared is None:
             pytest.skip("trio waits by itself here")
         poll = shared._poll_trio
