@@ -4,8 +4,9 @@ trio imports ssl, hmac (both OpenSSL), idna, shutil, tempfile and locale, for TL
 names. They cost 10 ms and 2 MB per start (6 MB if no other process has OpenSSL loaded), and most
 functions never use them. Modules of the standard library that trio and attrs need import ast and
 subprocess: 2 ms. attrs imports platform to ask whether this is PyPy: 0.5 ms. inspect, queue,
-random, socket and sortedcontainers are for rare cases: 7 ms. During the start's imports a
-placeholder stands in for each.
+random, socket and sortedcontainers are for rare cases: 7 ms. attrs' validators make 14 classes of
+attrs, 1.5 ms, and signal makes three enums, 0.4 ms. During the start's imports a placeholder stands
+in for each.
 Afterwards `import ssl` imports the real module; only the modules that the start imported keep the
 placeholder. The first attribute access imports the real module and copies its names into the
 placeholder. A later patch of the real module does not reach the placeholder.
@@ -13,7 +14,7 @@ placeholder. A later patch of the real module does not reach the placeholder.
 `KNOWN` has the names that the start does use. Each of its functions imports the real module for
 anything but the common case.
 
-`late_trio` leaves out submodules of trio itself, and `late_validators` those of attrs.
+`late_trio` leaves out submodules of trio itself.
 
 Drawback: a module that is imported this late is searched for in the user's folder first. A user's
 `ssl.py` then becomes trio's `ssl` too, as in any program with that folder on its path. The modules
@@ -34,6 +35,7 @@ does not import ctypes, which runs ldconfig: 3 ms. Without the module trio gets 
 
 import _queue
 import _random
+import _signal  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports]
 import _socket
 import sys
 import threading
@@ -44,15 +46,14 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import FunctionType, MethodWrapperType, ModuleType, SimpleNamespace
 from typing import Any
 
-from .late_trio import import_late
-from .late_validators import LATE_MODULES, LateInstanceOf, import_validators_when_used
+from .late_trio import LateName, LateNames, import_late
 from .library_finder import LIBRARY
 
 # Modules that are always found in the standard library, with what they import.
 LIBRARY_FIRST = frozenset((
     "_bisect", "_ctypes", "_opcode", "_opcode_metadata", "_sha2", "_sha512", "_struct", "_tokenize",
     "annotationlib", "array", "bisect", "ctypes", "dis", "inspect", "math", "opcode", "queue",
-    "random", "select", "selectors", "socket", "struct", "token", "tokenize",
+    "random", "select", "selectors", "signal", "socket", "struct", "token", "tokenize",
 ))  # fmt: skip
 try:
     from ..system.native import name_thread as _  # noqa: F401
@@ -60,9 +61,10 @@ except ImportError:
     late_ctypes: tuple[str, ...] = ()
 else:
     late_ctypes = ("ctypes", "ctypes.util")
+VALIDATORS = ("attr.validators", "attrs.validators")
 UNUSED_AT_START = (
-    "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "socket",
-    "sortedcontainers", "ssl", "subprocess", "tempfile", *late_ctypes, *LATE_MODULES,
+    "ast", "hmac", "idna", "inspect", "locale", "platform", "queue", "random", "shutil", "signal",
+    "socket", "sortedcontainers", "ssl", "subprocess", "tempfile", *late_ctypes, *VALIDATORS,
 )  # fmt: skip
 
 
@@ -114,6 +116,19 @@ class LateSortedDict(dict[Any, Any]):
         self[key] = value
 
 
+def instance_of(accepted: Any) -> Callable[..., None]:
+    """Return `attr.validators.instance_of(accepted)`, imported when it refuses a value.
+
+    Of all validators, a start makes this one, for outcome's class `Error`.
+    """
+
+    def check(instance: object, attribute: object, value: object) -> None:
+        if not isinstance(value, accepted):
+            _import(VALIDATORS[0]).instance_of(accepted)(instance, attribute, value)
+
+    return check
+
+
 def is_class(value: object) -> bool:
     """Return what `inspect.isclass` does."""
     return isinstance(value, type)
@@ -131,7 +146,7 @@ def _refuse(*_: object) -> None:
 
 # Values of modules, by module and name, that need no import.
 KNOWN: dict[str, Mapping[str, object]] = {
-    LATE_MODULES[0]: {"instance_of": LateInstanceOf},
+    VALIDATORS[0]: {"instance_of": instance_of},
     "inspect": {
         "CO_COROUTINE": 0x80,
         "CO_ITERABLE_COROUTINE": 0x100,
@@ -148,6 +163,7 @@ KNOWN: dict[str, Mapping[str, object]] = {
     },
     "queue": {"Empty": _queue.Empty, "SimpleQueue": _queue.SimpleQueue},
     "random": {"Random": LateRandom},
+    "signal": vars(_signal),
     # trio expects that the library may not load.
     "ctypes": {"CDLL": _refuse, "util": SimpleNamespace(find_library=str)},
     # `socket.socket` adds to its base class what only servers and files need.
@@ -170,13 +186,22 @@ def import_trio() -> None:
     try:
         with imports_when_used():
             import_late(partial(__import__, "trio"))
-        import_validators_when_used(Placeholder)
+        _import_validators_when_used()
         threads: Any = sys.modules.get("trio._core._thread_cache")
         if isinstance(getattr(threads, "ctypes", None), Placeholder):
             threads.set_os_thread_name = _name_thread
     except Exception as error:
         __import__("trio")
         sys.stderr.write(f"okibi: trio is imported plainly: {error!r}\n")
+
+
+def _import_validators_when_used() -> None:
+    """Let `attrs.validators` import the module (PEP 562), where attrs has a placeholder of it."""
+    for late in VALIDATORS:
+        package, _, name = late.partition(".")
+        module = sys.modules.get(package)
+        if module is not None and isinstance(vars(module).get(name), Placeholder):
+            LateNames(module, {name: LateName(late, "")}, lambda *_: None).install()
 
 
 def _name_thread(thread: int | None, name: str) -> None:

@@ -51,14 +51,13 @@ IMPORTS = (
 OUTCOME = """
 import json, attr, outcome, trio
 error = outcome.Error(ValueError("taken"))
-validator = attr.fields(outcome.Error).error.validator
 words = []
 for refused in ("text", ValueError):
     try:
         outcome.Error(refused)
     except TypeError as problem:
         words.append(problem.args[0])
-print(json.dumps([repr(error), repr(validator), repr(validator.type), words]))
+print(json.dumps([repr(error), words]))
 """
 
 
@@ -84,5 +83,5 @@ def test_validators_work_however_they_are_imported(importing: str) -> None:
 
 
 @pytest.mark.slow
-def test_outcome_s_validator_behaves_as_after_a_plain_import() -> None:
+def test_outcome_refuses_a_value_as_after_a_plain_import() -> None:
     assert run(LEAN + OUTCOME) == run(OUTCOME)
