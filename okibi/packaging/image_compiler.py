@@ -1,7 +1,8 @@
 """Run by a Python of the target's version: compile modules and write the start image.
 
-`python image_compiler.py okibi.image < order.json` prints the checksum for the manifest, the number
-of modules, and the names of files that do not compile. `start_image.write_image` makes the order.
+`python image_compiler.py okibi.image < order` prints the checksum for the manifest, the number
+of modules, and the names of files that do not compile. `start_image.write_image` makes the order,
+by `marshal`.
 Only the standard library is here: this Python may have nothing else.
 """
 
@@ -78,14 +79,14 @@ def read_compiled(file: str, source: bytes) -> bytes:
     return data[16:] if fits and data[8:16] == importlib.util.source_hash(source) else b""
 
 
-def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
+def compile_patterns(patterns: list[tuple[str | bytes, int]]) -> dict[Any, Any]:
     """Return the programs of patterns, by pattern and flags.
 
     A pattern that this Python refuses, or warns of, is left out: `re` then refuses or warns at each
     start.
 
     Args:
-        patterns: the text of each pattern, whether the text is of bytes, and the flags.
+        patterns: each pattern, and its flags.
     """
     matcher: Any = COMPILER._sre
     found, programs = list[Any](), dict[Any, Any]()
@@ -99,8 +100,7 @@ def compile_patterns(patterns: list[tuple[str, bool, int]]) -> dict[Any, Any]:
     COMPILER._sre = SimpleNamespace(**{**vars(matcher), "compile": keep})
     try:
         with warnings.catch_warnings(action="error"):
-            for text, is_bytes, flags in patterns:
-                pattern = text.encode("latin-1") if is_bytes else text
+            for pattern, flags in patterns:
                 try:
                     re.compile(pattern, flags)
                 except Exception:
@@ -126,21 +126,15 @@ def compile_recipes(recorded: list[tuple[str, str, Any]]) -> dict[str, dict[str,
             (compile(text, filename, "exec", flags, dont_inherit=True), *seen)
             for text, filename, flags, *seen in texts
         ]
-        found.setdefault(module, {})[name] = freeze([scripts, *parts])
+        found.setdefault(module, {})[name] = (tuple(scripts), *parts)
     return found
-
-
-def freeze(value: Any) -> Any:
-    """Return a value with tuples in place of the lists that JSON makes."""
-    is_sequence = type(value) in (list, tuple)
-    return tuple(map(freeze, value)) if is_sequence else value
 
 
 def compile_modules(order: dict[str, Any]) -> tuple[list[CompiledModule], list[str]]:
     """Compile the modules of an order.
 
     Args:
-        order: the decoded order.
+        order: the order.
 
     Returns:
         The modules, and the files that do not compile.
@@ -188,7 +182,7 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
     """Build an image.
 
     Args:
-        order: the decoded order.
+        order: the order.
 
     Returns:
         The image up to the code, the code, and the files that do not compile.
@@ -238,7 +232,7 @@ def build(order: dict[str, Any]) -> tuple[bytes, bytes, list[str]]:
 
 def main() -> None:
     """Build the image that stdin asks for."""
-    order = json.load(sys.stdin)
+    order = marshal.load(sys.stdin.buffer)
     head, code, failed = build(order)
     with open(sys.argv[1], "wb") as file:
         file.write(head)

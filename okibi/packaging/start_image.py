@@ -7,6 +7,7 @@ from the standard library. `okibi.runtime.startup.start_image` imports from it.
 
 import csv
 import json
+import marshal
 import os
 import platform
 import shutil
@@ -279,7 +280,8 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
     image = staged.lib / IMAGE
     done = subprocess.run(
         [str(staged.interpreter), "-S", "-P", "-B", str(COMPILER), str(image)],
-        input=json.dumps(order).encode(),
+        # Format 2 is the same in every Python.
+        input=marshal.dumps(order, 2),
         env={"PYTHONHASHSEED": "0"},
         capture_output=True,
         timeout=COMPILE_LIMIT,
@@ -415,13 +417,5 @@ def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
         "attrs": texts if parts.attrs else [],
         "recipes": recipes if parts.attrs else [],
         "expressions": sorted(recording.expressions) if parts.patterns else [],
-        "patterns": sorted_patterns(recording) if parts.patterns else [],
+        "patterns": sorted(recording.patterns, key=repr) if parts.patterns else [],
     }
-
-
-def sorted_patterns(recording: Recording) -> list[tuple[str, bool, int]]:
-    """Return the recorded patterns as JSON takes them: text, whether it is of bytes, flags."""
-    return sorted(
-        (each, False, flags) if isinstance(each, str) else (each.decode("latin-1"), True, flags)
-        for each, flags in recording.patterns
-    )

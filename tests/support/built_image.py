@@ -56,7 +56,7 @@ class BuiltPackage:
         checked: tuple[str, ...] = (),
         grouped: tuple[str, ...] = (),
         expressions: tuple[str, ...] = (),
-        patterns: tuple[tuple[str, bool, int], ...] = (),
+        patterns: tuple[tuple[str | bytes, int], ...] = (),
         library: tuple[str, ...] = (),
         machine: str = "",
         short: str = "lib/okibi/",
@@ -68,7 +68,7 @@ class BuiltPackage:
             checked: the files of which the source is compared.
             grouped: the files that are read together.
             expressions: texts that `namedtuple` or `typing` compiles.
-            patterns: the text of each pattern, whether the text is of bytes, and the flags.
+            patterns: each pattern, and its flags.
             library: files of the standard library.
             machine: the processor; "" for this one.
             short: the folder of which the grouped modules have no docstrings.

@@ -214,15 +214,6 @@ def _create_slots_class(builder: Any) -> Any:
     return created
 
 
-class Default:
-    """A field's default, where attrs has its own object of the field."""
-
-    __slots__ = ("default",)
-
-    def __init__(self, default: object) -> None:
-        self.default = default
-
-
 class Values:
     """Finds the values that a recipe names, by kind. Each method is a kind.
 
@@ -271,7 +262,7 @@ class Values:
 
     def defaults(self, fields: tuple[str, ...]) -> dict[str, Any]:
         """Return the defaults of fields, where attrs has its attributes."""
-        return {each: Default(self._default(each)) for each in fields}
+        return {each: SimpleNamespace(default=self._default(each)) for each in fields}
 
     def annotation(self, field: str) -> Any:
         """Return the annotation of a field."""

@@ -483,7 +483,7 @@ def test_no_damaged_byte_ends_a_start(
 
 
 def test_a_warning_of_re_names_the_line_that_compiles(package: BuiltPackage) -> None:
-    package.build(*MODULES, patterns=(("[[a]", False, 0), ("x[a||b]", False, 0)))
+    package.build(*MODULES, patterns=(("[[a]", 0), ("x[a||b]", 0)))
     re.purge()
     used(package)
 
@@ -496,7 +496,7 @@ def test_a_warning_of_re_names_the_line_that_compiles(package: BuiltPackage) -> 
 
 
 def test_a_bad_pattern_raises_without_a_frame_of_okibi(package: BuiltPackage) -> None:
-    package.build(*MODULES, patterns=(("made_[a]", False, 0),))
+    package.build(*MODULES, patterns=(("made_[a]", 0),))
     re.purge()
     used(package)
 
