@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     # A name, the kind of its value, and what the kind needs.
     Entry = tuple[str, str, Any]
 
+# Packages whose classes have recipes. Their classes do not depend on the function's environment.
+PACKAGES = ("okibi", "trio", "outcome", "attr")
 # Methods that attrs writes as text, and constants that attrs gives to a class.
 METHODS = ("__init__", "__attrs_init__", "__eq__", "__hash__", "__repr__")
 CONSTANTS = ("__hash__", "__match_args__", "__attrs_own_setattr__")
@@ -59,7 +61,7 @@ def write_salt_as_call(source: str, filename: str) -> str:
 def record_classes(
     make: "Any", file: int, write: "Callable[..., None]"
 ) -> "Callable[[str, str, int], None]":
-    """Write a row about each class that attrs makes from now on.
+    """Write a row about each class of PACKAGES that attrs makes from now on.
 
     A row has "class", the module, the qualified name, and the parts of the recipe; None instead of
     the parts for a class without a recipe.
@@ -82,24 +84,12 @@ def record_classes(
         spaces.append((code, space))
         eval(code, space, made)
 
-    def write_row(cls: "Any", recipe: "tuple[Any, ...] | None") -> None:
-        place = str(cls.__module__), str(cls.__qualname__)
-        try:
-            write(file, "class", *place, recipe)
-        except ValueError:
-            # A name is of a subclass of str.
-            write(file, "class", *place, None)
-
     class Builder(plain):  # type: ignore[misc]
         __slots__ = ("arguments", "these")
 
         def __init__(self, cls: "Any", these: "Any", *rest: "Any", **more: "Any") -> None:
             self.these, self.arguments = these, more
-            try:
-                plain.__init__(self, cls, these, *rest, **more)
-            except Exception:
-                write_row(cls, None)
-                raise
+            plain.__init__(self, cls, these, *rest, **more)
             # attrs 24.2 compiles a class for the fields.
             texts.clear()
             spaces.clear()
@@ -114,11 +104,14 @@ def record_classes(
             return plain._patch_original_class(self)
 
         def write_recipe(self, made: "Any") -> None:
+            module = str(self._cls.__module__)
+            if module.partition(".")[0] not in PACKAGES:
+                return
             try:
                 recipe = make_recipe(names, self, made, texts, spaces)
             except (Refused, AttributeError, KeyError, TypeError, ValueError):
                 recipe = None
-            write_row(self._cls, recipe)
+            write(file, "class", module, self._cls.__qualname__, recipe)
 
     names["_ClassBuilder"], names["eval"] = Builder, evaluate
     return lambda text, filename, flags: texts.append((text, filename, flags))
@@ -165,14 +158,12 @@ def make_recipe(
     body: dict[str, Any] = {}
     slots: Any = None
     cells: tuple[str, ...] = ()
-    reused: tuple[Entry, ...] = ()
     additions: dict[str, Any] = {**builder._cls_dict}
     if made is not None:
         body, slots = cls.__dict__, made.__dict__["__slots__"]
-        # A cached property, or a cached hash.
-        if not {*slots} <= {*own, "__weakref__"}:
+        # A cached property, a cached hash, or a field with the slot of a base class.
+        if {*slots} - {"__weakref__"} != {*own}:
             raise Refused
-        reused = tuple((name, "slot", name) for name in own if name not in slots)
         additions |= {name: made.__dict__[name] for name in ADDED_LATE if name in made.__dict__}
         cells = tuple(name for name, value in made.__dict__.items() if made in cell_contents(value))
     added = tuple(
@@ -180,7 +171,7 @@ def make_recipe(
         for name, value in additions.items()
         if name not in NOT_ADDED and (name not in body or body[name] is not value)
     )
-    return scripts, own, tuple(state.items()), (*added, *reused), slots, cells
+    return scripts, own, tuple(state.items()), added, slots, cells
 
 
 def cell_contents(value: "Any") -> "list[object]":

@@ -28,13 +28,8 @@ from ..project.bad_input import BadInput
 from ..runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 from .failed_start import FailedStart, find_missing
 from .project import Project
-from .recording import (
-    RecordedModule,
-    Recording,
-    in_environment,
-    in_package,
-    record_start,
-)
+from .recipe_recorder import PACKAGES
+from .recording import RecordedModule, Recording, in_environment, in_package, record_start
 from .size_limits import format_mb
 from .staging import Staged
 
@@ -46,9 +41,7 @@ EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
 LOADERS = ("SourceFileLoader", "LibraryLoader")
 # Beginnings of the names of variables that Lambda sets.
 OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
-# Packages whose classes have recipes. Their classes do not depend on the function's environment.
-OF_RECIPES = ("okibi", "trio", "outcome", "attr")
-WITHOUT_DOCSTRINGS = (*OF_RECIPES, "sniffio", "sortedcontainers")
+WITHOUT_DOCSTRINGS = (*PACKAGES, "sniffio", "sortedcontainers")
 # The formats that run on AWS's own Python, which has boto3.
 AWS_FORMATS = ("managed", "image")
 
@@ -408,9 +401,7 @@ def list_compiled(recording: Recording, parts: Parts) -> dict[str, object]:
     recipes = sorted(
         (each.module, each.name, each.recipe)
         for each in recording.classes
-        if each.recipe is not None
-        and count[each.module, each.name] == 1
-        and each.module.partition(".")[0] in OF_RECIPES
+        if each.recipe is not None and count[each.module, each.name] == 1
     )
     texts = sorted((each.filename, each.source, each.flags) for each in recording.attrs_texts)
     return {

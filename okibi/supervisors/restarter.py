@@ -56,7 +56,7 @@ class SupervisorGaveUp(Exception):
 class Restarter(Parent):
     """A parent that restarts its children, with an intensity and an optional back-off."""
 
-    __slots__ = ("_restarts",)
+    __slots__ = ()
 
     # Each subclass has a spec class. A generic Restarter would forbid
     # `class Mine(Generic[T], Supervisor)`.
@@ -121,7 +121,8 @@ class Restarter(Parent):
         decision = count_restart(self._options, self._restarts, trio.current_time())
         if decision.give_up:
             raise self._give_up(place.id, reason)
-        self._restarts = decision.restarts
+        # Each subclass has the slot.
+        self._restarts = decision.restarts  # type: ignore[misc]
 
     def _give_up(self, child: str, reason: ExitReason) -> SupervisorGaveUp:
         """Count the end of this supervisor, and build its error."""

@@ -253,8 +253,8 @@ def test_recipes_of_another_python_are_left_out(tmp_path: Path) -> None:
     assert (kept.attrs_texts, kept.classes) == ((), ())
 
 
-def test_only_single_classes_of_okibi_and_its_dependencies_have_recipes(tmp_path: Path) -> None:
-    rows = [("trio", "One"), ("trio", "Two"), ("trio", "Two"), ("app", "Mine"), ("trio._run", "A")]
+def test_of_two_classes_of_one_name_neither_has_a_recipe(tmp_path: Path) -> None:
+    rows = [("trio", "One"), ("trio", "Two"), ("trio", "Two"), ("trio._run", "A")]
     classes = [RecordedClass(*row, RECIPE) for row in rows]
     recording = Recording(classes=(*classes, RecordedClass("okibi", "Refused", None)))
 

@@ -287,11 +287,6 @@ class Values:
             self.fields = self.fields.make()
         return getattr(self.fields, name)
 
-    def slot(self, name: str) -> Any:
-        """Return the slot that a base class has for a field."""
-        bases = self._cls.__mro__[1:-1]
-        return [getattr(each, name) for each in bases if name in getattr(each, "__slots__", ())][-1]
-
     def order(self, of: tuple[int, tuple[str, ...]]) -> Any:
         """Return a method that orders by fields."""
         place, fields = of

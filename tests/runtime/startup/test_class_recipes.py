@@ -89,9 +89,9 @@ class Shape(abc.ABC):
 
 @slotted
 class Square(Shape):
-    size: int = 2
+    side: int = 2
     def area(self):
-        return self.size ** 2
+        return self.side ** 2
 
 @slotted
 class Own:
@@ -117,6 +117,14 @@ class Cached:
 @slotted(on_setattr=lambda made, field, value: value)
 class Watched:
     x: int
+
+@slotted
+class First:
+    x: int = 1
+
+@slotted
+class Again(First):
+    x: int = 2
 
 @slotted
 class Shown:
@@ -221,7 +229,7 @@ def test_a_class_that_a_recipe_cannot_say_has_none() -> None:
     recipes = record(REFUSED)
 
     assert {name for name, each in recipes.items() if each is None} == {
-        "Cached", "Shown", "These", "Watched",
+        "Again", "Cached", "Shown", "These", "Watched",
     }  # fmt: skip
 
 
