@@ -206,8 +206,14 @@ class Caller:
     ring_doorbell: Tell = _ignore
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
 
-    async def call(self, key: str, message: Message) -> Reply:
+    async def call(self, key: str, message: Message, *, may_wait: bool = True) -> Reply:
         """Return the reply to a message.
+
+        Args:
+            key: the entity.
+            message: the message.
+            may_wait: whether the store or `handle` may wait for anything. A cancel scope for the
+                deadline costs as much as all else of a call in memory.
 
         Raises:
             MessageForgotten: `handle` has forgotten the message.
@@ -220,6 +226,10 @@ class Caller:
         # The same after a lost answer, which may have made it the owner.
         run = ""
         left = message.deadline - self.store.now()
+        if left > 0 and self.is_quiet and not may_wait:
+            reply = await self._try_quiet(key, message)
+            if reply is not None:
+                return reply
         with trio.CancelScope(deadline=trio.current_time() + left / 1000):
             while left > 0:
                 try:

@@ -17,7 +17,7 @@ from ..actors.deadline_margin import time_left
 from ..actors.exits import CallCycle
 from ..actors.loops import LOOPS
 from ..actors.trio_internals import sniffio
-from .alarms import Alarm, Rings
+from .alarms import Alarm, LocalRings, Rings
 from .calls import (
     MOST_DEATHS,
     Caller,
@@ -48,11 +48,12 @@ from .messages import (
     encode_error,
     encode_message,
     encode_value,
+    may_wait,
     read_value,
     take_reply,
 )
 from .rows import REPLY_MARGIN, Mail, Outgoing
-from .stores import Store
+from .stores import MemoryStore, Store
 
 logger = logs.logger("okibi")
 
@@ -115,6 +116,7 @@ class Sandbox:
         held: the runs that own an entity now.
         kinds: by kind, the addresses that were called.
         callers: what calls them on the quiet path.
+        may_wait: whether the store or the rings may wait for anything.
     """
 
     store: Store
@@ -123,6 +125,10 @@ class Sandbox:
     held: dict[str, Turn] = attrs.Factory(dict[str, Turn])
     kinds: "dict[str, Entities[Any]]" = attrs.Factory(dict[str, "Entities[Any]"])
     callers: "dict[Entities[Any], Caller]" = attrs.Factory(dict["Entities[Any]", Caller])
+    may_wait: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.may_wait = type(self.store) is not MemoryStore or type(self.rings) is not LocalRings
 
     def caller(self, handle: Handle, set_aside: SetAside, *, is_quiet: bool = True) -> Caller:
         """Return what calls entities from this sandbox; see Caller."""
@@ -443,7 +449,10 @@ class EntityRef(msgspec.Struct, Generic[E], frozen=True):
         caller = sandbox.quiet_caller(self.entities)
         sender, message = self._message(sandbox, method.__name__, body)
         try:
-            reply = (await caller.call(self.key, message)).body
+            # The method that will run: a subclass may have its own.
+            named: Any = getattr(self.entities.entity, method.__name__, method)
+            waits = sandbox.may_wait or may_wait(named)
+            reply = (await caller.call(self.key, message, may_wait=waits)).body
         except MessageForgotten as forgotten:
             reply = forgotten.failure
         finally:

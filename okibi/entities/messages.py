@@ -6,6 +6,9 @@ crash.
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from inspect import iscoroutinefunction
+from opcode import opmap
+from types import FunctionType
 from typing import Any, get_type_hints
 
 import msgspec
@@ -49,6 +52,9 @@ class ReplyBody(msgspec.Struct, frozen=True, array_like=True):
     value: Any = None
     name: str = ""
 
+
+# The instruction of each `await`, `async with` and `async for`.
+SEND = opmap["SEND"]
 
 _bodies: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
 _replies: msgspec.json.Decoder[ReplyBody] = msgspec.json.Decoder(ReplyBody)
@@ -104,6 +110,14 @@ def _counts(method: Callable[..., Any]) -> range:
         elif each.kind == each.KEYWORD_ONLY and each.default is each.empty:
             return range(0)
     return range(least, most + 1)
+
+
+@lru_cache(256)
+def may_wait(method: Callable[..., Any]) -> bool:
+    """Return whether a method of an entity may wait: no `async def` without an `await` does."""
+    if type(method) is not FunctionType or not iscoroutinefunction(method):
+        return True
+    return SEND in method.__code__.co_code[::2]
 
 
 @lru_cache(256)

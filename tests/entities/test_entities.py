@@ -1,7 +1,7 @@
 """Entities as a user writes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from okibi.entities import (
     StateError,
 )
 from okibi.entities.entities import CURRENT, MOST_NUMBERS
+from okibi.entities.messages import may_wait
 from okibi.supervisors import SupervisorSpec, supervise
 from okibi.testing import running, virtual_time
 
@@ -195,6 +196,69 @@ async def test_a_late_call_raises_before_the_deadline_of_its_caller() -> None:
                 await CARTS["bob"].call(Cart.wait)
             # Mail that waits takes the caller off the quiet path.
             await CARTS["bob"].cast(Cart.add_line, cup)
+
+
+@attrs.define(eq=False)
+class Counted(Entity):
+    async def count(self) -> int:
+        return 1
+
+    async def enter(self) -> None:
+        async with trio.Lock():
+            pass
+
+    async def loop(self) -> None:
+        async for _ in stream():
+            pass
+
+    async def collect(self) -> list[int]:
+        return [each async for each in stream()]
+
+    def hand_on(self) -> Awaitable[None]:
+        return self.enter()
+
+    waiting = staticmethod(trio.sleep)
+
+
+async def stream() -> AsyncGenerator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("method", "waits"),
+    [
+        ("count", False),
+        ("enter", True),
+        ("loop", True),
+        ("collect", True),
+        ("hand_on", True),
+        ("waiting", True),
+    ],
+)
+def test_only_an_async_def_without_await_cannot_wait(method: str, waits: bool) -> None:
+    assert may_wait(getattr(Counted, method)) is waits
+
+
+@virtual_time
+async def test_the_deadline_ends_a_method_that_waits_where_its_parent_does_not() -> None:
+    @attrs.define(eq=False)
+    class Patient(Counted):
+        async def count(self) -> int:
+            await trio.sleep_forever()
+
+    patients = Entities("patient", Patient)
+    async with started():
+        with pytest.raises(CallLate), trio.fail_after(2):
+            await patients["bob"].call(Counted.count)
+
+
+@virtual_time
+async def test_callers_at_once_lose_nothing_where_the_method_cannot_wait() -> None:
+    async with started():
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(CARTS["hot"].call, Cart.add_line, Line(f"{number}", 1))
+        assert await CARTS["hot"].call(Cart.add_line, Line("20", 1)) == 21
 
 
 @virtual_time
