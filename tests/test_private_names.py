@@ -49,6 +49,7 @@ FALL_BACKS = {
     "_fix_co_filename": "tests/runtime/startup/test_library_finder.py",
     # Imported when each Python starts; `importlib.machinery` is not.
     "_frozen_importlib": "tests/packaging/test_recording.py",
+    "_frozen_importlib_external": "tests/runtime/startup/test_library_finder.py",
     # The Sentry SDK's
     "_make_request_event_processor": "tests/telemetry/test_sentry.py",
     # os.environ's

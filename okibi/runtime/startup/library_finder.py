@@ -23,6 +23,7 @@ import _imp
 import marshal
 import os
 import sys
+from _frozen_importlib_external import MAGIC_NUMBER
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
@@ -33,7 +34,6 @@ from importlib.machinery import (
     SourceFileLoader,
     SourcelessFileLoader,
 )
-from importlib.util import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

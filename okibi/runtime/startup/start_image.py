@@ -17,13 +17,15 @@ They do not stop an attacker, who could as well write to the modules.
 Only `lib/okibi_start.py` uses an image. `okibi dev` and `okibi invoke` never do.
 """
 
+import _imp
 import marshal
 import os
 import sys
+from _frozen_importlib_external import MAGIC_NUMBER
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
-from importlib.util import MAGIC_NUMBER, source_hash
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -44,6 +46,9 @@ FORMAT = "okibi-image-6"
 LENGTH_BYTES = 8
 # Bytes of the first read: the first line and the length. Each new page of memory costs time.
 FIRST_READ = 512
+
+# `importlib.util.source_hash`. A start does not import that module.
+source_hash = partial(_imp.source_hash, int.from_bytes(MAGIC_NUMBER, "little"))
 
 # A module: whether it is a package, the place, length and checksum of its group, the checksum of
 # its source, its place in the group. The checksum of the source is empty for modules of installed
@@ -120,7 +125,6 @@ class StartImage:
     def install(self) -> None:
         """Serve the package's folders in all later imports."""
         sys.path_hooks.insert(0, self.finder)
-        find_submodules_first()
         # What Python has imported so far has left finders without the image.
         for folder in self.folders:
             sys.path_importer_cache.pop(self._absolute(folder), None)
@@ -130,7 +134,7 @@ class StartImage:
 
     def lean_imports(self) -> LeanImports:
         """Return the context in which submodules are imported in fewer steps."""
-        is_first = sys.path_hooks[0] == self.finder and sys.meta_path[0] is SubmoduleFinder
+        is_first = sys.path_hooks[0] == self.finder and sys.meta_path[0] is BuiltinImporter
         return LeanImports(self.find_submodule if is_first else None)
 
     def find_submodule(self, fullname: str, folder: str) -> ModuleSpec | None:
@@ -143,7 +147,11 @@ class StartImage:
         if folder not in sys.path_importer_cache and folder.startswith(f"{self.root}/"):
             with suppress(ImportError):
                 sys.path_importer_cache[folder] = self.finder(folder)
-        return find_submodule(fullname, folder)
+        finder = sys.path_importer_cache.get(folder)
+        if type(finder) is not ImageFinder or not finder.has(fullname):
+            return None
+        spec = finder.find_spec(fullname)
+        return spec if spec is not None and type(spec.loader) is ImageLoader else None
 
     def finder(self, path: str) -> "ImageFinder":
         """Return the finder of a folder (a hook of `sys.path_hooks`).
@@ -257,46 +265,6 @@ def explain_mismatch(line: str, manifest: bytes) -> str:
     if sys.flags.optimize:
         return "Python runs with -O"
     return ""
-
-
-def find_submodules_first() -> None:
-    """Ask for the submodules of packages in the image before Python asks its other finders.
-
-    Finders that were put before Python's own ones still come first.
-    """
-    if BuiltinImporter in sys.meta_path:
-        sys.meta_path.insert(sys.meta_path.index(BuiltinImporter), SubmoduleFinder)
-
-
-class SubmoduleFinder:
-    """Finds the submodules of packages in the image (a finder of `sys.meta_path`).
-
-    Python asks its finders of built-in and frozen modules first, and then the finder of the
-    package's folder. For a package with one folder in the image, the result is the same.
-    """
-
-    @staticmethod
-    def find_spec(
-        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return the spec of a submodule in the image."""
-        if path is None or target is not None or len(path) != 1:
-            return None
-        return find_submodule(fullname, path[0])
-
-
-def find_submodule(fullname: str, folder: str) -> ModuleSpec | None:
-    """Return the spec of a submodule; None if the image does not have it.
-
-    Args:
-        fullname: the submodule.
-        folder: the folder of its package.
-    """
-    finder = sys.path_importer_cache.get(folder)
-    if type(finder) is not ImageFinder or not finder.has(fullname):
-        return None
-    spec = finder.find_spec(fullname)
-    return spec if spec is not None and type(spec.loader) is ImageLoader else None
 
 
 class ImageFinder(FolderFinder):
