@@ -18,7 +18,7 @@ import pytest
 
 from okibi.packaging.image_compiler import build
 from okibi.packaging.recording import RECORDER, parse_rows
-from okibi.packaging.start_image import WITHOUT_DOCSTRINGS, Parts, list_compiled
+from okibi.packaging.start_image import SHORTENED, Parts, list_compiled
 from okibi.runtime.startup.start_image import FORMAT, IMAGE, MANIFEST
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +66,8 @@ def write_image(folder: Path) -> int:
     order = {
         "format": FORMAT, "machine": os.uname().machine, "package": "0" * 64,
         "folder": str(ROOT), "root": str(ROOT), "modules": modules, "library": [],
-        "without_docstrings": [
-            f"{each.relative_to(ROOT)}/" for each in packages if each.name in WITHOUT_DOCSTRINGS
+        "shortened": [
+            f"{each.relative_to(ROOT)}/" for each in packages if each.name in SHORTENED
         ],
         **list_compiled(recording, Parts()),
     }  # fmt: skip

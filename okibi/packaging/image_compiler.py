@@ -21,8 +21,11 @@ from typing import Any, NamedTuple
 COMPILER: Any = importlib.import_module("re._compiler")
 # Bytes of the modules that a start reads together. glibc asks the system for each larger piece.
 GROUP = 96 << 10
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What may have a docstring.
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
+# Python computes an annotation when it is read.
+ARE_LATE = sys.version_info >= (3, 14)
 
 
 class CompiledModule(NamedTuple):
@@ -58,13 +61,27 @@ def dump_group(codes: list[bytes]) -> bytes:
     return marshal.dumps(marshal.loads(marshal.dumps(tuple(map(marshal.loads, codes)))))
 
 
-def remove_docstrings(source: bytes) -> ast.Module:
-    """Return the syntax tree of a source without its docstrings: a quarter of the bytecode."""
+def shorten(source: bytes) -> ast.Module:
+    """Return the syntax tree of a source without docstrings, with texts as annotations.
+
+    Docstrings are a quarter of the bytecode. The annotations of classes stay, for attrs.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
+        if isinstance(node, ast.arg):
+            node.annotation = as_text(node.annotation)
+        elif isinstance(node, FUNCTIONS):
+            node.returns = as_text(node.returns)
     return tree
+
+
+def as_text(annotation: ast.expr | None) -> ast.expr | None:
+    """Return an annotation as its text, as `from __future__ import annotations` does."""
+    if ARE_LATE or annotation is None or isinstance(annotation, ast.Constant | ast.Starred):
+        return annotation
+    return ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation)
 
 
 def read_compiled(file: str, source: bytes) -> bytes:
@@ -145,10 +162,10 @@ def compile_modules(order: dict[str, Any]) -> tuple[list[CompiledModule], list[s
     for folder, name, file, is_checked, is_grouped in order["modules"]:
         with open(f"{order['folder']}/{file}", "rb") as opened:
             source = opened.read()
-        is_short = is_grouped and file.startswith(tuple(order["without_docstrings"]))
+        is_short = is_grouped and file.startswith(tuple(order["shortened"]))
         try:
             code = b"" if is_short else read_compiled(opened.name, source)
-            text: Any = remove_docstrings(source) if is_short else source
+            text: Any = shorten(source) if is_short else source
             code = code or dump(
                 compile(text, f"{order['root']}/{file}", "exec", dont_inherit=True, optimize=0)
             )

@@ -41,7 +41,7 @@ EMPTY_HANDLER = "def handler(event, context):\n    return None\n"
 LOADERS = ("SourceFileLoader", "LibraryLoader")
 # Beginnings of the names of variables that Lambda sets.
 OF_LAMBDA = ("AWS_", "LAMBDA_", "_")
-WITHOUT_DOCSTRINGS = (*PACKAGES, "sniffio", "sortedcontainers")
+SHORTENED = (*PACKAGES, "sniffio", "sortedcontainers")
 # The formats that run on AWS's own Python, which has boto3.
 AWS_FORMATS = ("managed", "image")
 
@@ -266,7 +266,7 @@ def write_image(staged: Staged, recording: Recording, parts: Parts) -> str:
         "folder": str(staged.folder),
         "root": TASK_ROOT,
         "modules": [(*each.place, each.file, each.is_checked, each.is_grouped) for each in modules],
-        "without_docstrings": [f"{lib}/{name}/" for name in WITHOUT_DOCSTRINGS],
+        "shortened": [f"{lib}/{name}/" for name in SHORTENED],
         "library": list_library(staged, recording) if parts.modules else [],
         **list_compiled(keep_recipes(staged, recording), parts),
     }

@@ -84,7 +84,7 @@ class BuiltPackage:
             "folder": str(self.root),
             "root": "/var/task",
             "modules": modules,
-            "without_docstrings": [short],
+            "shortened": [short],
             "library": library,
             "attrs": [],
             "recipes": [],

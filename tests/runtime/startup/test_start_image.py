@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import traceback
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +44,15 @@ def double(number):
 def fail():
     raise LookupError("failed here")
 '''
+ANNOTATED = """
+LIMIT: int = 4
+
+async def find(numbers: list[int], *last: "None | str", rest: int | None = None) -> None: ...
+
+class Found:
+    number: int | None
+    def find(self, more: "Found") -> "str": ...
+"""
 FILES = {
     "made_app.py": APP,
     "made_helper.py": HELPER,
@@ -147,6 +157,24 @@ def test_modules_that_a_start_reads_together_have_no_docstrings(package: BuiltPa
         used(package)
         assert imported("made_helper").double.__doc__ == "Twice the number."
         del sys.modules["made_helper"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python computes annotations when read")
+def test_functions_of_shortened_modules_have_texts_as_annotations(package: BuiltPackage) -> None:
+    package.write({"made_helper.py": ANNOTATED})
+    package.build("made_helper.py", grouped=("made_helper.py",), short="made_h")
+    used(package)
+    helper = imported("made_helper")
+
+    texts = {"numbers": "list[int]", "last": "None | str", "rest": "int | None", "return": None}
+    assert helper.find.__annotations__ == texts
+    assert helper.Found.find.__annotations__ == {"more": "Found", "return": "str"}
+    # `get_type_hints` finds what they name.
+    hints = {"numbers": list[int], "last": str | None, "rest": int | None, "return": type(None)}
+    assert typing.get_type_hints(helper.find) == hints
+    # attrs, dataclasses and namedtuples read those of a class.
+    assert helper.Found.__annotations__ == {"number": int | None}
+    assert helper.__annotations__ == {"LIMIT": int}
 
 
 def test_a_module_looks_as_if_imported_from_its_file(package: BuiltPackage) -> None:
