@@ -19,13 +19,14 @@ from typing import Any
 
 # Submodules of trio. One that a release does not have changes nothing.
 LATE = (
-    "_channel", "_dtls", "_file_io", "_highlevel_open_tcp_listeners",
-    "_highlevel_open_tcp_stream", "_highlevel_open_unix_stream", "_highlevel_serve_listeners",
-    "_highlevel_socket", "_highlevel_ssl_helpers", "_path", "_signals", "_socket", "_ssl",
-    "_subprocess", "_subprocess_platform", "_unix_pipes", "socket",
+    "_channel", "_core._mock_clock", "_core._unbounded_queue", "_dtls", "_file_io",
+    "_highlevel_generic", "_highlevel_open_tcp_listeners", "_highlevel_open_tcp_stream",
+    "_highlevel_open_unix_stream", "_highlevel_serve_listeners", "_highlevel_socket",
+    "_highlevel_ssl_helpers", "_path", "_signals", "_socket", "_ssl", "_subprocess",
+    "_subprocess_platform", "_unix_pipes", "socket",
 )  # fmt: skip
 # Modules that only collect names. Code elsewhere in trio uses the names it imports.
-REEXPORTING = ("trio", "trio.lowlevel")
+REEXPORTING = ("trio", "trio._core", "trio.lowlevel")
 
 
 class LateName:
@@ -154,7 +155,9 @@ class LateNames:
                 for each, other in self._late.items()
                 if other.module == late.module and other.name
             }
-            self._fix(self._module.__name__, values)
+            # trio names no object after a private module.
+            if "._" not in self._module.__name__:
+                self._fix(self._module.__name__, values)
         else:
             value = submodule
             if not name.startswith("_"):
