@@ -70,7 +70,6 @@ class ClassRecipes:
         self._recipes = recipes
         self._usable: dict[str, dict[str, Any]] = {}
         self._log = log
-        self._compile, self._choose = self.compile, self.choose_builder
         self._names: MutableMapping[str, Any] = {}
         self._plain: Any = None
         self._builder: Any = None
@@ -88,15 +87,15 @@ class ClassRecipes:
             namespace: the module's names, before the module is executed.
         """
         self._names = namespace
-        namespace["compile"] = self._compile
+        namespace["compile"] = self.compile
 
     def detach(self) -> None:
         """Let attrs make all classes, and drop the recipes."""
         for each in (self._own_codes, self._recipes, self._usable):
             each.clear()
-        if self._names.get("compile") is self._compile:
+        if self._names.get("compile") == self.compile:
             del self._names["compile"]
-        if self._names.get(BUILDER) is self._choose:
+        if self._names.get(BUILDER) == self.choose_builder:
             self._names[BUILDER] = self._plain
 
     def compile(self, source: Any, filename: Any, mode: str) -> Any:
@@ -122,7 +121,7 @@ class ClassRecipes:
         }
         names = {"__slots__": ("cells", "slots"), "_create_slots_class": _create_slots_class}
         self._builder = type(BUILDER, (plain,), {**names, **nothing})
-        self._names[BUILDER] = self._choose
+        self._names[BUILDER] = self.choose_builder
 
     def choose_builder(self, cls: Any, these: Any, *rest: Any, **more: Any) -> Any:
         """Return the builder of a class: `_ClassBuilder` for attrs."""

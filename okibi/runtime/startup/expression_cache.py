@@ -28,19 +28,18 @@ class ExpressionCache:
 
     def __init__(self, codes: MutableMapping[str, CodeType]) -> None:
         self._codes = codes
-        self._eval, self._compile = self.eval, self.compile
         self.hits = 0
 
     def attach(self) -> None:
         """Answer the calls of `eval` in `collections` and of `compile` in `typing`."""
-        COLLECTIONS["eval"], TYPING["compile"] = self._eval, self._compile
+        COLLECTIONS["eval"], TYPING["compile"] = self.eval, self.compile
 
     def detach(self) -> None:
         """Give both modules Python's functions again, and drop the code."""
         self._codes.clear()
-        if COLLECTIONS.get("eval") is self._eval:
+        if COLLECTIONS.get("eval") == self.eval:
             del COLLECTIONS["eval"]
-        if TYPING.get("compile") is self._compile:
+        if TYPING.get("compile") == self.compile:
             del TYPING["compile"]
 
     def eval(self, source: Any, namespace: dict[str, Any]) -> Any:
