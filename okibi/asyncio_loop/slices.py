@@ -10,7 +10,7 @@ import math
 import selectors
 import time
 from asyncio import base_events
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
@@ -19,7 +19,6 @@ from weakref import WeakSet
 import trio
 
 R = TypeVar("R")
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 # Seconds that asyncio may keep trio's other tasks waiting.
@@ -148,9 +147,7 @@ class SliceLoop(asyncio.SelectorEventLoop):
         super().__init__(self.selector)
         self.selector.end_slice = self.stop
 
-    def create_task(
-        self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
-    ) -> "asyncio.Task[T]":
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Start a task, and note that there is a new one."""
         task = super().create_task(coro, **options)
         origin = ORIGIN.get(None)
